@@ -1,0 +1,81 @@
+"""Simple models on the same rows: what a result has to beat before it means anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Predict: TypeAlias = Callable[[Sequence[str]], NDArray[np.float64]]
+    """Texts in, probabilities of shape (rows, labels) out."""
+
+PAIR_SEPARATOR = " ␞ "
+"""Stands between the texts of a pair: a symbol that texts do not use, so n-grams know which text they end or begin."""
+
+CHARACTERS = 1000
+"""As much of a text as a baseline reads: about what fits into 512 tokens, so both kinds of model see the same."""
+
+
+def join_pairs(texts: Sequence[str], pairs: Sequence[str]) -> list[str]:
+    """Return one text per pair of texts, for models that take one."""
+    return [f"{text}{PAIR_SEPARATOR}{pair}" for text, pair in zip(texts, pairs, strict=True)]
+
+
+def fit_baseline(name: str, texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, seed: int) -> Predict:
+    """Fit the baseline ``name`` (a key of ``BASELINES``) to texts and their label ids, at least one.
+
+    Returns a function from texts to probabilities of shape (rows, ``n_labels``), in the order of the label ids; a label
+    that train lacks has probability 0.
+    """
+    return BASELINES[name](texts, labels, n_labels, seed)
+
+
+def _majority(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, seed: int) -> Predict:
+    """Give every text the class frequencies of train."""
+    import numpy as np
+
+    shares = np.bincount(labels, minlength=n_labels) / len(labels)
+    return lambda texts: np.tile(shares, (len(texts), 1))
+
+
+def _tfidf_logreg(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, seed: int) -> Predict:
+    """Fit a logistic regression on tf-idf of character n-grams."""
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    known = np.unique(labels)
+    if len(known) == 1:  # nothing to separate, which scikit-learn refuses
+        return _majority(texts, labels, n_labels, seed)
+    # Korean glues particles and endings to its stems and is often written without spaces, so whole words are sparse
+    # features: on 10,000 film reviews (NSMC) they reach 75 % accuracy, n-grams of 1 to 3 syllables 83 %. Longer n-grams
+    # gain nothing but time; those that stay within a word are fewer and as good. C = 4 is the best of 1, 2, 4 by the
+    # cross entropy there, within 0.002 of 8; no setting is tuned on the data at hand. Newton's method takes a few steps
+    # where L-BFGS takes over a hundred (or stops early in float32): 0.5 s instead of 6 s with five classes.
+    features = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(1, 3), sublinear_tf=True, max_features=200_000, dtype=np.float32
+    )
+    classifier = LogisticRegression(C=4, solver="newton-cg", max_iter=1000, random_state=seed)
+    model = make_pipeline(features, classifier)
+    model.fit([text[:CHARACTERS] for text in texts], labels)
+
+    def predict(texts: Sequence[str]) -> NDArray[np.float64]:
+        probabilities = np.zeros((len(texts), n_labels))
+        probabilities[:, known] = model.predict_proba([text[:CHARACTERS] for text in texts])
+        # float32 sums to 1 within 1e-7 only; metrics expect more.
+        normalised: NDArray[np.float64] = probabilities / probabilities.sum(1, keepdims=True)
+        return normalised
+
+    return predict
+
+
+BASELINES: Mapping[str, Callable[[Sequence[str], NDArray[np.int64], int, int], Predict]] = {
+    "majority": _majority,
+    "tfidf-logreg": _tfidf_logreg,
+}

@@ -1,0 +1,77 @@
+"""kexp's own components, registered through the same hooks as anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kexp import hookimpl
+from kexp.builtin import augmenters, backbones, datasets, freezing, metrics, objectives, samplers
+from kexp.contracts import (
+    AugmenterOptions,
+    BackboneOptions,
+    DatasetOptions,
+    FreezingOptions,
+    MetricOptions,
+    ObjectiveOptions,
+    SamplerOptions,
+)
+
+
+@hookimpl
+def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:
+    """Name the datasets."""
+    return {"table": datasets.TableDataset, "hub": datasets.HubDataset}
+
+
+@hookimpl
+def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:
+    """Name the backbones."""
+    return {"hf": backbones.HubBackbone, "tiny": backbones.TinyBackbone}
+
+
+@hookimpl
+def kexp_objectives() -> Mapping[str, type[ObjectiveOptions]]:
+    """Name the objectives."""
+    return {"cross-entropy": objectives.CrossEntropyOptions, "focal": objectives.FocalOptions}
+
+
+@hookimpl
+def kexp_freezing_policies() -> Mapping[str, type[FreezingOptions]]:
+    """Name the freezing policies."""
+    return {
+        "none": freezing.NoFreezing,
+        "embeddings": freezing.FreezeEmbeddings,
+        "bottom-layers": freezing.FreezeBottomLayers,
+        "all-but-head": freezing.FreezeAllButHead,
+        "gradual": freezing.GradualUnfreezing,
+    }
+
+
+@hookimpl
+def kexp_samplers() -> Mapping[str, type[SamplerOptions]]:
+    """Name the samplers."""
+    return {
+        "random": samplers.RandomSampler,
+        "sequential": samplers.SequentialSampler,
+        "balanced": samplers.BalancedSampler,
+    }
+
+
+@hookimpl
+def kexp_augmenters() -> Mapping[str, type[AugmenterOptions]]:
+    """Name the augmenters."""
+    return {"random-deletion": augmenters.RandomDeletion}
+
+
+@hookimpl
+def kexp_metrics() -> Mapping[str, type[MetricOptions]]:
+    """Name the metrics."""
+    return {
+        "accuracy": metrics.Accuracy,
+        "macro_f1": metrics.MacroF1,
+        "weighted_f1": metrics.WeightedF1,
+        "mcc": metrics.MCC,
+        "cross_entropy": metrics.CrossEntropy,
+        "mse": metrics.MSE,
+        "ece": metrics.ECE,
+    }

@@ -1,0 +1,108 @@
+"""Metrics, computed by scikit-learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from kexp.contracts import Metric, MetricOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Accuracy(MetricOptions):
+    """Share of rows whose most probable label is the true one."""
+
+    def build(self) -> Metric:
+        """Return the metric, in [0, 1]."""
+        from sklearn.metrics import accuracy_score
+
+        return lambda labels, probabilities: float(accuracy_score(labels, probabilities.argmax(1)))
+
+
+class MacroF1(MetricOptions):
+    """F1 of each label, averaged with equal weight; a label that is never right counts as 0."""
+
+    def build(self) -> Metric:
+        """Return the metric, in [0, 1]."""
+        return lambda labels, probabilities: _f1(labels, probabilities, "macro")
+
+
+class WeightedF1(MetricOptions):
+    """F1 of each label, averaged in proportion to its rows."""
+
+    def build(self) -> Metric:
+        """Return the metric, in [0, 1]."""
+        return lambda labels, probabilities: _f1(labels, probabilities, "weighted")
+
+
+def _f1(labels: NDArray[np.int64], probabilities: NDArray[np.float64], average: str) -> float:
+    from sklearn.metrics import f1_score
+
+    known = range(probabilities.shape[1])
+    return float(f1_score(labels, probabilities.argmax(1), labels=known, average=average, zero_division=0))
+
+
+class MCC(MetricOptions):
+    """Matthews correlation coefficient for K classes (Gorodkin 2004)."""
+
+    def build(self) -> Metric:
+        """Return the metric, in [-1, 1]."""
+        from sklearn.metrics import matthews_corrcoef
+
+        return lambda labels, probabilities: float(matthews_corrcoef(labels, probabilities.argmax(1)))
+
+
+class CrossEntropy(MetricOptions):
+    """Mean negative log probability of the true label, in nats."""
+
+    greater_is_better: ClassVar[bool] = False
+
+    def build(self) -> Metric:
+        """Return the metric, from 0 upwards."""
+        from sklearn.metrics import log_loss
+
+        return lambda labels, probabilities: float(
+            log_loss(labels, probabilities, labels=range(probabilities.shape[1]))
+        )
+
+
+class MSE(MetricOptions):
+    """Mean squared difference between the probabilities and the one-hot label, over rows and labels."""
+
+    greater_is_better: ClassVar[bool] = False
+
+    def build(self) -> Metric:
+        """Return the metric, in [0, 1]."""
+        import numpy as np
+        from sklearn.metrics import mean_squared_error
+
+        return lambda labels, probabilities: float(
+            mean_squared_error(np.eye(probabilities.shape[1])[labels], probabilities)
+        )
+
+
+class ECE(MetricOptions):
+    """Expected calibration error: mean gap between confidence and accuracy over equal bins (Guo et al. 2017, eq. 3)."""
+
+    greater_is_better: ClassVar[bool] = False
+    bins: int = Field(15, ge=2, le=1000, description="Number of equal bins of confidence.")
+
+    def build(self) -> Metric:
+        """Return the metric, in [0, 1]."""
+        return lambda labels, probabilities: expected_calibration_error(labels, probabilities, self.bins)
+
+
+def expected_calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int) -> float:
+    """Return the sum over bins of |accuracy - mean confidence| weighted by the bin's share of the rows."""
+    import numpy as np
+
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == labels
+    # Bins are (low, high], as in the paper.
+    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(number, weights=correct.astype(float) - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(labels))

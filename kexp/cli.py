@@ -1,0 +1,253 @@
+"""The command line: parsing and printing only. Whatever a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import kexp
+
+if TYPE_CHECKING:
+    from kexp.catalog import Catalog
+    from kexp.resolve import Plan
+
+app = typer.Typer(
+    help="Run experiments in Korean text classification that are stated in a TOML file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+plugins = typer.Typer(help="What is installed: components by kind, and plugins that do not load.", no_args_is_help=True)
+app.add_typer(plugins, name="plugins")
+
+Spec = Annotated[Path, typer.Argument(help="Spec file in TOML.", show_default=False)]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key, e.g. training.epochs=1.")
+]
+Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", envvar="KEXP_RUNS_DIR", metavar="DIR", help="Where run folders are made.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="KEXP_DEBUG", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Set what holds for every command."""
+    if version:
+        print(f"kexp {kexp.__version__}")
+        raise typer.Exit
+    os.environ["KEXP_DEBUG"] = "1" if debug else ""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Print a user's mistakes as messages, with their exit status."""
+    from kexp.errors import KexpError
+
+    try:
+        yield
+    except KexpError as error:
+        if os.environ.get("KEXP_DEBUG"):
+            raise
+        print(error, file=sys.stderr)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _plan(spec: Path, catalog: Catalog, assignments: list[str] | None, variants: list[str] | None, seeds: str) -> Plan:
+    from kexp.errors import KexpError
+    from kexp.resolve import resolve
+
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
+    except ValueError:
+        raise KexpError(f"--seeds {seeds}: expected whole numbers with commas between, for example 1,2,3") from None
+    return resolve(spec, catalog, assignments=assignments or (), variants=variants or (), seeds=numbers)
+
+
+def _warn(plan: Plan) -> None:
+    for problem in plan.warnings:
+        print(f"{plan.source}: warning: {problem}", file=sys.stderr)
+
+
+@app.command()
+def run(
+    spec: Annotated[Path | None, typer.Argument(help="Spec file in TOML.", show_default=False)] = None,
+    assignments: Set = None,
+    variants: Variants = None,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Replace the spec's seeds.")] = "",
+    runs_dir: RunsDir = Path("runs"),
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="FOLDER", help="Continue a run folder.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check spec and data, say what would run, make nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Train and evaluate every variant of a spec with every seed."""
+    with _told():
+        from kexp.catalog import load_catalog
+        from kexp.console import Screen, Silent, print_summary
+        from kexp.errors import KexpError
+        from kexp.report.folder import RunFolder, finite
+
+        if (spec is None) == (resume is None):
+            raise KexpError("kexp run: expected a spec file, or --resume FOLDER")
+        if resume is not None and (assignments or variants or seeds):
+            raise KexpError(
+                "--resume continues an experiment as it was stated; --set, --variant and --seeds do not apply"
+            )
+        folder = RunFolder.open(resume) if resume else None
+        catalog = load_catalog()
+        plan = _plan(spec or resume / "spec.toml", catalog, assignments, variants, seeds)  # type: ignore[operator]
+        _warn(plan)
+        from kexp import run as flow
+
+        display = Silent() if quiet else Screen()
+        if dry_run:
+            print(json.dumps(finite(flow.rehearse(plan, catalog, display)), ensure_ascii=False, indent=2))
+            return
+        summary = flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder)
+        if as_json:
+            print(json.dumps(finite(summary), ensure_ascii=False))
+        else:
+            print_summary(summary)
+        _exit_with(summary["status"], summary["folder"])
+
+
+def _exit_with(status: str, folder: str) -> None:
+    if status == "interrupted":
+        print(f"interrupted; continue with: kexp run --resume {folder}", file=sys.stderr)
+        raise typer.Exit(130)
+    if status == "failed":
+        print(f"not every run succeeded: the log.txt of each run below {folder} has the details", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(spec: Spec, assignments: Set = None, variants: Variants = None, as_json: AsJson = False) -> None:
+    """Check every word of a spec without reading data or loading a model."""
+    with _told():
+        from kexp.catalog import load_catalog
+        from kexp.errors import SpecError
+
+        catalog = load_catalog()
+        try:
+            plan = _plan(spec, catalog, assignments, variants, "")
+        except SpecError as error:
+            if as_json:
+                _print_problems(error.problems, ())
+                raise typer.Exit(error.exit_status) from None
+            raise
+        if as_json:
+            _print_problems((), plan.warnings)
+            return
+        _warn(plan)
+        variants_told = ", ".join(variant.name for variant in plan.variants)
+        seeds_told = ", ".join(map(str, plan.base.seeds))
+        print(f"{spec}: ok (variants: {variants_told}; seeds: {seeds_told})")
+
+
+def _print_problems(problems: Any, warnings: Any) -> None:
+    from dataclasses import asdict
+
+    told = {"ok": not problems, "problems": list(map(asdict, problems)), "warnings": list(map(asdict, warnings))}
+    print(json.dumps(told, ensure_ascii=False))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of spec files with the options of every installed component."""
+    with _told():
+        from kexp.catalog import load_catalog
+        from kexp.schema import json_schema
+
+        print(json.dumps(json_schema(load_catalog()), ensure_ascii=False, indent=2))
+
+
+@app.command()
+def runs(runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
+    """List the run folders, newest first."""
+    with _told():
+        from kexp.console import print_table
+        from kexp.runs import list_runs
+
+        rows = list_runs(runs_dir)
+        if as_json:
+            print(json.dumps([row.as_dict() for row in rows], ensure_ascii=False))
+            return
+        table = []
+        for row in rows:
+            best = max((scores.get("accuracy") or 0.0 for scores in row.test.values()), default=None)
+            score = "" if best is None else f"{best:.4f}"
+            table.append([row.experiment, row.status, str(len(row.test)), score, str(row.folder)])
+        print_table("runs", ["experiment", "status", "variants", "best test accuracy", "folder"], table)
+
+
+@plugins.command("list")
+def list_plugins(
+    kind: Annotated[str | None, typer.Option("--kind", help="Only components of this kind.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List every installed component, and the plugins that do not load."""
+    with _told():
+        from dataclasses import asdict
+
+        from kexp.catalog import load_catalog
+        from kexp.console import print_table
+
+        catalog = load_catalog()
+        entries = list(catalog.entries(_kind(kind)))
+        if as_json:
+            components = [{"kind": e.kind, "name": e.name, **asdict(e.owner), "summary": e.summary} for e in entries]
+            print(
+                json.dumps({"components": components, "broken": list(map(asdict, catalog.broken))}, ensure_ascii=False)
+            )
+            return
+        rows = [[e.kind, e.name, str(e.owner), e.summary + catalog.contest(e)] for e in entries]
+        print_table("components", ["kind", "name", "package", "what it is"], rows)
+        for plugin in catalog.broken:
+            print(f"broken: {plugin.name} ({plugin.owner}): {plugin.reason}", file=sys.stderr)
+
+
+@plugins.command("show")
+def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
+    """Show a component: what it does, its options with types, defaults and bounds, and where it comes from."""
+    with _told():
+        import inspect
+        from dataclasses import asdict
+
+        from kexp.catalog import load_catalog
+        from kexp.console import print_table
+        from kexp.schema import options_of
+
+        entry = load_catalog().find(_kind(kind) or kind, name)
+        options, text = options_of(entry), inspect.getdoc(entry.options) or ""
+        if as_json:
+            shown = {"kind": kind, "name": name, "owner": asdict(entry.owner), "description": text}
+            print(json.dumps({**shown, "options": list(map(asdict, options))}, ensure_ascii=False))
+            return
+        print(f'{kind} "{name}", from {entry.owner}\n\n{text}\n')
+        rows = [[o.name, o.type, "required" if o.default is None else o.default, o.description] for o in options]
+        print_table("options", ["option", "type", "default", "what it does"], rows)
+
+
+def _kind(kind: str | None) -> str | None:
+    from kexp.contracts import KINDS
+    from kexp.errors import KexpError, did_you_mean
+
+    if kind is not None and kind not in KINDS:
+        raise KexpError(f'unknown kind "{kind}"; {did_you_mean(kind, KINDS)}')
+    return kind

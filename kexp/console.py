@@ -1,0 +1,144 @@
+"""What a person sees: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Json = Mapping[str, Any]
+
+
+class Silent:
+    """Shows nothing."""
+
+    def phase(self, text: str) -> None:
+        """Show nothing."""
+
+    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+        """Show nothing."""
+
+    def event(self, event: Json) -> None:
+        """Show nothing."""
+
+    def run_ended(self, result: Json) -> None:
+        """Show nothing."""
+
+
+class Screen:
+    """A progress bar per run on a terminal; elsewhere a line per evaluation."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        columns = (
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True), TextColumn("{task.fields[news]}"),
+        )  # fmt: skip
+        self.progress = Progress(*columns, console=self.console)
+        self.task: TaskID | None = None
+        self.label = ""
+
+    def phase(self, text: str) -> None:
+        """Print what is being done."""
+        self.console.print(f"[dim]{escape(text)}[/]")
+
+    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+        """Start the bar."""
+        self.label = f"{variant} seed {seed}"
+        if self.console.is_terminal:
+            self.progress.start()
+            self.task = self.progress.add_task(self.label, total=total_steps, completed=done_steps, news="")
+
+    def event(self, event: Json) -> None:
+        """Move the bar; print evaluations."""
+        if event["event"] == "step" and self.task is not None:
+            news = f"loss {event['loss']:.3f}  {event['examples_per_second']:,.0f} examples/s"
+            self.progress.update(self.task, completed=event["step"], news=news)
+        if event["event"] == "evaluation":
+            metrics = "  ".join(f"{name} {value:.4f}" for name, value in event["metrics"].items())
+            mark = " [green]best[/]" if event["best"] else ""
+            self.console.print(
+                f"{self.label}  epoch {event['epoch']:g}  train loss {event['train_loss']:.4f}  {metrics}{mark}"
+            )
+
+    def run_ended(self, result: Json) -> None:
+        """Stop the bar; say why a run did not finish."""
+        if self.task is not None:
+            self.progress.stop()
+            self.progress.remove_task(self.task)
+            self.task = None
+        if result["status"] != "done":
+            self.console.print(
+                f"[red]{self.label or result['variant']} {result['status']}:[/] {escape(str(result['reason']))}"
+            )
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, right: int | None = None) -> None:
+    """Print a table on standard output; tab-separated where nobody looks. Columns from ``right`` on are numbers."""
+    if not sys.stdout.isatty():
+        for cells in (header, *rows):
+            print("\t".join(cells))
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if right is not None and number >= right else "left", overflow="fold")
+    for cells in rows:
+        table.add_row(*map(escape, cells))
+    Console(highlight=False).print(table)
+
+
+def print_summary(summary: Json) -> None:
+    """Print what the experiment found: data, models beside baselines, paired tests, the folder."""
+    out = Console(highlight=False, soft_wrap=True)
+    for name, variant in summary["variants"].items():
+        for line in _data_lines(variant.get("data", {})):
+            out.print(f"[dim]{escape(name)}: {escape(line)}[/]")
+    names = _metric_names(summary)
+    rows = [row for name, variant in summary["variants"].items() for row in _result_rows(name, variant, names)]
+    print_table("test", ["model", "runs", *names], rows, right=1)
+    for test in summary.get("tests", []):
+        out.print(escape(test["sentence"]))
+    out.print(f"[bold]{escape(summary['folder'])}[/]")
+
+
+def _metric_names(summary: Json) -> list[str]:
+    found: dict[str, None] = {}
+    for variant in summary["variants"].values():
+        found |= dict.fromkeys(variant.get("metrics", {}).get("test", {}))
+    return list(found)
+
+
+def _result_rows(name: str, variant: Json, metrics: Sequence[str]) -> list[list[str]]:
+    measured = variant.get("metrics", {}).get("test", {})
+    states = list(variant["status"].values())
+    rows = [[name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]]
+    for baseline, splits in variant.get("baselines", {}).items():
+        values = [splits["test"].get(metric) for metric in metrics]
+        rows.append([f"  {baseline}", "", *("" if value is None else f"{value:.4f}" for value in values)])
+    return rows
+
+
+def _mean(found: Json | None) -> str:
+    if not found or found.get("mean") is None:
+        return ""
+    return f"{found['mean']:.4f}" if found.get("sd") is None else f"{found['mean']:.4f} ± {found['sd']:.4f}"
+
+
+def _data_lines(record: Json) -> list[str]:
+    lines = []
+    for split, counts in record.get("splits", {}).items():
+        gone = [
+            f"{count:,} {what.replace('_', ' ')}"
+            for what, count in counts.items()
+            if count and what not in ("read", "kept")
+        ]
+        tokens = record.get("tokens", {}).get(split, {})
+        if tokens.get("truncated rows"):
+            gone.append(f"{tokens['truncated rows']:,} cut at max_length")
+        lines.append(f"{split} {counts['kept']:,} rows" + (f" ({', '.join(gone)})" if gone else ""))
+    return lines

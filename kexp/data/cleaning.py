@@ -1,0 +1,102 @@
+"""Cleaning of a split's rows. Nothing is dropped without a count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kexp.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kexp.spec import Cleaning
+
+Counts = dict[str, int]
+TEXTS = ("text", "text_pair")
+
+
+def normalise(frame: pd.DataFrame, trim: bool) -> pd.DataFrame:
+    """Bring every text to NFC, since decomposed Hangul (as macOS writes it) defeats tokenisers, and trim it."""
+    columns = {}
+    for name in (name for name in TEXTS if name in frame):
+        column = frame[name].fillna("").astype("str").str.normalize("NFC")
+        columns[name] = column.str.strip() if trim else column
+    return frame.assign(**columns)
+
+
+def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Drop rows of which a text is nothing but white space."""
+    empty = frame["text"].str.strip() == ""
+    if "text_pair" in frame:
+        empty |= frame["text_pair"].str.strip() == ""
+    counts["empty"] = int(empty.sum())
+    return frame[~empty]
+
+
+def clean(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts) -> pd.DataFrame:
+    """Drop what the spec says from one split; ``bounds`` are the lengths that the percentiles of train gave."""
+    key = _key(frame)
+    distinct = frame.assign(key=key).drop_duplicates(["key", "label"])
+    contested = key.isin(distinct.loc[distinct.duplicated("key", keep=False), "key"])
+    counts["contradictions"] = int(contested.sum())
+    if options.contradictions == "drop":
+        frame, key = frame[~contested], key[~contested]
+    else:
+        counts["contradictions_kept"] = counts.pop("contradictions")
+    if options.duplicates == "drop":
+        repeated = frame.assign(key=key).duplicated(["key", "label"])
+        counts["duplicates"] = int(repeated.sum())
+        frame = frame[~repeated]
+    length = lengths(frame)
+    low = max(options.min_characters, bounds[0])
+    high = min(options.max_characters or bounds[1], bounds[1])
+    counts["too_short"] = int((length < low).sum())
+    counts["too_long"] = int((length > high).sum())
+    return frame[(length >= low) & (length <= high)]
+
+
+def length_bounds(train: pd.DataFrame, options: Cleaning) -> tuple[float, float]:
+    """Return the shortest and longest length that the percentiles of train allow, in characters."""
+    length = lengths(train)
+    low = length.quantile(options.min_percentile / 100) if options.min_percentile > 0 else 0.0
+    high = length.quantile(options.max_percentile / 100) if options.max_percentile < 100 else float("inf")
+    return float(low), float(high)
+
+
+def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts) -> pd.DataFrame:
+    """Drop train rows whose text stands in validation or test: a model must not be examined on what it has seen."""
+    seen = {text for other in others for text in _key(other)}
+    overlap = _key(train).isin(seen)
+    counts["overlap"] = int(overlap.sum())
+    return train[~overlap]
+
+
+def cap_classes(train: pd.DataFrame, options: Cleaning, seed: int, counts: Counts) -> pd.DataFrame:
+    """Keep at most ``max_per_class`` rows of a class, and as many of each as of the smallest when balancing."""
+    limits = [limit for limit in (options.max_per_class,) if limit is not None]
+    if options.balance:
+        limits.append(int(train["label"].value_counts().min()))
+    if not limits:
+        return train
+    shuffled = train.sample(frac=1, random_state=seed)
+    kept = shuffled[shuffled.groupby("label").cumcount() < min(limits)].sort_index()
+    counts["over_class_limit"] = len(train) - len(kept)
+    return kept
+
+
+def lengths(frame: pd.DataFrame) -> pd.Series[int]:
+    """Return the characters of each row, both texts of a pair together."""
+    length = frame["text"].str.len()
+    return length + frame["text_pair"].str.len() if "text_pair" in frame else length
+
+
+def need_rows(frame: pd.DataFrame, split: str, counts: Counts) -> None:
+    """Refuse a split of which nothing is left, and say where its rows went."""
+    if frame.empty:
+        gone = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+        why = gone or "it was empty"
+        raise DataError(f"dataset: no row of the {split} split is left ({why}); relax [cleaning] or check the data")
+
+
+def _key(frame: pd.DataFrame) -> pd.Series[str]:
+    return frame["text"] + "\x1f" + frame["text_pair"] if "text_pair" in frame else frame["text"]

@@ -1,0 +1,213 @@
+"""Texts as flat arrays of token ids: tokenised once without special tokens, cached, cut to any length afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import kexp
+from kexp.errors import KexpError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CHUNK = 20_000
+
+Tokenise = Callable[[Sequence[str], "PreTrainedTokenizerFast"], "Ragged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Rows of different lengths in one array: row i is ``values[offsets[i]:offsets[i + 1]]``."""
+
+    values: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of each row."""
+        return np.diff(self.offsets)
+
+    def row(self, number: int) -> NDArray[np.int32]:
+        """Return one row."""
+        return self.values[self.offsets[number] : self.offsets[number + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Rows as a model takes them, special tokens included. ``boundaries`` is where each row's second segment begins."""
+
+    tokens: Ragged
+    boundaries: NDArray[np.int64] | None
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialTokens:
+    """What a tokenizer puts before, between and after texts."""
+
+    prefix: tuple[int, ...]
+    middle: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
+    """Learn a tokenizer's special tokens from how it encodes a single text and a pair."""
+    single = tokenizer("가", return_special_tokens_mask=True)
+    mask, ids = single["special_tokens_mask"], single["input_ids"]
+    start, end = mask.index(0), len(mask) - mask[::-1].index(0)
+    pair = tokenizer("가", "가")["input_ids"]
+    body, suffix = end - start, ids[end:]
+    middle = pair[end : len(pair) - len(suffix) - body]
+    return SpecialTokens(tuple(ids[:start]), tuple(middle), tuple(suffix))
+
+
+def encode(
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    max_length: int,
+    truncation: str,
+    tokenise: Tokenise,
+) -> Encoded:
+    """Encode rows to at most ``max_length`` tokens; ``tokenise`` is ``tokenise`` or ``TokenCache.tokenise``."""
+    special = special_tokens(tokenizer)
+    first = tokenise(texts, tokenizer)
+    if pairs is None:
+        return _frame_single(first, special, max_length, truncation)
+    return _frame_pair(first, tokenise(pairs, tokenizer), special, max_length, truncation)
+
+
+def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:
+    """Tokenise texts in batches, without special tokens and without a limit of length."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    values, lengths = [np.empty(0, np.int32)], []
+    for start in range(0, len(texts), CHUNK):
+        rows = [
+            row.ids for row in backend.encode_batch_fast(list(texts[start : start + CHUNK]), add_special_tokens=False)
+        ]
+        lengths += [len(row) for row in rows]
+        values.append(np.fromiter((token for row in rows for token in row), np.int32))
+    return Ragged(np.concatenate(values), offsets_of(np.asarray(lengths, np.int64)))
+
+
+def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the offsets of rows with these lengths."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _frame_single(first: Ragged, special: SpecialTokens, max_length: int, truncation: str) -> Encoded:
+    room = max_length - len(special.prefix) - len(special.suffix)
+    kept = np.minimum(first.lengths, _positive(room, max_length))
+    body = cut(first, kept, truncation)
+    tokens = _concatenate([_repeat(special.prefix, len(first)), body, _repeat(special.suffix, len(first))])
+    return Encoded(tokens, None, int((first.lengths > kept).sum()))
+
+
+def _frame_pair(first: Ragged, second: Ragged, special: SpecialTokens, max_length: int, truncation: str) -> Encoded:
+    """Cut the longer text of a pair first, as the field's tokenizers do (``longest_first``)."""
+    room = _positive(max_length - len(special.prefix) - len(special.middle) - len(special.suffix), max_length)
+    half = room // 2
+    kept_first = np.minimum(first.lengths, np.maximum(room - second.lengths, room - half))
+    kept_second = np.minimum(second.lengths, room - kept_first)
+    rows = len(first)
+    tokens = _concatenate([
+        _repeat(special.prefix, rows), cut(first, kept_first, truncation), _repeat(special.middle, rows),
+        cut(second, kept_second, truncation), _repeat(special.suffix, rows),
+    ])  # fmt: skip
+    shortened = (first.lengths > kept_first) | (second.lengths > kept_second)
+    return Encoded(tokens, len(special.prefix) + kept_first + len(special.middle), int(shortened.sum()))
+
+
+def _positive(room: int, max_length: int) -> int:
+    if room < 1:
+        raise KexpError(f"training.max_length: {max_length} leaves no token beside the special tokens; use more")
+    return room
+
+
+def cut(rows: Ragged, lengths: NDArray[np.int64], side: str) -> Ragged:
+    """Keep ``lengths[i]`` tokens of row i; ``side`` is the end that is cut off, right or left."""
+    starts = rows.offsets[:-1] if side == "right" else rows.offsets[1:] - lengths
+    return Ragged(rows.values[ranges(starts, lengths)], offsets_of(lengths))
+
+
+def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ``starts[i], starts[i] + 1 ...`` for ``lengths[i]`` numbers, for all i one after the other."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+
+
+def _repeat(tokens: tuple[int, ...], rows: int) -> Ragged:
+    return Ragged(np.tile(np.asarray(tokens, np.int32), rows), np.arange(rows + 1, dtype=np.int64) * len(tokens))
+
+
+def _concatenate(parts: Sequence[Ragged]) -> Ragged:
+    """Join rows with rows: row i of the result is row i of every part in turn."""
+    offsets = offsets_of(np.sum([part.lengths for part in parts], axis=0))
+    values = np.empty(int(offsets[-1]), np.int32)
+    place = offsets[:-1].copy()
+    for part in parts:
+        values[ranges(place, part.lengths)] = part.values
+        place += part.lengths
+    return Ragged(values, offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCache:
+    """Tokenised texts on disk, keyed by the texts, the tokenizer's contents and the versions that made them."""
+
+    folder: Path
+
+    def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:
+        """Return the tokens from the cache, or make and keep them; an unreadable entry is made anew."""
+        path = self.folder / f"{_key(texts, tokenizer)}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return Ragged(stored["values"], stored["offsets"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            rows = tokenise(texts, tokenizer)
+        self._keep(path, rows)
+        return rows
+
+    def _keep(self, path: Path, rows: Ragged) -> None:
+        """Write beside and rename, so that other processes never see half a file; a full disk costs the cache only."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+                np.savez(file, values=rows.values, offsets=rows.offsets)
+            Path(file.name).replace(path)
+        except OSError:
+            return
+
+
+def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> str:
+    import tokenizers
+
+    digest = hashlib.blake2b(digest_size=20)
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    for part in (kexp.__version__, tokenizers.__version__, backend.to_str()):
+        digest.update(part.encode() + b"\0")
+    for start in range(0, len(texts), CHUNK):
+        digest.update("\x1e".join(texts[start : start + CHUNK]).encode("utf-8", "surrogatepass") + b"\x1e")
+    return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""Dividing rows: validation and test out of train, the labelled few out of train, the first n of a split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kexp.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kexp.spec import Labelled, Split
+
+
+def divide(frames: dict[str, pd.DataFrame], options: Split, seed: int) -> dict[str, pd.DataFrame]:
+    """Take the splits that the dataset does not bring out of train; shares are of the rows that are divided."""
+    divided = dict(frames)
+    whole = len(frames["train"])
+    for split, wanted in (("test", options.test), ("validation", options.validation)):
+        if split not in divided:
+            rows = round(wanted * whole) if wanted < 1 else int(wanted)
+            divided["train"], divided[split] = _take(divided["train"], rows, split, options, seed)
+    return divided
+
+
+def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rest and ``rows`` taken out (about as many where groups stay whole)."""
+    place = f"split.{split}"
+    if not 0 < rows < len(frame):
+        raise DataError(
+            f"{place}: {rows} rows cannot be taken out of {len(frame)}; state a smaller share, or more data"
+        )
+    if options.group and "group" in frame:
+        return _take_groups(frame, rows, place, options, seed)
+    from sklearn.model_selection import train_test_split
+
+    if options.stratify:
+        _check_stratification(frame, rows, place)
+    rest, taken = train_test_split(
+        frame, test_size=rows, random_state=seed, stratify=frame["label"] if options.stratify else None
+    )
+    return rest.sort_index(), taken.sort_index()
+
+
+def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
+    counts = frame["label"].value_counts()
+    rarest, count = counts.index[-1], int(counts.iloc[-1])
+    remedy = "set split.stratify = false, or add data"
+    if count < 2:
+        raise DataError(f'{place}: too small to stratify: label "{rarest}" has {count} row of {len(frame)}; {remedy}')
+    if min(rows, len(frame) - rows) < len(counts):
+        raise DataError(
+            f"{place}: too small to stratify: {rows} of {len(frame)} rows cannot hold {len(counts)} labels; {remedy}"
+        )
+
+
+def _take_groups(
+    frame: pd.DataFrame, rows: int, place: str, options: Split, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    groups = frame["group"].nunique()
+    folds = round(len(frame) / rows)
+    if folds < 2 or groups < folds:
+        remedy = "state another share, or set split.group = false"
+        raise DataError(f"{place}: {groups} groups cannot be divided to take {rows} of {len(frame)} rows; {remedy}")
+    splitter = StratifiedGroupKFold if options.stratify else GroupKFold
+    rest, taken = next(
+        splitter(n_splits=folds, shuffle=True, random_state=seed).split(frame, frame["label"], frame["group"])
+    )
+    if not len(rest) or not len(taken):
+        raise DataError(
+            f"{place}: the groups are too large to take {rows} of {len(frame)} rows; set split.group = false"
+        )
+    return frame.iloc[rest], frame.iloc[taken]
+
+
+def choose_labelled(train: pd.DataFrame, options: Labelled, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows that stay labelled and the pool of all others."""
+    shuffled = train.sample(frac=1, random_state=seed)
+    rank = shuffled.groupby("label").cumcount()
+    counts = train["label"].value_counts()
+    if options.per_class is not None:
+        if counts.min() < options.per_class:
+            rarest = f'label "{counts.idxmin()}" has {counts.min()} train rows'
+            raise DataError(f"labelled.per_class: {rarest}, fewer than {options.per_class}; state fewer")
+        chosen = rank < options.per_class
+    else:
+        wanted = options.n or 0
+        if not len(counts) <= wanted < len(train):
+            remedy = f"state {len(counts)} to {len(train) - 1}"
+            raise DataError(f"labelled.n: {wanted} of {len(train)} train rows with {len(counts)} labels; {remedy}")
+        chosen = rank < shuffled["label"].map(_shares(counts, wanted))
+    return shuffled[chosen].sort_index(), shuffled[~chosen].sort_index()
+
+
+def _shares(counts: pd.Series[int], wanted: int) -> pd.Series[int]:
+    """Divide ``wanted`` rows in the classes' proportions by largest remainders; every class gets one at least."""
+    exact = counts / counts.sum() * wanted
+    shares = exact.astype(int).clip(lower=1)
+    by_remainder = (exact - shares).sort_values(ascending=False, kind="stable").index
+    while shares.sum() < wanted:
+        for label in by_remainder[: wanted - shares.sum()]:
+            shares[label] += 1
+    while shares.sum() > wanted:
+        shares[shares.idxmax()] -= 1
+    return shares
+
+
+def limit_rows(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
+    """Keep ``limit`` rows of a seeded shuffle, in the order of the data."""
+    if limit is None or len(frame) <= limit:
+        return frame
+    return frame.sample(n=limit, random_state=seed).sort_index()

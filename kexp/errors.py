@@ -1,0 +1,74 @@
+"""What can go wrong for a user, as data: every message names the place, the finding and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+
+class KexpError(Exception):
+    """A mistake or a circumstance that a user can act on; printed as one message, never as a traceback."""
+
+    exit_status = 2
+
+
+class DataError(KexpError):
+    """A dataset cannot be read or used as the spec asks."""
+
+
+class PluginError(KexpError):
+    """A plugin is broken, or two plugins claim one name."""
+
+
+class RunFailed(KexpError):
+    """A run failed after its folder had been created; the folder keeps the reason."""
+
+    exit_status = 1
+
+
+class RunInterrupted(KexpError):
+    """The user stopped the run; it can be resumed from its folder."""
+
+    exit_status = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a spec.
+
+    ``path`` is the dotted path of the key ("" for the whole file), ``owner`` the package whose component refused it.
+    """
+
+    path: str
+    message: str
+    hint: str = ""
+    owner: str = ""
+
+    def under(self, prefix: str) -> Problem:
+        """Return the same problem seen from the table that holds this one."""
+        return replace(self, path=".".join(filter(None, (prefix, self.path))))
+
+    def __str__(self) -> str:
+        place = f"{self.path}: " if self.path else ""
+        hint = f"; {self.hint}" if self.hint else ""
+        owner = f" ({self.owner})" if self.owner and not self.owner.startswith("kexp ") else ""
+        return f"{place}{self.message}{hint}{owner}"
+
+
+class SpecError(KexpError):
+    """Every problem of one spec file, told at once."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the nearest known word, or else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return "known: " + ", ".join(names) if names else ""

@@ -1,0 +1,73 @@
+"""Predictions of a model, and what can be measured on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kexp.contracts import HostBatch, Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Label ids of shape (rows,) and probabilities of shape (rows, labels), in the order of the split."""
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    def measure(self, metrics: Mapping[str, Metric]) -> dict[str, float]:
+        """Return every metric by name."""
+        return {name: metric(self.labels, self.probabilities) for name, metric in metrics.items()}
+
+    def per_class(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Return precision, recall, F1 and the number of rows of each label."""
+        from sklearn.metrics import precision_recall_fscore_support
+
+        table = precision_recall_fscore_support(
+            self.labels, self.probabilities.argmax(1), labels=range(len(names)), zero_division=0
+        )
+        return [
+            {"label": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+            for name, p, r, f, n in zip(names, *table, strict=True)
+        ]
+
+    def confusion_matrix(self) -> list[list[int]]:
+        """Return the counts of true label (row) against predicted label (column)."""
+        from sklearn.metrics import confusion_matrix
+
+        known = range(self.probabilities.shape[1])
+        counts: list[list[int]] = confusion_matrix(self.labels, self.probabilities.argmax(1), labels=known).tolist()
+        return counts
+
+
+def predict(
+    model: torch.nn.Module,
+    forward: Callable[[Mapping[str, torch.Tensor]], torch.Tensor],
+    batches: Iterable[tuple[NDArray[np.int64], HostBatch]],
+    shape: tuple[int, int],
+    device: torch.device,
+) -> Predictions:
+    """Run the model in eval mode over batches of (row numbers, rows); ``shape`` is (rows, labels)."""
+    import numpy as np
+    import torch
+
+    labels = np.empty(shape[0], np.int64)
+    probabilities = np.empty(shape, np.float64)
+    model.eval()
+    done = []
+    with torch.inference_mode():
+        for rows, batch in batches:
+            inputs = {
+                name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.inputs.items()
+            }
+            done.append((rows, forward(inputs)))
+            labels[rows] = batch.labels
+        for rows, logits in done:
+            probabilities[rows] = logits.cpu().double().softmax(-1).numpy()
+    return Predictions(labels, probabilities)

@@ -1,0 +1,179 @@
+"""One run: assemble, train, evaluate, write. Whatever happens, its folder says what."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from kexp.assemble import Experiment, Workshop, assemble
+from kexp.contracts import Forward, RunIdentity
+from kexp.errors import RunInterrupted
+from kexp.evaluate import Predictions
+from kexp.interrupt import graceful_stop
+from kexp.report import predictions as report
+from kexp.report.folder import write_json
+from kexp.resolve import Variant, dump
+from kexp.tracking import following, log_file
+from kexp.train.events import Evaluated
+from kexp.train.hardware import make_accelerator, peak_memory_mib, precision_of
+from kexp.train.loop import Trainer
+
+logger = logging.getLogger("kexp")
+
+
+class Display(Protocol):
+    """What a person sees while an experiment runs."""
+
+    def phase(self, text: str) -> None:
+        """Say what is being done before and between the runs."""
+
+    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+        """Begin to show a run."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Show an event of the run."""
+
+    def run_ended(self, result: Mapping[str, Any]) -> None:
+        """Show how the run ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One variant with one seed, where it is written, and who watches."""
+
+    variant: Variant
+    seed: int
+    folder: Path
+    workshop: Workshop
+    display: Display
+    resume: bool
+
+
+def execute(job: Job) -> dict[str, Any]:
+    """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
+    identity = {"experiment": job.variant.spec.name, "variant": job.variant.name, "seed": job.seed}
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with log_file(job.folder / "log.txt"):
+        try:
+            result = {"status": "done", "reason": None, **identity, **_train_and_measure(job)}
+        except (RunInterrupted, KeyboardInterrupt) as error:
+            result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
+        # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
+        except Exception as error:  # noqa: BLE001
+            logger.error("the run failed\n%s", traceback.format_exc())
+            result = {"status": "failed", "reason": _reason(error), **identity}
+        write_json(job.folder / "result.json", result)
+    job.display.run_ended(result)
+    return result
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    if "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
+        return f"out of memory; {remedy} ({text.splitlines()[0]})"
+    return text
+
+
+def _train_and_measure(job: Job) -> dict[str, Any]:
+    spec = job.variant.spec
+    accelerator = make_accelerator(spec.training.device, spec.training.precision)
+    experiment = assemble(spec, job.seed, job.workshop)
+    validation = Validation(experiment)
+    trainer = Trainer(
+        experiment.model,
+        experiment.objective,
+        spec.freezing,
+        experiment.stream,
+        lambda: validation.measure(trainer.forward),
+        spec.training,
+        accelerator,
+        seed=job.seed,
+        greater_is_better=experiment.greater_is_better,
+        folder=job.folder / "checkpoint",
+    )
+    resumed_at = trainer.resume() if job.resume else None
+    run = RunIdentity(spec.name, job.variant.name, job.seed, str(job.folder), dump(spec, job.workshop.catalog))
+    job.display.run_started(job.variant.name, job.seed, trainer.total_steps, resumed_at or 0)
+    with following(run, spec.trackers, resumed_at) as tell, graceful_stop() as stop_asked:
+        for event in trainer.events(stop_asked):
+            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+                validation.keep()
+            tell(event.as_dict())
+            job.display.event(event.as_dict())
+    trainer.restore_best()
+    predictions = {
+        "validation": validation.kept or experiment.evaluate("validation", trainer.forward),
+        "test": experiment.evaluate("test", trainer.forward),
+    }
+    _save_predictions(job.folder / "predictions.parquet", experiment, predictions)
+    _save_model(job.folder / "model", experiment)
+    shutil.rmtree(trainer.folder, ignore_errors=True)
+    return _result(experiment, trainer, predictions)
+
+
+@dataclass(slots=True)
+class Validation:
+    """Measures validation, and keeps the predictions of the model that is kept, so that they are made once."""
+
+    experiment: Experiment
+    last: Predictions | None = None
+    kept: Predictions | None = None
+
+    def measure(self, forward: Forward) -> dict[str, float]:
+        """Return the metrics of the model as it is."""
+        self.last = self.experiment.evaluate("validation", forward)
+        return self.last.measure(self.experiment.metrics)
+
+    def keep(self) -> None:
+        """Keep the predictions that were measured last."""
+        self.kept = self.last
+
+
+def _result(experiment: Experiment, trainer: Trainer, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+    labels, state, accelerator = experiment.materials.data.labels, trainer.state, trainer.accelerator
+    seconds = max(state.seconds, 1e-9)
+    return {
+        "labels": labels,
+        "metrics": {split: found.measure(experiment.metrics) for split, found in predictions.items()},
+        "monitor": experiment.spec.training.monitor,
+        "best_step": state.best_step,
+        "best_epoch": state.best_step / trainer.steps_per_epoch,
+        "steps": state.step,
+        "epochs": state.step / trainer.steps_per_epoch,
+        "stopped_early": state.stopped_early,
+        "examples_per_second": state.examples / seconds,
+        "tokens_per_second": state.tokens / seconds,
+        "train_seconds": state.seconds,
+        "peak_memory_mib": peak_memory_mib(accelerator),
+        "device": str(accelerator.device),
+        "precision": precision_of(accelerator),
+        "parameters": {"total": experiment.model.num_parameters(), "trainable": trainer.trainable},
+        "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
+        "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
+    }
+
+
+def _save_model(folder: Path, experiment: Experiment) -> None:
+    """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
+    training, tokenizer = experiment.spec.training, experiment.materials.tokenizer
+    tokenizer.model_max_length = training.max_length
+    tokenizer.truncation_side = training.truncation
+    experiment.model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _save_predictions(path: Path, experiment: Experiment, predictions: Mapping[str, Predictions]) -> None:
+    data, clean = experiment.materials.data, experiment.spec.backbone.clean
+    tables = []
+    for split, found in predictions.items():
+        rows = data.splits[split]
+        texts = [clean(text) for text in rows.texts]
+        pairs = None if rows.pairs is None else [clean(text) for text in rows.pairs]
+        tables.append(report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities))
+    report.write(path, tables)

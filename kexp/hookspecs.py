@@ -1,0 +1,75 @@
+"""The hooks by which a package adds components: one per kind, without arguments, from name to options class.
+
+A plugin is a module named by an entry point in the group ``kexp``; it marks its functions with ``kexp.hookimpl``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pluggy
+
+from kexp.contracts import (
+    AugmenterOptions,
+    BackboneOptions,
+    DatasetOptions,
+    FreezingOptions,
+    MetricOptions,
+    ObjectiveOptions,
+    SamplerOptions,
+    TrackerOptions,
+)
+
+hookspec = pluggy.HookspecMarker("kexp")
+
+
+@hookspec
+def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:  # type: ignore[empty-body]
+    """Name the datasets of this package."""
+
+
+@hookspec
+def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:  # type: ignore[empty-body]
+    """Name the backbones of this package."""
+
+
+@hookspec
+def kexp_objectives() -> Mapping[str, type[ObjectiveOptions]]:  # type: ignore[empty-body]
+    """Name the objectives of this package."""
+
+
+@hookspec
+def kexp_freezing_policies() -> Mapping[str, type[FreezingOptions]]:  # type: ignore[empty-body]
+    """Name the freezing policies of this package."""
+
+
+@hookspec
+def kexp_samplers() -> Mapping[str, type[SamplerOptions]]:  # type: ignore[empty-body]
+    """Name the samplers of this package."""
+
+
+@hookspec
+def kexp_augmenters() -> Mapping[str, type[AugmenterOptions]]:  # type: ignore[empty-body]
+    """Name the augmenters of this package."""
+
+
+@hookspec
+def kexp_metrics() -> Mapping[str, type[MetricOptions]]:  # type: ignore[empty-body]
+    """Name the metrics of this package."""
+
+
+@hookspec
+def kexp_trackers() -> Mapping[str, type[TrackerOptions]]:  # type: ignore[empty-body]
+    """Name the trackers of this package."""
+
+
+HOOK_OF_KIND: Mapping[str, str] = {
+    "dataset": "kexp_datasets",
+    "backbone": "kexp_backbones",
+    "objective": "kexp_objectives",
+    "freezing": "kexp_freezing_policies",
+    "sampler": "kexp_samplers",
+    "augmenter": "kexp_augmenters",
+    "metric": "kexp_metrics",
+    "tracker": "kexp_trackers",
+}

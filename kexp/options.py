@@ -1,0 +1,166 @@
+"""The base of everything a spec can state: frozen, closed pydantic models, and fields that hold a component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializationInfo,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from kexp.errors import Problem, did_you_mean
+
+
+class SpecText(str):
+    """A string out of a spec that remembers the folder of the file in which it was written."""
+
+    folder: Path
+
+    def __new__(cls, value: str, folder: Path) -> SpecText:
+        """Attach ``folder`` to ``value``."""
+        text = super().__new__(cls, value)
+        text.folder = folder
+        return text
+
+
+def _absolute(value: object) -> Path:
+    """Resolve a path against the file that states it, or against the working folder when Python states it."""
+    if not isinstance(value, str | Path):
+        raise ValueError("expected a path in quotes")
+    folder = value.folder if isinstance(value, SpecText) else Path.cwd()
+    return (folder / Path(value).expanduser()).resolve()
+
+
+LocalPath = Annotated[
+    Path,
+    BeforeValidator(_absolute),
+    PlainSerializer(lambda path: path.as_posix(), return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""A file or folder; a relative one is relative to the spec file (on the command line: to the working folder)."""
+
+
+def _coerced(given: object, result: object) -> bool:
+    """Tell whether pydantic changed the type of a scalar: TOML has types, so "3" is not 3 and true is not 1."""
+    if isinstance(given, list | tuple) and isinstance(result, list | tuple) and len(given) == len(result):
+        return any(map(_coerced, given, result))
+    if isinstance(result, bool):
+        return not isinstance(given, bool)
+    return isinstance(result, int | float) and isinstance(given, str | bool)
+
+
+class Section(BaseModel):
+    """A table of the spec: frozen, without unknown keys, without silent conversion between strings and numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _typed(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        result = handler(value)
+        if _coerced(value, result):
+            raise ValueError(f"expected {_type_name(result)}, found {_type_name(value)}")
+        return result
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield what is wrong beyond the types, cheaply and without torch: missing files, options that clash."""
+        return ()
+
+    def warnings(self) -> Iterable[Problem]:
+        """Yield what is allowed but probably not meant."""
+        return ()
+
+
+def _type_name(value: object) -> str:
+    names: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
+    return names.get(type(value), "a string" if isinstance(value, str) else f"a {type(value).__name__}")
+
+
+class Options(Section):
+    """The options of one component; subclasses of a kind's base add the fields and build the component.
+
+    The class is registry entry, schema, documentation and factory at once. ``build`` is the first place where torch,
+    transformers or datasets may be imported.
+    """
+
+    kind: ClassVar[str]
+
+
+COMPONENT_KEY = "x-kexp-component"
+"""Stands in the JSON Schema of a field for the components that the catalog has of this kind."""
+
+
+class Component:
+    """Marks a field that holds a component of ``kind``: ``{use = "name", option = value}`` or just ``"name"``.
+
+    Use it through an alias, ``Annotated[ObjectiveOptions, *component("objective")]``; it works in the sections of a
+    spec and, for nested components, in a plugin's own options.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def validate(self, value: object, info: ValidationInfo) -> Options:
+        """Turn what the spec says into the options of the component that it names."""
+        if isinstance(value, Options):
+            return value
+        table = {"use": value} if isinstance(value, str) else value
+        if not isinstance(table, dict) or not isinstance(table.get("use"), str):
+            raise ValueError(f'expected a {self.kind}: a table with use = "NAME"')
+        name = str(table["use"])
+        entry = _catalog(info).find(self.kind, name)
+        try:
+            options = {key: item for key, item in table.items() if key != "use"}
+            validated: Options = entry.options.model_validate(options, context=info.context)
+        except ValidationError as error:
+            raise _owned(error, entry, f'{self.kind} "{name}"') from None
+        return validated
+
+    def serialise(self, value: Options, info: SerializationInfo) -> dict[str, Any]:
+        """Write the component as the table that would name it."""
+        dumped = value.model_dump(mode=info.mode, context=info.context, exclude_none=True)
+        return {"use": _catalog(info).name_of(type(value)), **dumped}
+
+
+def _owned(error: ValidationError, entry: Any, title: str) -> ValidationError:
+    """Say in each error whose option it is, what it may have been meant to be, and which package refused it."""
+    details: list[InitErrorDetails] = []
+    for found in error.errors(include_url=False):
+        message, owner = found["msg"], found.get("ctx", {}).get("owner", str(entry.owner))
+        if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
+            hint = did_you_mean(str(found["loc"][0]), entry.options.model_fields)
+            message = f"unknown option of {title}; {hint or 'it has none'}"
+        kind = "refused" if found["type"] == "extra_forbidden" else found["type"]
+        custom = PydanticCustomError(kind, "{message}", {"message": message, "owner": owner})
+        details.append(InitErrorDetails(type=custom, loc=found["loc"], input=found["input"]))
+    return ValidationError.from_exception_data(title, details)
+
+
+def _catalog(info: ValidationInfo | SerializationInfo) -> Any:
+    context = info.context
+    if not isinstance(context, dict) or "catalog" not in context:
+        raise ValueError("components are named by a catalog: pass context={'catalog': catalog}")
+    return context["catalog"]
+
+
+def component(kind: str) -> tuple[Component, BeforeValidator, PlainSerializer, WithJsonSchema]:
+    """Return the annotations that make a field hold a component of ``kind``."""
+    marker = Component(kind)
+    return (
+        marker,
+        BeforeValidator(marker.validate),
+        PlainSerializer(marker.serialise, return_type=dict[str, Any]),
+        WithJsonSchema({COMPONENT_KEY: kind}),
+    )

@@ -1,0 +1,57 @@
+"""What a result depends on besides the spec: versions, plugins, hardware, the state of the user's code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = (
+    "kexp", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "scipy", "numpy",
+    "pandas", "pyarrow", "pydantic", "pluggy", "safetensors",
+)  # fmt: skip
+
+
+def environment(plugins: Mapping[str, str]) -> dict[str, Any]:
+    """Return the environment as plain data; ``plugins`` maps package names to versions."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "plugins": dict(plugins),
+        "hardware": _hardware(),
+        "git": _git(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _hardware() -> dict[str, Any]:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {"cpus": os.cpu_count(), "torch_threads": torch.get_num_threads(), "gpus": gpus, "cuda": torch.version.cuda}
+
+
+def _git() -> dict[str, Any] | None:
+    """Return commit and cleanness of the working folder's repository; None outside of one."""
+    try:
+        commit, status = (
+            subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "clean": not status}

@@ -1,0 +1,119 @@
+"""``summary.json``: each variant's means over its seeds, baselines and data, and the paired tests between variants."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from kexp import statistics
+
+if TYPE_CHECKING:
+    from kexp.statistics import Predictions
+
+Result = Mapping[str, Any]
+"""The object of one ``result.json``."""
+
+SEVERITY = ("done", "interrupted", "failed")
+LOWER_IS_BETTER = ("cross_entropy", "ece", "mse")
+SIGNIFICANT = 0.05
+TEST_NAMES = {"mcnemar": "McNemar", "bootstrap": "paired bootstrap"}
+
+
+def build_summary(
+    results: Sequence[Result],
+    *,
+    baselines: Mapping[str, Any],
+    data: Mapping[str, Any],
+    predictions: Callable[[str, int], Predictions | None],
+    lower_is_better: Collection[str] = LOWER_IS_BETTER,
+) -> dict[str, Any]:
+    """Return the object of ``summary.json`` from all runs of an experiment, in their order.
+
+    ``baselines`` and ``data`` are kept as they are, by variant. ``predictions`` gives the test rows of a finished run,
+    or None where there are none. Means and tests count runs with status ``done`` only; p-values are not corrected for
+    the number of tests.
+    """
+    variants = {
+        name: _variant([result for result in results if result["variant"] == name])
+        | {"baselines": baselines.get(name, {}), "data": data.get(name, {})}
+        for name in dict.fromkeys(result["variant"] for result in results)
+    }
+    remarks: list[str] = []
+    tests = [{**test, "sentence": sentence(test)} for test in _tests(results, predictions, remarks)]
+    return {
+        "experiment": results[0]["experiment"] if results else "",
+        "status": max((result["status"] for result in results), key=SEVERITY.index, default="interrupted"),
+        "lower_is_better": sorted(lower_is_better),
+        "variants": variants,
+        "tests": tests,
+        "remarks": remarks,
+    }
+
+
+def _variant(runs: Sequence[Result]) -> dict[str, Any]:
+    """Return seeds, statuses and means of one variant's runs; ``values`` are in the order of the finished seeds.
+
+    A value that is not finite (null in JSON) has no mean and is left out; ``n`` tells.
+    """
+    done = [run["metrics"] for run in runs if run["status"] == "done"]
+    values: dict[str, dict[str, list[float]]] = {}
+    for metrics in done:
+        for split, scores in metrics.items():
+            for name, value in scores.items():
+                if value is not None and math.isfinite(value):
+                    values.setdefault(split, {}).setdefault(name, []).append(value)
+    return {
+        "seeds": [run["seed"] for run in runs],
+        "status": {str(run["seed"]): run["status"] for run in runs},
+        "metrics": {
+            split: {name: asdict(statistics.summarise(of)) | {"values": of} for name, of in scores.items()}
+            for split, scores in values.items()
+        },
+    }
+
+
+def _tests(
+    results: Sequence[Result], predictions: Callable[[str, int], Predictions | None], remarks: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the tests of every pair of variants; what cannot be compared is added to ``remarks``."""
+    names: dict[str, list[str]] = {}
+    held: dict[str, dict[int, Predictions]] = {}
+    for result in results:
+        variant, seed = result["variant"], result["seed"]
+        if result["status"] == "done" and (rows := predictions(variant, seed)) is not None:
+            names[variant] = result["labels"]
+            held.setdefault(variant, {})[seed] = rows
+    for a, b in itertools.combinations(held, 2):
+        shared = held[a].keys() & held[b].keys()
+        same = {seed for seed in shared if names[a] == names[b] and _equal_rows(held[a][seed], held[b][seed])}
+        remarks += [
+            f"{a} and {b} were not compared on seed {seed}: their test rows differ" for seed in sorted(shared - same)
+        ]
+        of_a, of_b = ({seed: held[name][seed] for seed in same} for name in (a, b))
+        yield from statistics.compare(a, b, of_a, of_b)
+
+
+def _equal_rows(a: Predictions, b: Predictions) -> bool:
+    """Tell whether two runs predicted rows with the same labels in the same order: all that predictions can show."""
+    return a[0].shape == b[0].shape and bool((a[0] == b[0]).all())
+
+
+def sentence(test: Mapping[str, Any]) -> str:
+    """Return a test in plain English, the better variant first."""
+    p_value = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
+    size = abs(test["difference"])
+    forwards = test["difference"] >= 0
+    better, worse = (test["a"], test["b"]) if forwards else (test["b"], test["a"])
+    means = [f"seed {test['seed']}", p_value, TEST_NAMES[test["test"]]]
+    if "low" in test:
+        low, high = (test["low"], test["high"]) if forwards else (-test["high"], -test["low"])
+        means.append(f"95 % interval {low:.3f} to {high:.3f}")
+    if test["p_value"] < SIGNIFICANT:
+        return f"{better} beats {worse} by {size:.3f} {test['metric']} ({', '.join(means)})"
+    lead = f"{better} is {size:.3f} ahead, " if size else ""
+    return (
+        f"no difference in {test['metric']} can be told between {test['a']} and {test['b']} ({lead}{', '.join(means)})"
+    )

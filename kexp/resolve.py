@@ -1,0 +1,258 @@
+"""From a spec file to a plan: every layer merged, every component found, every problem told at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from kexp import toml
+from kexp.catalog import Catalog
+from kexp.contracts import BackboneOptions, FreezingOptions, block_names
+from kexp.errors import KexpError, Problem, SpecError, did_you_mean
+from kexp.options import Options, Section
+from kexp.spec import Evaluation, Spec, Training
+
+DEFAULT_VARIANT = "default"
+FIXED_BY_EXPERIMENT = ("name", "seeds", "variants", "extends")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One resolved set of changes to the experiment."""
+
+    name: str
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An experiment of which every word has been checked. ``table`` is the resolved spec, ready to be written."""
+
+    source: str
+    base: Spec
+    variants: tuple[Variant, ...]
+    table: Mapping[str, Any]
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that name the resolved spec."""
+        return hashlib.sha256(toml.dumps(self.table).encode()).hexdigest()[:8]
+
+    def runs(self) -> Iterator[tuple[Variant, int]]:
+        """Yield every variant with every seed."""
+        for variant in self.variants:
+            for seed in self.base.seeds:
+                yield variant, seed
+
+
+def resolve(
+    path: Path,
+    catalog: Catalog,
+    *,
+    assignments: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> Plan:
+    """Read and check a spec file.
+
+    ``assignments`` are ``path=value`` texts that win over the file and its variants; ``variants`` chooses among the
+    file's variants, ``seeds`` replaces its seeds. Raises ``SpecError`` with every problem of the file.
+    """
+    if path.is_dir():
+        raise KexpError(f"{path} is a folder; expected a spec file, such as {path / 'spec.toml'}")
+    table = toml.read(path)
+    named = table.pop("variants", {})
+    problems = list(_variant_problems(named, variants))
+    over: toml.Table = {}
+    for assignment in assignments:
+        over = toml.merge(over, toml.parse_assignment(assignment))
+    if seeds:
+        over["seeds"] = list(seeds)
+    table = toml.merge({"name": path.stem, **table}, over)
+    base, found = check(table, catalog)
+    problems += found
+    resolved: list[Variant | None] = []
+    if not isinstance(named, dict):
+        named = {}
+    for name in [name for name in named if not variants or name in variants]:
+        changed = named[name] if isinstance(named[name], dict) else {}
+        layered = toml.merge(toml.merge(table, toml.expand(changed)), over)
+        spec, found = check(layered, catalog)
+        # What is wrong in the base already has been told.
+        problems += [problem.under(f"variants.{name}") for problem in found if problem not in problems]
+        resolved.append(Variant(name, spec) if spec else None)
+    if problems or base is None:
+        raise SpecError(str(path), problems)
+    chosen = tuple(filter(None, resolved)) or (Variant(DEFAULT_VARIANT, base),)
+    return Plan(str(path), base, chosen, _resolved_table(base, resolved, catalog), tuple(_warnings(chosen)))
+
+
+def _variant_problems(named: object, chosen: Sequence[str]) -> Iterator[Problem]:
+    if not isinstance(named, dict):
+        yield Problem("variants", "expected tables, [variants.NAME]")
+        return
+    for name, overrides in named.items():
+        if not re.fullmatch(r"[\w가-힣][\w가-힣.-]*", name):
+            yield Problem(
+                f"variants.{name}", "a variant's name becomes a folder: letters, digits, '-', '_' and '.' only"
+            )
+        if not isinstance(overrides, dict):
+            yield Problem(f"variants.{name}", f"expected a table of changes, found {overrides!r}")
+            continue
+        for key in {path.split(".")[0] for path in overrides} & set(FIXED_BY_EXPERIMENT):
+            yield Problem(f"variants.{name}.{key}", "belongs to the whole experiment, not to a variant")
+    for name in chosen:
+        if name not in named:
+            yield Problem("variants", f'no variant "{name}"', did_you_mean(name, named) or "the spec states none")
+
+
+def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
+    told = set()
+    for variant in variants:
+        for name in Spec.model_fields:
+            for place, part in parts(name, getattr(variant.spec, name)):
+                for warning in part.warnings():
+                    if (place, warning) not in told:
+                        told.add((place, warning))
+                        yield warning.under(place)
+
+
+def dump(spec: Spec, catalog: Catalog) -> toml.Table:
+    """Return a spec as the table that states it, with every default written out."""
+    dumped: toml.Table = spec.model_dump(mode="json", context={"catalog": catalog}, exclude_none=True)
+    return dumped
+
+
+def _resolved_table(base: Spec, variants: Sequence[Variant | None], catalog: Catalog) -> toml.Table:
+    table = dump(base, catalog)
+    changes = {
+        variant.name: toml.difference(table, dump(variant.spec, catalog)) for variant in variants if variant is not None
+    }
+    return {**table, "variants": changes} if changes else table
+
+
+def check(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list[Problem]]:
+    """Validate one layered table; return the spec, or None with what is wrong."""
+    context: dict[str, Any] = {"catalog": catalog, "valid": {}}
+    problems: list[Problem] = []
+    spec = None
+    try:
+        spec = Spec.model_validate(table, context=context)
+    except ValidationError as error:
+        problems = _translate(error.errors(include_url=False), table)
+    problems += _cross_check(context["valid"], catalog)
+    return (None if problems else spec), problems
+
+
+# --- pydantic's errors, in the words of a spec ----------------------------------------------------------------------
+
+
+def _translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any]) -> list[Problem]:
+    """Say each error in a spec's terms; the branches of a union share a place and become one problem."""
+    places: dict[str, dict[str, str]] = {}
+    for error in errors:
+        path = _path(error, table)
+        places.setdefault(path, {})[_message(error, path)] = error.get("ctx", {}).get("owner", "")
+    # Of a union whose tables were tried too, what is wrong inside the table says more.
+    inner = [path for path in places if not any(other.startswith(f"{path}.") for other in places)]
+    return [Problem(path, " or ".join(places[path]), owner=next(iter(places[path].values()))) for path in inner]
+
+
+def _path(error: ErrorDetails, table: Any) -> str:
+    """Return the dotted path of an error, without the tags that pydantic adds for the branches of a union."""
+    path = ""
+    for key in error["loc"]:
+        if isinstance(key, int) and isinstance(table, Sequence) and key < len(table):
+            path, table = f"{path}[{key}]", table[key]
+        elif isinstance(table, Mapping) and (key in table or error["type"] == "missing"):
+            path, table = f"{path}.{key}" if path else str(key), table.get(key)
+    return path
+
+
+def _message(error: ErrorDetails, path: str) -> str:
+    kind, message = error["type"], error["msg"]
+    if kind == "extra_forbidden":
+        section, _, key = path.rpartition(".")
+        known = _section_keys(section)
+        return f"unknown key{f' of [{section}]' if section else ''}; {did_you_mean(key, known)}"
+    if kind == "refused":
+        return message
+    if kind == "missing":
+        return "is required"
+    message = message.removeprefix("Value error, ")
+    if message.startswith("Input should be"):
+        found = json.dumps(error["input"], ensure_ascii=False, default=str)
+        return f"expected{message.removeprefix('Input should be')}, found {found}"
+    return message
+
+
+def _section_keys(section: str) -> Iterable[str]:
+    if not section:
+        return (*Spec.model_fields, "variants", "extends")
+    annotation = Spec.model_fields[section].annotation
+    return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Section) else ()
+
+
+# --- checks that types cannot make ----------------------------------------------------------------------------------
+
+
+def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
+    """Ask every valid section, component and pair of sections what is wrong with it."""
+    for name, section in valid.items():
+        for place, part in parts(name, section):
+            owner = str(catalog.owner_of(type(part))) if isinstance(part, Options) else ""
+            for problem in part.problems():
+                yield replace(problem.under(place), owner=owner)
+    training, evaluation, backbone, freezing = map(valid.get, ("training", "evaluation", "backbone", "freezing"))
+    if training and evaluation:
+        yield from _check_monitor(training, evaluation, catalog)
+    if training and backbone:
+        yield from _check_positions(training, backbone, catalog)
+    if freezing and backbone:
+        yield from _check_freezing(freezing, backbone)
+
+
+def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:
+    """Yield a section and every section nested in it, with its dotted path."""
+    if isinstance(value, Section):
+        yield place, value
+        for name in type(value).model_fields:
+            yield from parts(f"{place}.{name}", getattr(value, name))
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from parts(f"{place}[{index}]", item)
+
+
+def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:
+    names = [catalog.name_of(type(metric)) for metric in evaluation.metrics]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem("evaluation.metrics", f'metric "{name}" is stated twice')
+    if training.monitor not in names:
+        hint = did_you_mean(training.monitor, names)
+        yield Problem("training.monitor", f'"{training.monitor}" is not among evaluation.metrics', hint)
+
+
+def _check_positions(training: Training, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
+    positions = backbone.max_positions()
+    if positions is not None and training.max_length > positions:
+        name = catalog.name_of(type(backbone))
+        message = f'{training.max_length} is more than the {positions} positions of backbone "{name}"'
+        yield Problem("training.max_length", message, f"use {positions} or fewer")
+
+
+def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Iterator[Problem]:
+    layers = backbone.layer_count()
+    if layers is not None:
+        try:
+            freezing.frozen(block_names(layers), epoch=0)
+        except ValueError as error:
+            yield Problem("freezing", str(error))

@@ -1,0 +1,126 @@
+"""The whole flow of an experiment on one screen: variants x seeds, from a plan to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kexp import toml
+from kexp.assemble import Workshop, cache_folder
+from kexp.catalog import Catalog
+from kexp.data.encoding import TokenCache
+from kexp.execute import Display, Job, execute
+from kexp.options import Options
+from kexp.report import predictions
+from kexp.report.environment import environment
+from kexp.report.folder import RunFolder, read_json, write_json, write_text
+from kexp.report.html import write_report
+from kexp.report.summary import build_summary
+from kexp.resolve import Plan, Variant, parts
+from kexp.train.hardware import make_accelerator
+
+BASELINE_ROWS = 200_000
+
+
+def run(
+    plan: Plan,
+    catalog: Catalog,
+    *,
+    runs_dir: Path,
+    display: Display,
+    resume: RunFolder | None = None,
+) -> dict[str, Any]:
+    """Run every variant with every seed and return the summary, with its ``folder``.
+
+    Raises ``KexpError`` before anything is created when the data, the device or the runs folder cannot be used.
+    ``resume`` continues those runs of an existing folder that are not done.
+    """
+    workshop = _prepare(plan, catalog, display)
+    folder = resume or RunFolder.create(runs_dir, plan.base.name, plan.digest)
+    _write_origin(folder, plan, catalog)
+    results: list[dict[str, Any]] = []
+    for variant, seed in plan.runs():
+        path = folder.run(variant.name, seed)
+        job = Job(variant, seed, path, workshop, display, resume=resume is not None)
+        results.append(_finished(path) or execute(job))
+        if results[-1]["status"] == "interrupted":
+            break
+    display.phase("comparing with the baselines")
+    summary = _summarise(plan, folder, workshop, results)
+    write_json(folder.path / "summary.json", summary)
+    write_report(folder.path)
+    return {"folder": str(folder.path), **summary}
+
+
+def rehearse(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
+    """Do everything that comes before training, create nothing, and return what would run on which data."""
+    workshop, seed = _prepare(plan, catalog, display), plan.base.seeds[0]
+    return {
+        "experiment": plan.base.name,
+        "seeds": plan.base.seeds,
+        "variants": {v.name: {"data": workshop.materials(v.spec, seed).record()} for v in plan.variants},
+    }
+
+
+def _prepare(plan: Plan, catalog: Catalog, display: Display) -> Workshop:
+    """Make sure of device, data and tokenizer of every run."""
+    workshop = Workshop(catalog, TokenCache(cache_folder()))
+    display.phase(f"preparing the data of {plan.base.name}")
+    for variant, seed in plan.runs():
+        make_accelerator(variant.spec.training.device, variant.spec.training.precision)
+        workshop.materials(variant.spec, seed)
+    return workshop
+
+
+def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
+    """Write the resolved spec and the environment; a resumed experiment keeps both and adds where it went on."""
+    now = environment(_providers(plan, catalog))
+    path = folder.path / "environment.json"
+    if path.is_file():
+        first = read_json(path)
+        write_json(path, {**first, "resumed": [*first.get("resumed", []), now]})
+        return
+    write_text(folder.path / "spec.toml", toml.dumps(plan.table))
+    write_json(path, now)
+
+
+def _providers(plan: Plan, catalog: Catalog) -> dict[str, str]:
+    """Return the packages, with versions, whose components the experiment uses."""
+    used = (part for variant in plan.variants for _, part in parts("", variant.spec) if isinstance(part, Options))
+    owners = {catalog.owner_of(type(part)) for part in used}
+    return {owner.package: owner.version for owner in sorted(owners, key=str)}
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    """Return the result of a run that is done, so that resuming does not repeat it."""
+    if not (path / "result.json").is_file():
+        return None
+    result: dict[str, Any] = read_json(path / "result.json")
+    return result if result["status"] == "done" else None
+
+
+def _summarise(plan: Plan, folder: RunFolder, workshop: Workshop, results: list[dict[str, Any]]) -> dict[str, Any]:
+    seed = plan.base.seeds[0]
+    stopped = any(result["status"] == "interrupted" for result in results)
+    labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
+    return build_summary(
+        results,
+        # Where every seed has a split of its own, baselines and counts are those of the first seed.
+        baselines={} if stopped else {v.name: _baselines(v, seed, workshop) for v in plan.variants},
+        data={v.name: workshop.materials(v.spec, seed).record() for v in plan.variants},
+        predictions=lambda variant, seed: predictions.read(
+            folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed]
+        ),
+    )
+
+
+def _baselines(variant: Variant, seed: int, workshop: Workshop) -> dict[str, dict[str, dict[str, float]]]:
+    """Measure simple models on the rows of a variant; equal data is fitted once."""
+    spec, data = variant.spec, workshop.data(variant.spec, seed)
+    default = ("majority", "tfidf-logreg") if len(data.train) < BASELINE_ROWS else ()
+    names: tuple[str, ...] = default if spec.evaluation.baselines is None else spec.evaluation.baselines
+    metrics = workshop.metrics(spec)
+    return {
+        name: {split: found.measure(metrics) for split, found in workshop.baseline(spec, seed, name).items()}
+        for name in names
+    }

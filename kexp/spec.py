@@ -1,0 +1,204 @@
+"""The sections of a spec file: what can be stated, with types, bounds and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
+from pydantic import ValidationInfo as Info
+
+from kexp.contracts import (
+    AnyAugmenter,
+    AnyBackbone,
+    AnyDataset,
+    AnyFreezing,
+    AnyMetric,
+    AnyObjective,
+    AnySampler,
+    AnyTracker,
+)
+from kexp.errors import Problem
+from kexp.options import Section
+
+Name = Annotated[str, Field(pattern=r"^[\w가-힣][\w가-힣.-]*$")]
+
+
+class Cleaning(Section):
+    """What happens to the rows before anything else; every dropped row is counted. NFC normalisation always happens."""
+
+    trim: bool = Field(True, description="Strip white space from both ends of every text.")
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of exact repetitions of text and label."
+    )
+    contradictions: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of equal texts that carry different labels: drop them all, or keep them all."
+    )
+    overlap: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of train rows whose text also stands in validation or test."
+    )
+    min_characters: int = Field(
+        1, ge=1, description="Shortest text, in characters after trimming; pairs count together."
+    )
+    max_characters: PositiveInt | None = Field(None, description="Longest text, in characters.")
+    min_percentile: float = Field(0, ge=0, lt=100, description="Drop texts shorter than this percentile of train.")
+    max_percentile: float = Field(100, gt=0, le=100, description="Drop texts longer than this percentile of train.")
+    max_per_class: PositiveInt | None = Field(None, description="Keep at most this many train rows of a class.")
+    balance: bool = Field(False, description="Cut every class of train to the size of the smallest.")
+    splits: tuple[Literal["train", "validation", "test"], ...] = Field(
+        ("train", "validation", "test"),
+        min_length=1,
+        description="Splits from which rows may be dropped; empty texts are dropped from all.",
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield bounds that leave nothing."""
+        if self.max_characters is not None and self.max_characters < self.min_characters:
+            yield Problem("max_characters", f"{self.max_characters} is below min_characters, {self.min_characters}")
+        if self.max_percentile <= self.min_percentile:
+            yield Problem(
+                "max_percentile", f"{self.max_percentile:g} is not above min_percentile, {self.min_percentile:g}"
+            )
+
+
+class Split(Section):
+    """Splits that the dataset does not bring are taken out of train."""
+
+    validation: float = Field(0.1, gt=0, description="Share of train, or a number of rows from 1 upwards.")
+    test: float = Field(0.1, gt=0, description="Share of all rows, or a number of rows from 1 upwards.")
+    stratify: bool = Field(True, description="Keep the classes' shares equal in all splits.")
+    group: bool = Field(True, description="Keep rows of one group together where the dataset has groups.")
+    seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")
+    resplit: bool = Field(False, description="Draw a new split for every training seed.")
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield shares that leave nothing to train on."""
+        shares = [value for value in (self.validation, self.test) if value < 1]
+        if sum(shares) >= 1:
+            yield Problem("", f"validation and test take {sum(shares):g} of all rows; nothing is left for train")
+
+
+class Labelled(Section):
+    """Few-label work: which rows of train stay labelled; the rest becomes the unlabelled pool."""
+
+    n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
+    per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a choice stated twice."""
+        if self.n is not None and self.per_class is not None:
+            yield Problem("per_class", "n and per_class both choose the labelled rows", "state one of them")
+
+    @property
+    def chosen(self) -> bool:
+        """Tell whether the spec asks for a labelled subset."""
+        return self.n is not None or self.per_class is not None
+
+
+class Augmentation(Section):
+    """Changes to training texts, made anew every epoch before they are tokenised."""
+
+    labelled: AnyAugmenter | None = Field(None, description="Augmenter of the labelled rows.")
+    probability: float = Field(1.0, gt=0, le=1, description="Share of the labelled rows that an epoch changes.")
+
+
+class Training(Section):
+    """Length, batches, optimiser, schedule, evaluation and hardware."""
+
+    epochs: PositiveInt = Field(3, description="Passes over the labelled train rows, unless steps is given.")
+    steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs.")
+    batch_size: PositiveInt = Field(32, description="Rows per forward pass.")
+    gradient_accumulation: PositiveInt = Field(1, description="Batches per optimiser step.")
+    max_length: int = Field(128, ge=3, description="Tokens per row, special tokens included; longer rows are cut.")
+    truncation: Literal["right", "left"] = Field("right", description="Which end of a row that is too long is cut off.")
+    length_bucketing: bool = Field(
+        True, description="Group rows of similar length in a batch, so that little is padded."
+    )
+
+    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay; biases and norms have none.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Moment decay rates of AdamW.")
+    epsilon: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="Factor of the learning rate from a block to the one below."
+    )
+    schedule: Literal["linear", "constant", "cosine", "exponential"] = Field(
+        "linear", description="Learning rate after the warm-up; exponential multiplies it by gamma after every epoch."
+    )
+    gamma: float = Field(0.9, gt=0, le=1, description="Factor per epoch of the exponential schedule.")
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate rises; replaces warmup_ratio.")
+    gradient_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
+
+    evaluate_every: PositiveInt | None = Field(
+        None, description="Steps between evaluations; every epoch when not given."
+    )
+    monitor: str = Field("macro_f1", description="Validation metric that chooses the model.")
+    patience: PositiveInt | None = Field(None, description="Evaluations without improvement before training stops.")
+    keep: Literal["best", "last"] = Field("best", description="Which model is kept, by the monitored metric.")
+    checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto is bf16 on a GPU that has it, else fp32."
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield options that exclude each other."""
+        if self.warmup_steps and self.warmup_ratio:
+            yield Problem("warmup_ratio", "warmup_steps and warmup_ratio both state the warm-up", "state one of them")
+        if self.steps is not None and self.warmup_steps >= self.steps:
+            yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
+        if self.precision == "fp16" and self.device == "cpu":
+            yield Problem("precision", "fp16 needs a GPU", 'use "bf16" or "fp32" on a CPU')
+        if not all(0 <= beta < 1 for beta in self.betas):
+            yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
+
+
+DEFAULT_METRICS: Any = ("accuracy", "macro_f1", "weighted_f1", "mcc", "cross_entropy", "ece")
+
+
+class Evaluation(Section):
+    """What is measured on validation and test, and what the model is held against."""
+
+    metrics: tuple[AnyMetric, ...] = Field(DEFAULT_METRICS, min_length=1, description="Metrics by name.")
+    baselines: tuple[Literal["majority", "tfidf-logreg"], ...] | None = Field(
+        None, description="Simple models on the same rows; both where train has fewer than 200,000 rows, if not given."
+    )
+    batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
+
+
+class Spec(Section):
+    """An experiment."""
+
+    name: Name = Field(description="Name of the experiment; the file's name when not given.")
+    description: str = Field("", description="What the experiment is about.")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((1,), min_length=1, description="One run per seed.")
+    dataset: AnyDataset
+    cleaning: Cleaning = Field({}, description="What happens to the rows first.")  # type: ignore[assignment]
+    split: Split = Field({}, description="How splits are made.")  # type: ignore[assignment]
+    labelled: Labelled = Field({}, description="Which train rows keep their labels.")  # type: ignore[assignment]
+    augmentation: Augmentation = Field({}, description="Changes to training texts.")  # type: ignore[assignment]
+    backbone: AnyBackbone
+    objective: AnyObjective = Field("cross-entropy")  # type: ignore[assignment]
+    freezing: AnyFreezing = Field("none")  # type: ignore[assignment]
+    sampler: AnySampler = Field("random")  # type: ignore[assignment]
+    training: Training = Field({}, description="How the model is trained.")  # type: ignore[assignment]
+    evaluation: Evaluation = Field({}, description="What is measured.")  # type: ignore[assignment]
+    trackers: tuple[AnyTracker, ...] = Field((), description="Where events are sent besides metrics.jsonl.")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _remember(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: Info) -> Any:
+        """Keep the sections that are valid, so that the checks across sections run even when another is not."""
+        result = handler(value)
+        if info.context is not None and info.field_name is not None:
+            info.context.setdefault("valid", {})[info.field_name] = result
+        return result
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is stated twice")
+        return seeds

@@ -1,0 +1,149 @@
+"""What seeds and paired predictions allow one to say: means with intervals, and tests between two models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kexp import seeds
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Predictions: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
+    """Label ids of shape (rows,) and probabilities of shape (rows, labels)."""
+
+CHUNK = 2**22
+"""Numbers that a bootstrap holds at once: 32 MiB per array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Mean of ``n`` values; their sample standard deviation and the 95 % interval of the mean need two or more."""
+
+    mean: float
+    sd: float | None
+    n: int
+    low: float | None
+    high: float | None
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Return the mean of ``values`` with its 95 % Student-t interval.
+
+    The standard deviation is that of a sample (n - 1 in the denominator). One value says nothing about spread, so
+    ``sd``, ``low`` and ``high`` are None then, not 0. Raises ``ValueError`` without values.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    if not values:
+        raise ValueError("there is no value to summarise")
+    n, mean = len(values), float(np.mean(values))
+    if n == 1:
+        return Summary(mean, None, n, None, None)
+    sd = float(np.std(values, ddof=1))
+    half = float(t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+    return Summary(mean, sd, n, mean - half, mean + half)
+
+
+def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:
+    """Return the exact two-sided p-value that two models are right equally often on the same rows.
+
+    Only rows that exactly one model gets right count: under the null hypothesis each falls to either side like a fair
+    coin (McNemar 1947; exact form in Dietterich 1998, section 3.1). Without such a row the result is 1.
+    """
+    from scipy.stats import binomtest
+
+    only_a = int((correct_a & ~correct_b).sum())
+    only_b = int((correct_b & ~correct_a).sum())
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapResult:
+    """The difference a - b on the rows as they are, its 95 % percentile interval, and the two-sided p-value of 0."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def bootstrap_f1(
+    labels: NDArray[np.int64],
+    predicted_a: NDArray[np.int64],
+    predicted_b: NDArray[np.int64],
+    n_labels: int,
+    *,
+    generator: np.random.Generator,
+    resamples: int = 10_000,
+) -> BootstrapResult:
+    """Return the paired bootstrap over rows of macro-F1(a) - macro-F1(b) (Efron & Tibshirani 1993, chapter 13).
+
+    ``labels`` and predictions are label ids of shape (rows,). The p-value is twice the share of resamples on the far
+    side of 0, with 1 added to both counts so that it is never 0 (Davison & Hinkley 1997, section 4.2.1).
+    """
+    import numpy as np
+
+    # Macro-F1 of both models depends on a row only through its cell (label, prediction of a, prediction of b). Drawing
+    # n rows with replacement and counting cells is, by definition, one multinomial draw over the cells with their
+    # observed shares. So nothing is approximated, and a resample costs as much as there are occupied cells, not rows.
+    cells, counts = np.unique(np.stack([labels, predicted_a, predicted_b]), axis=1, return_counts=True)
+    observed = float(_f1_difference(counts[None], cells, n_labels)[0])
+    rows, shares = counts.sum(), counts / counts.sum()
+    per_chunk = max(1, CHUNK // len(counts))
+    differences = np.concatenate([
+        _f1_difference(generator.multinomial(rows, shares, size=min(per_chunk, resamples - start)), cells, n_labels)
+        for start in range(0, resamples, per_chunk)
+    ])  # fmt: skip
+    low, high = np.quantile(differences, [0.025, 0.975])
+    beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return BootstrapResult(observed, float(low), float(high), min(1.0, 2 * (beyond + 1) / (resamples + 1)))
+
+
+def _f1_difference(counts: NDArray[np.int64], cells: NDArray[np.int64], n_labels: int) -> NDArray[np.float64]:
+    """Return macro-F1(a) - macro-F1(b) of each row of ``counts``, shape (resamples, cells); ``cells`` is (3, cells)."""
+    import numpy as np
+
+    weights = counts.astype(np.float64)
+    true, of_a, of_b = (np.eye(n_labels)[cell] for cell in cells)  # each of shape (cells, labels), one-hot
+    support = weights @ true
+
+    def macro_f1(predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+        # F1 = 2 TP / (support + predicted); a label that neither occurs nor is predicted counts as 0, as in the metric.
+        found = 2 * (weights @ (true * predicted))
+        f1: NDArray[np.float64] = (found / np.maximum(support + weights @ predicted, 1)).mean(1)
+        return f1
+
+    return macro_f1(of_a) - macro_f1(of_b)
+
+
+def compare(
+    a: str, b: str, of_a: Mapping[int, Predictions], of_b: Mapping[int, Predictions]
+) -> Iterator[dict[str, Any]]:
+    """Yield the paired tests between variants ``a`` and ``b``: McNemar on accuracy, bootstrap on macro-F1.
+
+    ``of_a`` and ``of_b`` hold predictions by seed; every seed that both have is tested, and its rows must be the same
+    in both. Differences are a - b. The resamples depend on the names and the seed only, so results can be repeated.
+    """
+    for seed in sorted(of_a.keys() & of_b.keys()):
+        labels, n_labels = of_a[seed][0], of_a[seed][1].shape[1]
+        predicted_a, predicted_b = of_a[seed][1].argmax(1), of_b[seed][1].argmax(1)
+        right_a, right_b = predicted_a == labels, predicted_b == labels
+        which = {"a": a, "b": b, "seed": seed}
+        yield {
+            **which, "metric": "accuracy", "test": "mcnemar",
+            "difference": float(right_a.mean() - right_b.mean()), "p_value": mcnemar(right_a, right_b),
+        }  # fmt: skip
+        stream = seeds.generator(seed, f"bootstrap/{a}/{b}")
+        result = bootstrap_f1(labels, predicted_a, predicted_b, n_labels, generator=stream)
+        yield {
+            **which, "metric": "macro_f1", "test": "bootstrap", "difference": result.difference,
+            "p_value": result.p_value, "low": result.low, "high": result.high,
+        }  # fmt: skip

@@ -1,0 +1,146 @@
+"""Spec files as plain tables: reading with places in errors, layering, dotted overrides, differences, writing."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kexp.errors import KexpError, Problem, SpecError
+from kexp.options import SpecText
+
+Table = dict[str, Any]
+
+
+def read(path: Path) -> Table:
+    """Read a spec file and, first, the file that it extends; strings remember the folder of their file."""
+    return _read(path, ())
+
+
+def _read(path: Path, children: tuple[Path, ...]) -> Table:
+    if path.resolve() in children:
+        chain = " -> ".join(str(child) for child in (*children, path.resolve()))
+        raise SpecError(str(path), [Problem("extends", f"the files extend each other: {chain}")])
+    table = _parse(path)
+    parent = table.pop("extends", None)
+    if parent is None:
+        return table
+    if not isinstance(parent, str):
+        raise SpecError(str(path), [Problem("extends", f"expected the path of a TOML file, found {parent!r}")])
+    base = (path.parent / parent).resolve()
+    if not base.is_file():
+        raise SpecError(str(path), [Problem("extends", f"{base} does not exist")])
+    return merge(_read(base, (*children, path.resolve())), table)
+
+
+def _parse(path: Path) -> Table:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise KexpError(f"{path}: cannot be read: {error.strerror}; expected a spec in TOML") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise KexpError(f"{path}:{line}: not UTF-8, which TOML requires; save the file as UTF-8") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+        line, column = (int(place[1]), int(place[2])) if place and place[1] else _end(text)
+        cause = message[: place.start()] if place else message
+        raise KexpError(f"{path}:{line}:{column}: not valid TOML: {cause}") from None
+    located: Table = _locate(table, path.resolve().parent)
+    return located
+
+
+def _end(text: str) -> tuple[int, int]:
+    lines = text.split("\n")
+    return len(lines), len(lines[-1]) + 1
+
+
+def _locate(value: Any, folder: Path) -> Any:
+    """Mark every string with the folder that relative paths start from."""
+    if isinstance(value, dict):
+        return {key: _locate(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_locate(item, folder) for item in value]
+    return SpecText(value, folder) if isinstance(value, str) else value
+
+
+def parse_assignment(text: str) -> Table:
+    """Read ``path=value`` of the command line; the value is TOML, and a bare word is a string."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise KexpError(f"--set {text}: expected path=value, for example training.epochs=1")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+        # "1\nother = 2" would be valid TOML too.
+        item = parsed["value"] if len(parsed) == 1 else value
+    except tomllib.TOMLDecodeError:
+        item = value
+    return expand({path.strip(): _locate(item, Path.cwd())})
+
+
+def expand(overrides: Mapping[str, Any]) -> Table:
+    """Turn dotted keys into tables: ``{"a.b": 1}`` becomes ``{"a": {"b": 1}}``."""
+    table: Table = {}
+    for path, value in overrides.items():
+        nested: Any = expand(value) if isinstance(value, dict) else value
+        for key in reversed(path.split(".")):
+            nested = {key: nested}
+        table = merge(table, nested)
+    return table
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
+    """Lay ``over`` on ``base``, table by table.
+
+    A table that names another component with ``use`` starts anew: the options of the one before would mean nothing.
+    """
+    merged: Table = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, str) and isinstance(value, dict):
+            below = {"use": below}
+        if (
+            isinstance(below, Mapping)
+            and isinstance(value, dict)
+            and value.get("use", below.get("use")) == below.get("use")
+        ):
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def difference(base: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
+    """Return the least table that makes ``base`` into ``other`` when merged over it; nothing may have been removed."""
+    result: Table = {}
+    for key, value in other.items():
+        below = base.get(key)
+        if value == below:
+            continue
+        same_component = (
+            isinstance(below, Mapping) and isinstance(value, Mapping) and below.get("use") == value.get("use")
+        )
+        result[key] = difference(below, value) if same_component and below is not None else value
+    return result
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield every leaf with its dotted path."""
+    for key, value in table.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def dumps(table: Mapping[str, Any]) -> str:
+    """Write a table as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(table)

@@ -1,0 +1,1 @@
+"""Training: one loop that yields events; objectives, freezing and samplers vary, the loop does not."""

@@ -1,0 +1,78 @@
+"""A model as blocks from the input upwards, for freezing and for learning rates by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kexp.contracts import block_names
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Block names in order (embeddings, layer.0 ... layer.n, head) and the block of every module of the model."""
+
+    names: tuple[str, ...]
+    block_of: Mapping[str, str]
+    model: PreTrainedModel
+
+    def apply_freezing(self, frozen: Collection[str]) -> int:
+        """Freeze these blocks, in eval mode, and train all others; return the number of trainable parameters."""
+        for name, module in self.model.named_modules():
+            module.training = self.block_of[name] not in frozen
+        trainable = 0
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(self.block_of[name.rpartition(".")[0]] not in frozen)
+            trainable += parameter.numel() if parameter.requires_grad else 0
+        return trainable
+
+    def parameter_groups(self, learning_rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+        """Return AdamW groups: ``learning_rate * layer_decay ** distance`` to the head; biases and norms do not decay.
+
+        Layer-wise decay as in ELECTRA's fine-tuning (Clark et al. 2020, appendix B), also known as discriminative
+        fine-tuning (Howard & Ruder 2018, section 3.2).
+        """
+        groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            block = self.names.index(self.block_of[name.rpartition(".")[0]])
+            groups.setdefault((block, parameter.ndim > 1), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "base_lr": learning_rate * layer_decay ** (len(self.names) - 1 - block),
+                "weight_decay": weight_decay if matrices else 0.0,
+            }
+            for (block, matrices), parameters in sorted(groups.items(), key=lambda item: item[0])
+        ]
+
+
+def find_blocks(model: PreTrainedModel) -> Blocks:
+    """Find the embeddings, the layers and the head of any encoder of transformers.
+
+    The layers are the list of ``num_hidden_layers`` modules inside the base model; what stands beside it there and is
+    named after embeddings is the embeddings; everything else (pooler, classifier) is the head.
+    """
+    import torch
+
+    base = model.base_model_prefix
+    count = model.config.num_hidden_layers
+    lists = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count and name.startswith(f"{base}.")
+    ]
+    stack = f"{lists[0]}." if lists else None
+    block_of = {}
+    for name, _ in model.named_modules():
+        if stack and name.startswith(stack):
+            block_of[name] = f"layer.{name.removeprefix(stack).split('.')[0]}"
+        elif name.startswith(f"{base}.") and "embed" in name.split(".")[1]:
+            block_of[name] = "embeddings"
+        else:
+            block_of[name] = "head"
+    return Blocks(block_names(count if stack else 0), block_of, model)

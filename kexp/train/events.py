@@ -1,0 +1,80 @@
+"""What training tells: plain values, one object per line of ``metrics.jsonl``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; ``name`` tells them apart in files."""
+
+    name: ClassVar[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as the object that files and trackers get."""
+        return {"event": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """Training begins, or goes on after ``step`` steps."""
+
+    name: ClassVar[str] = "started"
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    parameters: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochStarted(Event):
+    """An epoch begins; freezing may have changed what trains."""
+
+    name: ClassVar[str] = "epoch"
+    epoch: int
+    step: int
+    trainable_parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepsDone(Event):
+    """Some optimiser steps are done: means of the objective's numbers since the last such event."""
+
+    name: ClassVar[str] = "step"
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    examples_per_second: float
+    tokens_per_second: float
+    logs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated(Event):
+    """Validation was measured; ``best`` when it is the best so far, ``train_loss`` is the mean since the last time."""
+
+    name: ClassVar[str] = "evaluation"
+    step: int
+    epoch: float
+    train_loss: float
+    metrics: Mapping[str, float]
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Event):
+    """Training is over: all steps done, or stopped early."""
+
+    name: ClassVar[str] = "finished"
+    step: int
+    best_step: int
+    best_epoch: float
+    stopped_early: bool

@@ -1,0 +1,274 @@
+"""The training loop: a generator of events. Who consumes them decides what is shown, tracked and written."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kexp.contracts import Batch, FreezingOptions, HostBatch, Objective, Progress
+from kexp.errors import RunFailed, RunInterrupted
+from kexp.seeds import derive
+from kexp.spec import Training
+from kexp.train.blocks import find_blocks
+from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone
+from kexp.train.hardware import precision_of
+from kexp.train.schedule import multiplier
+from kexp.train.state import TrainState, load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel
+
+LOG_EVERY = 10
+
+
+class Stream(Protocol):
+    """The labelled rows as the loop sees them."""
+
+    def steps_per_epoch(self) -> int:
+        """Return the number of optimiser steps of an epoch."""
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[list[HostBatch]]:
+        """Yield the batches of each optimiser step of an epoch, from step ``start`` on."""
+
+
+@dataclass(slots=True)
+class Window:
+    """Sums since the last ``StepsDone``; tensors stay on the device until the window is closed."""
+
+    losses: list[torch.Tensor] = field(default_factory=list)
+    logs: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    examples: int = 0
+    tokens: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+
+class Trainer:
+    """One run's model, optimiser and state; ``events`` trains.
+
+    ``evaluate`` measures validation. The folder gets the best weights and, at evaluations and when stopped, a
+    checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        objective: Objective,
+        freezing: FreezingOptions,
+        stream: Stream,
+        evaluate: Callable[[], Mapping[str, float]],
+        options: Training,
+        accelerator: Accelerator,
+        *,
+        seed: int,
+        greater_is_better: bool,
+        folder: Path,
+    ) -> None:
+        self.model, self.objective, self.freezing, self.stream = model, objective, freezing, stream
+        self.evaluate, self.options, self.accelerator, self.seed = evaluate, options, accelerator, seed
+        self.greater_is_better, self.folder = greater_is_better, folder
+        self.state = TrainState()
+        self.steps_per_epoch = stream.steps_per_epoch()
+        self.total_steps = options.steps or options.epochs * self.steps_per_epoch
+        self.blocks = find_blocks(model)
+        self.optimizer = self._make_optimizer()
+
+    # --- what a reader wants to know -------------------------------------------------------------------------------
+
+    def events(self, stop_asked: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Train from where the state stands to the end, telling what happens; ``stop_asked`` is asked after each step.
+
+        Raises ``RunFailed`` when the loss is not finite, ``RunInterrupted`` (after a checkpoint) when asked to stop.
+        """
+        state = self.state
+        yield self._started()
+        while state.step < self.total_steps and not state.stopped_early:
+            epoch, place = divmod(state.step, self.steps_per_epoch)
+            yield self._start_epoch(epoch)
+            window = Window()
+            for batches in self.stream.epoch(epoch, place):
+                self._step(batches, window)
+                due, stop = self._evaluation_due(), stop_asked()
+                if due or stop or state.step % LOG_EVERY == 0:
+                    yield self._close(window)
+                    if due:
+                        yield self._evaluate()
+                    window = Window()
+                if state.step == self.total_steps or state.stopped_early:
+                    break
+                if stop:
+                    self._checkpoint()
+                    raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
+        yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
+
+    def resume(self) -> int | None:
+        """Continue from the folder's checkpoint; return its step, or None when there is none."""
+        state = load_checkpoint(self.folder, self.model, self.optimizer.optimizer, self.accelerator.scaler)
+        if state is None:
+            return None
+        self.state = state
+        return state.step
+
+    def restore_best(self) -> None:
+        """Load the best weights, when the spec keeps the best model."""
+        if self.options.keep == "best":
+            from safetensors.torch import load_model
+
+            load_model(self.model, self.best_weights)
+
+    @property
+    def best_weights(self) -> Path:
+        """File of the best weights so far."""
+        return self.folder / "best.safetensors"
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return fp32 logits."""
+        with self.accelerator.autocast():
+            logits: torch.Tensor = self.model(**inputs).logits
+        return logits.float()
+
+    # --- one step --------------------------------------------------------------------------------------------------
+
+    def _step(self, batches: Sequence[HostBatch], window: Window) -> None:
+        """Do one optimiser step; each batch counts by its rows, so that a short last batch weighs no more."""
+        import torch
+
+        state, started = self.state, time.perf_counter()
+        torch.manual_seed(derive(self.seed, "dropout", state.step))
+        rows = sum(map(len, batches))
+        loss = torch.zeros((), device=self.accelerator.device)
+        for batch in batches:
+            share = len(batch) / rows
+            told = self.objective.step(self.forward, self._to_device(batch), Progress(state.step, self.total_steps))
+            self.accelerator.backward(told.loss * share)
+            loss += told.loss.detach() * share
+            for name, value in told.logs.items():
+                window.logs.setdefault(name, []).append(value.detach())
+        self._set_learning_rate()
+        self.gradient_norm = self.accelerator.clip_grad_norm_(
+            self.model.parameters(), self.options.gradient_clip or math.inf
+        )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        window.losses.append(loss)
+        window.examples += rows
+        window.tokens += sum(batch.tokens for batch in batches)
+        state.step += 1
+        state.seconds += time.perf_counter() - started
+
+    def _to_device(self, batch: HostBatch) -> Batch:
+        import torch
+
+        device = self.accelerator.device
+        inputs = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.inputs.items()}
+        return Batch(inputs, torch.from_numpy(batch.labels).to(device, non_blocking=True))
+
+    def _set_learning_rate(self) -> None:
+        factor = multiplier(self.state.step, self.total_steps, self.steps_per_epoch, self.options)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def _make_optimizer(self) -> Any:
+        import torch
+
+        options = self.options
+        groups = self.blocks.parameter_groups(options.learning_rate, options.weight_decay, options.layer_decay)
+        self.model.to(self.accelerator.device)
+        optimizer = torch.optim.AdamW(
+            groups, lr=options.learning_rate, betas=options.betas, eps=options.epsilon, fused=True
+        )
+        return self.accelerator.prepare_optimizer(optimizer)
+
+    # --- around the steps ------------------------------------------------------------------------------------------
+
+    def _started(self) -> Started:
+        return Started(
+            self.state.step,
+            self.total_steps,
+            self.steps_per_epoch,
+            sum(parameter.numel() for parameter in self.model.parameters()),
+            str(self.accelerator.device),
+            precision_of(self.accelerator),
+        )
+
+    def _start_epoch(self, epoch: int) -> EpochStarted:
+        self._unfreeze(epoch)
+        return EpochStarted(epoch, self.state.step, self.trainable)
+
+    def _unfreeze(self, epoch: int) -> None:
+        self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))
+
+    def _close(self, window: Window) -> StepsDone:
+        """Turn a window into an event: here the device is waited for, once in ``LOG_EVERY`` steps."""
+        import torch
+
+        state = self.state
+        started = time.perf_counter()
+        losses = torch.stack(window.losses).tolist()
+        state.seconds += time.perf_counter() - started
+        if not all(map(math.isfinite, losses)):
+            step = state.step - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+            raise RunFailed(
+                f"the loss is not finite at step {step} (learning rate {self._learning_rate():.3g}, "
+                f"{precision_of(self.accelerator)}); lower training.learning_rate, or use precision fp32"
+            )
+        state.examples += window.examples
+        state.tokens += window.tokens
+        state.losses += losses
+        seconds = max(time.perf_counter() - window.started, 1e-9)
+        return StepsDone(
+            state.step,
+            state.step / self.steps_per_epoch,
+            sum(losses) / len(losses),
+            self._learning_rate(),
+            float(self.gradient_norm),
+            window.examples / seconds,
+            window.tokens / seconds,
+            {name: float(torch.stack(values).float().mean()) for name, values in window.logs.items()},
+        )
+
+    def _learning_rate(self) -> float:
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def _evaluation_due(self) -> bool:
+        step = self.state.step
+        every = self.options.evaluate_every or self.steps_per_epoch
+        return step % every == 0 or step == self.total_steps
+
+    def _evaluate(self) -> Evaluated:
+        state, started = self.state, time.perf_counter()
+        metrics = self.evaluate()
+        value = metrics[self.options.monitor]
+        best = state.best is None or (value > state.best if self.greater_is_better else value < state.best)
+        # Summed exactly: where a run was interrupted must not change the last digit.
+        train_loss = math.fsum(state.losses) / len(state.losses)
+        state.losses = []
+        if best:
+            state.best, state.best_step, state.evaluations_without_improvement = value, state.step, 0
+            self._save_best()
+        else:
+            state.evaluations_without_improvement += 1
+            patience = self.options.patience
+            state.stopped_early = patience is not None and state.evaluations_without_improvement >= patience
+        if self.options.checkpoint:
+            self._checkpoint()
+        self._unfreeze((state.step - 1) // self.steps_per_epoch)
+        seconds = time.perf_counter() - started
+        return Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds)
+
+    def _save_best(self) -> None:
+        if self.options.keep == "best":
+            from safetensors.torch import save_model
+
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part = self.best_weights.with_suffix(".part")
+            save_model(self.model, str(part))
+            part.replace(self.best_weights)
+
+    def _checkpoint(self) -> None:
+        save_checkpoint(self.folder, self.state, self.model, self.optimizer.optimizer, self.accelerator.scaler)

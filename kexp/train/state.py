@@ -1,0 +1,68 @@
+"""Where training stands, as plain numbers, and the checkpoint that holds them with weights and optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kexp.errors import KexpError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Progress of a run. Random streams are named by seed and step, so there is none to save."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    evaluations_without_improvement: int = 0
+    stopped_early: bool = False
+    examples: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    """Of the steps since the last evaluation."""
+
+
+def save_checkpoint(
+    folder: Path, state: TrainState, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: Any
+) -> None:
+    """Write the checkpoint beside and rename it, so that there is always a whole one."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "state.part"
+    torch.save(
+        {
+            "state": asdict(state),
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        },
+        part,
+    )
+    part.replace(folder / "state.pt")
+
+
+def load_checkpoint(
+    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: Any
+) -> TrainState | None:
+    """Restore the checkpoint into model and optimiser; None when there is none."""
+    import torch
+
+    path = folder / "state.pt"
+    if not path.is_file():
+        return None
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        if scaler is not None:
+            scaler.load_state_dict(saved["scaler"])
+        return TrainState(**saved["state"])
+    except Exception as error:
+        raise KexpError(f"{path}: the checkpoint cannot be read: {error}; delete it to start this run anew") from error
