@@ -34,7 +34,7 @@ class Screen:
     """A progress bar per run on a terminal; elsewhere a line per evaluation."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         columns = (
             TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True), TextColumn("{task.fields[news]}"),

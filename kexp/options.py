@@ -118,7 +118,7 @@ class Component:
             return value
         table = {"use": value} if isinstance(value, str) else value
         if not isinstance(table, dict) or not isinstance(table.get("use"), str):
-            raise ValueError(f'expected a {self.kind}: a table with use = "NAME"')
+            raise ValueError(f'names no {self.kind}; expected use = "NAME" in this table')
         name = str(table["use"])
         entry = _catalog(info).find(self.kind, name)
         try:

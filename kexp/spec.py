@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -138,7 +139,7 @@ class Training(Section):
     keep: Literal["best", "last"] = Field("best", description="Which model is kept, by the monitored metric.")
     checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto is bf16 on a GPU that has it, else fp32."
     )
@@ -151,6 +152,8 @@ class Training(Section):
             yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
         if self.precision == "fp16" and self.device == "cpu":
             yield Problem("precision", "fp16 needs a GPU", 'use "bf16" or "fp32" on a CPU')
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            yield Problem("device", f'expected auto, cpu, cuda, cuda:N or mps, found "{self.device}"')
         if not all(0 <= beta < 1 for beta in self.betas):
             yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
 

@@ -60,8 +60,9 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
 
 def _read(dataset: DatasetOptions) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
     """Read the splits as tables with string labels; the names of a ``ClassLabel`` keep their order."""
-    from datasets import ClassLabel
+    from datasets import ClassLabel, disable_progress_bars
 
+    disable_progress_bars()
     read: Mapping[str, Dataset] = dataset.build()
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")

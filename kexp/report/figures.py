@@ -33,12 +33,15 @@ STYLE = {
 POINTS = 200
 """Points of a line at most; neighbours are averaged, since no screen shows more."""
 
+DOTS = 40
+"""Points of a line, at most, that are drawn as dots too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """A line: ``name`` stands in the page's legend, ``colour`` is the number of a CSS variable ``--series-n``.
 
-    Faint lines have no dots; they are means of many steps rather than single measurements.
+    A faint line stands behind another of the same colour that matters more.
     """
 
     name: str
@@ -66,8 +69,16 @@ def draw(key: str, series: Sequence[Series], chosen: float | None) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
         for line in series:
             epochs, values = _thin(line.epochs, line.values)
-            look = {"alpha": 0.45, "linewidth": 1.0} if line.faint else {"marker": "o", "markersize": 3.5}
-            axes.plot(epochs, values, color=LINES[line.colour], **look)
+            axes.plot(
+                epochs,
+                values,
+                color=LINES[line.colour],
+                linewidth=1.0 if line.faint else 1.5,
+                alpha=0.5 if line.faint else 1.0,
+                # Few points are single measurements, and one alone would not show as a line.
+                marker="o" if len(epochs) <= DOTS else "",
+                markersize=3.5,
+            )
         if chosen is not None:
             axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (3, 3)))
             axes.text(chosen, 1.02, "chosen", ha="center", va="bottom", transform=axes.get_xaxis_transform())

@@ -49,7 +49,7 @@ def write_report(folder: Path) -> Path:
         environment=read_json(path / "environment.json"),
         summary=summary,
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},
-        data=_shared({name: variant["data"] for name, variant in summary["variants"].items() if variant["data"]}),
+        data=_shared({name: variant["data"] for name, variant in summary["variants"].items()}),
         runs=runs,
     )
     write_text(path / "report.html", page)
@@ -60,20 +60,21 @@ def write_report(folder: Path) -> Path:
 
 
 def results_table(summary: Mapping[str, Any], split: str) -> Json:
-    """Return the metric names and a row per variant and baseline of a split; the best of every column is marked.
+    """Return the metric names of a split, a row per variant and then per baseline, and the best mean of every column.
 
     A baseline that scores the same for several variants, since they share their data, has one row.
     """
-    rows: list[Json] = []
-    seen: list[tuple[str, Json]] = []
-    for name, variant in summary["variants"].items():
-        if scores := variant["metrics"].get(split):
-            rows.append({"name": name, "baseline": False, "cells": scores})
-        for baseline, splits in variant["baselines"].items():
-            if split in splits and (baseline, splits[split]) not in seen:
-                seen.append((baseline, splits[split]))
-                cells = {metric: {"mean": value, "n": 1} for metric, value in splits[split].items()}
-                rows.append({"name": baseline, "baseline": True, "of": name, "cells": cells})
+    variants = summary["variants"].items()
+    rows: list[Json] = [
+        {"name": name, "baseline_of": [], "cells": scores}
+        for name, variant in variants
+        if (scores := variant["metrics"].get(split))
+    ]
+    for baseline in dict.fromkeys(baseline for _, variant in variants for baseline in variant["baselines"]):
+        scored = {name: variant["baselines"].get(baseline, {}).get(split) for name, variant in variants}
+        for names, scores in _shared(scored):
+            cells = {metric: {"mean": value, "n": 1} for metric, value in scores.items()}
+            rows.append({"name": baseline, "baseline_of": names, "cells": cells})
     metrics = list(dict.fromkeys(metric for row in rows for metric in row["cells"]))
     best = {metric: _best(rows, metric, metric in summary["lower_is_better"]) for metric in metrics}
     return {"metrics": metrics, "rows": rows, "best": best, "lower": summary["lower_is_better"]}
@@ -89,16 +90,9 @@ def _best(rows: Sequence[Json], metric: str, lower: bool) -> float | None:
 
 
 def _shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
-    """Return each different record once, with the names of the variants that have it."""
-    groups: list[tuple[list[str], Any]] = []
-    for name, record in records.items():
-        for names, known in groups:
-            if known == record:
-                names.append(name)
-                break
-        else:
-            groups.append(([name], record))
-    return groups
+    """Return each different record that is not empty once, with the names of the variants that have it."""
+    different = [record for number, record in enumerate(records.values()) if record not in [*records.values()][:number]]
+    return [([name for name in records if records[name] == record], record) for record in different if record]
 
 
 # --- one run -------------------------------------------------------------------------------------------------------
@@ -182,9 +176,7 @@ def _figures(
             metric("cross_entropy", 1),
         ],
         "Monitored metric": [metric(monitor, 2)],
-        "Learning rate": [
-            Series("learning rate", at_steps, [event["learning_rate"] for event in steps], 3, faint=True)
-        ],
+        "Learning rate": [Series("learning rate", at_steps, [event["learning_rate"] for event in steps], 3)],
     }
     figures = []
     for number, (title, lines) in enumerate(wanted.items()):
@@ -240,14 +232,12 @@ def duration(seconds: float | None) -> str:
     """Return seconds as a person would say them."""
     if seconds is None:
         return "–"
-    if seconds < 60:
+    if seconds < 10:
         return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60:02d} min"
-        if minutes >= 60
-        else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    )
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _count(value: float | None) -> str:
@@ -255,7 +245,9 @@ def _count(value: float | None) -> str:
 
 
 def plain(value: object) -> str:
-    """Return a JSON scalar, or a list of them, as text."""
+    """Return a JSON value as text on one line."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {plain(item)}" for name, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(plain, value)) or "none"
     if value is None or isinstance(value, bool):

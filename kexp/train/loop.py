@@ -85,12 +85,11 @@ class Trainer:
 
         Raises ``RunFailed`` when the loss is not finite, ``RunInterrupted`` (after a checkpoint) when asked to stop.
         """
-        state = self.state
+        state, window = self.state, Window()
         yield self._started()
         while state.step < self.total_steps and not state.stopped_early:
             epoch, place = divmod(state.step, self.steps_per_epoch)
             yield self._start_epoch(epoch)
-            window = Window()
             for batches in self.stream.epoch(epoch, place):
                 self._step(batches, window)
                 due, stop = self._evaluation_due(), stop_asked()

@@ -64,5 +64,7 @@ def load_checkpoint(
         if scaler is not None:
             scaler.load_state_dict(saved["scaler"])
         return TrainState(**saved["state"])
+    # torch says many things about a file that is not its own, none of them for a user.
     except Exception as error:
-        raise KexpError(f"{path}: the checkpoint cannot be read: {error}; delete it to start this run anew") from error
+        remedy = "delete it to start this run anew"
+        raise KexpError(f"{path}: the checkpoint is damaged, or of another model; {remedy}") from error

@@ -1,0 +1,196 @@
+"""AI-Hub's corpora of spoken dialect: a folder of JSON files, one per recording, as users download them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from kexp.contracts import DatasetOptions
+from kexp.errors import DataError, Problem
+from kexp.options import LocalPath
+from kexp_korean.schemes import SCHEME_DESCRIPTION, STANDARD, Pair, Rows, Scheme, regions_of
+from kexp_korean.transcripts import spoken
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+REGION_WORDS = {"경상": "gyeongsang", "제주": "jeju", "전라": "jeolla", "충청": "chungcheong", "강원": "gangwon"}
+EXPECTED = "expected a recording of AI-Hub's dialect corpora"
+REMEDY = "move the file out of the folder, or unpack the corpus again"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a folder held and what was left out of the rows."""
+
+    files: int = 0
+    utterances: int = 0
+    pairs: int = 0
+    identical: int = 0
+    empty: int = 0
+    from_form: int = 0
+    other_regions: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        left_out = [f"{self.identical} whose forms are equal", f"{self.empty} without words"]
+        left_out += [f"{count} of {region}" for region, count in sorted(self.other_regions.items())]
+        inline = f" ({self.from_form} read from the field form)" if self.from_form else ""
+        return (
+            f"{self.files} files, {self.utterances} utterances{inline}, {self.pairs} pairs used; "
+            f"not used as pairs: {', '.join(left_out)}"
+        )
+
+
+class AIHubDialect(DatasetOptions):
+    """Utterances of AI-Hub's spoken dialect corpora in standard and in dialect form; rows of a recording stay together.
+
+    Forms come from ``standard_form`` and ``dialect_form``; where one is missing, as in older files, both are taken from
+    the inline pairs ``(dialect)/(standard)`` of ``form``. How many utterances were read and left out is logged.
+    """
+
+    path: LocalPath = Field(description="Folder of JSON files, searched with all its subfolders.")
+    scheme: Scheme = Field("two", description=SCHEME_DESCRIPTION)
+    identical: Literal["drop", "standard"] = Field(
+        "drop", description="What becomes of utterances whose two forms are equal: dropped, or one standard row."
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a folder that is missing or holds no JSON, and options that clash."""
+        if not self.path.is_dir():
+            finding = "is not a folder" if self.path.exists() else "does not exist"
+            yield Problem("path", f"{self.path} {finding}", "give the folder into which the corpus was unpacked")
+        elif next(_json_files(self.path), None) is None:
+            yield Problem("path", f"{self.path} holds no .json file", "unpack AI-Hub's archives there")
+        if self.identical == "standard" and self.scheme == "region":
+            yield Problem("identical", 'scheme "region" has no standard rows', 'use identical = "drop"')
+
+    def build(self) -> Mapping[str, Dataset]:
+        """Read all files into one split; raises ``DataError`` with the file and the place in it."""
+        rows, counts = self.read()
+        # Rows that are missing for a reason the spec does not state deserve to be seen.
+        surprising = counts.from_form or (self.scheme == "four" and counts.other_regions)
+        logger.log(logging.WARNING if surprising else logging.INFO, "%s: %s", self.path, counts)
+        return {"train": rows.dataset(self.path)}
+
+    def read(self) -> tuple[Rows, Counts]:
+        """Read all files, one at a time, into rows; raises ``DataError`` if there are none."""
+        rows, counts = Rows(self.scheme), Counts()
+        for path in sorted(_json_files(self.path)):
+            counts.files += 1
+            self._read_recording(path, rows, counts)
+        if not counts.files:
+            raise DataError(f"{self.path}: no .json file; unpack AI-Hub's archives there")
+        if not rows:
+            remedy = (
+                'use scheme = "two"' if counts.other_regions else "check that this is the folder of the transcripts"
+            )
+            raise DataError(f"{self.path}: no usable utterance ({counts}); {remedy}")
+        return rows, counts
+
+    def _read_recording(self, path: Path, rows: Rows, counts: Counts) -> None:
+        recording = _load(path)
+        region = _region(recording, path) if self.scheme != "two" else ""
+        group = str(recording.get("id") or path.relative_to(self.path).as_posix())
+        utterances = recording["utterance"]
+        counts.utterances += len(utterances)
+        if region and region not in regions_of(self.scheme):
+            counts.other_regions[region] += len(utterances)
+            return
+        for number, utterance in enumerate(utterances, start=1):
+            standard, dialect = _forms(utterance, path, number, counts)
+            if not standard or not dialect:
+                counts.empty += 1
+            elif standard == dialect:
+                counts.identical += 1
+                if self.identical == "standard":
+                    rows.add(standard, STANDARD, group)
+            else:
+                counts.pairs += 1
+                pair = Pair(standard, dialect, region, group)
+                rows.add_standard(pair)
+                rows.add_dialect(pair)
+
+
+def _json_files(folder: Path) -> Iterator[Path]:
+    """Yield the JSON files; macOS adds hidden companions ("._name.json") to archives, which are none."""
+    return (path for path in folder.rglob("*.json") if not path.name.startswith(".") and path.is_file())
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Parse one file and check its outer shape: an object with a list of utterances."""
+    try:
+        document = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; check the file's permissions") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        byte = error.object[error.start]
+        raise DataError(
+            f"{path}: line {line}: byte 0x{byte:02x} is not UTF-8, as AI-Hub's files are; {REMEDY}"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}; {REMEDY}"
+        ) from None
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: holds no JSON object, {EXPECTED}; {REMEDY}")
+    if not isinstance(document.get("utterance"), list):
+        raise DataError(f'{path}: has no list "utterance", {EXPECTED}; {REMEDY}')
+    return document
+
+
+def _region(recording: Mapping[str, Any], path: Path) -> str:
+    """Return the region that the first part of ``metadata.category`` names."""
+    metadata = recording.get("metadata")
+    category = metadata.get("category") if isinstance(metadata, dict) else None
+    if not isinstance(category, str):
+        raise DataError(f'{path}: has no metadata.category, which tells the region; {REMEDY}, or use scheme = "two"')
+    first = unicodedata.normalize("NFC", category).partition(">")[0]
+    for word, region in REGION_WORDS.items():
+        if word in first:
+            return region
+    known = ", ".join(REGION_WORDS)
+    raise DataError(
+        f"{path}: metadata.category {category!r} names no known region ({known}); {REMEDY}, "
+        'or use scheme = "two", which needs none'
+    )
+
+
+def _forms(utterance: Any, path: Path, number: int, counts: Counts) -> tuple[str, str]:
+    """Return the standard and the dialect form, "" where there are no words."""
+    if not isinstance(utterance, dict):
+        raise DataError(f"{path}: utterance {number} is no JSON object; {REMEDY}")
+    standard = _text(utterance, "standard_form", path, number)
+    dialect = _text(utterance, "dialect_form", path, number)
+    if not (standard and dialect):
+        standard = dialect = _text(utterance, "form", path, number)
+        counts.from_form += bool(standard)
+    return spoken(standard, "standard"), spoken(dialect, "dialect")
+
+
+def _text(utterance: Mapping[str, Any], key: str, path: Path, number: int) -> str:
+    value = utterance.get(key)
+    if value is None:
+        return ""
+    # Half of a surrogate pair can be written in JSON, but no table can hold it.
+    if not isinstance(value, str) or not _encodable(value):
+        raise DataError(f"{path}: utterance {number}: {key} is {value!r:.60}, expected text; {REMEDY}")
+    return value
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

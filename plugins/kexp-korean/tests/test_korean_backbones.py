@@ -1,0 +1,413 @@
+"""Each backbone on a small folder of its own architecture: tokenizer, positions, padding, segment ids, cleaning."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import struct
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kexp.contracts import BackboneOptions, DatasetOptions
+from kexp.errors import KexpError
+from kexp_korean import backbones, kcbert_cleaning, plugin
+from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
+from kexp_korean.sentencepiece_model import build_tokenizer, read_model, read_vocabulary
+
+SHARED = Path(os.environ.get("KEXP_SHARED", Path(__file__).parents[4] / "shared"))
+LABELS = ("negative", "positive", "neutral")
+WORDS = ["영화", "정말", "재미", "##있다", "##없다", "A", ".", "한글", "##을"]
+WORDPIECE = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+KLUE_ROBERTA = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]", *WORDS]
+SENTENCEPIECE = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "▁", "▁영화", "영화", "가", "▁정말", "재미", "있다"]
+SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of published folder; ``positions`` is what a model of it can read."""
+
+    options: type[KoreanBackbone]
+    choice: dict[str, str]
+    architecture: str
+    config: dict[str, Any]
+    vocabulary: Sequence[str] = field(default_factory=lambda: WORDPIECE)
+    positions: int = 30
+    segments: bool = True
+
+    def __str__(self) -> str:
+        return "-".join((self.options.__name__, *self.choice.values()))
+
+
+FAMILIES = [
+    Family(KcBERT, {"size": "base"}, "bert", {**SIZES, "max_position_embeddings": 30}),
+    Family(KLUE, {"model": "bert-base"}, "bert", {**SIZES, "max_position_embeddings": 30}),
+    Family(
+        KLUE,
+        {"model": "roberta-base"},
+        "roberta",
+        {**SIZES, "max_position_embeddings": 32, "pad_token_id": 1, "type_vocab_size": 1},
+        vocabulary=KLUE_ROBERTA,
+        segments=False,
+    ),
+    Family(KoELECTRA, {"size": "small"}, "electra", {**SIZES, "embedding_size": 4, "max_position_embeddings": 30}),
+    Family(KcELECTRA, {"model": "base"}, "electra", {**SIZES, "embedding_size": 8, "max_position_embeddings": 30}),
+    Family(KoBERT, {"model": "kobert"}, "bert", {**SIZES, "max_position_embeddings": 30}, vocabulary=SENTENCEPIECE),
+    Family(
+        KoBERT,
+        {"model": "distilkobert"},
+        "distilbert",
+        {"dim": 8, "hidden_dim": 16, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 30},
+        vocabulary=SENTENCEPIECE,
+        segments=False,
+    ),
+]
+
+
+# --- a SentencePiece model, written field by field --------------------------------------------------------------------
+
+
+def varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+
+
+def delimited(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def write_pieces(path: Path, pieces: Iterable[str], *, model_type: int = 1) -> None:
+    """Write pieces as SentencePiece does: 1 piece (1 text, 2 score, 3 type), 2 trainer (3 type), 3 normaliser."""
+    content = b""
+    for number, piece in enumerate(pieces):
+        kind = 2 if piece == "[UNK]" else 3 if piece.startswith("[") else 1
+        score = b"\x15" + struct.pack("<f", -float(number) / 2 if kind == 1 else 0.0)
+        content += delimited(1, delimited(1, piece.encode()) + score + (b"\x18" + varint(kind) if kind != 1 else b""))
+    content += delimited(2, b"\x18" + varint(model_type)) + delimited(3, delimited(1, b"identity") + b"\x18\x01")
+    path.write_bytes(content)
+
+
+def make_folder(path: Path, family: Family) -> Path:
+    """Save random weights and a tokenizer as the hub has them: vocab.txt without tokenizer_config.json."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family.architecture, vocab_size=len(family.vocabulary), **family.config)
+    AutoModel.from_config(config).save_pretrained(path)
+    (path / "vocab.txt").write_text("\n".join(family.vocabulary) + "\n", "utf-8")
+    if family.vocabulary is SENTENCEPIECE:
+        # The order of the ids is that of vocab.txt alone.
+        write_pieces(path / KoBERT.PIECES, [*SENTENCEPIECE[:5], *sorted(SENTENCEPIECE[5:])])
+    return path
+
+
+@pytest.fixture(params=FAMILIES, ids=str)
+def family(request: pytest.FixtureRequest) -> Family:
+    chosen: Family = request.param
+    return chosen
+
+
+@pytest.fixture
+def options(family: Family, tmp_path: Path) -> KoreanBackbone:
+    return family.options(**family.choice, path=make_folder(tmp_path / "model", family))
+
+
+# --- what holds for all ----------------------------------------------------------------------------------------------
+
+
+def test_positions_are_those_of_the_folder(family: Family, options: KoreanBackbone) -> None:
+    assert list(options.problems()) == []
+    assert list(options.warnings()) == []
+    assert options.max_positions() == family.positions
+
+
+def test_tokenizer_keeps_hangul_and_case(family: Family, options: KoreanBackbone) -> None:
+    tokenizer = options.build_tokenizer([])
+    padding = family.vocabulary.index("[PAD]")
+    assert tokenizer.pad_token_id == padding
+    assert tokenizer.get_vocab() == {token: number for number, token in enumerate(family.vocabulary)}
+    assert tokenizer.model_max_length == family.positions
+    encoded = tokenizer("정말 영화", "영화")
+    words = ["▁정말", "▁영화", "▁영화"] if family.vocabulary is SENTENCEPIECE else ["정말", "영화", "영화"]
+    expected = ["[CLS]", words[0], words[1], "[SEP]", words[2], "[SEP]"]
+    assert tokenizer.convert_ids_to_tokens(encoded["input_ids"]) == expected
+    assert ("token_type_ids" in encoded) == family.segments
+    if family.segments:
+        assert encoded["token_type_ids"] == [0, 0, 0, 0, 1, 1]
+
+
+def test_padding_changes_nothing(family: Family, options: KoreanBackbone) -> None:
+    import torch
+
+    tokenizer = options.build_tokenizer([])
+    model = options.build(LABELS, tokenizer).eval()
+    assert model.config.pad_token_id == tokenizer.pad_token_id == model.get_input_embeddings().padding_idx
+    assert model.config.id2label == dict(enumerate(LABELS))
+    assert model.dtype == torch.float32
+    texts = ["영화", "정말 영화 정말 영화 정말"]
+    with torch.no_grad():
+        together = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+        alone = torch.cat([model(**tokenizer(text, return_tensors="pt")).logits for text in texts])
+    assert together.shape == (2, 3)
+    torch.testing.assert_close(together, alone)
+
+
+def test_reads_as_many_tokens_as_it_says(family: Family, options: KoreanBackbone) -> None:
+    tokenizer = options.build_tokenizer([])
+    model = options.build(LABELS, tokenizer).eval()
+    full = tokenizer("영화 " * 99, truncation=True, return_tensors="pt")
+    assert full["input_ids"].shape == (1, family.positions)
+    assert model(**full).logits.shape == (1, 3)
+    over = tokenizer("영화 " * 99, truncation=True, max_length=family.positions + 1, return_tensors="pt")
+    with pytest.raises((IndexError, RuntimeError)):
+        model(**over)
+
+
+def test_saved_folder_loads_without_this_package(family: Family, options: KoreanBackbone, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = options.build_tokenizer([])
+    model = options.build(LABELS, tokenizer).eval()
+    folder = tmp_path / "saved"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    texts = ["정말 영화.", "한글 재미있다 A"]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    for again in (AutoTokenizer.from_pretrained(folder), type(options)(path=folder).build_tokenizer([])):
+        assert again(texts)["input_ids"] == tokenizer(texts)["input_ids"]
+        assert again.pad_token_id == tokenizer.pad_token_id
+    reloaded = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(reloaded(**inputs).logits, model(**inputs).logits)
+
+
+def test_a_tokenizer_of_other_weights_is_refused(family: Family, options: KoreanBackbone) -> None:
+    assert options.path is not None
+    vocabulary = [*family.vocabulary, "##더", "##많은"]
+    (options.path / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
+    with pytest.raises(KexpError, match=rf"tokenizer has {len(vocabulary)} tokens, its weights {len(vocabulary) - 2}"):
+        options.build_tokenizer([])
+
+
+def test_a_folder_without_tokenizer_is_refused(family: Family, options: KoreanBackbone) -> None:
+    assert options.path is not None
+    for name in ("vocab.txt", KoBERT.PIECES):
+        (options.path / name).unlink(missing_ok=True)
+    if isinstance(options, KoBERT):
+        (problem,) = options.problems()
+        assert "has no tokenizer" in problem.message
+        assert KoBERT.PIECES in problem.hint
+    with pytest.raises(KexpError, match=str(options.path)):
+        options.build_tokenizer([])
+
+
+def test_roberta_needs_the_padding_that_its_positions_start_from(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, FAMILIES[2])
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": 0}))
+    options = KLUE(model="roberta-base", path=folder)
+    with pytest.raises(KexpError, match=r"pad_token_id 0.*pads with 1"):
+        options.build(LABELS, options.build_tokenizer([]))
+
+
+# --- what is known without loading -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "source", "revision", "positions"),
+    [
+        (KcBERT(), "beomi/kcbert-base", None, 300),
+        (KcBERT(size="large"), "beomi/kcbert-large", None, 300),
+        (KLUE(), "klue/bert-base", None, 512),
+        (KLUE(model="roberta-small"), "klue/roberta-small", None, 512),
+        (KLUE(model="roberta-base"), "klue/roberta-base", None, 512),
+        (KLUE(model="roberta-large"), "klue/roberta-large", None, 512),
+        (KoELECTRA(size="small"), "monologg/koelectra-small-v3-discriminator", None, 512),
+        (KoELECTRA(), "monologg/koelectra-base-v3-discriminator", None, 512),
+        (KcELECTRA(), "beomi/KcELECTRA-base", "a6f029f", 512),
+        (KcELECTRA(revision="main"), "beomi/KcELECTRA-base", "main", 512),
+        (KcELECTRA(model="base-v2022"), "beomi/KcELECTRA-base-v2022", None, 512),
+        (KoBERT(), "monologg/kobert", None, 512),
+        (KoBERT(model="distilkobert"), "monologg/distilkobert", None, 512),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_published_facts(options: KoreanBackbone, source: str, revision: str | None, positions: int) -> None:
+    assert (options.source, options.pinned, options.max_positions()) == (source, revision, positions)
+    assert [problem.path for problem in options.warnings()] == ([] if revision else ["revision"])
+
+
+def test_a_revision_means_nothing_for_a_folder(tmp_path: Path) -> None:
+    (warning,) = KLUE(path=tmp_path, revision="main").warnings()
+    assert warning.path == "revision"
+
+
+def test_without_network_the_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    for options in (KLUE(), KoBERT()):
+        with pytest.raises(KexpError, match=rf'"{options.model_id}" is not in the local cache.*path = '):
+            options.build_tokenizer([])
+
+
+def test_every_component_is_complete_and_described() -> None:
+    components = {**plugin.kexp_datasets(), **plugin.kexp_backbones()}
+    assert set(components) == {
+        "nsmc", "aihub-dialect", "dialect-sample", "kcbert", "klue", "koelectra", "kcelectra", "kobert",
+    }  # fmt: skip
+    for options in components.values():
+        assert issubclass(options, DatasetOptions | BackboneOptions)
+        assert not inspect.isabstract(options)
+        assert options.__doc__
+        assert all(described.description for described in options.model_fields.values())
+
+
+def test_importing_the_plugin_is_light() -> None:
+    import subprocess
+
+    heavy = ["torch", "transformers", "datasets", "pandas", "tokenizers", "huggingface_hub"]
+    program = f"import sys, kexp_korean.plugin; print([name for name in {heavy} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert ran.stdout.strip() == "[]"
+
+
+# --- KcBERT's cleaning -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("재밌어요 ㅋㅋㅋㅋㅋ!!!!", "재밌어요 ㅋㅋ!!!!"),
+        ("와아아아아 1000000원", "와아아 100원"),
+        ("굿👍🏻굿 ❤️ 최고", "굿 굿 최고"),
+        ("漢字와 かな", "와"),
+        ("여기 https://www.naver.com/a?b=c#d 보세요", "여기 보세요"),
+        ("http://a.co/x.", ""),
+        ("  빈   칸\n들 ", "빈 칸 들"),
+        ("5％·6∼7 (A+) @나", "5％·6∼7 (A+) @나"),
+        ("", ""),
+    ],
+)
+def test_kcbert_cleans_as_published(text: str, cleaned: str) -> None:
+    assert KcBERT().clean(text) == cleaned
+    assert KcBERT(cleaning=False).clean(text) == text
+    assert kcbert_cleaning.clean(cleaned) == cleaned
+
+
+def test_other_backbones_leave_texts_alone() -> None:
+    for options in (KLUE(), KoELECTRA(), KcELECTRA(), KoBERT()):
+        assert options.clean("굿👍 ㅋㅋㅋㅋ") == "굿👍 ㅋㅋㅋㅋ"
+
+
+# --- KoBERT's SentencePiece vocabulary -------------------------------------------------------------------------------
+
+
+def test_kobert_without_vocabulary_takes_the_order_of_the_pieces(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, FAMILIES[5])
+    (folder / "vocab.txt").unlink()
+    (folder / KoBERT.PIECES).rename(folder / "spiece.model")
+    vocabulary = KoBERT(path=folder).build_tokenizer([]).get_vocab()
+    assert sorted(vocabulary, key=vocabulary.__getitem__) == [*SENTENCEPIECE[:5], *sorted(SENTENCEPIECE[5:])]
+
+
+def test_kobert_prepares_a_text_as_its_port_does(tmp_path: Path) -> None:
+    pieces = tmp_path / "spiece.model"
+    write_pieces(pieces, SENTENCEPIECE)
+    tokenizer = build_tokenizer(read_model(pieces), None)
+    encode = tokenizer.encode
+    expected = ["[CLS]", "▁영화", "가", "▁정말", "재미", "있다", "[SEP]"]
+    assert encode("영화가 정말재미있다").tokens == expected
+    assert encode(unicodedata.normalize("NFD", " 영화가\t정말재미있다\n")).tokens == expected
+    # What no piece covers is one unknown token, as long as it may be.
+    assert encode("쀍쀏 영화").ids == [2, 5, 0, 6, 3]
+    assert encode("").tokens == ["[CLS]", "[SEP]"]
+    assert tokenizer.decode(encode("영화가 정말").ids) == "영화가 정말"
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        (b"\x0a\xff", "not a SentencePiece unigram model"),
+        (b"<!DOCTYPE html><html></html>", "not a SentencePiece unigram model"),
+        (b"", "it holds no pieces"),
+    ],
+)
+def test_damaged_pieces_are_named(tmp_path: Path, content: bytes, finding: str) -> None:
+    folder = make_folder(tmp_path, FAMILIES[5])
+    (folder / KoBERT.PIECES).write_bytes(content)
+    with pytest.raises(KexpError, match=finding) as caught:
+        KoBERT(path=folder).build_tokenizer([])
+    assert str(folder / KoBERT.PIECES) in str(caught.value)
+
+
+def test_pieces_of_another_kind_or_vocabulary_are_refused(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, FAMILIES[5])
+    write_pieces(folder / KoBERT.PIECES, SENTENCEPIECE, model_type=2)
+    with pytest.raises(KexpError, match="its type is 2, not 1"):
+        KoBERT(path=folder).build_tokenizer([])
+    write_pieces(folder / KoBERT.PIECES, [*SENTENCEPIECE, "낯선"])
+    with pytest.raises(
+        KexpError, match=r"vocab\.txt: 1 pieces of the model have no id in the vocabulary, such as '낯선'"
+    ):
+        KoBERT(path=folder).build_tokenizer([])
+    (folder / "vocab.txt").write_text("\n".join(SENTENCEPIECE[5:]), "utf-8")
+    with pytest.raises(KexpError, match=r"lacks \[UNK\], \[PAD\]"):
+        KoBERT(path=folder).build_tokenizer([])
+
+
+def test_tokens_are_those_of_sentencepiece(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    from kexp_korean.dialect_grammar import utterances
+
+    texts = [one.dialect for region in ("jeju", "jeolla") for one in utterances(region, 600, seed=1)]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), "utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "texts.txt"), model_prefix=str(tmp_path / "spiece"), vocab_size=900, minloglevel=2,
+        unk_id=0, pad_id=1, bos_id=-1, eos_id=-1, unk_piece="[UNK]", pad_piece="[PAD]",
+        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+    )  # fmt: skip
+    original = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
+    pieces = [original.id_to_piece(number) for number in range(original.get_piece_size())]
+    vocabulary = [*pieces[:5], *reversed(pieces[5:])]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
+    tokenizer = build_tokenizer(read_model(tmp_path / "spiece.model"), read_vocabulary(tmp_path / "vocab.txt"))
+    hard = [
+        "  여러   칸\t사이 ", "ＡＢＣ １２３ ㈜ ①", "쀍 똠방각하 뷁뷁", "1,000원 3.14%", "이모지😀끝",
+        "Latin words here!",
+        unicodedata.normalize("NFD", "맛있는 감자를 먹었수다"), "가\u200b나\u00a0다", "...?!~ ㅋㅋㅋ ㅠㅠ", "▁밑줄",
+    ]  # fmt: skip
+    for text in texts[:300] + hard:
+        expected = [vocabulary.index(piece) for piece in original.id_to_piece(original.encode(text))]
+        assert tokenizer.encode(text, add_special_tokens=False).ids == expected, text
+    assert tokenizer.encode("``café''").tokens == tokenizer.encode('"cafe"').tokens
+
+
+# --- a real folder ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.shared
+def test_the_shared_model_tokenises_as_it_was_trained() -> None:
+    from transformers import AutoTokenizer
+
+    path = SHARED / "models" / "ko-mini"
+    if not path.is_dir():
+        pytest.skip(f"{path} is absent: set KEXP_SHARED")
+    options = backbones.KcBERT(path=path)
+    assert list(options.problems()) == []
+    assert options.max_positions() == 256
+    tokenizer = options.build_tokenizer([])
+    texts = ["이 영화 정말 재미있다!", "최악... 돈 아깝다 ㅠㅠ"]
+    assert tokenizer(texts)["input_ids"] == AutoTokenizer.from_pretrained(path)(texts)["input_ids"]
+    model = options.build(LABELS[:2], tokenizer)
+    assert model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.shape == (2, 2)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from kexp import catalog as module
+from kexp.catalog import Catalog, UnknownComponent, load_catalog
+
+PLUGIN = """
+from kexp import hookimpl
+from kexp.contracts import SamplerOptions
+
+class Backwards(SamplerOptions):
+    "Visit the rows from the last to the first."
+    def order(self, labels, generator):
+        import numpy as np
+        return np.arange(len(labels))[::-1]
+
+@hookimpl
+def kexp_samplers():
+    return NAMES
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that installs modules as plugins and loads the catalog."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def load(**sources: str) -> Catalog:
+        points = []
+        for name, source in sources.items():
+            (tmp_path / f"{name}.py").write_text(source)
+            sys.modules.pop(name, None)
+            points.append(EntryPoint(name, name, "kexp"))
+        monkeypatch.setattr(module, "entry_points", lambda group: points)
+        return load_catalog()
+
+    return load
+
+
+def test_plugin_adds_a_component_with_its_owner(install) -> None:
+    catalog = install(plugin_a=PLUGIN.replace("NAMES", '{"backwards": Backwards}'))
+    entry = catalog.find("sampler", "backwards")
+    assert entry.owner.package == "plugin_a"
+    assert entry.summary == "Visit the rows from the last to the first."
+    assert catalog.name_of(entry.options) == "backwards"
+    assert catalog.find("sampler", "random").owner.package == "kexp"
+    assert catalog.broken == []
+
+
+def test_two_owners_of_a_name_are_both_named_and_neither_wins(install) -> None:
+    source = PLUGIN.replace("NAMES", '{"backwards": Backwards}')
+    catalog = install(plugin_a=source, plugin_b=source)
+    with pytest.raises(
+        UnknownComponent, match=r'sampler "backwards" is provided twice, by plugin_[ab].* and plugin_[ab]'
+    ):
+        catalog.find("sampler", "backwards")
+    assert catalog.find("sampler", "random")
+
+
+def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
+    catalog = install(plugin_a=PLUGIN.replace("NAMES", '{"random": Backwards}'))
+    with pytest.raises(UnknownComponent, match="is provided twice, by plugin_a .* and kexp "):
+        catalog.find("sampler", "random")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise RuntimeError('boom')", "RuntimeError: boom"),
+        ("from kexp import hookimpl\n@hookimpl\ndef kexp_sampler():\n    return {}", "unknown hook 'kexp_sampler'"),
+        (PLUGIN.replace("NAMES", "1 / 0"), "kexp_samplers: ZeroDivisionError: division by zero"),
+        (PLUGIN.replace("NAMES", '{"x": dict}'), 'sampler "x" must be a subclass of SamplerOptions'),
+        (
+            "from kexp import hookimpl\nfrom kexp.contracts import SamplerOptions\n"
+            "class Half(SamplerOptions):\n    'Half.'\n@hookimpl\ndef kexp_samplers():\n    return {'half': Half}",
+            'sampler "half" does not define order',
+        ),
+    ],
+)
+def test_broken_plugin_is_collected_and_the_others_load(install, source: str, reason: str) -> None:
+    catalog = install(plugin_a=source, plugin_b=PLUGIN.replace("NAMES", '{"backwards": Backwards}'))
+    assert len(catalog.broken) == 1
+    assert "plugin_a" in catalog.broken[0].name
+    assert reason in catalog.broken[0].reason
+    assert catalog.find("sampler", "backwards")
+
+
+def test_unknown_name_mentions_the_plugins_that_do_not_load(install) -> None:
+    catalog = install(plugin_a="raise RuntimeError('boom')")
+    with pytest.raises(UnknownComponent) as caught:
+        catalog.find("sampler", "backwards")
+    assert str(caught.value) == (
+        'unknown sampler "backwards"; known: balanced, random, sequential '
+        "(could not be loaded: plugin_a unknown version; see `kexp plugins list`)"
+    )
+
+
+def test_every_built_in_says_what_it_is(catalog: Catalog) -> None:
+    assert catalog.broken == []
+    for entry in catalog.entries():
+        assert entry.summary.endswith("."), entry.name
+        for name, field in entry.options.model_fields.items():
+            assert field.description, f"{entry.kind} {entry.name}: {name}"

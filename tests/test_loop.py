@@ -1,0 +1,267 @@
+"""The loop against a plain one, and its promises: same seed same bits, resumed like uninterrupted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
+from kexp.builtin.objectives import CrossEntropy
+from kexp.contracts import FreezingOptions, HostBatch, Progress, StepLoss
+from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.seeds import derive
+from kexp.spec import Training
+from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone
+from kexp.train.hardware import make_accelerator
+from kexp.train.loop import Trainer
+
+ROWS, TOKENS, CLASSES = 40, 9, 3
+
+
+def model(dropout: float = 0.1) -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16, num_labels=CLASSES, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+class FixedStream:
+    """Five micro-batches of eight rows per epoch, the same ones in an order that depends on the epoch."""
+
+    def __init__(self, accumulation: int = 1) -> None:
+        generator = np.random.default_rng(0)
+        self.ids = generator.integers(0, 50, (ROWS, TOKENS))
+        self.labels = self.ids[:, 0] % CLASSES
+        self.accumulation = accumulation
+
+    def steps_per_epoch(self) -> int:
+        return math.ceil(ROWS / 8 / self.accumulation)
+
+    def epoch(self, number: int, start: int = 0):
+        order = np.random.default_rng(number).permutation(ROWS)
+        batches = [self.batch(order[first : first + 8]) for first in range(0, ROWS, 8)]
+        for first in range(start * self.accumulation, len(batches), self.accumulation):
+            yield batches[first : first + self.accumulation]
+
+    def batch(self, rows) -> HostBatch:
+        inputs = {"input_ids": self.ids[rows], "attention_mask": np.ones((len(rows), TOKENS), np.int64)}
+        return HostBatch(inputs, self.labels[rows], len(rows) * TOKENS)
+
+
+def trainer(folder: Path, freezing: FreezingOptions | None = None, stream=None, objective=None, net=None, **options):
+    evaluated = net or model()
+    stream = stream or FixedStream()
+
+    def evaluate() -> Mapping[str, float]:
+        evaluated.eval()
+        with torch.inference_mode():
+            logits = evaluated(torch.from_numpy(stream.ids)).logits
+        return {"macro_f1": -float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(stream.labels)))}
+
+    settings = Training(learning_rate=1e-2, batch_size=8, **options)
+    return Trainer(
+        evaluated, objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
+        make_accelerator("cpu", options.get("precision", "fp32")), seed=7, greater_is_better=True, folder=folder,
+    )  # fmt: skip
+
+
+def bits(net: torch.nn.Module) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in net.state_dict().items()}
+
+
+def test_training_is_that_of_a_plain_loop(tmp_path: Path) -> None:
+    run = trainer(
+        tmp_path, epochs=2, schedule="linear", warmup_steps=3, gradient_clip=0.5, keep="last", weight_decay=0.1
+    )
+    losses = [event.loss for event in run.events() if isinstance(event, StepsDone)]
+    plain, stream = model(), FixedStream()
+    matrices = [p for p in plain.parameters() if p.ndim > 1]
+    others = [p for p in plain.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], lr=1e-2
+    )
+    told, step = [], 0
+    for epoch in range(2):
+        for (batch,) in stream.epoch(epoch):
+            plain.train()
+            torch.manual_seed(derive(7, "dropout", step))
+            inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
+            loss = torch.nn.functional.cross_entropy(plain(**inputs).logits, torch.from_numpy(batch.labels))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+            factor = (step + 1) / 4 if step < 3 else 1 - (step - 3) / 7
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-2 * factor
+            optimizer.step()
+            told.append(loss.item())
+            step += 1
+    assert losses == pytest.approx([np.mean(told[:5]), np.mean(told[5:])], rel=1e-5)
+    for ours, theirs in zip(run.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
+    class Large(FixedStream):
+        def steps_per_epoch(self) -> int:
+            return 2
+
+        def epoch(self, number: int, start: int = 0):
+            order = np.random.default_rng(number).permutation(ROWS)
+            yield from ([self.batch(rows)] for rows in (order[:24], order[24:])[start:])
+
+    small = trainer(tmp_path / "a", stream=FixedStream(accumulation=3), net=model(dropout=0.0), epochs=1, keep="last")
+    large = trainer(tmp_path / "b", stream=Large(), net=model(dropout=0.0), epochs=1, keep="last")
+    for run in (small, large):
+        assert [event.step for event in run.events() if isinstance(event, Finished)] == [2]
+    for ours, theirs in zip(small.model.parameters(), large.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
+    runs = [trainer(tmp_path / name, epochs=2) for name in ("a", "b")]
+    metrics = [[event.metrics for event in run.events() if isinstance(event, Evaluated)] for run in runs]
+    assert metrics[0] == metrics[1]
+    assert bits(runs[0].model) == bits(runs[1].model)
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 7, 12])
+def test_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path, stop_after: int) -> None:
+    options = {"epochs": 3, "evaluate_every": 3}
+    whole = trainer(tmp_path / "whole", **options)
+    expected = [event for event in whole.events() if isinstance(event, Evaluated)]
+    first = trainer(tmp_path / "parts", **options)
+    told: list[Event] = []
+    with pytest.raises(RunInterrupted, match=f"stopped after step {stop_after} of 15"):
+        for event in first.events(lambda: first.state.step == stop_after):
+            told.append(event)  # noqa: PERF402
+    second = trainer(tmp_path / "parts", **options)
+    assert second.resume() == stop_after
+    told += second.events()
+    evaluations = [event for event in told if isinstance(event, Evaluated)]
+    for ours, theirs in zip(evaluations, expected, strict=True):
+        assert (ours.step, ours.metrics, ours.train_loss, ours.best) == (
+            theirs.step, theirs.metrics, theirs.train_loss, theirs.best,
+        )  # fmt: skip
+    assert bits(second.model) == bits(whole.model)
+    second.restore_best()
+    whole.restore_best()
+    assert bits(second.model) == bits(whole.model)
+
+
+def test_run_killed_between_evaluations_resumes_from_the_last_one(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole", epochs=3)
+    list(whole.events())
+    killed = trainer(tmp_path / "killed", epochs=3)
+    for event in killed.events():
+        if isinstance(event, EpochStarted) and event.epoch == 2:
+            break
+    second = trainer(tmp_path / "killed", epochs=3)
+    assert second.resume() == 10
+    list(second.events())
+    assert bits(second.model) == bits(whole.model)
+
+
+def test_run_without_checkpoint_starts_anew(tmp_path: Path) -> None:
+    assert trainer(tmp_path, epochs=1).resume() is None
+
+
+def test_damaged_checkpoint_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(KexpError, match=r"state\.pt: the checkpoint is damaged.*; delete it to start this run anew"):
+        trainer(tmp_path, epochs=1).resume()
+
+
+def test_best_weights_are_those_of_the_best_evaluation(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=6, evaluate_every=1)
+    kept, best = {}, -math.inf
+    for event in run.events():
+        if isinstance(event, Evaluated):
+            assert event.best == (event.metrics["macro_f1"] > best)
+            if event.best:
+                best, kept = event.metrics["macro_f1"], bits(run.model)
+    run.restore_best()
+    assert bits(run.model) == kept
+    assert run.state.best == best
+
+
+def test_patience_stops_early(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=50, evaluate_every=1, patience=2)
+    values = iter([0.5, 0.6, 0.6, 0.4, 0.9])
+    run.evaluate = lambda: {"macro_f1": next(values)}
+    finished = [event for event in run.events() if isinstance(event, Finished)]
+    assert finished == [Finished(step=4, best_step=2, best_epoch=0.4, stopped_early=True)]
+
+
+def test_steps_replace_epochs_and_end_with_an_evaluation(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=9, steps=7)
+    assert [event.step for event in run.events() if isinstance(event, Evaluated)] == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("policy", "changing"),
+    [
+        (NoFreezing(), {"embeddings", "layer.0", "layer.1", "head"}),
+        (FreezeBottomLayers(layers=1), {"layer.1", "head"}),
+        (FreezeAllButHead(), {"head"}),
+    ],
+)
+def test_frozen_blocks_stay_and_have_no_dropout(tmp_path: Path, policy: FreezingOptions, changing: set[str]) -> None:
+    run = trainer(tmp_path, policy, epochs=1, keep="last", weight_decay=0.5)
+    before = bits(run.model)
+    modes = {}
+    for event in run.events():
+        if isinstance(event, EpochStarted):
+            modes = {name: module.training for name, module in run.model.named_modules()}
+            trained = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
+            assert event.trainable_parameters == trained
+    after = bits(run.model)
+    changed = {run.blocks.block_of[name.rpartition(".")[0]] for name in before if before[name] != after[name]}
+    assert changed == changing
+    for name, training in modes.items():
+        assert training == (run.blocks.block_of[name] in changing), name
+
+
+def test_gradual_unfreezing_trains_one_block_more_each_epoch(tmp_path: Path) -> None:
+    run = trainer(tmp_path, GradualUnfreezing(), epochs=5, evaluate_every=2)
+    counts = [event.trainable_parameters for event in run.events() if isinstance(event, EpochStarted)]
+    assert counts == sorted(counts)
+    assert len(set(counts[:4])) == 4
+    assert counts[3] == counts[4] == sum(p.numel() for p in run.model.parameters())
+
+
+def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=1, layer_decay=0.5, schedule="constant")
+    list(run.events())
+    rate = {id(p): group["lr"] for group in run.optimizer.param_groups for p in group["params"]}
+    found = {name: rate[id(p)] for name, p in run.model.named_parameters()}
+    assert found["classifier.weight"] == found["bert.pooler.dense.bias"] == 1e-2
+    assert found["bert.encoder.layer.1.output.dense.weight"] == 5e-3
+    assert found["bert.encoder.layer.0.output.dense.weight"] == 2.5e-3
+    assert found["bert.embeddings.word_embeddings.weight"] == 1.25e-3
+
+
+def test_loss_that_is_not_finite_ends_the_run_with_the_step_and_a_remedy(tmp_path: Path) -> None:
+    class Explodes(CrossEntropy):
+        def step(self, forward: Callable, batch, progress: Progress) -> StepLoss:
+            told = super().step(forward, batch, progress)
+            return StepLoss(told.loss * (math.nan if progress.step == 2 else 1.0))
+
+    run = trainer(tmp_path, objective=Explodes(0.0, None), epochs=1)
+    with pytest.raises(RunFailed, match=r"the loss is not finite at step 3 .*lower training\.learning_rate"):
+        list(run.events())
+
+
+def test_bf16_trains_on_the_cpu(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=4, precision="bf16")
+    losses = [event.train_loss for event in run.events() if isinstance(event, Evaluated)]
+    assert losses[-1] < losses[0]
+    assert {p.dtype for p in run.model.parameters()} == {torch.float32}
