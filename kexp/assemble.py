@@ -45,7 +45,14 @@ class Materials:
         for split, encoded in self.encoded.items():
             lengths = encoded.tokens.lengths
             median, high, longest = np.percentile(lengths, [50, 95, 100])
-            tokens[split] = {"median": median, "95 %": high, "longest": longest, "truncated rows": encoded.truncated}
+            unknown = float(np.mean(encoded.tokens.values == self.tokenizer.unk_token_id))
+            tokens[split] = {
+                "median": median,
+                "95 %": high,
+                "longest": longest,
+                "truncated rows": encoded.truncated,
+                "unknown share": round(unknown, 4),
+            }
         return {**self.data.record, "tokens": tokens}
 
 

@@ -39,8 +39,8 @@ class DatasetOptions(Options):
     )
 
     @abstractmethod
-    def build(self) -> Mapping[str, Dataset]:
-        """Read the data.
+    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+        """Read the data, and add to ``notes`` how many rows were left out while reading, by reason.
 
         Returns a Hugging Face dataset per split name (train, and perhaps validation and test) with the columns
         ``text`` (str), ``label`` (str, int or ClassLabel), and optionally ``text_pair`` (str) and ``group`` (str or

@@ -86,12 +86,15 @@ class PretrainedBackbone(BackboneOptions):
         """Load the model's own tokenizer."""
         from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-        self.load_config()
+        config = self.load_config()
         tokenizer = self._load(AutoTokenizer)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise KexpError(f'backbone "{self.source}" has no fast tokenizer (tokenizer.json), which kexp needs')
         if tokenizer.pad_token_id is None:
             raise KexpError(f'the tokenizer of backbone "{self.source}" has no padding token')
+        if len(tokenizer) > config.vocab_size:
+            sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
+            raise KexpError(f'the tokenizer of backbone "{self.source}" has {sizes}; they do not belong together')
         return tokenizer
 
     def build(self, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:

@@ -145,12 +145,21 @@ def check(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list
     context: dict[str, Any] = {"catalog": catalog, "valid": {}}
     problems: list[Problem] = []
     spec = None
+    table = {name: _named(name, value) for name, value in table.items()}
     try:
         spec = Spec.model_validate(table, context=context)
     except ValidationError as error:
         problems = _translate(error.errors(include_url=False), table)
     problems += _cross_check(context["valid"], catalog)
     return (None if problems else spec), problems
+
+
+def _named(section: str, value: Any) -> Any:
+    """Let a table without ``use`` hold options of the section's default component."""
+    field = Spec.model_fields.get(section)
+    if field and isinstance(field.default, str) and field.default and isinstance(value, dict) and "use" not in value:
+        return {"use": field.default, **value}
+    return value
 
 
 # --- pydantic's errors, in the words of a spec ----------------------------------------------------------------------

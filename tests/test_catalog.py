@@ -64,7 +64,7 @@ def test_two_owners_of_a_name_are_both_named_and_neither_wins(install) -> None:
 
 def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
     catalog = install(plugin_a=PLUGIN.replace("NAMES", '{"random": Backwards}'))
-    with pytest.raises(UnknownComponent, match="is provided twice, by plugin_a .* and kexp "):
+    with pytest.raises(UnknownComponent, match=r"is provided twice, by plugin_a .* and kexp "):
         catalog.find("sampler", "random")
 
 

@@ -86,7 +86,8 @@ def test_problem_reads_as_promised(write_spec: Write, catalog: Catalog) -> None:
         ("[training]\nprecision = 'fp16'\ndevice = 'cpu'", 'training.precision: fp16 needs a GPU; use "bf16" or "fp32" on a CPU'),
         ("[training]\ndevice = 'gpu'", 'training.device: expected auto, cpu, cuda, cuda:N or mps, found "gpu"'),
         ("[evaluation]\nmetrics = ['accuracy', 'accuracy', 'macro_f1']", 'evaluation.metrics: metric "accuracy" is stated twice'),
-        ("[objective]\ngamma = 1", 'objective: names no objective; expected use = "NAME" in this table'),
+        ("[objective]\ngamma = 1", 'objective.gamma: unknown option of objective "cross-entropy"; known: class_weights, label_smoothing'),
+        ("[augmentation]\nlabelled = {p = 0.1}", 'augmentation.labelled: names no augmenter; expected use = "NAME" in this table'),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_with_place_finding_and_remedy(
@@ -94,6 +95,11 @@ def test_mistakes_are_told_with_place_finding_and_remedy(
 ) -> None:
     found = problems(write_spec(f"{GOOD}\n{line}\n"), catalog)
     assert found == [expected]
+
+
+def test_options_without_a_name_are_those_of_the_default_component(write_spec: Write, catalog: Catalog) -> None:
+    plan = resolve(write_spec(f"{GOOD}[objective]\nlabel_smoothing = 0.1\n"), catalog)
+    assert plan.table["objective"] == {"use": "cross-entropy", "label_smoothing": 0.1, "class_weights": "none"}
 
 
 def test_spec_without_dataset_and_backbone_names_both(write_spec: Write, catalog: Catalog) -> None:

@@ -159,7 +159,7 @@ class TableDataset(ColumnOptions):
             quoting=self.quoting,
         )
 
-    def build(self) -> Mapping[str, Dataset]:
+    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Read every file."""
         return {split: self.select(self._read(path), path) for split, path in self.files.items()}
 
@@ -194,7 +194,7 @@ class HubDataset(ColumnOptions):
         """The folder if one is given, else the hub id."""
         return str(self.path or self.id)
 
-    def build(self) -> Mapping[str, Dataset]:
+    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Load every split that is asked for."""
         loaded = self._load()
         wanted: dict[str, str] = {"train": "train"} | {split: split for split in SPLITS if split in loaded}

@@ -35,10 +35,11 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     Raises ``DataError`` for data that cannot be used, with the split, the label and the remedy.
     """
     seed = derive(run_seed if spec.split.resplit else spec.split.seed, "split") % 2**32
-    frames, names = _read(spec.dataset)
+    notes: dict[str, int] = {}
+    frames, names = _read(spec.dataset, notes)
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     frames = _clean(frames, spec, counts)
-    frames = divide(frames, spec.split, seed)
+    frames = divide(frames, spec.split, seed, counts["train"])
     counts = {split: counts.get(split, {}) for split in SPLITS}
     if spec.cleaning.overlap == "drop":
         others = [frames["validation"], frames["test"]]
@@ -55,15 +56,16 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     labels = _label_names(frames, names)
     splits = {split: _rows(frames[split], labels) for split in SPLITS}
     unlabelled = None if pool is None else _rows(pool, labels)
-    return PreparedData(labels, splits, unlabelled, _record(frames, pool, counts))
+    source = {"source": {"read": notes}} if notes else {}
+    return PreparedData(labels, splits, unlabelled, source | _record(frames, pool, counts))
 
 
-def _read(dataset: DatasetOptions) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
+def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
     """Read the splits as tables with string labels; the names of a ``ClassLabel`` keep their order."""
     from datasets import ClassLabel, disable_progress_bars
 
     disable_progress_bars()
-    read: Mapping[str, Dataset] = dataset.build()
+    read: Mapping[str, Dataset] = dataset.build(notes)
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
     frames, names = {}, None
@@ -87,6 +89,7 @@ def _clean(frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts
         if split in spec.cleaning.splits:
             cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split])
         need_rows(cleaned[split], split, counts[split])
+    _distinct_labels(cleaned["train"])
     return cleaned
 
 
@@ -99,11 +102,7 @@ def _limit(dataset: DatasetOptions, split: str) -> int | None:
 
 def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) -> tuple[str, ...]:
     """Number the labels of train: as the dataset orders them, else numbers by value and words by alphabet."""
-    present = set(frames["train"]["label"])
-    if len(present) < 2:
-        raise DataError(
-            f'dataset: every train row has the label "{next(iter(present))}"; a classifier needs two labels at least'
-        )
+    present = _distinct_labels(frames["train"])
     for split in ("validation", "test"):
         unknown = frames[split].loc[~frames[split]["label"].isin(present), "label"]
         if len(unknown):
@@ -117,6 +116,14 @@ def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) ->
     return tuple(sorted(present, key=int if numeric else str))
 
 
+def _distinct_labels(train: pd.DataFrame) -> set[str]:
+    present = set(train["label"])
+    if len(present) < 2:
+        only = f'every train row has the label "{next(iter(present))}"'
+        raise DataError(f"dataset: {only}; a classifier needs two labels at least")
+    return present
+
+
 def _rows(frame: pd.DataFrame, labels: tuple[str, ...]) -> Rows:
     ids = frame["label"].map({label: number for number, label in enumerate(labels)})
     pairs = frame["text_pair"].tolist() if "text_pair" in frame else None
@@ -127,7 +134,7 @@ def _record(frames: Mapping[str, pd.DataFrame], pool: pd.DataFrame | None, count
     for split in SPLITS:
         counts[split]["kept"] = len(frames[split])
     if pool is not None:
-        counts["unlabelled"] = {"kept": len(pool)}
+        counts["train"]["unlabelled"] = len(pool)
     return {
         "splits": counts,
         "labels": {split: frames[split]["label"].value_counts().sort_index().to_dict() for split in SPLITS},

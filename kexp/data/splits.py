@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from kexp.spec import Labelled, Split
 
 
-def divide(frames: dict[str, pd.DataFrame], options: Split, seed: int) -> dict[str, pd.DataFrame]:
+def divide(
+    frames: dict[str, pd.DataFrame], options: Split, seed: int, counts: dict[str, int]
+) -> dict[str, pd.DataFrame]:
     """Take the splits that the dataset does not bring out of train; shares are of the rows that are divided."""
     divided = dict(frames)
     whole = len(frames["train"])
@@ -20,6 +22,7 @@ def divide(frames: dict[str, pd.DataFrame], options: Split, seed: int) -> dict[s
         if split not in divided:
             rows = round(wanted * whole) if wanted < 1 else int(wanted)
             divided["train"], divided[split] = _take(divided["train"], rows, split, options, seed)
+            counts[f"taken_for_{split}"] = len(divided[split])
     return divided
 
 

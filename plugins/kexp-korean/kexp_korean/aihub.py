@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,8 +25,6 @@ REGION_WORDS = {"경상": "gyeongsang", "제주": "jeju", "전라": "jeolla", "�
 EXPECTED = "expected a recording of AI-Hub's dialect corpora"
 REMEDY = "move the file out of the folder, or unpack the corpus again"
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(slots=True)
 class Counts:
@@ -41,21 +38,27 @@ class Counts:
     from_form: int = 0
     other_regions: Counter[str] = field(default_factory=Counter)
 
+    def notes(self) -> dict[str, int]:
+        """Return every count by what it counts."""
+        return {
+            "files": self.files,
+            "utterances": self.utterances,
+            "read from the field form": self.from_form,
+            "pairs": self.pairs,
+            "with equal forms": self.identical,
+            "without words": self.empty,
+            **{f"of {region}, not in the scheme": count for region, count in sorted(self.other_regions.items())},
+        }
+
     def __str__(self) -> str:
-        left_out = [f"{self.identical} whose forms are equal", f"{self.empty} without words"]
-        left_out += [f"{count} of {region}" for region, count in sorted(self.other_regions.items())]
-        inline = f" ({self.from_form} read from the field form)" if self.from_form else ""
-        return (
-            f"{self.files} files, {self.utterances} utterances{inline}, {self.pairs} pairs used; "
-            f"not used as pairs: {', '.join(left_out)}"
-        )
+        return ", ".join(f"{count} {what}" for what, count in self.notes().items())
 
 
 class AIHubDialect(DatasetOptions):
     """Utterances of AI-Hub's spoken dialect corpora in standard and in dialect form; rows of a recording stay together.
 
     Forms come from ``standard_form`` and ``dialect_form``; where one is missing, as in older files, both are taken from
-    the inline pairs ``(dialect)/(standard)`` of ``form``. How many utterances were read and left out is logged.
+    the inline pairs ``(dialect)/(standard)`` of ``form``. How many utterances were read and left out is kept in the run's record.
     """
 
     path: LocalPath = Field(description="Folder of JSON files, searched with all its subfolders.")
@@ -74,12 +77,10 @@ class AIHubDialect(DatasetOptions):
         if self.identical == "standard" and self.scheme == "region":
             yield Problem("identical", 'scheme "region" has no standard rows', 'use identical = "drop"')
 
-    def build(self) -> Mapping[str, Dataset]:
+    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Read all files into one split; raises ``DataError`` with the file and the place in it."""
         rows, counts = self.read()
-        # Rows that are missing for a reason the spec does not state deserve to be seen.
-        surprising = counts.from_form or (self.scheme == "four" and counts.other_regions)
-        logger.log(logging.WARNING if surprising else logging.INFO, "%s: %s", self.path, counts)
+        notes |= counts.notes()
         return {"train": rows.dataset(self.path)}
 
     def read(self) -> tuple[Rows, Counts]:

@@ -33,7 +33,7 @@ class DialectSample(DatasetOptions):
         0.8, gt=0, le=1, description="Probability that a possible marker of the region is realised in a dialect form."
     )
 
-    def build(self) -> Mapping[str, Dataset]:
+    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Compose the rows; the same options give the same rows."""
         rows = Rows(self.scheme)
         standard, dialect = self._shares()

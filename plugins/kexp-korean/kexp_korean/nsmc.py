@@ -38,7 +38,7 @@ class NSMC(DatasetOptions):
         if missing:
             yield Problem("path", f"{self.path} lacks {' and '.join(missing)}", f"download NSMC from {SOURCE}")
 
-    def build(self) -> Mapping[str, Dataset]:
+    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Read both files; raises ``DataError`` with file and row."""
         return {split: _read(self.path / name) for split, name in FILES.items()}
 

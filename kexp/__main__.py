@@ -1,0 +1,5 @@
+"""``python -m kexp``."""
+
+from kexp.cli import app
+
+app()
