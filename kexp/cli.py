@@ -64,6 +64,12 @@ def _told() -> Iterator[None]:
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    # What is left is a full disk or a mistake of kexp's own; neither is told by a traceback unless it is asked for.
+    except Exception as error:
+        if isinstance(error, typer.Exit) or os.environ.get("KEXP_DEBUG"):
+            raise
+        print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _plan(spec: Path, catalog: Catalog, assignments: list[str] | None, variants: list[str] | None, seeds: str) -> Plan:

@@ -13,6 +13,9 @@ from rich.table import Table
 
 Json = Mapping[str, Any]
 
+UNKNOWN_SHARE = 0.1
+"""Share of unknown tokens from which on a tokenizer and the texts hardly belong together."""
+
 
 class Silent:
     """Shows nothing."""
@@ -142,4 +145,8 @@ def _data_lines(record: Json) -> list[str]:
         if tokens.get("truncated rows"):
             gone.append(f"{tokens['truncated rows']:,} cut at max_length")
         lines.append(f"{split} {counts['kept']:,} rows" + (f" ({', '.join(gone)})" if gone else ""))
+        if tokens.get("unknown share", 0) > UNKNOWN_SHARE:
+            lines.append(
+                f"warning: {tokens['unknown share']:.0%} of the tokens of {split} are unknown to the tokenizer"
+            )
     return lines

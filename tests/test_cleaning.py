@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kexp.data.cleaning import (
@@ -25,6 +25,7 @@ from kexp.data.cleaning import (
 from kexp.errors import DataError
 from kexp.spec import Cleaning
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NFD = unicodedata.normalize("NFD", "한국어")
 NO_BOUNDS = (0.0, float("inf"))
 
@@ -67,6 +68,7 @@ def test_white_space_is_trimmed_from_both_ends_and_only_if_asked() -> None:
     assert normalise(rows, trim=False)["text"].tolist() == [" \t가 나\u3000\n"]
 
 
+@PATIENT
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_every_text_is_normalised_and_trimmed_as_python_does_it(texts: list[str]) -> None:
     expected = [unicodedata.normalize("NFC", text).strip() for text in texts]
@@ -285,6 +287,7 @@ OPTIONS = st.builds(
 )
 
 
+@PATIENT
 @given(ROWS, OPTIONS, st.booleans())
 def test_any_table_is_cleaned_as_the_reference_does_it(rows: list[Row], options: Cleaning, paired: bool) -> None:
     if not paired:

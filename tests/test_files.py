@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kexp.data.files import need_columns, read_delimited, read_jsonl, read_parquet, read_text
 from kexp.errors import DataError
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NSMC = 'id\tdocument\tlabel\n1\t"좋아\t1\n2\t나쁨\t0\n3\t"다" 좋음\t1\n'
 
@@ -113,6 +115,7 @@ def test_text_after_a_closing_quotation_mark_is_refused_instead_of_losing_the_ma
     assert message.endswith("set quoting = false")
 
 
+@PATIENT
 @given(
     st.lists(
         st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r")), min_size=2, max_size=2),

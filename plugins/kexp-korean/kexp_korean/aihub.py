@@ -58,7 +58,7 @@ class AIHubDialect(DatasetOptions):
     """Utterances of AI-Hub's spoken dialect corpora in standard and in dialect form; rows of a recording stay together.
 
     Forms come from ``standard_form`` and ``dialect_form``; where one is missing, as in older files, both are taken from
-    the inline pairs ``(dialect)/(standard)`` of ``form``. How many utterances were read and left out is kept in the run's record.
+    the inline pairs ``(dialect)/(standard)`` of ``form``. The run's record says how many utterances were left out.
     """
 
     path: LocalPath = Field(description="Folder of JSON files, searched with all its subfolders.")
