@@ -174,6 +174,46 @@ def _print_problems(problems: Any, warnings: Any) -> None:
 
 
 @app.command()
+def augment(
+    spec: Spec,
+    assignments: Set = None,
+    variants: Variants = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many rows of the pool.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write the pairs to a CSV, TSV, JSONL or Parquet file.")
+    ] = None,
+    show: Annotated[
+        int | None, typer.Option("--show", min=1, metavar="N", help="Only show N texts beside their forms.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make costly augmentations ahead of training, or look at what an augmenter does."""
+    with _told():
+        from kexp import augment as stage
+        from kexp.catalog import load_catalog
+        from kexp.console import Screen, print_pairs
+
+        catalog = load_catalog()
+        plan = _plan(spec, catalog, assignments, variants, "")
+        _warn(plan)
+        tell = Screen().phase
+        if show is not None:
+            pairs = stage.sample(plan, catalog, show, tell)
+            print_pairs(pairs)
+            rejected = sum(1 for pair in pairs if pair.rejected)
+            tell(f"{len(pairs)} texts, {rejected} rejected")
+            return
+        counts = stage.ahead(plan, catalog, limit, output, tell)
+        if as_json:
+            print(json.dumps(counts, ensure_ascii=False))
+            return
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["rejected"].items()) or "none"
+        print(
+            f"{counts['rows']:,} rows, {counts['accepted']:,} accepted in {counts['forms']} forms; rejected: {reasons}"
+        )
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of spec files with the options of every installed component."""
     with _told():

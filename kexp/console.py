@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from kexp.augment import Pair
 
 Json = Mapping[str, Any]
 
@@ -62,8 +66,11 @@ class Screen:
         if event["event"] == "step" and self.task is not None:
             news = f"loss {event['loss']:.3f}  {event['examples_per_second']:,.0f} examples/s"
             self.progress.update(self.task, completed=event["step"], news=news)
+        if event["event"] == "warning":
+            self.console.print(f"{self.label}  [yellow]warning:[/] {escape(event['message'])}")
         if event["event"] == "evaluation":
             metrics = "  ".join(f"{name} {value:.4f}" for name, value in event["metrics"].items())
+            metrics += "".join(f"  pool {name} {value:.4f}" for name, value in event["pool"].items())
             mark = " [green]best[/]" if event["best"] else ""
             self.console.print(
                 f"{self.label}  epoch {event['epoch']:g}  train loss {event['train_loss']:.4f}  {metrics}{mark}"
@@ -92,6 +99,26 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(name, justify="right" if right is not None and number >= right else "left", overflow="fold")
     for cells in rows:
         table.add_row(*map(escape, cells))
+    Console(highlight=False).print(table)
+
+
+def print_pairs(pairs: Sequence[Pair]) -> None:
+    """Print originals beside augmented texts with the changed words marked, and a line per rejected pair."""
+    if not sys.stdout.isatty():
+        for pair in pairs:
+            print("\t".join((pair.original, pair.augmented, pair.rejected)))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), expand=True)
+    table.add_column("original", ratio=1, overflow="fold")
+    table.add_column("augmented", ratio=1, overflow="fold")
+    for pair in pairs:
+        before, after = Text(), Text()
+        for kind, old, new in pair.changes():
+            before.append(f"{old} " if old else "", "" if kind == "equal" else "red strike")
+            after.append(f"{new} " if new else "", "" if kind == "equal" else "bold green underline")
+        if pair.rejected:
+            after.append(f"\n✗ rejected: {pair.rejected}", "yellow")
+        table.add_row(before, after)
     Console(highlight=False).print(table)
 
 

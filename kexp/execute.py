@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.assemble import Experiment, Workshop, assemble
-from kexp.contracts import Forward, RunIdentity
+from kexp.assemble import Experiment, assemble
+from kexp.contracts import Inputs, RunIdentity
 from kexp.errors import RunInterrupted
 from kexp.evaluate import Predictions
 from kexp.interrupt import graceful_stop
@@ -19,9 +19,14 @@ from kexp.report import predictions as report
 from kexp.report.folder import write_json
 from kexp.resolve import Variant, dump
 from kexp.tracking import following, log_file
-from kexp.train.events import Evaluated
+from kexp.train.events import Evaluated, Warned
 from kexp.train.hardware import make_accelerator, peak_memory_mib, precision_of
 from kexp.train.loop import Trainer
+from kexp.train.watch import PoolHealth
+from kexp.workshop import Workshop
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger("kexp")
 
@@ -84,18 +89,19 @@ def _train_and_measure(job: Job) -> dict[str, Any]:
     spec = job.variant.spec
     accelerator = make_accelerator(spec.training.device, spec.training.precision)
     experiment = assemble(spec, job.seed, job.workshop)
-    validation = Validation(experiment)
+    validation, pool = Validation(experiment), PoolWatch(experiment)
     trainer = Trainer(
         experiment.model,
         experiment.objective,
         spec.freezing,
         experiment.stream,
-        lambda: validation.measure(trainer.forward),
+        lambda: validation.measure(trainer.live),
         spec.training,
         accelerator,
         seed=job.seed,
         greater_is_better=experiment.greater_is_better,
         folder=job.folder / "checkpoint",
+        watch=lambda: pool.look(trainer.live),
     )
     resumed_at = trainer.resume() if job.resume else None
     run = RunIdentity(spec.name, job.variant.name, job.seed, str(job.folder), dump(spec, job.workshop.catalog))
@@ -104,12 +110,14 @@ def _train_and_measure(job: Job) -> dict[str, Any]:
         for event in trainer.events(stop_asked):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
+            if isinstance(event, Warned):
+                logger.warning(event.message)
             tell(event.as_dict())
             job.display.event(event.as_dict())
     trainer.restore_best()
     predictions = {
-        "validation": validation.kept or experiment.evaluate("validation", trainer.forward),
-        "test": experiment.evaluate("test", trainer.forward),
+        "validation": validation.kept or experiment.evaluate("validation", trainer.live),
+        "test": experiment.evaluate("test", trainer.live),
     }
     _save_predictions(job.folder / "predictions.parquet", experiment, predictions)
     _save_model(job.folder / "model", experiment)
@@ -125,14 +133,35 @@ class Validation:
     last: Predictions | None = None
     kept: Predictions | None = None
 
-    def measure(self, forward: Forward) -> dict[str, float]:
+    def measure(self, model: Callable[[Inputs], torch.Tensor]) -> dict[str, float]:
         """Return the metrics of the model as it is."""
-        self.last = self.experiment.evaluate("validation", forward)
+        self.last = self.experiment.evaluate("validation", model)
         return self.last.measure(self.experiment.metrics)
 
     def keep(self) -> None:
         """Keep the predictions that were measured last."""
         self.kept = self.last
+
+
+@dataclass(slots=True)
+class PoolWatch:
+    """Looks at the predictions for the pool at every evaluation, and remembers their best accuracy."""
+
+    experiment: Experiment
+    best: float | None = None
+
+    def look(self, model: Callable[[Inputs], torch.Tensor]) -> tuple[Mapping[str, float], Sequence[str]]:
+        """Return what is worth logging, and warnings; nothing where there is no pool."""
+        found = self.experiment.watch_pool(model)
+        if found is None:
+            return {}, ()
+        data = self.experiment.materials.data
+        counts = data.class_counts()
+        health = PoolHealth.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
+        warnings = health.warnings(data.labels, self.best)
+        if health.accuracy is not None:
+            self.best = max(health.accuracy, self.best or 0.0)
+        return health.numbers(), warnings
 
 
 def _result(experiment: Experiment, trainer: Trainer, predictions: Mapping[str, Predictions]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from kexp.contracts import (
     ObjectiveOptions,
     SamplerOptions,
     TrackerOptions,
+    TranslatorOptions,
 )
 
 hookspec = pluggy.HookspecMarker("kexp")
@@ -54,6 +55,11 @@ def kexp_augmenters() -> Mapping[str, type[AugmenterOptions]]:  # type: ignore[e
 
 
 @hookspec
+def kexp_translators() -> Mapping[str, type[TranslatorOptions]]:  # type: ignore[empty-body]
+    """Name the translators of this package."""
+
+
+@hookspec
 def kexp_metrics() -> Mapping[str, type[MetricOptions]]:  # type: ignore[empty-body]
     """Name the metrics of this package."""
 
@@ -70,6 +76,7 @@ HOOK_OF_KIND: Mapping[str, str] = {
     "freezing": "kexp_freezing_policies",
     "sampler": "kexp_samplers",
     "augmenter": "kexp_augmenters",
+    "translator": "kexp_translators",
     "metric": "kexp_metrics",
     "tracker": "kexp_trackers",
 }

@@ -15,19 +15,27 @@ def offline_asked() -> bool:
     )
 
 
-@functools.cache
 def reachable() -> bool:
-    """Tell whether the hub answers at all within three seconds, through whatever proxy is configured."""
+    """Tell whether the hub may be asked and answers."""
+    return not obstacle()
+
+
+@functools.cache
+def obstacle() -> str:
+    """Say why the hub is out of reach; empty when it answers within three seconds, through whatever proxy there is.
+
+    Remembered from the first time, since ``prepare_offline`` sets the variables that are looked at here.
+    """
     if offline_asked():
-        return False
+        return "KEXP_OFFLINE or HF_HUB_OFFLINE is set"
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:
         with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=3):
-            return True
+            return ""
     except urllib.error.HTTPError:
-        return True
+        return ""
     except OSError:
-        return False
+        return "the Hugging Face hub does not answer"
 
 
 def prepare_offline(needed: str | None) -> None:
@@ -52,8 +60,7 @@ def explain_missing(kind: str, name: str, error: Exception) -> str:
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     if reachable():
         return f'{kind} "{name}" cannot be loaded: {reason}'
-    why = "KEXP_OFFLINE or HF_HUB_OFFLINE is set" if offline_asked() else "the Hugging Face hub does not answer"
     return (
-        f'{kind} "{name}" is not in the local cache and {why}; give a local folder with path = "...", '
+        f'{kind} "{name}" is not in the local cache and {obstacle()}; give a local folder with path = "...", '
         f"or download it first where there is a network ({reason})"
     )

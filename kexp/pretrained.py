@@ -90,6 +90,9 @@ class PretrainedBackbone(BackboneOptions):
         tokenizer = self._load(AutoTokenizer)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise KexpError(f'backbone "{self.source}" has no fast tokenizer (tokenizer.json), which kexp needs')
+        # Without tokenizer files transformers makes a tokenizer of special tokens alone, and says nothing.
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
+            raise KexpError(f'backbone "{self.source}" has no tokenizer (tokenizer.json or vocab.txt)')
         if tokenizer.pad_token_id is None:
             raise KexpError(f'the tokenizer of backbone "{self.source}" has no padding token')
         if len(tokenizer) > config.vocab_size:
@@ -138,8 +141,22 @@ def folder_problems(folder: Path) -> Iterable[tuple[str, str]]:
         yield f"{folder / 'config.json'} cannot be read: {error}", "download the model again"
     if not any((folder / name).is_file() for name in WEIGHTS):
         yield f"{folder} has no weights ({WEIGHTS[0]})", "give a folder that save_pretrained or a download made"
+    for index in (folder / name for name in WEIGHTS if name.endswith(".index.json")):
+        if index.is_file():
+            yield from _missing_parts(index)
     for weights in folder.glob("*.safetensors"):
         yield from _damaged(weights)
+
+
+def _missing_parts(index: Path) -> Iterable[tuple[str, str]]:
+    try:
+        parts = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        yield f"{index} cannot be read: {error}", "download the model again"
+        return
+    missing = sorted(part for part in parts if not (index.parent / part).is_file())
+    if missing:
+        yield f"{index.parent} lacks a part of the weights: {', '.join(missing)}", "download the model again"
 
 
 def _damaged(weights: Path) -> Iterable[tuple[str, str]]:
@@ -173,6 +190,9 @@ def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
 def set_dropout(config: PretrainedConfig, dropout: float | None) -> None:
     """Set the dropout before the classifier, whatever this architecture calls it."""
     if dropout is None:
+        return
+    if config.model_type in ("deberta", "deberta-v2"):
+        config.cls_dropout = dropout  # read by the model, yet not an attribute of a fresh configuration
         return
     for name in ("classifier_dropout", "seq_classif_dropout", "classifier_dropout_prob", "summary_last_dropout"):
         if hasattr(config, name):

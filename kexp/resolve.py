@@ -118,12 +118,19 @@ def _variant_problems(named: object, chosen: Sequence[str]) -> Iterator[Problem]
 def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
     told = set()
     for variant in variants:
-        for name in Spec.model_fields:
-            for place, part in parts(name, getattr(variant.spec, name)):
-                for warning in part.warnings():
-                    if (place, warning) not in told:
-                        told.add((place, warning))
-                        yield warning.under(place)
+        for warning in _doubts(variant.spec):
+            if warning not in told:
+                told.add(warning)
+                yield warning
+
+
+def _doubts(spec: Spec) -> Iterator[Problem]:
+    for name in Spec.model_fields:
+        for place, part in parts(name, getattr(spec, name)):
+            yield from (warning.under(place) for warning in part.warnings())
+    labels = spec.dataset.label_count()
+    if labels is not None:
+        yield from (Problem("objective", message) for message in spec.objective.doubt_labels(labels))
 
 
 def dump(spec: Spec, catalog: Catalog) -> toml.Table:
@@ -228,6 +235,9 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
         yield from _check_positions(training, backbone, catalog)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
+    dataset, objective = valid.get("dataset"), valid.get("objective")
+    if dataset and objective and (labels := dataset.label_count()) is not None:
+        yield from (Problem("objective", message) for message in objective.check_labels(labels))
 
 
 def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kexp import toml
-from kexp.assemble import Workshop, cache_folder
+from kexp.assemble import cache_folder
 from kexp.catalog import Catalog
-from kexp.data.encoding import TokenCache
 from kexp.execute import Display, Job, execute
 from kexp.options import Options
 from kexp.report import predictions
@@ -18,6 +17,7 @@ from kexp.report.html import write_report
 from kexp.report.summary import build_summary
 from kexp.resolve import Plan, Variant, parts
 from kexp.train.hardware import make_accelerator
+from kexp.workshop import Workshop
 
 BASELINE_ROWS = 200_000
 
@@ -64,7 +64,7 @@ def rehearse(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
 
 def _prepare(plan: Plan, catalog: Catalog, display: Display) -> Workshop:
     """Make sure of device, data and tokenizer of every run."""
-    workshop = Workshop(catalog, TokenCache(cache_folder()))
+    workshop = Workshop(catalog, cache_folder(), display.phase)
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, seed in plan.runs():
         make_accelerator(variant.spec.training.device, variant.spec.training.precision)

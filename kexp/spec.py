@@ -72,6 +72,13 @@ class Split(Section):
     seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")
     resplit: bool = Field(False, description="Draw a new split for every training seed.")
 
+    @field_validator("validation", "test")
+    @classmethod
+    def _share_or_rows(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"expected a share below 1 or a whole number of rows, found {value:g}")
+        return value
+
     def problems(self) -> Iterable[Problem]:
         """Yield shares that leave nothing to train on."""
         shares = [value for value in (self.validation, self.test) if value < 1]
@@ -84,11 +91,14 @@ class Labelled(Section):
 
     n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
     per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
+    pool: PositiveInt | None = Field(None, description="Most rows of the unlabelled pool; all others when not given.")
 
     def problems(self) -> Iterable[Problem]:
         """Yield a choice stated twice."""
         if self.n is not None and self.per_class is not None:
             yield Problem("per_class", "n and per_class both choose the labelled rows", "state one of them")
+        if self.pool is not None and not self.chosen:
+            yield Problem("pool", "there is no pool where all rows are labelled", "state n or per_class")
 
     @property
     def chosen(self) -> bool:
@@ -101,6 +111,7 @@ class Augmentation(Section):
 
     labelled: AnyAugmenter | None = Field(None, description="Augmenter of the labelled rows.")
     probability: float = Field(1.0, gt=0, le=1, description="Share of the labelled rows that an epoch changes.")
+    unlabelled: AnyAugmenter | None = Field(None, description="Augmenter of the pool, for consistency training.")
 
 
 class Training(Section):
@@ -110,6 +121,12 @@ class Training(Section):
     steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs.")
     batch_size: PositiveInt = Field(32, description="Rows per forward pass.")
     gradient_accumulation: PositiveInt = Field(1, description="Batches per optimiser step.")
+    unlabelled_ratio: PositiveInt = Field(
+        3, description="Rows of the pool per labelled row, for objectives with a pool."
+    )
+    epochs_of: Literal["labelled", "unlabelled"] = Field(
+        "labelled", description="Whether an epoch is a pass over the labelled rows or over the pool."
+    )
     max_length: int = Field(128, ge=3, description="Tokens per row, special tokens included; longer rows are cut.")
     truncation: Literal["right", "left"] = Field("right", description="Which end of a row that is too long is cut off.")
     length_bucketing: bool = Field(

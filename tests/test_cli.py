@@ -92,12 +92,11 @@ def test_resume_takes_no_changes(tmp_path: Path) -> None:
 def test_plugins_list_names_components_and_broken_plugins(monkeypatch: pytest.MonkeyPatch, catalog: Catalog) -> None:
     broken = Catalog(catalog.claims, [BrokenPlugin("bad", Owner("kexp-bad", "1.0"), "ImportError: no")])
     monkeypatch.setattr("kexp.catalog.load_catalog", lambda: broken)
-    result = run("plugins", "list", "--kind", "objective")
+    result = run("plugins", "list", "--kind", "sampler")
     lines = [line.split("\t")[:3] for line in result.stdout.splitlines()]
     assert lines == [
         ["kind", "name", "package"],
-        ["objective", "cross-entropy", f"kexp {kexp.__version__}"],
-        ["objective", "focal", f"kexp {kexp.__version__}"],
+        *[["sampler", name, f"kexp {kexp.__version__}"] for name in ("balanced", "random", "sequential")],
     ]
     assert result.stderr == "broken: bad (kexp-bad 1.0): ImportError: no\n"
     told = json.loads(run("plugins", "list", "--json").stdout)

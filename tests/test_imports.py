@@ -14,17 +14,19 @@ HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", 
 
 # A module may import those of the layers before its own, and of its own where it is a folder.
 LAYERS = (
-    ("errors", "seeds", "hub", "interrupt"),
+    ("errors", "seeds", "hub", "hangul", "interrupt"),
     ("options", "statistics", "baselines"),
     ("contracts", "toml"),
     ("pretrained", "hookspecs", "spec"),
     ("evaluate", "report", "data", "train"),
     ("builtin",),
     ("catalog",),
-    ("resolve", "schema", "tracking", "runs", "console"),
+    ("resolve", "schema", "tracking", "runs"),
+    ("workshop",),
     ("assemble",),
     ("execute",),
-    ("run",),
+    ("run", "augment"),
+    ("console",),
     ("cli",),
     ("__main__",),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
-from kexp.contracts import FreezingOptions, HostBatch, Progress, StepLoss
+from kexp.contracts import FreezingOptions, HostBatch, MicroBatch, Progress, StepLoss
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.seeds import derive
 from kexp.spec import Training
@@ -49,7 +49,7 @@ class FixedStream:
         order = np.random.default_rng(number).permutation(ROWS)
         batches = [self.batch(order[first : first + 8]) for first in range(0, ROWS, 8)]
         for first in range(start * self.accumulation, len(batches), self.accumulation):
-            yield batches[first : first + self.accumulation]
+            yield [MicroBatch(batch) for batch in batches[first : first + self.accumulation]]
 
     def batch(self, rows) -> HostBatch:
         inputs = {"input_ids": self.ids[rows], "attention_mask": np.ones((len(rows), TOKENS), np.int64)}
@@ -90,7 +90,8 @@ def test_training_is_that_of_a_plain_loop(tmp_path: Path) -> None:
     )
     told, step = [], 0
     for epoch in range(2):
-        for (batch,) in stream.epoch(epoch):
+        for (micro,) in stream.epoch(epoch):
+            batch = micro.labelled
             plain.train()
             torch.manual_seed(derive(7, "dropout", step))
             inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
@@ -116,7 +117,7 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
 
         def epoch(self, number: int, start: int = 0):
             order = np.random.default_rng(number).permutation(ROWS)
-            yield from ([self.batch(rows)] for rows in (order[:24], order[24:])[start:])
+            yield from ([MicroBatch(self.batch(rows))] for rows in (order[:24], order[24:])[start:])
 
     small = trainer(tmp_path / "a", stream=FixedStream(accumulation=3), net=model(dropout=0.0), epochs=1, keep="last")
     large = trainer(tmp_path / "b", stream=Large(), net=model(dropout=0.0), epochs=1, keep="last")
@@ -250,8 +251,8 @@ def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> 
 
 def test_loss_that_is_not_finite_ends_the_run_with_the_step_and_a_remedy(tmp_path: Path) -> None:
     class Explodes(CrossEntropy):
-        def step(self, forward: Callable, batch, progress: Progress) -> StepLoss:
-            told = super().step(forward, batch, progress)
+        def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+            told = super().step(model, labelled, unlabelled, progress)
             return StepLoss(told.loss * (math.nan if progress.step == 2 else 1.0))
 
     run = trainer(tmp_path, objective=Explodes(0.0, None), epochs=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import unicodedata
 from collections import Counter
@@ -14,7 +15,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kexp.catalog import Catalog, load_catalog
+from kexp.catalog import load_catalog
 from kexp.contracts import DatasetOptions
 from kexp.data.prepare import _label_names, prepare
 from kexp.data.rows import PreparedData, Rows
@@ -31,7 +32,7 @@ class Given(DatasetOptions):
     """A dataset that hands out what the test states."""
 
     splits: dict[str, Any]
-    left_out: dict[str, int] = {}
+    left_out: dict[str, int]
 
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         notes.update(self.left_out)
@@ -40,17 +41,15 @@ class Given(DatasetOptions):
         }
 
 
-CATALOG: list[Catalog] = []
+catalog = functools.cache(load_catalog)
 
 
 def spec(
     splits: Mapping[str, Any], limit: object = None, left_out: dict[str, int] | None = None, **sections: Any
 ) -> Spec:
-    if not CATALOG:
-        CATALOG.append(load_catalog())
     dataset = Given(splits=dict(splits), limit=limit, left_out=left_out or {})
     table = {"name": "test", "dataset": dataset, "backbone": "tiny", **sections}
-    return Spec.model_validate(table, context={"catalog": CATALOG[0]})
+    return Spec.model_validate(table, context={"catalog": catalog()})
 
 
 def prepared(splits: Mapping[str, Any], seed: int = 1, **sections: Any) -> PreparedData:
@@ -86,8 +85,6 @@ def unaccounted(data: PreparedData, split: str) -> int:
     """Return how many of the rows that were read are neither kept nor counted as gone."""
     counts = dict(data.record["splits"][split])
     counts.pop("contradictions_kept", None)
-    if split == "train" and data.unlabelled is not None:
-        counts["unlabelled"] = len(data.unlabelled)
     return counts.pop("read") - sum(counts.values())
 
 
@@ -159,13 +156,8 @@ def test_names_of_a_class_label_that_no_train_row_has_are_left_out() -> None:
 
 
 def test_labels_of_equal_value_are_numbered_in_an_order_that_does_not_vary() -> None:
-    frames = prepared_frames(["1", "01", "001", "0001", "00001", "000001"])
-    assert _label_names(frames, None) == ("000001", "00001", "0001", "001", "01", "1")
-
-
-def prepared_frames(labels: list[str]) -> dict[str, Any]:
-    frame = Dataset.from_dict({"label": labels}).to_pandas()
-    return dict.fromkeys(SPLITS, frame)
+    frame = Dataset.from_dict({"label": ["1", "01", "001", "0001", "00001", "000001"]}).to_pandas()
+    assert _label_names(dict.fromkeys(SPLITS, frame), None) == ("000001", "00001", "0001", "001", "01", "1")
 
 
 def test_class_counts_are_of_the_labelled_train_rows() -> None:
@@ -381,7 +373,7 @@ def test_the_unlabelled_pool_is_the_rest_of_train() -> None:
     assert sorted([*data.train.numbers, *data.unlabelled.numbers]) == list(range(50))
     assert Counter(data.train.labels.tolist()) == {0: 6, 1: 4}
     assert data.unlabelled.texts == [f"train {number}" for number in data.unlabelled.numbers]
-    assert data.record["splits"]["unlabelled"]["kept"] == 40
+    assert data.record["splits"]["train"]["unlabelled"] == 40
     assert [len(data.splits[split]) for split in ("validation", "test")] == [50, 50]
 
 
@@ -401,8 +393,8 @@ def test_the_labelled_rows_are_chosen_after_cleaning_and_limiting() -> None:
 EVERYTHING = {"limit": {"train": 60, "test": 8}, "labelled": {"n": 20}, "cleaning": {"max_per_class": 55}}
 
 
-def everything(seed: int, **split: object) -> list[Any]:
-    data = prepared({"train": table({"a": 90, "b": 60})}, seed, **EVERYTHING, split=split)
+def everything(training_seed: int, **split: object) -> list[Any]:
+    data = prepared({"train": table({"a": 90, "b": 60})}, training_seed, **EVERYTHING, split=split)
     assert data.unlabelled is not None
     return [numbers(data), data.unlabelled.numbers.tolist()]
 

@@ -32,7 +32,7 @@ def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:
 @hookimpl
 def kexp_objectives() -> Mapping[str, type[ObjectiveOptions]]:
     """Name the objectives."""
-    return {"cross-entropy": objectives.CrossEntropyOptions, "focal": objectives.FocalOptions}
+    return objectives.OBJECTIVES
 
 
 @hookimpl
@@ -60,7 +60,7 @@ def kexp_samplers() -> Mapping[str, type[SamplerOptions]]:
 @hookimpl
 def kexp_augmenters() -> Mapping[str, type[AugmenterOptions]]:
     """Name the augmenters."""
-    return {"random-deletion": augmenters.RandomDeletion}
+    return augmenters.AUGMENTERS
 
 
 @hookimpl

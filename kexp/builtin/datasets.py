@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from kexp.contracts import SPLITS, DatasetOptions
+from kexp.contracts import POOL, SPLITS, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.options import LocalPath
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
+
+SAVED = ("dataset_dict.json", "state.json")
+"""What ``save_to_disk`` leaves in the folder of several splits, and of a single one."""
 
 LABEL_NAMES = Field(
     None, min_length=2, description="Label as it stands in the data = name of the class; the order gives the label ids."
@@ -29,24 +32,34 @@ class ColumnOptions(DatasetOptions):
     text_pair: str | None = Field(None, description="Column of the second text of a pair.")
     label: str = Field("label", description="Label column: strings or integers.")
     group: str | None = Field(None, description="Column whose equal values must not be divided between splits.")
+    augmented: str | None = Field(None, description="Column of augmented forms, used where rows are unlabelled.")
     label_names: dict[str, str] | None = LABEL_NAMES
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield two labels of one name."""
+        names = list((self.label_names or {}).values())
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Problem("label_names", f'two labels have the name "{name}"', "give every label a name of its own")
 
     @property
     def text_columns(self) -> tuple[str, ...]:
         """The text columns as a tuple."""
         return (self.text,) if isinstance(self.text, str) else self.text
 
-    def select(self, frame: pd.DataFrame, source: Path | str) -> Dataset:
+    def label_count(self) -> int | None:
+        """Count the label names that are given."""
+        return None if self.label_names is None else len(self.label_names)
+
+    def select(self, frame: pd.DataFrame, source: Path | str, *, labelled: bool = True) -> Dataset:
         """Turn a table into the columns that kexp reads; raises ``DataError`` with the source and the row."""
         from kexp.data.files import need_columns
 
-        columns = [*self.text_columns, *filter(None, (self.text_pair, self.label, self.group))]
-        need_columns(source, list(frame.columns), columns)
-        chosen = {"text": self._joined(frame), "label": frame[self.label]}
-        if self.text_pair:
-            chosen["text_pair"] = _as_text(frame[self.text_pair])
-        if self.group:
-            chosen["group"] = _as_text(frame[self.group])
+        optional = {"text_pair": self.text_pair, "group": self.group, "augmented": self.augmented}
+        others = {name: column for name, column in optional.items() if column is not None}
+        need_columns(source, list(frame.columns), [*self.text_columns, *others.values(), *[self.label] * labelled])
+        chosen = {"text": self._joined(frame), **{name: _as_text(frame[column]) for name, column in others.items()}}
+        if labelled:
+            chosen["label"] = frame[self.label]
         return to_dataset(chosen, source, self.label_names)
 
     def _joined(self, frame: pd.DataFrame) -> pd.Series[str]:
@@ -61,7 +74,7 @@ def _as_text(column: pd.Series[Any]) -> pd.Series[str]:
 
 
 def to_dataset(columns: Mapping[str, Any], source: Path | str, label_names: Mapping[str, str] | None = None) -> Dataset:
-    """Make a Hugging Face dataset; ``label_names`` turns the labels into a ``ClassLabel`` in that order.
+    """Make a Hugging Face dataset; ``label_names`` turns the labels, if there are any, into a ``ClassLabel``.
 
     Raises ``DataError`` for a row without label, or with a label that ``label_names`` lacks.
     """
@@ -69,6 +82,8 @@ def to_dataset(columns: Mapping[str, Any], source: Path | str, label_names: Mapp
     from datasets import ClassLabel, Dataset
 
     frame = pd.DataFrame(columns)
+    if "label" not in frame:
+        return Dataset.from_pandas(frame, preserve_index=False)
     labels = frame["label"]
     missing = labels.isna() | (labels.astype("str").str.strip() == "")
     if missing.any():
@@ -85,7 +100,9 @@ def to_dataset(columns: Mapping[str, Any], source: Path | str, label_names: Mapp
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
         known = ", ".join(label_names)
-        raise DataError(f"{source}: data row {row + 1}: label {frame['label'][row]!r} is not in label_names ({known})")
+        raise DataError(
+            f"{source}: data row {row + 1}: label {frame['label'].iloc[row]!r} is not in label_names ({known})"
+        )
     frame["label"] = frame["label"].map({raw: number for number, raw in enumerate(label_names)})
     dataset: Dataset = Dataset.from_pandas(frame, preserve_index=False)
     return dataset.cast_column("label", ClassLabel(names=list(label_names.values())))
@@ -98,6 +115,7 @@ class TableDataset(ColumnOptions):
     train: LocalPath | None = Field(None, description="File of the train split.")
     validation: LocalPath | None = Field(None, description="File of the validation split.")
     test: LocalPath | None = Field(None, description="File of the test split.")
+    unlabelled: LocalPath | None = Field(None, description="File of rows without labels, for objectives with a pool.")
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
         "auto", description="auto goes by the file's name."
     )
@@ -112,11 +130,13 @@ class TableDataset(ColumnOptions):
     @property
     def files(self) -> dict[str, Path]:
         """The file of each split; a single file is train."""
-        named = {"train": self.path or self.train, "validation": self.validation, "test": self.test}
+        train = self.path or self.train
+        named = {"train": train, "validation": self.validation, "test": self.test, POOL: self.unlabelled}
         return {split: path for split, path in named.items() if path is not None}
 
     def problems(self) -> Iterable[Problem]:
         """Yield files that are missing and options that clash."""
+        yield from super().problems()
         if self.path and self.train:
             yield Problem("train", "path and train both name the train rows", "state one of them")
         if not self.path and not self.train:
@@ -161,7 +181,9 @@ class TableDataset(ColumnOptions):
 
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Read every file."""
-        return {split: self.select(self._read(path), path) for split, path in self.files.items()}
+        return {
+            split: self.select(self._read(path), path, labelled=split != POOL) for split, path in self.files.items()
+        }
 
 
 class HubDataset(ColumnOptions):
@@ -171,12 +193,13 @@ class HubDataset(ColumnOptions):
     path: LocalPath | None = Field(None, description="Local folder instead of a hub id.")
     config: str | None = Field(None, description="Configuration of the dataset.")
     revision: str | None = Field(None, description="Commit, tag or branch; a commit makes the experiment repeatable.")
-    splits: dict[Literal["train", "validation", "test"], str] | None = Field(
+    splits: dict[Literal["train", "validation", "test", "unlabelled"], str] | None = Field(
         None, description="kexp's split = the dataset's split; those of the same name when not given."
     )
 
     def problems(self) -> Iterable[Problem]:
         """Yield a source that is not stated or missing."""
+        yield from super().problems()
         if (self.id is None) == (self.path is None):
             yield Problem("id", "state either id, a hub id, or path, a local folder")
         if self.path is not None and not self.path.is_dir():
@@ -197,14 +220,14 @@ class HubDataset(ColumnOptions):
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Load every split that is asked for."""
         loaded = self._load()
-        wanted: dict[str, str] = {"train": "train"} | {split: split for split in SPLITS if split in loaded}
+        wanted: dict[str, str] = {"train": "train"} | {split: split for split in (*SPLITS, POOL) if split in loaded}
         if self.splits is not None:
             wanted = {str(split): name for split, name in self.splits.items()}
         missing = [name for name in wanted.values() if name not in loaded]
         if missing:
             has = f"it has {', '.join(loaded)}; state dataset.splits"
             raise DataError(f"{self.source}: no split {', '.join(missing)}; {has}")
-        return {split: self._columns(loaded[name], f"{self.source}, split {name}") for split, name in wanted.items()}
+        return {split: self._columns(split, loaded[name], name) for split, name in wanted.items()}
 
     def _load(self) -> Mapping[str, Dataset]:
         from kexp.hub import explain_missing, prepare_offline
@@ -213,19 +236,27 @@ class HubDataset(ColumnOptions):
         import datasets
 
         try:
-            if self.path is not None and (self.path / "dataset_dict.json").is_file():
+            if self.path is not None and any((self.path / name).is_file() for name in SAVED):
                 loaded: Any = datasets.load_from_disk(str(self.path))
             else:
-                loaded = datasets.load_dataset(self.source, self.config, revision=self.revision)
+                # pandas, below, would take the texts "NA" and "null" for missing ones.
+                builder = datasets.load_dataset_builder(self.source, self.config, revision=self.revision)
+                plain = {"keep_default_na": False} if hasattr(builder.config, "keep_default_na") else {}
+                loaded = datasets.load_dataset(self.source, self.config, revision=self.revision, **plain)
         # The library raises many kinds of errors for what is missing, damaged or unreachable.
         except Exception as error:
             if self.path is not None:
-                raise DataError(f"{self.path}: cannot be loaded as a dataset: {error}") from error
+                raise DataError(f"{self.path}: cannot be loaded as a dataset: {error.__cause__ or error}") from error
             raise DataError(explain_missing("dataset", self.source, error)) from error
-        return dict(loaded)
+        return {"train": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
 
-    def _columns(self, dataset: Dataset, source: str) -> Dataset:
+    def _columns(self, split: str, dataset: Dataset, name: str) -> Dataset:
         from datasets import ClassLabel
+
+        source = f"{self.source}, split {name}"
+
+        if split == POOL:
+            return self.select(dataset.to_pandas(), source, labelled=False)
 
         feature = dataset.features.get(self.label)
         frame = dataset.to_pandas()

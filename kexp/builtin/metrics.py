@@ -53,7 +53,13 @@ class MCC(MetricOptions):
         """Return the metric, in [-1, 1]."""
         from sklearn.metrics import matthews_corrcoef
 
-        return lambda labels, probabilities: float(matthews_corrcoef(labels, probabilities.argmax(1)))
+        def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+            guesses = probabilities.argmax(1)
+            # 0 by definition, where scikit-learn warns.
+            single = labels.min() == labels.max() == guesses.min() == guesses.max()
+            return 0.0 if single else float(matthews_corrcoef(labels, guesses))
+
+        return measure
 
 
 class CrossEntropy(MetricOptions):

@@ -47,12 +47,26 @@ def clean(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], c
         repeated = frame.assign(key=key).duplicated(["key", "label"])
         counts["duplicates"] = int(repeated.sum())
         frame = frame[~repeated]
+    return _drop_lengths(frame, options, bounds, counts)
+
+
+def clean_pool(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts) -> pd.DataFrame:
+    """Drop what the spec says from unlabelled rows: repeated texts, and texts too short or too long."""
+    if options.duplicates == "drop":
+        repeated = _key(frame).duplicated()
+        counts["duplicates"] = int(repeated.sum())
+        frame = frame[~repeated]
+    return _drop_lengths(frame, options, bounds, counts)
+
+
+def _drop_lengths(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts) -> pd.DataFrame:
     length = lengths(frame)
     low = max(options.min_characters, bounds[0])
     high = min(options.max_characters or bounds[1], bounds[1])
-    counts["too_short"] = int((length < low).sum())
-    counts["too_long"] = int((length > high).sum())
-    return frame[(length >= low) & (length <= high)]
+    short = length < low
+    long = (length > high) & ~short
+    counts["too_short"], counts["too_long"] = int(short.sum()), int(long.sum())
+    return frame[~short & ~long]
 
 
 def length_bounds(train: pd.DataFrame, options: Cleaning) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +42,11 @@ class Ragged:
         """Return one row."""
         return self.values[self.offsets[number] : self.offsets[number + 1]]
 
+    def take(self, rows: NDArray[np.int64]) -> Ragged:
+        """Return some rows in the order asked for."""
+        lengths = self.lengths[rows]
+        return Ragged(self.values[ranges(self.offsets[rows], lengths)], offsets_of(lengths))
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -54,6 +58,11 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def take(self, rows: NDArray[np.int64]) -> Encoded:
+        """Return some rows in the order asked for."""
+        boundaries = None if self.boundaries is None else self.boundaries[rows]
+        return Encoded(self.tokens.take(rows), boundaries, self.truncated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +135,9 @@ def _frame_single(first: Ragged, special: SpecialTokens, max_length: int, trunca
 def _frame_pair(first: Ragged, second: Ragged, special: SpecialTokens, max_length: int, truncation: str) -> Encoded:
     """Cut the longer text of a pair first, as the field's tokenizers do (``longest_first``)."""
     room = _positive(max_length - len(special.prefix) - len(special.middle) - len(special.suffix), max_length)
-    half = room // 2
-    kept_first = np.minimum(first.lengths, np.maximum(room - second.lengths, room - half))
+    # The token that halving leaves over goes to the longer text, and to the second of equally long ones.
+    half = np.where(first.lengths > second.lengths, room - room // 2, room // 2)
+    kept_first = np.minimum(first.lengths, np.maximum(room - second.lengths, half))
     kept_second = np.minimum(second.lengths, room - kept_first)
     rows = len(first)
     tokens = _concatenate([
@@ -181,9 +191,10 @@ class TokenCache:
         """Return the tokens from the cache, or make and keep them; an unreadable entry is made anew."""
         path = self.folder / f"{_key(texts, tokenizer)}.npz"
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return Ragged(stored["values"], stored["offsets"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        # A damaged archive fails in as many ways as there are bytes in its headers.
+        except Exception:  # noqa: BLE001
             rows = tokenise(texts, tokenizer)
         self._keep(path, rows)
         return rows
@@ -192,9 +203,10 @@ class TokenCache:
         """Write beside and rename, so that other processes never see half a file; a full disk costs the cache only."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-                np.savez(file, values=rows.values, offsets=rows.offsets)
-            Path(file.name).replace(path)
+            with tempfile.TemporaryDirectory(dir=path.parent, suffix=".tmp") as folder:
+                made = Path(folder) / path.name
+                np.savez(made, values=rows.values, offsets=rows.offsets)
+                made.replace(path)
         except OSError:
             return
 
@@ -206,8 +218,10 @@ def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> str:
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    for part in (kexp.__version__, tokenizers.__version__, backend.to_str()):
+    for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), str(len(texts))):
         digest.update(part.encode() + b"\0")
     for start in range(0, len(texts), CHUNK):
-        digest.update("\x1e".join(texts[start : start + CHUNK]).encode("utf-8", "surrogatepass") + b"\x1e")
+        chunk = [text.encode("utf-8", "surrogatepass") for text in texts[start : start + CHUNK]]
+        # With the lengths, since a text may hold whatever would separate it from the next.
+        digest.update(np.asarray([len(text) for text in chunk], np.int64).tobytes() + b"".join(chunk))
     return digest.hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +22,8 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if not content.strip():
-        raise DataError(f"{path}: the file is empty")
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         hint = 'try encoding = "cp949"' if encoding.startswith("utf") else 'try encoding = "utf-8"'
@@ -34,6 +31,9 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         raise DataError(
             f"{path}: line {line}: byte 0x{byte:02x} is not {encoding}; {hint}, or convert the file"
         ) from None
+    if not text.strip("\ufeff \t\r\n"):
+        raise DataError(f"{path}: the file is empty")
+    return text
 
 
 def read_delimited(
@@ -50,39 +50,43 @@ def read_delimited(
     ``columns`` names the columns of a file without header. Without ``quoting``, quotation marks are ordinary
     characters, as in NSMC's files. Rows with more or fewer cells than the first are refused with their line.
     """
-    import csv
-
     import pandas as pd
 
-    text = read_text(path, encoding)
-    try:
-        # The header is read as a row: pandas takes surplus columns for an index, and would say nothing.
-        frame = pd.read_csv(
-            io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_filter=False,
-            quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE, skip_blank_lines=True,
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path}: {_parser_message(str(error))}") from None
+    rows = _read_rows(path, read_text(path, encoding), separator, quoting)
     if header:
-        columns = [str(cell).strip() for cell in frame.iloc[0]]
-        frame = frame.iloc[1:].reset_index(drop=True)
-    names = list(columns) if columns else [str(number) for number in range(frame.shape[1])]
-    if len(names) != frame.shape[1]:
-        raise DataError(f"{path}: found {frame.shape[1]} columns, expected {len(names)}: {', '.join(names)}")
+        columns = [cell.strip() for cell in rows.pop(0)]
+    names = list(columns) if columns else [str(number) for number in range(len(rows[0]))]
+    if rows and len(names) != len(rows[0]):
+        raise DataError(f"{path}: found {len(rows[0])} columns, expected {len(names)}: {', '.join(names)}")
     if len(set(names)) < len(names):
         raise DataError(f"{path}: two columns have one name: {', '.join(names)}")
-    return frame.set_axis(names, axis="columns")
+    return pd.DataFrame(rows, columns=names, dtype="str")
 
 
-def _parser_message(message: str) -> str:
-    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
-    if found:
-        expected, line, cells = found.groups()
-        return f"line {line}: found {cells} cells, expected {expected}; check the separator, or set quoting = false"
-    if "EOF inside string" in message:
-        place = re.search(r"row (\d+)", message)
-        return f"a quotation mark opened near row {place[1] if place else '?'} is never closed; set quoting = false"
-    return message
+def _read_rows(path: Path, text: str, separator: str, quoting: bool) -> list[list[str]]:
+    """Return the cells of every row that is not blank; a row's line is where it begins."""
+    import csv
+
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(
+        lines, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE, strict=quoting
+    )
+    rows: list[list[str]] = []
+    remedy = "check the separator, or set quoting = false" if quoting else "check the separator"
+    line = 1
+    try:
+        for row in reader:
+            if row and rows and len(row) != len(rows[0]):
+                cells = f"{len(row)} cell{'s' if len(row) > 1 else ''}"
+                raise DataError(f"{path}: line {line}: found {cells}, expected {len(rows[0])}; {remedy}")
+            if row:
+                rows.append(row)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        finding = "a quotation mark is opened and never closed" if "end of data" in str(error) else str(error)
+        raise DataError(f"{path}: line {line}: {finding}; set quoting = false") from None
+    return rows
 
 
 def read_jsonl(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
@@ -99,8 +103,20 @@ def read_jsonl(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
             raise DataError(f"{path}: line {number}, column {error.colno}: not valid JSON: {error.msg}") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}: line {number}: expected an object, found {line.strip()[:40]}")
+        if "\\u" in line and not _encodable(row):
+            raise DataError(
+                f"{path}: line {number}: half a surrogate pair (\\ud800 to \\udfff) is no character; remove it"
+            )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _encodable(row: dict[str, Any]) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
@@ -109,9 +125,12 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
+        with path.open("rb") as file:
+            frame: pd.DataFrame = pq.read_table(file).to_pandas()
+    except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a Parquet file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     return frame
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import SPLITS, DatasetOptions
+from kexp.contracts import POOL, SPLITS, DatasetOptions
 from kexp.data.cleaning import (
     Counts,
     cap_classes,
     clean,
+    clean_pool,
     drop_empty,
     drop_overlap,
     length_bounds,
@@ -17,6 +18,7 @@ from kexp.data.cleaning import (
     need_rows,
     normalise,
 )
+from kexp.data.files import need_columns
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.splits import choose_labelled, divide, limit_rows
 from kexp.errors import DataError
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from kexp.spec import Spec
+
+
+UNKNOWN = ""
+"""Label of rows that have none."""
 
 
 def prepare(spec: Spec, run_seed: int) -> PreparedData:
@@ -40,24 +46,36 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     frames = _clean(frames, spec, counts)
     frames = divide(frames, spec.split, seed, counts["train"])
-    counts = {split: counts.get(split, {}) for split in SPLITS}
-    if spec.cleaning.overlap == "drop":
+    for split in SPLITS:
+        counts.setdefault(split, {})
+    if spec.cleaning.overlap == "drop" and "train" in spec.cleaning.splits:
         others = [frames["validation"], frames["test"]]
-        frames["train"] = drop_overlap(frames["train"], others, counts["train"])
+        for split in frames.keys() & {"train", POOL}:
+            frames[split] = drop_overlap(frames[split], others, counts[split])
     need_rows(frames["train"], "train", counts["train"])
     frames["train"] = cap_classes(frames["train"], spec.cleaning, seed, counts["train"])
-    for split in SPLITS:
-        before = len(frames[split])
-        frames[split] = limit_rows(frames[split], _limit(spec.dataset, split), seed)
-        counts[split]["over_limit"] = before - len(frames[split])
-    pool = None
+    for split, frame in frames.items():
+        frames[split] = limit_rows(frame, _limit(spec.dataset, split), seed)
+        counts[split]["over_limit"] = len(frame) - len(frames[split])
     if spec.labelled.chosen:
-        frames["train"], pool = choose_labelled(frames["train"], spec.labelled, seed)
+        _choose_labelled(frames, spec, seed, counts)
     labels = _label_names(frames, names)
-    splits = {split: _rows(frames[split], labels) for split in SPLITS}
-    unlabelled = None if pool is None else _rows(pool, labels)
+    rows = {split: _rows(frame, labels) for split, frame in frames.items()}
+    unlabelled = rows.pop(POOL, None)
     source = {"source": {"read": notes}} if notes else {}
-    return PreparedData(labels, splits, unlabelled, source | _record(frames, pool, counts))
+    return PreparedData(labels, rows, unlabelled, source | _record(frames, counts))
+
+
+def _choose_labelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
+    """Leave the chosen few in train; the others join the pool that the dataset may have brought."""
+    import pandas as pd
+
+    frames["train"], others = choose_labelled(frames["train"], spec.labelled, seed)
+    counts["train"]["unlabelled"] = len(others)
+    # Rows of two sources share a pool: their numbers must stay distinct, since random streams go by them.
+    joined = pd.concat([others, frames[POOL].assign(number=lambda f: -1 - f["number"])]) if POOL in frames else others
+    frames[POOL] = limit_rows(joined.reset_index(drop=True), spec.labelled.pool, seed)
+    counts.setdefault(POOL, {})["over_pool_limit"] = len(joined) - len(frames[POOL])
 
 
 def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
@@ -69,13 +87,21 @@ def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
     frames, names = {}, None
-    for split in (split for split in SPLITS if split in read):
+    for split in (split for split in (*SPLITS, POOL) if split in read):
         frame: pd.DataFrame = read[split].to_pandas()
-        feature = read[split].features["label"]
+        need_columns(f"dataset, split {split}", list(frame.columns), ("text",) if split == POOL else ("text", "label"))
+        if "label" not in frame:
+            frame["label"] = UNKNOWN
+        feature = read[split].features.get("label")
         if isinstance(feature, ClassLabel):
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
-        frames[split] = frame.assign(label=frame["label"].astype("str"), number=range(len(frame)))
+        missing = frame["label"].isna() | (frame["label"].astype("str").str.strip() == "")
+        if missing.any() and split != POOL:
+            rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
+            raise DataError(f"dataset: {rows} of the {split} split have no label; fill them in, or remove them")
+        label = frame["label"].astype("str").where(~missing, UNKNOWN)
+        frames[split] = frame.assign(label=label, number=range(len(frame)))
     return frames, names
 
 
@@ -86,7 +112,9 @@ def _clean(frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts
     need_rows(cleaned["train"], "train", counts["train"])
     bounds = length_bounds(cleaned["train"], spec.cleaning)
     for split, frame in cleaned.items():
-        if split in spec.cleaning.splits:
+        if split == POOL:
+            cleaned[split] = clean_pool(frame, spec.cleaning, bounds, counts[split])
+        elif split in spec.cleaning.splits:
             cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split])
         need_rows(cleaned[split], split, counts[split])
     _distinct_labels(cleaned["train"])
@@ -113,7 +141,7 @@ def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) ->
     if names is not None:
         return tuple(name for name in names if name in present)
     numeric = all(label.removeprefix("-").isdecimal() for label in present)
-    return tuple(sorted(present, key=int if numeric else str))
+    return tuple(sorted(present, key=lambda label: (int(label) if numeric else 0, label)))
 
 
 def _distinct_labels(train: pd.DataFrame) -> set[str]:
@@ -125,16 +153,15 @@ def _distinct_labels(train: pd.DataFrame) -> set[str]:
 
 
 def _rows(frame: pd.DataFrame, labels: tuple[str, ...]) -> Rows:
-    ids = frame["label"].map({label: number for number, label in enumerate(labels)})
+    ids = frame["label"].map({label: number for number, label in enumerate(labels)}).fillna(-1)
     pairs = frame["text_pair"].tolist() if "text_pair" in frame else None
-    return Rows(frame["text"].tolist(), pairs, ids.to_numpy("int64"), frame["number"].to_numpy("int64"))
+    augmented = frame["augmented"].tolist() if "augmented" in frame else None
+    return Rows(frame["text"].tolist(), pairs, ids.to_numpy("int64"), frame["number"].to_numpy("int64"), augmented)
 
 
-def _record(frames: Mapping[str, pd.DataFrame], pool: pd.DataFrame | None, counts: dict[str, Counts]) -> dict[str, Any]:
-    for split in SPLITS:
-        counts[split]["kept"] = len(frames[split])
-    if pool is not None:
-        counts["train"]["unlabelled"] = len(pool)
+def _record(frames: Mapping[str, pd.DataFrame], counts: dict[str, Counts]) -> dict[str, Any]:
+    for split, frame in frames.items():
+        counts[split]["kept"] = len(frame)
     return {
         "splits": counts,
         "labels": {split: frames[split]["label"].value_counts().sort_index().to_dict() for split in SPLITS},

@@ -13,15 +13,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One split. ``labels`` are ids of shape (rows,), ``numbers`` the rows' places in the data as they were read."""
+    """One split: label ids of shape (rows,), -1 where unknown, and the places at which the rows were read."""
 
     texts: list[str]
     pairs: list[str] | None
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
+    augmented: list[str] | None = None
+    """Augmented forms that the dataset brought along."""
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Return some rows in the order asked for."""
+
+        def chosen(texts: list[str] | None) -> list[str] | None:
+            return None if texts is None else [texts[row] for row in rows]
+
+        return Rows(
+            [self.texts[row] for row in rows],
+            chosen(self.pairs),
+            self.labels[rows],
+            self.numbers[rows],
+            chosen(self.augmented),
+        )
 
 
 @dataclass(frozen=True, slots=True)

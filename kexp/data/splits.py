@@ -30,8 +30,9 @@ def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int)
     """Return the rest and ``rows`` taken out (about as many where groups stay whole)."""
     place = f"split.{split}"
     if not 0 < rows < len(frame):
+        other = "larger" if rows == 0 else "smaller"
         raise DataError(
-            f"{place}: {rows} rows cannot be taken out of {len(frame)}; state a smaller share, or more data"
+            f"{place}: {rows} rows cannot be taken out of {len(frame)}; state a {other} share, or more data"
         )
     if options.group and "group" in frame:
         return _take_groups(frame, rows, place, options, seed)
@@ -60,22 +61,22 @@ def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
 def _take_groups(
     frame: pd.DataFrame, rows: int, place: str, options: Split, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+    """Take groups in a seeded order, each only if it brings the rows (of every label) nearer to what is wanted."""
+    import pandas as pd
 
-    groups = frame["group"].nunique()
-    folds = round(len(frame) / rows)
-    if folds < 2 or groups < folds:
+    labels = frame["label"] if options.stratify else pd.Series("", index=frame.index)
+    sizes = pd.crosstab(frame["group"], labels).sample(frac=1, random_state=seed)
+    missing = sizes.sum().to_numpy() * rows / len(frame)
+    chosen = []
+    for group, size in zip(sizes.index, sizes.to_numpy(), strict=True):
+        if ((missing - size) ** 2).sum() < (missing**2).sum():
+            chosen.append(group)
+            missing = missing - size
+    taken = frame["group"].isin(chosen)
+    if not chosen or taken.all():
         remedy = "state another share, or set split.group = false"
-        raise DataError(f"{place}: {groups} groups cannot be divided to take {rows} of {len(frame)} rows; {remedy}")
-    splitter = StratifiedGroupKFold if options.stratify else GroupKFold
-    rest, taken = next(
-        splitter(n_splits=folds, shuffle=True, random_state=seed).split(frame, frame["label"], frame["group"])
-    )
-    if not len(rest) or not len(taken):
-        raise DataError(
-            f"{place}: the groups are too large to take {rows} of {len(frame)} rows; set split.group = false"
-        )
-    return frame.iloc[rest], frame.iloc[taken]
+        raise DataError(f"{place}: {len(sizes)} groups cannot be divided to take {rows} of {len(frame)} rows; {remedy}")
+    return frame[~taken], frame[taken]
 
 
 def choose_labelled(train: pd.DataFrame, options: Labelled, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

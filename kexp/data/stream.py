@@ -8,20 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, HostBatch, SamplerOptions
+from kexp.contracts import Augmenter, HostBatch, MicroBatch, Rejected, SamplerOptions
 from kexp.data.batching import batches, collate
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
 from kexp.seeds import generator, python_random
 
+Encode = Callable[[Sequence[str], Sequence[str] | None], Encoded]
+
 
 @dataclass(frozen=True, slots=True)
-class Augmented:
+class Collator:
+    """How rows become arrays: the padding id, and whether the model takes token types."""
+
+    pad_id: int
+    token_types: bool
+
+    def __call__(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """Return the inputs of some rows."""
+        return collate(encoded, rows, pad_id=self.pad_id, token_types=self.token_types)
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
     """Texts that change every epoch: the augmenter, the share of rows it changes, and how to encode the result."""
 
     augmenter: Augmenter
     probability: float
-    encode: Callable[[Sequence[str], Sequence[str] | None], Encoded]
+    encode: Encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,39 +45,45 @@ class LabelledStream:
     rows: Rows
     encoded: Encoded
     sampler: SamplerOptions
+    collator: Collator
     seed: int
     batch_size: int
-    accumulation: int
-    bucketing: bool
-    keep_order: bool
-    pad_id: int
-    token_types: bool
-    augmented: Augmented | None = None
+    accumulation: int = 1
+    bucketing: bool = True
+    augmentation: Augmentation | None = None
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch."""
-        rows = len(self.sampler.order(self.rows.labels, generator(self.seed, "order", 0)))
-        return -(-rows // (self.batch_size * self.accumulation))
+        return -(-len(self.order(0)) // (self.batch_size * self.accumulation))
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[list[HostBatch]]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
-        encoded = self.encoded if self.augmented is None else self._augment(self.augmented, number)
-        order = self.sampler.order(self.rows.labels, generator(self.seed, "order", number))
-        shuffler = None if self.keep_order else generator(self.seed, "batches", number)
-        cut = batches(order, encoded.tokens.lengths, self.batch_size, bucketing=self.bucketing, generator=shuffler)
+        encoded = self.encoding(number)
+        shuffler = None if self.sampler.keeps_order else generator(self.seed, "batches", number)
+        cut = batches(
+            self.order(number), encoded.tokens.lengths, self.batch_size, bucketing=self.bucketing, generator=shuffler
+        )
         for first in range(start * self.accumulation, len(cut), self.accumulation):
-            yield [self._batch(encoded, rows) for rows in cut[first : first + self.accumulation]]
+            yield [MicroBatch(self.batch(encoded, rows)) for rows in cut[first : first + self.accumulation]]
 
-    def _batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> HostBatch:
-        inputs = collate(encoded, rows, pad_id=self.pad_id, token_types=self.token_types)
-        return HostBatch(inputs, self.rows.labels[rows], int(encoded.tokens.lengths[rows].sum()))
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows that the sampler visits in an epoch."""
+        return self.sampler.order(self.rows.labels, generator(self.seed, "order", epoch))
 
-    def _augment(self, augmented: Augmented, epoch: int) -> Encoded:
-        """Augment every row from a stream of its own, so that neither order nor batches matter."""
+    def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> HostBatch:
+        """Return some rows with their labels."""
+        return HostBatch(self.collator(encoded, rows), self.rows.labels[rows], int(encoded.tokens.lengths[rows].sum()))
+
+    def encoding(self, epoch: int) -> Encoded:
+        """Return the rows as an epoch has them: augmented, each from a random stream of its own, or as they are."""
+        augmentation = self.augmentation
+        if augmentation is None:
+            return self.encoded
         streams = [python_random(self.seed, "augment", epoch, int(number)) for number in self.rows.numbers]
-        chosen = [row for row, stream in enumerate(streams) if stream.random() < augmented.probability]
+        chosen = [row for row, stream in enumerate(streams) if stream.random() < augmentation.probability]
         texts = list(self.rows.texts)
-        changed = augmented.augmenter([texts[row] for row in chosen], [streams[row] for row in chosen])
+        changed = augmentation.augmenter([texts[row] for row in chosen], [streams[row] for row in chosen])
         for row, text in zip(chosen, changed, strict=True):
-            texts[row] = text
-        return augmented.encode(texts, self.rows.pairs)
+            if not isinstance(text, Rejected):
+                texts[row] = text
+        return augmentation.encode(texts, self.rows.pairs)

@@ -113,13 +113,23 @@ def _run(folder: Path, variant: str, seed: int, number: int) -> Json:
         "result": result,
         "facts": _facts(result),
         "figures": _figures(f"run-{number}", result, events, evaluations, chosen),
-        "remark": overfitting(evaluations),
+        "remarks": [*filter(None, [overfitting(evaluations)]), *_warnings(events)],
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),
         "confusion": result.get("confusion_matrix", {}).get(split, []),
         "mistakes": mistakes(folder / "predictions.parquet", split),
         "log": "" if result["status"] == "done" else _tail(folder / "log.txt"),
     }
+
+
+def _warnings(events: Sequence[Json]) -> list[str]:
+    """Return the last warning of each kind; a kind is what stands before the first figure or name."""
+    kinds: dict[str, str] = {}
+    for event in events:
+        if event["event"] == "warning":
+            message = event["message"]
+            kinds[message.partition(":")[0].partition('"')[0]] = f"Step {event['step']}: {message}."
+    return list(kinds.values())
 
 
 def _events(path: Path) -> Iterator[Json]:

@@ -67,6 +67,17 @@ class Evaluated(Event):
     metrics: Mapping[str, float]
     best: bool
     seconds: float
+    pool: Mapping[str, float] = field(default_factory=dict)
+    """What is watched of the predictions for unlabelled rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something is probably going wrong."""
+
+    name: ClassVar[str] = "warning"
+    step: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

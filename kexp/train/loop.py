@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.contracts import Batch, FreezingOptions, HostBatch, Objective, Progress
+from kexp.contracts import Batch, FreezingOptions, Inputs, MicroBatch, Objective, Pairs, Progress
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.seeds import derive
 from kexp.spec import Training
 from kexp.train.blocks import find_blocks
-from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone
+from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.hardware import precision_of
+from kexp.train.model import LiveModel
 from kexp.train.schedule import multiplier
-from kexp.train.state import TrainState, load_checkpoint, save_checkpoint
+from kexp.train.state import Stateful, TrainState, load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from accelerate import Accelerator
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
 LOG_EVERY = 10
@@ -33,7 +36,7 @@ class Stream(Protocol):
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch."""
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[list[HostBatch]]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of an epoch, from step ``start`` on."""
 
 
@@ -51,8 +54,8 @@ class Window:
 class Trainer:
     """One run's model, optimiser and state; ``events`` trains.
 
-    ``evaluate`` measures validation. The folder gets the best weights and, at evaluations and when stopped, a
-    checkpoint.
+    ``evaluate`` measures validation, ``watch`` the pool: numbers, and warnings about them. The folder gets the best
+    weights and, at evaluations and when stopped, a checkpoint.
     """
 
     def __init__(
@@ -68,14 +71,16 @@ class Trainer:
         seed: int,
         greater_is_better: bool,
         folder: Path,
+        watch: Callable[[], tuple[Mapping[str, float], Sequence[str]]] = lambda: ({}, ()),
     ) -> None:
         self.model, self.objective, self.freezing, self.stream = model, objective, freezing, stream
         self.evaluate, self.options, self.accelerator, self.seed = evaluate, options, accelerator, seed
-        self.greater_is_better, self.folder = greater_is_better, folder
+        self.greater_is_better, self.folder, self.watch = greater_is_better, folder, watch
         self.state = TrainState()
         self.steps_per_epoch = stream.steps_per_epoch()
         self.total_steps = options.steps or options.epochs * self.steps_per_epoch
         self.blocks = find_blocks(model)
+        self.live = LiveModel(model, accelerator)
         self.optimizer = self._make_optimizer()
 
     # --- what a reader wants to know -------------------------------------------------------------------------------
@@ -96,7 +101,7 @@ class Trainer:
                 if due or stop or state.step % LOG_EVERY == 0:
                     yield self._close(window)
                     if due:
-                        yield self._evaluate()
+                        yield from self._evaluate()
                     window = Window()
                 if state.step == self.total_steps or state.stopped_early:
                     break
@@ -107,7 +112,7 @@ class Trainer:
 
     def resume(self) -> int | None:
         """Continue from the folder's checkpoint; return its step, or None when there is none."""
-        state = load_checkpoint(self.folder, self.model, self.optimizer.optimizer, self.accelerator.scaler)
+        state = load_checkpoint(self.folder, self._stateful())
         if state is None:
             return None
         self.state = state
@@ -125,25 +130,20 @@ class Trainer:
         """File of the best weights so far."""
         return self.folder / "best.safetensors"
 
-    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Return fp32 logits."""
-        with self.accelerator.autocast():
-            logits: torch.Tensor = self.model(**inputs).logits
-        return logits.float()
-
     # --- one step --------------------------------------------------------------------------------------------------
 
-    def _step(self, batches: Sequence[HostBatch], window: Window) -> None:
+    def _step(self, batches: Sequence[MicroBatch], window: Window) -> None:
         """Do one optimiser step; each batch counts by its rows, so that a short last batch weighs no more."""
         import torch
 
         state, started = self.state, time.perf_counter()
         torch.manual_seed(derive(self.seed, "dropout", state.step))
-        rows = sum(map(len, batches))
+        progress = Progress(state.step, self.total_steps)
+        rows = sum(len(batch.labelled) for batch in batches)
         loss = torch.zeros((), device=self.accelerator.device)
         for batch in batches:
-            share = len(batch) / rows
-            told = self.objective.step(self.forward, self._to_device(batch), Progress(state.step, self.total_steps))
+            share = len(batch.labelled) / rows
+            told = self.objective.step(self.live, *self._to_device(batch), progress)
             self.accelerator.backward(told.loss * share)
             loss += told.loss.detach() * share
             for name, value in told.logs.items():
@@ -154,18 +154,27 @@ class Trainer:
         )
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.objective.stepped(self.live, progress)
         window.losses.append(loss)
-        window.examples += rows
-        window.tokens += sum(batch.tokens for batch in batches)
+        window.examples += rows + sum(len(batch.unlabelled.rows) for batch in batches if batch.unlabelled)
+        window.tokens += sum(part.tokens for batch in batches for part in (batch.labelled, batch.unlabelled) if part)
         state.step += 1
         state.seconds += time.perf_counter() - started
 
-    def _to_device(self, batch: HostBatch) -> Batch:
+    def _to_device(self, batch: MicroBatch) -> tuple[Batch, Pairs | None]:
         import torch
 
-        device = self.accelerator.device
-        inputs = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.inputs.items()}
-        return Batch(inputs, torch.from_numpy(batch.labels).to(device, non_blocking=True))
+        def moved(array: NDArray[np.int64]) -> torch.Tensor:
+            return torch.from_numpy(array).to(self.accelerator.device, non_blocking=True)
+
+        def all_moved(arrays: Mapping[str, NDArray[np.int64]]) -> Inputs:
+            return {name: moved(array) for name, array in arrays.items()}
+
+        labelled, pairs = batch.labelled, batch.unlabelled
+        unlabelled = None
+        if pairs is not None:
+            unlabelled = Pairs(all_moved(pairs.original), all_moved(pairs.augmented), moved(pairs.rows))
+        return Batch(all_moved(labelled.inputs), moved(labelled.labels)), unlabelled
 
     def _set_learning_rate(self) -> None:
         factor = multiplier(self.state.step, self.total_steps, self.steps_per_epoch, self.options)
@@ -239,9 +248,9 @@ class Trainer:
         every = self.options.evaluate_every or self.steps_per_epoch
         return step % every == 0 or step == self.total_steps
 
-    def _evaluate(self) -> Evaluated:
+    def _evaluate(self) -> Iterator[Event]:
         state, started = self.state, time.perf_counter()
-        metrics = self.evaluate()
+        metrics, (pool, warnings) = self.evaluate(), self.watch()
         value = metrics[self.options.monitor]
         best = state.best is None or (value > state.best if self.greater_is_better else value < state.best)
         # Summed exactly: where a run was interrupted must not change the last digit.
@@ -258,7 +267,8 @@ class Trainer:
             self._checkpoint()
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
-        return Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds)
+        yield Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds, pool)
+        yield from (Warned(state.step, message) for message in warnings)
 
     def _save_best(self) -> None:
         if self.options.keep == "best":
@@ -270,4 +280,14 @@ class Trainer:
             part.replace(self.best_weights)
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.folder, self.state, self.model, self.optimizer.optimizer, self.accelerator.scaler)
+        save_checkpoint(self.folder, self.state, self._stateful())
+
+    def _stateful(self) -> dict[str, Stateful]:
+        """Return everything that has a state besides the numbers of ``TrainState``."""
+        parts: dict[str, Any] = {
+            "model": self.model,
+            "optimizer": self.optimizer.optimizer,
+            "objective": self.objective,
+            "scaler": self.accelerator.scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}

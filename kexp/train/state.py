@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kexp.errors import KexpError
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(slots=True)
@@ -28,30 +26,28 @@ class TrainState:
     """Of the steps since the last evaluation."""
 
 
-def save_checkpoint(
-    folder: Path, state: TrainState, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: Any
-) -> None:
+class Stateful(Protocol):
+    """Anything whose state torch can save."""
+
+    def state_dict(self) -> Any:
+        """Return the state."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Restore the state."""
+
+
+def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Stateful]) -> None:
     """Write the checkpoint beside and rename it, so that there is always a whole one."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "state.part"
-    torch.save(
-        {
-            "state": asdict(state),
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
-        },
-        part,
-    )
+    torch.save({"state": asdict(state)} | {name: stateful.state_dict() for name, stateful in parts.items()}, part)
     part.replace(folder / "state.pt")
 
 
-def load_checkpoint(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: Any
-) -> TrainState | None:
-    """Restore the checkpoint into model and optimiser; None when there is none."""
+def load_checkpoint(folder: Path, parts: Mapping[str, Stateful]) -> TrainState | None:
+    """Restore the checkpoint into the parts; None when there is none."""
     import torch
 
     path = folder / "state.pt"
@@ -59,10 +55,8 @@ def load_checkpoint(
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        if scaler is not None:
-            scaler.load_state_dict(saved["scaler"])
+        for name, stateful in parts.items():
+            stateful.load_state_dict(saved[name])
         return TrainState(**saved["state"])
     # torch says many things about a file that is not its own, none of them for a user.
     except Exception as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from .hangul import add_final, compose, decompose, final_of, is_syllable, replace_final
+from kexp.hangul import add_final, compose, decompose, final_of, is_syllable, replace_final
 
 Kind = Literal[
     "regular",

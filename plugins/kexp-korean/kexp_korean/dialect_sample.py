@@ -33,6 +33,10 @@ class DialectSample(DatasetOptions):
         0.8, gt=0, le=1, description="Probability that a possible marker of the region is realised in a dialect form."
     )
 
+    def label_count(self) -> int | None:
+        """Return the number of labels of the scheme."""
+        return len(labels_of(self.scheme))
+
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Compose the rows; the same options give the same rows."""
         rows = Rows(self.scheme)

@@ -38,6 +38,10 @@ class NSMC(DatasetOptions):
         if missing:
             yield Problem("path", f"{self.path} lacks {' and '.join(missing)}", f"download NSMC from {SOURCE}")
 
+    def label_count(self) -> int | None:
+        """Return the number of labels."""
+        return 2
+
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Read both files; raises ``DataError`` with file and row."""
         return {split: _read(self.path / name) for split, name in FILES.items()}

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from .. import hangul
+from kexp import hangul
+
 from ..conjugation import Kind, Predicate, conjugate, honorific, past, predicate, progressive
 from .dice import Dice
 from .endings import Ending

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from kexp_korean import hangul
+from kexp import hangul
 
 
 def test_every_syllable_survives_decomposition() -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kexp.contracts import Objective, ObjectiveContext, ObjectiveOptions, SupervisedObjective
+from kexp.builtin.objectives.divergence import kl
+from kexp.contracts import (
+    Batch,
+    Model,
+    Objective,
+    ObjectiveContext,
+    ObjectiveOptions,
+    Pairs,
+    Progress,
+    StepLoss,
+    SupervisedObjective,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +42,8 @@ def _class_weights(weights: ClassWeights, context: ObjectiveContext) -> torch.Te
 def _check_weights(weights: ClassWeights, labels: int) -> Iterable[str]:
     if isinstance(weights, tuple) and len(weights) != labels:
         yield f"{len(weights)} weights are given for {labels} labels"
+    if isinstance(weights, tuple) and not all(map(math.isfinite, weights)):
+        yield "weights must be finite"
     if isinstance(weights, tuple) and (min(weights, default=0) < 0 or sum(weights) == 0):
         yield "weights must not be negative, nor all 0"
 
@@ -97,3 +111,37 @@ class Focal(SupervisedObjective):
         miss = -log_probability.expm1()
         losses = -(miss.clamp(min=1e-12) ** self.gamma) * log_probability
         return losses if self.alpha is None else losses * self.alpha.to(losses.device)[labels]
+
+
+class RDropOptions(CrossEntropyOptions):
+    """Cross entropy of two passes with different dropout, and their divergence (Liang et al. 2021, equation 4)."""
+
+    alpha: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="Weight of the divergence; the paper tries 0.1, 0.5 and 1 on GLUE."
+    )
+
+    def build(self, context: ObjectiveContext) -> Objective:
+        """Return the objective."""
+        return RDrop(CrossEntropy(self.label_smoothing, _class_weights(self.class_weights, context)), self.alpha)
+
+
+class RDrop(Objective):
+    """``mean of (CE_1 + CE_2) / 2 + alpha (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2`` over the rows.
+
+    The mean of the two cross entropies is that of the authors' code; the paper writes their sum, whose alpha is half as
+    strong. No loss per row of one prediction, so that other objectives cannot nest it.
+    """
+
+    def __init__(self, supervised: SupervisedObjective, alpha: float) -> None:
+        self.supervised = supervised
+        self.alpha = alpha
+
+    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+        """Return the loss; the rows go through one forward pass twice, each time with dropout of their own."""
+        first, second = model.logits(labelled.inputs, labelled.inputs)
+        losses = self.supervised.losses(first, labelled.labels) + self.supervised.losses(second, labelled.labels)
+        supervised = losses.mean() / 2
+        one, two = first.log_softmax(-1), second.log_softmax(-1)
+        divergence = (kl(one, two) + kl(two, one)).mean() / 2
+        logs = {"supervised_loss": supervised.detach(), "divergence": divergence.detach()}
+        return StepLoss(supervised + self.alpha * divergence, logs)

@@ -1,0 +1,101 @@
+"""Augmentation as a stage of its own: costly forms made ahead of training, and a look at what an augmenter does."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kexp.assemble import cache_folder
+from kexp.catalog import Catalog
+from kexp.contracts import AugmenterOptions, Rejected
+from kexp.data.costly import AugmentedPool
+from kexp.data.pool import streams
+from kexp.data.rows import Rows
+from kexp.errors import KexpError
+from kexp.resolve import Plan
+from kexp.seeds import generator
+from kexp.spec import Spec
+from kexp.workshop import Workshop
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A text, what an augmenter made of it, and why that was rejected ("" where it was not)."""
+
+    original: str
+    augmented: str
+    rejected: str
+
+    def changes(self) -> Iterator[tuple[str, str, str]]:
+        """Yield runs of words: equal, replace, delete or insert; the original words; the augmented words."""
+        before, after = self.original.split(), self.augmented.split()
+        matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+        for kind, start, end, new_start, new_end in matcher.get_opcodes():
+            yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
+
+
+def sample(plan: Plan, catalog: Catalog, count: int, tell: Tell) -> list[Pair]:
+    """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
+    spec, rows, augmenter, workshop = _subject(plan, catalog, tell)
+    chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
+    build = augmenter.build(workshop.augmenter_context(spec, workshop.data(spec, plan.base.seeds[0])))
+    made = build([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
+    return [
+        Pair(rows.texts[row], form.text, form.reason) if isinstance(form, Rejected) else Pair(rows.texts[row], form, "")
+        for row, form in zip(chosen, made, strict=True)
+    ]
+
+
+def ahead(plan: Plan, catalog: Catalog, limit: int | None, output: Path | None, tell: Tell) -> dict[str, Any]:
+    """Make all forms of the pool that training will want; what is on disk already is not made again.
+
+    Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
+    """
+    spec, rows, augmenter, workshop = _subject(plan, catalog, tell)
+    if not augmenter.costly and output is None:
+        raise KexpError(f"{plan.source}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead")
+    if limit is not None:
+        rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
+    made = workshop.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
+    if output is not None:
+        _write(output, rows, made)
+    return {"rows": len(rows), "accepted": len(made.rows), "forms": len(made.copies), "rejected": made.rejected}
+
+
+def _subject(plan: Plan, catalog: Catalog, tell: Tell) -> tuple[Spec, Rows, AugmenterOptions, Workshop]:
+    """Find the augmenter to speak of, in the first variant that has one, and the rows that it is for."""
+    workshop = Workshop(catalog, cache_folder(), tell)
+    for variant in plan.variants:
+        options = variant.spec.augmentation
+        augmenter = options.unlabelled or options.labelled
+        if augmenter is not None:
+            data = workshop.data(variant.spec, plan.base.seeds[0])
+            pool = data.unlabelled if options.unlabelled is not None else None
+            return variant.spec, pool or data.train, augmenter, workshop
+    raise KexpError(
+        f"{plan.source}: no augmenter is stated; name one in augmentation.unlabelled or augmentation.labelled"
+    )
+
+
+def _write(path: Path, rows: Rows, made: AugmentedPool) -> None:
+    import pandas as pd
+
+    texts: Sequence[str] = [rows.texts[row] for row in made.rows]
+    frame = pd.concat([pd.DataFrame({"text": texts, "augmented": forms}) for forms in made.copies], ignore_index=True)
+    writers: dict[str, Callable[[], None]] = {
+        ".csv": lambda: frame.to_csv(path, index=False),
+        ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, force_ascii=False),
+        ".parquet": lambda: frame.to_parquet(path, index=False),
+    }
+    if path.suffix not in writers:
+        raise KexpError(f"--output {path}: expected a name that ends in {', '.join(writers)}")
+    try:
+        writers[path.suffix]()
+    except OSError as error:
+        raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,80 @@
+"""Augmenters made of augmenters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Annotated
+
+from pydantic import Field
+
+from kexp.contracts import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.errors import Problem
+
+
+class Compose(AugmenterOptions):
+    """Apply augmenters one after the other; a text that one of them rejects stays rejected.
+
+    Costly as soon as one step is: then all steps are run once, the cheap ones too.
+    """
+
+    steps: tuple[AnyAugmenter, ...] = Field(min_length=1, description="Augmenters, in the order in which they apply.")
+
+    @property
+    def costly(self) -> bool:  # type: ignore[override]
+        """Tell whether any step is costly."""
+        return any(step.costly for step in self.steps)
+
+    def build(self, context: AugmenterContext) -> Augmenter:
+        """Return the augmenter."""
+        steps = [step.build(context) for step in self.steps]
+
+        def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+            results: list[str | Rejected] = list(texts)
+            for step in steps:
+                accepted = {row: text for row, text in enumerate(results) if isinstance(text, str)}
+                changed = step(list(accepted.values()), [generators[row] for row in accepted])
+                for row, text in zip(accepted, changed, strict=True):
+                    results[row] = text
+            return results
+
+        return augment
+
+
+class OneOf(AugmenterOptions):
+    """Apply one of several augmenters, drawn for each text; costly as soon as one of them is."""
+
+    choices: tuple[AnyAugmenter, ...] = Field(min_length=1, description="Augmenters to draw from.")
+    weights: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None, description="Weight of each choice, in any unit; all are as likely when not given."
+    )
+
+    @property
+    def costly(self) -> bool:  # type: ignore[override]
+        """Tell whether any choice is costly."""
+        return any(choice.costly for choice in self.choices)
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield weights that do not belong to the choices."""
+        if self.weights is not None and len(self.weights) != len(self.choices):
+            yield Problem("weights", f"{len(self.weights)} weights are given for {len(self.choices)} choices")
+        if self.weights is not None and sum(self.weights) == 0:
+            yield Problem("weights", "all weights are 0, so nothing can be drawn")
+
+    def build(self, context: AugmenterContext) -> Augmenter:
+        """Return the augmenter."""
+        choices = [choice.build(context) for choice in self.choices]
+
+        def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+            if len(texts) != len(generators):
+                raise ValueError(f"{len(generators)} generators for {len(texts)} texts")
+            results: list[str | Rejected] = list(texts)
+            drawn = [random.choices(range(len(choices)), self.weights)[0] for random in generators]
+            for number, choice in enumerate(choices):
+                rows = [row for row, chosen in enumerate(drawn) if chosen == number]
+                changed = choice([texts[row] for row in rows], [generators[row] for row in rows])
+                for row, text in zip(rows, changed, strict=True):
+                    results[row] = text
+            return results
+
+        return augment

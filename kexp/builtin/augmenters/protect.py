@@ -1,0 +1,135 @@
+"""Words that an augmenter leaves alone: negations, and words that tell the label."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from unicodedata import normalize
+
+from pydantic import Field
+
+from kexp.builtin.augmenters.units import Unit, cut
+from kexp.contracts import AugmenterContext, AugmenterOptions
+from kexp.errors import KexpError
+
+Protect = Literal["none", "negation", "negation-and-label"]
+PROTECT_DESCRIPTION = (
+    "Words left alone: negations with the word they negate, also words bound to a label in the labelled rows, or none."
+)
+
+# Generous on purpose (안경 passes for a negation): a word too many is merely kept, but a lost negation turns the label.
+_NOT = "[않없]|못[하해했한할함]|아니|아닌|아닐|아님|아녔"
+_STOP = r"말|마(?:[라세시요ㄱ-ㅣ]|\W|$)"
+_ANYWHERE = re.compile("[안못않없말마]|아니|아닌|아닐|아님|아녔")
+_NEGATION = re.compile(rf"^\W*[안못]|{_NOT}|지[는도를]?(?:[안못]|{_STOP})")
+_ADVERB = re.compile(r"\W*[안못]\W*")
+_AUXILIARY = re.compile(_NOT)
+_STOPPING = re.compile(_STOP)
+_STOPPED = re.compile("지[는도를]?$")
+
+
+class ProtectingOptions(AugmenterOptions):
+    """Base of augmenters that can leave words alone."""
+
+    protect: Protect = Field("negation", description=PROTECT_DESCRIPTION)
+    label_threshold: float = Field(
+        1.96, ge=0, description="z-score of the log-odds from which a word is bound to a label, for negation-and-label."
+    )
+
+    def guard(self, context: AugmenterContext) -> Guard:
+        """Return what tells the protected words; raises ``KexpError`` where labels are needed and there are none."""
+        if self.protect != "negation-and-label":
+            return Guard(self.protect == "negation")
+        if not context.labels:
+            raise KexpError('protect = "negation-and-label" needs labelled rows; use "negation"')
+        return Guard(True, label_words(context, self.label_threshold))
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Tells which eojeol of a text are protected."""
+
+    negation: bool
+    words: Collection[str] = frozenset()
+
+    def free(self, text: str, parts: Sequence[str], unit: Unit) -> Sequence[int]:
+        """Return the numbers of the units that may be changed; ``parts`` is the text, cut into ``unit``."""
+        negation = self.negation and _ANYWHERE.search(normalize("NFC", text)) is not None
+        if not negation and not self.words:
+            return range(len(parts) // 2)
+        words = parts[1::2] if unit == "eojeol" else text.split()
+        flags = self.flags(words)
+        if unit == "character":
+            flags = [flag for word, flag in zip(words, flags, strict=True) for _ in range(len(cut(word, unit)) // 2)]
+        return [number for number, flag in enumerate(flags) if not flag]
+
+    def flags(self, words: Sequence[str]) -> list[bool]:
+        """Return for each eojeol of a text, in order, whether it is protected."""
+        words = [normalize("NFC", word) for word in words]
+        flags = [core(word) in self.words for word in words]
+        for number in _negated(words) if self.negation else ():
+            flags[number] = True
+        return flags
+
+
+def _negated(words: Sequence[str]) -> Iterable[int]:
+    """Yield the numbers of negations and of the words that they negate.
+
+    Without the latter the negation would fall upon another word: "안 지루하고 재밌다" must not become "안 재밌다".
+    """
+    for number, word in enumerate(words):
+        # 말다 is a negation only after a stem with -지; alone it may be speech, or a horse.
+        stops = number > 0 and bool(_STOPPING.match(word) and _STOPPED.search(words[number - 1]))
+        if stops or _NEGATION.search(word):
+            yield number
+        if number > 0 and (stops or _AUXILIARY.match(word)):
+            yield number - 1
+        if number + 1 < len(words) and _ADVERB.fullmatch(word):
+            yield number + 1
+
+
+def core(word: str) -> str:
+    """Return a word without the punctuation around it."""
+    return re.sub(r"^\W+|\W+$", "", word)
+
+
+def label_words(context: AugmenterContext, threshold: float) -> frozenset[str]:
+    """Return the eojeol of the labelled rows that speak for one label against all others.
+
+    The statistic is the z-score of the log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi & Quinn
+    2008, "Fightin' Words"); the prior is the word's share of all train texts, and weighs as much as an average label.
+    """
+    counts: dict[int, Counter[str]] = {label: Counter() for label in context.labels}
+    for text, label in zip(context.labelled, context.labels, strict=True):
+        counts[label].update(_cores(text))
+    total = Counter[str]()
+    for count in counts.values():
+        total.update(count)
+    everywhere = total | Counter(word for text in context.texts for word in _cores(text))
+    if len(counts) < 2 or len(everywhere) < 2:
+        return frozenset()
+    weight = total.total() / len(counts) / everywhere.total()
+    found = set()
+    for count in counts.values():
+        rest = total - count
+        scored = _z_scores(count, rest, {word: weight * everywhere[word] for word in everywhere})
+        found |= {word for word, score in scored if score >= threshold}
+    return frozenset(found)
+
+
+def _cores(text: str) -> list[str]:
+    return [word for word in map(core, normalize("NFC", text).split()) if word]
+
+
+def _z_scores(here: Counter[str], there: Counter[str], prior: Mapping[str, float]) -> Iterable[tuple[str, float]]:
+    """Yield each word of ``here`` and its log-odds ratio between two bodies of text, in standard deviations."""
+    pseudo_words = sum(prior.values())
+    words_here, words_there = here.total() + pseudo_words, there.total() + pseudo_words
+    for word in here:
+        count, other = here[word] + prior[word], there[word] + prior[word]
+        ratio = math.log(count / (words_here - count)) - math.log(other / (words_there - other))
+        yield word, ratio / math.sqrt(1 / count + 1 / other)

@@ -1,0 +1,116 @@
+"""Eojeol replaced by others of the train split, without regard to what stands around them."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from random import Random
+
+from pydantic import Field
+
+from kexp.builtin.augmenters.protect import PROTECT_DESCRIPTION, Guard, Protect, ProtectingOptions
+from kexp.builtin.augmenters.units import cut, per_text
+from kexp.contracts import Augmenter, AugmenterContext
+
+
+class Lottery:
+    """Draws words in proportion to their weights, in logarithmic time."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self._words = sorted(weights)
+        self._bounds = list(accumulate(weights[word] for word in self._words))
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether no word has a weight."""
+        return not self._bounds or self._bounds[-1] <= 0
+
+    def draw(self, random: Random) -> str:
+        """Draw one word with one number of ``random``."""
+        return self._words[bisect(self._bounds, random.random() * self._bounds[-1], hi=len(self._words) - 1)]
+
+
+class TfIdfReplacement(ProtectingOptions):
+    """Replace uninformative eojeol by uninformative ones, judged by TF-IDF (Xie et al. 2020, UDA, section 2.2).
+
+    In a text of n words, word i is replaced with probability ``p * n * (max - x_i) / sum(max - x)``, at most 1, where
+    ``x = tf / n * ln(N / df)``. The new word w is drawn in proportion to ``max S - S(w)``, where S sums x over the N
+    train texts. Where all words score alike nothing is replaced. An unseen word counts as seen in one text.
+    """
+
+    p: float = Field(0.3, gt=0, le=1, description="Expected share of the eojeol that are replaced.")
+    protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
+
+    def build(self, context: AugmenterContext) -> Augmenter:
+        """Return the augmenter, fitted on the train texts."""
+        idf = inverse_document_frequencies(context.texts)
+        scores = corpus_scores(context.texts, idf)
+        lottery = Lottery(dict(zip(scores, below_highest(list(scores.values())), strict=True)))
+        guard, unseen = self.guard(context), math.log(max(1, len(context.texts)))
+
+        def replace(text: str, random: Random) -> str:
+            parts = cut(text, "eojeol")
+            chances = self.chances(parts[1::2], idf, unseen)
+            if not chances or lottery.empty:
+                return text
+            for number in guard.free(text, parts, "eojeol"):
+                if random.random() < chances[number]:
+                    parts[2 * number + 1] = lottery.draw(random)
+            return "".join(parts)
+
+        return per_text(replace)
+
+    def chances(self, words: Sequence[str], idf: Mapping[str, float], unseen: float) -> list[float]:
+        """Return the probability of replacement of each word of a text; empty where all words score alike."""
+        counts = Counter(words)
+        scores = [counts[word] * idf.get(word, unseen) / len(words) for word in words]
+        distances = below_highest(scores)
+        total = sum(distances)
+        return [min(1.0, self.p * len(words) * distance / total) for distance in distances] if total else []
+
+
+def inverse_document_frequencies(texts: Sequence[str]) -> dict[str, float]:
+    """Return ``ln(N / df)`` of every eojeol of N texts."""
+    frequencies = Counter(word for text in texts for word in set(text.split()))
+    return {word: math.log(len(texts) / frequency) for word, frequency in frequencies.items()}
+
+
+def corpus_scores(texts: Sequence[str], idf: Mapping[str, float]) -> dict[str, float]:
+    """Return the sum over all texts of ``tf / length * idf`` of every eojeol."""
+    shares: dict[str, float] = dict.fromkeys(idf, 0.0)
+    for text in texts:
+        words = text.split()
+        for word in words:
+            shares[word] += 1 / len(words)
+    return {word: share * idf[word] for word, share in shares.items()}
+
+
+def below_highest(scores: Sequence[float]) -> list[float]:
+    """Return how far each score lies below the highest; what rounding alone makes of equal scores is 0."""
+    highest = max(scores, default=0.0)
+    return [highest - score if highest - score > 1e-9 * highest else 0.0 for score in scores]
+
+
+class UnigramReplacement(ProtectingOptions):
+    """Replace eojeol by ones drawn by their frequency in the train texts (Xie et al. 2017, unigram noising)."""
+
+    p: float = Field(0.1, gt=0, le=1, description="Probability with which an eojeol is replaced (their gamma).")
+    protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
+
+    def build(self, context: AugmenterContext) -> Augmenter:
+        """Return the augmenter, fitted on the train texts."""
+        lottery = Lottery(Counter(word for text in context.texts for word in text.split()))
+        guard = self.guard(context)
+        return per_text(lambda text, random: self._replace(text, random, lottery, guard))
+
+    def _replace(self, text: str, random: Random, lottery: Lottery, guard: Guard) -> str:
+        if lottery.empty:
+            return text
+        parts = cut(text, "eojeol")
+        for number in guard.free(text, parts, "eojeol"):
+            if random.random() < self.p:
+                parts[2 * number + 1] = lottery.draw(random)
+        return "".join(parts)

@@ -1,0 +1,54 @@
+"""Training objectives: losses on labelled rows, and losses on an unlabelled pool beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kexp.builtin.objectives.flexmatch import FlexMatchOptions
+from kexp.builtin.objectives.freematch import FreeMatchOptions
+from kexp.builtin.objectives.hard_targets import FixMatchOptions, PseudoLabelOptions
+from kexp.builtin.objectives.mean_teacher import MeanTeacherOptions
+from kexp.builtin.objectives.softmatch import SoftMatchOptions
+from kexp.builtin.objectives.supervised import (
+    CrossEntropy,
+    CrossEntropyOptions,
+    Focal,
+    FocalOptions,
+    RDrop,
+    RDropOptions,
+)
+from kexp.builtin.objectives.uda import UdaOptions
+from kexp.builtin.objectives.vat import VatOptions
+from kexp.contracts import ObjectiveOptions
+
+OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
+    "cross-entropy": CrossEntropyOptions,
+    "focal": FocalOptions,
+    "r-drop": RDropOptions,
+    "pseudo-label": PseudoLabelOptions,
+    "uda": UdaOptions,
+    "fixmatch": FixMatchOptions,
+    "flexmatch": FlexMatchOptions,
+    "softmatch": SoftMatchOptions,
+    "freematch": FreeMatchOptions,
+    "mean-teacher": MeanTeacherOptions,
+    "vat": VatOptions,
+}
+
+__all__ = [
+    "OBJECTIVES",
+    "CrossEntropy",
+    "CrossEntropyOptions",
+    "FixMatchOptions",
+    "FlexMatchOptions",
+    "Focal",
+    "FocalOptions",
+    "FreeMatchOptions",
+    "MeanTeacherOptions",
+    "PseudoLabelOptions",
+    "RDrop",
+    "RDropOptions",
+    "SoftMatchOptions",
+    "UdaOptions",
+    "VatOptions",
+]

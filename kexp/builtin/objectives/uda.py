@@ -1,0 +1,170 @@
+"""Unsupervised data augmentation (Xie et al. 2020, arXiv 1904.12848), computed as its authors' code for text does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt
+
+from kexp.builtin.objectives.alignment import Alignment, AlignmentName, class_prior
+from kexp.builtin.objectives.divergence import DIVERGENCES, DivergenceName
+from kexp.builtin.objectives.pool import (
+    PoolObjective,
+    PoolOptions,
+    Views,
+    agreement,
+    doubt_confidence,
+    doubt_full_confidence,
+    forward_views,
+    require_pool,
+    watch,
+)
+from kexp.contracts import Batch, Model, Objective, ObjectiveContext, Pairs, Progress, StepLoss, SupervisedObjective
+from kexp.errors import Problem
+
+if TYPE_CHECKING:
+    import torch
+
+Annealing = Literal["none", "linear", "log", "exp"]
+Logs = dict[str, "torch.Tensor"]
+
+
+class UdaOptions(PoolOptions):
+    """Unsupervised data augmentation: predict of an augmented text what the original predicts (Xie et al. 2020)."""
+
+    uses_augmented: ClassVar[bool] = True
+
+    tsa: Annealing = Field(
+        "none",
+        description="Training signal annealing: how the true-class probability rises that leaves a labelled row out.",
+    )
+    temperature: float = Field(
+        1.0, ge=0.01, le=10, description="Divides the originals' logits; below 1 sharpens the targets, 1 leaves them."
+    )
+    confidence: float = Field(
+        0.0, ge=0, le=1, description="Unlabelled rows count only when their largest probability is above it; 0 is off."
+    )
+    coefficient_rampup: NonNegativeInt = Field(
+        0, description="Steps over which the coefficient rises linearly from 0, after supervised_warmup."
+    )
+    supervised_warmup: NonNegativeInt = Field(0, description="Steps of training on labelled rows alone at the start.")
+    distribution_alignment: AlignmentName = Field(
+        "none", description="Rescale the targets to equal class shares, or to those of the labelled rows."
+    )
+    divergence: DivergenceName = Field("kl", description="Kullback-Leibler, Jensen-Shannon, or squared distance.")
+    target_mode: Literal["train", "eval"] = Field(
+        "train", description="Whether dropout is active while the originals are predicted, as with the authors."
+    )
+
+    def warnings(self) -> Iterable[Problem]:
+        """Yield thresholds and temperatures that undo what they are for."""
+        yield from super().warnings()
+        yield from doubt_full_confidence(self.confidence)
+        if self.temperature > 1:
+            yield Problem("temperature", f"{self.temperature:g} flattens the targets; below 1 sharpens them")
+
+    def doubt_labels(self, labels: int) -> Iterable[str]:
+        """Yield a confidence that masks nothing, or that annealing keeps out of reach for most of training."""
+        yield from super().doubt_labels(labels)
+        yield from doubt_confidence(self.confidence, labels)
+        share = reached_at(self.tsa, self.confidence, labels)
+        if share > 0.5:
+            yield (
+                f"confidence: tsa {self.tsa} holds the labelled rows below {self.confidence:g} for the first "
+                f"{share:.0%} of training; until then hardly an unlabelled row may count"
+            )
+
+    def build(self, context: ObjectiveContext) -> Objective:
+        """Return the objective."""
+        prior = class_prior(self.distribution_alignment, context)
+        return Uda(self, self.build_supervised(context), Alignment(prior))
+
+
+def tsa_threshold(schedule: Annealing, share: float, labels: int) -> float:
+    """Return ``a (1 - 1/K) + 1/K`` with a of the schedule at ``share`` = t/T of training; 1 for none.
+
+    Linear is a = x, exp is exp(5 (x - 1)), log is 1 - exp(-5 x).
+    """
+    if schedule == "none":
+        return 1.0
+    annealed = {"linear": share, "exp": math.exp(5 * (share - 1)), "log": 1 - math.exp(-5 * share)}[schedule]
+    return annealed * (1 - 1 / labels) + 1 / labels
+
+
+def reached_at(schedule: Annealing, threshold: float, labels: int) -> float:
+    """Return the share of training after which the annealed threshold is above ``threshold``; 0 for at once."""
+    annealed = (threshold - 1 / labels) / (1 - 1 / labels)
+    if schedule == "none" or annealed <= 0:
+        return 0.0
+    if annealed >= 1 or schedule == "linear":
+        return min(annealed, 1.0)
+    inverse = 1 + math.log(annealed) / 5 if schedule == "exp" else -math.log(1 - annealed) / 5
+    return min(max(inverse, 0.0), 1.0)
+
+
+class Uda(PoolObjective):
+    """``sum(mask CE) / max(sum(mask), 1) + coefficient / N sum_u mask_u KL(p(original) || p(augmented))``."""
+
+    def __init__(self, options: UdaOptions, supervised: SupervisedObjective, alignment: Alignment) -> None:
+        super().__init__(supervised, alignment=alignment)
+        self.options = options
+        self.alignment = alignment
+
+    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+        """Return the loss; one forward pass in training mode, and one without dropout when targets are so made."""
+        pool = require_pool(unlabelled)
+        if progress.step < self.options.supervised_warmup:
+            (logits,) = model.logits(labelled.inputs)
+            return StepLoss(*self._annealed(logits, labelled.labels, progress))
+        seen = self._forward(model, labelled, pool)
+        supervised, logs = self._annealed(seen.labelled, labelled.labels, progress)
+        unsupervised, more = self._consistency(seen)
+        return StepLoss(supervised + self._coefficient(progress) * unsupervised, logs | more)
+
+    def _forward(self, model: Model, labelled: Batch, pool: Pairs) -> Views:
+        """Predict the originals with dropout, in the one pass of all rows, or without it in a pass of their own."""
+        if self.options.target_mode == "train":
+            return forward_views(model, labelled, pool)
+        logits, augmented = model.logits(labelled.inputs, pool.augmented)
+        return Views(logits, model.target_logits(pool.original).detach(), augmented)
+
+    def _annealed(self, logits: torch.Tensor, labels: torch.Tensor, progress: Progress) -> tuple[torch.Tensor, Logs]:
+        """Return the mean loss of the labelled rows that the model is not yet sure of (training signal annealing).
+
+        A row is left out when the probability of its true class, not the largest one, is strictly above the threshold;
+        the divisor is the number of rows that stay, at least 1.
+        """
+        threshold = tsa_threshold(self.options.tsa, progress.step / progress.total_steps, logits.shape[-1])
+        true = logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0]
+        kept = (true <= threshold).to(logits.dtype)
+        loss = (self.supervised.losses(logits, labels) * kept).sum() / kept.sum().clamp(min=1)
+        return loss, {
+            "supervised_loss": loss.detach(),
+            "tsa_threshold": true.new_full((), threshold),
+            "tsa_left_out": 1 - kept.mean(),
+        }
+
+    def _consistency(self, seen: Views) -> tuple[torch.Tensor, Logs]:
+        """Return the mean divergence over all unlabelled rows, of which those below the confidence count as zero.
+
+        Only the originals are aligned and sharpened. The mask looks at them aligned, but not sharpened.
+        """
+        scores = self.alignment(seen.original)
+        probabilities = scores.softmax(-1)
+        target = (scores / self.options.temperature).log_softmax(-1)
+        kept = (probabilities.max(-1).values > self.options.confidence).to(scores.dtype)
+        divergence = DIVERGENCES[self.options.divergence]
+        loss = (divergence(target, seen.augmented.log_softmax(-1)) * kept).mean()
+        return loss, {
+            "unsupervised_loss": loss.detach(),
+            **watch(target.exp(), probabilities, kept),
+            "agreement": agreement(seen.original, seen.augmented),
+        }
+
+    def _coefficient(self, progress: Progress) -> float:
+        """Return the coefficient, which rises over the steps that follow the supervised warm-up."""
+        steps = self.options.coefficient_rampup
+        risen = (progress.step - self.options.supervised_warmup) / steps if steps else 1.0
+        return self.options.coefficient * min(risen, 1.0)

@@ -1,0 +1,176 @@
+"""Batches: every row once, little padding, and arrays that a plain loop would make too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kexp.data.batching import BUCKET_BATCHES, batches, by_length, collate, padding_share
+from kexp.data.encoding import Encoded, Ragged, offsets_of
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+Ids = NDArray[np.int64]
+
+
+def encoded(rows: Sequence[Sequence[int]], boundaries: Sequence[int] | None = None) -> Encoded:
+    flat = np.asarray([value for row in rows for value in row], np.int32)
+    tokens = Ragged(flat, offsets_of(np.asarray([len(row) for row in rows], np.int64)))
+    return Encoded(tokens, None if boundaries is None else np.asarray(boundaries, np.int64), 0)
+
+
+def drawn_lengths(rows: int, seed: int = 0) -> Ids:
+    """Lengths as reviews have them: most short, some long."""
+    return np.clip(np.random.default_rng(seed).lognormal(3, 0.8, rows), 3, 128).astype(np.int64)
+
+
+def of_lengths(lengths: Ids) -> Encoded:
+    return Encoded(Ragged(np.ones(int(lengths.sum()), np.int32), offsets_of(lengths)), None, 0)
+
+
+def generator(seed: int | None) -> np.random.Generator | None:
+    return None if seed is None else np.random.default_rng(seed)
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+@PATIENT
+@given(st.integers(0, 450), st.integers(1, 9), st.booleans(), st.none() | st.integers(0, 9), st.integers(0, 9))
+def test_every_row_of_the_order_is_in_exactly_one_batch(
+    rows: int, batch_size: int, bucketing: bool, shuffled: int | None, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    # A balanced sampler repeats some rows and leaves out others.
+    order = draw.integers(0, rows + 1, rows)
+    lengths = draw.integers(1, 50, rows + 1)
+    cut = batches(order, lengths, batch_size, bucketing=bucketing, generator=generator(shuffled))
+    assert sorted(np.concatenate([*cut, order[:0]])) == sorted(order)
+    assert len(cut) == -(-rows // batch_size)
+    sizes = sorted(map(len, cut), reverse=True)
+    assert all(size == batch_size for size in sizes[:-1])
+    assert all(0 < size <= batch_size for size in sizes)
+
+
+def test_without_bucketing_the_order_is_cut_as_it_stands() -> None:
+    order = np.random.default_rng(0).permutation(10)
+    cut = batches(order, drawn_lengths(10), 4, bucketing=False, generator=generator(1))
+    assert [batch.tolist() for batch in cut] == [order[:4].tolist(), order[4:8].tolist(), order[8:].tolist()]
+
+
+def test_bucketing_wastes_far_less_padding() -> None:
+    lengths = drawn_lengths(2000)
+    order = np.random.default_rng(1).permutation(2000)
+    rows = of_lengths(lengths)
+    plain, bucketed = (
+        padding_share(rows, batches(order, lengths, 16, bucketing=bucketing, generator=generator(0)))
+        for bucketing in (False, True)
+    )
+    assert bucketed < plain / 5
+
+
+def test_rows_are_sorted_within_stretches_only_so_that_epochs_differ() -> None:
+    stretch = 2 * BUCKET_BATCHES
+    order = np.random.default_rng(0).permutation(2 * stretch)
+    cut = batches(order, drawn_lengths(2 * stretch), 2, bucketing=True, generator=None)
+    first = np.concatenate(cut[:BUCKET_BATCHES])
+    assert sorted(first) == sorted(order[:stretch])
+    lengths = drawn_lengths(2 * stretch)[first]
+    assert (np.diff(lengths) >= 0).all()
+
+
+def test_rows_of_equal_length_keep_their_order() -> None:
+    order = np.random.default_rng(0).permutation(12)
+    cut = batches(order, np.full(12, 7), 5, bucketing=True, generator=None)
+    assert np.concatenate(cut).tolist() == order.tolist()
+
+
+def test_equal_generators_give_equal_batches_and_others_do_not() -> None:
+    order, lengths = np.random.default_rng(0).permutation(300), drawn_lengths(300)
+
+    def made(seed: int | None) -> list[list[int]]:
+        return [batch.tolist() for batch in batches(order, lengths, 8, bucketing=True, generator=generator(seed))]
+
+    assert made(1) == made(1)
+    assert made(1) != made(2)
+    assert sorted(made(1)) == sorted(made(2)) == sorted(made(None))
+
+
+def test_the_order_that_is_given_stays_as_it_was() -> None:
+    order = np.random.default_rng(0).permutation(50)
+    before = order.copy()
+    batches(order, drawn_lengths(50), 4, bucketing=True, generator=generator(1))
+    assert order.tolist() == before.tolist()
+
+
+def test_by_length_visits_every_row_once_longest_first() -> None:
+    lengths = drawn_lengths(101)
+    cut = list(by_length(lengths, 8))
+    visited = np.concatenate(cut)
+    assert sorted(visited) == list(range(101))
+    assert (np.diff(lengths[visited]) <= 0).all()
+    assert [len(batch) for batch in cut] == [8] * 12 + [5]
+
+
+def test_padding_share_is_that_of_a_plain_count() -> None:
+    rows = encoded([[1] * 5, [1] * 2, [1] * 3, [1]])
+    groups = [np.array([0, 1]), np.array([2]), np.array([3, 1])]
+    # 5 and 2 in 10 places, 3 in 3, 1 and 2 in 4.
+    assert padding_share(rows, groups) == pytest.approx(1 - 13 / 17)
+    assert padding_share(rows, [np.array([2])]) == 0
+
+
+# --- collate ---------------------------------------------------------------------------------------------------------
+
+
+def collated_by_loop(
+    rows: Sequence[Sequence[int]], boundaries: Sequence[int] | None, chosen: Sequence[int], pad: int, types: bool
+) -> dict[str, list[list[int]]]:
+    longest = max(len(rows[number]) for number in chosen)
+    made: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": []}
+    if types:
+        made["token_type_ids"] = []
+    for number in chosen:
+        row, missing = list(rows[number]), longest - len(rows[number])
+        made["input_ids"].append(row + [pad] * missing)
+        made["attention_mask"].append([1] * len(row) + [0] * missing)
+        if types:
+            boundary = len(row) if boundaries is None else boundaries[number]
+            made["token_type_ids"].append([0] * boundary + [1] * (len(row) - boundary) + [0] * missing)
+    return made
+
+
+@PATIENT
+@given(st.data())
+def test_collate_makes_what_a_plain_loop_makes(data) -> None:
+    rows = data.draw(st.lists(st.lists(st.integers(0, 5), min_size=2, max_size=9), min_size=1, max_size=8))
+    paired, types = data.draw(st.booleans()), data.draw(st.booleans())
+    boundaries = [data.draw(st.integers(1, len(row))) for row in rows] if paired else None
+    chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=8))
+    pad = data.draw(st.sampled_from([0, 1, 3]))
+    made = collate(encoded(rows, boundaries), np.array(chosen), pad_id=pad, token_types=types)
+    expected = collated_by_loop(rows, boundaries, chosen, pad, types)
+    assert {name: array.tolist() for name, array in made.items()} == expected
+    assert {array.dtype for array in made.values()} == {np.dtype(np.int64)}
+
+
+def test_the_mask_follows_the_lengths_though_the_padding_id_stands_in_the_text() -> None:
+    made = collate(encoded([[0, 1, 1, 2], [0, 2]]), np.array([0, 1]), pad_id=1, token_types=False)
+    assert made["input_ids"].tolist() == [[0, 1, 1, 2], [0, 2, 1, 1]]
+    assert made["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert set(made) == {"input_ids", "attention_mask"}
+
+
+def test_token_types_of_padding_are_zero() -> None:
+    made = collate(encoded([[7, 8, 9], [7]], [1, 1]), np.array([0, 1]), pad_id=0, token_types=True)
+    assert made["token_type_ids"].tolist() == [[0, 1, 1], [0, 0, 0]]
+
+
+def test_rows_are_padded_to_the_longest_of_the_batch_and_not_of_the_data() -> None:
+    made = collate(encoded([[1] * 50, [2, 3], [4]]), np.array([2, 1]), pad_id=0, token_types=False)
+    assert made["input_ids"].tolist() == [[4, 0], [2, 3]]
