@@ -319,7 +319,11 @@ class AugmenterOptions(Options):
     """Base of every augmenter. A cheap one makes new texts every epoch; a costly one is run once and its texts kept."""
 
     kind: ClassVar[str] = "augmenter"
-    costly: ClassVar[bool] = False
+
+    @property
+    def costly(self) -> bool:
+        """Tell whether it is run once, before training, and its texts kept."""
+        return False
 
     def forms(self) -> int:
         """Return how many forms of each text a costly augmenter is asked for; epochs take them in turn."""

@@ -86,7 +86,7 @@ def strings(results: Sequence[str | Rejected]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def filler(shared: Path) -> Augmenter:
-    return MaskFill(path=shared / "models/ko-mini").build(CONTEXT)
+    return MaskFill(path=shared / "models/ko-mini", batch_size=6).build(CONTEXT)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_odd_texts_do_not_matter(built: Augmenter) -> None:
 
 @EVERY
 def test_a_generator_must_be_given_for_every_text(built: Augmenter) -> None:
-    with pytest.raises(ValueError, match=r"zip|generators"):
+    with pytest.raises(ValueError, match="zip"):
         built(["가 나", "다 라"], generators(1))
 
 
@@ -289,9 +289,9 @@ def independent_tf_idf(text: str, p: float) -> np.ndarray[Any, np.dtype[np.float
 
 def test_tf_idf_replaces_each_word_with_its_probability() -> None:
     text = "이 영화 정말 정말 시간 처음"
-    expected = independent_tf_idf(text, 0.4)
-    assert expected.sum() == pytest.approx(0.4 * 6)
-    results = strings(augment(TfIdfReplacement(p=0.4), [text] * 4000))
+    expected = independent_tf_idf(text, 0.3)
+    assert expected.sum() == pytest.approx(0.3 * 6)
+    results = strings(augment(TfIdfReplacement(p=0.3), [text] * 4000))
     # A word may be replaced by itself: what is counted is the change, so the chance of that is taken off.
     drawn = independent_draw()
     for number, word in enumerate(text.split()):
@@ -393,14 +393,12 @@ def test_neighbouring_keys_touch_each_other() -> None:
         ("unshift", "안", {"안"}),
         ("final", "값닭", {"가다"}),
         ("final", "나", {"나"}),
-        ("neighbour", "나", {f"{key}ㅏ" for key in "ㅗㅓ"} | {"마", "아", "자", "다", "카", "타", "너", "니", "냐", "녀", "노", "누", "느", "뉴"}),
+        ("neighbour", "나", set("마아자다카타너니냐내느")),
     ],
 )  # fmt: skip
 def test_each_mistake_is_the_one_it_is_called(kind: Any, text: str, possible: set[str]) -> None:
     results = strings(augment(CharNoise(p=1, kinds=(kind,)), [text] * 100))
-    assert set(results) <= possible
-    if kind != "neighbour":
-        assert set(results) == possible
+    assert set(results) == possible
 
 
 def test_syllables_are_mistyped_with_the_stated_probability() -> None:
@@ -662,7 +660,7 @@ def test_masks_are_filled_with_letters_and_the_rest_stays(shared: Path, unit: An
 
 @pytest.mark.shared
 def test_the_share_of_words_is_masked(shared: Path) -> None:
-    words = "정말 재미있게 봤습니다 감동 최고 배우 영화 연기 시간 사람".split()
+    words = ["정말", "재미있게", "봤습니다", "감동", "최고", "배우", "영화", "연기", "시간", "사람"]
     options = MaskFill(path=shared / "models/ko-mini", unit="eojeol", share=0.3, top_k=2, temperature=5)
     results = strings(options.build(CONTEXT)([" ".join(words)] * 8, generators(8)))
     changed = [sum(map(str.__ne__, words, result.split())) for result in results]
@@ -692,7 +690,9 @@ def test_tokens_are_drawn_from_the_models_distribution(filler: Any) -> None:
 
 @pytest.mark.shared
 def test_what_follows_the_models_length_stays(shared: Path) -> None:
-    options = MaskFill(path=shared / "models/ko-mini", share=1, max_length=10, protect="none", temperature=10)
+    options = MaskFill(
+        path=shared / "models/ko-mini", share=1, max_length=10, protect="none", temperature=10, batch_size=1
+    )
     (result,) = strings(options.build(CONTEXT)(["정말 영화 최고 " * 50], generators(1)))
     assert result.split()[8:] == ("정말 영화 최고 " * 50).split()[8:]
     assert result.split()[:8] != ("정말 영화 최고 " * 50).split()[:8]

@@ -511,7 +511,7 @@ def test_the_supervised_objective_can_be_another_loss_per_row() -> None:
 
 def test_an_objective_that_is_no_loss_per_row_cannot_be_nested() -> None:
     nested = UdaOptions(supervised=RDropOptions())
-    assert list(nested.check_labels(3)) == [
+    assert [str(problem) for problem in nested.problems()] == [
         "supervised: is no loss per labelled row; name another one, such as cross-entropy or focal"
     ]
     with pytest.raises(KexpError, match=r"objective\.supervised: is no loss per labelled row"):

@@ -21,7 +21,7 @@ class Compose(AugmenterOptions):
     steps: tuple[AnyAugmenter, ...] = Field(min_length=1, description="Augmenters, in the order in which they apply.")
 
     @property
-    def costly(self) -> bool:  # type: ignore[override]
+    def costly(self) -> bool:
         """Tell whether any step is costly."""
         return any(step.costly for step in self.steps)
 
@@ -30,7 +30,7 @@ class Compose(AugmenterOptions):
         steps = [step.build(context) for step in self.steps]
 
         def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
-            results: list[str | Rejected] = list(texts)
+            results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]
             for step in steps:
                 accepted = {row: text for row, text in enumerate(results) if isinstance(text, str)}
                 changed = step(list(accepted.values()), [generators[row] for row in accepted])
@@ -50,7 +50,7 @@ class OneOf(AugmenterOptions):
     )
 
     @property
-    def costly(self) -> bool:  # type: ignore[override]
+    def costly(self) -> bool:
         """Tell whether any choice is costly."""
         return any(choice.costly for choice in self.choices)
 
@@ -66,9 +66,7 @@ class OneOf(AugmenterOptions):
         choices = [choice.build(context) for choice in self.choices]
 
         def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
-            if len(texts) != len(generators):
-                raise ValueError(f"{len(generators)} generators for {len(texts)} texts")
-            results: list[str | Rejected] = list(texts)
+            results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]
             drawn = [random.choices(range(len(choices)), self.weights)[0] for random in generators]
             for number, choice in enumerate(choices):
                 rows = [row for row, chosen in enumerate(drawn) if chosen == number]

@@ -67,10 +67,11 @@ class MaskFill(ProtectingOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Load the model; raises ``KexpError`` where there is none, or one without a masked-language-model head."""
+        guard = self.guard(context)
         model, tokenizer = self._load()
         model = model.to(_device(context.device)).eval()  # type: ignore[arg-type]
         length = min(self.max_length, positions(model.config.to_dict()) or self.max_length)
-        return MaskFiller(self, context, self.guard(context), model, tokenizer, length)
+        return MaskFiller(self, context, guard, model, tokenizer, length)
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         import torch
@@ -143,6 +144,8 @@ class MaskFiller:
         self._options, self._context, self._guard = options, context, guard
         self._model, self._tokenizer, self._length = model, tokenizer, length
         self._surfaces, self._usable, self._continuing = _vocabulary(tokenizer, int(model.config.vocab_size))
+        # A piece of a character (byte-level BPE) cannot be exchanged for a word; an unknown word can.
+        self._exchangeable = {*self._usable.nonzero().flatten().tolist(), tokenizer.unk_token_id}
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return the texts with their masks filled."""
@@ -179,8 +182,7 @@ class MaskFiller:
         free = set(self._guard.free(text, cut(text, "eojeol"), "eojeol"))
         units: dict[int, list[tuple[int, int, int]]] = {}
         for place, (left, end) in enumerate(spans):
-            # A piece of a character (byte-level BPE) cannot be exchanged for a word; an unknown word can.
-            if special[place] or not (self._usable[ids[place]] or ids[place] == self._tokenizer.unk_token_id):
+            if special[place] or ids[place] not in self._exchangeable:
                 continue
             # Some tokenizers count the space before a word in.
             start = end - len(text[left:end].lstrip())
@@ -262,9 +264,10 @@ def _vocabulary(tokenizer: PreTrainedTokenizerFast, size: int) -> tuple[list[str
         surfaces = [token.removeprefix(prefix) for token in tokens]
     else:
         surfaces = [tokenizer.convert_tokens_to_string([token]).strip() for token in tokens]
+    special = set(tokenizer.all_special_ids)
     usable, continuing = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.bool)
     for number, token in enumerate(tokens):
-        usable[number] = surfaces[number].isalpha() and number not in tokenizer.all_special_ids
+        usable[number] = surfaces[number].isalpha() and number not in special
         # SentencePiece and byte-level BPE mark the tokens that begin a word, WordPiece those that do not.
         continuing[number] = token.startswith(prefix) if prefix else not token.startswith(("▁", "Ġ"))
     return surfaces, usable, continuing

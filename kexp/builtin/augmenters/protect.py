@@ -70,7 +70,7 @@ class Guard:
     def flags(self, words: Sequence[str]) -> list[bool]:
         """Return for each eojeol of a text, in order, whether it is protected."""
         words = [normalize("NFC", word) for word in words]
-        flags = [core(word) in self.words for word in words]
+        flags = [bool(self.words) and core(word) in self.words for word in words]
         for number in _negated(words) if self.negation else ():
             flags[number] = True
         return flags

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import Field
 
-from kexp.builtin.objectives.supervised import CrossEntropyOptions
+from kexp.builtin.objectives.supervised import CrossEntropyOptions, RDropOptions
 from kexp.contracts import (
     AnyObjective,
     Batch,
@@ -42,7 +42,9 @@ class PoolOptions(ObjectiveOptions):
     def problems(self) -> Iterable[Problem]:
         """Yield a supervised objective that is none."""
         if self.supervised.uses_pool:
-            yield Problem("supervised", "needs unlabelled rows itself", "name a loss on labelled rows")
+            yield Problem("supervised", "needs unlabelled rows itself", NAME_ANOTHER)
+        if isinstance(self.supervised, RDropOptions):
+            yield Problem("supervised", NO_LOSS_PER_ROW, NAME_ANOTHER)
 
     def warnings(self) -> Iterable[Problem]:
         """Yield a coefficient that makes the unlabelled rows useless."""
@@ -51,11 +53,7 @@ class PoolOptions(ObjectiveOptions):
 
     def check_labels(self, labels: int) -> Iterable[str]:
         """Yield what is wrong with the supervised objective."""
-        wrong = [f"supervised: {message}" for message in self.supervised.check_labels(labels)]
-        # What it builds is known only when it is built; better here, before the run, than in it.
-        if not wrong and not isinstance(self.supervised.build(_trial(labels)), SupervisedObjective):
-            wrong.append(NO_LOSS_PER_ROW)
-        return wrong
+        return [f"supervised: {message}" for message in self.supervised.check_labels(labels)]
 
     def doubt_labels(self, labels: int) -> Iterable[str]:
         """Yield what is doubtful in the supervised objective."""
@@ -65,15 +63,13 @@ class PoolOptions(ObjectiveOptions):
         """Return the objective of the labelled rows; raises ``KexpError`` when it is no loss per row."""
         built = self.supervised.build(context)
         if not isinstance(built, SupervisedObjective):
-            raise KexpError(f"objective.{NO_LOSS_PER_ROW}")
+            # Of a plugin's objective this is known only now: nothing may load torch before.
+            raise KexpError(f"objective.supervised: {NO_LOSS_PER_ROW}; {NAME_ANOTHER}")
         return built
 
 
-NO_LOSS_PER_ROW = "supervised: is no loss per labelled row; name another one, such as cross-entropy or focal"
-
-
-def _trial(labels: int) -> ObjectiveContext:
-    return ObjectiveContext(class_counts=(1,) * labels, pool=1)
+NO_LOSS_PER_ROW = "is no loss per labelled row"
+NAME_ANOTHER = "name another one, such as cross-entropy or focal"
 
 
 def doubt_confidence(confidence: float, labels: int) -> Iterator[str]:

@@ -29,7 +29,7 @@ class VatOptions(PoolOptions):
     """Predictions must not change where a small change of the embeddings changes them most (Miyato et al. 2018)."""
 
     epsilon: float = Field(
-        1.0,
+        0.1,
         gt=0,
         allow_inf_nan=False,
         description="Length of the change over all embeddings of a row; the option that has to be tuned.",
@@ -49,8 +49,9 @@ class Vat(PoolObjective):
 
     The change r of length epsilon is found by power iteration (section 3.3, algorithm 1): from a random direction d,
     ``d = grad_r KL(p(x) || p(x + r))`` at ``r = xi d``, normalised over the tokens of the row; padding does not change.
-    The paper's xi of 1e-6 vanishes in the rounding of fp32 embeddings; 0.1 is that of the authors' code for text. There
-    embeddings are normalised and epsilon is 5; those of a pre-trained model have a norm of about 1 a token.
+    The paper's xi of 1e-6 is near the rounding of fp32 embeddings; 0.1 is that of the authors' code for text. Their
+    embeddings are normalised and epsilon is 5. Those of a pre-trained model have a norm of about 1 a token: a small
+    Korean BERT fine-tuned on film reviews changes a quarter of its predictions at 0.1, and half of them at 1.
     """
 
     def __init__(self, options: VatOptions, supervised: SupervisedObjective) -> None:
