@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from kexp.report.summary import SIGNIFICANT, shared
+
 if TYPE_CHECKING:
     from kexp.augment import Pair
 
@@ -125,15 +127,26 @@ def print_pairs(pairs: Sequence[Pair]) -> None:
 def print_summary(summary: Json) -> None:
     """Print what the experiment found: data, models beside baselines, paired tests, the folder."""
     out = Console(highlight=False, soft_wrap=True)
-    for name, variant in summary["variants"].items():
-        for line in _data_lines(variant.get("data", {})):
-            out.print(f"[dim]{escape(name)}: {escape(line)}[/]")
-    names = _metric_names(summary)
-    rows = [row for name, variant in summary["variants"].items() for row in _result_rows(name, variant, names)]
-    print_table("test", ["model", "runs", *names], rows, right=1)
-    for test in summary.get("tests", []):
-        out.print(escape(test["sentence"]))
+    variants = summary["variants"]
+    for names, lines in shared({name: _data_lines(variant.get("data", {})) for name, variant in variants.items()}):
+        out.print(*(f"[dim]{escape(', '.join(names))}: {escape(line)}[/]" for line in lines), sep="\n")
+    metrics = _metric_names(summary)
+    rows = [_variant_row(name, variant, metrics) for name, variant in variants.items()]
+    for names, baselines in shared({name: variant.get("baselines", {}) for name, variant in variants.items()}):
+        of = f" of {', '.join(names)}" if len(names) < len(variants) else ""
+        rows += [_baseline_row(f"{name}{of}", splits["test"], metrics) for name, splits in baselines.items()]
+    print_table("test", ["model", "runs", *metrics], rows, right=1)
+    _print_tests(out, summary.get("tests", []))
     out.print(f"[bold]{escape(summary['folder'])}[/]")
+
+
+def _print_tests(out: Console, tests: Sequence[Json]) -> None:
+    """Print the differences that can be told, and count the others."""
+    told = [test for test in tests if test["p_value"] < SIGNIFICANT]
+    for test in told:
+        out.print(escape(test["sentence"]))
+    if len(tests) > len(told):
+        out.print(f"[dim]{len(tests) - len(told)} paired tests found no difference; summary.json has them all[/]")
 
 
 def _metric_names(summary: Json) -> list[str]:
@@ -143,14 +156,15 @@ def _metric_names(summary: Json) -> list[str]:
     return list(found)
 
 
-def _result_rows(name: str, variant: Json, metrics: Sequence[str]) -> list[list[str]]:
+def _variant_row(name: str, variant: Json, metrics: Sequence[str]) -> list[str]:
     measured = variant.get("metrics", {}).get("test", {})
     states = list(variant["status"].values())
-    rows = [[name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]]
-    for baseline, splits in variant.get("baselines", {}).items():
-        values = [splits["test"].get(metric) for metric in metrics]
-        rows.append([f"  {baseline}", "", *("" if value is None else f"{value:.4f}" for value in values)])
-    return rows
+    return [name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]
+
+
+def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:
+    values = [measured.get(metric) for metric in metrics]
+    return [f"  {name}", "", *("" if value is None else f"{value:.4f}" for value in values)]
 
 
 def _mean(found: Json | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.baselines import fit_baseline, join_pairs
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric
-from kexp.data.costly import AugmentedPool, augment_pool
+from kexp.data.costly import AugmentedPool, Maker, augment_pool
 from kexp.data.encoding import Encoded, TokenCache, Tokenise, encode
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData, Rows
@@ -105,9 +105,9 @@ class Workshop:
         identity = json.dumps(
             [dump(spec, self.catalog)["augmentation"], self._data_key(spec, seed)], ensure_ascii=False
         )
-        folder, build = self.folder / "augmented", lambda: augmenter.build(context)
         # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
-        return augment_pool(rows, build, augmenter.forms(), spec.split.seed, folder, identity)
+        maker = Maker(lambda: augmenter.build(context), spec.split.seed, self.folder / "augmented", identity, self.tell)
+        return augment_pool(rows, maker, augmenter.forms())
 
     def augmenter_context(self, spec: Spec, data: PreparedData) -> AugmenterContext:
         """Return what augmenters of these data may learn from: train alone, never validation or test."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +31,51 @@ class AugmentedPool:
     rejected: dict[str, int]
 
 
-def augment_pool(
-    pool: Rows, build: Callable[[], Augmenter], copies: int, seed: int, folder: Path, identity: str
-) -> AugmentedPool:
-    """Augment every text of a pool ``copies`` times; what ``folder`` holds from before is not made again.
+@dataclass(slots=True)
+class Maker:
+    """Makes augmented texts chunk by chunk. ``folder`` keeps the chunks; the augmenter is built when one is missing.
 
     ``identity`` says everything that the texts depend on besides text and seed: the augmenter's options and what it was
-    fitted on. The augmenter is built only when something is missing.
+    fitted on. ``tell`` is shown the rate and the time left.
     """
-    made = [_copy(pool, build, copy, seed, folder, identity) for copy in range(copies)]
+
+    build: Callable[[], Augmenter]
+    seed: int
+    folder: Path
+    identity: str
+    tell: Callable[[str], None] = lambda line: None
+    augmenter: Augmenter | None = None
+
+    def copy(self, pool: Rows, copy: int) -> Made:
+        """Return one augmented form of every text of a pool."""
+        made: Made = []
+        new, started = 0, time.perf_counter()
+        for start in range(0, len(pool), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(pool)))
+            path = self.folder / f"{self._key(pool, rows, copy)}.json"
+            chunk = _read(path)
+            if chunk is None:
+                self.augmenter = self.augmenter or self.build()
+                chunk = self.augmenter([pool.texts[row] for row in rows], streams(pool, rows, self.seed, copy))
+                _write(path, chunk)
+                new += len(chunk)
+                rate = new / (time.perf_counter() - started)
+                done = start + len(chunk)
+                left = (len(pool) - done) / rate
+                self.tell(f"augmented {done:,} of {len(pool):,} texts, {rate:,.0f} texts/s, {left:,.0f} s left")
+            made += chunk
+        return made
+
+    def _key(self, pool: Rows, rows: NDArray[np.int64], copy: int) -> str:
+        texts = [pool.texts[row] for row in rows]
+        numbers = [int(pool.numbers[row]) for row in rows]
+        content = json.dumps([self.identity, self.seed, copy, texts, numbers], ensure_ascii=False)
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def augment_pool(pool: Rows, maker: Maker, copies: int) -> AugmentedPool:
+    """Augment every text of a pool ``copies`` times; what was made before is not made again."""
+    made = [maker.copy(pool, copy) for copy in range(copies)]
     reasons: Counter[str] = Counter()
     accepted = []
     for row, forms in enumerate(zip(*made, strict=True)):
@@ -49,28 +86,6 @@ def augment_pool(
             reasons[refused.reason] += 1
     texts = [[str(copy[row]) for row in accepted] for copy in made]
     return AugmentedPool(np.asarray(accepted, np.int64), texts, dict(reasons))
-
-
-def _copy(pool: Rows, build: Callable[[], Augmenter], copy: int, seed: int, folder: Path, identity: str) -> Made:
-    augmenter: Augmenter | None = None
-    made: Made = []
-    for start in range(0, len(pool), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(pool)))
-        texts = [pool.texts[row] for row in rows]
-        numbers = [int(pool.numbers[row]) for row in rows]
-        path = folder / f"{_key(identity, seed, copy, texts, numbers)}.json"
-        chunk = _read(path)
-        if chunk is None:
-            augmenter = augmenter or build()
-            chunk = augmenter(texts, streams(pool, rows, seed, copy))
-            _write(path, chunk)
-        made += chunk
-    return made
-
-
-def _key(identity: str, seed: int, copy: int, texts: Sequence[str], numbers: Sequence[int]) -> str:
-    content = json.dumps([identity, seed, copy, texts, numbers], ensure_ascii=False)
-    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
 def _read(path: Path) -> Made | None:

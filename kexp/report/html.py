@@ -12,6 +12,7 @@ from typing import Any
 
 from kexp.report.figures import Series, draw
 from kexp.report.folder import RunFolder, read_json, write_text
+from kexp.report.summary import shared
 
 MISTAKES = 15
 LOG_LINES = 30
@@ -49,7 +50,7 @@ def write_report(folder: Path) -> Path:
         environment=read_json(path / "environment.json"),
         summary=summary,
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},
-        data=_shared({name: variant["data"] for name, variant in summary["variants"].items()}),
+        data=shared({name: variant["data"] for name, variant in summary["variants"].items()}),
         runs=runs,
     )
     write_text(path / "report.html", page)
@@ -72,7 +73,7 @@ def results_table(summary: Mapping[str, Any], split: str) -> Json:
     ]
     for baseline in dict.fromkeys(baseline for _, variant in variants for baseline in variant["baselines"]):
         scored = {name: variant["baselines"].get(baseline, {}).get(split) for name, variant in variants}
-        for names, scores in _shared(scored):
+        for names, scores in shared(scored):
             cells = {metric: {"mean": value, "n": 1} for metric, value in scores.items()}
             rows.append({"name": baseline, "baseline_of": names, "cells": cells})
     metrics = list(dict.fromkeys(metric for row in rows for metric in row["cells"]))
@@ -87,12 +88,6 @@ def _best(rows: Sequence[Json], metric: str, lower: bool) -> float | None:
         return None
     best: float = min(means) if lower else max(means)
     return best
-
-
-def _shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
-    """Return each different record that is not empty once, with the names of the variants that have it."""
-    different = [record for number, record in enumerate(records.values()) if record not in [*records.values()][:number]]
-    return [([name for name in records if records[name] == record], record) for record in different if record]
 
 
 # --- one run -------------------------------------------------------------------------------------------------------

@@ -53,6 +53,12 @@ def build_summary(
     }
 
 
+def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
+    """Return each different record that is not empty once, with the names of the variants that have it."""
+    different = [record for number, record in enumerate(records.values()) if record not in [*records.values()][:number]]
+    return [([name for name in records if records[name] == record], record) for record in different if record]
+
+
 def _variant(runs: Sequence[Result]) -> dict[str, Any]:
     """Return seeds, statuses and means of one variant's runs; ``values`` are in the order of the finished seeds.
 
