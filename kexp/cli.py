@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +38,16 @@ RunsDir = Annotated[
 ]
 
 
+@dataclass(slots=True)
+class Settings:
+    """What holds for every command of this process."""
+
+    debug: bool = False
+
+
+settings = Settings()
+
+
 @app.callback(invoke_without_command=True)
 def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
@@ -47,7 +57,7 @@ def main(
     if version:
         print(f"kexp {kexp.__version__}")
         raise typer.Exit
-    os.environ["KEXP_DEBUG"] = "1" if debug else ""
+    settings.debug = debug
 
 
 @contextmanager
@@ -58,7 +68,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except KexpError as error:
-        if os.environ.get("KEXP_DEBUG"):
+        if settings.debug:
             raise
         print(error, file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
@@ -66,7 +76,7 @@ def _told() -> Iterator[None]:
         raise typer.Exit(130) from None
     # What is left is a full disk or a mistake of kexp's own; neither is told by a traceback unless it is asked for.
     except Exception as error:
-        if isinstance(error, typer.Exit) or os.environ.get("KEXP_DEBUG"):
+        if isinstance(error, typer.Exit) or settings.debug:
             raise
         print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
         raise typer.Exit(1) from None
