@@ -187,6 +187,8 @@ def _join_eu(word: Predicate, final: str, rest: str) -> str:
             return replace_final(stem, "") + compose("ㅇ", "ㅡ", final) + rest
     if final_of(stem) not in ("", "ㄹ"):
         return stem + compose("ㅇ", "ㅡ", final) + rest
+    if final == "ㅁ" and final_of(stem) == "ㄹ":  # the nominal 음 keeps the ㄹ: 힘듦
+        return replace_final(stem, "ㄻ") + rest
     if final:
         return add_final(_without_l(stem), final) + rest
     return (_without_l(stem) if _drops_l(rest[:1]) else stem) + rest

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kexp import hookimpl
-from kexp.contracts import BackboneOptions, DatasetOptions
-from kexp_korean import aihub, backbones, dialect_sample, nsmc
+from kexp.contracts import AugmenterOptions, BackboneOptions, DatasetOptions
+from kexp_korean import aihub, backbones, dialect_sample, nsmc, synonyms
 
 
 @hookimpl
@@ -28,4 +28,13 @@ def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:
         "koelectra": backbones.KoELECTRA,
         "kcelectra": backbones.KcELECTRA,
         "kobert": backbones.KoBERT,
+    }
+
+
+@hookimpl
+def kexp_augmenters() -> Mapping[str, type[AugmenterOptions]]:
+    """Name the augmenters."""
+    return {
+        "synonym-swap": synonyms.SynonymSwap,
+        "random-insertion": synonyms.RandomInsertion,
     }
