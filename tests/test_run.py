@@ -319,7 +319,7 @@ def test_failed_run_keeps_its_folder_and_the_others_go_on(
 
 
 def test_interrupted_experiment_resumes_to_the_same_digits(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
-    text = SPEC.format(data=reviews).replace("epochs = 3", "epochs = 40")
+    text = SPEC.format(data=reviews).replace("epochs = 3", "epochs = 12")
     spec = write_spec(text)
     command = [sys.executable, "-m", "kexp", "run", str(spec), "--variant", "plain"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
