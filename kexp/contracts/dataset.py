@@ -1,0 +1,48 @@
+"""What a dataset promises: splits of labelled text, read when a run needs them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from kexp.options import Options, component
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SPLITS = ("train", "validation", "test")
+POOL = "unlabelled"
+"""Name of the split that a dataset may bring without labels."""
+
+
+class DatasetOptions(Options):
+    """Base of every dataset: rows of text with a label, in one or more splits."""
+
+    kind: ClassVar[str] = "dataset"
+
+    limit: PositiveInt | dict[Literal["train", "validation", "test", "unlabelled"], PositiveInt] | None = Field(
+        None,
+        description="Keep the first n rows of each split, shuffled with the split's seed; a table gives n per split.",
+    )
+
+    def label_count(self) -> int | None:
+        """Return the number of labels; None where it is not known before reading."""
+        return None
+
+    @abstractmethod
+    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+        """Read the data, and add to ``notes`` how many rows were left out while reading, by reason.
+
+        Returns a Hugging Face dataset per split name (train, and perhaps validation, test and unlabelled) with the
+        columns ``text`` (str), ``label`` (str, int or ClassLabel; not needed where unlabelled), and optionally
+        ``text_pair`` (str), ``group`` (str or int; rows of one group are never divided between splits) and
+        ``augmented`` (str; an augmented form of the text, used where the row is unlabelled). Raises ``DataError`` with
+        file and row.
+        """
+
+
+AnyDataset = Annotated[DatasetOptions, *component("dataset")]
+"""A field that holds a component of this kind."""

@@ -1,0 +1,169 @@
+"""What an objective promises: the loss of a step, from labelled rows and perhaps a pool beside them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
+
+from kexp.options import Options, component
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+Inputs = Mapping[str, "torch.Tensor"]
+"""What the model takes: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, of shape (rows, tokens)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostBatch:
+    """Rows as NumPy arrays, before they are on the device: inputs of shape (rows, tokens), labels of shape (rows,)."""
+
+    inputs: Mapping[str, NDArray[np.int64]]
+    labels: NDArray[np.int64]
+    tokens: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class HostPairs:
+    """Unlabelled rows and their augmented forms as NumPy arrays; ``rows`` are their numbers in the pool."""
+
+    original: Mapping[str, NDArray[np.int64]]
+    augmented: Mapping[str, NDArray[np.int64]]
+    rows: NDArray[np.int64]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """What one forward pass is about: labelled rows and, for objectives that ask for a pool, unlabelled ones."""
+
+    labelled: HostBatch
+    unlabelled: HostPairs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Labelled rows on the device: inputs of shape (rows, tokens), label ids of shape (rows,)."""
+
+    inputs: Inputs
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Unlabelled rows on the device, each as it is and augmented; ``rows`` are their numbers in the pool."""
+
+    original: Inputs
+    augmented: Inputs
+    rows: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training is: ``step`` optimiser steps done out of ``total_steps``."""
+
+    step: int
+    total_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveContext:
+    """What an objective may need to know of the data.
+
+    ``class_counts`` are those of the labelled train rows, by label id; ``pool`` is the number of unlabelled rows.
+    """
+
+    class_counts: Sequence[int]
+    pool: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepLoss:
+    """A scalar ``loss`` to minimise, and scalars worth logging."""
+
+    loss: torch.Tensor
+    logs: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """The model as an objective sees it. Logits are fp32, of shape (rows, labels)."""
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The module itself, for objectives that copy it."""
+
+    def logits(self, *groups: Inputs) -> tuple[torch.Tensor, ...]:
+        """Return the logits of each group of rows, all from one forward pass in training mode."""
+
+    def target_logits(self, inputs: Inputs, module: torch.nn.Module | None = None) -> torch.Tensor:
+        """Return logits without dropout and without gradient, of the model or of a copy such as a teacher."""
+
+    def embed(self, inputs: Inputs) -> torch.Tensor:
+        """Return the word embeddings of the tokens, of shape (rows, tokens, hidden), without gradient."""
+
+    def embedded_logits(self, embeddings: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """Return logits without dropout, with gradient, of rows whose word embeddings are given."""
+
+
+class Objective(ABC):
+    """Turns the rows of a step into its loss. What it remembers between steps is its state, saved with the run."""
+
+    @abstractmethod
+    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+        """Return the loss; ``unlabelled`` is None for objectives that do not ask for a pool."""
+
+    def stepped(self, model: Model, progress: Progress) -> None:  # noqa: B027
+        """Do what follows the optimiser's step, such as moving a teacher."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return what has to be saved to resume."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:  # noqa: B027
+        """Restore what ``state_dict`` returned."""
+
+
+class SupervisedObjective(Objective):
+    """An objective that is a loss per labelled example; other objectives can nest it."""
+
+    @abstractmethod
+    def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each row, shape (rows,), from fp32 logits of shape (rows, labels)."""
+
+    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+        """Return the mean of the rows' losses."""
+        (logits,) = model.logits(labelled.inputs)
+        return StepLoss(self.losses(logits, labelled.labels).mean())
+
+
+class ObjectiveOptions(Options):
+    """Base of every training objective."""
+
+    kind: ClassVar[str] = "objective"
+    uses_pool: ClassVar[bool] = False
+    """Whether it needs unlabelled rows."""
+    uses_augmented: ClassVar[bool] = False
+    """Whether it needs an augmented form of every unlabelled row."""
+
+    def check_labels(self, labels: int) -> Iterable[str]:
+        """Yield what is wrong with the options for this number of labels."""
+        return ()
+
+    def doubt_labels(self, labels: int) -> Iterable[str]:
+        """Yield what is allowed but probably not meant for this number of labels."""
+        return ()
+
+    @abstractmethod
+    def build(self, context: ObjectiveContext) -> Objective:
+        """Return the objective."""
+
+
+AnyObjective = Annotated[ObjectiveOptions, *component("objective")]
+"""A field that holds a component of this kind."""

@@ -1,0 +1,54 @@
+"""What a translator promises: translations in one direction, under a name to keep them by."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+
+from kexp.options import Options, component
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How a translator chooses words: greedy, beam search, or sampling with a temperature."""
+
+    method: Literal["greedy", "beam", "sampling"] = "greedy"
+    beams: int = 1
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatorContext:
+    """The direction, as ISO 639-1 codes, and the device as in the spec's training section."""
+
+    source: str
+    target: str
+    device: str = "auto"
+
+
+class Translator(Protocol):
+    """Translates in one direction. ``identity`` names model, revision and options: translations are kept under it."""
+
+    identity: str
+
+    def translate(self, texts: Sequence[str], decoding: Decoding, copies: int, seed: int) -> list[list[str]]:
+        """Return ``copies`` translations of each text; only sampling makes them differ. Equal seeds, equal texts."""
+
+
+class TranslatorOptions(Options):
+    """Base of every translator."""
+
+    kind: ClassVar[str] = "translator"
+
+    @abstractmethod
+    def build(self, context: TranslatorContext) -> Translator:
+        """Return the translator of one direction."""
+
+
+AnyTranslator = Annotated[TranslatorOptions, *component("translator")]
+"""A field that holds a component of this kind."""
