@@ -408,10 +408,10 @@ def test_extreme_logits_stay_finite(options: dict[str, Any], size: float) -> Non
 # --- forward passes -------------------------------------------------------------------------------------------------
 
 
-def test_all_rows_share_one_pass_in_training_mode() -> None:
+def test_originals_go_without_gradient_and_the_others_share_a_pass_in_training_mode() -> None:
     model = GivenModel()
     Case().run(build(), model=model)
-    assert (model.passes, model.target_passes) == ([3], 0)
+    assert (model.passes, model.target_passes) == ([1, 2], 0)
 
 
 def test_targets_without_dropout_come_from_a_pass_of_their_own() -> None:

@@ -113,7 +113,7 @@ class Uda(PoolObjective):
         self.alignment = alignment
 
     def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
-        """Return the loss; one forward pass in training mode, and one without dropout when targets are so made."""
+        """Return the loss; labelled and augmented rows share a pass, the originals have one without gradient."""
         pool = require_pool(unlabelled)
         if progress.step < self.options.supervised_warmup:
             (logits,) = model.logits(labelled.inputs)
@@ -124,7 +124,7 @@ class Uda(PoolObjective):
         return StepLoss(supervised + self._coefficient(progress) * unsupervised, logs | more)
 
     def _forward(self, model: Model, labelled: Batch, pool: Pairs) -> Views:
-        """Predict the originals with dropout, in the one pass of all rows, or without it in a pass of their own."""
+        """Predict the originals with dropout or without it."""
         if self.options.target_mode == "train":
             return forward_views(model, labelled, pool)
         logits, augmented = model.logits(labelled.inputs, pool.augmented)

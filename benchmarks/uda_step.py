@@ -1,0 +1,127 @@
+"""Time one step of UDA as kexp does it beside the same step as three separate passes, and print the ratio.
+
+    python benchmarks/uda_step.py --model FOLDER_OR_ID --data ratings_train.txt
+
+Both take the same labelled, original and augmented rows through forward and backward. The peer pads every group to
+max_length and calls the model three times, as ported notebooks do; a second peer pads each of the three groups to its
+own longest row. kexp sends labelled and augmented rows through one pass, whose batches were matched by length, and the
+originals through one without gradient. The contestants take turns on the same rows; optimiser steps and tokenising are
+left out of all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy, kl_div, pad
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from kexp.builtin.augmenters import RandomDeletion
+from kexp.builtin.objectives import UdaOptions
+from kexp.builtin.objectives.supervised import CrossEntropyOptions
+from kexp.builtin.samplers import RandomSampler
+from kexp.contracts import AugmenterContext, Batch, Inputs, MicroBatch, ObjectiveContext, Pairs, Progress
+from kexp.data.encoding import Encoded, encode, tokenise
+from kexp.data.files import read_delimited
+from kexp.data.pool import SemiSupervisedStream, fresh
+from kexp.data.rows import Rows
+from kexp.data.stream import Collator, LabelledStream
+from kexp.train.hardware import make_accelerator
+from kexp.train.model import LiveModel
+
+Step = Callable[[Batch, Pairs], torch.Tensor]
+
+
+def fused(live: LiveModel) -> Step:
+    objective = UdaOptions(supervised=CrossEntropyOptions()).build(ObjectiveContext([1, 1], 1))
+    return lambda labelled, pairs: objective.step(live, labelled, pairs, Progress(0, 1)).loss
+
+
+def separate(live: LiveModel, width: int | None) -> Step:
+    def widened(inputs: Inputs) -> Inputs:
+        if width is None:
+            return inputs
+        return {name: pad(tensor, (0, width - tensor.shape[1])) for name, tensor in inputs.items()}
+
+    def step(labelled: Batch, pairs: Pairs) -> torch.Tensor:
+        loss = cross_entropy(live(widened(labelled.inputs)), labelled.labels)
+        target = live(widened(pairs.original)).log_softmax(-1).detach()
+        predicted = live(widened(pairs.augmented)).log_softmax(-1)
+        return loss + kl_div(predicted, target, reduction="batchmean", log_target=True)
+
+    return step
+
+
+def rows_of(micro: MicroBatch) -> tuple[Batch, Pairs]:
+    def moved(arrays) -> Inputs:
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    labelled, pairs = micro.labelled, micro.unlabelled
+    return (
+        Batch(moved(labelled.inputs), torch.from_numpy(labelled.labels)),
+        Pairs(moved(pairs.original), moved(pairs.augmented), torch.from_numpy(pairs.rows)),
+    )
+
+
+def stream(options: argparse.Namespace, tokenizer) -> SemiSupervisedStream:
+    frame = read_delimited(options.data, separator="\t", quoting=False)
+    frame = frame[frame["document"].str.strip() != ""].sample(4100, random_state=0)
+    texts, labels = frame["document"].tolist(), frame["label"].astype("int64").to_numpy()
+
+    def encoded(texts: list[str], pairs: None = None) -> Encoded:
+        return encode(texts, pairs, tokenizer, max_length=options.max_length, truncation="right", tokenise=tokenise)
+
+    few = Rows(texts[:100], None, labels[:100], np.arange(100))
+    pool = Rows(texts[100:], None, np.full(4000, -1), np.arange(4000))
+    labelled = LabelledStream(
+        few,
+        encoded(few.texts),
+        RandomSampler(),
+        Collator(tokenizer.pad_token_id, token_types=True),
+        0,
+        options.labelled,
+    )
+    augment = fresh(pool, RandomDeletion(p=0.2).build(AugmenterContext()), encoded, 0)
+    return SemiSupervisedStream(labelled, pool, encoded(pool.texts), augment, options.unlabelled, pool_epochs=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--labelled", type=int, default=4)
+    parser.add_argument("--unlabelled", type=int, default=64)
+    parser.add_argument("--max-length", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=12)
+    options = parser.parse_args()
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    model = AutoModelForSequenceClassification.from_pretrained(options.model, num_labels=2).train()
+    live = LiveModel(model, make_accelerator("cpu", "fp32"))
+    contestants: dict[str, Step] = {
+        "three passes, fixed padding": separate(live, options.max_length),
+        "three passes, dynamic padding": separate(live, None),
+        "kexp": fused(live),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number, (micro,) in zip(range(options.steps + 1), stream(options, tokenizer).epoch(0), strict=False):
+        labelled, pairs = rows_of(micro)
+        for name, step in contestants.items():
+            started = time.perf_counter()
+            step(labelled, pairs).backward()
+            model.zero_grad()
+            # The first step warms up.
+            seconds[name] += [time.perf_counter() - started] if number else []
+    base = statistics.fmean(seconds["three passes, fixed padding"])
+    print(f"{'':32}{'ms a step':>10}{'times as fast':>15}")
+    for name, times in seconds.items():
+        print(f"{name:32}{statistics.fmean(times) * 1000:10.0f}{base / statistics.fmean(times):15.2f}")
+
+
+if __name__ == "__main__":
+    main()
