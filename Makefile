@@ -2,7 +2,7 @@
 .PHONY: install check format test schema
 
 install:
-	pip install -c constraints.txt -e '.[test]' -e plugins/kexp-korean
+	pip install -c constraints.txt -e '.[test]' -e plugins/kexp-korean -e 'plugins/kexp-backtranslation[test]'
 
 check:
 	ruff check .
@@ -14,7 +14,7 @@ format:
 	ruff format .
 
 test:
-	pytest
+	pytest tests plugins
 
 # The JSON Schema that the experiments name for editors; a test holds it equal to what is installed.
 schema:

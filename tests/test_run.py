@@ -379,3 +379,64 @@ def test_nsmc_experiment_runs_on_real_reviews(shared: Path, tmp_path: Path) -> N
     data = summary["variants"]["default"]["data"]
     assert data["splits"]["train"]["kept"] == 1000
     assert data["tokens"]["train"]["unknown share"] < 0.02
+
+
+# --- an unlabelled pool ---------------------------------------------------------------------------------------------
+
+POOL = """
+[labelled]
+per_class = 8
+[augmentation]
+unlabelled = {{use = "random-deletion", p = 0.3}}
+[objective]
+use = "{objective}"
+"""
+
+
+def few_labels(reviews: Path, objective: str) -> str:
+    spec = SPEC.format(data=reviews).partition("[variants")[0].replace("batch_size = 16", "batch_size = 4")
+    return spec + POOL.format(objective=objective)
+
+
+@pytest.mark.parametrize("objective", ["uda", "fixmatch", "mean-teacher", "vat"])
+def test_objectives_with_a_pool_train_and_tell_of_it(
+    write_spec: Write, reviews: Path, tmp_path: Path, objective: str
+) -> None:
+    spec = write_spec(few_labels(reviews, objective))
+    result = kexp("run", spec, "--runs-dir", tmp_path, "--json", "--quiet", "--seeds", "1")
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout)["folder"])
+    lines = (folder / "default" / "seed-1" / "metrics.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["pool"].keys() for event in events if event["event"] == "evaluation"] == [
+        {"accuracy", "confidence", "balance", "largest_share"}
+    ] * 3
+    logged = next(event for event in events if event["event"] == "step")["logs"]
+    assert {"supervised_loss", "unsupervised_loss"} <= logged.keys()
+
+
+def test_what_was_augmented_beforehand_comes_with_the_data(write_spec: Write, tmp_path: Path) -> None:
+    rows = [
+        f"영화 {n} {'최고' if n % 2 else '최악'},{n % 2},필름 {n} {'최고' if n % 2 else '최악'}" for n in range(120)
+    ]
+    (tmp_path / "pairs.csv").write_text("text,label,augmented\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    text = few_labels(tmp_path / "pairs.csv", "uda").replace('unlabelled = {use = "random-deletion", p = 0.3}\n', "")
+    spec = write_spec(text.replace("path =", 'augmented = "augmented"\npath ='))
+    result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet", "--seeds", "1")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[labelled]\nper_class = 8\n", ""), "spec: objective: needs unlabelled rows, and there are none; state labelled.n or per_class, or a dataset with an unlabelled split"),
+        (('unlabelled = {use = "random-deletion", p = 0.3}\n', ""), "spec: augmentation.unlabelled: the objective needs an augmented form of every unlabelled row; name an augmenter, or a dataset's column with augmented"),
+        (("batch_size = 4", "batch_size = 64"), "spec: training.unlabelled_ratio: a step takes 192 unlabelled rows, the pool has 168; lower it, or training.batch_size"),
+    ],
+)  # fmt: skip
+def test_pool_that_is_missing_or_too_small_is_told(
+    write_spec: Write, reviews: Path, tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    text = few_labels(reviews, "uda")
+    assert change[0] in text
+    assert refused(write_spec(text.replace(*change)), runs=tmp_path / "runs") == message

@@ -18,6 +18,7 @@ from kexp.data.pool import streams
 from kexp.data.rows import Rows
 
 CHUNK = 500
+"""Texts between two writes. Augmenters that keep a store of their own lose nothing by it."""
 
 Made = list[str | Rejected]
 

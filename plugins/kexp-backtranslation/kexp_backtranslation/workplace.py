@@ -1,0 +1,84 @@
+"""What this package's parts know of each other beyond kexp's contracts: folders, devices, and optional abilities."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from kexp.contracts import Decoding, TranslatorContext
+from kexp.errors import KexpError
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace(TranslatorContext):
+    """A direction, and the folder in which a translator may keep what is costly to make.
+
+    kexp's own ``TranslatorContext`` has no folder; the augmenter of this package passes this one, and translators take
+    either.
+    """
+
+    store: Path = Path()
+    tell: Callable[[str], None] = lambda line: None
+
+
+def store_of(context: TranslatorContext) -> Path:
+    """Return the folder for what is kept between runs: the augmenter's, or else kexp's cache folder."""
+    if isinstance(context, Workplace):
+        return context.store
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp")) / "translators"
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a translator has done so far: tokens read and written, texts that were cut, and seconds by activity."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    truncated: int = 0
+    tokenising: float = 0.0
+    loading: float = 0.0
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A translator that knows which texts it translates best together."""
+
+    def batches(self, texts: Sequence[str], decoding: Decoding) -> list[list[int]]:
+        """Return the numbers of the texts of each batch; every text stands in exactly one."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A translator that counts what it does."""
+
+    usage: Usage
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A translator that holds memory or a process until it is closed; it opens again when it is used again."""
+
+    def close(self) -> None:
+        """Let go of the model or the process."""
+
+
+def torch_device(asked: str) -> str:
+    """Return the PyTorch device for kexp's word (auto, cpu, cuda, cuda:N, mps); ``KexpError`` if it is absent."""
+    import torch
+
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if asked.startswith("cuda"):
+        number, count = int(asked.partition(":")[2] or 0), torch.cuda.device_count()
+        if number >= count:
+            raise KexpError(f'device "{asked}" is not there, PyTorch sees {count} CUDA devices; use "auto" or "cpu"')
+    if asked == "mps" and not torch.backends.mps.is_available():
+        raise KexpError('device "mps" is not available on this machine; use "auto" or "cpu"')
+    return asked
