@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +127,6 @@ def difference(base: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
         )
         result[key] = difference(below, value) if same_component and below is not None else value
     return result
-
-
-def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Yield every leaf with its dotted path."""
-    for key, value in table.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{path}.")
-        else:
-            yield path, value
 
 
 def dumps(table: Mapping[str, Any]) -> str:

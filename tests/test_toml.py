@@ -147,7 +147,3 @@ def test_difference_names_a_changed_component_whole() -> None:
 @given(st.dictionaries(keys, tables, max_size=4))
 def test_written_tables_are_read_back(table: toml.Table) -> None:
     assert tomllib.loads(toml.dumps(table)) == table
-
-
-def test_flatten_names_every_leaf() -> None:
-    assert dict(toml.flatten({"a": {"b": 1, "c": {"d": [1]}}, "e": 2})) == {"a.b": 1, "a.c.d": [1], "e": 2}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +65,3 @@ def by_length(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[n
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
-
-
-def padding_share(encoded: Encoded, groups: Sequence[NDArray[np.int64]]) -> float:
-    """Return the share of padding among all positions that these batches would compute."""
-    lengths = encoded.tokens.lengths
-    positions = sum(int(lengths[rows].max()) * len(rows) for rows in groups)
-    return 1 - sum(int(lengths[rows].sum()) for rows in groups) / max(positions, 1)
