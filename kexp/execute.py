@@ -23,7 +23,7 @@ from kexp.train.events import Evaluated, Warned
 from kexp.train.hardware import make_accelerator, peak_memory_mib, precision_of
 from kexp.train.loop import Trainer
 from kexp.train.watch import PoolHealth
-from kexp.workshop import Workshop
+from kexp.workshop import Workshop, clean
 
 if TYPE_CHECKING:
     import torch
@@ -198,11 +198,11 @@ def _save_model(folder: Path, experiment: Experiment) -> None:
 
 
 def _save_predictions(path: Path, experiment: Experiment, predictions: Mapping[str, Predictions]) -> None:
-    data, clean = experiment.materials.data, experiment.spec.backbone.clean
+    data, spec = experiment.materials.data, experiment.spec
     tables = []
     for split, found in predictions.items():
         rows = data.splits[split]
-        texts = [clean(text) for text in rows.texts]
-        pairs = None if rows.pairs is None else [clean(text) for text in rows.pairs]
+        texts = clean(spec, rows.texts)
+        pairs = None if rows.pairs is None else clean(spec, rows.pairs)
         tables.append(report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities))
     report.write(path, tables)

@@ -23,7 +23,7 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    chosen = _device(device)
+    chosen = torch_device(device)
     mixed = _precision(precision, chosen)
     # accelerate keeps one state per process, but the runs of an experiment may differ in precision.
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -38,7 +38,8 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     return accelerator
 
 
-def _device(asked: str) -> str:
+def torch_device(asked: str) -> str:
+    """Return PyTorch's word for a device as a spec states it; raises ``KexpError`` when this machine has it not."""
     import torch
 
     if asked == "auto":
@@ -50,10 +51,10 @@ def _device(asked: str) -> str:
         number = int(asked.partition(":")[2] or 0)
         if number >= count:
             raise KexpError(
-                f'training.device: "{asked}" is not there, PyTorch sees {count} CUDA devices; use "auto" or "cpu"'
+                f'training.device: device "{asked}" is not there, PyTorch sees {count} CUDA devices; use "auto" or "cpu"'
             )
     if asked == "mps" and not torch.backends.mps.is_available():
-        raise KexpError('training.device: "mps" is not available on this machine; use "auto" or "cpu"')
+        raise KexpError('training.device: device "mps" is not available on this machine; use "auto" or "cpu"')
     return asked
 
 

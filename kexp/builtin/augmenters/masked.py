@@ -67,9 +67,11 @@ class MaskFill(ProtectingOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Load the model; raises ``KexpError`` where there is none, or one without a masked-language-model head."""
+        from kexp.train.hardware import torch_device
+
         guard = self.guard(context)
         model, tokenizer = self._load()
-        model = model.to(_device(context.device)).eval()  # type: ignore[arg-type]
+        model = model.to(torch_device(context.device)).eval()  # type: ignore[arg-type]
         length = min(self.max_length, positions(model.config.to_dict()) or self.max_length)
         return MaskFiller(self, context, guard, model, tokenizer, length)
 
@@ -97,16 +99,6 @@ class MaskFill(ProtectingOptions):
         if len(tokenizer) > model.config.vocab_size:
             raise KexpError(f"mask-fill: the tokenizer of {source} has more entries than its weights")
         return model, tokenizer
-
-
-def _device(asked: str) -> str:
-    import torch
-
-    if asked != "auto":
-        return asked
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 class Mask(NamedTuple):

@@ -106,7 +106,7 @@ class FreeMatch(PoolObjective):
         self.thresholds = thresholds
 
     def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
-        """Return the loss, from one forward pass."""
+        """Return the loss of the labelled rows and of the pool."""
         pool = require_pool(unlabelled)
         seen = forward_views(model, labelled, pool)
         supervised = self.supervised.losses(seen.labelled, labelled.labels).mean()

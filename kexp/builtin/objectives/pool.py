@@ -124,7 +124,7 @@ class PoolObjective(Objective):
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Logits of one forward pass in training mode, of shape (rows, classes); ``original`` takes no gradient."""
+    """Logits in training mode, of shape (rows, classes); ``original`` takes no gradient."""
 
     labelled: torch.Tensor
     original: torch.Tensor

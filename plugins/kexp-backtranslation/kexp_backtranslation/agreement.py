@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kexp.pretrained import positions
+from kexp.train.hardware import torch_device
 from kexp_backtranslation.batching import by_budget
 from kexp_backtranslation.seq2seq import load
-from kexp_backtranslation.workplace import torch_device
 
 BATCH_TOKENS = 8192
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from kexp.contracts import Decoding, TranslatorContext
-from kexp.errors import KexpError
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +64,3 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Let go of the model or the process."""
-
-
-def torch_device(asked: str) -> str:
-    """Return the PyTorch device for kexp's word (auto, cpu, cuda, cuda:N, mps); ``KexpError`` if it is absent."""
-    import torch
-
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    if asked.startswith("cuda"):
-        number, count = int(asked.partition(":")[2] or 0), torch.cuda.device_count()
-        if number >= count:
-            raise KexpError(f'device "{asked}" is not there, PyTorch sees {count} CUDA devices; use "auto" or "cpu"')
-    if asked == "mps" and not torch.backends.mps.is_available():
-        raise KexpError('device "mps" is not available on this machine; use "auto" or "cpu"')
-    return asked

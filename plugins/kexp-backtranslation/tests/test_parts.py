@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from kexp.errors import KexpError
+from kexp.train.hardware import torch_device
 from kexp_backtranslation import progress
 from kexp_backtranslation.batching import by_budget, in_chunks
 from kexp_backtranslation.models import ModelSource, fingerprint
 from kexp_backtranslation.progress import Meter, Progress, duration
 from kexp_backtranslation.sampling import RowSampling, draws
 from kexp_backtranslation.sentences import split_sentences
-from kexp_backtranslation.workplace import torch_device
 
 # --- models --------------------------------------------------------------------------------------------------------
 
