@@ -50,9 +50,8 @@ def torch_device(asked: str) -> str:
         count = torch.cuda.device_count()
         number = int(asked.partition(":")[2] or 0)
         if number >= count:
-            raise KexpError(
-                f'training.device: device "{asked}" is not there, PyTorch sees {count} CUDA devices; use "auto" or "cpu"'
-            )
+            seen = f'device "{asked}" is not there, PyTorch sees {count} CUDA devices'
+            raise KexpError(f'training.device: {seen}; use "auto" or "cpu"')
     if asked == "mps" and not torch.backends.mps.is_available():
         raise KexpError('training.device: device "mps" is not available on this machine; use "auto" or "cpu"')
     return asked
