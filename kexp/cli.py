@@ -224,6 +224,65 @@ def augment(
 
 
 @app.command()
+def tune(
+    spec: Spec,
+    assignments: Set = None,
+    variants: Variants = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Finished trials that the study has then.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="2h", help="Begin no trial after this time: 2h, 90m, 1h30m.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at once.")] = None,
+    executor: Annotated[str | None, typer.Option("--executor", metavar="NAME", help="Where trials run.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", envvar="KEXP_STORAGE", metavar="URL", help="Database that several machines share."),
+    ] = None,
+    study: Annotated[str | None, typer.Option("--study", metavar="NAME", help="Name the study.")] = None,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Search for the best spec, test it once, and write it; run again, the same search goes on."""
+    with _told():
+        from kexp.catalog import load_catalog
+        from kexp.report.folder import finite
+        from kexp.toml import dumps
+
+        options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
+        # As TOML, so that no value is read as another type.
+        stated = [f"search.{key}={dumps({'v': value})[4:]}" for key, value in options.items() if value is not None]
+        catalog = load_catalog()
+        plan = _plan(spec, catalog, [*(assignments or ()), *stated], variants, "")
+        _warn(plan)
+        from kexp.search.screen import SearchScreen, SilentSearch, print_found
+        from kexp.search.tune import tune as search
+
+        display = SilentSearch() if quiet else SearchScreen()
+        found = search(plan, catalog, runs_dir=runs_dir, name=_study_name(study), display=display)
+        if as_json:
+            print(json.dumps(finite(found), ensure_ascii=False))
+        else:
+            print_found(found)
+        if found["status"] != "done":
+            again = "; the same command goes on" if found["status"] == "interrupted" else ""
+            print(f"{found['status']}: {found['reason']}{again}", file=sys.stderr)
+            raise typer.Exit({"interrupted": 130}.get(found["status"], 1))
+
+
+def _study_name(name: str | None) -> str | None:
+    import re
+
+    from kexp.errors import KexpError
+
+    if name is not None and not re.fullmatch(r"[\w가-힣][\w가-힣.-]*", name):
+        raise KexpError(f"--study {name}: becomes a folder; letters, digits, '-', '_' and '.' only")
+    return name
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of spec files with the options of every installed component."""
     with _told():

@@ -33,6 +33,10 @@ class RunInterrupted(KexpError):
     exit_status = 130
 
 
+class RunPruned(KexpError):
+    """A search ended the run early, because others are better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong in a spec.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kexp.assemble import Experiment, assemble
 from kexp.contracts import Inputs, RunIdentity
-from kexp.errors import RunInterrupted
+from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate import Predictions
 from kexp.interrupt import graceful_stop
 from kexp.report import predictions as report
@@ -49,25 +49,33 @@ class Display(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One variant with one seed, where it is written, and who watches."""
+    """One variant with one seed, the group of runs that it belongs to, where it is written, and who watches."""
 
     variant: Variant
     seed: int
+    group: str
     folder: Path
     workshop: Workshop
     display: Display
-    resume: bool
+    resume: bool = False
 
 
 def execute(job: Job) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
+    return recorded(job, lambda: _train_and_test(job))
+
+
+def recorded(job: Job, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Do the work of a job and write ``result.json``, whether it succeeds or not."""
     identity = {"experiment": job.variant.spec.name, "variant": job.variant.name, "seed": job.seed}
     job.folder.mkdir(parents=True, exist_ok=True)
     with log_file(job.folder / "log.txt"):
         try:
-            result = {"status": "done", "reason": None, **identity, **_train_and_measure(job)}
+            result = {"status": "done", "reason": None, **identity, **work()}
         except (RunInterrupted, KeyboardInterrupt) as error:
             result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
+        except RunPruned as error:
+            result = {"status": "pruned", "reason": str(error), **identity}
         # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
         except Exception as error:  # noqa: BLE001
             logger.error("the run failed\n%s", traceback.format_exc())
@@ -85,7 +93,26 @@ def _reason(error: Exception) -> str:
     return text
 
 
-def _train_and_measure(job: Job) -> dict[str, Any]:
+def _train_and_test(job: Job) -> dict[str, Any]:
+    with graceful_stop() as stop_asked:
+        fitted = fit(job, stop_asked, job.folder / "checkpoint")
+    experiment, trainer = fitted.experiment, fitted.trainer
+    trainer.restore_best()
+    predictions = {
+        "validation": fitted.validation.kept or experiment.evaluate("validation", trainer.live),
+        "test": experiment.evaluate("test", trainer.live),
+    }
+    _save_predictions(job.folder / "predictions.parquet", experiment, predictions)
+    _save_model(job.folder / "model", experiment)
+    shutil.rmtree(job.folder / "checkpoint", ignore_errors=True)
+    return fitted.result(predictions)
+
+
+def fit(job: Job, stop_asked: Callable[[], bool], checkpoint: Path | None) -> Fitted:
+    """Train the model of a job, telling trackers and display; test is not touched.
+
+    Raises ``RunInterrupted`` when asked to stop. Without a folder for checkpoints no weights are written at all.
+    """
     spec = job.variant.spec
     accelerator = make_accelerator(spec.training.device, spec.training.precision)
     experiment = assemble(spec, job.seed, job.workshop)
@@ -100,13 +127,15 @@ def _train_and_measure(job: Job) -> dict[str, Any]:
         accelerator,
         seed=job.seed,
         greater_is_better=experiment.greater_is_better,
-        folder=job.folder / "checkpoint",
+        folder=checkpoint,
         watch=lambda: pool.look(trainer.live),
     )
     resumed_at = trainer.resume() if job.resume else None
-    run = RunIdentity(spec.name, job.variant.name, job.seed, str(job.folder), dump(spec, job.workshop.catalog))
+    run = RunIdentity(
+        spec.name, job.group, job.variant.name, job.seed, str(job.folder), dump(spec, job.workshop.catalog)
+    )
     job.display.run_started(job.variant.name, job.seed, trainer.total_steps, resumed_at or 0)
-    with following(run, spec.trackers, resumed_at) as tell, graceful_stop() as stop_asked:
+    with following(run, spec.trackers, resumed_at) as tell:
         for event in trainer.events(stop_asked):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
@@ -114,15 +143,7 @@ def _train_and_measure(job: Job) -> dict[str, Any]:
                 logger.warning(event.message)
             tell(event.as_dict())
             job.display.event(event.as_dict())
-    trainer.restore_best()
-    predictions = {
-        "validation": validation.kept or experiment.evaluate("validation", trainer.live),
-        "test": experiment.evaluate("test", trainer.live),
-    }
-    _save_predictions(job.folder / "predictions.parquet", experiment, predictions)
-    _save_model(job.folder / "model", experiment)
-    shutil.rmtree(trainer.folder, ignore_errors=True)
-    return _result(experiment, trainer, predictions)
+    return Fitted(experiment, trainer, validation)
 
 
 @dataclass(slots=True)
@@ -164,28 +185,38 @@ class PoolWatch:
         return health.numbers(), warnings
 
 
-def _result(experiment: Experiment, trainer: Trainer, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-    labels, state, accelerator = experiment.materials.data.labels, trainer.state, trainer.accelerator
-    seconds = max(state.seconds, 1e-9)
-    return {
-        "labels": labels,
-        "metrics": {split: found.measure(experiment.metrics) for split, found in predictions.items()},
-        "monitor": experiment.spec.training.monitor,
-        "best_step": state.best_step,
-        "best_epoch": state.best_step / trainer.steps_per_epoch,
-        "steps": state.step,
-        "epochs": state.step / trainer.steps_per_epoch,
-        "stopped_early": state.stopped_early,
-        "examples_per_second": state.examples / seconds,
-        "tokens_per_second": state.tokens / seconds,
-        "train_seconds": state.seconds,
-        "peak_memory_mib": peak_memory_mib(accelerator),
-        "device": str(accelerator.device),
-        "precision": precision_of(accelerator),
-        "parameters": {"total": experiment.model.num_parameters(), "trainable": trainer.trainable},
-        "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
-        "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
-    }
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A run after training, with the validation predictions of the model that is kept."""
+
+    experiment: Experiment
+    trainer: Trainer
+    validation: Validation
+
+    def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+        """Return what ``result.json`` tells of training and of predictions by split."""
+        experiment, trainer = self.experiment, self.trainer
+        labels, state, accelerator = experiment.materials.data.labels, trainer.state, trainer.accelerator
+        seconds = max(state.seconds, 1e-9)
+        return {
+            "labels": labels,
+            "metrics": {split: found.measure(experiment.metrics) for split, found in predictions.items()},
+            "monitor": experiment.spec.training.monitor,
+            "best_step": state.best_step,
+            "best_epoch": state.best_step / trainer.steps_per_epoch,
+            "steps": state.step,
+            "epochs": state.step / trainer.steps_per_epoch,
+            "stopped_early": state.stopped_early,
+            "examples_per_second": state.examples / seconds,
+            "tokens_per_second": state.tokens / seconds,
+            "train_seconds": state.seconds,
+            "peak_memory_mib": peak_memory_mib(accelerator),
+            "device": str(accelerator.device),
+            "precision": precision_of(accelerator),
+            "parameters": {"total": experiment.model.num_parameters(), "trainable": trainer.trainable},
+            "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
+            "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
+        }
 
 
 def _save_model(folder: Path, experiment: Experiment) -> None:

@@ -13,10 +13,13 @@ from kexp.contracts import (
     AugmenterOptions,
     BackboneOptions,
     DatasetOptions,
+    ExecutorOptions,
     FreezingOptions,
     MetricOptions,
     ObjectiveOptions,
+    PrunerOptions,
     SamplerOptions,
+    SearchSamplerOptions,
     TrackerOptions,
     TranslatorOptions,
 )
@@ -69,6 +72,21 @@ def kexp_trackers() -> Mapping[str, type[TrackerOptions]]:  # type: ignore[empty
     """Name the trackers of this package."""
 
 
+@hookspec
+def kexp_search_samplers() -> Mapping[str, type[SearchSamplerOptions]]:  # type: ignore[empty-body]
+    """Name the search samplers of this package."""
+
+
+@hookspec
+def kexp_pruners() -> Mapping[str, type[PrunerOptions]]:  # type: ignore[empty-body]
+    """Name the pruners of this package."""
+
+
+@hookspec
+def kexp_executors() -> Mapping[str, type[ExecutorOptions]]:  # type: ignore[empty-body]
+    """Name the executors of this package."""
+
+
 HOOK_OF_KIND: Mapping[str, str] = {
     "dataset": "kexp_datasets",
     "backbone": "kexp_backbones",
@@ -79,4 +97,7 @@ HOOK_OF_KIND: Mapping[str, str] = {
     "translator": "kexp_translators",
     "metric": "kexp_metrics",
     "tracker": "kexp_trackers",
+    "search-sampler": "kexp_search_samplers",
+    "pruner": "kexp_pruners",
+    "executor": "kexp_executors",
 }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -16,9 +16,12 @@ from pydantic_core import ErrorDetails
 from kexp import toml
 from kexp.catalog import Catalog
 from kexp.contracts import BackboneOptions, FreezingOptions, block_names
+from kexp.corners import check_corners
 from kexp.errors import KexpError, Problem, SpecError, did_you_mean
+from kexp.goals import check_search
 from kexp.options import Options, Section
-from kexp.spec import Evaluation, Spec, Training
+from kexp.space import Space
+from kexp.spec import Evaluation, Search, Spec, Training
 
 DEFAULT_VARIANT = "default"
 FIXED_BY_EXPERIMENT = ("name", "seeds", "variants", "extends")
@@ -158,7 +161,25 @@ def check(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list
     except ValidationError as error:
         problems = _translate(error.errors(include_url=False), table)
     problems += _cross_check(context["valid"], catalog)
+    if spec and spec.search and not problems:
+        problems += _check_space(spec, spec.search, catalog)
+        if spec.search.seeds_per_trial > len(spec.seeds):
+            message = f"a trial takes the first {spec.search.seeds_per_trial} seeds, the spec states {len(spec.seeds)}"
+            problems.append(Problem("search.seeds_per_trial", message, "state more seeds"))
     return (None if problems else spec), problems
+
+
+def space_of(spec: Spec, search: Search, catalog: Catalog) -> Space:
+    """Return the space of a search over an experiment without its ``[search]``."""
+    return Space.of(dump(spec.model_copy(update={"search": None}), catalog), search.space)
+
+
+def _check_space(spec: Spec, search: Search, catalog: Catalog) -> Iterable[Problem]:
+    try:
+        space = space_of(spec, search, catalog)
+    except ValueError as error:
+        return [Problem("search.space", str(error))]
+    return check_corners(space, lambda table: check(table, catalog)[1])
 
 
 def _named(section: str, value: Any) -> Any:
@@ -215,7 +236,10 @@ def _section_keys(section: str) -> Iterable[str]:
     if not section:
         return (*Spec.model_fields, "variants", "extends")
     annotation = Spec.model_fields[section].annotation
-    return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Section) else ()
+    for held in (annotation, *get_args(annotation)):
+        if isinstance(held, type) and issubclass(held, Section):
+            return held.model_fields
+    return ()
 
 
 # --- checks that types cannot make ----------------------------------------------------------------------------------
@@ -235,6 +259,8 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
         yield from _check_positions(training, backbone, catalog)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
+    if training and evaluation and (search := valid.get("search")):
+        yield from check_search(search, training, evaluation, catalog)
     dataset, objective = valid.get("dataset"), valid.get("objective")
     if dataset and objective and (labels := dataset.label_count()) is not None:
         yield from (Problem("objective", message) for message in objective.check_labels(labels))

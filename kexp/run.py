@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kexp.report.folder import RunFolder, read_json, write_json, write_text
 from kexp.report.html import write_report
 from kexp.report.summary import build_summary
 from kexp.resolve import Plan, Variant, parts
+from kexp.spec import Spec
 from kexp.train.hardware import make_accelerator
 from kexp.workshop import Workshop
 
@@ -41,7 +43,7 @@ def run(
     results: list[dict[str, Any]] = []
     for variant, seed in plan.runs():
         path = folder.run(variant.name, seed)
-        job = Job(variant, seed, path, workshop, display, resume=resume is not None)
+        job = Job(variant, seed, folder.path.name, path, workshop, display, resume=resume is not None)
         results.append(_finished(path) or execute(job))
         if results[-1]["status"] == "interrupted":
             break
@@ -74,7 +76,7 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> Workshop:
 
 def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
     """Write the resolved spec and the environment; a resumed experiment keeps both and adds where it went on."""
-    now = environment(_providers(plan, catalog))
+    now = environment(providers([variant.spec for variant in plan.variants], catalog))
     path = folder.path / "environment.json"
     if path.is_file():
         first = read_json(path)
@@ -84,9 +86,9 @@ def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
     write_json(path, now)
 
 
-def _providers(plan: Plan, catalog: Catalog) -> dict[str, str]:
-    """Return the packages, with versions, whose components the experiment uses."""
-    used = (part for variant in plan.variants for _, part in parts("", variant.spec) if isinstance(part, Options))
+def providers(specs: Iterable[Spec], catalog: Catalog) -> dict[str, str]:
+    """Return the packages, with versions, whose components some specs use."""
+    used = (part for spec in specs for _, part in parts("", spec) if isinstance(part, Options))
     owners = {catalog.owner_of(type(part)) for part in used}
     return {owner.package: owner.version for owner in sorted(owners, key=str)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
-from kexp.errors import RunInterrupted
+from kexp.errors import RunInterrupted, RunPruned
 from kexp.report.folder import EventLog
 
 logger = logging.getLogger("kexp")
@@ -37,6 +37,9 @@ def following(run: RunIdentity, trackers: Sequence[TrackerOptions], resumed_at: 
         status = "done"
     except (RunInterrupted, KeyboardInterrupt):
         status = "interrupted"
+        raise
+    except RunPruned:
+        status = "pruned"
         raise
     finally:
         log.finish(status)

@@ -12,7 +12,7 @@ from kexp.baselines import fit_baseline, join_pairs
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric
 from kexp.data.costly import AugmentedPool, Maker, augment_pool
-from kexp.data.encoding import Encoded, TokenCache, Tokenise, encode
+from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.errors import Problem, SpecError
@@ -88,15 +88,8 @@ class Workshop:
             f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(clean(spec, train_texts(data)))
         )
         _check_positions(spec)
-        key = f"{key} {spec.training.max_length} {spec.training.truncation}"
-        encoded: dict[str, Encoded] = self._once(
-            f"encoded {key}",
-            lambda: {split: self._encode(spec, tokenizer, rows) for split, rows in data.splits.items()},
-        )
-        pool: Pool | None = None
-        if spec.objective.uses_pool:
-            augmentation = self._key(spec, "augmentation", "objective")
-            pool = self._once(f"pool {key} {augmentation}", lambda: self._pool(spec, seed, tokenizer))
+        encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
+        pool = self._pool(spec, seed, tokenizer, key) if spec.objective.uses_pool else None
         return Materials(data, tokenizer, encoded, pool)
 
     def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> AugmentedPool:
@@ -131,22 +124,38 @@ class Workshop:
         """Build the metrics of a spec by name."""
         return {self.catalog.name_of(type(options)): options.build() for options in spec.evaluation.metrics}
 
-    def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
-        return encode_texts(spec, tokenizer, rows.texts, rows.pairs, TokenCache(self.folder / "tokens").tokenise)
+    def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
+        """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""
 
-    def _pool(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast) -> Pool:
+        def tokens(texts: Sequence[str] | None) -> Ragged | None:
+            cache = TokenCache(self.folder / "tokens")
+            return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer)
+
+        first, second = self._once(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+        training = spec.training
+        encoded: Encoded = self._once(
+            f"encoded {key} {training.max_length} {training.truncation}",
+            lambda: frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation),
+        )
+        return encoded
+
+    def _pool(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> Pool:
         """Encode the pool, and its augmented forms where they came with the data or are costly."""
+        key = f"pool {key} {self._key(spec, 'augmentation')}"
+        rows, copies, rejected = self._once(key, lambda: self._pool_texts(spec, seed))
+        encoded = [
+            self._encode(spec, tokenizer, replace(rows, texts=texts), f"copy {number} {key}")
+            for number, texts in enumerate(copies)
+        ]
+        return Pool(rows, self._encode(spec, tokenizer, rows, key), encoded, rejected)
+
+    def _pool_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
         rows, augmenter = self.data(spec, seed).unlabelled, spec.augmentation.unlabelled
         assert rows is not None
-        copies: list[list[str]] = []
-        rejected: Mapping[str, int] = {}
         if augmenter is not None and augmenter.costly:
             made = self.augment_rows(spec, seed, rows, augmenter)
-            rows, copies, rejected = rows.take(made.rows), made.copies, made.rejected
-        elif augmenter is None and rows.augmented is not None:
-            copies = [rows.augmented]
-        encoded = [self._encode(spec, tokenizer, replace(rows, texts=texts)) for texts in copies]
-        return Pool(rows, self._encode(spec, tokenizer, rows), encoded, rejected)
+            return rows.take(made.rows), made.copies, made.rejected
+        return rows, [rows.augmented] if augmenter is None and rows.augmented is not None else [], {}
 
     def _data_key(self, spec: Spec, seed: int) -> str:
         own = f" {seed}" if spec.split.resplit else ""

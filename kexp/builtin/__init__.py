@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kexp import hookimpl
-from kexp.builtin import augmenters, backbones, datasets, freezing, metrics, objectives, samplers
+from kexp.builtin import (
+    augmenters,
+    backbones,
+    datasets,
+    executors,
+    freezing,
+    metrics,
+    objectives,
+    pruners,
+    samplers,
+    search_samplers,
+)
 from kexp.contracts import (
     AugmenterOptions,
     BackboneOptions,
     DatasetOptions,
+    ExecutorOptions,
     FreezingOptions,
     MetricOptions,
     ObjectiveOptions,
+    PrunerOptions,
     SamplerOptions,
+    SearchSamplerOptions,
 )
 
 
@@ -75,3 +89,36 @@ def kexp_metrics() -> Mapping[str, type[MetricOptions]]:
         "mse": metrics.MSE,
         "ece": metrics.ECE,
     }
+
+
+@hookimpl
+def kexp_search_samplers() -> Mapping[str, type[SearchSamplerOptions]]:
+    """Name the search samplers."""
+    return {
+        "tpe": search_samplers.TPE,
+        "gp": search_samplers.GP,
+        "cmaes": search_samplers.CmaEs,
+        "random": search_samplers.Random,
+        "grid": search_samplers.Grid,
+        "qmc": search_samplers.QMC,
+        "nsga2": search_samplers.NSGA2,
+        "brute-force": search_samplers.BruteForce,
+    }
+
+
+@hookimpl
+def kexp_pruners() -> Mapping[str, type[PrunerOptions]]:
+    """Name the pruners."""
+    return {
+        "none": pruners.NoPruner,
+        "median": pruners.Median,
+        "hyperband": pruners.Hyperband,
+        "successive-halving": pruners.SuccessiveHalving,
+        "wilcoxon": pruners.Wilcoxon,
+    }
+
+
+@hookimpl
+def kexp_executors() -> Mapping[str, type[ExecutorOptions]]:
+    """Name the executors."""
+    return {"local": executors.Local}

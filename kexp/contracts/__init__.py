@@ -10,6 +10,20 @@ from collections.abc import Mapping
 from kexp.contracts.augmenter import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.contracts.backbone import AnyBackbone, BackboneOptions
 from kexp.contracts.dataset import POOL, SPLITS, AnyDataset, DatasetOptions
+from kexp.contracts.executor import (
+    Answer,
+    AnyExecutor,
+    Ended,
+    Executor,
+    ExecutorContext,
+    ExecutorOptions,
+    Link,
+    Lost,
+    Message,
+    Reported,
+    Task,
+    Work,
+)
 from kexp.contracts.freezing import AnyFreezing, FreezingOptions, block_names
 from kexp.contracts.metric import AnyMetric, Metric, MetricOptions
 from kexp.contracts.objective import (
@@ -29,6 +43,7 @@ from kexp.contracts.objective import (
     SupervisedObjective,
 )
 from kexp.contracts.sampler import AnySampler, SamplerOptions
+from kexp.contracts.search import AnyPruner, AnySearchSampler, PrunerOptions, Sampling, SearchSamplerOptions
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
 from kexp.options import Options
@@ -38,6 +53,7 @@ KINDS: Mapping[str, type[Options]] = {
     for base in (
         DatasetOptions, BackboneOptions, ObjectiveOptions, FreezingOptions,
         SamplerOptions, AugmenterOptions, TranslatorOptions, MetricOptions, TrackerOptions,
+        SearchSamplerOptions, PrunerOptions, ExecutorOptions,
     )
 }  # fmt: skip
 
@@ -45,13 +61,17 @@ __all__ = [
     "KINDS",
     "POOL",
     "SPLITS",
+    "Answer",
     "AnyAugmenter",
     "AnyBackbone",
     "AnyDataset",
+    "AnyExecutor",
     "AnyFreezing",
     "AnyMetric",
     "AnyObjective",
+    "AnyPruner",
     "AnySampler",
+    "AnySearchSampler",
     "AnyTracker",
     "AnyTranslator",
     "Augmenter",
@@ -61,10 +81,17 @@ __all__ = [
     "Batch",
     "DatasetOptions",
     "Decoding",
+    "Ended",
+    "Executor",
+    "ExecutorContext",
+    "ExecutorOptions",
     "FreezingOptions",
     "HostBatch",
     "HostPairs",
     "Inputs",
+    "Link",
+    "Lost",
+    "Message",
     "Metric",
     "MetricOptions",
     "MicroBatch",
@@ -74,15 +101,21 @@ __all__ = [
     "ObjectiveOptions",
     "Pairs",
     "Progress",
+    "PrunerOptions",
     "Rejected",
+    "Reported",
     "RunIdentity",
     "SamplerOptions",
+    "Sampling",
+    "SearchSamplerOptions",
     "StepLoss",
     "SupervisedObjective",
+    "Task",
     "Tracker",
     "TrackerOptions",
     "Translator",
     "TranslatorContext",
     "TranslatorOptions",
+    "Work",
     "block_names",
 ]

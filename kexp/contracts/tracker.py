@@ -5,23 +5,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from kexp.options import Options, component
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """Which run this is: experiment, variant and seed, its folder, and the resolved spec as plain data."""
+    """Which run this is, in which ``group`` of runs that belong together (the run folder's name, or the study's)."""
 
     experiment: str
+    group: str
     variant: str
     seed: int
     folder: str
     spec: Mapping[str, Any]
+    """The resolved spec as plain data."""
 
 
 class Tracker(Protocol):
@@ -31,7 +30,7 @@ class Tracker(Protocol):
         """Take one event, the object that ``metrics.jsonl`` holds."""
 
     def finish(self, status: str) -> None:
-        """Close; ``status`` is done, failed or interrupted. Called exactly once."""
+        """Close; ``status`` is done, failed, interrupted or pruned. Called exactly once."""
 
 
 class TrackerOptions(Options):

@@ -95,11 +95,18 @@ def encode(
     tokenise: Tokenise,
 ) -> Encoded:
     """Encode rows to at most ``max_length`` tokens; ``tokenise`` is ``tokenise`` or ``TokenCache.tokenise``."""
+    second = None if pairs is None else tokenise(pairs, tokenizer)
+    return frame(tokenise(texts, tokenizer), second, tokenizer, max_length=max_length, truncation=truncation)
+
+
+def frame(
+    first: Ragged, second: Ragged | None, tokenizer: PreTrainedTokenizerFast, *, max_length: int, truncation: str
+) -> Encoded:
+    """Cut tokenised rows to ``max_length`` with the tokenizer's special tokens around them."""
     special = special_tokens(tokenizer)
-    first = tokenise(texts, tokenizer)
-    if pairs is None:
+    if second is None:
         return _frame_single(first, special, max_length, truncation)
-    return _frame_pair(first, tokenise(pairs, tokenizer), special, max_length, truncation)
+    return _frame_pair(first, second, special, max_length, truncation)
 
 
 def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,15 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def digest(self) -> str:
+        """Return sixteen hexadecimal digits that name these texts with these labels in this order."""
+        digest = hashlib.blake2b(self.labels.tobytes(), digest_size=8)
+        for text in itertools.chain(self.texts, self.pairs or ()):
+            # With the length, since a text may hold whatever would separate it from the next.
+            encoded = text.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        return digest.hexdigest()
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """Return some rows in the order asked for."""

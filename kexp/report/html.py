@@ -8,11 +8,14 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kexp.report.figures import Series, draw
 from kexp.report.folder import RunFolder, read_json, write_text
 from kexp.report.summary import shared
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MISTAKES = 15
 LOG_LINES = 30
@@ -28,8 +31,6 @@ def write_report(folder: Path) -> Path:
     Reads ``spec.toml``, ``environment.json``, ``summary.json`` and the folders of the runs that the summary names.
     Raises ``KexpError`` when one of the three is missing or cannot be read; a run's own files may be missing.
     """
-    from jinja2 import Environment, StrictUndefined
-
     path = RunFolder.open(folder).path
     spec = (path / "spec.toml").read_text("utf-8")
     summary = read_json(path / "summary.json")
@@ -39,7 +40,7 @@ def write_report(folder: Path) -> Path:
             (name, seed) for name, variant in summary["variants"].items() for seed in variant["seeds"]
         )
     ]
-    jinja = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja = page_environment()
     jinja.filters |= {"score": score, "plain": plain, "duration": duration}
     jinja.tests |= {"table": is_table}
     jinja.globals |= {"as_table": as_table}
@@ -55,6 +56,16 @@ def write_report(folder: Path) -> Path:
     )
     write_text(path / "report.html", page)
     return path / "report.html"
+
+
+def page_environment() -> Environment:
+    """Return what kexp's pages are drawn with: nothing undefined passes, and all have the same ``style``."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    jinja = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja.globals["style"] = Markup(files("kexp.report").joinpath("style.css").read_text("utf-8"))
+    return jinja
 
 
 # --- results -------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class Trainer:
     """One run's model, optimiser and state; ``events`` trains.
 
     ``evaluate`` measures validation, ``watch`` the pool: numbers, and warnings about them. The folder gets the best
-    weights and, at evaluations and when stopped, a checkpoint.
+    weights and, at evaluations and when stopped, a checkpoint; without one nothing is kept.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Trainer:
         *,
         seed: int,
         greater_is_better: bool,
-        folder: Path,
+        folder: Path | None,
         watch: Callable[[], tuple[Mapping[str, float], Sequence[str]]] = lambda: ({}, ()),
     ) -> None:
         self.model, self.objective, self.freezing, self.stream = model, objective, freezing, stream
@@ -112,23 +112,23 @@ class Trainer:
 
     def resume(self) -> int | None:
         """Continue from the folder's checkpoint; return its step, or None when there is none."""
-        state = load_checkpoint(self.folder, self._stateful())
+        state = None if self.folder is None else load_checkpoint(self.folder, self._stateful())
         if state is None:
             return None
         self.state = state
         return state.step
 
     def restore_best(self) -> None:
-        """Load the best weights, when the spec keeps the best model."""
-        if self.options.keep == "best":
+        """Load the best weights, when the spec keeps the best model and there is a folder for it."""
+        if self.best_weights is not None:
             from safetensors.torch import load_model
 
             load_model(self.model, self.best_weights)
 
     @property
-    def best_weights(self) -> Path:
-        """File of the best weights so far."""
-        return self.folder / "best.safetensors"
+    def best_weights(self) -> Path | None:
+        """File of the best weights so far, where they are kept."""
+        return None if self.folder is None or self.options.keep != "best" else self.folder / "best.safetensors"
 
     # --- one step --------------------------------------------------------------------------------------------------
 
@@ -271,16 +271,17 @@ class Trainer:
         yield from (Warned(state.step, message) for message in warnings)
 
     def _save_best(self) -> None:
-        if self.options.keep == "best":
+        if self.best_weights is not None:
             from safetensors.torch import save_model
 
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.best_weights.parent.mkdir(parents=True, exist_ok=True)
             part = self.best_weights.with_suffix(".part")
             save_model(self.model, str(part))
             part.replace(self.best_weights)
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.folder, self.state, self._stateful())
+        if self.folder is not None:
+            save_checkpoint(self.folder, self.state, self._stateful())
 
     def _stateful(self) -> dict[str, Stateful]:
         """Return everything that has a state besides the numbers of ``TrainState``."""

@@ -1,0 +1,193 @@
+"""Executor ``local``: a process per job on this machine, each with its share of the processors and a GPU of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from kexp.contracts import (
+    Answer,
+    Ended,
+    Executor,
+    ExecutorContext,
+    ExecutorOptions,
+    Lost,
+    Message,
+    Reported,
+    Task,
+    Work,
+)
+
+
+class Local(ExecutorOptions):
+    """One process per job on this machine; what one trial loaded, the next one of the same process finds there."""
+
+    def build(self, context: ExecutorContext) -> Executor:
+        """Start the processes, so that they import what they need while the first trial is being prepared."""
+        return LocalExecutor(context)
+
+
+@dataclass(slots=True)
+class Slot:
+    """A process and what it is doing."""
+
+    process: SpawnProcess
+    connection: Connection
+    environment: Mapping[str, str]
+    task: int | None = None
+
+
+class LocalExecutor:
+    """Processes that stay, joined by pipes."""
+
+    def __init__(self, context: ExecutorContext) -> None:
+        self.work = context.work
+        self.slots = [self._start(_environment(number, context)) for number in range(context.jobs)]
+
+    def submit(self, task: Task) -> None:
+        """Give the task to a process that has none."""
+        slot = next(slot for slot in self.slots if slot.task is None)
+        slot.task = task.number
+        try:
+            slot.connection.send(task)
+        except OSError:
+            # It died while it was idle; the task is told as lost when the pipe's end is read.
+            return
+
+    def wait(self, seconds: float) -> Sequence[Message]:
+        """Read what the processes told; one that is gone is replaced."""
+        ready = wait([slot.connection for slot in self.slots if slot.task is not None], timeout=seconds)
+        messages: list[Message] = []
+        for index, slot in enumerate(self.slots):
+            if slot.connection in ready and slot.task is not None:
+                message = self._read(slot)
+                messages.append(message)
+                if isinstance(message, Lost):
+                    self.slots[index] = self._start(slot.environment)
+                elif isinstance(message, Ended):
+                    slot.task = None
+        return messages
+
+    def answer(self, number: int, answer: Answer) -> None:
+        """Send the answer."""
+        self._tell(number, answer)
+
+    def stop(self, number: int) -> None:
+        """Send the wish, which the task sees after its step, or as the answer to its next report."""
+        self._tell(number, "stop")
+
+    def close(self) -> None:
+        """End the processes: idle ones by the end of their pipe, others by force."""
+        for slot in self.slots:
+            slot.connection.close()
+            if slot.task is not None:
+                slot.process.kill()
+        for slot in self.slots:
+            slot.process.join(timeout=5)
+            if slot.process.is_alive():
+                slot.process.kill()
+                slot.process.join()
+
+    def _tell(self, number: int, word: Answer) -> None:
+        for slot in self.slots:
+            if slot.task == number:
+                try:
+                    slot.connection.send(word)
+                except OSError:
+                    return
+
+    def _read(self, slot: Slot) -> Message:
+        assert slot.task is not None
+        try:
+            message: Message = slot.connection.recv()
+            return message
+        except (EOFError, OSError):
+            slot.process.join(timeout=5)
+            return Lost(slot.task, _death(slot.process.exitcode))
+
+    def _start(self, environment: Mapping[str, str]) -> Slot:
+        # A forked child would inherit torch's threads in whatever state they are.
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, self.work, environment), daemon=True)
+        process.start()
+        theirs.close()
+        return Slot(process, ours, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class PipeLink:
+    """A task's side of its pipe."""
+
+    connection: Connection
+    number: int
+
+    def report(self, step: int, value: float) -> Answer:
+        """Send the value and wait for the answer."""
+        self.connection.send(Reported(self.number, step, value))
+        answer: Answer = self.connection.recv()
+        return answer
+
+    def stop_asked(self) -> bool:
+        """Look whether anything came: only a wish to stop comes unasked, and the end of the pipe means the same."""
+        return self.connection.poll()
+
+
+def serve(connection: Connection, work: Work, environment: Mapping[str, str]) -> None:
+    """Do tasks until the pipe ends."""
+    if hasattr(os, "setsid"):
+        # Ctrl-C is for the process that a person started; this one is told through its pipe.
+        os.setsid()
+    os.environ.update(environment)
+    try:
+        while True:
+            task = connection.recv()
+            # A word that crossed the end of the task before is of no use any more.
+            if isinstance(task, Task):
+                connection.send(Ended(task.number, work(task, PipeLink(connection, task.number))))
+    except (EOFError, OSError):
+        return
+    # The work has its own net; what falls through it is told by the end of the process.
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        raise SystemExit(1) from None
+
+
+def _environment(number: int, context: ExecutorContext) -> dict[str, str]:
+    """Return what job ``number`` of several may use; what the user has set stays."""
+    if context.jobs == 1:
+        return {}
+    environment = {}
+    if "OMP_NUM_THREADS" not in os.environ:
+        environment["OMP_NUM_THREADS"] = str(max(1, processors() // context.jobs))
+    devices = _devices() if context.device in ("auto", "cuda") else []
+    if len(devices) > 1:
+        environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+    return environment
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _devices() -> list[str]:
+    """Return the GPUs in CUDA's numbering; those that the user made visible, if any were named."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [device for device in visible.split(",") if device]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        remedy = "; the system may have run out of memory: use fewer jobs" if exitcode == -9 else ""
+        return f"its process was killed by signal {-exitcode}{remedy}"
+    return f"its process ended with status {exitcode}"

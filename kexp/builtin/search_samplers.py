@@ -1,0 +1,214 @@
+"""Search samplers: how the next trial is chosen. All are Optuna's, with the options that matter for tens of trials."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from kexp.contracts import Sampling, SearchSamplerOptions
+from kexp.space import Parameter, label
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+class TPE(SearchSamplerOptions):
+    """Tree-structured Parzen estimator (Bergstra et al. 2011, section 4); copes with choices and conditions."""
+
+    startup_trials: PositiveInt = Field(10, description="Trials drawn at random before the estimator is used.")
+    candidates: PositiveInt = Field(24, description="Points among which the expected improvement is compared.")
+    multivariate: bool = Field(True, description="Model parameters together instead of one by one.")
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler; running trials count as bad ones, so that several jobs do not try the same."""
+        from optuna.samplers import TPESampler
+
+        return _quiet(
+            lambda: TPESampler(
+                n_startup_trials=self.startup_trials,
+                n_ei_candidates=self.candidates,
+                multivariate=self.multivariate,
+                # With conditions, trials are grouped by the parameters that they have.
+                group=self.multivariate,
+                constant_liar=True,
+                seed=sampling.trial_seed,
+            )
+        )
+
+
+class GP(SearchSamplerOptions):
+    """Gaussian process with a Matérn kernel and log expected improvement; strong where trials are few and costly."""
+
+    startup_trials: PositiveInt = Field(10, description="Trials drawn at random before the process is fitted.")
+    deterministic: bool = Field(False, description="Trust every value as it is instead of estimating its noise.")
+
+    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+        """Yield parameters that are not always there."""
+        return _conditional("gp", space)
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler."""
+        from optuna.samplers import GPSampler
+
+        return _quiet(
+            lambda: GPSampler(
+                n_startup_trials=self.startup_trials,
+                deterministic_objective=self.deterministic,
+                seed=sampling.trial_seed,
+            )
+        )
+
+
+class CmaEs(SearchSamplerOptions):
+    """Covariance matrix adaptation evolution strategy (Hansen 2016) over ranges; needs some hundred trials."""
+
+    multi_objective: ClassVar[bool] = False
+
+    startup_trials: PositiveInt = Field(1, description="Trials drawn at random before the strategy starts.")
+    sigma: float | None = Field(None, gt=0, description="First step size; a sixth of the narrowest range if not given.")
+    population: int | None = Field(None, ge=2, description="Trials of a generation; by the number of parameters.")
+
+    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+        """Yield choices and parameters that are not always there."""
+        yield from _choices("cmaes", space)
+        yield from _conditional("cmaes", space)
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler."""
+        from optuna.samplers import CmaEsSampler
+
+        return _quiet(
+            lambda: CmaEsSampler(
+                n_startup_trials=self.startup_trials,
+                sigma0=self.sigma,
+                popsize=self.population,
+                seed=sampling.trial_seed,
+                # It cannot model a space of one parameter and draws it independently.
+                warn_independent_sampling=False,
+            )
+        )
+
+
+class Random(SearchSamplerOptions):
+    """Every trial drawn independently; the search that others have to beat (Bergstra & Bengio 2012)."""
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler."""
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=sampling.trial_seed)
+
+
+class Grid(SearchSamplerOptions):
+    """Every combination of all values, in random order."""
+
+    exhaustive: ClassVar[bool] = True
+
+    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+        """Yield parameters with endlessly many values or conditions."""
+        yield from _endless("grid", space)
+        yield from _conditional("grid", space)
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler."""
+        from optuna.samplers import GridSampler
+
+        values: dict[str, list[Any]] = {
+            path: list(map(label, parameter.values or ())) for path, parameter in sampling.space.items()
+        }
+        # The order of the grid belongs to the study: every process has to number the points alike.
+        return GridSampler(values, seed=sampling.study_seed)
+
+
+class QMC(SearchSamplerOptions):
+    """Quasi-Monte Carlo over ranges: a low-discrepancy sequence covers them more evenly than random draws."""
+
+    sequence: Literal["sobol", "halton"] = Field("sobol", description="Which sequence.")
+    scramble: bool = Field(True, description="Randomise the sequence.")
+
+    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+        """Yield choices and parameters that are not always there."""
+        yield from _choices("qmc", space)
+        yield from _conditional("qmc", space)
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler; the sequence belongs to the study, its place in it is kept there."""
+        from optuna.samplers import QMCSampler, RandomSampler
+
+        return _quiet(
+            lambda: QMCSampler(
+                qmc_type=self.sequence,
+                scramble=self.scramble,
+                seed=sampling.study_seed,
+                # The first trial shows the sampler the space and is drawn at random.
+                independent_sampler=RandomSampler(seed=sampling.trial_seed),
+                warn_independent_sampling=False,
+            )
+        )
+
+
+class NSGA2(SearchSamplerOptions):
+    """Non-dominated sorting genetic algorithm II (Deb et al. 2002), for several metrics and many trials."""
+
+    population: int = Field(20, ge=2, description="Trials of a generation.")
+    mutation: float | None = Field(None, ge=0, le=1, description="Probability; one in the number of parameters.")
+    crossover: float = Field(0.9, ge=0, le=1, description="Probability that a child has two parents.")
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler."""
+        from optuna.samplers import NSGAIISampler
+
+        return _quiet(
+            lambda: NSGAIISampler(
+                population_size=self.population,
+                mutation_prob=self.mutation,
+                crossover_prob=self.crossover,
+                seed=sampling.trial_seed,
+            )
+        )
+
+
+class BruteForce(SearchSamplerOptions):
+    """Every point of a finite space once, conditions included."""
+
+    exhaustive: ClassVar[bool] = True
+
+    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+        """Yield parameters with endlessly many values."""
+        return _endless("brute-force", space)
+
+    def build(self, sampling: Sampling) -> BaseSampler:
+        """Return the sampler."""
+        from optuna.samplers import BruteForceSampler
+
+        return _quiet(lambda: BruteForceSampler(seed=sampling.trial_seed))
+
+
+def _endless(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
+    for path, parameter in space.items():
+        if parameter.values is None:
+            yield f'"{name}" visits every value, and {path} has endlessly many; give it a step, or choices'
+
+
+def _conditional(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
+    for path, parameter in space.items():
+        if parameter.when:
+            yield f'"{name}" knows no conditions, and {path} has one; use "tpe" or "brute-force"'
+
+
+def _choices(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
+    for path, parameter in space.items():
+        if parameter.choices is not None:
+            yield f'"{name}" searches ranges alone, and {path} has choices; use "tpe"'
+
+
+def _quiet(build: Callable[[], BaseSampler]) -> BaseSampler:
+    """Build without Optuna's remark that an interface may change: the constraints pin what was tested."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return build()

@@ -1,0 +1,103 @@
+"""What an executor promises: to do tasks elsewhere, several at once, and to carry reports and answers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from kexp.options import Options, component
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A piece of work as plain data, by a number of its own."""
+
+    number: int
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The task has a value at a step and waits for ``Executor.answer``."""
+
+    number: int
+    step: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The task is over; ``result`` is what the work returned."""
+
+    number: int
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What did the task is gone (a killed process, a lost machine), for a reason in words."""
+
+    number: int
+    reason: str
+
+
+Message = Reported | Ended | Lost
+Answer = Literal["go on", "prune", "stop"]
+
+
+class Link(Protocol):
+    """The task's side of the connection."""
+
+    def report(self, step: int, value: float) -> Answer:
+        """Tell a value and wait for the answer."""
+
+    def stop_asked(self) -> bool:
+        """Tell whether the task should stop; cheap enough to be asked after every step."""
+
+
+Work = Callable[[Task, Link], Mapping[str, Any]]
+"""The function that does a task. It is found by import on the other side, so it is a module's own function."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorContext:
+    """What is to be done with tasks, how many at once (``jobs``), and on which device, in a spec's words."""
+
+    work: Work
+    jobs: int
+    device: str
+
+
+class Executor(Protocol):
+    """Does tasks; every submitted task ends in one ``Ended`` or ``Lost``, whatever happens to it."""
+
+    def submit(self, task: Task) -> None:
+        """Begin a task; at most ``jobs`` are under way at once."""
+
+    def wait(self, seconds: float) -> Sequence[Message]:
+        """Return what was told since the last time; waits for at most this long when there is nothing."""
+
+    def answer(self, number: int, answer: Answer) -> None:
+        """Answer the report of a task."""
+
+    def stop(self, number: int) -> None:
+        """Ask a task to stop; it still ends in a message."""
+
+    def close(self) -> None:
+        """Give everything back, at once; called exactly once, also after errors."""
+
+
+class ExecutorOptions(Options):
+    """Base of every executor."""
+
+    kind: ClassVar[str] = "executor"
+
+    @abstractmethod
+    def build(self, context: ExecutorContext) -> Executor:
+        """Return the executor, ready for tasks; raises ``KexpError`` when its machines cannot be reached."""
+
+
+AnyExecutor = Annotated[ExecutorOptions, *component("executor")]
+"""A field that holds a component of this kind."""

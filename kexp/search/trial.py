@@ -1,0 +1,113 @@
+"""One trial where it runs: training like any run's, without test split, weights or model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kexp.assemble import cache_folder
+from kexp.catalog import load_catalog
+from kexp.contracts import Link, Task
+from kexp.errors import RunInterrupted, RunPruned, SpecError
+from kexp.execute import Job, fit, recorded
+from kexp.resolve import Variant, check
+from kexp.spec import Spec
+from kexp.workshop import Workshop
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a worker has to know; plain data, so that it travels.
+
+    ``reports`` names the validation metric that evaluations report, or None; with ``by_seed`` a seed reports once, when
+    it is done.
+    """
+
+    name: str
+    group: str
+    table: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    folder: str
+    reports: str | None
+    by_seed: bool
+
+
+def run_trial(task: Task, link: Link) -> dict[str, Any]:
+    """Train a trial's seeds one after the other and return its status, reason, validation rows and results.
+
+    The results are the objects of ``result.json``, which every seed leaves in the trial's folder.
+    """
+    trial = Trial(**task.payload)
+    workshop = _workshop()
+    spec, problems = check(trial.table, workshop.catalog)
+    if spec is None:
+        return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
+    results: list[dict[str, Any]] = []
+    for number, seed in enumerate(trial.seeds):
+        reporter = Reporter(link, trial.reports if number == 0 and not trial.by_seed else None)
+        job = Job(Variant(trial.name, spec), seed, trial.group, _folder(trial, seed), workshop, reporter)
+        results.append(recorded(job, lambda job=job: _train(job, link)))  # type: ignore[misc]
+        last = results[-1]
+        if last["status"] == "done" and trial.by_seed and trial.reports is not None:
+            value = last["metrics"]["validation"][trial.reports]
+            if (answer := link.report(number, value)) != "go on":
+                last = {"status": "pruned" if answer == "prune" else "interrupted", "reason": f"after seed {seed}"}
+        if last["status"] != "done":
+            return {"status": last["status"], "reason": last["reason"], "rows": "", "results": results}
+    return {"status": "done", "reason": None, "rows": _rows(workshop, spec, trial.seeds), "results": results}
+
+
+@cache
+def _workshop() -> Workshop:
+    """Return the workshop of this process: what one trial read and encoded, the next one finds there."""
+    return Workshop(load_catalog(), cache_folder())
+
+
+def _folder(trial: Trial, seed: int) -> Path:
+    return Path(trial.folder) / f"seed-{seed}"
+
+
+def _train(job: Job, link: Link) -> dict[str, Any]:
+    fitted = fit(job, link.stop_asked, None)
+    kept = fitted.validation.kept
+    # Training ends with an evaluation, and the first one is the best so far.
+    assert kept is not None
+    return fitted.result({"validation": kept})
+
+
+def _rows(workshop: Workshop, spec: Spec, seeds: tuple[int, ...]) -> str:
+    """Name the validation rows, on which alone trials can be compared."""
+    digests = (workshop.data(spec, seed).splits["validation"].digest() for seed in seeds)
+    return " ".join(dict.fromkeys(digests))
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Watches a run for the search: reports every evaluation and ends the run when the answer says so."""
+
+    link: Link
+    metric: str | None
+    evaluations: int = 0
+
+    def phase(self, text: str) -> None:
+        """Nobody watches a worker."""
+
+    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+        """Nobody watches a worker."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Report an evaluation."""
+        if event["event"] != "evaluation" or self.metric is None:
+            return
+        self.evaluations += 1
+        answer = self.link.report(self.evaluations, event["metrics"][self.metric])
+        if answer == "prune":
+            raise RunPruned(f"after evaluation {self.evaluations}: others were better by then")
+        if answer == "stop":
+            raise RunInterrupted(f"stopped after evaluation {self.evaluations}")
+
+    def run_ended(self, result: Mapping[str, Any]) -> None:
+        """Nobody watches a worker."""

@@ -1,0 +1,245 @@
+"""What a search may change: parameters of a spec, each a range or choices, some of them under conditions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from kexp import toml
+from kexp.errors import Problem
+from kexp.options import Section
+
+Number = int | float
+Table = Mapping[str, Any]
+
+PARAMETER_KEYS = {"low", "high", "log", "step", "choices", "when"}
+CONTEXTS = 64
+"""Most combinations of other choices in which an end or choice is resolved."""
+
+
+def _flat(value: Any, leaf: set[str]) -> Any:
+    """Join the keys of nested tables with dots down to the tables that have a key of ``leaf``, or to plain values.
+
+    So ``training.epochs = {low = 1, high = 5}`` says the same with and without quotes round the path.
+    """
+    if not isinstance(value, dict):
+        return value
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and not leaf & item.keys() and item:
+            inner = {f"{key}.{name}": below for name, below in _flat(item, leaf).items()}
+        else:
+            inner = {key: item}
+        flat = toml.merge(flat, inner)
+    return flat
+
+
+class Parameter(Section):
+    """One key of the spec that a search may change: a range from ``low`` to ``high``, or ``choices``."""
+
+    low: Number | None = Field(None, description="Least value; a range of whole numbers where both ends are whole.")
+    high: Number | None = Field(None, description="Greatest value.")
+    log: bool = Field(False, description="Draw the logarithm, so that every power of ten is as likely.")
+    step: Number | None = Field(None, gt=0, description="Distance between the values of a range.")
+    choices: tuple[Any, ...] | None = Field(None, min_length=1, description="Values, or tables of whole components.")
+    when: Annotated[dict[str, Any], BeforeValidator(lambda value: _flat(value, set()))] = Field(
+        {}, description="Only where these paths of the spec have this value, or one of a list of values."
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield ranges without ends, without room or with options that exclude each other."""
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.log or self.step is not None:
+                yield Problem("choices", "choices exclude low, high, log and step")
+            if len({label(choice) for choice in self.choices}) < len(self.choices):
+                yield Problem("choices", "a choice is stated twice")
+            return
+        if self.low is None or self.high is None:
+            yield Problem("", "expected low and high, or choices")
+            return
+        if self.low >= self.high:
+            yield Problem("high", f"{self.high:g} is not above low, {self.low:g}")
+        if self.log and self.low <= 0:
+            yield Problem("low", f"a logarithmic range starts above 0, found {self.low:g}")
+        if self.log and self.step is not None:
+            yield Problem("step", "a logarithmic range has no step")
+        if self.step is not None and abs((self.high - self.low) / self.step % 1 - 0.5) < 0.499999:
+            yield Problem("step", f"steps of {self.step:g} do not lead from {self.low:g} to {self.high:g}")
+        if self.whole and self.step is not None and self.step != int(self.step):
+            yield Problem("step", f"a range of whole numbers has a whole step, found {self.step:g}")
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether a range holds whole numbers only."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Both ends of the range, or every choice."""
+        return (self.low, self.high) if self.choices is None else self.choices
+
+    @property
+    def values(self) -> tuple[Any, ...] | None:
+        """Every value, or None where there are endlessly many."""
+        if self.choices is not None:
+            return self.choices
+        assert self.low is not None
+        assert self.high is not None
+        if self.whole:
+            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+        if self.step is None:
+            return None
+        count = int((self.high - self.low) / self.step + 1e-9) + 1
+        return tuple(self.low + number * self.step for number in range(count))
+
+    def named(self, value: Any) -> Any:
+        """Return the value that a search calls so: choices go by their label."""
+        return value if self.choices is None else next(choice for choice in self.choices if label(choice) == value)
+
+
+def label(choice: Any) -> str | int | float | bool:
+    """Return a choice as one word of a table: ``{use = "bottom-layers", layers = 2}`` is ``bottom-layers layers=2``."""
+    if isinstance(choice, Mapping):
+        options = [f"{key}={label(value)}" for key, value in choice.items() if key != "use"]
+        return " ".join([str(choice.get("use", "")), *options]).strip()
+    if isinstance(choice, list | tuple):
+        return "[" + ", ".join(str(label(item)) for item in choice) + "]"
+    return str(choice) if isinstance(choice, str) else choice
+
+
+Parameters = Annotated[dict[str, Parameter], BeforeValidator(lambda value: _flat(value, PARAMETER_KEYS))]
+"""Parameters by the dotted path that they change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The parameters in an order in which each comes after those that decide whether it is there.
+
+    ``base`` is the whole experiment as a table with every default written out.
+    """
+
+    base: Table
+    parameters: Mapping[str, Parameter]
+
+    @classmethod
+    def of(cls, base: Table, parameters: Mapping[str, Parameter]) -> Space:
+        """Order the parameters; raises ``ValueError`` where conditions depend on each other in a circle."""
+        graph = {path: _before(path, parameters) for path in parameters}
+        try:
+            order = list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            raise ValueError(f"the conditions depend on each other: {' -> '.join(error.args[1])}") from None
+        return cls(base, {path: parameters[path] for path in order})
+
+    def active(self, path: str, table: Table) -> bool:
+        """Tell whether a parameter is there in the spec as decided so far."""
+        return all(_matches(find(table, place), value) for place, value in self.parameters[path].when.items())
+
+    def apply(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the experiment with these values of parameters."""
+        table = dict(self.base)
+        for path in self.parameters:
+            if path in values:
+                table = put(table, path, values[path])
+        return table
+
+    def default(self) -> dict[str, Any] | None:
+        """Return the values that the experiment has without a search, or None where one lies outside of the space."""
+        chosen: dict[str, Any] = {}
+        for path, parameter in self.parameters.items():
+            if not self.active(path, self.base):
+                continue
+            value = _contained(find(self.base, path), parameter)
+            if value is None:
+                return None
+            chosen[path] = value[0]
+        return chosen
+
+    def contexts(self, *paths: str) -> Iterator[dict[str, Any]]:
+        """Yield values of the parameters on which ``paths`` depend, such that all of ``paths`` are there."""
+        needed: set[str] = set()
+        for path in paths:
+            needed |= self._ancestors(path)
+        names = [path for path in self.parameters if path in needed - set(paths)]
+        told: list[dict[str, Any]] = []
+        for combination in itertools.product(*(self.parameters[name].ends for name in names)):
+            chosen: dict[str, Any] = {}
+            for name, value in zip(names, combination, strict=True):
+                if self.active(name, self.apply(chosen)):
+                    chosen[name] = value
+            if chosen not in told and all(self.active(path, self.apply(chosen)) for path in paths):
+                told.append(chosen)
+                yield chosen
+
+    def _ancestors(self, path: str) -> set[str]:
+        found: set[str] = set()
+        for name in _before(path, self.parameters):
+            found |= {name} | self._ancestors(name)
+        return found
+
+
+def find(table: Table, path: str) -> Any:
+    """Return what a spec has at a dotted path, None where there is nothing; a component's short form has a ``use``."""
+    value: Any = table
+    for key in path.split("."):
+        if key == "use" and isinstance(value, str):
+            return value
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def put(table: Table, path: str, value: Any) -> dict[str, Any]:
+    """Return the table with a value at a dotted path; a component that is named replaces the one before."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return toml.merge(table, value)
+
+
+def _component(path: str) -> str:
+    """Return the path of what a path decides about: ``objective.use`` chooses the whole of ``objective``."""
+    return path.removesuffix(".use")
+
+
+def _before(path: str, parameters: Mapping[str, Parameter]) -> set[str]:
+    """Return the parameters that must be decided first: those that conditions name, and the component of an option."""
+    others = [other for other in parameters if other != path]
+    named = {other for other in others for place in parameters[path].when if _related(_component(other), place)}
+    return named | {other for other in others if path.startswith(f"{_component(other)}.")}
+
+
+def _related(component: str, place: str) -> bool:
+    return place == component or place.startswith(f"{component}.") or component.startswith(f"{place}.")
+
+
+def _matches(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list | tuple) and not isinstance(found, list | tuple):
+        return found in wanted
+    return bool(found == wanted)
+
+
+def _contained(value: Any, parameter: Parameter) -> tuple[Any] | None:
+    """Return, in a tuple, the parameter's value that equals ``value``; None where it has none."""
+    if parameter.choices is not None:
+        for choice in parameter.choices:
+            if choice == value or (isinstance(value, Mapping) and _same_component(choice, value)):
+                return (choice,)
+        return None
+    assert parameter.low is not None
+    assert parameter.high is not None
+    inside = isinstance(value, int | float) and parameter.low <= value <= parameter.high
+    if not inside or (parameter.values is not None and value not in parameter.values):
+        return None
+    return (value,)
+
+
+def _same_component(choice: Any, value: Table) -> bool:
+    """Tell whether a choice that leaves defaults out names the component that ``value`` states with all of them."""
+    stated = {"use": choice} if isinstance(choice, str) else choice
+    return isinstance(stated, Mapping) and "use" in stated and toml.merge(value, stated) == value
