@@ -85,8 +85,7 @@ def promise(values: Mapping[str, Sequence[float]], goals: Sequence[Goal], summar
         measured = dict(zip(map(str, best["seeds"]), best["metrics"]["validation"][goal.metric]["values"], strict=True))
         for seed, promised in values.items():
             if seed in measured and measured[seed] != promised[number]:
-                return (
-                    f"{goal.name} of seed {seed} was {promised[number]:.6f} in the search and is {measured[seed]:.6f} now: "
-                    "another device or number of threads rounds differently"
-                )
+                was, now = f"{promised[number]:.6f}", f"{measured[seed]:.6f}"
+                cause = "another device or number of threads rounds differently"
+                return f"{goal.name} of seed {seed} was {was} in the search and is {now} now: {cause}"
     return "the best spec, trained again, has the validation metrics of its trial to the last digit"

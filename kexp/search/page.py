@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp.goals import Goal
 from kexp.report.folder import write_text
 from kexp.report.html import page_environment, plain, score
 from kexp.search import findings
@@ -62,33 +61,31 @@ def figures(study: Study) -> Iterator[tuple[str, Figure]]:
     from optuna import visualization as draw
 
     goals = study.question.goals
+    charts: Mapping[str, Callable[..., Figure]] = {
+        "History": draw.plot_optimization_history,
+        "Importance of parameters": draw.plot_param_importances,
+        "Parallel coordinates": draw.plot_parallel_coordinate,
+        "Slices": draw.plot_slice,
+    }
     for number, goal in enumerate(goals):
-        target = _target(number) if len(goals) > 1 else None
-        of = {"target": target, "target_name": goal.name}
-        title = f" of {goal.name}" if len(goals) > 1 else ""
-        yield from _drawn(f"History{title}", lambda of=of: draw.plot_optimization_history(study.optuna, **of))
-        yield from _drawn(
-            f"Importance of parameters{title}", lambda of=of: draw.plot_param_importances(study.optuna, **of)
-        )
-        yield from _drawn(
-            f"Parallel coordinates{title}", lambda of=of: draw.plot_parallel_coordinate(study.optuna, **of)
-        )
-        yield from _drawn(f"Slices{title}", lambda of=of: draw.plot_slice(study.optuna, **of))
+        target = {"target": _target(number) if len(goals) > 1 else None, "target_name": goal.name}
+        for title, chart in charts.items():
+            yield from _drawn(f"{title} of {goal.name}" if len(goals) > 1 else title, chart, study, **target)
     if len(goals) == 1:
-        yield from _drawn("Values during training", lambda: draw.plot_intermediate_values(study.optuna))
+        yield from _drawn("Values during training", draw.plot_intermediate_values, study)
     elif len(goals) <= 3:
         names = [goal.name for goal in goals]
-        yield from _drawn("Pareto front", lambda: draw.plot_pareto_front(study.optuna, target_names=names))
+        yield from _drawn("Pareto front", draw.plot_pareto_front, study, target_names=names)
 
 
 def _target(number: int) -> Callable[[FrozenTrial], float]:
     return lambda trial: trial.values[number]
 
 
-def _drawn(title: str, draw: Callable[[], Figure]) -> Iterator[tuple[str, Figure]]:
+def _drawn(title: str, chart: Callable[..., Figure], study: Study, **options: Any) -> Iterator[tuple[str, Figure]]:
     """Yield a figure; one that cannot be drawn from these trials (too few, all alike) is left out."""
     try:
-        figure = draw()
+        figure = chart(study.optuna, **options)
     except (RuntimeError, ValueError) as error:
         logger.info("%s: not drawn: %s", title, error)
         return

@@ -15,7 +15,7 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kexp.errors import KexpError, Problem
 from kexp.goals import Goal
@@ -61,7 +61,6 @@ def open_study(name: str, storage: BaseStorage, question: Question) -> Study:
         study = optuna.create_study(
             storage=storage, sampler=sampler, pruner=pruner, study_name=name, directions=directions
         )
-        study.set_metric_names([goal.name for goal in goals])
         if not options.sampler.exhaustive and (default := space.default()) is not None:
             study.enqueue_trial({path: _internal(value, space.parameters[path]) for path, value in default.items()})
         study.set_user_attr(IDENTITY, question.identity)
@@ -113,7 +112,7 @@ class Study:
     question: Question
     workers: Workers
     fractional: frozenset[str]
-    mine: dict[int, optuna.Trial] = field(default_factory=dict)
+    mine: dict[int, Trial] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     """Reasons of the trials that failed one after the other, until now."""
     exhausted: bool = False
@@ -193,7 +192,7 @@ class Study:
         trial.set_user_attr("spec", digest(table))
         return Claim(trial.number, values, table), problems
 
-    def _suggest(self, trial: optuna.Trial, path: str, parameter: Parameter) -> Any:
+    def _suggest(self, trial: Trial, path: str, parameter: Parameter) -> Any:
         if parameter.choices is not None:
             return parameter.named(trial.suggest_categorical(path, list(map(label, parameter.choices))))
         assert parameter.low is not None

@@ -89,5 +89,5 @@ def _identity(process: int) -> str:
 def _place() -> str:
     """Name what process numbers belong to: a machine, or one container of it."""
     namespace = Path("/proc/self/ns/pid")
-    container = os.readlink(namespace) if namespace.is_symlink() else ""
+    container = str(namespace.readlink()) if namespace.is_symlink() else ""
     return f"{socket.gethostname()}-{uuid.getnode():x}{container}"
