@@ -69,3 +69,16 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real data: {folder} is not there, and KEXP_SHARED names no other folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[bool, str], None]:
+    """Return a function that skips a test with a reason; where everything is installed, that is a failure."""
+
+    def needs(there: bool, reason: str) -> None:
+        if not there and "KEXP_NO_SKIPS" in os.environ:
+            pytest.fail(f"nothing may be skipped here: {reason}")
+        if not there:
+            pytest.skip(reason)
+
+    return needs

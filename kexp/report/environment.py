@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 PACKAGES = (
     "kexp", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "scipy", "numpy",
-    "pandas", "pyarrow", "pydantic", "pluggy", "safetensors",
+    "pandas", "pyarrow", "pydantic", "pluggy", "safetensors", "optuna",
 )  # fmt: skip
 
 
@@ -21,7 +22,8 @@ def environment(plugins: Mapping[str, str]) -> dict[str, Any]:
     """Return the environment as plain data; ``plugins`` maps package names to versions."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        # A database's URL may hold a password.
+        "command": [re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", word) for word in sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from optuna.exceptions import ExperimentalWarning
 
 from kexp.report.folder import write_text
 from kexp.report.html import page_environment, plain, score
@@ -85,8 +88,12 @@ def _target(number: int) -> Callable[[FrozenTrial], float]:
 def _drawn(title: str, chart: Callable[..., Figure], study: Study, **options: Any) -> Iterator[tuple[str, Figure]]:
     """Yield a figure; one that cannot be drawn from these trials (too few, all alike) is left out."""
     try:
-        figure = chart(study.optuna, **options)
-    except (RuntimeError, ValueError) as error:
+        with warnings.catch_warnings():
+            # Where there are too few trials Optuna warns and draws something anyway.
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            figure = chart(study.optuna, **options)
+    except (RuntimeError, ValueError, UserWarning) as error:
         logger.info("%s: not drawn: %s", title, error)
         return
     if figure.data:

@@ -30,6 +30,9 @@ IDENTITY = "kexp"
 COPIES = 100
 """Trials in a row that repeat earlier ones, after which a search without a number of trials is over."""
 
+TWINS = 3
+"""Times that another point is drawn because the drawn one is being tried at this moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -61,9 +64,9 @@ def open_study(name: str, storage: BaseStorage, question: Question) -> Study:
         study = optuna.create_study(
             storage=storage, sampler=sampler, pruner=pruner, study_name=name, directions=directions
         )
+        study.set_user_attr(IDENTITY, question.identity)
         if not options.sampler.exhaustive and (default := space.default()) is not None:
             study.enqueue_trial({path: _internal(value, space.parameters[path]) for path, value in default.items()})
-        study.set_user_attr(IDENTITY, question.identity)
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
         _check_identity(study, question.identity)
@@ -156,11 +159,11 @@ class Study:
     def claim(self, wanted: int | None) -> Claim | None:
         """Take the next trial; None when all that are wanted are taken, or the space has no other.
 
-        Trials whose experiment was tried already get the values of the first and are not given out: equal specs give
-        equal results.
+        A trial with the values of an earlier one gets what that one found and is not given out: equal specs give equal
+        results. While the earlier one is under way, another is drawn instead, if that helps.
         """
-        copies = 0
-        while not self.exhausted and (wanted is None or len(self._taken()) < wanted):
+        copies = twins = 0
+        while self._has_more() and (wanted is None or len(self._taken()) < wanted):
             claim, problems = self._ask()
             # Another process may have asked at the same moment: the lower number wins.
             if wanted is not None and sum(number < claim.number for number in self._taken()) >= wanted:
@@ -171,13 +174,22 @@ class Study:
                 if len(self.failures) >= self.question.options.max_failures:
                     return None
                 continue
-            if (earlier := self._earlier(claim)) is None:
+            earlier = self._earlier(claim.number)
+            if earlier is None or (outcome(earlier) == "running" and twins == TWINS):
                 return claim
+            if outcome(earlier) == "running":
+                self._end(claim.number, "fail", outcome="withdrawn", reason=f"trial {earlier.number} tries the same")
+                twins += 1
+                continue
             self._copy(claim.number, earlier)
             copies += 1
             if wanted is None and copies >= COPIES:
                 self._exhaust()
         return None
+
+    def _has_more(self) -> bool:
+        """Tell whether there is another point to try, or one to try again."""
+        return not self.exhausted or any(outcome(trial) == "waiting" for trial in self.trials())
 
     def _ask(self) -> tuple[Claim, Sequence[Problem]]:
         space = self.question.space
@@ -189,7 +201,6 @@ class Study:
             if space.active(path, space.apply(values)):
                 values[path] = self._suggest(trial, path, parameter)
         table, problems = self.question.resolve(space.apply(values))
-        trial.set_user_attr("spec", digest(table))
         return Claim(trial.number, values, table), problems
 
     def _suggest(self, trial: Trial, path: str, parameter: Parameter) -> Any:
@@ -205,13 +216,12 @@ class Study:
     def _taken(self) -> list[int]:
         return [trial.number for trial in self.trials() if outcome(trial) in TAKEN]
 
-    def _earlier(self, claim: Claim) -> FrozenTrial | None:
-        """Return the finished trial of the same experiment, if there is one."""
-        for trial in self.trials():
-            same = trial.number != claim.number and trial.user_attrs.get("spec") == digest(claim.table)
-            if same and outcome(trial) in ("complete", "pruned"):
-                return trial
-        return None
+    def _earlier(self, number: int) -> FrozenTrial | None:
+        """Return a trial with the same values, one that is finished if there is, or else one that runs."""
+        trials = self.trials()
+        same = [trial for trial in trials[:number] if trial.params == trials[number].params]
+        done = [trial for trial in same if outcome(trial) in ("complete", "pruned")]
+        return next(iter(done or [trial for trial in same if outcome(trial) == "running"]), None)
 
     def _copy(self, number: int, earlier: FrozenTrial) -> None:
         for step, value in earlier.intermediate_values.items():

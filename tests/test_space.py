@@ -1,0 +1,331 @@
+"""The space of a search: how parameters are written, which values they have, and when they are there."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from kexp import toml
+from kexp.space import Parameter, Parameters, Space, find, label, put
+
+BASE = {
+    "objective": {"use": "cross-entropy", "label_smoothing": 0.1},
+    "freezing": {"use": "none"},
+    "training": {"epochs": 3, "learning_rate": 5e-5, "warmup_steps": 0},
+}
+USE = Parameter(choices=["cross-entropy", "focal"])
+GAMMA = Parameter(low=1.0, high=3.0, when={"objective.use": "focal"})
+
+
+def parameters(table: dict[str, Any]) -> dict[str, Parameter]:
+    return TypeAdapter(Parameters).validate_python(table)
+
+
+def problems(**options: Any) -> list[str]:
+    return [str(problem) for problem in Parameter(**options).problems()]
+
+
+# --- how they are written -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"training.epochs" = {low = 1, high = 5}',
+        "training.epochs = {low = 1, high = 5}",
+        "[training]\nepochs = {low = 1, high = 5}",
+        "[training.epochs]\nlow = 1\nhigh = 5",
+    ],
+)
+def test_a_path_says_the_same_with_and_without_quotes(text: str) -> None:
+    assert parameters(tomllib.loads(text)) == {"training.epochs": Parameter(low=1, high=5)}
+
+
+def test_deep_paths_and_choices_of_tables_are_told_apart() -> None:
+    text = (
+        '[augmentation.labelled]\nuse.choices = ["a", "b"]\n[freezing]\nchoices = [{use = "bottom-layers", layers = 2}]'
+    )
+    assert parameters(tomllib.loads(text)) == {
+        "augmentation.labelled.use": Parameter(choices=["a", "b"]),
+        "freezing": Parameter(choices=[{"use": "bottom-layers", "layers": 2}]),
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ['when = {"a.b" = 1, a.c = [2, 3]}', "when = {a = {b = 1, c = [2, 3]}}", 'when.a = {"b" = 1, c = [2, 3]}']
+)
+def test_conditions_are_written_like_paths(text: str) -> None:
+    found = parameters(tomllib.loads(f"[x]\nlow = 1\nhigh = 2\n{text}"))
+    assert found["x"].when == {"a.b": 1, "a.c": [2, 3]}
+
+
+@pytest.mark.parametrize(
+    "written", ['"objective.use" = {choices = ["a"]}\n"objective.gamma" = {low = 1, high = 3}',
+                'objective.use = {choices = ["a"]}\nobjective.gamma = {low = 1, high = 3}'],
+    ids=["quoted", "unquoted"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("objective.gamma.high=9", {"use": Parameter(choices=["a"]), "gamma": Parameter(low=1, high=9)}),
+        ('objective.use.choices=["b"]', {"use": Parameter(choices=["b"]), "gamma": Parameter(low=1, high=3)}),
+        ("objective.other={low=0,high=1}", {"use": Parameter(choices=["a"]), "gamma": Parameter(low=1, high=3), "other": Parameter(low=0, high=1)}),
+    ],
+)  # fmt: skip
+def test_an_assignment_changes_what_it_names_and_nothing_else(
+    written: str, assignment: str, expected: dict[str, Parameter]
+) -> None:
+    table = toml.merge(
+        {"search": {"space": tomllib.loads(written)}}, toml.parse_assignment(f"search.space.{assignment}")
+    )
+    assert parameters(table["search"]["space"]) == {f"objective.{name}": value for name, value in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "expected low and high, or choices"),
+        ({"low": 1}, "expected low and high, or choices"),
+        ({"low": 5, "high": 5}, "high: 5 is not above low, 5"),
+        ({"low": 0.5, "high": 0.25}, "high: 0.25 is not above low, 0.5"),
+        ({"low": 0, "high": 1.0, "log": True}, "low: a logarithmic range starts above 0, found 0"),
+        ({"low": 1, "high": 9, "log": True, "step": 2}, "step: a logarithmic range has no step"),
+        ({"low": 1, "high": 10, "step": 4}, "step: steps of 4 do not lead from 1 to 10"),
+        ({"low": 0.0, "high": 1.0, "step": 0.3}, "step: steps of 0.3 do not lead from 0 to 1"),
+        ({"low": 1, "high": 3, "step": 0.5}, "step: a range of whole numbers has a whole step, found 0.5"),
+        ({"choices": [1, 2], "low": 1}, "choices: choices exclude low, high, log and step"),
+        ({"choices": [1, 2], "log": True}, "choices: choices exclude low, high, log and step"),
+        ({"choices": ["a", "b", "a"]}, "choices: a choice is stated twice"),
+        ({"choices": ["focal", {"use": "focal"}]}, "choices: a choice is stated twice"),
+    ],
+)
+def test_a_range_or_choices_that_mean_nothing_are_told(options: dict[str, Any], expected: str) -> None:
+    assert problems(**options) == [expected]
+
+
+@pytest.mark.parametrize("options", [{"low": 0.0, "high": float("inf")}, {"low": float("-inf"), "high": 1.0, "step": 0.5},
+                                     {"low": 0.0, "high": float("nan")}])  # fmt: skip
+def test_ends_are_finite(options: dict[str, Any]) -> None:
+    assert problems(**options)
+
+
+@pytest.mark.parametrize("options", [{"low": 1, "high": 9, "step": 4}, {"low": 0.1, "high": 0.7, "step": 0.1}, {"low": 1e-5, "high": 5e-5, "step": 1e-5},
+                                     {"low": 1, "high": 9, "log": True}, {"choices": ["1", 1]}, {"low": -2, "high": 0.5}])  # fmt: skip
+def test_what_is_allowed_has_no_problem(options: dict[str, Any]) -> None:
+    assert problems(**options) == []
+
+
+@pytest.mark.parametrize("options", [{"low": "1", "high": 2}, {"low": True, "high": 2}, {"low": 1, "high": 2, "step": 0}, {"choices": []}, {"lo": 1}])  # fmt: skip
+def test_wrong_types_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Parameter(**options)
+
+
+# --- which values they have -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "whole", "ends", "values"),
+    [
+        ({"low": 1, "high": 4}, True, (1, 4), (1, 2, 3, 4)),
+        ({"low": 1, "high": 9, "step": 4}, True, (1, 9), (1, 5, 9)),
+        ({"low": 1, "high": 4.0}, False, (1, 4.0), None),
+        ({"low": 0.5, "high": 2.0, "step": 0.5}, False, (0.5, 2.0), (0.5, 1.0, 1.5, 2.0)),
+        ({"choices": ["a", {"use": "b"}]}, False, ("a", {"use": "b"}), ("a", {"use": "b"})),
+    ],
+)
+def test_ends_and_values(options: dict[str, Any], whole: bool, ends: Any, values: Any) -> None:
+    parameter = Parameter(**options)
+    assert (parameter.whole, parameter.ends, parameter.values) == (whole, ends, values)
+
+
+STEPS = [("0.1", "0.7", "0.1"), ("0.0", "0.3", "0.1"), ("1e-5", "5e-5", "1e-5"), ("-0.3", "0.3", "0.1"), ("0.0", "100.0", "0.1")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("low", "high", "step"), STEPS)
+def test_values_of_a_stepped_range_are_the_decimals_that_a_person_would_write(low: str, high: str, step: str) -> None:
+    count = int((Decimal(high) - Decimal(low)) / Decimal(step)) + 1
+    expected = [float(Decimal(low) + number * Decimal(step)) for number in range(count)]
+    found = Parameter(low=float(low), high=float(high), step=float(step)).values
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert found == tuple(expected)
+
+
+@pytest.mark.parametrize(("low", "high", "step"), STEPS)
+def test_values_of_a_stepped_range_stay_inside_of_it(low: str, high: str, step: str) -> None:
+    parameter = Parameter(low=float(low), high=float(high), step=float(step))
+    assert parameter.values is not None
+    assert (min(parameter.values), max(parameter.values)) == parameter.ends
+
+
+@pytest.mark.parametrize(
+    ("choice", "word"),
+    [
+        ("focal", "focal"),
+        (2, 2),
+        (1e-5, 1e-5),
+        (False, False),
+        ({"use": "bottom-layers", "layers": 2}, "bottom-layers layers=2"),
+        ({"use": "hf", "id": "a/b", "head": {"use": "cls"}}, "hf id=a/b head=cls"),
+        ({"epochs": 3}, "epochs=3"),
+        (["accuracy", "mcc"], "[accuracy, mcc]"),
+        ([0.9, 0.999], "[0.9, 0.999]"),
+    ],
+)
+def test_a_choice_is_found_again_by_its_label(choice: Any, word: Any) -> None:
+    assert label(choice) == word
+    assert type(label(choice)) is type(word)
+    found = Parameter(choices=["another", choice, ["x"]]).named(word)
+    assert found == choice
+    assert type(found) is type(choice)
+
+
+def test_a_value_of_a_range_goes_by_itself() -> None:
+    assert Parameter(low=1, high=3).named(2) == 2
+
+
+# --- in which order and when they are there -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names", list(itertools.permutations(["objective.use", "objective.gamma", "training.epochs", "training.patience"]))
+)
+def test_a_parameter_comes_after_those_that_decide_about_it(names: tuple[str, ...]) -> None:
+    told = {
+        "objective.use": USE,
+        # Without a condition, too: whether it exists depends on the component.
+        "objective.gamma": Parameter(low=1.0, high=3.0),
+        "training.epochs": Parameter(low=1, high=3, when={"objective.gamma": 1.0}),
+        "training.patience": Parameter(low=1, high=3, when={"training.epochs": [1, 3]}),
+    }
+    found = list(Space.of(BASE, {name: told[name] for name in names}).parameters)
+    assert found == ["objective.use", "objective.gamma", "training.epochs", "training.patience"]
+
+
+@pytest.mark.parametrize("place", ["objective.use", "objective", "objective.gamma"])
+def test_a_whole_component_comes_before_conditions_on_any_part_of_it(place: str) -> None:
+    told = {"training.epochs": Parameter(low=1, high=2, when={place: "x"}), "objective": USE}
+    assert list(Space.of(BASE, told).parameters) == ["objective", "training.epochs"]
+
+
+def test_conditions_in_a_circle_are_refused() -> None:
+    one, other = Parameter(low=1, high=2, when={"b": 1}), Parameter(low=1, high=2, when={"a": 1})
+    with pytest.raises(ValueError, match=r"^the conditions depend on each other: (a -> b -> a|b -> a -> b)$"):
+        Space.of({}, {"a": one, "b": other})
+
+
+@pytest.mark.parametrize(
+    ("when", "there"),
+    [
+        ({}, True),
+        ({"objective.use": "cross-entropy"}, True),
+        ({"objective.use": "focal"}, False),
+        ({"training.epochs": [1, 3]}, True),
+        ({"training.epochs": [1, 2]}, False),
+        ({"training.epochs": 3, "objective.use": ["focal"]}, False),
+        ({"training.patience": 1}, False),
+        ({"training.betas": [0.9, 0.99]}, True),
+    ],
+)
+def test_a_parameter_is_there_where_all_its_conditions_hold(when: dict[str, Any], there: bool) -> None:
+    base = toml.merge(BASE, {"training": {"betas": [0.9, 0.99]}})
+    assert Space.of(base, {"x": Parameter(low=1, high=2, when=when)}).active("x", base) is there
+
+
+def test_a_condition_on_an_option_fails_with_the_component_that_has_none() -> None:
+    epochs = Parameter(low=1, high=2, when={"objective.label_smoothing": 0.1})
+    space = Space.of(BASE, {"objective.use": USE, "training.epochs": epochs})
+    assert space.active("training.epochs", space.apply({}))
+    assert not space.active("training.epochs", space.apply({"objective.use": "focal"}))
+
+
+def test_values_are_laid_on_the_experiment_component_first() -> None:
+    space = Space.of(BASE, {"objective.gamma": GAMMA, "objective.use": USE})
+    found = space.apply({"objective.gamma": 2.0, "objective.use": "focal"})
+    assert found == {**BASE, "objective": {"use": "focal", "gamma": 2.0}}
+    assert space.apply({}) == BASE
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"training.epochs": Parameter(low=1, high=5)}, {"training.epochs": 3}),
+        ({"training.epochs": Parameter(low=1, high=5, step=2)}, {"training.epochs": 3}),
+        ({"training.epochs": Parameter(low=2, high=6, step=2)}, None),
+        ({"training.epochs": Parameter(choices=[1, 2])}, None),
+        ({"training.patience": Parameter(choices=[1, 2])}, None),
+        ({"training.learning_rate": Parameter(low=1e-5, high=1e-4, log=True)}, {"training.learning_rate": 5e-5}),
+        ({"objective.label_smoothing": Parameter(low=0.0, high=0.3, step=0.1)}, {"objective.label_smoothing": 0.1}),
+        ({"training.dropout": Parameter(low=0.1, high=0.5, step=0.1)}, {"training.dropout": 0.3}),
+        ({"objective.use": USE, "objective.gamma": GAMMA}, {"objective.use": "cross-entropy"}),
+        ({"objective": Parameter(choices=["focal", {"use": "cross-entropy"}])}, {"objective": {"use": "cross-entropy"}}),
+        ({"freezing": Parameter(choices=["none", {"use": "bottom-layers", "layers": 2}])}, {"freezing": "none"}),
+    ],
+)  # fmt: skip
+def test_the_experiment_without_a_search_is_a_point_of_the_space(told: dict[str, Parameter], expected: Any) -> None:
+    base = toml.merge(BASE, {"training": {"dropout": 0.3}})
+    assert Space.of(base, told).default() == expected
+
+
+@pytest.mark.parametrize("choice", ["cross-entropy", {"use": "cross-entropy"}, {"use": "cross-entropy", "label_smoothing": 0.1}])  # fmt: skip
+def test_the_default_point_makes_the_experiment_that_it_stands_for(choice: Any) -> None:
+    space = Space.of(BASE, {"objective": Parameter(choices=[choice, "focal"])})
+    point = space.default()
+    # A space without such a point would do as well.
+    assert point is None or space.apply(point) == BASE
+
+
+def test_contexts_are_what_others_must_be_for_a_parameter_to_be_there() -> None:
+    space = Space.of(
+        BASE,
+        {
+            "training.warmup_steps": Parameter(low=1, high=9, when={"objective.gamma": [1.0, 3.0]}),
+            "objective.label_smoothing": Parameter(low=0.0, high=0.2, when={"objective.use": "cross-entropy"}),
+            "objective.gamma": GAMMA,
+            "objective.use": USE,
+            "training.epochs": Parameter(low=1, high=5),
+        },
+    )
+    assert list(space.contexts("training.epochs")) == [{}]
+    assert list(space.contexts("objective.use")) == [{}]
+    assert list(space.contexts("objective.gamma")) == [{"objective.use": "focal"}]
+    assert list(space.contexts("training.warmup_steps")) == [
+        {"objective.use": "focal", "objective.gamma": 1.0},
+        {"objective.use": "focal", "objective.gamma": 3.0},
+    ]
+    assert list(space.contexts("objective.gamma", "training.epochs")) == [{"objective.use": "focal"}]
+    assert list(space.contexts("objective.gamma", "objective.label_smoothing")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("objective.use", "focal"), ("training.use", "adam"), ("training.epochs", 3), ("training", {"use": "adam", "epochs": 3}),
+     ("objective.gamma", None), ("training.betas", None), ("training.epochs.low", None), ("a", None)],
+)  # fmt: skip
+def test_finding_knows_the_short_form_of_components(path: str, expected: Any) -> None:
+    assert find({"objective": "focal", "training": {"use": "adam", "epochs": 3}}, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("objective.gamma", 2, {"use": "focal", "gamma": 2}),
+        ("objective.use", "focal", {"use": "focal"}),
+        ("objective", {"use": "r-drop", "alpha": 1}, {"use": "r-drop", "alpha": 1}),
+        ("objective", "r-drop", "r-drop"),
+    ],
+)
+def test_putting_knows_the_short_form_of_components(path: str, value: Any, expected: Any) -> None:
+    table = {"objective": "focal"}
+    assert put(table, path, value) == {"objective": expected}
+    assert table == {"objective": "focal"}
+
+
+def test_putting_another_component_drops_the_options_of_the_one_before() -> None:
+    assert put(BASE, "objective.use", "focal")["objective"] == {"use": "focal"}
+    assert put(BASE, "objective.use", "cross-entropy") == BASE
