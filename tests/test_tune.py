@@ -1,0 +1,331 @@
+"""Whole searches through the command line, on small real models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from typer.testing import CliRunner, Result
+
+from kexp.cli import app
+
+BASE = """
+seeds = [1, 2]
+[dataset]
+use = "table"
+path = "{data}"
+[backbone]
+use = "tiny"
+layers = 1
+hidden = 32
+heads = 2
+vocabulary = 300
+[training]
+epochs = 2
+max_length = 16
+batch_size = 16
+learning_rate = 5e-3
+"""
+SEARCH = """
+[search]
+trials = 6
+pruner = {use = "median", startup_trials = 2}
+[search.space]
+"training.learning_rate" = {low = 1e-4, high = 2e-2, log = true}
+"training.epochs" = {low = 1, high = 4}
+"objective" = {choices = ["cross-entropy", {use = "focal"}]}
+"objective.gamma" = {low = 1, high = 4, when = {"objective.use" = "focal"}}
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def spec(reviews: Path, write_spec: Callable[..., Path]) -> Write:
+    """Return a function that writes the base spec with a search behind it."""
+    return lambda search: write_spec(BASE.format(data=reviews) + search, "reviews.toml")
+
+
+def kexp(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def tune(spec: Path, *arguments: str | Path, status: int = 0) -> dict[str, Any]:
+    result = kexp("tune", spec, "--runs-dir", spec.parent / "runs", "--json", "--quiet", *arguments)
+    assert result.exit_code == status, result.stderr
+    return json.loads(result.stdout)
+
+
+def study_of(found: dict[str, Any]) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(f"{found['folder']}/journal.log"))
+    return optuna.load_study(study_name=found["study"], storage=storage)
+
+
+@pytest.fixture(scope="module")
+def study(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Search once for all tests that read what is found."""
+    path = tmp_path_factory.mktemp("study") / "reviews.toml"
+    path.write_text(BASE.format(data=reviews) + SEARCH, encoding="utf-8")
+    return {**tune(path), "spec": path}
+
+
+def test_best_is_the_best_of_the_trials(study: dict[str, Any]) -> None:
+    assert study["status"] == "done"
+    table = pd.read_csv(f"{study['folder']}/trials.csv")
+    complete = table[table["outcome"] == "complete"]
+    assert study["best_value"] == complete["validation.macro_f1"].max()
+    assert study["trials"]["complete"] + study["trials"]["pruned"] + study["trials"]["failed"] == 6 == len(table)
+    assert study["best_trial"] == complete["validation.macro_f1"].idxmax()
+
+
+def test_first_trial_is_the_spec_without_a_search(study: dict[str, Any]) -> None:
+    first = study_of(study).trials[0]
+    assert first.params == {"training.learning_rate": 5e-3, "training.epochs": 2, "objective": "cross-entropy"}
+
+
+def test_conditional_parameter_is_there_where_its_condition_holds_and_is_a_fraction(study: dict[str, Any]) -> None:
+    trials = study_of(study).trials
+    for trial in trials:
+        assert ("objective.gamma" in trial.params) == (
+            trial.params["objective"] == "focal" or "focal" in trial.params["objective"]
+        )
+    gammas = [trial.params["objective.gamma"] for trial in trials if "objective.gamma" in trial.params]
+    # The range has whole ends, but the key holds any number.
+    assert gammas
+    assert not all(gamma == int(gamma) for gamma in gammas)
+
+
+def test_best_spec_runs_and_gives_what_the_study_promised(study: dict[str, Any]) -> None:
+    text = Path(study["best_spec"]).read_text("utf-8")
+    assert text.startswith(f"# Trial {study['best_trial']} of study {study['study']}: validation.macro_f1 = ")
+    assert "search" not in tomllib.loads(text)
+    result = kexp("run", study["best_spec"], "--runs-dir", study["spec"].parent / "again", "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    again = json.loads(result.stdout)["variants"]["default"]["metrics"]
+    final = json.loads(Path(study["final"], "summary.json").read_text())["variants"]["best"]["metrics"]
+    assert again == final
+    # The trial trained the first seed.
+    assert again["validation"]["macro_f1"]["values"][0] == study["best_value"]
+    assert "to the last digit" in study["remarks"][-1]
+
+
+def test_trials_read_no_test_rows_and_leave_no_weights(study: dict[str, Any]) -> None:
+    results = list(Path(study["folder"]).glob("trials/*/seed-1/result.json"))
+    assert len(results) == 6 - study["trials"]["repeated"]
+    for path in results:
+        assert set(json.loads(path.read_text()).get("metrics", {"validation": {}})) == {"validation"}
+    assert not list(Path(study["folder"]).rglob("*.safetensors"))
+    assert not list(Path(study["folder"]).rglob("predictions.parquet"))
+
+
+def test_gain_is_that_of_the_means_and_held_against_the_seeds(study: dict[str, Any]) -> None:
+    variants = json.loads(Path(study["final"], "summary.json").read_text())["variants"]
+    assert list(variants) == ["default", "best"]
+    assert [gain["split"] for gain in study["gains"]] == ["validation", "test"]
+    for gain in study["gains"]:
+        before, after = (np.array(variants[name]["metrics"][gain["split"]]["macro_f1"]["values"]) for name in variants)
+        assert gain["gain"] == pytest.approx(after.mean() - before.mean())
+        assert gain["noise"] == pytest.approx(np.sqrt(before.var(ddof=1) / 2 + after.var(ddof=1) / 2))
+
+
+def test_page_tells_the_study_without_network(study: dict[str, Any]) -> None:
+    page = Path(study["folder"], "study.html").read_text("utf-8")
+    for text in ("History", "Best trials", "training.learning_rate", study["study"]):
+        assert text in page
+    assert "Plotly.newPlot" in page
+    assert "<script src" not in page
+
+
+def test_a_finished_study_goes_on_when_more_trials_are_asked_for(study: dict[str, Any]) -> None:
+    again = tune(study["spec"])
+    assert again["trials"] == study["trials"]
+    assert again["final"] == study["final"]
+    more = tune(study["spec"], "--trials", 7)
+    assert sum(more["trials"][name] for name in ("complete", "pruned", "failed")) == 7
+
+
+def test_interrupted_and_continued_study_equals_an_uninterrupted_one(study: dict[str, Any], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "kexp",
+        "tune",
+        str(study["spec"]),
+        "--runs-dir",
+        str(tmp_path),
+        "--json",
+        "--quiet",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 240
+    while not list(tmp_path.glob("reviews/*/trials/0002/seed-1/metrics.jsonl")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    stopped = json.loads(out)
+    assert stopped["status"] == "interrupted"
+    assert stopped["final"] is None
+    assert not any(trial.state.name == "RUNNING" for trial in study_of(stopped).trials)
+    (folder,) = tmp_path.glob("reviews/*")
+
+    result = kexp("tune", study["spec"], "--runs-dir", tmp_path, "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["folder"] == str(folder)
+    assert sum(found["trials"][name] for name in ("complete", "pruned", "failed")) == 6
+    # The trial that was stopped is repeated with its values, and gives what it would have given.
+    before = {tuple(t.params.items()): t.value for t in study_of(study).trials[:3] if t.state.name == "COMPLETE"}
+    after = {tuple(t.params.items()): t.value for t in study_of(found).trials if t.state.name == "COMPLETE"}
+    assert before.items() <= after.items()
+
+
+def test_two_jobs_give_every_trial_once(spec: Write) -> None:
+    found = tune(spec(SEARCH), "--jobs", 2, "--set", "search.pruner.use=none")
+    assert found["trials"]["complete"] == 6
+    trials = study_of(found).trials
+    assert [trial.number for trial in trials] == list(range(6))
+
+
+FAILING = """
+[search]
+trials = 4
+sampler = {{use = "{sampler}"}}
+{options}
+[search.space]
+"labelled.n" = {{choices = [{choices}]}}
+"""
+
+
+def test_failing_trial_is_recorded_with_its_reason_and_the_study_goes_on(spec: Write) -> None:
+    found = tune(spec(FAILING.format(sampler="grid", options="", choices="2, 60, 90, 120")))
+    assert found["trials"]["failed"] == 1
+    assert found["trials"]["complete"] == 3
+    (failed,) = [trial for trial in study_of(found).trials if trial.state.name == "FAIL"]
+    assert failed.params == {"labelled.n": 2}
+    assert "labelled" in failed.user_attrs["reason"]
+    assert failed.user_attrs["reason"] in Path(found["folder"], "study.html").read_text("utf-8").replace("&#34;", '"')
+
+
+def test_failures_in_a_row_stop_the_search(spec: Write) -> None:
+    path = spec(FAILING.format(sampler="grid", options="max_failures = 2", choices="1, 2"))
+    result = kexp("tune", path, "--runs-dir", path.parent / "runs", "--quiet")
+    assert result.exit_code == 1
+    assert "failed: 2 trials in a row failed, and the search stopped; the last: " in result.stderr
+
+
+def test_grid_ends_when_every_point_was_visited(spec: Write) -> None:
+    path = spec(FAILING.format(sampler="grid", options="", choices="60, 90"))
+    found = tune(path, "--trials", 50)
+    assert found["exhausted"]
+    assert found["trials"]["complete"] == 2
+    assert tune(path, "--trials", 60)["trials"] == found["trials"]
+
+
+def test_equal_trials_are_not_run_again(spec: Write) -> None:
+    found = tune(spec(FAILING.format(sampler="random", options="", choices="60, 90")), "--trials", 8)
+    assert found["trials"]["complete"] == 8
+    assert found["trials"]["repeated"] == 6
+    assert len(list(Path(found["folder"]).glob("trials/*"))) == 2
+    trials = study_of(found).trials
+    for trial in trials:
+        same = [other.value for other in trials if other.params == trial.params]
+        assert len(set(same)) == 1
+
+
+def test_several_metrics_give_a_front(spec: Write) -> None:
+    search = """
+[search]
+trials = 5
+metric = ["validation.accuracy", "parameters.trainable"]
+sampler = {use = "nsga2", population = 3}
+[search.space]
+"freezing" = {choices = ["none", "embeddings", "all-but-head"]}
+"training.learning_rate" = {low = 1e-3, high = 1e-2, log = true}
+"""
+    found = tune(spec(search))
+    trials = [trial for trial in study_of(found).trials if "same as" not in trial.user_attrs]
+    points = {trial.number: (trial.values[0], -trial.values[1]) for trial in trials}
+    front = {
+        number
+        for number, (a, b) in points.items()
+        if not any(c >= a and d >= b and (c, d) != (a, b) for c, d in points.values())
+    }
+    assert {point["trial"] for point in found["front"]} == front
+    assert points[found["best_trial"]][0] == max(a for a, _ in points.values())
+    for number in front - {found["best_trial"]}:
+        assert Path(found["folder"], f"front-{number:04d}.toml").is_file()
+
+
+def test_seeds_of_a_trial_are_averaged(spec: Write) -> None:
+    search = """
+[search]
+trials = 3
+seeds_per_trial = 2
+pruner = {use = "wilcoxon", startup_seeds = 0}
+sampler = {use = "random"}
+[search.space]
+"training.learning_rate" = {low = 1e-3, high = 1e-2, log = true}
+"""
+    found = tune(spec(search))
+    for trial in study_of(found).trials:
+        if trial.state.name == "COMPLETE":
+            values = [
+                json.loads(Path(trial.user_attrs["folder"], f"seed-{seed}", "result.json").read_text())
+                for seed in (1, 2)
+            ]
+            scores = [value["metrics"]["validation"]["macro_f1"] for value in values]
+            assert trial.value == pytest.approx(np.mean(scores))
+            assert list(trial.intermediate_values.values()) == scores
+
+
+@pytest.mark.parametrize(
+    ("search", "arguments", "message"),
+    [
+        ("", [], "there is no [search] with a space; kexp tune needs one"),
+        (
+            "[variants.a]\n[variants.b]\n" + SEARCH,
+            [],
+            "a search is about one variant; choose with --variant NAME (a, b)",
+        ),
+        (SEARCH, ["--executor", "cloud"], 'search.executor: unknown executor "cloud"'),
+        (SEARCH, ["--timeout", "soon"], 'search.timeout: expected a duration such as 2h, 90m or 1h30m, found "soon"'),
+        (SEARCH, ["--storage", "here"], 'search.storage: expected "journal", a database URL or grpc://HOST:PORT'),
+        (SEARCH, ["--storage", "oracle9://x"], "search.storage: oracle9://x is no database URL"),
+        (SEARCH, ["--study", "a/b"], "--study a/b: becomes a folder"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_created(
+    spec: Write, search: str, arguments: list[str], message: str
+) -> None:
+    path = spec(search)
+    result = kexp("tune", path, "--runs-dir", path.parent / "runs", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not list(path.parent.glob("runs/reviews/*/journal.log"))
+
+
+def test_study_of_another_space_is_refused(study: dict[str, Any], spec: Write) -> None:
+    folder = Path(study["folder"])
+    path = spec(SEARCH.replace("high = 2e-2", "high = 3e-2"))
+    result = kexp("tune", path, "--runs-dir", folder.parent.parent, "--study", study["study"])
+    assert result.exit_code == 2
+    assert f'study "{study["study"]}" is about another experiment or another space' in result.stderr
