@@ -2,7 +2,7 @@
 .PHONY: install check format test schema
 
 install:
-	pip install -c constraints.txt -e '.[test]' -e plugins/kexp-korean -e 'plugins/kexp-backtranslation[test]'
+	pip install -c constraints.txt -e '.[test]' -e plugins/kexp-korean -e 'plugins/kexp-backtranslation[test]' -e 'plugins/kexp-ray[test]'
 
 check:
 	ruff check .

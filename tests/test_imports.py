@@ -11,22 +11,27 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "kexp"
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "matplotlib", "numpy"}
+HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A module may import those of the layers before its own, and of its own where it is a folder.
 LAYERS = (
     ("errors", "seeds", "hub", "hangul", "interrupt"),
     ("options", "statistics", "baselines"),
-    ("contracts", "toml"),
+    ("toml",),
+    ("space",),
+    ("contracts",),
     ("pretrained", "hookspecs", "spec"),
     ("evaluate", "report", "data", "train"),
     ("builtin",),
     ("catalog",),
+    ("goals", "corners"),
     ("resolve", "schema", "tracking", "runs"),
     ("workshop",),
     ("assemble",),
     ("execute",),
     ("run", "augment"),
     ("console",),
+    ("search",),
     ("cli",),
     ("__main__",),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 6
 JOURNAL = "journal.log"
+PATIENCE = 10.0
+"""Seconds in which a proxy server has to answer."""
 
 
 def open_storage(place: str, folder: Path) -> BaseStorage:
@@ -43,15 +46,18 @@ def shown(place: str) -> str:
 
 def _proxy(place: str) -> BaseStorage:
     try:
-        import grpc
+        import grpc  # noqa: F401
+        from optuna.exceptions import ExperimentalWarning
         from optuna.storages import GrpcStorageProxy
     except ImportError:
         raise KexpError(f"search.storage: {place} needs the package grpcio; pip install 'kexp[grpc]'") from None
     host, _, port = place.removeprefix("grpc://").rstrip("/").partition(":")
-    storage = GrpcStorageProxy(host=host, port=int(port or 13000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        storage = GrpcStorageProxy(host=host, port=int(port or 13000))
     try:
-        storage.wait_server_ready(timeout=10)
-    except grpc.FutureTimeoutError:
+        storage.wait_server_ready(timeout=PATIENCE)
+    except ConnectionError:
         raise KexpError(f"search.storage: {place} does not answer; is Optuna's proxy server running there?") from None
     return storage
 

@@ -238,7 +238,11 @@ class Study:
     def report(self, number: int, step: int, value: float) -> bool:
         """Record the value of an evaluation (or a seed) and tell whether the trial should be pruned."""
         trial = self.mine[number]
-        trial.report(value, step)
+        try:
+            trial.report(value, step)
+        except UpdateFinishedTrialError:
+            # Another process gave it up for lost; whatever comes of it is not wanted any more.
+            return True
         return bool(trial.should_prune())
 
     def complete(self, number: int, results: Sequence[Mapping[str, Any]], rows: str, folder: str) -> None:
@@ -303,15 +307,15 @@ class Study:
                 if mine is not None:
                     mine.set_user_attr(key, value)
             self.optuna.tell(number, values, TrialState[state.upper()])
+        except (UpdateFinishedTrialError, ValueError):
+            if outcome(self.trials()[number]) == "running":
+                raise
+            return False
         except RuntimeError as error:
             # What Optuna's samplers raise outside of Study.optimize when every point was visited; it is told by then.
             if "Study.stop" not in str(error):
                 raise
             self._exhaust()
-        except (UpdateFinishedTrialError, ValueError):
-            if outcome(self.trials()[number]) == "running":
-                raise
-            return False
         return True
 
     def _exhaust(self) -> None:
