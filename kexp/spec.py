@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import BeforeValidator, Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
 from pydantic import ValidationInfo as Info
@@ -192,8 +192,10 @@ class Evaluation(Section):
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
 
 
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+def _one_or_several(item: Any) -> BeforeValidator:
+    """Let a list of one be stated without brackets."""
+    accepted = Union[item, tuple[item, ...], None]  # noqa: UP007
+    return BeforeValidator(lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=accepted)
 
 
 Direction = Literal["maximize", "minimize"]
@@ -204,10 +206,10 @@ NEVER_SEARCHED = ("name", "description", "seeds", "split", "evaluation", "tracke
 class Search(Section):
     """What ``kexp tune`` looks for, where, and with how much work."""
 
-    metric: Annotated[tuple[str, ...] | None, BeforeValidator(_listed)] = Field(
+    metric: Annotated[tuple[str, ...] | None, _one_or_several(str)] = Field(
         None, description="validation.NAME or train_seconds; several give a Pareto front. The monitor if not given."
     )
-    direction: Annotated[tuple[Direction, ...] | None, BeforeValidator(_listed)] = Field(
+    direction: Annotated[tuple[Direction, ...] | None, _one_or_several(Direction)] = Field(
         None, description="One per metric; as the metric says when not given."
     )
     trials: PositiveInt | None = Field(None, description="Finished trials of the study, over all its processes.")

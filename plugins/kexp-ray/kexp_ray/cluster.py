@@ -1,0 +1,68 @@
+"""The way into a cluster, and whether it has what a trial needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from contextlib import ExitStack
+
+import ray
+from ray.exceptions import RayError
+
+from kexp.errors import KexpError
+
+ANSWER = 10.0
+"""Seconds in which a cluster has to answer; Ray itself goes on trying for minutes."""
+
+logger = logging.getLogger("kexp")
+
+
+def connect(address: str | None, connection: ExitStack) -> None:
+    """Connect this process until ``connection`` is closed; where it is connected already, that is used and stays.
+
+    Raises ``KexpError`` when there is no such cluster.
+    """
+    if ray.is_initialized():
+        return
+    stated = (os.environ.get("RAY_ADDRESS") or address) if address in (None, "auto") else address
+    if stated not in (None, "auto", "local"):
+        _knock(stated)
+    connection.callback(ray.shutdown)
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        remedy = "this machine has to be a node of it (ray start --address=HOST:PORT), with the same Python and Ray"
+        place = f"the cluster at {stated}" if stated else "a Ray cluster"
+        raise KexpError(f'executor "ray": cannot connect with {place}: {error}; {remedy}') from None
+
+
+def _knock(address: str) -> None:
+    """Raise ``KexpError`` when nobody listens at an address."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except ValueError:
+        raise KexpError(f'executor "ray": expected the address HOST:PORT, auto or local, found "{address}"') from None
+    except OSError as error:
+        remedy = "start it with ray start --head, or state another with search.executor.address or RAY_ADDRESS"
+        raise KexpError(f'executor "ray": no cluster answers at {address} ({error}); {remedy}') from None
+
+
+def require(cpus: float, gpus: float, device: str) -> None:
+    """Raise ``KexpError`` when no node of the cluster will ever have room for a trial."""
+    nodes = {
+        (node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in ray.nodes() if node["Alive"]
+    }
+    if not any(cpus <= processors and gpus <= devices for processors, devices in nodes):
+        told = "; ".join(f"{processors:g} processors and {devices:g} GPUs" for processors, devices in sorted(nodes))
+        raise KexpError(
+            f'executor "ray": no node of the cluster has {cpus:g} processors and {gpus:g} GPUs for a trial, only {told};'
+            " lower cpus or gpus of search.executor, or start such a node first"
+        )
+    if gpus == 0 and device.startswith("cuda"):
+        raise KexpError(
+            f'executor "ray": training.device is "{device}" and trials have no GPU; state search.executor.gpus = 1'
+        )
+    if gpus == 0 and device == "auto" and any(devices for _, devices in nodes):
+        logger.warning("the cluster has GPUs and trials have none; state search.executor.gpus = 1 to use them")

@@ -1,0 +1,123 @@
+"""The executor itself: a Ray task for each task, and a mailbox for what is told before its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import ray
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from kexp.contracts import Answer, Ended, Lost, Message, Task, Work
+from kexp_ray.mailbox import Mailbox, perform
+
+PASSED = ("KEXP_CACHE_DIR", "KEXP_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT")
+"""Variables that trials have as the search has them: where models and texts are found.
+
+Ray shows and logs what it passes on, so none of them is a secret (``KEXP_STORAGE`` may be one, ``HF_TOKEN`` is).
+"""
+
+
+class RayExecutor:
+    """Tasks of a cluster; closing it closes ``connection``."""
+
+    def __init__(self, work: Work, cpus: float, gpus: float, connection: ExitStack) -> None:
+        self.work = work
+        self.connection = connection
+        self.tasks: dict[int, ray.ObjectRef] = {}
+        # A lost task is told: the search itself has it done again.
+        self.perform = ray.remote(perform).options(
+            num_cpus=cpus, num_gpus=gpus, max_retries=0, runtime_env={"env_vars": environment(gpus)}
+        )
+        self._open_mailbox()
+
+    def submit(self, task: Task) -> None:
+        """Put the task into the cluster's queue."""
+        self.tasks[task.number] = self.perform.remote(self.work, task, self.mailbox)
+
+    def wait(self, seconds: float) -> Sequence[Message]:
+        """Return the end of a task, or else what tasks told."""
+        ready, _ = ray.wait([*self.tasks.values(), self.letters], num_returns=1, timeout=seconds)
+        if not ready:
+            return ()
+        if ready[0] == self.letters:
+            return self._collect()
+        return [self._end(next(number for number, end in self.tasks.items() if end == ready[0]))]
+
+    def answer(self, number: int, answer: Answer) -> None:
+        """Send the answer."""
+        self.mailbox.answer.remote(number, answer)
+
+    def stop(self, number: int) -> None:
+        """Send the wish, which the task sees after its step, or as the answer to its report."""
+        self.mailbox.stop.remote(number)
+
+    def close(self) -> None:
+        """Kill what still runs, and disconnect."""
+        with self.connection:
+            for end in self.tasks.values():
+                ray.cancel(end, force=True)
+            ray.kill(self.mailbox)
+
+    def _open_mailbox(self) -> None:
+        # Beside the search: no other machine's end takes it away.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.letters = self.mailbox.collect.remote()
+
+    def _collect(self) -> list[Message]:
+        try:
+            told = ray.get(self.letters)
+        except RayActorError:
+            # The tasks that knew it stop by themselves.
+            self._open_mailbox()
+            return []
+        self.letters = self.mailbox.collect.remote()
+        # A report may arrive after the end of its task, which is the last word.
+        messages = [message for message in told if message.number in self.tasks]
+        for message in messages:
+            if isinstance(message, Lost):
+                ray.cancel(self.tasks.pop(message.number))
+        return messages
+
+    def _end(self, number: int) -> Message:
+        end = self.tasks.pop(number)
+        # Whatever of the task still waits in the mailbox is let go.
+        self.mailbox.stop.remote(number)
+        try:
+            return Ended(number, ray.get(end))
+        except RayError as error:
+            return Lost(number, reason(error))
+
+
+def environment(gpus: float) -> dict[str, str]:
+    """Return the variables that a trial is given; all others are those of its machine."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    # Ray leaves all GPUs visible to a task that has none.
+    return passed if gpus else {**passed, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def reason(error: RayError) -> str:
+    """Say in words why a task is lost."""
+    match error:
+        case RayTaskError():
+            return f"its work raised {type(error.cause).__name__}: {error.cause}"
+        case OutOfMemoryError():
+            return "its machine ran out of memory, and Ray killed it: state more cpus per trial, so that fewer run there"
+        case NodeDiedError():
+            return "its machine is gone"
+        case WorkerCrashedError():
+            return "its process died, or its machine"
+        case TaskCancelledError():
+            return "it was cancelled"
+    return str(error).strip().partition("\n")[0] or type(error).__name__

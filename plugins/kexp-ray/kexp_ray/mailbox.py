@@ -1,0 +1,91 @@
+"""Between a search and its trials on other machines: an actor beside the search that both sides call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from kexp.contracts import Answer, Lost, Message, Reported, Task, Work
+
+
+class Mailbox:
+    """Keeps what tasks told until the search collects it, and answers and wishes until the tasks see them."""
+
+    def __init__(self) -> None:
+        self.letters: asyncio.Queue[Message] = asyncio.Queue()
+        self.answers: dict[int, asyncio.Future[Answer]] = {}
+        self.stops: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self.begun: set[int] = set()
+
+    # --- called by tasks -------------------------------------------------------------------------------------------
+
+    async def begin(self, number: int) -> bool:
+        """Tell whether the task may begin: it was not stopped before."""
+        self.begun.add(number)
+        return not self.stops[number].is_set()
+
+    async def stop_asked(self, number: int) -> None:
+        """Return when the task should stop."""
+        await self.stops[number].wait()
+
+    async def report(self, number: int, step: int, value: float) -> Answer:
+        """Keep a value for the search and return its answer."""
+        answer = self.answers[number] = asyncio.get_running_loop().create_future()
+        await self.letters.put(Reported(number, step, value))
+        return await answer
+
+    # --- called by the search --------------------------------------------------------------------------------------
+
+    async def collect(self) -> list[Message]:
+        """Return what was told since the last time, as soon as there is something."""
+        letters = [await self.letters.get()]
+        while not self.letters.empty():
+            letters.append(self.letters.get_nowait())
+        return letters
+
+    async def answer(self, number: int, answer: Answer) -> None:
+        """Answer the report for which a task waits, if it does."""
+        waiting = self.answers.pop(number, None)
+        if waiting is not None:
+            waiting.set_result(answer)
+
+    async def stop(self, number: int) -> None:
+        """Ask a task to stop; whether one that waits for its machine begins is decided here, so that it is never both."""
+        self.stops[number].set()
+        await self.answer(number, "stop")
+        if number not in self.begun:
+            await self.letters.put(Lost(number, "it was stopped before it began"))
+
+
+class MailboxLink:
+    """A task's side of the mailbox; without the mailbox there is no search, and the task stops."""
+
+    def __init__(self, mailbox: ActorHandle[Mailbox], number: int) -> None:
+        self.mailbox = mailbox
+        self.number = number
+        self.wish = mailbox.stop_asked.remote(number).future()
+
+    def report(self, step: int, value: float) -> Answer:
+        """Send the value and wait for the answer."""
+        try:
+            # In ray.get a task's processors are lent to the next task.
+            answer: Answer = self.mailbox.report.remote(self.number, step, value).future().result()
+        except RayError:
+            return "stop"
+        return answer
+
+    def stop_asked(self) -> bool:
+        """Look whether the mailbox has answered."""
+        return self.wish.done()
+
+
+def perform(work: Work, task: Task, mailbox: ActorHandle[Mailbox]) -> Mapping[str, Any]:
+    """Do a task; this is what runs on the other machines."""
+    if not mailbox.begin.remote(task.number).future().result():
+        return {}
+    return work(task, MailboxLink(mailbox, task.number))
