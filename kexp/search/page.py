@@ -106,4 +106,4 @@ def _drawn(title: str, chart: Callable[..., Figure], study: Study, **options: An
 
 
 def _html(figure: Figure) -> str:
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}))
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False}))

@@ -51,14 +51,13 @@ def _knock(address: str) -> None:
 
 def require(cpus: float, gpus: float, device: str) -> None:
     """Raise ``KexpError`` when no node of the cluster will ever have room for a trial."""
-    nodes = {
-        (node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in ray.nodes() if node["Alive"]
-    }
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = {(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive}
     if not any(cpus <= processors and gpus <= devices for processors, devices in nodes):
         told = "; ".join(f"{processors:g} processors and {devices:g} GPUs" for processors, devices in sorted(nodes))
         raise KexpError(
-            f'executor "ray": no node of the cluster has {cpus:g} processors and {gpus:g} GPUs for a trial, only {told};'
-            " lower cpus or gpus of search.executor, or start such a node first"
+            f'executor "ray": no node of the cluster has {cpus:g} processors and {gpus:g} GPUs for a trial, only'
+            f" {told}; lower cpus or gpus of search.executor, or start such a node first"
         )
     if gpus == 0 and device.startswith("cuda"):
         raise KexpError(

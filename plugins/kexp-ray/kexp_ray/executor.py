@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import ray
 from ray.exceptions import (
@@ -34,7 +35,7 @@ class RayExecutor:
     def __init__(self, work: Work, cpus: float, gpus: float, connection: ExitStack) -> None:
         self.work = work
         self.connection = connection
-        self.tasks: dict[int, ray.ObjectRef] = {}
+        self.tasks: dict[int, Any] = {}
         # A lost task is told: the search itself has it done again.
         self.perform = ray.remote(perform).options(
             num_cpus=cpus, num_gpus=gpus, max_retries=0, runtime_env={"env_vars": environment(gpus)}
@@ -70,9 +71,7 @@ class RayExecutor:
             ray.kill(self.mailbox)
 
     def _open_mailbox(self) -> None:
-        # Beside the search: no other machine's end takes it away.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.mailbox = make_mailbox()
         self.letters = self.mailbox.collect.remote()
 
     def _collect(self) -> list[Message]:
@@ -100,6 +99,12 @@ class RayExecutor:
             return Lost(number, reason(error))
 
 
+def make_mailbox() -> Any:
+    """Start a mailbox beside the search: no other machine's end takes it away."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
 def environment(gpus: float) -> dict[str, str]:
     """Return the variables that a trial is given; all others are those of its machine."""
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
@@ -113,7 +118,7 @@ def reason(error: RayError) -> str:
         case RayTaskError():
             return f"its work raised {type(error.cause).__name__}: {error.cause}"
         case OutOfMemoryError():
-            return "its machine ran out of memory, and Ray killed it: state more cpus per trial, so that fewer run there"
+            return "Ray killed it, for its machine ran out of memory: with more cpus per trial fewer run there"
         case NodeDiedError():
             return "its machine is gone"
         case WorkerCrashedError():

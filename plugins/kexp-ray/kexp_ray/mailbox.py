@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from kexp.contracts import Answer, Lost, Message, Reported, Task, Work
@@ -35,7 +34,8 @@ class Mailbox:
 
     async def report(self, number: int, step: int, value: float) -> Answer:
         """Keep a value for the search and return its answer."""
-        answer = self.answers[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.Future()
+        self.answers[number] = answer
         await self.letters.put(Reported(number, step, value))
         return await answer
 
@@ -55,7 +55,7 @@ class Mailbox:
             waiting.set_result(answer)
 
     async def stop(self, number: int) -> None:
-        """Ask a task to stop; whether one that waits for its machine begins is decided here, so that it is never both."""
+        """Ask a task to stop; here alone is decided whether one that waits for its machine still begins."""
         self.stops[number].set()
         await self.answer(number, "stop")
         if number not in self.begun:
@@ -65,7 +65,7 @@ class Mailbox:
 class MailboxLink:
     """A task's side of the mailbox; without the mailbox there is no search, and the task stops."""
 
-    def __init__(self, mailbox: ActorHandle[Mailbox], number: int) -> None:
+    def __init__(self, mailbox: Any, number: int) -> None:
         self.mailbox = mailbox
         self.number = number
         self.wish = mailbox.stop_asked.remote(number).future()
@@ -81,10 +81,10 @@ class MailboxLink:
 
     def stop_asked(self) -> bool:
         """Look whether the mailbox has answered."""
-        return self.wish.done()
+        return bool(self.wish.done())
 
 
-def perform(work: Work, task: Task, mailbox: ActorHandle[Mailbox]) -> Mapping[str, Any]:
+def perform(work: Work, task: Task, mailbox: Any) -> Mapping[str, Any]:
     """Do a task; this is what runs on the other machines."""
     if not mailbox.begin.remote(task.number).future().result():
         return {}
