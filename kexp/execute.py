@@ -18,7 +18,7 @@ from kexp.interrupt import graceful_stop
 from kexp.report import predictions as report
 from kexp.report.folder import write_json
 from kexp.resolve import Variant, dump
-from kexp.tracking import following, log_file
+from kexp.tracking import Following, log_file
 from kexp.train.events import Evaluated, Warned
 from kexp.train.hardware import make_accelerator, peak_memory_mib, precision_of
 from kexp.train.loop import Trainer
@@ -62,16 +62,17 @@ class Job:
 
 def execute(job: Job) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
-    return recorded(job, lambda: _train_and_test(job))
+    return recorded(job, lambda following: _train_and_test(job, following))
 
 
-def recorded(job: Job, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Do the work of a job and write ``result.json``, whether it succeeds or not."""
+def recorded(job: Job, work: Callable[[Following], Mapping[str, Any]]) -> dict[str, Any]:
+    """Do the work of a job, write ``result.json``, whether it succeeds or not, and let go who followed."""
+    following = _following(job)
     identity = {"experiment": job.variant.spec.name, "variant": job.variant.name, "seed": job.seed}
     job.folder.mkdir(parents=True, exist_ok=True)
     with log_file(job.folder / "log.txt"):
         try:
-            result = {"status": "done", "reason": None, **identity, **work()}
+            result = {"status": "done", "reason": None, **identity, **work(following)}
         except (RunInterrupted, KeyboardInterrupt) as error:
             result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
         except RunPruned as error:
@@ -81,8 +82,21 @@ def recorded(job: Job, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
         write_json(job.folder / "result.json", result)
+        following.finish(str(result["status"]))
     job.display.run_ended(result)
     return result
+
+
+def _following(job: Job) -> Following:
+    spec = job.variant.spec
+    table = dump(spec, job.workshop.catalog)
+    run = RunIdentity(spec.name, job.group, job.variant.name, job.seed, str(job.folder), table)
+
+    def warn(message: str) -> None:
+        logger.warning(message)
+        job.display.event({"event": "warning", "step": 0, "message": message})
+
+    return Following(run, spec.trackers, warn)
 
 
 def _reason(error: Exception) -> str:
@@ -93,9 +107,9 @@ def _reason(error: Exception) -> str:
     return text
 
 
-def _train_and_test(job: Job) -> dict[str, Any]:
+def _train_and_test(job: Job, following: Following) -> dict[str, Any]:
     with graceful_stop() as stop_asked:
-        fitted = fit(job, stop_asked, job.folder / "checkpoint")
+        fitted = fit(job, following, stop_asked, job.folder / "checkpoint")
     experiment, trainer = fitted.experiment, fitted.trainer
     trainer.restore_best()
     predictions = {
@@ -108,8 +122,8 @@ def _train_and_test(job: Job) -> dict[str, Any]:
     return fitted.result(predictions)
 
 
-def fit(job: Job, stop_asked: Callable[[], bool], checkpoint: Path | None) -> Fitted:
-    """Train the model of a job, telling trackers and display; test is not touched.
+def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoint: Path | None) -> Fitted:
+    """Train the model of a job, telling who follows it; test is not touched.
 
     Raises ``RunInterrupted`` when asked to stop. Without a folder for checkpoints no weights are written at all.
     """
@@ -131,18 +145,15 @@ def fit(job: Job, stop_asked: Callable[[], bool], checkpoint: Path | None) -> Fi
         watch=lambda: pool.look(trainer.live),
     )
     resumed_at = trainer.resume() if job.resume else None
-    run = RunIdentity(
-        spec.name, job.group, job.variant.name, job.seed, str(job.folder), dump(spec, job.workshop.catalog)
-    )
     job.display.run_started(job.variant.name, job.seed, trainer.total_steps, resumed_at or 0)
-    with following(run, spec.trackers, resumed_at) as tell:
-        for event in trainer.events(stop_asked):
-            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
-                validation.keep()
-            if isinstance(event, Warned):
-                logger.warning(event.message)
-            tell(event.as_dict())
-            job.display.event(event.as_dict())
+    following.start(resumed_at)
+    for event in trainer.events(stop_asked):
+        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+            validation.keep()
+        if isinstance(event, Warned):
+            logger.warning(event.message)
+        following.tell(event.as_dict())
+        job.display.event(event.as_dict())
     return Fitted(experiment, trainer, validation)
 
 

@@ -3,76 +3,88 @@
 from __future__ import annotations
 
 import logging
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kexp.contracts import RunIdentity, Tracker, TrackerOptions
-from kexp.errors import RunInterrupted, RunPruned
+from kexp.contracts import RunIdentity, TrackerOptions
 from kexp.report.folder import EventLog
 
 logger = logging.getLogger("kexp")
 
-Tell = Callable[[Mapping[str, Any]], None]
+PATIENCE = 60.0
+"""Seconds in which a tracker has to close after the run; one that waits longer for its server is left behind."""
+
+Warn = Callable[[str], None]
 
 
-@contextmanager
-def following(run: RunIdentity, trackers: Sequence[TrackerOptions], resumed_at: int | None) -> Iterator[Tell]:
-    """Open ``metrics.jsonl`` and the trackers, yield the function that tells them an event, and close them all.
+class Following:
+    """What follows one run: the file that is its record, and trackers that mirror it.
 
-    ``metrics.jsonl`` is the record: if it cannot be written the run fails. A tracker is a mirror: one that raises is
-    named in a warning and left alone from then on.
+    If ``metrics.jsonl`` cannot be written the run fails. A tracker that raises, or waits for ever, costs a warning.
     """
-    log = EventLog(Path(run.folder) / "metrics.jsonl", resumed_at=resumed_at)
-    mirrors = Mirrors.start(run, trackers)
-    status = "failed"
-    try:
 
-        def tell(event: Mapping[str, Any]) -> None:
-            log.log(event)
-            mirrors.log(event)
+    def __init__(self, run: RunIdentity, trackers: Sequence[TrackerOptions], warn: Warn = logger.warning) -> None:
+        self.run, self.trackers, self.warn = run, trackers, warn
+        self.log: EventLog | None = None
+        self.mirrors: list[Mirror] = []
 
-        yield tell
-        status = "done"
-    except (RunInterrupted, KeyboardInterrupt):
-        status = "interrupted"
-        raise
-    except RunPruned:
-        status = "pruned"
-        raise
-    finally:
-        log.finish(status)
-        mirrors.finish(status)
+    def start(self, resumed_at: int | None) -> None:
+        """Open the file, without what came after the step at which the run resumes, and start the trackers."""
+        self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", resumed_at=resumed_at)
+        run = replace(self.run, resumed=resumed_at is not None)
+        self.mirrors = [Mirror(tracker, run, self.warn) for tracker in self.trackers]
 
-
-class Mirrors:
-    """The trackers of a run that still work, by the name of their class."""
-
-    def __init__(self, trackers: Mapping[str, Tracker]) -> None:
-        self.trackers = dict(trackers)
-
-    @classmethod
-    def start(cls, run: RunIdentity, options: Sequence[TrackerOptions]) -> Mirrors:
-        """Start every tracker; raises what a tracker raises, since a run that cannot be tracked was not meant."""
-        return cls({type(tracker).__name__: tracker.build(run) for tracker in options})
-
-    def log(self, event: Mapping[str, Any]) -> None:
-        """Tell every tracker."""
-        self._each(lambda tracker: tracker.log(event))
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Write an event and pass it on."""
+        assert self.log is not None
+        self.log.log(event)
+        for mirror in self.mirrors:
+            mirror.tell(event)
 
     def finish(self, status: str) -> None:
-        """Close every tracker."""
-        self._each(lambda tracker: tracker.finish(status))
+        """Close everything; a run that never started has nothing to close."""
+        if self.log is not None:
+            self.log.finish(status)
+        for mirror in self.mirrors:
+            mirror.finish(status)
 
-    def _each(self, action: Callable[[Tracker], None]) -> None:
-        for name, tracker in list(self.trackers.items()):
-            try:
-                action(tracker)
-            # A stranger's tracker must not stop training, whatever it raises.
-            except Exception:
-                logger.warning("tracker %s failed and is left out from here on", name, exc_info=True)
-                del self.trackers[name]
+
+class Mirror:
+    """A tracker in a thread of its own, so that its server can neither slow nor stop training."""
+
+    def __init__(self, options: TrackerOptions, run: RunIdentity, warn: Warn) -> None:
+        self.options, self.run, self.warn = options, run, warn
+        self.name = type(options).__name__
+        self.events: queue.SimpleQueue[Mapping[str, Any] | str] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._follow, name=f"kexp tracker {self.name}", daemon=True)
+        self.thread.start()
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Pass an event on without waiting."""
+        self.events.put(event)
+
+    def finish(self, status: str) -> None:
+        """Let the tracker close, and wait for it as long as is reasonable."""
+        self.events.put(status)
+        self.thread.join(PATIENCE)
+        if self.thread.is_alive():
+            self.warn(f"tracker {self.name} did not finish within {PATIENCE:g} s and is left behind")
+
+    def _follow(self) -> None:
+        try:
+            tracker = self.options.build(self.run)
+            while not isinstance(item := self.events.get(), str):
+                tracker.log(item)
+            tracker.finish(item)
+        # A stranger's tracker must not stop training, whatever it raises.
+        except Exception as error:
+            logger.warning("tracker %s", self.name, exc_info=True)
+            self.warn(f"tracker {self.name} failed and is left out from here on: {error or type(error).__name__}")
 
 
 @contextmanager

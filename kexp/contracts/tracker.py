@@ -21,16 +21,22 @@ class RunIdentity:
     folder: str
     spec: Mapping[str, Any]
     """The resolved spec as plain data."""
+    resumed: bool = False
+    """Whether the run goes on from a checkpoint, so that a tracker may go on with what it has of it."""
 
 
 class Tracker(Protocol):
-    """Follows one run from its start to whatever end it takes."""
+    """Follows one run from its start to whatever end it takes, in a thread of its own: it may wait for a network."""
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Take one event, the object that ``metrics.jsonl`` holds."""
 
     def finish(self, status: str) -> None:
-        """Close; ``status`` is done, failed, interrupted or pruned. Called exactly once."""
+        """Close; ``status`` is done, failed, interrupted or pruned. Called exactly once.
+
+        By then the run's folder holds what the run left: ``result.json`` always, ``predictions.parquet`` and ``model``
+        when it is done.
+        """
 
 
 class TrackerOptions(Options):
@@ -40,7 +46,7 @@ class TrackerOptions(Options):
 
     @abstractmethod
     def build(self, run: RunIdentity) -> Tracker:
-        """Start following ``run``."""
+        """Start following ``run``; an error is told in a warning, since training goes on without the tracker."""
 
 
 AnyTracker = Annotated[TrackerOptions, *component("tracker")]

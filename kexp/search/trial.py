@@ -15,6 +15,7 @@ from kexp.errors import RunInterrupted, RunPruned, SpecError
 from kexp.execute import Job, fit, recorded
 from kexp.resolve import Variant, check
 from kexp.spec import Spec
+from kexp.tracking import Following
 from kexp.workshop import Workshop
 
 
@@ -49,7 +50,7 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
     for number, seed in enumerate(trial.seeds):
         reporter = Reporter(link, trial.reports if number == 0 and not trial.by_seed else None)
         job = Job(Variant(trial.name, spec), seed, trial.group, _folder(trial, seed), workshop, reporter)
-        results.append(recorded(job, lambda job=job: _train(job, link)))  # type: ignore[misc]
+        results.append(recorded(job, lambda following, job=job: _train(job, following, link)))  # type: ignore[misc]
         last = results[-1]
         if last["status"] == "done" and trial.by_seed and trial.reports is not None:
             value = last["metrics"]["validation"][trial.reports]
@@ -70,8 +71,8 @@ def _folder(trial: Trial, seed: int) -> Path:
     return Path(trial.folder) / f"seed-{seed}"
 
 
-def _train(job: Job, link: Link) -> dict[str, Any]:
-    fitted = fit(job, link.stop_asked, None)
+def _train(job: Job, following: Following, link: Link) -> dict[str, Any]:
+    fitted = fit(job, following, link.stop_asked, None)
     kept = fitted.validation.kept
     # Training ends with an evaluation, and the first one is the best so far.
     assert kept is not None
