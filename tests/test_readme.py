@@ -11,7 +11,8 @@ import pytest
 
 from kexp import resolve
 from kexp.catalog import Catalog
-from kexp.cli import app, plugins
+from kexp.cli import app
+from kexp.cli.installed import plugins
 from kexp.contracts import AugmenterContext
 
 REPOSITORY = Path(__file__).parent.parent

@@ -1,85 +1,19 @@
-"""The command line: parsing and printing only. Whatever a command needs is imported when it runs."""
+"""Commands about specs: run, tune, check, augment."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import kexp
+from kexp.cli.base import AsJson, RunsDir, Set, Spec, Variants, app, told
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
     from kexp.resolve import Plan
-
-app = typer.Typer(
-    help="Run experiments in Korean text classification that are stated in a TOML file.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-plugins = typer.Typer(help="What is installed: components by kind, and plugins that do not load.", no_args_is_help=True)
-app.add_typer(plugins, name="plugins")
-
-Spec = Annotated[Path, typer.Argument(help="Spec file in TOML.", show_default=False)]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key, e.g. training.epochs=1.")
-]
-Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="KEXP_RUNS_DIR", metavar="DIR", help="Where run folders are made.")
-]
-
-
-@dataclass(slots=True)
-class Settings:
-    """What holds for every command of this process."""
-
-    debug: bool = False
-
-
-settings = Settings()
-
-
-@app.callback(invoke_without_command=True)
-def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", envvar="KEXP_DEBUG", help="Show tracebacks of errors.")] = False,
-) -> None:
-    """Set what holds for every command."""
-    if version:
-        print(f"kexp {kexp.__version__}")
-        raise typer.Exit
-    settings.debug = debug
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Print a user's mistakes as messages, with their exit status."""
-    from kexp.errors import KexpError
-
-    try:
-        yield
-    except KexpError as error:
-        if settings.debug:
-            raise
-        print(error, file=sys.stderr)
-        raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    # What is left is a full disk or a mistake of kexp's own; neither is told by a traceback unless it is asked for.
-    except Exception as error:
-        if isinstance(error, typer.Exit) or settings.debug:
-            raise
-        print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
-        raise typer.Exit(1) from None
 
 
 def _plan(spec: Path, catalog: Catalog, assignments: list[str] | None, variants: list[str] | None, seeds: str) -> Plan:
@@ -113,7 +47,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
-    with _told():
+    with told():
         from kexp.catalog import load_catalog
         from kexp.console import Screen, Silent, print_summary
         from kexp.errors import KexpError
@@ -155,7 +89,7 @@ def _exit_with(status: str, folder: str) -> None:
 @app.command()
 def check(spec: Spec, assignments: Set = None, variants: Variants = None, as_json: AsJson = False) -> None:
     """Check every word of a spec without reading data or loading a model."""
-    with _told():
+    with told():
         from kexp.catalog import load_catalog
         from kexp.errors import SpecError
 
@@ -198,7 +132,7 @@ def augment(
     as_json: AsJson = False,
 ) -> None:
     """Make costly augmentations ahead of training, or look at what an augmenter does."""
-    with _told():
+    with told():
         from kexp import augment as stage
         from kexp.catalog import load_catalog
         from kexp.console import Screen, print_pairs
@@ -246,7 +180,7 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Search for the best spec, test it once, and write it; run again, the same search goes on."""
-    with _told():
+    with told():
         from kexp.catalog import load_catalog
         from kexp.report.folder import finite
         from kexp.toml import dumps
@@ -280,89 +214,3 @@ def _study_name(name: str | None) -> str | None:
     if name is not None and not re.fullmatch(r"[\w가-힣][\w가-힣.-]*", name):
         raise KexpError(f"--study {name}: becomes a folder; letters, digits, '-', '_' and '.' only")
     return name
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of spec files with the options of every installed component."""
-    with _told():
-        from kexp.catalog import load_catalog
-        from kexp.schema import json_schema
-
-        print(json.dumps(json_schema(load_catalog()), ensure_ascii=False, indent=2))
-
-
-@app.command()
-def runs(runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
-    """List the run folders, newest first."""
-    with _told():
-        from kexp.console import print_table
-        from kexp.runs import list_runs
-
-        rows = list_runs(runs_dir)
-        if as_json:
-            print(json.dumps([row.as_dict() for row in rows], ensure_ascii=False))
-            return
-        table = []
-        for row in rows:
-            best = max((scores.get("accuracy") or 0.0 for scores in row.test.values()), default=None)
-            score = "" if best is None else f"{best:.4f}"
-            table.append([row.experiment, row.status, str(len(row.test)), score, str(row.folder)])
-        print_table("runs", ["experiment", "status", "variants", "best test accuracy", "folder"], table)
-
-
-@plugins.command("list")
-def list_plugins(
-    kind: Annotated[str | None, typer.Option("--kind", help="Only components of this kind.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List every installed component, and the plugins that do not load."""
-    with _told():
-        from dataclasses import asdict
-
-        from kexp.catalog import load_catalog
-        from kexp.console import print_table
-
-        catalog = load_catalog()
-        entries = list(catalog.entries(_kind(kind)))
-        if as_json:
-            components = [{"kind": e.kind, "name": e.name, **asdict(e.owner), "summary": e.summary} for e in entries]
-            print(
-                json.dumps({"components": components, "broken": list(map(asdict, catalog.broken))}, ensure_ascii=False)
-            )
-            return
-        rows = [[e.kind, e.name, str(e.owner), e.summary + catalog.contest(e)] for e in entries]
-        print_table("components", ["kind", "name", "package", "what it is"], rows)
-        for plugin in catalog.broken:
-            print(f"broken: {plugin.name} ({plugin.owner}): {plugin.reason}", file=sys.stderr)
-
-
-@plugins.command("show")
-def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
-    """Show a component: what it does, its options with types, defaults and bounds, and where it comes from."""
-    with _told():
-        import inspect
-        from dataclasses import asdict
-
-        from kexp.catalog import load_catalog
-        from kexp.console import print_table
-        from kexp.schema import options_of
-
-        entry = load_catalog().find(_kind(kind) or kind, name)
-        options, text = options_of(entry), inspect.getdoc(entry.options) or ""
-        if as_json:
-            shown = {"kind": kind, "name": name, "owner": asdict(entry.owner), "description": text}
-            print(json.dumps({**shown, "options": list(map(asdict, options))}, ensure_ascii=False))
-            return
-        print(f'{kind} "{name}", from {entry.owner}\n\n{text}\n')
-        rows = [[o.name, o.type, "required" if o.default is None else o.default, o.description] for o in options]
-        print_table("options", ["option", "type", "default", "what it does"], rows)
-
-
-def _kind(kind: str | None) -> str | None:
-    from kexp.contracts import KINDS
-    from kexp.errors import KexpError, did_you_mean
-
-    if kind is not None and kind not in KINDS:
-        raise KexpError(f'unknown kind "{kind}"; {did_you_mean(kind, KINDS)}')
-    return kind

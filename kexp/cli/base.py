@@ -1,0 +1,74 @@
+"""What all commands share: the application, its options, and how mistakes are told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import kexp
+
+app = typer.Typer(
+    help="Run experiments in Korean text classification that are stated in a TOML file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+Spec = Annotated[Path, typer.Argument(help="Spec file in TOML.", show_default=False)]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key, e.g. training.epochs=1.")
+]
+Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", envvar="KEXP_RUNS_DIR", metavar="DIR", help="Where run folders are made.")
+]
+
+
+@dataclass(slots=True)
+class Settings:
+    """What holds for every command of this process."""
+
+    debug: bool = False
+
+
+settings = Settings()
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="KEXP_DEBUG", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Set what holds for every command."""
+    if version:
+        print(f"kexp {kexp.__version__}")
+        raise typer.Exit
+    settings.debug = debug
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Print a user's mistakes as messages, with their exit status."""
+    from kexp.errors import KexpError
+
+    try:
+        yield
+    except KexpError as error:
+        if settings.debug:
+            raise
+        print(error, file=sys.stderr)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    # What is left is a full disk or a mistake of kexp's own; neither is told by a traceback unless it is asked for.
+    except Exception as error:
+        if isinstance(error, typer.Exit) or settings.debug:
+            raise
+        print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        raise typer.Exit(1) from None

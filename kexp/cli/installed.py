@@ -1,0 +1,81 @@
+"""Commands about what is installed: plugins, schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from kexp.cli.base import AsJson, app, told
+
+plugins = typer.Typer(help="What is installed: components by kind, and plugins that do not load.", no_args_is_help=True)
+app.add_typer(plugins, name="plugins")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of spec files with the options of every installed component."""
+    with told():
+        from kexp.catalog import load_catalog
+        from kexp.schema import json_schema
+
+        print(json.dumps(json_schema(load_catalog()), ensure_ascii=False, indent=2))
+
+
+@plugins.command("list")
+def list_plugins(
+    kind: Annotated[str | None, typer.Option("--kind", help="Only components of this kind.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List every installed component, and the plugins that do not load."""
+    with told():
+        from dataclasses import asdict
+
+        from kexp.catalog import load_catalog
+        from kexp.console import print_table
+
+        catalog = load_catalog()
+        entries = list(catalog.entries(_kind(kind)))
+        if as_json:
+            components = [{"kind": e.kind, "name": e.name, **asdict(e.owner), "summary": e.summary} for e in entries]
+            print(
+                json.dumps({"components": components, "broken": list(map(asdict, catalog.broken))}, ensure_ascii=False)
+            )
+            return
+        rows = [[e.kind, e.name, str(e.owner), e.summary + catalog.contest(e)] for e in entries]
+        print_table("components", ["kind", "name", "package", "what it is"], rows)
+        for plugin in catalog.broken:
+            print(f"broken: {plugin.name} ({plugin.owner}): {plugin.reason}", file=sys.stderr)
+
+
+@plugins.command("show")
+def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
+    """Show a component: what it does, its options with types, defaults and bounds, and where it comes from."""
+    with told():
+        import inspect
+        from dataclasses import asdict
+
+        from kexp.catalog import load_catalog
+        from kexp.console import print_table
+        from kexp.schema import options_of
+
+        entry = load_catalog().find(_kind(kind) or kind, name)
+        options, text = options_of(entry), inspect.getdoc(entry.options) or ""
+        if as_json:
+            shown = {"kind": kind, "name": name, "owner": asdict(entry.owner), "description": text}
+            print(json.dumps({**shown, "options": list(map(asdict, options))}, ensure_ascii=False))
+            return
+        print(f'{kind} "{name}", from {entry.owner}\n\n{text}\n')
+        rows = [[o.name, o.type, "required" if o.default is None else o.default, o.description] for o in options]
+        print_table("options", ["option", "type", "default", "what it does"], rows)
+
+
+def _kind(kind: str | None) -> str | None:
+    from kexp.contracts import KINDS
+    from kexp.errors import KexpError, did_you_mean
+
+    if kind is not None and kind not in KINDS:
+        raise KexpError(f'unknown kind "{kind}"; {did_you_mean(kind, KINDS)}')
+    return kind
