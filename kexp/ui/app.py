@@ -1,0 +1,183 @@
+"""The pages and what they ask for, as a FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from jinja2 import DictLoader
+from pydantic import BaseModel, Field
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from kexp.errors import KexpError
+from kexp.explain import explain
+from kexp.report.folder import finite
+from kexp.report.html import page_environment, plain, score
+from kexp.ui.library import Library, Run, differences
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MODELS = 8
+"""Models that are kept in memory, at most."""
+
+SHOWN = ("accuracy", "macro_f1")
+"""Metrics that have a column in the table of runs, besides the monitored one."""
+
+
+class Model(Protocol):
+    """A trained model, as it is needed here."""
+
+    labels: Sequence[str]
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return probabilities of shape (rows, labels)."""
+
+
+Load = Callable[[Path], Model]
+
+
+class Question(BaseModel):
+    """A sentence and the runs whose models are asked."""
+
+    text: str = Field(min_length=1, max_length=20_000)
+    runs: list[str] = Field(min_length=1, max_length=MODELS)
+
+
+def make_app(runs_dir: Path, load: Load, hosts: Sequence[str]) -> FastAPI:
+    """Return the application; ``hosts`` are the names under which it answers.
+
+    Other names are refused, so that no foreign page can reach it through a name of its own (DNS rebinding).
+    """
+    app = FastAPI(title="kexp", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    library = Library(runs_dir)
+    draw = _pages()
+    _add_pages(app, library, draw)
+    _add_data(app, library)
+    _add_models(app, library, load)
+
+    @app.exception_handler(KexpError)
+    def told(request: Request, error: KexpError) -> Response:
+        return JSONResponse({"detail": str(error)}, status_code=404)
+
+    return app
+
+
+def _pages() -> Callable[..., HTMLResponse]:
+    folder = files("kexp.ui").joinpath("templates")
+    names = ("base", "runs", "compare", "predict", "studies")
+    jinja = page_environment()
+    jinja.loader = DictLoader({name: folder.joinpath(f"{name}.html.j2").read_text("utf-8") for name in names})
+    jinja.filters |= {"score": score, "plain": plain}
+
+    def draw(name: str, **values: Any) -> HTMLResponse:
+        return HTMLResponse(jinja.get_template(name).render(page=name, **values))
+
+    return draw
+
+
+def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]) -> None:
+    @app.get("/")
+    def runs() -> HTMLResponse:
+        found = library.runs()
+        return draw("runs", runs=found, metrics=_columns(found), folder=library.folder)
+
+    @app.get("/compare")
+    def compare(run: Annotated[list[str], Query(min_length=1, max_length=MODELS)]) -> HTMLResponse:
+        results = {key: library.result(key) for key in run}
+        names = dict.fromkeys(name for key in run for name in results[key].get("metrics", {}).get("test", {}))
+        changes = differences({key: library.spec(key) for key in run})
+        return draw("compare", keys=run, titles=_titles(run), results=results, metrics=list(names), differences=changes)
+
+    @app.get("/predict")
+    def predict() -> HTMLResponse:
+        return draw("predict", runs=[run for run in library.runs() if (library.path(run.key) / "model").is_dir()])
+
+    @app.get("/studies")
+    def studies() -> HTMLResponse:
+        return draw("studies", studies=library.studies())
+
+    @app.get("/file/{key:path}")
+    def file(key: str) -> FileResponse:
+        """Serve the two kinds of page that folders hold, and nothing else of them."""
+        folder, _, name = key.rpartition("/")
+        if name == "study.html":
+            path = library.path(folder) / name
+        elif name == "report.html":
+            path = _report(library, folder)
+        else:
+            raise HTTPException(404)
+        if not path.is_file():
+            raise HTTPException(404, f"{name} was not drawn yet")
+        return FileResponse(path)
+
+
+def _report(library: Library, folder: str) -> Path:
+    """Return the report of a run folder that holds a known run."""
+    for run in library.runs():
+        if run.key.startswith(f"{folder}/"):
+            return library.path(run.key).parent.parent / "report.html"
+    raise HTTPException(404)
+
+
+def _add_data(app: FastAPI, library: Library) -> None:
+    @app.get("/data/runs")
+    def data_runs() -> JSONResponse:
+        return JSONResponse(finite([run.as_dict() for run in library.runs()]))
+
+    @app.get("/data/curves")
+    def data_curves(run: Annotated[list[str], Query(min_length=1, max_length=MODELS)]) -> JSONResponse:
+        return JSONResponse(finite([library.curves(key) for key in run]))
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name == "plotly.js":
+            from plotly.offline import get_plotlyjs
+
+            return Response(get_plotlyjs(), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+        if name != "ui.js":
+            raise HTTPException(404)
+        return Response(files("kexp.ui").joinpath("static", name).read_text("utf-8"), media_type="text/javascript")
+
+
+def _add_models(app: FastAPI, library: Library, load: Load) -> None:
+    models: dict[Path, Model] = {}
+
+    def model(path: Path) -> Model:
+        if path not in models:
+            if len(models) == MODELS:
+                models.pop(next(iter(models)))
+            models[path] = load(path)
+        return models[path]
+
+    @app.post("/data/predict")
+    def data_predict(question: Question) -> JSONResponse:
+        answers = []
+        for key in question.runs:
+            asked = model(library.path(key))
+            found = explain(question.text, asked.predict)
+            probabilities = dict(zip(asked.labels, found.probabilities.tolist(), strict=True))
+            answers.append({"run": key, "probabilities": probabilities, "words": found.words})
+        return JSONResponse(finite(answers))
+
+
+def _columns(runs: Sequence[Run]) -> list[str]:
+    """Return the test metrics that the table shows: some that all know, and what was monitored."""
+    known = {name for run in runs for name in run.metrics.get("test", {})}
+    wanted = dict.fromkeys([*SHOWN, *(run.monitor for run in runs)])
+    return [name for name in wanted if name in known]
+
+
+def _titles(keys: Sequence[str]) -> dict[str, str]:
+    """Return short names of runs: without the leading parts that all share."""
+    parts = [key.split("/") for key in keys]
+    shared = 0
+    while all(len(part) > shared + 2 and part[shared] == parts[0][shared] for part in parts):
+        shared += 1
+    return {key: " ".join(part[shared:]) for key, part in zip(keys, parts, strict=True)}

@@ -1,0 +1,174 @@
+"""The runs folder as the page shows it: runs with their results and curves, and studies."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kexp import toml
+from kexp.errors import KexpError
+from kexp.report.folder import read_json
+
+ALIVE = 600.0
+"""Seconds without a new event after which a run without a result counts as interrupted."""
+
+POINTS = 400
+"""Points of a curve, at most, that are sent to the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: ``key`` is its folder below the runs folder, with slashes."""
+
+    key: str
+    experiment: str
+    started: str
+    variant: str
+    seed: int
+    status: str
+    step: int
+    total_steps: int
+    train_seconds: float | None
+    metrics: Mapping[str, Mapping[str, float]]
+    monitor: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the run as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One search: ``key`` is its folder below the runs folder; ``found`` is ``study.json``, empty while it goes on."""
+
+    key: str
+    experiment: str
+    name: str
+    found: Mapping[str, Any]
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Everything below a runs folder. Runs are named by keys that it has given out, never by paths of the asker."""
+
+    folder: Path
+
+    def runs(self) -> list[Run]:
+        """Return all runs, the newest first."""
+        paths = self.folder.glob("*/*/*/seed-*/metrics.jsonl")
+        return sorted((self._run(path.parent) for path in paths), key=lambda run: (run.started, run.key), reverse=True)
+
+    def studies(self) -> list[Study]:
+        """Return all searches, the newest first."""
+        paths = sorted(self.folder.glob("*/*/study.toml"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return [self._study(path.parent) for path in paths]
+
+    def path(self, key: str) -> Path:
+        """Return the folder of a run or study; raises ``KexpError`` for any key that is none of them."""
+        path = self.folder / key
+        if _below(key) and ((path / "metrics.jsonl").is_file() or (path / "study.toml").is_file()):
+            return path
+        raise KexpError(f"there is no run or study {key}")
+
+    def result(self, key: str) -> dict[str, Any]:
+        """Return ``result.json`` of a run, empty while it goes on."""
+        path = self.path(key) / "result.json"
+        result: dict[str, Any] = read_json(path) if path.is_file() else {}
+        return result
+
+    def curves(self, key: str) -> dict[str, Any]:
+        """Return a run's events as columns: of steps and of evaluations."""
+        events = list(_events(self.path(key) / "metrics.jsonl"))
+        steps = _thin([event for event in events if event["event"] == "step"])
+        evaluations = [event for event in events if event["event"] == "evaluation"]
+        names = dict.fromkeys(name for event in evaluations for name in event["metrics"])
+        return {
+            "key": key,
+            "steps": {name: [event[name] for event in steps] for name in ("epoch", "loss", "learning_rate")},
+            "evaluations": {
+                "epoch": [event["epoch"] for event in evaluations],
+                "train_loss": [event["train_loss"] for event in evaluations],
+                **{name: [event["metrics"].get(name) for event in evaluations] for name in names},
+            },
+        }
+
+    def spec(self, key: str) -> dict[str, Any]:
+        """Return the resolved spec of a run, with the changes of its variant."""
+        path = self.path(key)
+        table = tomllib.loads((path.parent.parent / "spec.toml").read_text("utf-8"))
+        changes = table.pop("variants", {}).get(path.parent.name, {})
+        return toml.merge(table, toml.expand(changes))
+
+    def _run(self, path: Path) -> Run:
+        experiment, folder, variant, seed = path.relative_to(self.folder).parts
+        result = read_json(path / "result.json") if (path / "result.json").is_file() else {}
+        step, total = _progress(path / "metrics.jsonl")
+        return Run(
+            path.relative_to(self.folder).as_posix(),
+            experiment,
+            folder.partition("-")[0],
+            variant,
+            int(seed.removeprefix("seed-")),
+            result.get("status") or _living(path / "metrics.jsonl"),
+            step,
+            total,
+            result.get("train_seconds"),
+            result.get("metrics", {}),
+            result.get("monitor", ""),
+        )
+
+    def _study(self, path: Path) -> Study:
+        found = read_json(path / "study.json") if (path / "study.json").is_file() else {}
+        trials = len(list(path.glob("trials/*")))
+        return Study(path.relative_to(self.folder).as_posix(), path.parent.name, path.name, found, trials)
+
+
+def differences(specs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the dotted paths at which specs differ, with each one's value (None where it has none)."""
+    flat = {key: dict(_flatten("", spec)) for key, spec in specs.items()}
+    paths = dict.fromkeys(path for values in flat.values() for path in values)
+    rows = [{"path": path, "values": [values.get(path) for values in flat.values()]} for path in paths]
+    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
+
+
+def _flatten(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flatten(f"{place}.{key}" if place else str(key), item)
+    else:
+        yield place, value
+
+
+def _below(key: str) -> bool:
+    """Tell whether a key names something below the runs folder, and cannot lead out of it."""
+    return not any(part in ("", ".", "..") for part in key.split("/")) and "\\" not in key
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            # The last line of a running process may be half a line.
+            return
+
+
+def _thin(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return events[:: max(1, len(events) // POINTS)]
+
+
+def _progress(path: Path) -> tuple[int, int]:
+    """Return the step reached and the number of steps, from the first and the last whole line."""
+    events = list(_events(path))
+    total = next((event["total_steps"] for event in events if event["event"] == "started"), 0)
+    return (events[-1].get("step", 0) if events else 0), total
+
+
+def _living(path: Path) -> str:
+    return "running" if time.time() - path.stat().st_mtime < ALIVE else "interrupted"

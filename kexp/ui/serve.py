@@ -1,0 +1,47 @@
+"""Serves the page on this machine, or, when told so, to others."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+
+import uvicorn
+
+from kexp.errors import KexpError
+from kexp.trained import load
+from kexp.ui.app import make_app
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(runs_dir: Path, host: str, port: int, open_browser: bool) -> None:
+    """Serve until Ctrl-C. Raises ``KexpError`` when the address is taken or not this machine's."""
+    listening = _listen(host, port)
+    port = listening.getsockname()[1]
+    # Whoever opens the page to others knows under which names they reach it.
+    hosts = [*LOCAL, "[::1]"] if host in LOCAL else ["*"]
+    address = f"http://{host if ':' not in host else f'[{host}]'}:{port}"
+    print(f"{address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    if host not in LOCAL:
+        print("everybody who reaches this address sees all runs and can ask all models", file=sys.stderr)
+    if open_browser:
+        threading.Timer(0.5, webbrowser.open, [address]).start()
+    config = uvicorn.Config(make_app(runs_dir, load, hosts), log_level="warning", lifespan="off")
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        remedy = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another with --host"
+        raise KexpError(f"{host}:{port} cannot be listened on: {error.strerror}; {remedy}") from None
+    return listening
