@@ -28,6 +28,15 @@ def check_corners(space: Space, check: Check) -> Iterator[Problem]:
         yield from _check_pair(space, pair, check)
 
 
+def _try(space: Space, values: Mapping[str, Any], check: Check) -> Sequence[Problem]:
+    """Return what is wrong with some values in the spec as it is, and in a trial with values for the others too.
+
+    Either may do: the spec may state what no trial has, and other parameters' first values may be the wrong ones.
+    """
+    problems = check(space.apply(values))
+    return problems if problems and check(space.apply(space.complete(values))) else ()
+
+
 def _check_one(space: Space, path: str, check: Check) -> Iterator[Problem]:
     contexts = list(itertools.islice(space.contexts(path), CONTEXTS))
     if not contexts:
@@ -35,11 +44,10 @@ def _check_one(space: Space, path: str, check: Check) -> Iterator[Problem]:
     told: set[str] = set()
     for context in contexts:
         for value in space.parameters[path].ends:
-            for problem in check(space.apply({**context, path: value})):
-                message = f"{label(value)}: {problem}"
-                if message not in told:
-                    told.add(message)
-                    yield Problem(f"search.space.{path}", message)
+            for problem in _try(space, {**context, path: value}, check):
+                if str(problem) not in told:
+                    told.add(str(problem))
+                    yield Problem(f"search.space.{path}", f"{label(value)}: {problem}")
 
 
 def _check_pair(space: Space, pair: tuple[str, str], check: Check) -> Iterator[Problem]:
@@ -51,7 +59,7 @@ def _check_pair(space: Space, pair: tuple[str, str], check: Check) -> Iterator[P
             # A condition may keep the two apart.
             if not all(space.active(path, space.apply(chosen)) for path in pair):
                 continue
-            if problems := check(space.apply(chosen)):
+            if problems := _try(space, chosen, check):
                 message = f"{label(values[1])} with {first} = {label(values[0])}: {problems[0]}"
                 yield Problem(f"search.space.{second}", message, 'narrow it, or state where with "when"')
                 return

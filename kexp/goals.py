@@ -70,6 +70,8 @@ def check_search(search: Search, training: Training, evaluation: Evaluation, cat
     """Yield goals that no trial tells, and a sampler or pruner that cannot work with these goals and parameters."""
     sampler, pruner = catalog.name_of(type(search.sampler)), search.pruner
     yield from (Problem("search.sampler", message) for message in search.sampler.refuse(search.space))
+    if search.direction and len(search.direction) != len(search.metric or (training.monitor,)):
+        return
     try:
         wanted = goals(search, training, evaluation, catalog)
     except ValueError as error:
@@ -81,7 +83,7 @@ def check_search(search: Search, training: Training, evaluation: Evaluation, cat
         return
     if len(wanted) > 1:
         yield Problem("search.pruner", "trials with several metrics cannot be pruned", "leave it out")
-    elif not pruner.compares_seeds and wanted[0].metric is None:
+    elif wanted[0].metric is None:
         yield Problem("search.pruner", f"evaluations do not tell {wanted[0].name}", 'use "none"')
-    if pruner.compares_seeds and search.seeds_per_trial < 2:
-        yield Problem("search.pruner", "compares the seeds of trials, which have one", "raise search.seeds_per_trial")
+    for message in pruner.refuse(search.seeds_per_trial):
+        yield Problem("search.pruner", message, "raise search.seeds_per_trial")

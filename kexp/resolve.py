@@ -20,7 +20,7 @@ from kexp.corners import check_corners
 from kexp.errors import KexpError, Problem, SpecError, did_you_mean
 from kexp.goals import check_search
 from kexp.options import Options, Section
-from kexp.space import Space
+from kexp.space import Parameter, Space
 from kexp.spec import Evaluation, Search, Spec, Training
 
 DEFAULT_VARIANT = "default"
@@ -155,7 +155,7 @@ def check(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list
     context: dict[str, Any] = {"catalog": catalog, "valid": {}}
     problems: list[Problem] = []
     spec = None
-    table = {name: _named(name, value) for name, value in table.items()}
+    table = {name: _named(name, value) for name, value in toml.join_paths(dict(table)).items()}
     try:
         spec = Spec.model_validate(table, context=context)
     except ValidationError as error:
@@ -171,7 +171,12 @@ def check(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list
 
 def space_of(spec: Spec, search: Search, catalog: Catalog) -> Space:
     """Return the space of a search over an experiment without its ``[search]``."""
-    return Space.of(dump(spec.model_copy(update={"search": None}), catalog), search.space)
+
+    def resolved(table: Mapping[str, Any]) -> Mapping[str, Any]:
+        found, _ = check(table, catalog)
+        return dump(found, catalog) if found else table
+
+    return Space.of(dump(spec.model_copy(update={"search": None}), catalog), search.space).typed(resolved)
 
 
 def _check_space(spec: Spec, search: Search, catalog: Catalog) -> Iterable[Problem]:
@@ -179,7 +184,9 @@ def _check_space(spec: Spec, search: Search, catalog: Catalog) -> Iterable[Probl
         space = space_of(spec, search, catalog)
     except ValueError as error:
         return [Problem("search.space", str(error))]
-    return check_corners(space, lambda table: check(table, catalog)[1])
+    # What was refused as it is stated has been told; a range of numbers with whole ends shows only now.
+    refused = [Problem("search.sampler", message) for message in search.sampler.refuse(space.parameters)]
+    return [*refused, *check_corners(space, lambda table: check(table, catalog)[1])]
 
 
 def _named(section: str, value: Any) -> Any:
@@ -235,6 +242,8 @@ def _message(error: ErrorDetails, path: str) -> str:
 def _section_keys(section: str) -> Iterable[str]:
     if not section:
         return (*Spec.model_fields, "variants", "extends")
+    if section.startswith("search.space."):
+        return Parameter.model_fields
     annotation = Spec.model_fields[section].annotation
     for held in (annotation, *get_args(annotation)):
         if isinstance(held, type) and issubclass(held, Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any
@@ -14,29 +14,11 @@ from kexp import toml
 from kexp.errors import Problem
 from kexp.options import Section
 
-Number = int | float
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
 Table = Mapping[str, Any]
 
-PARAMETER_KEYS = {"low", "high", "log", "step", "choices", "when"}
 CONTEXTS = 64
 """Most combinations of other choices in which an end or choice is resolved."""
-
-
-def _flat(value: Any, leaf: set[str]) -> Any:
-    """Join the keys of nested tables with dots down to the tables that have a key of ``leaf``, or to plain values.
-
-    So ``training.epochs = {low = 1, high = 5}`` says the same with and without quotes round the path.
-    """
-    if not isinstance(value, dict):
-        return value
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, dict) and not leaf & item.keys() and item:
-            inner = {f"{key}.{name}": below for name, below in _flat(item, leaf).items()}
-        else:
-            inner = {key: item}
-        flat = toml.merge(flat, inner)
-    return flat
 
 
 class Parameter(Section):
@@ -46,8 +28,12 @@ class Parameter(Section):
     high: Number | None = Field(None, description="Greatest value.")
     log: bool = Field(False, description="Draw the logarithm, so that every power of ten is as likely.")
     step: Number | None = Field(None, gt=0, description="Distance between the values of a range.")
-    choices: tuple[Any, ...] | None = Field(None, min_length=1, description="Values, or tables of whole components.")
-    when: Annotated[dict[str, Any], BeforeValidator(lambda value: _flat(value, set()))] = Field(
+    choices: tuple[Any, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Values, or whole components; the one that the spec states keeps the options stated there.",
+    )
+    when: Annotated[dict[str, Any], BeforeValidator(toml.flat)] = Field(
         {}, description="Only where these paths of the spec have this value, or one of a list of values."
     )
 
@@ -95,7 +81,8 @@ class Parameter(Section):
         if self.step is None:
             return None
         count = int((self.high - self.low) / self.step + 1e-9) + 1
-        return tuple(self.low + number * self.step for number in range(count))
+        # Rounded, since 0.1 + 6 * 0.1 is a little more than 0.7.
+        return tuple(float(f"{self.low + number * self.step:.12g}") for number in range(count))
 
     def named(self, value: Any) -> Any:
         """Return the value that a search calls so: choices go by their label."""
@@ -112,7 +99,7 @@ def label(choice: Any) -> str | int | float | bool:
     return str(choice) if isinstance(choice, str) else choice
 
 
-Parameters = Annotated[dict[str, Parameter], BeforeValidator(lambda value: _flat(value, PARAMETER_KEYS))]
+Parameters = Annotated[dict[str, Parameter], BeforeValidator(lambda value: toml.flat(value, toml.is_parameter))]
 """Parameters by the dotted path that they change."""
 
 
@@ -148,6 +135,32 @@ class Space:
                 table = put(table, path, values[path])
         return table
 
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a whole trial: those given, and for all others that are there then some of theirs."""
+        chosen: dict[str, Any] = {}
+        for path, parameter in self.parameters.items():
+            if path in values:
+                chosen[path] = values[path]
+            elif self.active(path, self.apply(chosen)):
+                stated = _contained(find(self.base, path), parameter)
+                chosen[path] = parameter.ends[0] if stated is None else stated[0]
+        return chosen
+
+    def typed(self, resolve: Callable[[Table], Table]) -> Space:
+        """Return the space with the ranges of keys that hold any number as ranges of numbers, however they are stated.
+
+        ``resolve`` returns a table with values as their keys hold them.
+        """
+        typed = dict(self.parameters)
+        for path, parameter in self.parameters.items():
+            if parameter.choices is None and parameter.whole and parameter.step is None:
+                for context in itertools.islice(self.contexts(path), 1):
+                    resolved = resolve(self.apply(self.complete({**context, path: parameter.low})))
+                    if isinstance(find(resolved, path), float):
+                        ends = {"low": float(parameter.low or 0), "high": float(parameter.high or 0)}
+                        typed[path] = parameter.model_copy(update=ends)
+        return Space(self.base, typed)
+
     def default(self) -> dict[str, Any] | None:
         """Return the values that the experiment has without a search, or None where one lies outside of the space."""
         chosen: dict[str, Any] = {}
@@ -167,7 +180,7 @@ class Space:
             needed |= self._ancestors(path)
         names = [path for path in self.parameters if path in needed - set(paths)]
         told: list[dict[str, Any]] = []
-        for combination in itertools.product(*(self.parameters[name].ends for name in names)):
+        for combination in itertools.product(*map(self._telling, names)):
             chosen: dict[str, Any] = {}
             for name, value in zip(names, combination, strict=True):
                 if self.active(name, self.apply(chosen)):
@@ -175,6 +188,16 @@ class Space:
             if chosen not in told and all(self.active(path, self.apply(chosen)) for path in paths):
                 told.append(chosen)
                 yield chosen
+
+    def _telling(self, name: str) -> list[Any]:
+        """Return the values of a parameter that can make a difference to others: its ends, and what conditions name."""
+        values = list(self.parameters[name].ends)
+        for parameter in self.parameters.values():
+            wanted = parameter.when.get(name, ())
+            for value in wanted if isinstance(wanted, list | tuple) else (wanted,):
+                if value not in values and _contained(value, self.parameters[name]) is not None:
+                    values.append(value)
+        return values
 
     def _ancestors(self, path: str) -> set[str]:
         found: set[str] = set()
@@ -196,7 +219,12 @@ def find(table: Table, path: str) -> Any:
 
 
 def put(table: Table, path: str, value: Any) -> dict[str, Any]:
-    """Return the table with a value at a dotted path; a component that is named replaces the one before."""
+    """Return the table with a value at a dotted path; another component replaces the one that stands there.
+
+    The component that stands there keeps the options that a choice does not state.
+    """
+    if isinstance(value, str) and isinstance(find(table, path), Mapping):
+        value = {"use": value}
     for key in reversed(path.split(".")):
         value = {key: value}
     return toml.merge(table, value)

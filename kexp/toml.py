@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def _parse(path: Path) -> Table:
         cause = message[: place.start()] if place else message
         raise KexpError(f"{path}:{line}:{column}: not valid TOML: {cause}") from None
     located: Table = _locate(table, path.resolve().parent)
-    return located
+    return join_paths(located)
 
 
 def _end(text: str) -> tuple[int, int]:
@@ -91,7 +91,40 @@ def expand(overrides: Mapping[str, Any]) -> Table:
         for key in reversed(path.split(".")):
             nested = {key: nested}
         table = merge(table, nested)
-    return table
+    return join_paths(table)
+
+
+PARAMETER_KEYS = {"low", "high", "log", "step", "choices", "when"}
+"""What tells the table of a parameter of a search from one that leads to it."""
+
+
+def join_paths(table: Table) -> Table:
+    """Write the paths of a search's space as one key each, so that layers meet whether they are quoted or not."""
+    search = table.get("search")
+    if not isinstance(search, dict) or "space" not in search:
+        return table
+    return {**table, "search": {**search, "space": flat(search["space"], is_parameter)}}
+
+
+def is_parameter(table: Table) -> bool:
+    """Tell whether a table states a parameter of a search, or leads to some."""
+    return bool(PARAMETER_KEYS & table.keys()) or not any(isinstance(value, dict) for value in table.values())
+
+
+def flat(value: Any, is_leaf: Callable[[Table], bool] = lambda table: not table) -> Any:
+    """Join the keys of nested tables with dots, down to plain values and to tables that are leaves.
+
+    So ``training.epochs = {low = 1, high = 5}`` says the same with and without quotes round the path.
+    """
+    if not isinstance(value, dict):
+        return value
+    joined: Table = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and not is_leaf(item):
+            joined = merge(joined, {f"{key}.{name}": below for name, below in flat(item, is_leaf).items()})
+        else:
+            joined = merge(joined, {key: item})
+    return joined
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:

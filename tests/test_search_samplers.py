@@ -230,6 +230,14 @@ def test_quasi_random_trials_follow_their_sequence(catalog: Catalog, sequence: s
     np.testing.assert_allclose(found, engine(d=2, scramble=False).random(8), atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_trials_of_a_scrambled_sequence_share_one_scrambling(catalog: Catalog, seed: int) -> None:
+    space = {name: Parameter(low=0.0, high=1.0) for name in "abc"}
+    points = fresh(options(catalog, "qmc"), space, seed, trials=17)[1:]
+    # However it is scrambled, 16 points of Sobol's sequence lie in 16 different sixteenths of every axis.
+    assert all(sorted(int(point[name] * 16) for point in points) == list(range(16)) for name in space)
+
+
 @pytest.mark.parametrize(("name", "trials"), [("tpe", 60), ("cmaes", 60), ("gp", 20)])
 def test_samplers_that_learn_beat_random_draws_although_they_are_built_anew(
     catalog: Catalog, name: str, trials: int

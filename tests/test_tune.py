@@ -280,7 +280,7 @@ def test_seeds_of_a_trial_are_averaged(spec: Write) -> None:
 [search]
 trials = 3
 seeds_per_trial = 2
-pruner = {use = "wilcoxon", startup_seeds = 0}
+pruner = {use = "wilcoxon", startup_seeds = 0, p_threshold = 0.3}
 sampler = {use = "random"}
 [search.space]
 "training.learning_rate" = {low = 1e-3, high = 1e-2, log = true}

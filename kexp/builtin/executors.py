@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -114,8 +115,10 @@ class LocalExecutor:
         # A forked child would inherit torch's threads in whatever state they are.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self.work, environment), daemon=True)
-        process.start()
+        process = context.Process(target=serve, args=(theirs, self.work), daemon=True)
+        # Libraries look at it when they are imported, which finding the work may do already.
+        with _environ(environment):
+            process.start()
         theirs.close()
         return Slot(process, ours, environment)
 
@@ -138,24 +141,45 @@ class PipeLink:
         return self.connection.poll()
 
 
-def serve(connection: Connection, work: Work, environment: Mapping[str, str]) -> None:
+def serve(connection: Connection, work: Work) -> None:
     """Do tasks until the pipe ends."""
     if hasattr(os, "setsid"):
         # Ctrl-C is for the process that a person started; this one is told through its pipe.
         os.setsid()
-    os.environ.update(environment)
+    while (task := _next(connection)) is not None:
+        try:
+            result = work(task, PipeLink(connection, task.number))
+        # The work has its own net; what falls through it is told by the end of the process.
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+            raise SystemExit(1) from None
+        try:
+            connection.send(Ended(task.number, result))
+        except OSError:
+            return
+
+
+def _next(connection: Connection) -> Task | None:
+    """Wait for the next task; None when the pipe has ended."""
     try:
         while True:
-            task = connection.recv()
             # A word that crossed the end of the task before is of no use any more.
-            if isinstance(task, Task):
-                connection.send(Ended(task.number, work(task, PipeLink(connection, task.number))))
+            if isinstance(task := connection.recv(), Task):
+                return task
     except (EOFError, OSError):
-        return
-    # The work has its own net; what falls through it is told by the end of the process.
-    except Exception:  # noqa: BLE001
-        traceback.print_exc()
-        raise SystemExit(1) from None
+        return None
+
+
+@contextmanager
+def _environ(changes: Mapping[str, str]) -> Iterator[None]:
+    """Let a process that is started meanwhile have other variables."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _environment(number: int, context: ExecutorContext) -> dict[str, str]:

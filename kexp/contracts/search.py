@@ -47,7 +47,11 @@ class PrunerOptions(Options):
 
     kind: ClassVar[str] = "pruner"
     compares_seeds: ClassVar[bool] = False
-    """Whether a trial reports a value per seed; otherwise one per evaluation of its first seed."""
+    """Whether a trial reports a value per seed; otherwise one per evaluation of its first seed, counted from 1."""
+
+    def refuse(self, seeds: int) -> Iterable[str]:
+        """Yield why so many seeds per trial are too few."""
+        return ()
 
     @abstractmethod
     def build(self) -> BasePruner:

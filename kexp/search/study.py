@@ -21,7 +21,7 @@ from kexp.errors import KexpError, Problem
 from kexp.goals import Goal
 from kexp.search.sampling import PerTrial
 from kexp.search.workers import Workers
-from kexp.space import Parameter, Space, find, label
+from kexp.space import Parameter, Space, label
 from kexp.spec import Search
 
 IDENTITY = "kexp"
@@ -70,8 +70,7 @@ def open_study(name: str, storage: BaseStorage, question: Question) -> Study:
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
         _check_identity(study, question.identity)
-    fractional = frozenset(path for path in space.parameters if _is_fractional(question, path))
-    return Study(study, question, Workers(study), fractional, exhausted=bool(study.user_attrs.get("exhausted")))
+    return Study(study, question, Workers(study), exhausted=bool(study.user_attrs.get("exhausted")))
 
 
 def _check_identity(study: optuna.Study, identity: str) -> None:
@@ -90,14 +89,6 @@ def _internal(value: Any, parameter: Parameter) -> Any:
     return value if parameter.choices is None else label(value)
 
 
-def _is_fractional(question: Question, path: str) -> bool:
-    """Tell whether a range with whole ends is that of a key that holds any number."""
-    parameter = question.space.parameters[path]
-    context = next(question.space.contexts(path), {})
-    resolved, _ = question.resolve(question.space.apply({**context, path: parameter.ends[0]}))
-    return isinstance(find(resolved, path), float)
-
-
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A trial that this process is to do: the values of its parameters, and the experiment with them."""
@@ -109,12 +100,11 @@ class Claim:
 
 @dataclass(slots=True)
 class Study:
-    """One process's view of an Optuna study; ``fractional`` are ranges with whole ends whose key holds any number."""
+    """One process's view of an Optuna study."""
 
     optuna: optuna.Study
     question: Question
     workers: Workers
-    fractional: frozenset[str]
     mine: dict[int, Trial] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     """Reasons of the trials that failed one after the other, until now."""
@@ -208,7 +198,7 @@ class Study:
             return parameter.named(trial.suggest_categorical(path, list(map(label, parameter.choices))))
         assert parameter.low is not None
         assert parameter.high is not None
-        if parameter.whole and path not in self.fractional:
+        if parameter.whole:
             step = int(parameter.step or 1)
             return trial.suggest_int(path, int(parameter.low), int(parameter.high), step=step, log=parameter.log)
         return trial.suggest_float(path, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
