@@ -7,13 +7,14 @@ import socket
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
 
 from kexp.errors import KexpError
-from kexp.trained import load
 from kexp.ui.app import make_app
+from kexp.use.loading import load
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -31,7 +32,9 @@ def serve(runs_dir: Path, host: str, port: int, open_browser: bool) -> None:
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(make_app(runs_dir, load, hosts), log_level="warning", lifespan="off")
-    uvicorn.Server(config).run(sockets=[listening])
+    # Ctrl-C is how a server ends, no interruption of anything.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
