@@ -7,6 +7,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,9 @@ class Library:
 
     def _run(self, path: Path) -> Run:
         experiment, folder, variant, seed = path.relative_to(self.folder).parts
-        result = read_json(path / "result.json") if (path / "result.json").is_file() else {}
-        step, total = _progress(path / "metrics.jsonl")
+        # The page asks every few seconds: what has ended is read once.
+        result = _result(path / "result.json", (path / "result.json").stat().st_mtime_ns) if _ended(path) else {}
+        step, total = (0, 0) if result else _progress(path / "metrics.jsonl")
         return Run(
             path.relative_to(self.folder).as_posix(),
             experiment,
@@ -143,6 +145,15 @@ def _flatten(place: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flatten(f"{place}.{key}" if place else str(key), item)
     else:
         yield place, value
+
+
+@lru_cache(maxsize=10_000)
+def _result(path: Path, written: int) -> Any:
+    return read_json(path)
+
+
+def _ended(path: Path) -> bool:
+    return (path / "result.json").is_file()
 
 
 def _below(key: str) -> bool:
