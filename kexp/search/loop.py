@@ -128,7 +128,8 @@ class Searcher:
             return
         folder = self.running.pop(number)
         if isinstance(message, Lost):
-            self.study.lose(number, message.reason)
+            # Of a search that ends, trials that are lost were not lost by accident.
+            (self.study.interrupt if self.stopping else self.study.lose)(number, message.reason)
             self.watcher.trial_ended(number, "lost", message.reason)
         elif isinstance(message, Ended):
             self._record(number, message.result, str(folder))
