@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import inspect
-from collections.abc import Iterator, Mapping
+import os
+import re
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -14,7 +21,7 @@ import kexp
 from kexp import hookspecs
 from kexp.contracts import KINDS
 from kexp.errors import KexpError, PluginError, did_you_mean
-from kexp.hookspecs import HOOK_OF_KIND
+from kexp.hookspecs import HOOK_OF_KIND, OBSERVER_HOOKS
 from kexp.options import Options
 
 
@@ -53,6 +60,20 @@ class BrokenPlugin:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """A plugin's function that wants to know what happens to runs, or that is a command."""
+
+    name: str
+    owner: Owner
+    function: Callable[..., Any]
+    arguments: tuple[str, ...] = ()
+
+    def __call__(self, **arguments: Any) -> None:
+        """Call the function with those of the arguments that it takes."""
+        self.function(**{name: arguments[name] for name in self.arguments})
+
+
 class UnknownComponent(PluginError, ValueError):
     """A name that no plugin or more than one provides; a ``ValueError`` too, so that pydantic keeps its place."""
 
@@ -63,6 +84,9 @@ class Catalog:
 
     claims: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
     broken: list[BrokenPlugin] = field(default_factory=list)
+    observers: list[Observer] = field(default_factory=list)
+    commands: list[Observer] = field(default_factory=list)
+    disabled: list[Owner] = field(default_factory=list)
 
     def entries(self, kind: str | None = None) -> Iterator[Entry]:
         """Yield all claims, by kind and name."""
@@ -104,8 +128,12 @@ class Catalog:
         return f" (could not be loaded: {names}; see `kexp plugins list`)"
 
 
-def load_catalog() -> Catalog:
-    """Collect the components of kexp itself and of every package with an entry point in the group ``kexp``."""
+def load_catalog(*, block: Collection[str] = (), local: Sequence[Path] = ()) -> Catalog:
+    """Collect what kexp itself and every package with an entry point in the group ``kexp`` provide.
+
+    ``block`` names packages that are left out, as ``KEXP_DISABLE_PLUGINS`` does; ``local`` are Python files that are
+    plugins too: they are run. Raises ``PluginError`` when one of these files does not load.
+    """
     from kexp import builtin
 
     manager = pluggy.PluginManager("kexp")
@@ -113,15 +141,46 @@ def load_catalog() -> Catalog:
     manager.register(builtin, name="kexp")
     owners = {"kexp": Owner("kexp", kexp.__version__)}
     catalog = Catalog()
+    blocked = {canonical(name) for name in (*block, *os.environ.get("KEXP_DISABLE_PLUGINS", "").split(","))}
     for point in sorted(entry_points(group="kexp"), key=lambda point: (point.name, point.value)):
         owner = _owner(point)
+        if blocked & {canonical(point.name), canonical(owner.package)}:
+            catalog.disabled.append(owner)
+            continue
+        name = f"{owner.package}:{point.name}"
         try:
-            owners[_register(manager, point, owner)] = owner
+            _register(manager, point.load(), name)
         # Whatever a stranger's module does while it is imported, the others must still load.
         except Exception as error:  # noqa: BLE001
             catalog.broken.append(BrokenPlugin(point.name, owner, _reason(error)))
+        else:
+            owners[name] = owner
+    for path in local:
+        name, owner = str(path), Owner(path.name, f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}")
+        _register(manager, _load_file(path), name)
+        owners[name] = owner
     _collect(catalog, manager, owners)
     return catalog
+
+
+def canonical(name: str) -> str:
+    """Return a package's name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Run a Python file as a module of its own name, which pickles find in the processes that ran it too."""
+    spec = importlib.util.spec_from_file_location(f"kexp_local_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path}: expected a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    try:
+        spec.loader.exec_module(module)
+    # Whatever the file does is its author's to repair; this is a mistake of theirs, not of kexp's.
+    except Exception as error:
+        raise PluginError(f"{path}: cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
 
 
 def _owner(point: EntryPoint) -> Owner:
@@ -132,19 +191,24 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if not isinstance(error, KexpError) else str(error)
 
 
-def _register(manager: pluggy.PluginManager, point: EntryPoint, owner: Owner) -> str:
-    """Load one entry point under a name of its own and refuse hooks that kexp does not have."""
-    plugin = point.load()
-    name = f"{owner.package}:{point.name}"
+def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+    """Register a plugin; raises ``PluginError`` for another version of the interface and hooks that kexp lacks."""
+    written_for = getattr(plugin, "KEXP_API", kexp.API_VERSION)
+    if written_for != kexp.API_VERSION:
+        older = isinstance(written_for, int) and written_for < kexp.API_VERSION
+        remedy = "install a newer version of it" if older else "install a newer kexp"
+        raise PluginError(
+            f"written for version {written_for} of kexp's plugin interface, kexp {kexp.__version__} has version "
+            f"{kexp.API_VERSION}; {remedy}"
+        )
     if manager.register(plugin, name=name) is None:
         raise PluginError("the plugin is blocked")
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         manager.unregister(name=name)
-        hooks = ", ".join(HOOK_OF_KIND.values())
+        hooks = ", ".join([*HOOK_OF_KIND.values(), *OBSERVER_HOOKS, "kexp_commands"])
         raise PluginError(f"{error}; kexp's hooks are {hooks}") from None
-    return name
 
 
 def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[str, Owner]) -> None:
@@ -159,6 +223,18 @@ def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[st
                 continue
             for entry in entries:
                 catalog.claims.setdefault((kind, entry.name), []).append(entry)
+
+    for hook in OBSERVER_HOOKS:
+        for implementation in reversed(getattr(manager.hook, hook).get_hookimpls()):
+            owner, arguments = owners[implementation.plugin_name], tuple(implementation.argnames)
+            catalog.observers.append(Observer(hook, owner, implementation.function, arguments))
+    commands: Any = manager.hook.kexp_commands
+    for implementation in reversed(commands.get_hookimpls()):
+        owner = owners[implementation.plugin_name]
+        try:
+            catalog.commands += [Observer(name, owner, made) for name, made in implementation.function().items()]
+        except Exception as error:  # noqa: BLE001
+            catalog.broken.append(BrokenPlugin(implementation.plugin_name, owner, f"kexp_commands: {_reason(error)}"))
 
 
 def _entry(kind: str, name: str, options: Any, owner: Owner) -> Entry:

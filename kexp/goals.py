@@ -10,8 +10,9 @@ from typing import Any, Literal
 from kexp.catalog import Catalog
 from kexp.contracts import MetricOptions
 from kexp.errors import Problem, did_you_mean
+from kexp.searching import Search
 from kexp.space import find
-from kexp.spec import Evaluation, Search, Training
+from kexp.spec import Evaluation, Training
 
 Direction = Literal["maximize", "minimize"]
 

@@ -1,11 +1,12 @@
-"""The hooks by which a package adds components: one per kind, without arguments, from name to options class.
+"""The hooks of packages: components, one hook per kind, from name to options class; commands; and what happens to runs.
 
 A plugin is a module named by an entry point in the group ``kexp``; it marks its functions with ``kexp.hookimpl``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pluggy
 
@@ -18,6 +19,7 @@ from kexp.contracts import (
     MetricOptions,
     ObjectiveOptions,
     PrunerOptions,
+    RunIdentity,
     SamplerOptions,
     SearchSamplerOptions,
     TrackerOptions,
@@ -86,6 +88,33 @@ def kexp_pruners() -> Mapping[str, type[PrunerOptions]]:  # type: ignore[empty-b
 def kexp_executors() -> Mapping[str, type[ExecutorOptions]]:  # type: ignore[empty-body]
     """Name the executors of this package."""
 
+
+@hookspec
+def kexp_commands() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Name subcommands: functions with the annotations of Typer."""
+
+
+@hookspec
+def kexp_run_started(run: RunIdentity) -> None:
+    """Learn that a run begins to train."""
+
+
+@hookspec
+def kexp_epoch_ended(run: RunIdentity, epoch: int, metrics: Mapping[str, float]) -> None:
+    """Learn that an epoch (counted from 0) is over, with the last validation metrics, if any were measured."""
+
+
+@hookspec
+def kexp_run_ended(run: RunIdentity, result: Mapping[str, Any]) -> None:
+    """Learn how a run ended: the object of ``result.json``, with status done, interrupted or pruned."""
+
+
+@hookspec
+def kexp_run_failed(run: RunIdentity, reason: str) -> None:
+    """Learn that a run failed, and why."""
+
+
+OBSERVER_HOOKS = ("kexp_run_started", "kexp_epoch_ended", "kexp_run_ended", "kexp_run_failed")
 
 HOOK_OF_KIND: Mapping[str, str] = {
     "dataset": "kexp_datasets",

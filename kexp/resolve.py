@@ -20,11 +20,12 @@ from kexp.corners import check_corners
 from kexp.errors import KexpError, Problem, SpecError, did_you_mean
 from kexp.goals import check_search
 from kexp.options import Options, Section
+from kexp.searching import Search
 from kexp.space import Parameter, Space
-from kexp.spec import Evaluation, Search, Spec, Training
+from kexp.spec import Evaluation, Spec, Training
 
 DEFAULT_VARIANT = "default"
-FIXED_BY_EXPERIMENT = ("name", "seeds", "variants", "extends")
+FIXED_BY_EXPERIMENT = ("name", "seeds", "variants", "extends", "plugins")
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,9 @@ def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
 
 
 def providers(specs: Iterable[Spec], catalog: Catalog) -> dict[str, str]:
-    """Return the packages, with versions, whose components some specs use."""
-    used = (part for spec in specs for _, part in parts("", spec) if isinstance(part, Options))
-    owners = {catalog.owner_of(type(part)) for part in used}
-    return {owner.package: owner.version for owner in sorted(owners, key=str)}
+    """Return the components of some specs, each with the package and version that it comes from."""
+    used = {type(part) for spec in specs for _, part in parts("", spec) if isinstance(part, Options)}
+    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
 
 
 def _finished(path: Path) -> dict[str, Any] | None:

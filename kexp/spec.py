@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
 from pydantic import ValidationInfo as Info
 
 from kexp.contracts import (
     AnyAugmenter,
     AnyBackbone,
     AnyDataset,
-    AnyExecutor,
     AnyFreezing,
     AnyMetric,
     AnyObjective,
-    AnyPruner,
     AnySampler,
-    AnySearchSampler,
     AnyTracker,
 )
 from kexp.errors import Problem
-from kexp.options import Section
-from kexp.space import Parameters
+from kexp.options import LocalPath, Section
+from kexp.searching import Search
 
 Name = Annotated[str, Field(pattern=r"^[\w가-힣][\w가-힣.-]*$")]
 
@@ -192,72 +189,47 @@ class Evaluation(Section):
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
 
 
-def _one_or_several(item: Any) -> BeforeValidator:
-    """Let a list of one be stated without brackets."""
-    accepted = Union[item, tuple[item, ...], None]  # noqa: UP007
-    return BeforeValidator(lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=accepted)
+class Plugins(Section):
+    """Which installed packages an experiment needs and does without, and files of its own."""
 
-
-Direction = Literal["maximize", "minimize"]
-NEVER_SEARCHED = ("name", "description", "seeds", "split", "evaluation", "trackers", "search")
-"""Sections that a search may not change: what they state is what makes trials comparable."""
-
-
-class Search(Section):
-    """What ``kexp tune`` looks for, where, and with how much work."""
-
-    metric: Annotated[tuple[str, ...] | None, _one_or_several(str)] = Field(
-        None, description="validation.NAME or train_seconds; several give a Pareto front. The monitor if not given."
+    require: tuple[str, ...] = Field((), description='Packages that must be there, such as "kexp-korean>=0.1".')
+    block: tuple[str, ...] = Field((), description="Packages whose components are not used.")
+    local: tuple[LocalPath, ...] = Field(
+        (),
+        description="Python files whose hooks are used; only with --allow-local-code, for a spec alone runs no code.",
     )
-    direction: Annotated[tuple[Direction, ...] | None, _one_or_several(Direction)] = Field(
-        None, description="One per metric; as the metric says when not given."
-    )
-    trials: PositiveInt | None = Field(None, description="Finished trials of the study, over all its processes.")
-    timeout: str | None = Field(None, description="Time after which no trial is begun: 2h, 90m or 1h30m.")
-    sampler: AnySearchSampler = Field("tpe")  # type: ignore[assignment]
-    pruner: AnyPruner | None = Field(None, description="Median when not given; none with several metrics.")
-    seeds_per_trial: PositiveInt = Field(1, description="The first seeds of the spec, whose mean is a trial's value.")
-    max_failures: PositiveInt = Field(3, description="Trials that fail one after the other before the search stops.")
-    storage: str = Field("journal", description="A file in the study's folder; or a database URL, or grpc://HOST:PORT.")
-    jobs: PositiveInt = Field(1, description="Trials at once.")
-    executor: AnyExecutor = Field("local")  # type: ignore[assignment]
-    space: Parameters = Field(min_length=1, description="Paths of the spec with ranges or choices.")
 
-    @field_validator("storage")
+    @field_validator("require")
     @classmethod
-    def _place(cls, value: str) -> str:
-        if value != "journal" and not re.match(r"\w+(\+\w+)?://", value):
-            raise ValueError(f'expected "journal", a database URL or grpc://HOST:PORT, found "{value}"')
-        return value
+    def _requirements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from packaging.requirements import InvalidRequirement, Requirement
 
-    @field_validator("timeout")
-    @classmethod
-    def _duration(cls, value: str | None) -> str | None:
-        if value is not None and not seconds_of(value):
-            raise ValueError(f'expected a duration such as 2h, 90m or 1h30m, found "{value}"')
+        for stated in value:
+            try:
+                Requirement(stated)
+            except InvalidRequirement:
+                raise ValueError(f'expected a package such as "kexp-korean>=0.1", found "{stated}"') from None
         return value
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a search without an end or in directions that do not fit, and paths that stay as they are."""
-        if self.trials is None and self.timeout is None:
-            yield Problem("trials", "nothing ends the search", "state trials, timeout or both")
-        if self.metric is not None and len(set(self.metric)) < len(self.metric):
-            yield Problem("metric", "a metric is stated twice")
-        if self.direction is not None and len(self.direction) != len(self.metric or ("monitor",)):
-            yield Problem(
-                "direction", f"{len(self.direction)} directions for {len(self.metric or ('monitor',))} metrics"
-            )
-        for path, parameter in self.space.items():
-            yield from (problem.under(f"space.{path}") for problem in parameter.problems())
-            if path.split(".")[0] in NEVER_SEARCHED:
-                yield Problem(f"space.{path}", "is the same in all trials; they could not be compared otherwise")
+        """Yield files that do not exist, and packages that are missing or of another version."""
+        from importlib.metadata import PackageNotFoundError, version
 
+        from packaging.requirements import Requirement
 
-def seconds_of(duration: str) -> int:
-    """Return the seconds of a duration such as 1h30m, 0 where it is none."""
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", duration)
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    return hours * 3600 + minutes * 60 + seconds
+        for number, path in enumerate(self.local):
+            if not path.is_file():
+                yield Problem(f"local[{number}]", f"{path} does not exist")
+        for number, stated in enumerate(self.require):
+            wanted = Requirement(stated)
+            try:
+                found = version(wanted.name)
+            except PackageNotFoundError:
+                yield Problem(f"require[{number}]", f"{wanted.name} is not installed", f"pip install '{stated}'")
+                continue
+            if not wanted.specifier.contains(found, prereleases=True):
+                message = f"expected {stated}, found {wanted.name} {found}"
+                yield Problem(f"require[{number}]", message, f"pip install '{stated}'")
 
 
 class Spec(Section):
@@ -279,6 +251,7 @@ class Spec(Section):
     evaluation: Evaluation = Field({}, description="What is measured.")  # type: ignore[assignment]
     trackers: tuple[AnyTracker, ...] = Field((), description="Where events are sent besides metrics.jsonl.")
     search: Search | None = Field(None, description="What kexp tune looks for.")
+    plugins: Plugins = Field({}, description="Which packages are used.")  # type: ignore[assignment]
 
     @field_validator("*", mode="wrap")
     @classmethod

@@ -17,7 +17,7 @@ from kexp.search import findings, workers
 from kexp.search.storage import open_storage, shown
 from kexp.search.study import Question, Study, digest, open_study, outcome
 from kexp.space import Parameter, Space
-from kexp.spec import Search
+from kexp.searching import Search
 
 RANGE = {"lr": Parameter(low=0.0, high=1.0)}
 

@@ -7,13 +7,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import kexp
 
+
+class Commands(TyperGroup):
+    """kexp's commands, and those of plugins, which are loaded only where kexp's do not do."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return kexp's commands, then those of plugins."""
+        return [*super().list_commands(ctx), *self._foreign()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command of kexp, or else one of a plugin."""
+        return super().get_command(ctx, cmd_name) or self._foreign().get(cmd_name)
+
+    def _foreign(self) -> dict[str, Any]:
+        from kexp.catalog import load_catalog
+
+        made = {}
+        for command in load_catalog().commands:
+            if command.name not in self.commands:
+                single = typer.Typer(add_completion=False)
+                single.command(command.name)(command.function)
+                made[command.name] = typer.main.get_command(single)
+        return made
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Run experiments in Korean text classification that are stated in a TOML file.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -24,6 +50,9 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key, e.g. training.epochs=1.")
 ]
 Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.")]
+LocalCode = Annotated[
+    bool, typer.Option("--allow-local-code", help="Run the Python files that the spec names in plugins.local.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="KEXP_RUNS_DIR", metavar="DIR", help="Where run folders are made.")

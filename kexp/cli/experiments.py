@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, RunsDir, Set, Spec, Variants, app, told
+from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app, told
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
@@ -43,14 +43,15 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check spec and data, say what would run, make nothing.")
     ] = False,
+    allow_local_code: LocalCode = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
     with told():
-        from kexp.catalog import load_catalog
         from kexp.console import Screen, Silent, print_summary
         from kexp.errors import KexpError
+        from kexp.packages import catalog_of
         from kexp.report.folder import RunFolder, finite
 
         if (spec is None) == (resume is None):
@@ -60,8 +61,9 @@ def run(
                 "--resume continues an experiment as it was stated; --set, --variant and --seeds do not apply"
             )
         folder = RunFolder.open(resume) if resume else None
-        catalog = load_catalog()
-        plan = _plan(spec or resume / "spec.toml", catalog, assignments, variants, seeds)  # type: ignore[operator]
+        source: Path = spec or resume / "spec.toml"  # type: ignore[operator]
+        catalog = catalog_of(source, allow_local_code=allow_local_code)
+        plan = _plan(source, catalog, assignments, variants, seeds)
         _warn(plan)
         from kexp import run as flow
 
@@ -87,13 +89,19 @@ def _exit_with(status: str, folder: str) -> None:
 
 
 @app.command()
-def check(spec: Spec, assignments: Set = None, variants: Variants = None, as_json: AsJson = False) -> None:
+def check(
+    spec: Spec,
+    assignments: Set = None,
+    variants: Variants = None,
+    allow_local_code: LocalCode = False,
+    as_json: AsJson = False,
+) -> None:
     """Check every word of a spec without reading data or loading a model."""
     with told():
-        from kexp.catalog import load_catalog
         from kexp.errors import SpecError
+        from kexp.packages import catalog_of
 
-        catalog = load_catalog()
+        catalog = catalog_of(spec, allow_local_code=allow_local_code)
         try:
             plan = _plan(spec, catalog, assignments, variants, "")
         except SpecError as error:
@@ -129,15 +137,16 @@ def augment(
     show: Annotated[
         int | None, typer.Option("--show", min=1, metavar="N", help="Only show N texts beside their forms.")
     ] = None,
+    allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Make costly augmentations ahead of training, or look at what an augmenter does."""
     with told():
         from kexp import augment as stage
-        from kexp.catalog import load_catalog
         from kexp.console import Screen, print_pairs
+        from kexp.packages import catalog_of
 
-        catalog = load_catalog()
+        catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, assignments, variants, "")
         _warn(plan)
         tell = Screen().phase
@@ -176,19 +185,20 @@ def tune(
     ] = None,
     study: Annotated[str | None, typer.Option("--study", metavar="NAME", help="Name the study.")] = None,
     runs_dir: RunsDir = Path("runs"),
+    allow_local_code: LocalCode = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Search for the best spec, test it once, and write it; run again, the same search goes on."""
     with told():
-        from kexp.catalog import load_catalog
+        from kexp.packages import catalog_of
         from kexp.report.folder import finite
         from kexp.toml import dumps
 
         options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
         # As TOML, so that no value is read as another type.
         stated = [f"search.{key}={dumps({'v': value})[4:]}" for key, value in options.items() if value is not None]
-        catalog = load_catalog()
+        catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, [*(assignments or ()), *stated], variants, "")
         _warn(plan)
         from kexp.search.screen import SearchScreen, SilentSearch, print_found

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kexp.cli.base import AsJson, app, told
+
+if TYPE_CHECKING:
+    from kexp.catalog import Catalog, Entry
 
 plugins = typer.Typer(help="What is installed: components by kind, and plugins that do not load.", no_args_is_help=True)
 app.add_typer(plugins, name="plugins")
@@ -39,15 +42,33 @@ def list_plugins(
         catalog = load_catalog()
         entries = list(catalog.entries(_kind(kind)))
         if as_json:
-            components = [{"kind": e.kind, "name": e.name, **asdict(e.owner), "summary": e.summary} for e in entries]
+            components = [
+                {
+                    "kind": e.kind,
+                    "name": e.name,
+                    **asdict(e.owner),
+                    "state": _state(catalog, e),
+                    "summary": e.summary,
+                }
+                for e in entries
+            ]
             print(
                 json.dumps({"components": components, "broken": list(map(asdict, catalog.broken))}, ensure_ascii=False)
             )
             return
-        rows = [[e.kind, e.name, str(e.owner), e.summary + catalog.contest(e)] for e in entries]
-        print_table("components", ["kind", "name", "package", "what it is"], rows)
+        rows = [[e.kind, e.name, str(e.owner), _state(catalog, e), e.summary] for e in entries]
+        print_table("components", ["kind", "name", "package", "state", "what it is"], rows)
+        for command in catalog.commands:
+            print(f"command: kexp {command.name} ({command.owner})", file=sys.stderr)
+        for owner in catalog.disabled:
+            print(f"disabled: {owner}", file=sys.stderr)
         for plugin in catalog.broken:
             print(f"broken: {plugin.name} ({plugin.owner}): {plugin.reason}", file=sys.stderr)
+
+
+def _state(catalog: Catalog, entry: Entry) -> str:
+    """Return ok, or that several packages claim the name, so that none has it."""
+    return "ok" if len(catalog.claims[entry.kind, entry.name]) == 1 else f"shadowed{catalog.contest(entry)}"
 
 
 @plugins.command("show")

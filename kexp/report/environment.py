@@ -18,8 +18,8 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def environment(plugins: Mapping[str, str]) -> dict[str, Any]:
-    """Return the environment as plain data; ``plugins`` maps package names to versions."""
+def environment(components: Mapping[str, str]) -> dict[str, Any]:
+    """Return the environment as plain data; ``components`` maps "kind name" to the package and version behind it."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         # A database's URL may hold a password.
@@ -27,7 +27,8 @@ def environment(plugins: Mapping[str, str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "plugins": dict(plugins),
+        "plugins": dict(owner.rsplit(" ", 1) for owner in sorted(set(components.values()))),
+        "components": dict(components),
         "hardware": _hardware(),
         "git": _git(),
     }

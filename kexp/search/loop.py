@@ -14,6 +14,7 @@ from kexp.errors import RunFailed, RunInterrupted
 from kexp.interrupt import graceful_stop
 from kexp.search.study import Claim, Study
 from kexp.search.trial import Trial
+from kexp.spec import Plugins
 
 POLL = 1.0
 """Seconds between two looks at what other processes of the study do."""
@@ -46,6 +47,7 @@ class Searcher:
     folder: Path
     seeds: tuple[int, ...]
     jobs: int
+    plugins: Plugins
     running: dict[int, Path] = field(default_factory=dict)
     stopping: bool = False
     looked: float = -math.inf
@@ -111,6 +113,8 @@ class Searcher:
             folder=str(folder),
             reports=goals[0].metric if len(goals) == 1 else None,
             by_seed=pruner is not None and pruner.compares_seeds,
+            block=self.plugins.block,
+            local=self.plugins.local,
         )
         self.executor.submit(Task(claim.number, asdict(trial)))
 

@@ -21,8 +21,8 @@ from kexp.errors import KexpError, Problem
 from kexp.goals import Goal
 from kexp.search.sampling import PerTrial
 from kexp.search.workers import Workers
+from kexp.searching import Search
 from kexp.space import Parameter, Space, label
-from kexp.spec import Search
 
 IDENTITY = "kexp"
 """Attribute of the study that names the experiment that it is about."""

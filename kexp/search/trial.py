@@ -34,6 +34,9 @@ class Trial:
     folder: str
     reports: str | None
     by_seed: bool
+    block: tuple[str, ...] = ()
+    local: tuple[Path, ...] = ()
+    """Python files that are plugins too; whoever began the search has allowed them."""
 
 
 def run_trial(task: Task, link: Link) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
     The results are the objects of ``result.json``, which every seed leaves in the trial's folder.
     """
     trial = Trial(**task.payload)
-    workshop = _workshop()
+    workshop = _workshop(trial.block, trial.local)
     spec, problems = check(trial.table, workshop.catalog)
     if spec is None:
         return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
@@ -62,9 +65,9 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
 
 
 @cache
-def _workshop() -> Workshop:
+def _workshop(block: tuple[str, ...], local: tuple[Path, ...]) -> Workshop:
     """Return the workshop of this process: what one trial read and encoded, the next one finds there."""
-    return Workshop(load_catalog(), cache_folder())
+    return Workshop(load_catalog(block=block, local=local), cache_folder())
 
 
 def _folder(trial: Trial, seed: int) -> Path:

@@ -28,7 +28,8 @@ from kexp.search.page import write_page
 from kexp.search.storage import open_storage, shown
 from kexp.search.study import Question, Study, digest, open_study
 from kexp.search.trial import run_trial
-from kexp.spec import Search, Spec, seconds_of
+from kexp.searching import Search, seconds_of
+from kexp.spec import Spec
 from kexp.train.hardware import make_accelerator
 from kexp.workshop import Workshop
 
@@ -120,7 +121,7 @@ def _search(doing: Undertaking) -> tuple[Study, str, str]:
         _prepare(doing)
         study = _open(doing)
         seeds = spec.seeds[: search.seeds_per_trial]
-        searcher = Searcher(study, executor, doing.display, doing.folder, seeds, search.jobs)
+        searcher = Searcher(study, executor, doing.display, doing.folder, seeds, search.jobs, spec.plugins)
         with study.workers.beating():
             searcher.search(search.trials, seconds_of(search.timeout) if search.timeout else None)
     except RunInterrupted as error:
