@@ -111,6 +111,8 @@ def test_folder_says_what_it_holds(run: Path, exported: Result) -> None:
     assert about["check"]["shortest"] < 15
     assert about["check"]["largest_difference"] < 1e-5
     assert not list(run.glob(".*"))
+    refused = kexp("predict", run / "onnx", "최고")
+    assert refused.stderr == f"{run / 'onnx'} is an export; name the model that it was made of\n"
     assert re.fullmatch(
         rf"{re.escape(str(run / 'onnx'))}: \d+ texts of \d+ to 24 tokens, onnxruntime against PyTorch: "
         r"largest difference of probabilities \d\.\de-\d\d, equal labels 100.0%\n",

@@ -443,8 +443,8 @@ def test_standard_input_is_a_text_per_line(run: Path, model: TrainedModel, how: 
 
 
 def test_long_text_and_empty_text_are_no_folders(run: Path) -> None:
-    rows = printed(kexp("predict", run, "", "영화 " * 300))
-    assert [bool(row["predicted"]) for row in rows] == [False, True]
+    rows = printed(kexp("predict", run, "--", "", "영화 " * 300, "-_- 별로"))
+    assert [bool(row["predicted"]) for row in rows] == [False, True, True]
 
 
 def test_json_is_an_object_per_row_with_every_digit(run: Path, model: TrainedModel) -> None:
@@ -540,6 +540,7 @@ def test_files_of_other_encodings_and_without_quoting(run: Path, tmp_path: Path)
         ("in.csv", "", "{}: the file is empty"),
         ("in.jsonl", "\n", "{}: the file is empty"),
         ("in.csv", "body,n\nx,1\n", "{}: no column 'text'; the columns are body, n; name one with --text"),
+        ("in.txt", "최고\n최악\n", "{}: no column 'text'; the columns are 최고; name one with --text; a text per line is read from standard input"),
         ("in.csv", "text,text\nx,1\n", "{}: two columns have one name: text, text"),
         ("in.csv", "text,predicted\nx,1\n", "{}: there is a column 'predicted' already, where predictions go; rename it"),
         ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cells, expected 2; check the separator, or say --no-quoting"),

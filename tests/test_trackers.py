@@ -588,7 +588,7 @@ def test_training_is_over_while_the_server_still_hangs(
         return 401
 
     with serving(wait_for_training, monkeypatch):
-        result = kexp("run", write(W_AND_B + "init_timeout = 100"), "--runs-dir", tmp_path / "runs", "--json")
+        result = kexp("run", write(W_AND_B + "init_timeout = 60"), "--runs-dir", tmp_path / "runs", "--json")
     assert over
     assert result.exit_code == 0, result.stderr
     run = run_of(result)

@@ -68,7 +68,7 @@ def predict(
     """Predict labels for texts, or for the rows of a file of any size.
 
     The output has the columns of the input and predicted, confidence and a probability:LABEL for each label. A row
-    without text stays, with empty cells.
+    without text stays, with empty cells. After --, a text may begin with a dash.
     """
     with told():
         from kexp.errors import KexpError

@@ -45,6 +45,8 @@ def find(path: Path, *, variant: str | None = None, seed: int | None = None) -> 
 
 
 def _single(path: Path) -> Place | None:
+    if (path / "kexp.json").is_file():
+        raise KexpError(f"{path} is an export; name the model that it was made of")
     if (path / "config.json").is_file():
         # Resolved, since the parents of a relative path end where the user stands.
         parent = path.resolve().parent

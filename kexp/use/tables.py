@@ -54,7 +54,10 @@ class Table:
         """Refuse a table that lacks a column."""
         if column not in self.columns:
             known = ", ".join(self.columns)
-            raise DataError(f"{self.source}: no column {column!r}; the columns are {known}; name one with {option}")
+            lines = "; a text per line is read from standard input" if self.source.endswith(".txt") else ""
+            raise DataError(
+                f"{self.source}: no column {column!r}; the columns are {known}; name one with {option}{lines}"
+            )
 
 
 def format_of(path: Path, option: str) -> str:
