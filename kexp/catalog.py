@@ -160,6 +160,10 @@ def load_catalog(*, block: Collection[str] = (), local: Sequence[Path] = ()) -> 
         _register(manager, _load_file(path), name)
         owners[name] = owner
     _collect(catalog, manager, owners)
+    for plugin in catalog.broken:
+        # A file that a spec names is wanted; one that does nothing would be missed only later.
+        if plugin.name in map(str, local):
+            raise PluginError(f"{plugin.name}: {plugin.reason}")
     return catalog
 
 

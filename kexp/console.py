@@ -90,17 +90,19 @@ class Screen:
             )
 
 
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, right: int | None = None) -> None:
+def print_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: int | None = None
+) -> None:
     """Print a table on standard output; tab-separated where nobody looks. Columns from ``right`` on are numbers."""
     if not sys.stdout.isatty():
         for cells in (header, *rows):
-            print("\t".join(cells))
+            print("\t".join(map(str, cells)))
         return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if right is not None and number >= right else "left", overflow="fold")
     for cells in rows:
-        table.add_row(*map(escape, cells))
+        table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
     Console(highlight=False).print(table)
 
 

@@ -82,7 +82,7 @@ def recorded(job: Job, work: Callable[[Following], Mapping[str, Any]]) -> dict[s
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
         write_json(job.folder / "result.json", result)
-        following.finish(str(result["status"]))
+        following.finish(result)
     job.display.run_ended(result)
     return result
 
@@ -96,7 +96,7 @@ def _following(job: Job) -> Following:
         logger.warning(message)
         job.display.event({"event": "warning", "step": 0, "message": message})
 
-    return Following(run, spec.trackers, warn)
+    return Following(run, spec.trackers, warn, job.workshop.catalog.observers)
 
 
 def _reason(error: Exception) -> str:

@@ -104,6 +104,7 @@ def _summarise(plan: Plan, folder: RunFolder, workshop: Workshop, results: list[
     seed = plan.base.seeds[0]
     stopped = any(result["status"] == "interrupted" for result in results)
     labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
+    metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
     return build_summary(
         results,
         # Where every seed has a split of its own, baselines and counts are those of the first seed.
@@ -112,6 +113,7 @@ def _summarise(plan: Plan, folder: RunFolder, workshop: Workshop, results: list[
         predictions=lambda variant, seed: predictions.read(
             folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed]
         ),
+        lower_is_better={workshop.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
     )
 
 

@@ -65,6 +65,19 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values that hold for all of several tests at once (Holm 1979, the step-down method).
+
+    To call those below a level significant is wrong, even once, no more often than the level says; however the tests
+    depend on each other.
+    """
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, test in enumerate(sorted(range(len(p_values)), key=lambda number: p_values[number])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[test]))
+        corrected[test] = highest
+    return corrected
+
+
 @dataclass(frozen=True, slots=True)
 class BootstrapResult:
     """The difference a - b on the rows as they are, its 95 % percentile interval, and the two-sided p-value of 0."""

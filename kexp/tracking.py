@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kexp.catalog import Observer
 from kexp.contracts import RunIdentity, TrackerOptions
+from kexp.observers import Observers
 from kexp.report.folder import EventLog
 
 logger = logging.getLogger("kexp")
@@ -23,21 +26,30 @@ Warn = Callable[[str], None]
 
 
 class Following:
-    """What follows one run: the file that is its record, and trackers that mirror it.
+    """What follows one run: the file that is its record, trackers that mirror it, and plugins that observe it.
 
-    If ``metrics.jsonl`` cannot be written the run fails. A tracker that raises, or waits for ever, costs a warning.
+    If ``metrics.jsonl`` cannot be written the run fails. A tracker or an observer that raises costs a warning, and so
+    does a tracker that waits for ever.
     """
 
-    def __init__(self, run: RunIdentity, trackers: Sequence[TrackerOptions], warn: Warn = logger.warning) -> None:
+    def __init__(
+        self,
+        run: RunIdentity,
+        trackers: Sequence[TrackerOptions],
+        warn: Warn = logger.warning,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self.run, self.trackers, self.warn = run, trackers, warn
+        self.observers = Observers(observers, run, warn)
         self.log: EventLog | None = None
         self.mirrors: list[Mirror] = []
 
     def start(self, resumed_at: int | None) -> None:
         """Open the file, without what came after the step at which the run resumes, and start the trackers."""
         self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", resumed_at=resumed_at)
-        run = replace(self.run, resumed=resumed_at is not None)
+        run = replace(self.run, resumed_at=resumed_at)
         self.mirrors = [Mirror(tracker, run, self.warn) for tracker in self.trackers]
+        self.observers.start()
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Write an event and pass it on."""
@@ -45,21 +57,30 @@ class Following:
         self.log.log(event)
         for mirror in self.mirrors:
             mirror.tell(event)
+        self.observers.event(event)
 
-    def finish(self, status: str) -> None:
-        """Close everything; a run that never started has nothing to close."""
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Close everything, with the object of ``result.json``; a run that never started has nothing to close."""
+        status = str(result["status"])
+        self.observers.finish(result)
         if self.log is not None:
             self.log.finish(status)
         for mirror in self.mirrors:
             mirror.finish(status)
+        # They close at the same time, so that several servers that do not answer cost no more than one.
+        deadline = time.monotonic() + PATIENCE
+        for mirror in self.mirrors:
+            mirror.wait(deadline)
 
 
 class Mirror:
     """A tracker in a thread of its own, so that its server can neither slow nor stop training."""
 
     def __init__(self, options: TrackerOptions, run: RunIdentity, warn: Warn) -> None:
-        self.options, self.run, self.warn = options, run, warn
+        self.options, self.warn = options, warn
+        self.run = replace(run, warn=self._warn)
         self.name = type(options).__name__
+        self.left_behind = False
         self.events: queue.SimpleQueue[Mapping[str, Any] | str] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._follow, name=f"kexp tracker {self.name}", daemon=True)
         self.thread.start()
@@ -69,22 +90,46 @@ class Mirror:
         self.events.put(event)
 
     def finish(self, status: str) -> None:
-        """Let the tracker close, and wait for it as long as is reasonable."""
+        """Let the tracker close, without waiting."""
         self.events.put(status)
-        self.thread.join(PATIENCE)
+
+    def wait(self, deadline: float) -> None:
+        """Wait until the tracker has closed, or leave it behind at the deadline."""
+        self.thread.join(max(0.0, deadline - time.monotonic()))
         if self.thread.is_alive():
-            self.warn(f"tracker {self.name} did not finish within {PATIENCE:g} s and is left behind")
+            self._warn(f"did not finish within {PATIENCE:g} s and is left behind")
+            self.left_behind = True
 
     def _follow(self) -> None:
-        try:
+        with self._told("failed and is left out"):
             tracker = self.options.build(self.run)
-            while not isinstance(item := self.events.get(), str):
-                tracker.log(item)
-            tracker.finish(item)
-        # A stranger's tracker must not stop training, whatever it raises.
-        except Exception as error:
-            logger.warning("tracker %s", self.name, exc_info=True)
-            self.warn(f"tracker {self.name} failed and is left out from here on: {error or type(error).__name__}")
+            status = None
+            with self._told("failed and is left out from here on"):
+                while not isinstance(item := self.events.get(), str):
+                    tracker.log(item)
+                status = item
+            tracker.finish(status or self._status())
+
+    def _status(self) -> str:
+        """Wait for the end of the run without following it."""
+        while not isinstance(item := self.events.get(), str):
+            pass
+        return item
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Turn whatever a tracker raises into a warning."""
+        try:
+            yield
+        # A stranger's tracker must not stop training; one that ends its thread would do so unheard.
+        except (Exception, SystemExit) as error:
+            logger.info("tracker %s", self.name, exc_info=True)
+            self._warn(f"{what}: {str(error) or type(error).__name__}")
+
+    def _warn(self, message: str) -> None:
+        """Tell a person; the run of a tracker that was left behind is not on the screen any more."""
+        if not self.left_behind:
+            self.warn(f"tracker {self.name}: {message}")
 
 
 @contextmanager

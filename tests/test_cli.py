@@ -120,7 +120,9 @@ def test_schema_prints_json() -> None:
 
 
 def test_runs_of_an_empty_folder_is_an_empty_table(tmp_path: Path) -> None:
-    assert run("runs", "--runs-dir", tmp_path).stdout == "experiment\tstatus\tvariants\tbest test accuracy\tfolder\n"
+    assert run("runs", "--runs-dir", tmp_path).stdout == (
+        "started\texperiment\tstatus\tvariants\tmetric\ttest\tvariant\ttraining\tfolder\n"
+    )
     assert json.loads(run("runs", "--runs-dir", tmp_path / "none", "--json").stdout) == []
 
 

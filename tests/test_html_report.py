@@ -13,11 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import calibration_curve
+from typer.testing import CliRunner
 
+from kexp.builtin.metrics import expected_calibration_error
+from kexp.cli import app
 from kexp.errors import KexpError
-from kexp.report.figures import Series, draw
-from kexp.report.html import as_table, duration, mistakes, overfitting, plain, results_table, write_report
+from kexp.report.curves import curves
+from kexp.report.figures import Series, draw, draw_reliability
+from kexp.report.html import write_report
+from kexp.report.reliability import calibration_error, reliability
+from kexp.report.results import results_table
+from kexp.report.run_page import mistakes, overfitting
 from kexp.report.summary import build_summary
+from kexp.report.words import as_table, duration, plain, size
 
 ATTACK = "<script>alert('영화')</script>"
 LABELS = ["부정", "긍정 & <b>"]
@@ -42,6 +51,16 @@ OVERFITTED = [
     evaluation(3, 0.2, 0.6, 0.79, False),
     evaluation(4, 0.1, 0.7, 0.78, False),
 ]
+
+
+LOGS = {"supervised_loss": 0.5, "unsupervised_loss": 0.1, "confident": 0.7, "agreement": 0.9, "강도 <b>": 3.0}
+POOL = {"accuracy": 0.81234, "confidence": 0.9, "balance": 0.99, "largest_share": 0.5}
+
+
+def step(number: int, logs: dict[str, float]) -> dict[str, Any]:
+    return {"event": "step", "step": number, "epoch": number / 10, "loss": 1 / number, "gradient_norm": 1.0 + number,
+            "learning_rate": 1e-5 * (40 - number), "examples_per_second": 900.0, "tokens_per_second": 3e4,
+            "logs": logs}  # fmt: skip
 
 
 def result(variant: str, seed: int, accuracy: float) -> dict[str, Any]:
@@ -74,11 +93,9 @@ def predictions(right: int) -> pd.DataFrame:
 def write_run(folder: Path, result: Mapping[str, Any], events: list[dict[str, Any]], right: int | None) -> None:
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(result), "utf-8")
-    steps = [
-        {"event": "step", "step": n, "epoch": n / 10, "loss": 1 / n, "learning_rate": 1e-5 * (40 - n),
-         "gradient_norm": 1.0}
-        for n in range(1, 41)
-    ]  # fmt: skip
+    steps = [step(n, LOGS if result["variant"] == "uda" else {}) for n in range(1, 41)]
+    if result["variant"] == "uda":
+        events = [event | {"pool": POOL} for event in events]
     lines = [json.dumps(event) for event in [{"event": "started"}, *steps, *events, {"event": "finished"}]]
     (folder / "metrics.jsonl").write_text("\n".join(lines) + '\n{"event": "st', "utf-8")
     if right is not None:
@@ -202,7 +219,7 @@ def test_what_was_asked_is_shown(page: Page) -> None:
 def test_runs_tell_speed_classes_and_confusion(page: Page) -> None:
     row = page.table("status", "examples/s")[1]
     assert [cell.strip() for cell in row] == [
-        "plain, seed 1", "done", "0.7900 macro_f1", "2", "3 min 20 s", "1,234", "2,048 MiB", "cuda:0",
+        "plain, seed 1", "done", "0.7900 macro_f1", "2", "3 min 20 s", "1,234", "54,321", "2,048 MiB", "cuda:0",
     ]  # fmt: skip
     assert page.table("precision", "recall")[2] == [LABELS[1], "0.9000", "0.8000", "0.8470", "50"]
     assert page.table("true ↓ predicted →")[1:] == [["부정", "40", "10"], [LABELS[1], "5", "45"]]
@@ -216,7 +233,7 @@ def test_the_most_confident_mistakes_come_first(page: Page, run_folder: Path) ->
     assert rows[0] == ["99", f"{ATTACK} 99번", LABELS[1], LABELS[0], "0.990"]
     assert "15 of 20 among 100 test rows" in page.text
     assert "only in validation" not in page.text
-    assert mistakes(run_folder / "none.parquet", "test")["worst"] == []
+    assert mistakes(None)["worst"] == []
 
 
 def test_pairs_are_shown_whole(run_folder: Path) -> None:
@@ -252,7 +269,9 @@ def test_the_page_suits_reader_and_paper(page: Page, run_folder: Path) -> None:
     )
     # A fixed colour would vanish in one of the schemes; figures take theirs from the page.
     figures = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(figures) == 4 * 3 - 1  # the failed run does not know what it monitored
+    # Loss, monitor, reliability; learning rate, gradient norm, two speeds. uda: losses, masks, targets, its own, pool.
+    # The failed run neither knows what it monitored nor has predictions.
+    assert len(figures) == 4 * 7 + 2 * 5 - 2
     assert not re.findall(r"#[0-9a-fA-F]{6}\b", "".join(figures))
     assert all("currentColor" in figure and "<text" in figure for figure in figures)
     used = set(re.findall(r"var\((--[\w-]+)\)", html))
@@ -281,6 +300,79 @@ def test_figures_bear_gaps_long_runs_and_any_name() -> None:
     line = max(re.findall(r'<path d="([^"]*)"', svg), key=len)
     assert line.count("L") < 200
     assert "손실" not in svg
+
+
+def titles(page: Page) -> list[str]:
+    return [value for tag, name, value in page.attributes if name == "aria-label"]
+
+
+def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
+    page = Page(write_report(run_folder).read_text("utf-8"))
+    plain_run = [
+        "Loss by epoch", "Validation macro_f1 by epoch", "accuracy by confidence, with the number of rows",
+        "Learning rate by epoch", "Gradient norm by epoch", "Examples per second by epoch", "Tokens per second by epoch",
+    ]  # fmt: skip
+    objective = [
+        "Losses of the objective by epoch", "Masks and thresholds by epoch", "Targets of the unlabelled rows by epoch",
+        "강도 <b> by epoch", "Predictions for the pool by epoch",
+    ]  # fmt: skip
+    assert titles(page)[:7] == plain_run
+    assert titles(page)[14:26] == [*plain_run[:3], *objective, *plain_run[3:]]
+    assert "confident share of the unlabelled rows that count" in " ".join(page.text.split())
+    assert "0.812" in page.text  # the pool's accuracy at the chosen epoch
+    assert "&lt;b&gt; by epoch" in (run_folder / "report.html").read_text("utf-8")
+
+
+def test_lines_hold_what_was_logged() -> None:
+    events = [step(n, {"confident": n / 40, "ramp_loss": 1.0}) for n in (1, 2)] + [OVERFITTED[0] | {"pool": POOL}]
+    drawn = curves("run-0", "macro_f1", events, None)
+    norm = next(figure for figure in drawn.work if figure.title == "Gradient norm")
+    assert (list(norm.lines[0].epochs), list(norm.lines[0].values)) == ([0.1, 0.2], [2.0, 3.0])
+    losses, masks, pool = drawn.objective
+    assert [line.name for line in losses.lines] == ["ramp loss"]
+    assert list(masks.lines[0].values) == [1 / 40, 2 / 40]
+    assert {line.name: list(line.values) for line in pool.lines}["accuracy"] == [0.81234]
+    assert curves("run-0", "", [{"event": "started"}], None).learning == []
+
+
+# --- reliability ---------------------------------------------------------------------------------------------------
+
+
+def test_reliability_is_that_of_scikit_learn_and_of_the_metric() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet([0.6, 0.6, 0.6], 500)
+    labels = generator.integers(3, size=500)
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = reliability(confidence, right)
+    share, mean = calibration_curve(right, confidence, n_bins=10)
+    held = [one for one in bins if one.rows]
+    assert [one.accuracy for one in held] == pytest.approx(share)
+    assert [one.confidence for one in held] == pytest.approx(mean)
+    assert [one.rows for one in bins] == np.histogram(confidence, bins=10, range=(0, 1))[0].tolist()
+    assert calibration_error(bins) == pytest.approx(expected_calibration_error(labels, probabilities, 10))
+
+
+def test_bins_are_closed_above_and_the_ends_belong_to_them() -> None:
+    bins = reliability(np.array([0.0, 0.1, 0.2, 0.5, 1.0]), np.array([True, True, False, True, False]))
+    assert [one.rows for one in bins] == [2, 1, 0, 0, 1, 0, 0, 0, 0, 1]
+    assert (bins[0].confidence, bins[0].accuracy) == (0.05, 1.0)
+    assert calibration_error([]) == 0.0
+
+
+def test_reliability_diagram_shows_the_counts() -> None:
+    bins = reliability(np.repeat([0.55, 0.95], [3, 12_000]), np.repeat([True, False], [3, 12_000]))
+    svg = draw_reliability("a", bins)
+    assert ">3</text>" in svg
+    assert ">12k</text>" in svg
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", svg)
+
+
+def test_calibration_error_is_told(page: Page, run_folder: Path) -> None:
+    frame = pd.read_parquet(run_folder / "plain" / "seed-1" / "predictions.parquet")[:100]
+    ids = frame["label"].map(LABELS.index).to_numpy()
+    probabilities = frame[[f"probability:{name}" for name in LABELS]].to_numpy()
+    expected = expected_calibration_error(ids, probabilities, 10)
+    assert f"expected calibration error over 10 bins: {expected:.4f}" in page.text
 
 
 def test_overfitting_is_remarked(page: Page) -> None:
@@ -335,6 +427,42 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+# --- kexp report ----------------------------------------------------------------------------------------------------
+
+
+def report(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["report", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_command_draws_the_page_anew(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    result = report(run_folder)
+    assert (result.exit_code, result.stdout) == (0, f"{run_folder / 'report.html'}\n")
+    assert opened == []
+    first = (run_folder / "report.html").read_bytes()
+    (run_folder / "report.html").write_text("old")
+    assert report(run_folder, "--open").exit_code == 0
+    assert (run_folder / "report.html").read_bytes() == first
+    assert opened == [(run_folder / "report.html").resolve().as_uri()]
+
+
+def test_the_command_leaves_studies_and_other_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text("")
+    (tmp_path / "study.json").write_text('{"final": "runs/x/1"}')
+    result = report(tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.strip() == (
+        f"{tmp_path} is a study, whose page is study.html, and no run folder; its best spec was tested in runs/x/1"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"study.toml", "study.json"}
+    assert "does not exist" in report(tmp_path / "none").stderr
+    (tmp_path / "empty").mkdir()
+    assert "is no run folder: it has no spec.toml" in report(tmp_path / "empty").stderr
+    (tmp_path / "empty" / "spec.toml").write_text("")
+    assert "has no summary.json yet; kexp run --resume" in report(tmp_path / "empty").stderr
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (True, "yes"), (1234, "1,234"), (2.0, "2"), (0.12345, "0.123"), (1234.5, "1,234"), ([], "none"),
@@ -347,6 +475,12 @@ def test_plain(value: object, text: str) -> None:
 def test_durations() -> None:
     assert [duration(s) for s in (None, 1.23, 12.3, 59.96, 61, 200, 3599.9, 3600, 7260)] == [
         "–", "1.2 s", "12 s", "1 min 0 s", "1 min 1 s", "3 min 20 s", "1 h 00 min", "1 h 00 min", "2 h 01 min",
+    ]  # fmt: skip
+
+
+def test_sizes() -> None:
+    assert [size(n) for n in (0, 999, 1000, 9_949, 21_367_904, 999_500_000, 12e9)] == [
+        "0 B", "999 B", "1.0 kB", "9.9 kB", "21 MB", "1.0 GB", "12.0 GB",
     ]  # fmt: skip
 
 

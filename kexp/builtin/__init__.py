@@ -16,6 +16,7 @@ from kexp.builtin import (
     pruners,
     samplers,
     search_samplers,
+    trackers,
 )
 from kexp.contracts import (
     AugmenterOptions,
@@ -28,6 +29,7 @@ from kexp.contracts import (
     PrunerOptions,
     SamplerOptions,
     SearchSamplerOptions,
+    TrackerOptions,
 )
 
 
@@ -122,3 +124,9 @@ def kexp_pruners() -> Mapping[str, type[PrunerOptions]]:
 def kexp_executors() -> Mapping[str, type[ExecutorOptions]]:
     """Name the executors."""
     return {"local": executors.Local}
+
+
+@hookimpl
+def kexp_trackers() -> Mapping[str, type[TrackerOptions]]:
+    """Name the trackers."""
+    return trackers.TRACKERS

@@ -1,27 +1,271 @@
-"""Commands about what was run: runs."""
+"""Commands about what was run: runs, compare, report."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from kexp.cli.base import AsJson, RunsDir, app, told
 
+if TYPE_CHECKING:
+    from kexp.runs import RunRow
 
-@app.command()
-def runs(runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
+runs = typer.Typer(help="List run folders, newest first; show one; remove old ones.")
+app.add_typer(runs, name="runs")
+
+Folder = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
+Status = Annotated[
+    str | None, typer.Option("--status", help="done, interrupted, failed, unfinished or unreadable.", metavar="S")
+]
+
+
+@runs.callback(invoke_without_command=True)
+def list_folders(
+    context: typer.Context,
+    runs_dir: RunsDir = Path("runs"),
+    spec: Annotated[str | None, typer.Option("--spec", metavar="NAME", help="Only this experiment.")] = None,
+    status: Status = None,
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="METRIC", help="Best first by this test metric.")
+    ] = None,
+    studies: Annotated[bool, typer.Option("--studies", help="List the studies of kexp tune instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the run folders, newest first."""
     with told():
-        from kexp.console import print_table
-        from kexp.runs import list_runs
-
-        rows = list_runs(runs_dir)
-        if as_json:
-            print(json.dumps([row.as_dict() for row in rows], ensure_ascii=False))
+        if context.invoked_subcommand is not None:
+            _refuse_options_before(context, context.invoked_subcommand)
             return
-        table = []
-        for row in rows:
-            best = max((scores.get("accuracy") or 0.0 for scores in row.test.values()), default=None)
-            score = "" if best is None else f"{best:.4f}"
-            table.append([row.experiment, row.status, str(len(row.test)), score, str(row.folder)])
-        print_table("runs", ["experiment", "status", "variants", "best test accuracy", "folder"], table)
+        from kexp.console import print_table
+        from kexp.runs import chosen, list_runs, list_studies
+
+        if studies:
+            _list_studies(runs_dir, as_json)
+            return
+        rows = chosen(list_runs(runs_dir), experiment=spec, status=status, metric=sort)
+        if as_json:
+            print(json.dumps([row.as_dict(sort) for row in rows], ensure_ascii=False))
+            return
+        header = ["started", "experiment", "status", "variants", "metric", "test", "variant", "training", "folder"]
+        print_table("runs", header, [_cells(row, sort) for row in rows])
+        if count := len(list_studies(runs_dir)):
+            print(f"{count} {'study' if count == 1 else 'studies'}: kexp runs --studies", file=sys.stderr)
+
+
+def _refuse_options_before(context: typer.Context, command: str) -> None:
+    """Refuse options that would be dropped: prune must not look into another folder than the one that was named."""
+    from kexp.errors import KexpError
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise KexpError(f"kexp runs {command}: options stand after {command}")
+
+
+def _cells(row: RunRow, metric: str | None) -> list[str]:
+    from kexp.report.words import duration
+    from kexp.runs import local_time
+
+    best = row.best(metric)
+    test = [metric or row.metric, f"{best[1]:.4f}", best[0]] if best else ["", "", ""]
+    seconds = duration(row.seconds) if row.seconds else ""
+    return [local_time(row.started), row.experiment, row.status, str(len(row.test)), *test, seconds, str(row.folder)]
+
+
+def _list_studies(runs_dir: Path, as_json: bool) -> None:
+    from kexp.console import print_table
+    from kexp.report.words import plain
+    from kexp.runs import list_studies, local_time
+
+    studies = list_studies(runs_dir)
+    if as_json:
+        print(json.dumps([study.as_dict() for study in studies], ensure_ascii=False))
+        return
+    rows = [
+        [
+            local_time(study.started),
+            study.experiment,
+            study.status,
+            ", ".join(f"{count} {outcome}" for outcome, count in study.trials.items()),
+            ", ".join(study.goals),
+            "" if study.best is None else plain(study.best),
+            "" if study.best_trial is None else str(study.best_trial),
+            str(study.folder),
+        ]
+        for study in studies
+    ]
+    header = ["started", "experiment", "status", "trials", "goal", "best", "trial", "folder"]
+    print_table("studies", header, rows)
+
+
+@runs.command("show")
+def show_folder(folder: Folder, as_json: AsJson = False) -> None:
+    """Show a run folder: what was asked, what every variant scored, why runs failed, where the files are."""
+    with told():
+        from kexp.runs import show
+
+        shown = show(folder)
+        if as_json:
+            print(json.dumps(shown, ensure_ascii=False))
+            return
+        _print_shown(shown)
+
+
+def _print_shown(shown: dict[str, Any]) -> None:
+    from kexp.console import print_summary, print_table
+    from kexp.report.export import changes
+    from kexp.report.words import duration
+    from kexp.runs import local_time
+
+    asked = shown["asked"]
+    facts = {
+        "experiment": shown["experiment"],
+        "description": shown["description"],
+        "status": shown["status"],
+        "started": local_time(shown["started"]),
+        "training": duration(shown["seconds"]) if shown["seconds"] else "",
+        "command": " ".join(shown["command"]),
+        "seeds": ", ".join(map(str, shown["seeds"])),
+        **{part: asked.get(part, {}).get("use", "") for part in ("dataset", "backbone", "objective", "freezing")},
+        **{f"variant {name}": "; ".join(changes(found)) for name, found in shown["variants"].items()},
+    }
+    print_table("run folder", ["asked", "value"], [[name, text] for name, text in facts.items() if text])
+    print()
+    if shown["summary"]:
+        print_summary({**shown["summary"], "folder": shown["folder"]})
+    for run in shown["runs"]:
+        if run["status"] != "done":
+            print(f"{run['variant']} seed {run['seed']} {run['status']}: {run['reason']} ({run['folder']}/log.txt)")
+    for name, path in shown["paths"].items():
+        print(f"{name}\t{path}")
+
+
+@runs.command("prune")
+def prune_folders(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Only these; below --runs-dir if none.", show_default=False)
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    status: Status = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=0, metavar="N", help="Leave the newest N of every experiment.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="30d", help="Only folders of that age: 30d, 12h, 4w.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove run folders after showing which, and asking."""
+    with told():
+        from kexp.errors import KexpError
+        from kexp.prune import Wish, plan, remove, seconds_of_age
+        from kexp.report.words import size
+
+        age = None if older_than is None else seconds_of_age(older_than)
+        removals, spared = plan(runs_dir, folders or [], Wish(status, keep, age))
+        _print_removals(removals)
+        print("\n".join(spared), file=sys.stderr, end="\n" if spared else "")
+        if not removals:
+            print("nothing to remove", file=sys.stderr)
+            return
+        what = f"{len(removals)} run folder{'s' if len(removals) > 1 else ''}, {size(sum(r.size for r in removals))}"
+        if not yes and not sys.stdin.isatty():
+            raise KexpError(f"nothing was removed, since nobody can be asked here: --yes removes {what}")
+        if not yes and not _agreed(f"remove {what}?"):
+            print("nothing was removed", file=sys.stderr)
+            raise typer.Exit(1)
+        for removal in removals:
+            remove(removal.row.folder)
+        print(f"removed {what}", file=sys.stderr)
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+
+
+def _print_removals(removals: list[Any]) -> None:
+    from kexp.console import print_table
+    from kexp.report.words import size
+    from kexp.runs import local_time
+
+    rows = [
+        [local_time(removal.row.started), removal.row.status, size(removal.size), str(removal.row.folder)]
+        for removal in removals
+    ]
+    print_table("to remove", ["started", "status", "size", "folder"], rows)
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders, or VARIANT or VARIANT/seed-N folders in them.", show_default=False),
+    ],
+    metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="Only this metric.")] = None,
+    split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="test or validation.")] = "test",
+    as_json: AsJson = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the table for LaTeX (booktabs).")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print table and findings as Markdown.")] = False,
+) -> None:
+    """Compare finished runs on the same rows: means, baselines, paired tests, and how their specs differ."""
+    with told():
+        from kexp.compare import compare as beside
+        from kexp.errors import KexpError
+        from kexp.report.export import as_csv, as_latex, as_markdown
+        from kexp.report.folder import finite
+
+        if as_json + csv + latex + markdown > 1:
+            raise KexpError("kexp compare: choose one of --json, --csv, --latex and --markdown")
+        found = beside(folders, split=split, metric=metric)
+        if as_json:
+            print(json.dumps(finite(found), ensure_ascii=False))
+        elif csv or latex or markdown:
+            write = as_csv if csv else as_latex if latex else as_markdown
+            print(write(found), end="")
+        else:
+            _print_comparison(found)
+
+
+def _print_comparison(found: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    from kexp.console import print_table
+    from kexp.report.export import cells, head, spec_notes, test_notes
+
+    rows: list[list[str | Text]] = []
+    for row in found["rows"]:
+        marked = [Text(text, "bold" if best else "") for text, best in cells(found, row)]
+        rows.append([head(row, len(found["models"])), *marked])
+    print_table(found["split"], ["model", *found["metrics"]], rows, right=1)
+    for pair, lines in spec_notes(found):
+        print(f"\n{pair}", *(f"  {line}" for line in lines), sep="\n")
+    if told_below := [*test_notes(found), *found["remarks"]]:
+        print("", *told_below, sep="\n")
+
+
+@app.command()
+def report(
+    folder: Folder,
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Draw report.html of a run folder anew."""
+    with told():
+        from kexp.errors import KexpError
+        from kexp.report.html import write_report
+        from kexp.runs import read_spec
+
+        read_spec(folder)
+        if not (folder / "summary.json").is_file():
+            raise KexpError(f"{folder} has no summary.json yet; kexp run --resume {folder} continues its runs")
+        path = write_report(folder)
+        print(path)
+        if open_it:
+            typer.launch(path.resolve().as_uri())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
 from kexp.options import Options, component
+
+logger = logging.getLogger("kexp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,10 @@ class RunIdentity:
     folder: str
     spec: Mapping[str, Any]
     """The resolved spec as plain data."""
-    resumed: bool = False
-    """Whether the run goes on from a checkpoint, so that a tracker may go on with what it has of it."""
+    resumed_at: int | None = None
+    """The step after which the run goes on, so that a tracker may go on with what it has up to there."""
+    warn: Callable[[str], None] = field(default=logger.warning, compare=False, repr=False)
+    """Tells a person something that does not end the following: that there is no network, where the rest is."""
 
 
 class Tracker(Protocol):
@@ -32,7 +37,7 @@ class Tracker(Protocol):
         """Take one event, the object that ``metrics.jsonl`` holds."""
 
     def finish(self, status: str) -> None:
-        """Close; ``status`` is done, failed, interrupted or pruned. Called exactly once.
+        """Close; ``status`` is done, failed, interrupted or pruned. Called exactly once, even if ``log`` has raised.
 
         By then the run's folder holds what the run left: ``result.json`` always, ``predictions.parquet`` and ``model``
         when it is done.

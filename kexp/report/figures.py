@@ -1,12 +1,22 @@
-"""Curves as SVG that belongs to the page: its colours are the page's CSS variables, its text is the page's text."""
+"""Figures as SVG that belongs to the page: their colours are the page's CSS variables, their text is the page's text.
+
+No figure holds text of the user's, so no glyph can be missing and nothing needs escaping.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kexp.report.reliability import Bin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # matplotlib knows no CSS, so it draws in these stand-ins, which nothing else uses.
 INK, RULE, *LINES = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
@@ -21,6 +31,7 @@ STYLE = {
     "axes.edgecolor": RULE,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.axisbelow": True,
     "axes.grid": True,
     "grid.color": RULE,
     "grid.linewidth": 0.5,
@@ -30,6 +41,10 @@ STYLE = {
     "ytick.labelcolor": INK,
     "axes.formatter.limits": (-4, 5),
 }
+SIZE, TALL = (4.2, 2.4), (4.2, 2.9)
+BOX = {"left": 0.13, "right": 0.97, "bottom": 0.19, "top": 0.9}
+"""Where the axes stand in a figure: room for numbers of seven characters. To measure them takes as long as to draw."""
+
 POINTS = 200
 """Points of a line at most; neighbours are averaged, since no screen shows more."""
 
@@ -41,7 +56,7 @@ DOTS = 40
 class Series:
     """A line: ``name`` stands in the page's legend, ``colour`` is the number of a CSS variable ``--series-n``.
 
-    A faint line stands behind another of the same colour that matters more.
+    A faint line stands behind another of the same colour that matters more; ``meaning`` explains the name.
     """
 
     name: str
@@ -49,39 +64,87 @@ class Series:
     values: Sequence[float | None]
     colour: int
     faint: bool = False
+    meaning: str = ""
 
 
 def draw(key: str, series: Sequence[Series], chosen: float | None) -> str:
     """Return the SVG of lines over epochs with a mark at the epoch ``chosen``.
 
     ``key`` is unique in the page and made of ASCII letters, digits and hyphens. Values that are None or not finite
-    leave gaps. The figure holds no text of the user's, so no glyph can be missing and nothing needs escaping.
+    leave gaps.
     """
-    from matplotlib import style
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    # A hash salt, and no date, make equal data equal bytes.
-    with style.context(["default", {**STYLE, "svg.hashsalt": key}]):
-        figure = Figure(figsize=(4.2, 2.4), layout="constrained")
-        axes = figure.subplots()
+    def paint(figure: Figure) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.subplots(gridspec_kw=BOX)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
         for line in series:
-            epochs, values = _thin(line.epochs, line.values)
-            axes.plot(
-                epochs,
-                values,
-                color=LINES[line.colour],
-                linewidth=1.0 if line.faint else 1.5,
-                alpha=0.5 if line.faint else 1.0,
-                # Few points are single measurements, and one alone would not show as a line.
-                marker="o" if len(epochs) <= DOTS else "",
-                markersize=3.5,
-            )
+            _line(axes, line)
         if chosen is not None:
             axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (3, 3)))
             axes.text(chosen, 1.02, "chosen", ha="center", va="bottom", transform=axes.get_xaxis_transform())
+
+    return _svg(key, paint)
+
+
+def _line(axes: Axes, line: Series) -> None:
+    epochs, values = _thin(line.epochs, line.values)
+    axes.plot(
+        epochs,
+        values,
+        color=LINES[line.colour],
+        linewidth=1.0 if line.faint else 1.5,
+        alpha=0.5 if line.faint else 1.0,
+        # Few points are single measurements, and one alone would not show as a line.
+        marker="o" if len(epochs) <= DOTS else "",
+        markersize=3.5,
+    )
+
+
+def draw_reliability(key: str, bins: Sequence[Bin]) -> str:
+    """Return the SVG of a reliability diagram: accuracy by confidence over the numbers of rows; ``key`` as in ``draw``.
+
+    Bars of ``--series-0`` are the accuracy of a bin, and ``--series-1`` fills the gap between it and the mean
+    confidence (Guo et al. 2017, figure 1).
+    """
+    held = [one for one in bins if one.rows]
+    middles = [(one.low + one.high) / 2 for one in held]
+
+    def paint(figure: Figure) -> None:
+        grid = {**BOX, "top": 0.97, "height_ratios": [3, 1], "hspace": 0.12}
+        upper, lower = figure.subplots(2, sharex=True, gridspec_kw=grid)
+        width = (bins[0].high - bins[0].low) * 0.92
+        upper.bar(middles, [one.accuracy for one in held], width, color=LINES[0], alpha=0.85)
+        gaps = [one.confidence - one.accuracy for one in held]
+        bottoms = [one.accuracy for one in held]
+        upper.bar(middles, gaps, width, bottoms, color=LINES[1], alpha=0.4)
+        upper.bar(middles, gaps, width, bottoms, fill=False, edgecolor=LINES[1], linewidth=1)
+        upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (3, 3)))
+        upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy", xticks=[n / 5 for n in range(6)])
+        lower.bar(middles, [one.rows for one in held], width, color=RULE)
+        for middle, one in zip(middles, held, strict=True):
+            lower.text(middle, one.rows, _short(one.rows), ha="center", va="bottom", fontsize=7)
+        lower.set(xlabel="confidence", ylabel="rows", ylim=(0, 1.6 * max(one.rows for one in held)), yticks=[])
+        figure.align_ylabels()
+
+    return _svg(key, paint, TALL)
+
+
+def _short(rows: int) -> str:
+    return f"{rows}" if rows < 10_000 else f"{rows / 1000:.0f}k"
+
+
+def _svg(key: str, paint: Callable[[Figure], None], size: tuple[float, float] = SIZE) -> str:
+    """Return what ``paint`` draws as an element of the page."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    # A hash salt, and no date, make equal data equal bytes.
+    with style.context(["default", {**STYLE, "svg.hashsalt": key}]):
+        figure = Figure(figsize=size)
+        paint(figure)
         file = io.StringIO()
         figure.savefig(
             file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -109,6 +172,7 @@ def _adopt(svg: str, key: str) -> str:
     # This style sheet would hold for the whole page.
     svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r" font-family: [^;\"]*;?", "", svg)
+    svg = re.sub(r"\s*<!--.*?-->|\n\s+(?=<)", "", svg, flags=re.DOTALL)
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r"( id=\"|url\(#|href=\"#)", rf"\g<1>{key}-", svg)
     for stand_in, colour in COLOURS.items():

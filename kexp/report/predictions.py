@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,3 +55,94 @@ def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64
     frame = pd.read_parquet(path, filters=[("split", "==", split)])
     ids = frame["label"].map({name: number for number, name in enumerate(names)})
     return ids.to_numpy("int64"), frame[[f"probability:{name}" for name in names]].to_numpy("float64")
+
+
+# --- whether two runs were tested on the same rows -----------------------------------------------------------------
+
+EXAMPLE = 60
+"""Characters of a text that is shown as an example."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tested:
+    """Predictions for a split, with digests that are equal where the rows are, whatever their order.
+
+    ``by_text`` and ``by_number`` order the rows by text and label, and by the number that they have in their dataset.
+    """
+
+    texts: str
+    numbers: str
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    by_text: NDArray[np.int64]
+    by_number: NDArray[np.int64]
+
+    def ordered(self, by: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return label ids and probabilities ordered by "text" or "number"."""
+        order = self.by_text if by == "text" else self.by_number
+        return self.labels[order], self.probabilities[order]
+
+
+def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
+    """Read the predictions of a split; ``names`` are the labels in the order of the ids that are wanted."""
+    frame = _rows(path, split)
+    by_text = frame.sort_values(["text", "pair", "label", "row"], kind="stable").index.to_numpy()
+    by_number = frame.sort_values("row", kind="stable").index.to_numpy()
+    labels, probabilities = read(path, split, names)
+    return Tested(
+        _digest(frame.loc[by_text, ["text", "pair", "label"]]),
+        _digest(frame.loc[by_number, ["row", "label"]]),
+        labels,
+        probabilities,
+        by_text,
+        by_number,
+    )
+
+
+def _rows(path: Path, split: str) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.read_parquet(path, filters=[("split", "==", split)]).reset_index(drop=True)
+    frame["pair"] = frame.get("text_pair", "")
+    return frame[["row", "text", "pair", "label"]]
+
+
+def _digest(frame: pd.DataFrame) -> str:
+    digest = hashlib.sha256()
+    for cells in frame.itertuples(index=False):
+        digest.update("\x1f".join(map(str, cells)).encode() + b"\x1e")
+    return digest.hexdigest()
+
+
+def other_texts(a: Path, b: Path, split: str) -> int:
+    """Return how many texts differ between two runs on rows with the same numbers."""
+    texts = (_rows(path, split).sort_values("row", kind="stable")[["text", "pair"]].to_numpy() for path in (a, b))
+    return int((next(texts) != next(texts)).any(axis=1).sum())
+
+
+def row_differences(a: Path, b: Path, split: str, names: tuple[str, str]) -> Iterator[str]:
+    """Say how the rows of a split differ between two runs that are called ``names``."""
+    labels = [_labels_by_text(_rows(path, split)) for path in (a, b)]
+    counts = [Counter({text: len(of) for text, of in found.items()}) for found in labels]
+    if counts[0].total() != counts[1].total():
+        yield f"{counts[0].total():,} rows in {names[0]}, {counts[1].total():,} in {names[1]}"
+    for own, other, name in ((counts[0], counts[1], names[0]), (counts[1], counts[0], names[1])):
+        if alone := own - other:
+            yield f"{alone.total():,} texts stand in {name} alone, for example {_example(next(iter(alone)))}"
+    changed = [text for text in labels[0] if counts[0][text] == counts[1][text] and labels[0][text] != labels[1][text]]
+    if changed:
+        said = [f"{', '.join(found[changed[0]])} in {name}" for found, name in zip(labels, names, strict=True)]
+        yield f"{len(changed):,} texts have another label, for example {_example(changed[0])}: {', '.join(said)}"
+
+
+def _labels_by_text(frame: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
+    """Return the sorted labels of every text, which may stand there several times."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for text, pair, label in zip(frame["text"], frame["pair"], frame["label"], strict=True):
+        found.setdefault((text, pair), []).append(label)
+    return {text: sorted(of) for text, of in found.items()}
+
+
+def _example(key: tuple[str, str]) -> str:
+    text = " / ".join(filter(None, key))
+    return f'"{text[:EXAMPLE]}…"' if len(text) > EXAMPLE else f'"{text}"'

@@ -110,7 +110,8 @@ class Searcher:
             group=self.study.optuna.study_name,
             table=claim.table,
             seeds=self.seeds,
-            folder=str(folder),
+            # Workers may stand in another folder than this process.
+            folder=str(folder.resolve()),
             reports=goals[0].metric if len(goals) == 1 else None,
             by_seed=pruner is not None and pruner.compares_seeds,
             block=self.plugins.block,

@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from contextlib import ExitStack
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
+from tempfile import gettempdir
 
 import ray
 from ray.exceptions import RayError
@@ -25,16 +29,23 @@ def connect(address: str | None, connection: ExitStack) -> None:
     """
     if ray.is_initialized():
         return
-    stated = (os.environ.get("RAY_ADDRESS") or address) if address in (None, "auto") else address
-    if stated not in (None, "auto", "local"):
-        _knock(stated)
+    place = (os.environ.get("RAY_ADDRESS") or _left_here() or address) if address in (None, "auto") else address
+    if place not in (None, "auto", "local"):
+        _knock(place)
+    # Ray prints news of its machines to standard output, which is for results.
+    connection.enter_context(redirect_stdout(sys.stderr))
     connection.callback(ray.shutdown)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         remedy = "this machine has to be a node of it (ray start --address=HOST:PORT), with the same Python and Ray"
-        place = f"the cluster at {stated}" if stated else "a Ray cluster"
-        raise KexpError(f'executor "ray": cannot connect with {place}: {error}; {remedy}') from None
+        raise KexpError(f'executor "ray": cannot use the cluster {place or "local"}: {error}; {remedy}') from None
+
+
+def _left_here() -> str | None:
+    """Return the address that ``ray start`` left on this machine; it stays when the cluster dies."""
+    path = Path(os.environ.get("RAY_TMPDIR") or gettempdir(), "ray", "ray_current_cluster")
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
 def _knock(address: str) -> None:
@@ -49,10 +60,15 @@ def _knock(address: str) -> None:
         raise KexpError(f'executor "ray": no cluster answers at {address} ({error}); {remedy}') from None
 
 
+def alive() -> dict[str, Mapping[str, float]]:
+    """Return the resources of every node that is alive, by its identity."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
+
+
 def require(cpus: float, gpus: float, device: str) -> None:
     """Raise ``KexpError`` when no node of the cluster will ever have room for a trial."""
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    nodes = {(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive}
+    nodes = {(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive().values()}
     if not any(cpus <= processors and gpus <= devices for processors, devices in nodes):
         told = "; ".join(f"{processors:g} processors and {devices:g} GPUs" for processors, devices in sorted(nodes))
         raise KexpError(

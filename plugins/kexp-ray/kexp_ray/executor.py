@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -20,7 +21,11 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kexp.contracts import Answer, Ended, Lost, Message, Task, Work
-from kexp_ray.mailbox import Mailbox, perform
+from kexp_ray.cluster import alive
+from kexp_ray.mailbox import GONE, Mailbox, perform
+
+LOOK = 5.0
+"""Seconds between two looks for nodes that the cluster has given up: connections to a machine without power stay."""
 
 PASSED = ("KEXP_CACHE_DIR", "KEXP_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT")
 """Variables that trials have as the search has them: where models and texts are found.
@@ -36,6 +41,7 @@ class RayExecutor:
         self.work = work
         self.connection = connection
         self.tasks: dict[int, Any] = {}
+        self.looked = time.monotonic()
         # A lost task is told: the search itself has it done again.
         self.perform = ray.remote(perform).options(
             num_cpus=cpus, num_gpus=gpus, max_retries=0, runtime_env={"env_vars": environment(gpus)}
@@ -48,6 +54,9 @@ class RayExecutor:
 
     def wait(self, seconds: float) -> Sequence[Message]:
         """Return the end of a task, or else what tasks told."""
+        if time.monotonic() - self.looked > LOOK:
+            self.looked = time.monotonic()
+            self.mailbox.give_up.remote(set(alive()))
         ready, _ = ray.wait([*self.tasks.values(), self.letters], num_returns=1, timeout=seconds)
         if not ready:
             return ()
@@ -82,11 +91,13 @@ class RayExecutor:
             self._open_mailbox()
             return []
         self.letters = self.mailbox.collect.remote()
-        # A report may arrive after the end of its task, which is the last word.
-        messages = [message for message in told if message.number in self.tasks]
-        for message in messages:
-            if isinstance(message, Lost):
-                ray.cancel(self.tasks.pop(message.number))
+        messages = []
+        for message in told:
+            # The end of a task is the last word about it.
+            if message.number in self.tasks:
+                messages.append(message)
+                if isinstance(message, Lost):
+                    ray.cancel(self.tasks.pop(message.number))
         return messages
 
     def _end(self, number: int) -> Message:
@@ -120,7 +131,7 @@ def reason(error: RayError) -> str:
         case OutOfMemoryError():
             return "Ray killed it, for its machine ran out of memory: with more cpus per trial fewer run there"
         case NodeDiedError():
-            return "its machine is gone"
+            return GONE
         case WorkerCrashedError():
             return "its process died, or its machine"
         case TaskCancelledError():

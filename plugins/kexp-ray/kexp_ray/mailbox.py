@@ -7,9 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+import ray
 from ray.exceptions import RayError
 
 from kexp.contracts import Answer, Lost, Message, Reported, Task, Work
+
+GONE = "its machine is gone"
 
 
 class Mailbox:
@@ -19,13 +22,13 @@ class Mailbox:
         self.letters: asyncio.Queue[Message] = asyncio.Queue()
         self.answers: dict[int, asyncio.Future[Answer]] = {}
         self.stops: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
-        self.begun: set[int] = set()
+        self.begun: dict[int, str] = {}
 
     # --- called by tasks -------------------------------------------------------------------------------------------
 
-    async def begin(self, number: int) -> bool:
-        """Tell whether the task may begin: it was not stopped before."""
-        self.begun.add(number)
+    async def begin(self, number: int, node: str) -> bool:
+        """Tell whether the task may begin on a node: it was not stopped before."""
+        self.begun[number] = node
         return not self.stops[number].is_set()
 
     async def stop_asked(self, number: int) -> None:
@@ -34,6 +37,8 @@ class Mailbox:
 
     async def report(self, number: int, step: int, value: float) -> Answer:
         """Keep a value for the search and return its answer."""
+        if self.stops[number].is_set():
+            return "stop"
         answer: asyncio.Future[Answer] = asyncio.Future()
         self.answers[number] = answer
         await self.letters.put(Reported(number, step, value))
@@ -51,7 +56,7 @@ class Mailbox:
     async def answer(self, number: int, answer: Answer) -> None:
         """Answer the report for which a task waits, if it does."""
         waiting = self.answers.pop(number, None)
-        if waiting is not None:
+        if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
     async def stop(self, number: int) -> None:
@@ -60,6 +65,12 @@ class Mailbox:
         await self.answer(number, "stop")
         if number not in self.begun:
             await self.letters.put(Lost(number, "it was stopped before it began"))
+
+    async def give_up(self, nodes: set[str]) -> None:
+        """Tell the tasks as lost that began on another node than these."""
+        for number in [number for number, node in self.begun.items() if node not in nodes]:
+            del self.begun[number]
+            await self.letters.put(Lost(number, GONE))
 
 
 class MailboxLink:
@@ -86,6 +97,7 @@ class MailboxLink:
 
 def perform(work: Work, task: Task, mailbox: Any) -> Mapping[str, Any]:
     """Do a task; this is what runs on the other machines."""
-    if not mailbox.begin.remote(task.number).future().result():
+    node = ray.get_runtime_context().get_node_id()
+    if not mailbox.begin.remote(task.number, node).future().result():
         return {}
     return work(task, MailboxLink(mailbox, task.number))

@@ -20,7 +20,7 @@ class Ray(ExecutorOptions):
     address: str | None = Field(
         None,
         description="HOST:PORT of the cluster, auto (a running one, by RAY_ADDRESS or on this machine) or local (one of"
-        " this machine alone, for this search). When not given: auto, and local where none runs.",
+        " this machine alone, for this search). If not given: auto, and local where none runs.",
     )
     cpus: float = Field(1, gt=0, description="Processors of a trial, which has as many threads.")
     gpus: float = Field(

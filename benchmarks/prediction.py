@@ -1,0 +1,88 @@
+"""Time the same predictions three ways and print the ratios: a naive loop, a transformers pipeline, and kexp.
+
+    python benchmarks/prediction.py --model RUN_FOLDER --data reviews.tsv --text document --rows 2000
+
+All three predict the same texts with the same model in fp32, tokenising included. They differ in how batches are
+made: the naive loop pads everything to max_length, the pipeline pads to the longest row of each batch in the order of
+the texts, kexp puts rows of similar length together. The order of the contestants changes from round to round, and
+their probabilities are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, pipeline
+
+from kexp.data.files import read_delimited
+from kexp.trained import load
+
+
+def naive(model: PreTrainedModel, tokenizer, texts: list[str], max_length: int, batch_size: int) -> np.ndarray:
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), batch_size):
+            rows = texts[start : start + batch_size]
+            inputs = tokenizer(
+                rows, padding="max_length", truncation=True, max_length=max_length, return_tensors="pt"
+            ).to(model.device)
+            found.append(model(**inputs).logits.softmax(-1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def piped(model: PreTrainedModel, tokenizer, texts: list[str], max_length: int, batch_size: int) -> np.ndarray:
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=model.device)
+    rows = classify(texts, batch_size=batch_size, truncation=True, max_length=max_length, top_k=None)
+    numbers = model.config.label2id
+    found = np.empty((len(texts), len(numbers)))
+    for place, row in enumerate(rows):
+        for answer in row:
+            found[place, numbers[answer["label"]]] = answer["score"]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--text", default="document")
+    parser.add_argument("--separator", default="\t")
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    frame = read_delimited(options.data, separator=options.separator, quoting=options.separator != "\t")
+    texts = frame[frame[options.text].str.strip() != ""].sample(options.rows, random_state=0)[options.text].tolist()
+    trained = load(options.model, precision="fp32", batch_size=options.batch_size)
+    member = trained.members[0]
+    model, reading = member.module, member.reading
+    length, batch_size = reading.max_length, options.batch_size
+    contestants: dict[str, Callable[[], np.ndarray]] = {
+        f"naive loop, padded to {length}": lambda: naive(model, reading.tokenizer, texts, length, batch_size),
+        "transformers pipeline": lambda: piped(model, reading.tokenizer, texts, length, batch_size),
+        "kexp": lambda: trained.predict(texts),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    answers: dict[str, np.ndarray] = {}
+    for turn in range(options.rounds):
+        names = list(contestants)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            started = time.perf_counter()
+            answers[name] = contestants[name]()
+            seconds[name].append(time.perf_counter() - started)
+    base, *_ = (statistics.median(times) for times in seconds.values())
+    print(f"{'':32}{'seconds':>10}{'rows/s':>10}{'times as fast':>15}{'largest difference':>20}")
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        difference = np.abs(answers[name] - answers["kexp"]).max()
+        print(f"{name:32}{median:10.2f}{len(texts) / median:10.0f}{base / median:15.2f}{difference:20.1e}")
+
+
+if __name__ == "__main__":
+    main()

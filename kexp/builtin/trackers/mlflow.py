@@ -1,0 +1,165 @@
+"""Tracker ``mlflow``: a run per run on an MLflow server, or in a database of the working folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import Field
+
+from kexp.builtin.trackers.common import (
+    configuration,
+    final_metrics,
+    flat,
+    measured,
+    missing,
+    offline_asked,
+    remember,
+    remembered,
+    result,
+    title,
+)
+from kexp.contracts import RunIdentity, Tracker, TrackerOptions
+from kexp.errors import KexpError, Problem
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+T = TypeVar("T")
+
+STATUS = {"done": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+KEY_LENGTH, VALUE_LENGTH, TAG_LENGTH, BATCH = 250, 6000, 8000, 100
+"""What MLflow takes: characters of a name, a parameter's value and a tag, and parameters at once."""
+
+ATTEMPTS = 4
+
+
+class MLflow(TrackerOptions):
+    """Mirror runs to MLflow: one run per variant and seed, in an experiment named like the spec."""
+
+    tracking_uri: str | None = Field(
+        None, description="Server or database; MLFLOW_TRACKING_URI or MLflow's default, mlflow.db, when not given."
+    )
+    experiment: str | None = Field(None, description="MLflow experiment; the name of the spec when not given.")
+    log_artifacts: bool = Field(False, description="Send result.json, the predictions and the model too.")
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a missing package."""
+        # The name of the module; the package is mlflow or mlflow-skinny.
+        return missing("mlflow", "mlflow")
+
+    def build(self, run: RunIdentity) -> Tracker:
+        """Start a run, or go on with it; raises ``KexpError`` where kexp is to stay off the network."""
+        place = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        if offline_asked() and place.startswith(("http://", "https://", "databricks")):
+            raise KexpError("KEXP_OFFLINE is set, and the runs would go to a server")
+        # Its log goes where the log of other libraries goes; what it would report to its makers stays here.
+        os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # A new database is brought up to date in sixty steps.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        return MLflowRun(self, run)
+
+
+class MLflowRun:
+    """Uses the client alone: MLflow's module-wide functions know one run per thread and one server per process."""
+
+    def __init__(self, options: MLflow, run: RunIdentity) -> None:
+        self.options, self.run, self.step = options, run, 0
+        self.warnings: list[str] = []
+        self.client = _client(options.tracking_uri)
+        self.id = remembered(run, "mlflow") or ""
+        if self.id:
+            self.client.update_run(self.id, status="RUNNING")
+            return
+        tags = {"kexp.group": run.group, "kexp.variant": run.variant, "kexp.seed": str(run.seed)}
+        experiment = _experiment(self.client, options.experiment or run.experiment)
+        self.id = self.client.create_run(experiment, run_name=title(run), tags=tags).info.run_id
+        remember(run, "mlflow", self.id)
+        self._log_parameters()
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Send the numbers of an event; keep what it warns of."""
+        self.step = event["step"]
+        self._log_metrics(measured(event))
+        if event["event"] == "warning":
+            self.warnings.append(f"step {self.step}: {event['message']}")
+
+    def finish(self, status: str) -> None:
+        """Send the metrics of the model that was kept, files where asked, and how the run ended."""
+        try:
+            found = result(self.run)
+            self._log_metrics({f"final/{name}": value for name, value in final_metrics(found).items()})
+            tags = {"kexp.status": status, "kexp.reason": found["reason"], "kexp.warnings": "\n".join(self.warnings)}
+            for name, text in tags.items():
+                if text:
+                    self.client.set_tag(self.id, name, text[:TAG_LENGTH])
+            if self.options.log_artifacts:
+                for path in self._files():
+                    self.client.log_artifact(self.id, str(path))
+        finally:
+            self.client.set_terminated(self.id, STATUS[status])
+
+    def _log_metrics(self, numbers: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        metrics = [Metric(_key(name), float(value), now, self.step) for name, value in numbers.items()]
+        if metrics:
+            self.client.log_batch(self.id, metrics=metrics)
+
+    def _log_parameters(self) -> None:
+        from mlflow.entities import Param
+
+        found = flat(configuration(self.run)).items()
+        parameters = [Param(_key(name), str(value)[:VALUE_LENGTH]) for name, value in found]
+        for start in range(0, len(parameters), BATCH):
+            self.client.log_batch(self.id, params=parameters[start : start + BATCH])
+
+    def _files(self) -> Iterator[Path]:
+        for name in ("result.json", "predictions.parquet", "model"):
+            path = Path(self.run.folder) / name
+            if path.exists():
+                yield path
+
+
+def _client(place: str | None) -> MlflowClient:
+    with warnings.catch_warnings():
+        # Of SQLAlchemy, about how MLflow maps its tables.
+        warnings.filterwarnings("ignore", message=".*noload", category=DeprecationWarning)
+        from mlflow import MlflowClient
+
+        return _persistently(lambda: MlflowClient(tracking_uri=place))
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of an experiment, which is made when it is not there."""
+
+    def find_or_make() -> str:
+        found = client.get_experiment_by_name(name)
+        return str(found.experiment_id if found is not None else client.create_experiment(name))
+
+    return _persistently(find_or_make)
+
+
+def _persistently(ask: Callable[[], T]) -> T:
+    """Ask again after an error: processes that begin together make the tables and the experiment together."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return ask()
+        # SQLAlchemy's errors, MLflow's, and those of the database's driver.
+        except Exception:  # noqa: BLE001
+            time.sleep(random.uniform(0.2, 0.8) * attempt)
+    return ask()
+
+
+def _key(name: str) -> str:
+    """Return a name of the characters that MLflow takes."""
+    return re.sub(r"[^\w./: -]", "_", name)[:KEY_LENGTH]

@@ -1,0 +1,66 @@
+"""Tracker ``tensorboard``: event files in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kexp import toml
+from kexp.builtin.trackers.common import configuration, final_metrics, flat, measured, missing, result
+from kexp.contracts import RunIdentity, Tracker, TrackerOptions
+from kexp.errors import Problem
+
+
+class TensorBoard(TrackerOptions):
+    """Event files in the folder ``tensorboard`` of every run: ``tensorboard --logdir runs`` shows them all."""
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a missing package."""
+        return missing("tensorboard", "tensorboard")
+
+    def build(self, run: RunIdentity) -> Tracker:
+        """Open an event file."""
+        return EventFile(run)
+
+
+class EventFile:
+    """Writes through PyTorch, which kexp has anyway; TensorBoard's own writer needs no less than that."""
+
+    def __init__(self, run: RunIdentity) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.run, self.step = run, 0
+        # Hides what a killed process told after the checkpoint: those steps are done again.
+        purge = None if run.resumed_at is None else run.resumed_at + 1
+        self.writer: Any = SummaryWriter(Path(run.folder) / "tensorboard", purge_step=purge)
+        self.writer.add_text("spec", _code(toml.dumps(configuration(run))))
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Write the numbers of an event, or what it warns of."""
+        self.step = event["step"]
+        for name, value in measured(event).items():
+            self.writer.add_scalar(name, value, self.step)
+        if event["event"] == "warning":
+            self.writer.add_text("warnings", event["message"], self.step)
+
+    def finish(self, status: str) -> None:
+        """Write how the run ended, with the metrics of the model that was kept beside the hyperparameters."""
+        try:
+            found = result(self.run)
+            self.writer.add_text("status", f"{status}: {found['reason']}" if found["reason"] else status, self.step)
+            metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
+            if metrics:
+                parameters = {name: _scalar(value) for name, value in flat(configuration(self.run)).items()}
+                # In a folder of its own by default, where it would look like another run.
+                self.writer.add_hparams(parameters, metrics, run_name=".", global_step=self.step)
+        finally:
+            self.writer.close()
+
+
+def _code(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def _scalar(value: Any) -> bool | int | float | str:
+    return value if isinstance(value, bool | int | float | str) else str(value)

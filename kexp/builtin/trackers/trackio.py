@@ -1,0 +1,128 @@
+"""Tracker ``trackio``: runs in Trackio's local database, or in a Hugging Face Space."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+from pydantic import Field
+
+from kexp.builtin.trackers.common import (
+    configuration,
+    final_metrics,
+    measured,
+    missing,
+    offline_asked,
+    result,
+    title,
+)
+from kexp.contracts import RunIdentity, Tracker, TrackerOptions
+from kexp.errors import Problem
+
+logger = logging.getLogger("kexp")
+
+BAD = ("failed", "interrupted")
+
+
+class Trackio(TrackerOptions):
+    """Mirror runs to Trackio, on this machine or in a Hugging Face Space: ``trackio show`` shows them."""
+
+    project: str | None = Field(None, description="Project; the name of the spec when not given.")
+    group: str | None = Field(None, description="Group of runs; the run folder's or the study's name when not given.")
+    space_id: str | None = Field(None, description="Hugging Face Space that shows them; this machine when not given.")
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a missing package."""
+        return missing("trackio", "trackio")
+
+    def build(self, run: RunIdentity) -> Tracker:
+        """Start a run, or go on with it."""
+        space = self.space_id
+        if space and offline_asked():
+            run.warn(f"KEXP_OFFLINE is set: the run stays on this machine and is not sent to the Space {space}")
+            space = None
+        return TrackioRun(self, run, space)
+
+
+class TrackioRun:
+    """A run of Trackio; its current run belongs to the thread, so that several trackers do not meet."""
+
+    def __init__(self, options: Trackio, run: RunIdentity, space: str | None) -> None:
+        self.run, self.step = run, 0
+        with _hushed():
+            import trackio
+
+            self.level = trackio.AlertLevel
+            self.trackio: Any = trackio.init(
+                project=options.project or run.experiment,
+                # Trackio resumes by name, and only the group tells one experiment's runs from those of the next.
+                name=f"{title(run)} ({run.group})",
+                group=options.group or run.group,
+                space_id=space,
+                config=configuration(run),
+                resume="never" if run.resumed_at is None else "allow",
+                embed=False,
+            )
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Pass on the numbers of an event, or what it warns of."""
+        self.step = event["step"]
+        numbers = measured(event)
+        if numbers:
+            self.trackio.log(numbers, step=self.step)
+        if event["event"] == "warning":
+            self._alert(event["message"], self.level.WARN)
+
+    def finish(self, status: str) -> None:
+        """Pass on the metrics of the model that was kept and how the run ended."""
+        try:
+            found = result(self.run)
+            metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
+            self.trackio.log({**metrics, "final/status": status}, step=self.step)
+            if status in BAD:
+                self._alert(f"{status}: {found['reason']}", self.level.ERROR)
+        finally:
+            with _hushed():
+                self.trackio.finish()
+
+    def _alert(self, text: str, level: Any) -> None:
+        with _hushed():
+            self.trackio.alert(title(self.run), text=text, level=level, step=self.step)
+
+
+class _Hushed:
+    """Standard output without what one thread prints, which goes to the log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() != self.thread:
+            return self.stream.write(text)
+        if text.strip():
+            logger.info("trackio: %s", text.strip())
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep Trackio's greetings out of standard output, which belongs to kexp's results."""
+    with _one_at_a_time:
+        before = sys.stdout
+        sys.stdout = hushed = cast(TextIO, _Hushed(before))
+        try:
+            yield
+        finally:
+            # Whoever replaced it since then knows better.
+            if sys.stdout is hushed:
+                sys.stdout = before

@@ -1,0 +1,246 @@
+"""Commands about trained models: predict, evaluate, export."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kexp.cli.base import AsJson, app, told
+
+if TYPE_CHECKING:
+    from kexp.use.folders import Place
+    from kexp.use.tables import Table
+
+MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
+MODELS = MODEL + "; several are averaged."
+Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help=MODELS, show_default=False)]
+Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Which variant of a run folder.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Which seed of a run folder.")]
+Text = Annotated[str, typer.Option("--text", metavar="COLUMN", help="Column of the texts.")]
+Pair = Annotated[str | None, typer.Option("--pair", metavar="COLUMN", help="Column of the second texts of pairs.")]
+Encoding = Annotated[str, typer.Option("--encoding", help="Of CSV, TSV and JSONL files, e.g. cp949.")]
+NoQuoting = Annotated[
+    bool, typer.Option("--no-quoting", help="Quotation marks are ordinary characters, as in NSMC's files.")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
+
+
+@app.command()
+def predict(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER... [TEXT...]",
+            help="Models, as far as the words are folders, then texts. " + MODELS + " The text - is standard input.",
+            show_default=False,
+        ),
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="CSV, TSV, JSONL or Parquet; - is a text per line from stdin."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="CSV, TSV, JSONL or Parquet; else TSV on stdout.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, metavar="K", help="The K best labels, not all probabilities.")
+    ] = None,
+    text: Text = "text",
+    pair: Pair = None,
+    variant: Variant = None,
+    seed: Seed = None,
+    encoding: Encoding = "utf-8-sig",
+    no_quoting: NoQuoting = False,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    force: Force = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per row on standard output.")] = False,
+) -> None:
+    """Predict labels for texts, or for the rows of a file of any size.
+
+    The output has the columns of the input and predicted, confidence and a probability:LABEL for each label. A row
+    without text stays, with empty cells. After --, a text may begin with a dash.
+    """
+    with told():
+        from kexp.errors import KexpError
+        from kexp.use import screen
+        from kexp.use.loading import load_places
+        from kexp.use.predict import Columns, predict_table
+        from kexp.use.sinks import check_free, sink_to
+
+        places, texts = _places(words, variant, seed)
+        if output is not None and as_json:
+            raise KexpError("--json prints the result, --output writes it; give one of them")
+        if output is not None:
+            check_free(output, force=force)
+        table = _table(source, texts, encoding, no_quoting)
+        columns = Columns(text if source is not None and str(source) != "-" else "text", pair, top_k)
+        columns.need(table)
+        model = load_places(places, device=device, precision=precision, batch_size=batch_size)
+        screen.tell_of(model, paired=pair is not None)
+        columns.check(table, model.labels)
+        added = columns.added(model.labels)
+        if output is not None:
+            with sink_to(output, table, added, force=force) as sink:
+                counts = predict_table(model, table, columns, sink, screen.progress())
+        else:
+            few = bool(texts) and texts != ["-"]
+            with screen.standard_output(table, added, as_json=as_json, few=few) as sink:
+                counts = predict_table(model, table, columns, sink, screen.progress())
+        screen.note(counts.sentence())
+
+
+def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
+    """Divide the words of a command into models and texts: folders come first."""
+    from kexp.errors import KexpError
+    from kexp.use.folders import EXPECTED, find
+
+    first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
+    folders, texts = words[:first_text], list(words[first_text:])
+    if not folders:
+        raise KexpError(f"{words[0]} is no folder; {EXPECTED}")
+    for word in texts:
+        # Where the folder above is there, the last part of a path was mistyped.
+        if "/" in word and not any(map(str.isspace, word)) and _is_folder(word.rpartition("/")[0]):
+            raise KexpError(f"{word} does not exist; {EXPECTED}")
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise KexpError(f"the text {word.encode('utf-8', 'replace').decode()} is not UTF-8")
+    return [find(Path(folder), variant=variant, seed=seed) for folder in folders], texts
+
+
+def _is_folder(word: str) -> bool:
+    try:
+        return bool(word) and Path(word).is_dir()
+    except OSError:
+        # A text may be longer than any name.
+        return False
+
+
+def _table(source: Path | None, texts: Sequence[str], encoding: str, no_quoting: bool) -> Table:
+    from kexp.errors import KexpError
+    from kexp.use.tables import Table, open_table, read_lines
+
+    if source is not None and texts:
+        raise KexpError(f"--input and texts ({texts[0][:40]} ...) both say what to predict; give one of them")
+    if (source is not None and str(source) == "-") or texts == ["-"]:
+        return read_lines(sys.stdin.buffer, "standard input")
+    if source is not None:
+        return open_table(source, "--input", encoding=encoding, quoting=not no_quoting)
+    if not texts:
+        raise KexpError("nothing to predict; give texts, --input FILE, or - for a text per line from standard input")
+    return Table("the command line", ["text"], iter([{"text": text} for text in texts]))
+
+
+@app.command()
+def evaluate(
+    folders: Folders,
+    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="CSV, TSV, JSONL or Parquet with labels.")],
+    text: Text = "text",
+    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="Column of the true labels.")] = "label",
+    pair: Pair = None,
+    renames: Annotated[
+        list[str] | None,
+        typer.Option("--rename", metavar="OLD=NEW", help="A label of the file in the model's words; repeatable."),
+    ] = None,
+    ignore_unknown: Annotated[
+        bool, typer.Option("--ignore-unknown", help="Leave out rows whose label the model does not know.")
+    ] = False,
+    variant: Variant = None,
+    seed: Seed = None,
+    encoding: Encoding = "utf-8-sig",
+    no_quoting: NoQuoting = False,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure trained models on other labelled data, with the metrics of their spec.
+
+    Texts are read as in training; rows are not cleaned away, but for those without text, which are counted.
+    """
+    with told():
+        from kexp.report.folder import finite
+        from kexp.use import screen
+        from kexp.use.folders import find
+        from kexp.use.loading import load_places
+        from kexp.use.measure import Labels, measure
+        from kexp.use.tables import open_table
+
+        def table() -> Table:
+            return open_table(data, "--data", encoding=encoding, quoting=not no_quoting)
+
+        places = [find(folder, variant=variant, seed=seed) for folder in folders]
+        renamed, seen = _renames(renames or ()), table()
+        for column, option in ((text, "--text"), (label, "--label"), *([(pair, "--pair")] if pair else [])):
+            seen.need(column, option)
+        model = load_places(places, device=device, precision=precision, batch_size=batch_size)
+        screen.tell_of(model, paired=pair is not None)
+        names = {**model.members[0].origin.label_names, **renamed}
+        labels = Labels(label, names, frozenset(model.labels), ignore_unknown)
+        # The file is read twice, so that a label in its last row is told before anything is predicted.
+        unknown = labels.check(seen, ", ".join(model.labels))
+        found, counts = measure(model, table(), text, pair, labels, screen.progress())
+        for name, rows in unknown.items():
+            screen.note(f'{rows:,} rows left out: the model does not know the label "{name}"')
+        screen.note(counts.sentence())
+        if as_json:
+            read = {"rows": counts.rows, "empty": counts.empty, "truncated": counts.truncated, "unknown": unknown}
+            result = {"models": [place.name for place in places], "data": str(data), **read, **found}
+            print(json.dumps(finite(result), ensure_ascii=False))
+        else:
+            screen.print_measured(found)
+
+
+def _renames(renames: Sequence[str]) -> dict[str, str]:
+    from kexp.errors import KexpError
+
+    named = {}
+    for rename in renames:
+        old, equals, new = rename.partition("=")
+        if not equals or not old or not new:
+            raise KexpError(f"--rename {rename}: expected OLD=NEW, for example 1=positive")
+        named[old] = new
+    return named
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=MODEL, show_default=False)],
+    kind: Annotated[str, typer.Option("--format", metavar="NAME", help="onnx.")] = "onnx",
+    quantize: Annotated[
+        str | None, typer.Option("--quantize", metavar="int8", help="Weights in int8: a quarter of the size.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="New folder; beside the model when not given.")
+    ] = None,
+    variant: Variant = None,
+    seed: Seed = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export a trained model to ONNX, and compare it with PyTorch before it is called done."""
+    with told():
+        from kexp.errors import KexpError
+        from kexp.use import export as exporting
+        from kexp.use import screen
+        from kexp.use.folders import find
+
+        for option, value, known in (("--format", kind, ("onnx",)), ("--quantize", quantize, (None, "int8"))):
+            if value not in known:
+                raise KexpError(f"{option} {value}: expected {known[-1]}")
+        place = find(folder, variant=variant, seed=seed)
+        home = output or exporting.beside(place, quantize)
+        made = exporting.export(place, home, quantize=quantize, force=force, tell=screen.note)
+        if as_json:
+            print(json.dumps({"folder": str(home), **made}, ensure_ascii=False))
+        else:
+            print(f"{home}: {exporting.sentence(made['check'])}")

@@ -1,0 +1,40 @@
+"""The table of results: a row per variant, then per baseline, with the best of every column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kexp.report.summary import shared
+
+Json = dict[str, Any]
+
+
+def results_table(summary: Mapping[str, Any], split: str) -> Json:
+    """Return the metric names of a split, a row per variant and then per baseline, and the best mean of every column.
+
+    A baseline that scores the same for several variants, since they share their data, has one row.
+    """
+    variants = summary["variants"].items()
+    rows: list[Json] = [
+        {"name": name, "baseline_of": [], "cells": scores}
+        for name, variant in variants
+        if (scores := variant["metrics"].get(split))
+    ]
+    for baseline in dict.fromkeys(baseline for _, variant in variants for baseline in variant["baselines"]):
+        scored = {name: variant["baselines"].get(baseline, {}).get(split) for name, variant in variants}
+        for names, scores in shared(scored):
+            cells = {metric: {"mean": value, "n": 1} for metric, value in scores.items()}
+            rows.append({"name": baseline, "baseline_of": names, "cells": cells})
+    metrics = list(dict.fromkeys(metric for row in rows for metric in row["cells"]))
+    best = {metric: _best(rows, metric, metric in summary["lower_is_better"]) for metric in metrics}
+    return {"metrics": metrics, "rows": rows, "best": best, "lower": summary["lower_is_better"]}
+
+
+def _best(rows: Sequence[Json], metric: str, lower: bool) -> float | None:
+    """Return the best mean of a column, or None where there is nothing to be better than."""
+    means = [cell["mean"] for row in rows if (cell := row["cells"].get(metric)) and cell["mean"] is not None]
+    if len(means) < 2:
+        return None
+    best: float = min(means) if lower else max(means)
+    return best

@@ -1,0 +1,154 @@
+"""What the report tells of one run, from whatever files its folder holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kexp.report.curves import curves
+from kexp.report.figures import draw_reliability
+from kexp.report.folder import read_json
+from kexp.report.reliability import calibration_error, reliability
+from kexp.report.words import count, duration, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISTAKES = 15
+LOG_LINES = 30
+SLACK = 1.01
+"""Validation loss must rise by more than this factor before the report speaks of overfitting; less is noise."""
+
+Json = dict[str, Any]
+
+
+def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
+    """Return what the page tells of the run in a folder, the ``number``-th of the page."""
+    missing: Json = {"status": "interrupted", "reason": "the run left no result.json"}
+    result: Json = read_json(folder / "result.json") if (folder / "result.json").is_file() else missing
+    events = list(_events(folder / "metrics.jsonl"))
+    evaluations = [event for event in events if event["event"] == "evaluation"]
+    chosen = _chosen(result, evaluations)
+    split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
+    rows = _predicted(folder / "predictions.parquet", split)
+    key = f"run-{number}"
+    return {
+        "variant": variant,
+        "seed": seed,
+        "anchor": key,
+        "result": result,
+        "facts": facts(result),
+        "pool": _pool(evaluations, chosen),
+        "curves": curves(key, result.get("monitor", ""), events, chosen),
+        "reliability": None if rows is None else _reliability(key, rows),
+        "remarks": [*filter(None, [overfitting(evaluations)]), *_warnings(events)],
+        "split": split,
+        "per_class": result.get("per_class", {}).get(split, []),
+        "confusion": result.get("confusion_matrix", {}).get(split, []),
+        "mistakes": mistakes(rows),
+        "log": "" if result["status"] == "done" else _tail(folder / "log.txt"),
+    }
+
+
+def _warnings(events: Sequence[Json]) -> list[str]:
+    """Return the last warning of each kind; a kind is what stands before the first figure or name."""
+    kinds: dict[str, str] = {}
+    for event in events:
+        if event["event"] == "warning":
+            message = event["message"]
+            kinds[message.partition(":")[0].partition('"')[0]] = f"Step {event['step']}: {message}."
+    return list(kinds.values())
+
+
+def _events(path: Path) -> Iterator[Json]:
+    """Yield the events of a run; the last line of a killed process may be half a line."""
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def _chosen(result: Mapping[str, Any], evaluations: Sequence[Json]) -> float | None:
+    """Return the epoch of the kept model; a run that did not end has the best one so far."""
+    if "best_epoch" in result:
+        epoch: float | None = result["best_epoch"]
+        return epoch
+    return next((event["epoch"] for event in reversed(evaluations) if event["best"]), None)
+
+
+def _pool(evaluations: Sequence[Json], chosen: float | None) -> Json:
+    """Return what the pool's predictions were like at the chosen epoch."""
+    at = [event.get("pool", {}) for event in evaluations if event["epoch"] == chosen]
+    return {name.replace("_", " "): plain(value) for name, value in at[-1].items()} if at else {}
+
+
+def facts(result: Mapping[str, Any]) -> Json:
+    """Return what is known of speed, memory and length, by name and ready to print."""
+    parameters = result.get("parameters", {})
+    known = {
+        "device": result.get("device"),
+        "precision": result.get("precision"),
+        "parameters": count(parameters.get("total")),
+        "trainable": count(parameters.get("trainable")),
+        "steps": count(result.get("steps")),
+        "epochs": plain(result.get("epochs")),
+        "chosen epoch": plain(result.get("best_epoch")),
+        "training time": duration(result.get("train_seconds")),
+        "examples per second": count(result.get("examples_per_second")),
+        "tokens per second": count(result.get("tokens_per_second")),
+        "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
+    }
+    return {name: value for name, value in known.items() if value not in (None, "–")}
+
+
+def overfitting(evaluations: Sequence[Json]) -> str:
+    """Return a remark when validation loss ends above its lowest point while train loss ends below it; else ""."""
+    points = [
+        (event["epoch"], event["train_loss"], event["metrics"]["cross_entropy"])
+        for event in evaluations
+        if event["train_loss"] is not None and event["metrics"].get("cross_entropy") is not None
+    ]
+    if not points:
+        return ""
+    epoch, train, validation = min(points, key=lambda point: point[2])
+    _, last_train, last_validation = points[-1]
+    if last_validation <= validation * SLACK or last_train >= train:
+        return ""
+    return (
+        f"Overfitting: after epoch {plain(epoch)} the validation cross entropy rises from {validation:.3f} to "
+        f"{last_validation:.3f} while the train loss falls from {train:.3f} to {last_train:.3f}."
+    )
+
+
+# --- predictions ---------------------------------------------------------------------------------------------------
+
+
+def _predicted(path: Path, split: str) -> pd.DataFrame | None:
+    """Return the predictions of a split; None where there are none."""
+    if not path.is_file():
+        return None
+    import pandas as pd
+
+    frame = pd.read_parquet(path, filters=[("split", "==", split)])
+    return frame if len(frame) else None
+
+
+def _reliability(key: str, rows: pd.DataFrame) -> Json:
+    bins = reliability(rows["confidence"].to_numpy("float64"), (rows["label"] == rows["predicted"]).to_numpy())
+    return {"bins": bins, "error": calibration_error(bins), "svg": draw_reliability(f"{key}-reliability", bins)}
+
+
+def mistakes(rows: pd.DataFrame | None) -> Json:
+    """Return the wrong predictions of a split, the most confident first, and how many rows and mistakes there are."""
+    if rows is None:
+        return {"rows": 0, "count": 0, "worst": []}
+    wrong = rows[rows["label"] != rows["predicted"]]
+    worst = wrong.sort_values(["confidence", "row"], ascending=[False, True]).head(MISTAKES)
+    return {"rows": len(rows), "count": len(wrong), "worst": worst.to_dict("records")}
+
+
+def _tail(path: Path) -> str:
+    return "\n".join(path.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]) if path.is_file() else ""

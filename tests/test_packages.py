@@ -1,0 +1,246 @@
+"""Plugins as an experiment sees them: versions, blocking, requirements, local files, observers, commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import kexp
+from kexp import catalog as module
+from kexp.catalog import load_catalog
+from kexp.cli import app
+
+SPEC = """
+[dataset]
+use = "table"
+path = "{data}"
+[backbone]
+use = "tiny"
+layers = 1
+hidden = 32
+heads = 2
+vocabulary = 300
+[training]
+epochs = 2
+max_length = 16
+batch_size = 64
+"""
+WATCHER = """
+import json, pathlib
+from kexp import hookimpl
+
+def note(what, **more):
+    with pathlib.Path(r"{diary}").open("a") as file:
+        file.write(json.dumps([what, more]) + "\\n")
+
+@hookimpl
+def kexp_run_started(run):
+    note("started", variant=run.variant, seed=run.seed)
+
+@hookimpl
+def kexp_epoch_ended(run, epoch, metrics):
+    note("epoch", epoch=epoch, accuracy=metrics["accuracy"])
+
+@hookimpl
+def kexp_run_ended(result):
+    note("ended", status=result["status"])
+
+@hookimpl
+def kexp_run_failed(reason):
+    note("failed", reason=reason)
+"""
+OBJECTIVE = """
+import kexp
+from kexp.builtin.objectives import OBJECTIVES
+
+class Mine(OBJECTIVES["cross-entropy"]):
+    "Cross entropy under another name."
+
+@kexp.hookimpl
+def kexp_objectives():
+    return {"mine": Mine}
+"""
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Return a function that installs modules as plugins beside those that are there."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    there = list(module.entry_points(group="kexp"))
+
+    def install(**sources: str) -> None:
+        for name, source in sources.items():
+            (tmp_path / f"{name}.py").write_text(source)
+            sys.modules.pop(name, None)
+        points = [EntryPoint(name, name, "kexp") for name in sources]
+        monkeypatch.setattr(module, "entry_points", lambda group: [*there, *points])
+
+    return install
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def spec(reviews: Path, write_spec: Callable[..., Path]) -> Callable[[str], Path]:
+    return lambda more: write_spec(more + SPEC.format(data=reviews), "reviews.toml")
+
+
+@pytest.mark.parametrize(("version", "remedy"), [(0, "install a newer version of it"), (2, "install a newer kexp")])
+def test_plugin_for_another_version_of_the_interface_is_one_line(install: Install, version: int, remedy: str) -> None:
+    install(old=f"KEXP_API = {version}\n" + OBJECTIVE, new=f"KEXP_API = {kexp.API_VERSION}\n" + OBJECTIVE)
+    catalog = load_catalog()
+    (broken,) = [plugin for plugin in catalog.broken if plugin.name == "old"]
+    assert broken.reason == (
+        f"written for version {version} of kexp's plugin interface, kexp {kexp.__version__} has version "
+        f"{kexp.API_VERSION}; {remedy}"
+    )
+    assert catalog.find("objective", "mine").owner.package == "new"
+    assert f"broken: old (old unknown version): {broken.reason}" in call("plugins", "list").stderr
+
+
+@pytest.mark.parametrize("name", ["mine", "kexp-korean", "KEXP_Korean"])
+def test_packages_are_disabled_by_the_environment(install: Install, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    install(mine=OBJECTIVE)
+    monkeypatch.setenv("KEXP_DISABLE_PLUGINS", f"nothing, {name}")
+    catalog = load_catalog()
+    gone = "mine" if name == "mine" else "kexp-korean"
+    assert [owner.package for owner in catalog.disabled] == [gone]
+    assert gone not in {entry.owner.package for entry in catalog.entries()}
+    assert f"disabled: {gone}" in call("plugins", "list").stderr
+
+
+def test_spec_blocks_one_of_two_that_claim_a_name(install: Install, spec: Callable[[str], Path]) -> None:
+    install(one=OBJECTIVE, two=OBJECTIVE)
+    listed = json.loads(call("plugins", "list", "--kind", "objective", "--json").stdout)["components"]
+    assert {entry["state"].partition(" ")[0] for entry in listed if entry["name"] == "mine"} == {"shadowed"}
+    path = spec('objective = "mine"\n[plugins]\nblock = ["two"]\n')
+    assert call("check", path).exit_code == 0
+    result = call("check", path, "--set", "plugins.block=[]")
+    # What is blocked is decided by the file, before anything of it is looked at.
+    assert result.exit_code == 0
+    path = spec('objective = "mine"\n')
+    assert 'objective "mine" is provided twice' in call("check", path).stderr
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ('require = ["kexp-korean>=99"]', "plugins.require[0]: expected kexp-korean>=99, found kexp-korean 0.1.0"),
+        ('require = ["kexp", "kexp-nothing"]', "plugins.require[1]: kexp-nothing is not installed; pip install"),
+        (
+            'require = ["kexp korean"]',
+            'plugins.require: expected a package such as "kexp-korean>=0.1", found "kexp korean"',
+        ),
+        ('local = ["nothing.py"]', "plugins.local: the spec wants to run code beside it: "),
+        ("blocks = []", 'plugins.blocks: unknown key of [plugins]; did you mean "block"?'),
+    ],
+)
+def test_what_is_wrong_with_the_section_is_told(spec: Callable[[str], Path], stated: str, message: str) -> None:
+    result = call("check", spec(f"[plugins]\n{stated}\n"))
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_local_file_runs_only_when_the_command_line_says_so(spec: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "my_objective.py").write_text(f"open(r'{tmp_path / 'ran'}', 'w').close()\n{OBJECTIVE}")
+    path = spec('objective = "mine"\n[plugins]\nlocal = ["my_objective.py"]\n')
+    refused = call("run", path, "--runs-dir", tmp_path / "runs")
+    assert refused.exit_code == 2
+    assert "read it, then say --allow-local-code" in refused.stderr
+    assert not (tmp_path / "ran").exists()
+
+    result = call("run", path, "--runs-dir", tmp_path / "runs", "--allow-local-code", "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout)["folder"])
+    components = json.loads((folder / "environment.json").read_text())["components"]
+    assert components["objective mine"].startswith("my_objective.py sha256 ")
+    assert components["dataset table"] == f"kexp {kexp.__version__}"
+    # The folder's spec names the same file, and again nothing runs unasked.
+    assert call("check", folder / "spec.toml").exit_code == 2
+    assert call("check", folder / "spec.toml", "--allow-local-code").exit_code == 0
+
+
+def test_local_file_reaches_the_processes_of_a_search(spec: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "my_objective.py").write_text(OBJECTIVE)
+    search = '[search]\ntrials = 1\n[search.space]\n"training.learning_rate" = {low = 1e-4, high = 1e-2}\n'
+    path = spec(f'objective = "mine"\n[plugins]\nlocal = ["my_objective.py"]\n{search}')
+    result = call("tune", path, "--runs-dir", tmp_path / "runs", "--allow-local-code", "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["trials"]["complete"] == 1
+
+
+def test_local_file_that_does_not_load_is_one_message(spec: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0")
+    result = call("check", spec('[plugins]\nlocal = ["broken.py"]\n'), "--allow-local-code")
+    assert result.exit_code == 2
+    assert "broken.py: cannot be loaded: ZeroDivisionError: division by zero" in result.stderr
+
+
+def diary(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_observers_learn_what_happens(install: Install, spec: Callable[[str], Path], tmp_path: Path) -> None:
+    install(watcher=WATCHER.format(diary=tmp_path / "diary"))
+    result = call("run", spec("seeds = [1, 2]\n"), "--runs-dir", tmp_path / "runs", "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    notes = diary(tmp_path / "diary")
+    assert [what for what, _ in notes] == ["started", "epoch", "epoch", "ended"] * 2
+    assert [more["epoch"] for what, more in notes if what == "epoch"] == [0, 1, 0, 1]
+    assert notes[0] == ["started", {"variant": "default", "seed": 1}]
+    events = (
+        (Path(json.loads(result.stdout)["folder"]) / "default" / "seed-1" / "metrics.jsonl").read_text().splitlines()
+    )
+    measured = [event["metrics"]["accuracy"] for event in map(json.loads, events) if event["event"] == "evaluation"]
+    assert [more["accuracy"] for what, more in notes[:4] if what == "epoch"] == measured
+
+
+def test_observers_learn_of_a_failure(install: Install, spec: Callable[[str], Path], tmp_path: Path) -> None:
+    augmenter = (
+        "import kexp\nfrom kexp.contracts import AugmenterOptions\n\n"
+        'class Bad(AugmenterOptions):\n    "Divide by zero."\n    def build(self, context):\n'
+        "        return lambda texts, generators: 1 / 0\n\n"
+        "@kexp.hookimpl\ndef kexp_augmenters():\n    return {'bad': Bad}\n"
+    )
+    install(bad=augmenter, watcher=WATCHER.format(diary=tmp_path / "diary"))
+    result = call("run", spec('augmentation.labelled = "bad"\n'), "--runs-dir", tmp_path / "runs", "--quiet")
+    assert result.exit_code == 1
+    assert diary(tmp_path / "diary")[-1] == ["failed", {"reason": "division by zero"}]
+
+
+def test_observer_that_raises_is_named_and_training_goes_on(
+    install: Install, spec: Callable[[str], Path], tmp_path: Path
+) -> None:
+    broken = "from kexp import hookimpl\n@hookimpl\ndef kexp_epoch_ended(run):\n    raise RuntimeError('boom')\n"
+    install(broken=broken, watcher=WATCHER.format(diary=tmp_path / "diary"))
+    result = call("run", spec(""), "--runs-dir", tmp_path / "runs")
+    assert result.exit_code == 0
+    told = result.stderr.count(
+        "kexp_epoch_ended of broken unknown version failed: RuntimeError: boom; it is told no more"
+    )
+    assert told == 1
+    assert diary(tmp_path / "diary")[-1] == ["ended", {"status": "done"}]
+
+
+def test_plugin_adds_a_command(install: Install) -> None:
+    install(
+        hello="from kexp import hookimpl\n\ndef hello(name: str, times: int = 1) -> None:\n"
+        '    "Greet somebody."\n    print(" ".join([f"안녕, {name}"] * times))\n\n'
+        "@hookimpl\ndef kexp_commands():\n    return {'hello': hello, 'run': hello}\n"
+    )
+    assert call("hello", "세종", "--times", "2").stdout == "안녕, 세종 안녕, 세종\n"
+    assert "Greet somebody." in call("--help").stdout
+    # A command of kexp's own cannot be replaced.
+    assert "Train and evaluate" in call("run", "--help").stdout
+    assert call("helo").exit_code == 2
