@@ -79,6 +79,8 @@ def resolve(
     over: toml.Table = {}
     for assignment in assignments:
         over = toml.merge(over, toml.parse_assignment(assignment))
+    if "variants" in over:
+        raise KexpError("--set variants: variants are stated in the file; --set changes all of them alike")
     if seeds:
         over["seeds"] = list(seeds)
     table = toml.merge({"name": path.stem, **table}, over)

@@ -667,7 +667,7 @@ def test_memory_does_not_grow_with_the_file(
         return most
 
     peak(200)
-    assert peak(4000) < 1.5 * peak(400)
+    assert peak(6000) < 1.5 * peak(1200)
 
 
 def test_order_of_rows_is_that_of_the_file_over_chunks(

@@ -14,6 +14,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +25,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from kexp.builtin.trackers import TRACKERS, Wandb, common
+from kexp.builtin.trackers import TRACKERS, TensorBoard, Wandb, common
+from kexp.builtin.trackers.trackio import hushed
 from kexp.builtin.trackers.wandb import key_configured
 from kexp.builtin.trackers.wandb_run import worst_first
 from kexp.cli import app
@@ -424,7 +426,7 @@ def test_failed_run_is_closed_as_failed_everywhere(
     assert "No space left" in summary(folder)["reason"]
     wanted = expected(run)
     assert_all_there(wanted, logged(folder))
-    assert "secret" not in json.dumps(records(folder))
+    assert not [path for path in folder.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
     assert (mlflow_run(run).info.status, mlflow_run(run).data.tags["kexp.status"]) == ("FAILED", "failed")
     assert text(run, "status") == "failed: [Errno 28] No space left on device"
     assert dict(trackio_history(run))[events_of(run)[-1]["step"], "final/status"] == "failed"
@@ -656,6 +658,83 @@ def test_tracker_that_cannot_start_at_all_costs_a_warning(
     assert "tracker Wandb: failed and is left out: the disk is full" in result.stderr
 
 
+def identity(folder: Path, **stated: Any) -> RunIdentity:
+    """Return a run that is over already, for trackers that are used without kexp around them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text('{"status": "failed", "reason": "of the test"}')
+    return RunIdentity("reviews", "group", folder.name, 1, str(folder), {}, **stated)
+
+
+def steps(*numbers: int) -> list[Json]:
+    told = dict.fromkeys(("learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch"), 0.5)
+    return [{"event": "step", "step": number, "loss": float(number), "logs": {}, **told} for number in numbers]
+
+
+def test_resumed_run_without_a_server_is_sent_to_the_run_that_it_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, warned = threading.Event(), []
+    run = identity(tmp_path / "run", resumed_at=4, warn=warned.append)
+    (tmp_path / "run" / "wandb-id").write_text("abcd1234\n")
+    with serving(lambda name: 400 * end.wait(), monkeypatch):
+        tracker = Wandb(init_timeout=1).build(run)
+        for event in steps(5, 6):
+            tracker.log(event)
+        tracker.finish("failed")
+        end.set()
+    (command,) = [text.partition("; send it later with: ")[2] for text in warned]
+    (folder,) = wandb_folders(tmp_path / "run")
+    assert shlex.split(command) == ["wandb", "sync", "--id", "abcd1234", str(folder)]
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in steps(5, 6)))
+    assert_it_can_be_sent(tmp_path / "run", command, monkeypatch)
+
+
+def test_resumed_run_is_resumed_on_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda name: 200, monkeypatch) as server:
+        for resumed_at in (None, 2):
+            tracker = Wandb().build(identity(tmp_path / "run", resumed_at=resumed_at))
+            for event in steps(1, 2) if resumed_at is None else steps(3, 4):
+                tracker.log(event)
+            tracker.finish("failed")
+    assert server.ids == {(tmp_path / "run" / "wandb-id").read_text().strip()}
+    assert [row["_step"] for row in server.history if "train/loss" in row] == [1, 2, 3, 4]
+
+
+def test_runs_in_several_threads_do_not_meet(tmp_path: Path) -> None:
+    def follow(name: str, numbers: range) -> None:
+        tracker = Wandb(mode="offline").build(identity(tmp_path / name))
+        for event in steps(*numbers):
+            tracker.log(event)
+        tracker.finish("pruned" if name == "a" else "failed")
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(follow, "ab", (range(1, 50), range(50, 99))))
+    for name, numbers, code in (("a", range(1, 50), 0), ("b", range(50, 99), 1)):
+        (folder,) = wandb_folders(tmp_path / name)
+        rows = [row["item"] for row in of(folder, "history")]
+        assert [row["train/loss"] for row in rows if "train/loss" in row] == list(numbers)
+        assert exit_codes(folder) == [code]
+
+
+def test_tensorboard_forgets_what_a_killed_process_told_after_its_checkpoint(tmp_path: Path) -> None:
+    for resumed_at, numbers in ((None, range(1, 9)), (4, range(5, 11))):
+        tracker = TensorBoard().build(identity(tmp_path / "run", resumed_at=resumed_at))
+        for event in steps(*numbers):
+            tracker.log(event)
+        tracker.finish("failed")
+    assert [place[0] for place, _ in scalars(tmp_path / "run") if place[1] == "train/loss"] == list(range(1, 11))
+
+
+def test_standard_output_of_other_threads_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    other = threading.Thread(target=lambda: print("a result"))
+    with hushed():
+        print("a greeting")
+        other.start()
+        other.join()
+    print("the end")
+    assert capsys.readouterr().out == "a result\nthe end\n"
+
+
 # --- a search's trials, and what is chosen before a run ---------------------------------------------------------------
 
 
@@ -777,16 +856,18 @@ def test_missing_package_is_told_before_anything_happens(
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == name else find(wanted))
-    spec = write(f'trackers = ["{name}"]')
-    result = kexp("check", write(f'[[trackers]]\nuse = "{name}"'))
+    spec = write(f'[[trackers]]\nuse = "{name}"')
+    result = kexp("check", spec)
+    # W&B comes with kexp.
+    install = name if name == "wandb" else f"kexp[{name}]"
     assert result.exit_code == 2
-    assert result.stderr.strip() == f"{spec}: trackers[0]: needs the package {name}; pip install 'kexp[{name}]'"
+    assert result.stderr.strip() == f"{spec}: trackers[0]: needs the package {name}; pip install '{install}'"
 
 
 def test_folder_of_that_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "surely_not_installed").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert [problem.hint for problem in common.missing("surely_not_installed", "x")] == ["pip install 'kexp[x]'"]
+    assert [problem.hint for problem in common.missing("surely_not_installed", "x")] == ["pip install 'x'"]
 
 
 def test_checking_a_spec_imports_no_tracker() -> None:

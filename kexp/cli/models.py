@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
 MODELS = MODEL + "; several are averaged."
-Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help=MODELS, show_default=False)]
+Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER", help=MODELS, show_default=False)]
 Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Which variant of a run folder.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Which seed of a run folder.")]
 Text = Annotated[str, typer.Option("--text", metavar="COLUMN", help="Column of the texts.")]
@@ -38,8 +38,8 @@ def predict(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="FOLDER... [TEXT...]",
-            help="Models, as far as the words are folders, then texts. " + MODELS + " The text - is standard input.",
+            metavar="FOLDER|TEXT",
+            help="First the models: " + MODELS + " Then texts; - is standard input.",
             show_default=False,
         ),
     ],

@@ -22,12 +22,12 @@ NOT_THE_RUNS = ("trackers", "search")
 PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+@")
 
 
-def missing(package: str, extra: str) -> Iterator[Problem]:
+def missing(package: str, install: str) -> Iterator[Problem]:
     """Yield a package that is not installed, without importing it."""
     found = importlib.util.find_spec(package)
     # A folder of that name in the working folder is no package: W&B and MLflow leave such folders.
     if found is None or found.origin is None:
-        yield Problem("", f"needs the package {package}", f"pip install 'kexp[{extra}]'")
+        yield Problem("", f"needs the package {package}", f"pip install '{install}'")
 
 
 def offline_asked() -> bool:

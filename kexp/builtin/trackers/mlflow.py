@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-import random
 import re
+import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -32,13 +34,9 @@ from kexp.errors import KexpError, Problem
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-T = TypeVar("T")
-
 STATUS = {"done": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 KEY_LENGTH, VALUE_LENGTH, TAG_LENGTH, BATCH = 250, 6000, 8000, 100
 """What MLflow takes: characters of a name, a parameter's value and a tag, and parameters at once."""
-
-ATTEMPTS = 4
 
 
 class MLflow(TrackerOptions):
@@ -53,7 +51,7 @@ class MLflow(TrackerOptions):
     def problems(self) -> Iterable[Problem]:
         """Yield a missing package."""
         # The name of the module; the package is mlflow or mlflow-skinny.
-        return missing("mlflow", "mlflow")
+        return missing("mlflow", "kexp[mlflow]")
 
     def build(self, run: RunIdentity) -> Tracker:
         """Start a run, or go on with it; raises ``KexpError`` where kexp is to stay off the network."""
@@ -87,8 +85,8 @@ class MLflowRun:
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Send the numbers of an event; keep what it warns of."""
+        self._log_metrics(measured(event), event["step"])
         self.step = event["step"]
-        self._log_metrics(measured(event))
         if event["event"] == "warning":
             self.warnings.append(f"step {self.step}: {event['message']}")
 
@@ -96,7 +94,7 @@ class MLflowRun:
         """Send the metrics of the model that was kept, files where asked, and how the run ended."""
         try:
             found = result(self.run)
-            self._log_metrics({f"final/{name}": value for name, value in final_metrics(found).items()})
+            self._log_metrics({f"final/{name}": value for name, value in final_metrics(found).items()}, self.step)
             tags = {"kexp.status": status, "kexp.reason": found["reason"], "kexp.warnings": "\n".join(self.warnings)}
             for name, text in tags.items():
                 if text:
@@ -107,11 +105,11 @@ class MLflowRun:
         finally:
             self.client.set_terminated(self.id, STATUS[status])
 
-    def _log_metrics(self, numbers: Mapping[str, float]) -> None:
+    def _log_metrics(self, numbers: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
-        metrics = [Metric(_key(name), float(value), now, self.step) for name, value in numbers.items()]
+        metrics = [Metric(_key(name), float(value), now, step) for name, value in numbers.items()]
         if metrics:
             self.client.log_batch(self.id, metrics=metrics)
 
@@ -131,33 +129,48 @@ class MLflowRun:
 
 
 def _client(place: str | None) -> MlflowClient:
-    with warnings.catch_warnings():
-        # Of SQLAlchemy, about how MLflow maps its tables.
-        warnings.filterwarnings("ignore", message=".*noload", category=DeprecationWarning)
-        from mlflow import MlflowClient
+    # Of SQLAlchemy, about how MLflow maps its tables. For good: other threads have filters of their own to restore.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy", category=DeprecationWarning)
+    import mlflow
 
-        return _persistently(lambda: MlflowClient(tracking_uri=place))
+    place = place or mlflow.get_tracking_uri()
+    with _alone(place):
+        return mlflow.MlflowClient(tracking_uri=place)
+
+
+@contextmanager
+def _alone(place: str) -> Iterator[None]:
+    """Let one process at a time open a local database: the first makes its tables, and two at once would both fail."""
+    if not place.startswith("sqlite:"):
+        yield
+        return
+    from platformdirs import user_cache_path
+
+    folder = Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp")) / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    # A transaction is a lock that every system has, and that ends with the process.
+    lock = sqlite3.connect(folder / hashlib.sha256(place.encode()).hexdigest()[:16], timeout=60, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        lock.close()
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
     """Return the id of an experiment, which is made when it is not there."""
+    from mlflow.exceptions import MlflowException
 
-    def find_or_make() -> str:
-        found = client.get_experiment_by_name(name)
-        return str(found.experiment_id if found is not None else client.create_experiment(name))
-
-    return _persistently(find_or_make)
-
-
-def _persistently(ask: Callable[[], T]) -> T:
-    """Ask again after an error: processes that begin together make the tables and the experiment together."""
-    for attempt in range(1, ATTEMPTS):
+    found = client.get_experiment_by_name(name)
+    if found is None:
         try:
-            return ask()
-        # SQLAlchemy's errors, MLflow's, and those of the database's driver.
-        except Exception:  # noqa: BLE001
-            time.sleep(random.uniform(0.2, 0.8) * attempt)
-    return ask()
+            return str(client.create_experiment(name))
+        except MlflowException:
+            # Another process may have made it since.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
 
 
 def _key(name: str) -> str:

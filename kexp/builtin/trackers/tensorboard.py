@@ -17,7 +17,7 @@ class TensorBoard(TrackerOptions):
 
     def problems(self) -> Iterable[Problem]:
         """Yield a missing package."""
-        return missing("tensorboard", "tensorboard")
+        return missing("tensorboard", "kexp[tensorboard]")
 
     def build(self, run: RunIdentity) -> Tracker:
         """Open an event file."""
@@ -38,9 +38,9 @@ class EventFile:
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Write the numbers of an event, or what it warns of."""
-        self.step = event["step"]
         for name, value in measured(event).items():
-            self.writer.add_scalar(name, value, self.step)
+            self.writer.add_scalar(name, value, event["step"])
+        self.step = event["step"]
         if event["event"] == "warning":
             self.writer.add_text("warnings", event["message"], self.step)
 

@@ -37,7 +37,7 @@ class Trackio(TrackerOptions):
 
     def problems(self) -> Iterable[Problem]:
         """Yield a missing package."""
-        return missing("trackio", "trackio")
+        return missing("trackio", "kexp[trackio]")
 
     def build(self, run: RunIdentity) -> Tracker:
         """Start a run, or go on with it."""
@@ -53,7 +53,7 @@ class TrackioRun:
 
     def __init__(self, options: Trackio, run: RunIdentity, space: str | None) -> None:
         self.run, self.step = run, 0
-        with _hushed():
+        with hushed():
             import trackio
 
             self.level = trackio.AlertLevel
@@ -70,10 +70,9 @@ class TrackioRun:
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Pass on the numbers of an event, or what it warns of."""
+        if numbers := measured(event):
+            self.trackio.log(numbers, step=event["step"])
         self.step = event["step"]
-        numbers = measured(event)
-        if numbers:
-            self.trackio.log(numbers, step=self.step)
         if event["event"] == "warning":
             self._alert(event["message"], self.level.WARN)
 
@@ -86,11 +85,11 @@ class TrackioRun:
             if status in BAD:
                 self._alert(f"{status}: {found['reason']}", self.level.ERROR)
         finally:
-            with _hushed():
+            with hushed():
                 self.trackio.finish()
 
     def _alert(self, text: str, level: Any) -> None:
-        with _hushed():
+        with hushed():
             self.trackio.alert(title(self.run), text=text, level=level, step=self.step)
 
 
@@ -115,14 +114,14 @@ _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """Keep Trackio's greetings out of standard output, which belongs to kexp's results."""
     with _one_at_a_time:
         before = sys.stdout
-        sys.stdout = hushed = cast(TextIO, _Hushed(before))
+        sys.stdout = ours = cast(TextIO, _Hushed(before))
         try:
             yield
         finally:
             # Whoever replaced it since then knows better.
-            if sys.stdout is hushed:
+            if sys.stdout is ours:
                 sys.stdout = before

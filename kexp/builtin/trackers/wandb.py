@@ -47,7 +47,9 @@ class Wandb(TrackerOptions):
     table_rows: int = Field(
         200, ge=0, le=10_000, description="Rows of the table of predictions, texts included; 0 sends no texts."
     )
-    init_timeout: float = Field(15, gt=0, description="Seconds for the server to accept a run, before it goes offline.")
+    init_timeout: float = Field(
+        15, gt=0, le=60, description="Seconds for the server to accept a run, before it goes offline."
+    )
     finish_timeout: float = Field(
         30, gt=0, description="Seconds at the end for what is not sent yet; large models need more."
     )

@@ -68,9 +68,9 @@ class WandbRun:
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Log the numbers of an event at its step; keep what it warns of."""
-        self.step = event["step"]
         if numbers := measured(event):
-            self.run.log(numbers, step=self.step)
+            self.run.log(numbers, step=event["step"])
+        self.step = event["step"]
         if event["event"] == "warning":
             self.warnings.append(f"step {self.step}: {event['message']}")
 
@@ -153,13 +153,9 @@ class WandbRun:
 
         split = "test" if "test" in found["metrics"] else "validation"
         counts, names = found["confusion_matrix"][split], found["labels"]
-        pairs = [
-            (true, said) for true, row in enumerate(counts) for said, count in enumerate(row) for _ in range(count)
-        ]
-        pictures = {
-            f"{split}/confusion_matrix": wandb.plot.confusion_matrix(
-                y_true=[true for true, _ in pairs], preds=[said for _, said in pairs], class_names=names
-            )
+        labels, predicted = zip(*_pairs(counts), strict=True)
+        pictures: dict[str, Any] = {
+            f"{split}/confusion_matrix": wandb.plot.confusion_matrix(y_true=labels, preds=predicted, class_names=names)
         }
         path = Path(self.identity.folder) / "predictions.parquet"
         if path.is_file():
