@@ -16,8 +16,8 @@ from kexp.goals import Goal
 from kexp.search import findings, workers
 from kexp.search.storage import open_storage, shown
 from kexp.search.study import Question, Study, digest, open_study, outcome
-from kexp.space import Parameter, Space
 from kexp.searching import Search
+from kexp.space import Parameter, Space
 
 RANGE = {"lr": Parameter(low=0.0, high=1.0)}
 
