@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,10 @@ def told() -> Iterator[None]:
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Whoever read the results has had enough, as `| head` does; what Python still holds for them goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None
     # What is left is a full disk or a mistake of kexp's own; neither is told by a traceback unless it is asked for.
     except Exception as error:
         if isinstance(error, typer.Exit) or settings.debug:
