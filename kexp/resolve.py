@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from kexp import toml
 from kexp.catalog import Catalog
@@ -21,8 +19,9 @@ from kexp.errors import KexpError, Problem, SpecError, did_you_mean
 from kexp.goals import check_search
 from kexp.options import Options, Section
 from kexp.searching import Search
-from kexp.space import Parameter, Space
+from kexp.space import Space
 from kexp.spec import Evaluation, Spec, Training
+from kexp.wording import translate
 
 DEFAULT_VARIANT = "default"
 FIXED_BY_EXPERIMENT = ("name", "seeds", "variants", "extends", "plugins")
@@ -162,7 +161,7 @@ def check(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list
     try:
         spec = Spec.model_validate(table, context=context)
     except ValidationError as error:
-        problems = _translate(error.errors(include_url=False), table)
+        problems = translate(error.errors(include_url=False), table)
     problems += _cross_check(context["valid"], catalog)
     if spec and spec.search and not problems:
         problems += _check_space(spec, spec.search, catalog)
@@ -198,60 +197,6 @@ def _named(section: str, value: Any) -> Any:
     if field and isinstance(field.default, str) and field.default and isinstance(value, dict) and "use" not in value:
         return {"use": field.default, **value}
     return value
-
-
-# --- pydantic's errors, in the words of a spec ----------------------------------------------------------------------
-
-
-def _translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any]) -> list[Problem]:
-    """Say each error in a spec's terms; the branches of a union share a place and become one problem."""
-    places: dict[str, dict[str, str]] = {}
-    for error in errors:
-        path = _path(error, table)
-        places.setdefault(path, {})[_message(error, path)] = error.get("ctx", {}).get("owner", "")
-    # Of a union whose tables were tried too, what is wrong inside the table says more.
-    inner = [path for path in places if not any(other.startswith(f"{path}.") for other in places)]
-    return [Problem(path, " or ".join(places[path]), owner=next(iter(places[path].values()))) for path in inner]
-
-
-def _path(error: ErrorDetails, table: Any) -> str:
-    """Return the dotted path of an error, without the tags that pydantic adds for the branches of a union."""
-    path = ""
-    for key in error["loc"]:
-        if isinstance(key, int) and isinstance(table, Sequence) and key < len(table):
-            path, table = f"{path}[{key}]", table[key]
-        elif isinstance(table, Mapping) and (key in table or error["type"] == "missing"):
-            path, table = f"{path}.{key}" if path else str(key), table.get(key)
-    return path
-
-
-def _message(error: ErrorDetails, path: str) -> str:
-    kind, message = error["type"], error["msg"]
-    if kind == "extra_forbidden":
-        section, _, key = path.rpartition(".")
-        known = _section_keys(section)
-        return f"unknown key{f' of [{section}]' if section else ''}; {did_you_mean(key, known)}"
-    if kind == "refused":
-        return message
-    if kind == "missing":
-        return "is required"
-    message = message.removeprefix("Value error, ")
-    if message.startswith("Input should be"):
-        found = json.dumps(error["input"], ensure_ascii=False, default=str)
-        return f"expected{message.removeprefix('Input should be')}, found {found}"
-    return message
-
-
-def _section_keys(section: str) -> Iterable[str]:
-    if not section:
-        return (*Spec.model_fields, "variants", "extends")
-    if section.startswith("search.space."):
-        return Parameter.model_fields
-    annotation = Spec.model_fields[section].annotation
-    for held in (annotation, *get_args(annotation)):
-        if isinstance(held, type) and issubclass(held, Section):
-            return held.model_fields
-    return ()
 
 
 # --- checks that types cannot make ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from kexp import toml
 from kexp.catalog import Catalog
 from kexp.resolve import check
-from kexp.spec import seconds_of
+from kexp.searching import seconds_of
 
 EPOCHS = {"training.epochs": {"low": 1, "high": 5}}
 USE = {"objective.use": {"choices": ["cross-entropy", "focal"]}}

@@ -25,7 +25,7 @@ LAYERS = (
     ("evaluate", "report", "data", "train"),
     ("builtin",),
     ("catalog",),
-    ("goals", "corners", "observers", "packages"),
+    ("goals", "corners", "observers", "packages", "wording"),
     ("resolve", "schema", "tracking", "runs"),
     ("workshop", "compare", "prune"),
     ("assemble",),

@@ -11,7 +11,7 @@ import pytest
 
 from kexp.errors import KexpError
 from kexp.explain import explain
-from kexp.ui.library import Library, differences
+from kexp.ui.library import Library
 
 
 def make_run(folder: Path, key: str, *, done: bool = True) -> Path:
@@ -67,10 +67,8 @@ def test_spec_of_a_run_has_the_changes_of_its_variant(tmp_path: Path) -> None:
         make_run(tmp_path, f"x/20260101T000000Z-aa/{variant}/seed-1")
     library = Library(tmp_path)
     specs = {variant: library.spec(f"x/20260101T000000Z-aa/{variant}/seed-1") for variant in ("plain", "focal")}
-    assert differences(specs) == [
-        {"path": "objective.use", "values": ["cross-entropy", "focal"]},
-        {"path": "objective.gamma", "values": [None, 2.0]},
-    ]
+    assert specs["plain"]["objective"] == {"use": "cross-entropy"}
+    assert specs["focal"]["objective"] == {"use": "focal", "gamma": 2.0}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from kexp.builtin.search_samplers import TPE, BruteForce, Random
 from kexp.errors import KexpError, Problem
 from kexp.goals import Goal
 from kexp.search import findings, workers
+from kexp.search.question import Question, digest
 from kexp.search.storage import open_storage, shown
-from kexp.search.study import Question, Study, digest, open_study, outcome
+from kexp.search.study import Study, open_study, outcome
 from kexp.searching import Search
 from kexp.space import Parameter, Space
 
@@ -208,7 +209,7 @@ def test_study_of_another_identity_or_another_maker_is_refused(
     join(storage, "far/1")
     with pytest.raises(KexpError, match='study "s" is about another experiment or another space; name another'):
         open_study("s", storage, question(identity="b"))
-    monkeypatch.setattr("kexp.search.study.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("kexp.search.question.time.sleep", lambda seconds: None)
     strange = InMemoryStorage()
     optuna.create_study(storage=strange, study_name="s")
     with pytest.raises(KexpError, match='study "s" was not made by kexp'):

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.pruners import MedianPruner, NopPruner
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from kexp.errors import KexpError, Problem
-from kexp.goals import Goal
-from kexp.search.sampling import PerTrial
+from kexp.errors import Problem
+from kexp.search.question import Question, open_optuna
 from kexp.search.workers import Workers
-from kexp.searching import Search
-from kexp.space import Parameter, Space, label
-
-IDENTITY = "kexp"
-"""Attribute of the study that names the experiment that it is about."""
+from kexp.space import Parameter, label
 
 COPIES = 100
 """Trials in a row that repeat earlier ones, after which a search without a number of trials is over."""
@@ -35,67 +26,18 @@ TWINS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a study is about: a space, goals, options, the seed of the sampler, and how an experiment is resolved.
-
-    ``identity`` names all that makes trials comparable; ``resolve`` returns a table with every default written out, or
-    what is wrong with it.
-    """
-
-    space: Space
-    goals: Sequence[Goal]
-    options: Search
-    seed: int
-    identity: str
-    resolve: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], Sequence[Problem]]]
-
-
-def open_study(name: str, storage: BaseStorage, question: Question) -> Study:
-    """Make the study or take part in it; raises ``KexpError`` when one of this name is about something else.
-
-    The experiment as it is without a search is the first trial, where the space has it.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    options, space, goals = question.options, question.space, question.goals
-    pruner = options.pruner.build() if options.pruner else NopPruner() if len(goals) > 1 else MedianPruner()
-    sampler = PerTrial(options.sampler, space.parameters, question.seed)
-    directions = [goal.direction for goal in goals]
-    try:
-        study = optuna.create_study(
-            storage=storage, sampler=sampler, pruner=pruner, study_name=name, directions=directions
-        )
-        study.set_user_attr(IDENTITY, question.identity)
-        if not options.sampler.exhaustive and (default := space.default()) is not None:
-            study.enqueue_trial({path: _internal(value, space.parameters[path]) for path, value in default.items()})
-    except DuplicatedStudyError:
-        study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
-        _check_identity(study, question.identity)
-    return Study(study, question, Workers(study), exhausted=bool(study.user_attrs.get("exhausted")))
-
-
-def _check_identity(study: optuna.Study, identity: str) -> None:
-    for _ in range(50):
-        if IDENTITY in study.user_attrs:
-            break
-        # Another process is making it at this moment.
-        time.sleep(0.1)
-    found = study.user_attrs.get(IDENTITY)
-    if found != identity:
-        what = "is about another experiment or another space" if found else "was not made by kexp"
-        raise KexpError(f'study "{study.study_name}" {what}; name another with --study, or change the spec back')
-
-
-def _internal(value: Any, parameter: Parameter) -> Any:
-    return value if parameter.choices is None else label(value)
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """A trial that this process is to do: the values of its parameters, and the experiment with them."""
 
     number: int
     values: Mapping[str, Any]
     table: Mapping[str, Any]
+
+
+def open_study(name: str, storage: BaseStorage, question: Question) -> Study:
+    """Make the study or take part in it; raises ``KexpError`` when one of this name is about something else."""
+    study = open_optuna(name, storage, question)
+    return Study(study, question, Workers(study), exhausted=bool(study.user_attrs.get("exhausted")))
 
 
 @dataclass(slots=True)
@@ -326,20 +268,3 @@ def outcome(trial: FrozenTrial) -> str:
         return trial.state.name.lower()
     given_up = "failed" if "retry of" in trial.user_attrs else "lost"
     return str(trial.user_attrs.get("outcome", given_up))
-
-
-def digest(table: Mapping[str, Any]) -> str:
-    """Return sixteen hexadecimal digits that name an experiment; a path counts by its last part.
-
-    Machines that share a study may keep the same files in different places.
-    """
-
-    def portable(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: portable(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return list(map(portable, value))
-        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-    text = json.dumps(portable(table), sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

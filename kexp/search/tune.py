@@ -25,8 +25,9 @@ from kexp.search import findings
 from kexp.search.final import gains, promise, run_best, sentence
 from kexp.search.loop import Searcher, Watcher
 from kexp.search.page import write_page
+from kexp.search.question import Question, digest
 from kexp.search.storage import open_storage, shown
-from kexp.search.study import Question, Study, digest, open_study
+from kexp.search.study import Study, open_study
 from kexp.search.trial import run_trial
 from kexp.searching import Search, seconds_of
 from kexp.spec import Spec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -17,7 +17,8 @@ from kexp.errors import KexpError
 from kexp.explain import explain
 from kexp.report.folder import finite
 from kexp.report.html import page_environment, plain, score
-from kexp.ui.library import Library, Run, differences
+from kexp.runs import differences
+from kexp.ui.library import Library, Run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,7 @@ def _pages() -> Callable[..., HTMLResponse]:
     jinja = page_environment()
     jinja.loader = DictLoader({name: folder.joinpath(f"{name}.html.j2").read_text("utf-8") for name in names})
     jinja.filters |= {"score": score, "plain": plain}
+    jinja.globals["value_of"] = _value_of
 
     def draw(name: str, **values: Any) -> HTMLResponse:
         return HTMLResponse(jinja.get_template(name).render(page=name, **values))
@@ -92,8 +94,12 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
     def compare(run: Annotated[list[str], Query(min_length=1, max_length=MODELS)]) -> HTMLResponse:
         results = {key: library.result(key) for key in run}
         names = dict.fromkeys(name for key in run for name in results[key].get("metrics", {}).get("test", {}))
-        changes = differences({key: library.spec(key) for key in run})
-        return draw("compare", keys=run, titles=_titles(run), results=results, metrics=list(names), differences=changes)
+        specs = {key: library.spec(key) for key in run}
+        changes = {key: differences(specs[run[0]], spec) for key, spec in specs.items()}
+        paths = list(dict.fromkeys(path for found in changes.values() for path in found))
+        return draw(
+            "compare", keys=run, titles=_titles(run), results=results, metrics=list(names), changes=changes, paths=paths
+        )
 
     @app.get("/predict")
     def predict() -> HTMLResponse:
@@ -124,6 +130,14 @@ def _report(library: Library, folder: str) -> Path:
         if run.key.startswith(f"{folder}/"):
             return library.path(run.key).parent.parent / "report.html"
     raise HTTPException(404)
+
+
+def _value_of(changes: Mapping[str, Mapping[str, tuple[str, str]]], key: str, path: str) -> str:
+    """Return what a run's spec has at a path at which some differ from the first one."""
+    if path in changes[key]:
+        return changes[key][path][1]
+    # Where it does not differ, it has what the first has.
+    return next(found[path][0] for found in changes.values() if path in found)
 
 
 def _add_data(app: FastAPI, library: Library) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kexp import toml
 from kexp.errors import KexpError
 from kexp.report.folder import read_json
+from kexp.runs import read_spec, spec_of
 
 ALIVE = 600.0
 """Seconds without a new event after which a run without a result counts as interrupted."""
@@ -102,9 +101,7 @@ class Library:
     def spec(self, key: str) -> dict[str, Any]:
         """Return the resolved spec of a run, with the changes of its variant."""
         path = self.path(key)
-        table = tomllib.loads((path.parent.parent / "spec.toml").read_text("utf-8"))
-        changes = table.pop("variants", {}).get(path.parent.name, {})
-        return toml.merge(table, toml.expand(changes))
+        return spec_of(read_spec(path.parent.parent), path.parent.name)
 
     def _run(self, path: Path) -> Run:
         experiment, folder, variant, seed = path.relative_to(self.folder).parts
@@ -129,22 +126,6 @@ class Library:
         found = read_json(path / "study.json") if (path / "study.json").is_file() else {}
         trials = len(list(path.glob("trials/*")))
         return Study(path.relative_to(self.folder).as_posix(), path.parent.name, path.name, found, trials)
-
-
-def differences(specs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the dotted paths at which specs differ, with each one's value (None where it has none)."""
-    flat = {key: dict(_flatten("", spec)) for key, spec in specs.items()}
-    paths = dict.fromkeys(path for values in flat.values() for path in values)
-    rows = [{"path": path, "values": [values.get(path) for values in flat.values()]} for path in paths]
-    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
-
-
-def _flatten(place: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flatten(f"{place}.{key}" if place else str(key), item)
-    else:
-        yield place, value
 
 
 @lru_cache(maxsize=10_000)
