@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from kexp.contracts import Ended, Executor, Lost, Message, Reported, Task
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.interrupt import graceful_stop
-from kexp.search.study import Claim, Study
+from kexp.search.study import Claim, Study, outcome
 from kexp.search.trial import Trial
 from kexp.spec import Plugins
 
@@ -150,5 +150,6 @@ class Searcher:
         else:
             self.study.fail(number, reason)
         trial = self.study.trials()[number]
-        values = ", ".join(f"{value:.4f}" for value in trial.values) if status == "done" and trial.values else ""
-        self.watcher.trial_ended(number, status, values or trial.user_attrs.get("reason", reason))
+        ended = outcome(trial)
+        values = ", ".join(f"{value:.4f}" for value in trial.values or ()) if ended == "complete" else ""
+        self.watcher.trial_ended(number, ended, values or trial.user_attrs.get("reason", reason))

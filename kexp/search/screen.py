@@ -11,7 +11,7 @@ from kexp.console import Screen, Silent, print_table
 from kexp.search.study import Claim
 from kexp.space import label
 
-COLOURS = {"done": "green", "pruned": "yellow", "failed": "red", "lost": "red", "interrupted": "yellow"}
+COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red", "lost": "red", "interrupted": "yellow"}
 
 
 class SilentSearch(Silent):
