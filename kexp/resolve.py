@@ -229,9 +229,12 @@ def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:
         yield place, value
         for name in type(value).model_fields:
             yield from parts(f"{place}.{name}", getattr(value, name))
-    elif isinstance(value, tuple):
+    elif isinstance(value, tuple | list):
         for index, item in enumerate(value):
             yield from parts(f"{place}[{index}]", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from parts(f"{place}.{key}", item)
 
 
 def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:

@@ -68,7 +68,6 @@ class CmaEs(SearchSamplerOptions):
     multi_objective: ClassVar[bool] = False
 
     startup_trials: PositiveInt = Field(1, description="Trials drawn at random before the strategy starts.")
-    sigma: float | None = Field(None, gt=0, description="First step size; a sixth of the narrowest range if not given.")
     population: int | None = Field(None, ge=2, description="Trials of a generation; by the number of parameters.")
 
     def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
@@ -83,7 +82,6 @@ class CmaEs(SearchSamplerOptions):
         return _quiet(
             lambda: CmaEsSampler(
                 n_startup_trials=self.startup_trials,
-                sigma0=self.sigma,
                 popsize=self.population,
                 seed=sampling.trial_seed,
                 # It cannot model a space of one parameter and draws it independently.

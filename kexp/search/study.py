@@ -143,7 +143,9 @@ class Study:
         if parameter.whole:
             step = int(parameter.step or 1)
             return trial.suggest_int(path, int(parameter.low), int(parameter.high), step=step, log=parameter.log)
-        return trial.suggest_float(path, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
+        value = trial.suggest_float(path, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
+        # Steps add up to a little more or less than what is meant: 0.7000000000000001.
+        return value if parameter.step is None else min(parameter.values or (), key=lambda meant: abs(meant - value))
 
     def _taken(self) -> list[int]:
         return [trial.number for trial in self.trials() if outcome(trial) in TAKEN]

@@ -25,6 +25,10 @@ class Compose(AugmenterOptions):
         """Tell whether any step is costly."""
         return any(step.costly for step in self.steps)
 
+    def forms(self) -> int:
+        """Return the most forms that a step is asked for."""
+        return max(step.forms() for step in self.steps)
+
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         steps = [step.build(context) for step in self.steps]
@@ -53,6 +57,10 @@ class OneOf(AugmenterOptions):
     def costly(self) -> bool:
         """Tell whether any choice is costly."""
         return any(choice.costly for choice in self.choices)
+
+    def forms(self) -> int:
+        """Return the most forms that a choice is asked for."""
+        return max(choice.forms() for choice in self.choices)
 
     def problems(self) -> Iterable[Problem]:
         """Yield weights that do not belong to the choices."""

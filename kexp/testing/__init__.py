@@ -1,0 +1,80 @@
+"""Contract suites: what kexp expects of every component, as tests that a plugin's own tests inherit.
+
+A suite per kind; each runs its tests with the examples that a class states::
+
+    from kexp.testing import AugmenterContract
+    from kexp_shout import Shout
+
+
+    class TestShout(AugmenterContract):
+        examples = (Shout(), Shout(times=3))
+
+``OptionsContract`` tells what all of them share, and where examples that need files come from. ``untested`` tells which
+components of a plugin have no suite. pytest and hypothesis are needed: ``pip install 'kexp[testing]'``.
+"""
+
+from __future__ import annotations
+
+try:
+    import hypothesis  # noqa: F401
+    import pytest
+except ModuleNotFoundError as error:
+    raise ImportError(f"kexp.testing needs {error.name}: pip install 'kexp[testing]'") from None
+
+MODULES = (
+    "augmenter", "backbone", "dataset", "executor", "fixtures", "freezing", "metric", "objective", "options", "pruner",
+    "runs", "sampler", "search", "steps", "studies", "tracker", "translator",
+)  # fmt: skip
+# What an assertion compared is then told of these modules too.
+pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))
+
+from kexp.testing.augmenter import AugmenterContract  # noqa: E402
+from kexp.testing.backbone import BackboneContract  # noqa: E402
+from kexp.testing.dataset import DatasetContract  # noqa: E402
+from kexp.testing.executor import ExecutorContract  # noqa: E402
+from kexp.testing.fixtures import (  # noqa: E402
+    ODD_TEXTS,
+    STEADY,
+    any_text,
+    generators,
+    korean_reviews,
+    korean_texts,
+    save_tiny_model,
+    tiny_backbone,
+    tiny_classifier,
+)
+from kexp.testing.freezing import FreezingContract  # noqa: E402
+from kexp.testing.metric import MetricContract  # noqa: E402
+from kexp.testing.objective import ObjectiveContract  # noqa: E402
+from kexp.testing.options import OptionsContract, untested  # noqa: E402
+from kexp.testing.pruner import PrunerContract  # noqa: E402
+from kexp.testing.sampler import SamplerContract  # noqa: E402
+from kexp.testing.search import SearchSamplerContract  # noqa: E402
+from kexp.testing.tracker import TrackerContract  # noqa: E402
+from kexp.testing.translator import TranslatorContract  # noqa: E402
+
+__all__ = [
+    "ODD_TEXTS",
+    "STEADY",
+    "AugmenterContract",
+    "BackboneContract",
+    "DatasetContract",
+    "ExecutorContract",
+    "FreezingContract",
+    "MetricContract",
+    "ObjectiveContract",
+    "OptionsContract",
+    "PrunerContract",
+    "SamplerContract",
+    "SearchSamplerContract",
+    "TrackerContract",
+    "TranslatorContract",
+    "any_text",
+    "generators",
+    "korean_reviews",
+    "korean_texts",
+    "save_tiny_model",
+    "tiny_backbone",
+    "tiny_classifier",
+    "untested",
+]

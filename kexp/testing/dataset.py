@@ -1,0 +1,137 @@
+"""What every dataset has to get right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from kexp.contracts import POOL, SPLITS, DatasetOptions
+from kexp.errors import DataError
+from kexp.options import Options
+from kexp.testing.fixtures import no_global_randomness, tiny_backbone
+from kexp.testing.options import OptionsContract
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from kexp.spec import Spec
+
+COLUMNS = {"text", "text_pair", "label", "group", "augmented"}
+
+
+class DatasetContract(OptionsContract):
+    """Promises of datasets: the same rows every time, with the columns and labels that kexp reads.
+
+    An example holds some dozens of rows, enough to take a tenth out for validation and another for test. It mostly
+    comes from the fixture ``options``, which writes the files.
+    """
+
+    base: ClassVar[type[Options]] = DatasetOptions
+
+    @pytest.fixture
+    def built(self, options: DatasetOptions) -> Mapping[str, Dataset]:
+        """Read the data."""
+        return options.build({})
+
+    def test_has_splits_that_kexp_knows(self, built: Mapping[str, Dataset]) -> None:
+        """There is a train split, and perhaps validation, test and unlabelled; none is empty."""
+        assert "train" in built
+        assert set(built) <= {*SPLITS, POOL}
+        assert all(len(rows) for rows in built.values())
+
+    def test_has_columns_that_kexp_knows(self, built: Mapping[str, Dataset]) -> None:
+        """Texts are strings, groups strings or integers; labelled splits have the same columns."""
+        for split, rows in built.items():
+            columns = set(rows.column_names)
+            assert columns <= COLUMNS, f"{split}: {columns - COLUMNS} mean nothing to kexp"
+            assert "text" in columns
+            assert split == POOL or columns == set(built["train"].column_names)
+            for column in columns - {"label"}:
+                expected = str | int if column == "group" else str
+                assert all(isinstance(value, expected) for value in rows[column]), f"{split}: {column}"
+
+    def test_labels_are_one_set(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
+        """Every row has a label; all splits number them alike, and their count is the one that is told beforehand."""
+        from datasets import ClassLabel
+
+        labelled = {split: rows for split, rows in built.items() if split != POOL}
+        feature = labelled["train"].features["label"]
+        assert all(rows.features["label"] == feature for rows in labelled.values())
+        labels = {label for rows in labelled.values() for label in rows["label"]}
+        if isinstance(feature, ClassLabel):
+            assert len(set(feature.names)) == len(feature.names)
+            assert labels <= set(range(len(feature.names)))
+        else:
+            assert all(isinstance(label, str | int) and str(label).strip() for label in labels)
+        known = options.label_count()
+        assert known is None or known == (len(feature.names) if isinstance(feature, ClassLabel) else len(labels))
+
+    def test_reads_the_same_twice(self, options: DatasetOptions) -> None:
+        """Rows, their order, label ids and notes do not change from one reading to the next."""
+        notes: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        with no_global_randomness():
+            one, other = (options.build(told) for told in notes)
+        assert list(one) == list(other)
+        assert notes[0] == notes[1]
+        for split, rows in one.items():
+            assert rows.features == other[split].features
+            assert rows.to_dict() == other[split].to_dict()
+
+    def test_notes_count(self, options: DatasetOptions) -> None:
+        """Notes say in words what was counted while reading, and leave alone what stood there."""
+        notes = {"what stood there": 1}
+        options.build(notes)
+        assert notes.pop("what stood there") == 1
+        assert all(isinstance(what, str) and isinstance(count, int) and count >= 0 for what, count in notes.items())
+
+    def test_a_run_can_use_it(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
+        """A run prepares the splits; every row that was read is kept or counted by why it is not."""
+        from kexp.data.prepare import prepare
+
+        prepared = prepare(spec_of(options), run_seed=1)
+        assert prepared.labels == prepare(spec_of(options), run_seed=2).labels
+        for split, rows in prepared.splits.items():
+            assert len(rows) == len(rows.texts) == len(rows.labels)
+            assert set(rows.labels.tolist()) <= set(range(len(prepared.labels))), split
+        for split, rows in built.items():
+            counts = dict(prepared.record["splits"][split])
+            assert counts.pop("read") == len(rows)
+            kept = {name: count for name, count in counts.items() if name != "contradictions_kept"}
+            assert sum(kept.values()) == len(rows)
+
+    def test_groups_stay_together(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
+        """Rows of a group are in one split, whether the dataset brings it or kexp takes it out of train."""
+        if "group" not in built["train"].column_names:
+            return
+        brought = [set(rows["group"]) for split, rows in built.items() if split != POOL]
+        assert sum(map(len, brought)) == len(set.union(*brought)), "a group stands in two splits"
+        from kexp.data.prepare import prepare
+
+        groups = built["train"]["group"]
+        places: dict[Any, str] = {}
+        taken = {split: rows for split, rows in prepare(spec_of(options), 1).splits.items() if split not in built}
+        train = prepare(spec_of(options), 1).splits["train"]
+        for split, rows in {"train": train, **taken}.items():
+            for number in rows.numbers:
+                assert places.setdefault(groups[int(number)], split) == split
+
+    def test_missing_files_are_named(self, options: DatasetOptions, tmp_path: Path) -> None:
+        """A path that leads nowhere is told before a run, and by the run itself, with the path."""
+        nowhere = tmp_path / "nowhere"
+        for name in [name for name in type(options).model_fields if isinstance(getattr(options, name), Path)]:
+            lost = options.model_copy(update={name: nowhere})
+            assert any(str(nowhere) in problem.message for problem in lost.problems()), f"{name}: no problem is told"
+            with pytest.raises(DataError, match="nowhere"):
+                lost.build({})
+
+
+def spec_of(options: DatasetOptions) -> Spec:
+    """Return an experiment on a dataset that drops no row but empty ones and doubles."""
+    from kexp.spec import Spec
+    from kexp.testing.options import catalog_with
+
+    table = {"name": "contract", "dataset": options, "backbone": tiny_backbone()}
+    return Spec.model_validate(table, context={"catalog": catalog_with(options)})

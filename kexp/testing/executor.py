@@ -1,0 +1,201 @@
+"""What every executor has to get right."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from kexp.contracts import Ended, Executor, ExecutorContext, ExecutorOptions, Lost, Message, Reported, Task
+from kexp.options import Options
+from kexp.testing.options import OptionsContract
+from kexp.testing.work import work
+
+Start = Callable[..., Executor]
+
+
+class ExecutorContract(OptionsContract):
+    """Promises of executors: every task ends in exactly one message, whatever becomes of it.
+
+    ``patience`` is how many seconds may pass without a message; ``settle`` how long it is watched that none comes.
+    ``works_here`` tells whether tasks are processes of this machine, whose end can be seen.
+    """
+
+    base: ClassVar[type[Options]] = ExecutorOptions
+    patience: ClassVar[float] = 60.0
+    settle: ClassVar[float] = 0.2
+    works_here: ClassVar[bool] = True
+
+    @pytest.fixture
+    def start(self, options: ExecutorOptions) -> Iterator[Start]:
+        """Return a function that starts the executor; what was started is closed."""
+        started: list[Executor] = []
+
+        def start(jobs: int = 1) -> Executor:
+            started.append(options.build(ExecutorContext(work, jobs, "cpu")))
+            return started[-1]
+
+        yield start
+        for executor in started:
+            executor.close()
+
+    def test_every_task_ends_in_one_message(self, start: Start) -> None:
+        """Tasks are done elsewhere, several at once, and each ends once with what its work returned."""
+        executor, ended = start(jobs=2), list[Message]()
+        waiting = [Task(number, {"do": "echo", "text": f"글 {number}"}) for number in range(8)]
+        for _ in range(2):
+            executor.submit(waiting.pop(0))
+        while len(ended) < 8:
+            found = self.told(executor)
+            ended += found
+            for _ in found[: len(waiting)]:
+                executor.submit(waiting.pop(0))
+        self.nothing(executor)
+        assert Counter(message.number for message in ended) == Counter(range(8))
+        for message in ended:
+            result = result_of(message)
+            assert result["number"] == message.number
+            assert result["text"] == f"글 {message.number}"
+            assert result["process"] != os.getpid()
+            assert result["stop"] is False
+
+    def test_a_report_waits_for_its_answer(self, start: Start) -> None:
+        """A task goes on when it is answered, with that answer, and not before."""
+        executor = start()
+        for number, last in enumerate(("go on", "prune", "stop")):
+            executor.submit(Task(number, {"do": "report", "values": [0.5, 0.25]}))
+            assert self.told(executor) == [Reported(number, 1, 0.5)]
+            self.nothing(executor)
+            executor.answer(number, "go on")
+            assert self.told(executor) == [Reported(number, 2, 0.25)]
+            executor.answer(number, last)  # type: ignore[arg-type]
+            assert self.told(executor) == [Ended(number, {"answers": ["go on", last]})]
+
+    def test_answers_go_to_their_tasks(self, start: Start) -> None:
+        """Of two tasks that wait, each gets its own answer."""
+        executor, told = start(jobs=2), list[Message]()
+        for number in (1, 2):
+            executor.submit(Task(number, {"do": "report", "values": [float(number)]}))
+        while len(told) < 2:
+            told += self.told(executor)
+        assert sorted(message.number for message in told) == [1, 2]
+        executor.answer(2, "prune")
+        assert self.told(executor) == [Ended(2, {"answers": ["prune"]})]
+        executor.answer(1, "go on")
+        assert self.told(executor) == [Ended(1, {"answers": ["go on"]})]
+
+    def test_a_task_that_is_stopped_ends(self, start: Start) -> None:
+        """A wish to stop reaches a task at work, and is forgotten with it."""
+        executor = start()
+        executor.submit(Task(1, {"do": "wait"}))
+        assert [message.number for message in self.told(executor)] == [1]
+        executor.answer(1, "go on")
+        executor.stop(1)
+        assert self.told(executor) == [Ended(1, {"stopped": True})]
+        executor.submit(Task(2, {"do": "echo"}))
+        assert result_of(self.told(executor)[0])["stop"] is False
+
+    def test_a_stop_is_an_answer_too(self, start: Start) -> None:
+        """A task that waits for its answer is not left waiting when it is stopped instead."""
+        executor = start()
+        executor.submit(Task(1, {"do": "report", "values": [0.5, 0.25]}))
+        assert self.told(executor) == [Reported(1, 1, 0.5)]
+        executor.stop(1)
+        assert self.told(executor) == [Ended(1, {"answers": ["stop"]})]
+
+    def test_a_stop_may_come_too_late(self, start: Start) -> None:
+        """Stopping or answering a task that is over, or that never was, harms nothing and nobody."""
+        executor = start()
+        executor.submit(Task(1, {"do": "echo"}))
+        time.sleep(self.settle)
+        executor.stop(1)
+        assert [message.number for message in self.told(executor)] == [1]
+        executor.stop(1)
+        executor.stop(77)
+        executor.answer(1, "prune")
+        executor.submit(Task(2, {"do": "report", "values": [0.5]}))
+        assert self.told(executor) == [Reported(2, 1, 0.5)]
+        executor.answer(2, "go on")
+        assert self.told(executor) == [Ended(2, {"answers": ["go on"]})]
+
+    @pytest.mark.parametrize("how", ["die", "raise"])
+    def test_a_task_that_is_lost_is_told(self, start: Start, how: str) -> None:
+        """A process that is killed, or work that raises, is told with a reason, once, and the next task is done."""
+        executor = start()
+        executor.submit(Task(1, {"do": how}))
+        (message,) = self.told(executor)
+        assert isinstance(message, Lost)
+        assert message.number == 1
+        assert message.reason
+        self.nothing(executor)
+        executor.submit(Task(2, {"do": "echo"}))
+        assert [found.number for found in self.told(executor)] == [2]
+
+    def test_the_others_go_on(self, start: Start) -> None:
+        """A task that is lost takes no other with it."""
+        executor = start(jobs=2)
+        executor.submit(Task(1, {"do": "report", "values": [0.5]}))
+        assert self.told(executor) == [Reported(1, 1, 0.5)]
+        executor.submit(Task(2, {"do": "die"}))
+        assert [type(message) for message in self.told(executor)] == [Lost]
+        executor.answer(1, "go on")
+        assert self.told(executor) == [Ended(1, {"answers": ["go on"]})]
+
+    def test_waiting_ends(self, start: Start) -> None:
+        """``wait`` returns after its seconds when there is nothing to tell."""
+        executor = start()
+        began = time.monotonic()
+        self.nothing(executor)
+        assert time.monotonic() - began < self.patience
+
+    def test_closes_at_once(self, options: ExecutorOptions) -> None:
+        """Tasks at work and tasks that wait for an answer do not hold up the end, nor outlive it."""
+        executor = options.build(ExecutorContext(work, 2, "cpu"))
+        told: list[Message] = []
+        try:
+            executor.submit(Task(1, {"do": "wait"}))
+            executor.submit(Task(2, {"do": "report", "values": [0.5]}))
+            while len(told) < 2:
+                told += self.told(executor)
+            executor.answer(1, "go on")
+        finally:
+            end = time.monotonic() + self.patience
+            executor.close()
+        assert time.monotonic() < end
+        # The first task has told its process.
+        (process,) = [int(report.value) for report in told if isinstance(report, Reported) and report.number == 1]
+        while self.works_here and is_alive(process):
+            assert time.monotonic() < end, "a process outlives its executor"
+            time.sleep(0.05)
+
+    def told(self, executor: Executor) -> list[Message]:
+        """Return what is told next."""
+        end = time.monotonic() + self.patience
+        while time.monotonic() < end:
+            if found := list(executor.wait(self.patience)):
+                return found
+        pytest.fail(f"nothing was told within {self.patience:g} s")
+
+    def nothing(self, executor: Executor) -> None:
+        """Fail when something is told."""
+        assert list(executor.wait(self.settle)) == []
+
+
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this machine runs; one that nobody has waited for has ended all the same."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def result_of(message: Message) -> Any:
+    """Return the result of a task that has ended."""
+    assert isinstance(message, Ended), message
+    return message.result

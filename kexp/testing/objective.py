@@ -1,0 +1,121 @@
+"""What every objective has to get right."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from kexp.contracts import ObjectiveOptions, Progress
+from kexp.options import Options
+from kexp.testing.options import OptionsContract
+from kexp.testing.steps import LABELS, GivenLogits, Rows, backward, build, check_loss, saved, train
+
+STEPS = (0, 45, 90)
+LARGE = (1e4, 100.0, 0.0)
+
+
+class ObjectiveContract(OptionsContract):
+    """Promises of objectives: a finite loss whose gradient trains the whole classifier, and a state that resumes.
+
+    ``targets_take_gradient`` tells whether a gradient goes through what the original of an augmented row is predicted
+    to be; mostly these are targets, and it does not. Pool objectives are given a pool, as their class says.
+    """
+
+    base: ClassVar[type[Options]] = ObjectiveOptions
+    targets_take_gradient: ClassVar[bool] = False
+
+    @pytest.fixture
+    def rows(self, options: ObjectiveOptions) -> Rows:
+        """Return a tiny classifier with labelled rows and, where the objective asks for them, unlabelled ones."""
+        return Rows(options)
+
+    def test_gives_a_finite_loss_and_plain_logs(self, options: ObjectiveOptions, rows: Rows) -> None:
+        """The loss is a scalar with a gradient, logs are scalars without one, from the first step to the last."""
+        objective = build(options)
+        for step in STEPS:
+            check_loss(rows.step(objective, step))
+
+    def test_trains_the_whole_classifier(self, options: ObjectiveOptions, rows: Rows) -> None:
+        """Every parameter that is to be trained gets a finite gradient, and not all gradients are zero."""
+        objective = build(options)
+        for step in STEPS:
+            rows.module.zero_grad()
+            backward(rows.step(objective, step))
+            gradients = {name: parameter.grad for name, parameter in rows.module.named_parameters()}
+            assert not [name for name, gradient in gradients.items() if gradient is None]
+            assert all(bool(gradient.isfinite().all()) for gradient in gradients.values() if gradient is not None)
+            assert any(bool(gradient.any()) for gradient in gradients.values() if gradient is not None)
+
+    def test_leaves_the_model_as_it_is(self, options: ObjectiveOptions, rows: Rows) -> None:
+        """A step changes no weight, no mode of a module, and not what is to be trained."""
+        import torch
+
+        before = {name: value.clone() for name, value in rows.module.state_dict().items()}
+        rows.module.get_input_embeddings().requires_grad_(False).eval()
+        modes = [module.training for module in rows.module.modules()]
+        trained = [parameter.requires_grad for parameter in rows.module.parameters()]
+        objective = build(options)
+        for step in STEPS:
+            backward(rows.step(objective, step))
+            objective.stepped(rows.model, Progress(step + 1, 100))
+        assert all(torch.equal(before[name], value) for name, value in rows.module.state_dict().items())
+        assert modes == [module.training for module in rows.module.modules()]
+        assert trained == [parameter.requires_grad for parameter in rows.module.parameters()]
+
+    def test_equal_seeds_give_equal_losses(self, options: ObjectiveOptions) -> None:
+        """With the same weights, rows and dropout, training goes the same way."""
+        assert train(options, 4) == train(options, 4)
+
+    def test_a_resumed_run_goes_on_as_it_would_have(self, options: ObjectiveOptions) -> None:
+        """The state, saved and loaded as a checkpoint is, gives the losses of a run that was not interrupted."""
+        assert train(options, 6, resume_at=3) == pytest.approx(train(options, 6), rel=1e-6)
+
+    def test_a_fresh_state_can_be_loaded(self, options: ObjectiveOptions, rows: Rows) -> None:
+        """What an objective saves before its first step, another one takes."""
+        state = build(options).state_dict()
+        objective = build(options)
+        objective.load_state_dict(saved(state))
+        check_loss(rows.step(objective, 0))
+
+    def test_takes_a_single_row(self, options: ObjectiveOptions) -> None:
+        """The last batch of an epoch may hold one row."""
+        rows, objective = Rows(options, labelled=1, unlabelled=1), build(options)
+        for step in STEPS:
+            told = rows.step(objective, step)
+            check_loss(told)
+            backward(told)
+
+    @pytest.mark.parametrize("size", LARGE)
+    def test_extreme_logits_stay_finite(self, options: ObjectiveOptions, size: float) -> None:
+        """Loss, logs and gradients are finite for a model that is utterly sure, rightly or not, or unsure."""
+        objective, model = build(options), GivenLogits(size)
+        for step in STEPS:
+            model.begin()
+            told = objective.step(model, model.labelled(), model.unlabelled(options), Progress(step, 100))
+            check_loss(told)
+            backward(told)
+            objective.stepped(model, Progress(step + 1, 100))
+            assert all(bool(leaf.grad.isfinite().all()) for leaf in model.leaves() if leaf.grad is not None)
+
+    def test_targets_take_no_gradient(self, options: ObjectiveOptions) -> None:
+        """Where rows have two views, the original says what the augmented form is to be, and learns nothing from it."""
+        if not options.uses_augmented:
+            return
+        objective, model = build(options), GivenLogits(2.0)
+        for step in STEPS:
+            backward(objective.step(model, model.labelled(), model.unlabelled(options), Progress(step, 100)))
+        gradient = model.given["original"].grad
+        assert (gradient is not None and bool(gradient.any())) is self.targets_take_gradient
+
+    def test_judges_any_number_of_labels(self, options: ObjectiveOptions) -> None:
+        """It is right for three labels, as the examples are, and says of others in words what is wrong or doubtful."""
+        assert list(options.check_labels(len(LABELS))) == []
+        for labels in range(2, 12):
+            for message in (*options.check_labels(labels), *options.doubt_labels(labels)):
+                assert isinstance(message, str)
+                assert message
+
+    def test_asks_for_a_pool_if_for_its_augmented_forms(self, options: ObjectiveOptions) -> None:
+        """Augmented forms are those of unlabelled rows."""
+        assert type(options).uses_pool or not type(options).uses_augmented

@@ -1,0 +1,186 @@
+"""Steps of training for objectives: with a tiny classifier, and with a model that gives the logits it was told to."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kexp.contracts import (
+    Batch,
+    Inputs,
+    Model,
+    Objective,
+    ObjectiveContext,
+    ObjectiveOptions,
+    Pairs,
+    Progress,
+    StepLoss,
+)
+from kexp.testing.fixtures import inputs_of, korean_reviews, korean_texts, tiny_classifier
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+LABELS = ("부정", "중립", "긍정")
+POOL = 12
+
+
+class Rows:
+    """A tiny classifier under kexp's own model, and the rows of a step."""
+
+    def __init__(self, options: ObjectiveOptions, labelled: int = 6, unlabelled: int = 5, seed: int = 0) -> None:
+        import torch
+        from accelerate import Accelerator
+
+        from kexp.train.model import LiveModel
+
+        self.module, tokenizer = tiny_classifier(LABELS, seed)
+        self.module.train()
+        self.model: Model = LiveModel(self.module, Accelerator(cpu=True))
+        texts, labels = korean_reviews(40)
+        self.batch = Batch(inputs_of(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
+        self.pairs = _pairs(tokenizer, self.module, unlabelled) if options.uses_pool else None
+
+    def step(self, objective: Objective, step: int, total: int = 100) -> StepLoss:
+        """Do a step with dropout that depends on its number alone."""
+        import torch
+
+        torch.manual_seed(step)
+        return objective.step(self.model, self.batch, self.pairs, Progress(step, total))
+
+
+def _pairs(tokenizer: PreTrainedTokenizerFast, module: PreTrainedModel, count: int) -> Pairs:
+    import torch
+
+    texts = korean_texts(40)[20 : 20 + count]
+    augmented = [" ".join(reversed(text.split())) for text in texts]
+    views = [inputs_of(form, tokenizer, module) for form in (texts, augmented)]
+    return Pairs(views[0], views[1], torch.arange(count) * 2 % POOL)
+
+
+class GivenLogits:
+    """A model that says of every row what it was told to, large numbers or small ones; not a word is read.
+
+    Labelled rows, originals and augmented forms are told apart by their first token.
+    """
+
+    VIEWS = ("labelled", "original", "augmented")
+    ROWS = 4
+
+    def __init__(self, size: float) -> None:
+        import torch
+
+        patterns = torch.tensor([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+        rolled = dict(zip(self.VIEWS, (0, 0, 1), strict=True))
+        self.values = {view: size * patterns.roll(shift, 0) for view, shift in rolled.items()}
+        self.module: torch.nn.Module = torch.nn.Linear(2, len(LABELS))
+        self.words = torch.nn.Parameter(torch.tensor([[0.5, -1.0], [1.0, 0.25], [-0.5, 0.75]]))
+        self.size = size
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all gradients."""
+        self.given = {view: values.clone().requires_grad_() for view, values in self.values.items()}
+        self.words.grad = None
+
+    def leaves(self) -> Iterator[torch.Tensor]:
+        """Yield everything that a gradient may come to."""
+        yield from self.given.values()
+        yield self.words
+
+    def inputs(self, view: str) -> Inputs:
+        """Return the rows of a view."""
+        import torch
+
+        ids = torch.full((self.ROWS, 3), self.VIEWS.index(view))
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def labelled(self) -> Batch:
+        """Return the labelled rows, of which the model is right about some."""
+        import torch
+
+        return Batch(self.inputs("labelled"), torch.tensor([0, 0, 1, 2]))
+
+    def unlabelled(self, options: ObjectiveOptions) -> Pairs | None:
+        """Return the unlabelled rows, for objectives that ask for them."""
+        import torch
+
+        if not options.uses_pool:
+            return None
+        return Pairs(self.inputs("original"), self.inputs("augmented"), torch.arange(self.ROWS))
+
+    def logits(self, *groups: Inputs) -> tuple[torch.Tensor, ...]:
+        """Return what was given for each group."""
+        return tuple(self.given[self.VIEWS[int(group["input_ids"][0, 0])]] * 1 for group in groups)
+
+    def target_logits(self, inputs: Inputs, module: torch.nn.Module | None = None) -> torch.Tensor:
+        """Return the same without gradient."""
+        return self.logits(inputs)[0].detach()
+
+    def embed(self, inputs: Inputs) -> torch.Tensor:
+        """Return a short vector per token."""
+        return self.words[inputs["input_ids"]].detach()
+
+    def embedded_logits(self, embeddings: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """Return logits of the given size that depend on the embeddings."""
+        import torch
+
+        heads = torch.tensor([[1.0, -1.0], [-1.0, 0.5], [0.25, 1.0]])
+        return self.size * (embeddings.mean(1) @ heads.T)
+
+
+def build(options: ObjectiveOptions) -> Objective:
+    """Build an objective for three labels, one of which no labelled row has, and a small pool."""
+    return options.build(ObjectiveContext(class_counts=(4, 0, 3), pool=POOL if options.uses_pool else 0))
+
+
+def train(options: ObjectiveOptions, steps: int, resume_at: int | None = None) -> list[float]:
+    """Return the losses of a short training, which may be interrupted and resumed."""
+    import torch
+
+    rows, objective = Rows(options), build(options)
+    optimiser = torch.optim.SGD(rows.module.parameters(), lr=0.05)
+    losses = []
+    for step in range(steps):
+        if step == resume_at:
+            state = saved(objective.state_dict())
+            objective = build(options)
+            objective.load_state_dict(state)
+        optimiser.zero_grad()
+        told = rows.step(objective, step, steps)
+        backward(told)
+        optimiser.step()
+        objective.stepped(rows.model, Progress(step + 1, steps))
+        losses.append(float(told.loss.detach()))
+    return losses
+
+
+def saved(state: Mapping[str, torch.Tensor]) -> Any:
+    """Return a state as a checkpoint brings it back."""
+    import torch
+
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    file = io.BytesIO()
+    torch.save(dict(state), file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def backward(told: StepLoss) -> None:
+    """Make the gradients of a step's loss."""
+    import torch
+
+    torch.autograd.backward([told.loss])
+
+
+def check_loss(told: StepLoss) -> None:
+    """Fail unless the loss is a finite scalar with a gradient, and every log a finite scalar without one."""
+    assert told.loss.shape == ()
+    assert told.loss.isfinite()
+    assert told.loss.requires_grad
+    for name, log in told.logs.items():
+        assert log.shape == (), name
+        assert log.isfinite(), name
+        assert not log.requires_grad, name

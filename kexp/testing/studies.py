@@ -1,0 +1,121 @@
+"""Studies for search samplers: spaces of each kind of parameters, and trials as a search draws them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kexp.contracts import SearchSamplerOptions
+from kexp.space import Parameter, Space, label
+
+if TYPE_CHECKING:
+    import optuna
+
+Point = dict[str, Any]
+
+_ALWAYS = {"size": Parameter(low=1, high=9)}
+SPACES: Mapping[str, Mapping[str, Parameter]] = {
+    "numbers": {"rate": Parameter(low=0.0, high=0.5), "x": Parameter(low=-2.0, high=2.0)},
+    "logarithms": {"rate": Parameter(low=1e-6, high=1e-2, log=True), "n": Parameter(low=1, high=1000, log=True)},
+    "steps": {"share": Parameter(low=0.1, high=0.9, step=0.2), "n": Parameter(low=2, high=12, step=5)},
+    "whole numbers": {"n": Parameter(low=1, high=3), "m": Parameter(low=-2, high=3)},
+    "choices": {"c": Parameter(choices=("가", 2, True, [1, 2], {"use": "focal", "gamma": 2.0})), **_ALWAYS},
+    "one value": {"c": Parameter(choices=("only",)), **_ALWAYS},
+    "conditions": {"o.use": Parameter(choices=("a", "b")), "o.k": Parameter(low=1, high=9, when={"o.use": "b"})},
+}
+"""A space of each kind of parameters."""
+
+
+def study_of(
+    options: SearchSamplerOptions, space: Mapping[str, Parameter], seed: int, storage: optuna.storages.BaseStorage
+) -> optuna.Study:
+    """Return a study with the sampler as a search has it, new or continued."""
+    import optuna
+
+    sampler = sampler_of(options, space, seed)
+    return optuna.create_study(storage=storage, study_name="contract", sampler=sampler, load_if_exists=True)
+
+
+def sampler_of(options: SearchSamplerOptions, space: Mapping[str, Parameter], seed: int) -> optuna.samplers.BaseSampler:
+    """Return a sampler that is built anew for every trial, as a search has it."""
+    from kexp.search.sampling import PerTrial
+
+    return PerTrial(options, _ordered(space).parameters, seed)
+
+
+def _ordered(space: Mapping[str, Parameter]) -> Space:
+    return Space.of({"o": {"use": "a"}}, space)
+
+
+def draw(
+    options: SearchSamplerOptions,
+    space: Mapping[str, Parameter],
+    trials: int,
+    seed: int = 1,
+    study: optuna.Study | None = None,
+) -> list[Point]:
+    """Return the points of some trials, each of which is worse the larger its numbers are."""
+    import optuna
+
+    study = study or study_of(options, space, seed, optuna.storages.InMemoryStorage())
+    points = []
+    for _ in range(trials):
+        trial = study.ask()
+        points.append(suggest(trial, space))
+        if not tell(study, trial, cost(points[-1])):
+            break
+    return points
+
+
+def tell(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    values: float | Sequence[float] | None,
+    state: optuna.trial.TrialState | None = None,
+) -> bool:
+    """Tell the end of a trial; False when the sampler says that every point has been visited, as Optuna's do it."""
+    try:
+        study.tell(trial, values, state)
+    except RuntimeError as error:
+        if "Study.stop" not in str(error):
+            raise
+        return False
+    return True
+
+
+def suggest(trial: optuna.Trial, space: Mapping[str, Parameter]) -> Point:
+    """Draw a trial as a search does: in the order of the space, and only what is there."""
+    ordered = _ordered(space)
+    point: Point = {}
+    for path, one in ordered.parameters.items():
+        if not ordered.active(path, ordered.apply(point)):
+            continue
+        if one.choices is not None:
+            point[path] = one.named(trial.suggest_categorical(path, [label(choice) for choice in one.choices]))
+            continue
+        assert one.low is not None
+        assert one.high is not None
+        if one.whole:
+            step = int(one.step or 1)
+            point[path] = trial.suggest_int(path, int(one.low), int(one.high), step=step, log=one.log)
+        else:
+            point[path] = trial.suggest_float(path, one.low, one.high, step=one.step, log=one.log)
+    return point
+
+
+def contains(parameter: Parameter, value: Any) -> bool:
+    """Tell whether a value is a parameter's; steps may be off by a rounding error."""
+    if parameter.values is None:
+        assert parameter.low is not None
+        assert parameter.high is not None
+        return bool(parameter.low <= value <= parameter.high)
+    if parameter.choices is not None or parameter.whole:
+        return value in parameter.values
+    return any(math.isclose(value, one, rel_tol=1e-9) for one in parameter.values)
+
+
+def cost(point: Point) -> float:
+    """Return the value of a trial."""
+    numbers = (value if isinstance(value, int | float) else len(str(value)) for value in point.values())
+    return math.fsum((float(number) - 1) ** 2 for number in numbers)

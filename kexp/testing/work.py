@@ -1,0 +1,40 @@
+"""What an executor is given to do: a module's own function, which other processes find by import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kexp.contracts import Link, Task
+
+LONGEST = 120.0
+"""Seconds after which work that should have been stopped ends by itself."""
+
+
+def work(task: Task, link: Link) -> Mapping[str, Any]:
+    """Do what the payload says: echo it, report values, wait for a stop, raise, or die."""
+    payload = dict(task.payload)
+    match payload.pop("do"):
+        case "echo":
+            return {"number": task.number, "process": os.getpid(), "stop": link.stop_asked(), **payload}
+        case "report":
+            answers: list[str] = []
+            for step, value in enumerate(payload["values"], 1):
+                answers.append(link.report(step, value))
+                if answers[-1] != "go on":
+                    break
+            return {"answers": answers}
+        case "wait":
+            link.report(1, float(os.getpid()))
+            end = time.monotonic() + LONGEST
+            while not link.stop_asked() and time.monotonic() < end:
+                time.sleep(0.01)
+            return {"stopped": link.stop_asked()}
+        case "raise":
+            raise ValueError("planted")
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError(payload)

@@ -1,0 +1,224 @@
+"""Every component of this package in kexp's suite of its kind; backbones on small folders of their architectures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kexp.contracts import AugmenterContext
+from kexp.testing import (
+    AugmenterContract,
+    BackboneContract,
+    DatasetContract,
+    OptionsContract,
+    korean_reviews,
+    korean_texts,
+    tiny_backbone,
+    untested,
+)
+from kexp_korean import plugin
+from kexp_korean.aihub import AIHubDialect
+from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA
+from kexp_korean.dialect_sample import DialectSample
+from kexp_korean.nsmc import FILES, NSMC
+from kexp_korean.synonyms import RandomInsertion, SynonymSwap
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_every_component_has_a_suite() -> None:
+    assert untested(plugin, globals()) == []
+
+
+# --- augmenters -----------------------------------------------------------------------------------------------------
+
+
+class TestSynonymSwap(AugmenterContract):
+    examples = (
+        SynonymSwap(),
+        SynonymSwap(share=1, parts=("noun", "adverb"), protect="none"),
+        SynonymSwap(share=0.5, protect="negation-and-label", label_threshold=1.0),
+    )
+
+
+class TestRandomInsertion(AugmenterContract):
+    examples = (
+        RandomInsertion(),
+        RandomInsertion(share=1, parts=("adjective", "verb", "noun", "adverb"), protect="none"),
+        RandomInsertion(share=0.5, protect="negation-and-label", label_threshold=1.0),
+    )
+
+
+class TestOwnLexicon(AugmenterContract):
+    component = SynonymSwap
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> SynonymSwap:
+        (tmp_path / "lexicon.tsv").write_text("영화\t작품, 필름\nadverb\t정말\t진짜, 참으로\n", "utf-8")
+        return SynonymSwap(lexicon=tmp_path / "lexicon.tsv", share=0.5)
+
+    def test_its_words_are_used(self, options: SynonymSwap, context: AugmenterContext) -> None:
+        from random import Random
+
+        assert options.build(context)(["그 영화"], [Random(0)])[0] in ("그 작품", "그 필름")
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+class TestDialectSample(DatasetContract):
+    examples = (
+        DialectSample(rows=120, limit=100),
+        DialectSample(rows=160, scheme="four", seed=3, marker_rate=0.5),
+        DialectSample(rows=600, scheme="region"),
+    )
+
+
+class TestNSMC(DatasetContract):
+    component = NSMC
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> NSMC:
+        texts, labels = korean_reviews(120)
+        for name, start in zip(FILES.values(), (0, 60), strict=True):
+            rows = [f'{number}\t{texts[number]} "\t{labels[number]}' for number in range(start, start + 60)]
+            (tmp_path / name).write_text("\n".join(["id\tdocument\tlabel", *rows]) + "\n", "utf-8")
+        return NSMC(path=tmp_path, limit={"train": 50})
+
+
+class TestAIHubDialect(DatasetContract):
+    component = AIHubDialect
+
+    @pytest.fixture(params=[{}, {"scheme": "four", "identical": "standard"}, {"scheme": "region"}], ids=str)
+    def options(self, request: pytest.FixtureRequest, tmp_path: Path) -> AIHubDialect:
+        texts = korean_texts(240)
+        for number in range(24):
+            region = ("경상도", "제주", "전라", "강원")[number % 4]
+            spoken = [
+                {"standard_form": text, "dialect_form": text if place == 0 else f"{text} {region[0]}{place}"}
+                for place, text in enumerate(texts[number * 10 : number * 10 + 10])
+            ]
+            recording = {
+                "id": f"R{number}",
+                "metadata": {"category": f"{region} 방언 > 대화"},
+                "utterance": [*spoken, {}],
+            }
+            (tmp_path / f"{number}.json").write_text(json.dumps(recording, ensure_ascii=False), "utf-8")
+        return AIHubDialect(path=tmp_path, **request.param)
+
+
+# --- backbones ------------------------------------------------------------------------------------------------------
+
+SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 40}  # fmt: skip
+BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROBERTA = ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]")
+SENTENCEPIECE = ("[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def write_model(folder: Path, architecture: str, words: list[str], **config: Any) -> Path:
+    """Write random weights and a vocabulary as the hub has them."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    made = AutoModel.from_config(AutoConfig.for_model(architecture, vocab_size=len(words), **config))
+    made.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    return folder
+
+
+def wordpieces(specials: tuple[str, ...]) -> list[str]:
+    """Return special tokens in the order of a model's authors, and pieces of the Korean texts after them."""
+    known = tiny_backbone().build_tokenizer(korean_texts()).get_vocab()
+    return [*specials, *sorted(known.keys() - set(specials), key=known.__getitem__)]
+
+
+def write_sentencepieces(folder: Path) -> list[str]:
+    """Train a SentencePiece model on the Korean texts, and return its pieces with KoBERT's special tokens first."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder.mkdir(exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(korean_texts()),
+        model_prefix=str(folder / "pieces"),
+        vocab_size=150,
+        model_type="unigram",
+        hard_vocab_limit=False,
+        minloglevel=2,
+        unk_id=0,
+        unk_piece="[UNK]",
+        bos_id=-1,
+        eos_id=-1,
+    )
+    (folder / "pieces.model").rename(folder / KoBERT.PIECES)
+    loaded = sentencepiece.SentencePieceProcessor(model_file=str(folder / KoBERT.PIECES))
+    pieces = [loaded.id_to_piece(number) for number in range(loaded.get_piece_size())]
+    return [*SENTENCEPIECE, *sorted(set(pieces) - set(SENTENCEPIECE))]
+
+
+class TestKcBERT(BackboneContract):
+    component = KcBERT
+
+    @pytest.fixture(params=[{}, {"size": "large", "cleaning": False, "dropout": 0.2}], ids=str)
+    def options(self, request: pytest.FixtureRequest, tmp_path: Path) -> KcBERT:
+        return KcBERT(path=write_model(tmp_path / "model", "bert", wordpieces(BERT), **SIZES), **request.param)
+
+
+class TestKLUE(BackboneContract):
+    component = KLUE
+
+    @pytest.fixture(params=["bert-base", "roberta-base"])
+    def options(self, request: pytest.FixtureRequest, tmp_path: Path) -> KLUE:
+        if request.param == "bert-base":
+            folder = write_model(tmp_path / "model", "bert", wordpieces(BERT), **SIZES)
+        else:
+            config = {**SIZES, "pad_token_id": 1, "type_vocab_size": 1}
+            folder = write_model(tmp_path / "model", "roberta", wordpieces(ROBERTA), **config)
+        return KLUE(path=folder, model=request.param)
+
+
+class TestKoELECTRA(BackboneContract):
+    component = KoELECTRA
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> KoELECTRA:
+        folder = write_model(tmp_path / "model", "electra", wordpieces(BERT), embedding_size=4, **SIZES)
+        return KoELECTRA(path=folder, size="small")
+
+
+class TestKcELECTRA(BackboneContract):
+    component = KcELECTRA
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> KcELECTRA:
+        folder = write_model(tmp_path / "model", "electra", wordpieces(BERT), embedding_size=8, **SIZES)
+        return KcELECTRA(path=folder, model="base-v2022")
+
+
+class TestKoBERT(BackboneContract):
+    component = KoBERT
+
+    @pytest.fixture(params=["kobert", "distilkobert"])
+    def options(self, request: pytest.FixtureRequest, tmp_path: Path) -> KoBERT:
+        words = write_sentencepieces(tmp_path / "model")
+        if request.param == "kobert":
+            folder = write_model(tmp_path / "model", "bert", words, **SIZES)
+        else:
+            sizes = {"dim": 8, "hidden_dim": 16, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 40}
+            folder = write_model(tmp_path / "model", "distilbert", words, **sizes)
+        return KoBERT(path=folder, model=request.param)
+
+
+class TestOnTheHub(OptionsContract):
+    """Their published weights need a network, and hundreds of megabytes: what a spec says of them does not."""
+
+    examples = (
+        KcBERT(revision=COMMIT),
+        KcBERT(size="large", revision=COMMIT),
+        *(KLUE(model=model, revision=COMMIT) for model in KLUE.WEIGHTS),
+        *(KoELECTRA(size=size, revision=COMMIT) for size in KoELECTRA.WEIGHTS),
+        *(KcELECTRA(model=model) for model in KcELECTRA.WEIGHTS),
+        *(KoBERT(model=model, dropout=0.1) for model in KoBERT.WEIGHTS),
+    )
