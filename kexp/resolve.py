@@ -171,14 +171,16 @@ def check(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list
     return (None if problems else spec), problems
 
 
+def resolved(table: Mapping[str, Any], catalog: Catalog) -> tuple[Mapping[str, Any], Sequence[Problem]]:
+    """Return a table with every default written out, or as it is with what is wrong with it."""
+    spec, problems = check(table, catalog)
+    return (dump(spec, catalog) if spec else table), problems
+
+
 def space_of(spec: Spec, search: Search, catalog: Catalog) -> Space:
     """Return the space of a search over an experiment without its ``[search]``."""
-
-    def resolved(table: Mapping[str, Any]) -> Mapping[str, Any]:
-        found, _ = check(table, catalog)
-        return dump(found, catalog) if found else table
-
-    return Space.of(dump(spec.model_copy(update={"search": None}), catalog), search.space).typed(resolved)
+    space = Space.of(dump(spec.model_copy(update={"search": None}), catalog), search.space)
+    return space.typed(lambda table: resolved(table, catalog)[0])
 
 
 def _check_space(spec: Spec, search: Search, catalog: Catalog) -> Iterable[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,28 +15,35 @@ from typer.core import TyperGroup
 
 import kexp
 
+FOREIGN = "kexp commands of plugins"
+
 
 class Commands(TyperGroup):
     """kexp's commands, and those of plugins, which are loaded only where kexp's do not do."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return kexp's commands, then those of plugins."""
-        return [*super().list_commands(ctx), *self._foreign()]
+        return [*super().list_commands(ctx), *self._foreign(ctx)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command of kexp, or else one of a plugin."""
-        return super().get_command(ctx, cmd_name) or self._foreign().get(cmd_name)
+        return super().get_command(ctx, cmd_name) or self._foreign(ctx).get(cmd_name)
 
-    def _foreign(self) -> dict[str, Any]:
-        from kexp.catalog import load_catalog
+    def _foreign(self, ctx: Any) -> dict[str, Any]:
+        """Return the commands of plugins, which are loaded once for a command line."""
+        if FOREIGN not in ctx.meta:
+            from kexp.catalog import load_catalog
 
-        made = {}
-        for command in load_catalog().commands:
-            if command.name not in self.commands:
-                single = typer.Typer(add_completion=False)
-                single.command(command.name)(command.function)
-                made[command.name] = typer.main.get_command(single)
-        return made
+            found = [command for command in load_catalog().commands if command.name not in self.commands]
+            ctx.meta[FOREIGN] = {command.name: _made(command.name, command.function) for command in found}
+        commands: dict[str, Any] = ctx.meta[FOREIGN]
+        return commands
+
+
+def _made(name: str, function: Callable[..., Any]) -> Any:
+    single = typer.Typer(add_completion=False)
+    single.command(name)(function)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(

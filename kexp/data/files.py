@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +93,12 @@ def read_jsonl(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
     """Read one JSON object per line."""
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
+    return pd.DataFrame(list(json_objects(path, read_text(path, encoding).split("\n"))))
+
+
+def json_objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the object of every line that is not empty; raises ``DataError`` with the line of anything else."""
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -107,8 +111,7 @@ def read_jsonl(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
             raise DataError(
                 f"{path}: line {number}: half a surrogate pair (\\ud800 to \\udfff) is no character; remove it"
             )
-        rows.append(row)
-    return pd.DataFrame(rows)
+        yield row
 
 
 def _encodable(row: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,6 +100,15 @@ class EventLog:
     def finish(self, status: str) -> None:
         """Close the file."""
         self._file.close()
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of ``metrics.jsonl``; the last line of a running or killed process may be half a line."""
+    for line in _lines(path):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
 
 
 def _lines(path: Path) -> list[str]:

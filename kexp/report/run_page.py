@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.report.curves import curves
 from kexp.report.figures import draw_reliability
-from kexp.report.folder import read_json
+from kexp.report.folder import read_events, read_json
 from kexp.report.reliability import calibration_error, reliability
 from kexp.report.words import count, duration, plain
 
@@ -28,7 +27,7 @@ def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
     """Return what the page tells of the run in a folder, the ``number``-th of the page."""
     missing: Json = {"status": "interrupted", "reason": "the run left no result.json"}
     result: Json = read_json(folder / "result.json") if (folder / "result.json").is_file() else missing
-    events = list(_events(folder / "metrics.jsonl"))
+    events = list(read_events(folder / "metrics.jsonl"))
     evaluations = [event for event in events if event["event"] == "evaluation"]
     chosen = _chosen(result, evaluations)
     split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
@@ -60,15 +59,6 @@ def _warnings(events: Sequence[Json]) -> list[str]:
             message = event["message"]
             kinds[message.partition(":")[0].partition('"')[0]] = f"Step {event['step']}: {message}."
     return list(kinds.values())
-
-
-def _events(path: Path) -> Iterator[Json]:
-    """Yield the events of a run; the last line of a killed process may be half a line."""
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
 
 
 def _chosen(result: Mapping[str, Any], evaluations: Sequence[Json]) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +13,12 @@ from kexp import toml
 from kexp.assemble import cache_folder
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
-from kexp.errors import KexpError, Problem, RunFailed, RunInterrupted
+from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.execute import Display
 from kexp.goals import goals
 from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, write_json, write_text
-from kexp.resolve import Plan, Variant, check, dump, space_of
+from kexp.resolve import Plan, Variant, check, dump, resolved, space_of
 from kexp.run import providers
 from kexp.search import findings
 from kexp.search.final import gains, promise, run_best, sentence
@@ -86,7 +85,7 @@ def _undertaking(plan: Plan, catalog: Catalog, runs_dir: Path, name: str | None,
     identity = _identity(spec, catalog)
     wanted = goals(search, spec.training, spec.evaluation, catalog)
     question = Question(
-        space_of(spec, search, catalog), wanted, search, spec.seeds[0], identity, lambda table: _resolve(table, catalog)
+        space_of(spec, search, catalog), wanted, search, spec.seeds[0], identity, lambda table: resolved(table, catalog)
     )
     name = name or "-".join([spec.name, *_own_name(plan, variant), identity[:8]])
     spec = spec.model_copy(update={"search": None})
@@ -102,11 +101,6 @@ def _identity(spec: Spec, catalog: Catalog) -> str:
 
 def _own_name(plan: Plan, variant: Variant) -> list[str]:
     return [variant.name] if plan.table.get("variants") else []
-
-
-def _resolve(table: Mapping[str, Any], catalog: Catalog) -> tuple[Mapping[str, Any], list[Problem]]:
-    spec, problems = check(table, catalog)
-    return (dump(spec, catalog) if spec else table), problems
 
 
 # --- the search ----------------------------------------------------------------------------------------------------

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
-from kexp.report.folder import read_json
+from kexp.report.folder import read_events, read_json
 from kexp.runs import read_spec, spec_of
 
 ALIVE = 600.0
@@ -84,7 +83,7 @@ class Library:
 
     def curves(self, key: str) -> dict[str, Any]:
         """Return a run's events as columns: of steps and of evaluations."""
-        events = list(_events(self.path(key) / "metrics.jsonl"))
+        events = list(read_events(self.path(key) / "metrics.jsonl"))
         steps = _thin([event for event in events if event["event"] == "step"])
         evaluations = [event for event in events if event["event"] == "evaluation"]
         names = dict.fromkeys(name for event in evaluations for name in event["metrics"])
@@ -142,22 +141,13 @@ def _below(key: str) -> bool:
     return not any(part in ("", ".", "..") for part in key.split("/")) and "\\" not in key
 
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            # The last line of a running process may be half a line.
-            return
-
-
 def _thin(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return events[:: max(1, len(events) // POINTS)]
 
 
 def _progress(path: Path) -> tuple[int, int]:
     """Return the step reached and the number of steps, from the first and the last whole line."""
-    events = list(_events(path))
+    events = list(read_events(path))
     total = next((event["total_steps"] for event in events if event["event"] == "started"), 0)
     return (events[-1].get("step", 0) if events else 0), total
 

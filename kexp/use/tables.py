@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from kexp.data.files import FORMATS
+from kexp.data.files import FORMATS, json_objects
 from kexp.errors import DataError, KexpError
 
 if TYPE_CHECKING:
@@ -142,36 +141,11 @@ def _cells(path: Path, reader: Any, quoting: bool) -> Iterator[list[str]]:
 
 
 def _jsonl(path: Path, lines: Iterator[str]) -> Table:
-    rows = _objects(path, lines)
+    rows = json_objects(path, lines)
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path}: the file is empty")
     return Table(str(path), list(first), itertools.chain([first], rows))
-
-
-def _objects(path: Path, lines: Iterator[str]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}: line {number}, column {error.colno}: not valid JSON: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: line {number}: expected an object, found {line.strip()[:40]}")
-        if "\\u" in line and not _encodable(row):
-            raise DataError(
-                f"{path}: line {number}: half a surrogate pair (\\ud800 to \\udfff) is no character; remove it"
-            )
-        yield row
-
-
-def _encodable(row: Row) -> bool:
-    try:
-        json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _parquet(path: Path) -> Table:

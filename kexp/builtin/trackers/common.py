@@ -67,17 +67,6 @@ def configuration(run: RunIdentity) -> dict[str, Any]:
     return found
 
 
-def flat(table: Json, prefix: str = "") -> dict[str, Any]:
-    """Return a nested table as one of dotted paths."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def _without_passwords(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_passwords(item) for key, item in value.items()}

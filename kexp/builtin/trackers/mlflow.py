@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from kexp import toml
 from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
-    flat,
     measured,
     missing,
     offline_asked,
@@ -116,7 +116,7 @@ class MLflowRun:
     def _log_parameters(self) -> None:
         from mlflow.entities import Param
 
-        found = flat(configuration(self.run)).items()
+        found = toml.flat(configuration(self.run)).items()
         parameters = [Param(_key(name), str(value)[:VALUE_LENGTH]) for name, value in found]
         for start in range(0, len(parameters), BATCH):
             self.client.log_batch(self.id, params=parameters[start : start + BATCH])
