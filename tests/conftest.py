@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from kexp.catalog import Catalog, load_catalog
 
 REPOSITORY = Path(__file__).parent.parent
+# Modules that tests share; pytest's importlib mode leaves their folder out.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_configure(config: pytest.Config) -> None:

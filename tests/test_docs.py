@@ -1,0 +1,234 @@
+"""Every statement of the documentation that can be executed is executed; and so is what executes it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from page_sessions import REPOSITORY, Session
+from pages import Page, PageError, commands
+
+DOCS = REPOSITORY / "docs"
+PAGES = [Page(path) for path in sorted(DOCS.rglob("*.md"))]
+
+
+def names(pages: list[Page]) -> list[str]:
+    return [page.path.relative_to(DOCS).as_posix() for page in pages]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_page_says_what_is_so(page: Page, tmp_path: Path, needs: Callable[[bool, str], None]) -> None:
+    try:
+        blocks = page.blocks
+        if page.is_run:
+            for package in page.needs:
+                there = importlib.util.find_spec(package.replace("-", "_")) is not None
+                needs(there, f"{page.path.name} needs {package}")
+            run(page, tmp_path)
+    except PageError as error:
+        pytest.fail(str(error), pytrace=False)
+    assert page.headings(), f"{page.path} has no heading"
+    assert len({block.line for block in blocks}) == len(blocks)
+
+
+def run(page: Page, folder: Path, **options: Any) -> None:
+    """Run a page in a folder of its own below ``folder``."""
+    inside, other = folder / "page", folder / "other"
+    inside.mkdir()
+    other.mkdir()
+    Session(page, inside, other, **options).run()
+
+
+class Tolerant(yaml.SafeLoader):
+    """Reads mkdocs.yml, which names Python objects that these tests do without."""
+
+
+Tolerant.add_multi_constructor("", lambda loader, suffix, node: None)
+
+
+def in_nav(item: Any) -> Iterator[str]:
+    if isinstance(item, str):
+        yield item
+    for below in item.values() if isinstance(item, dict) else item if isinstance(item, list) else ():
+        yield from in_nav(below)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    config = yaml.load((REPOSITORY / "mkdocs.yml").read_text("utf-8"), Tolerant)
+    assert set(names(PAGES)) <= set(in_nav(config["nav"]))
+
+
+# --- what runs the pages ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Page]:
+    def write(text: str) -> Page:
+        path = tmp_path / "page.md"
+        # Fences of these pages are written with ''' so that editors do not take them for the end of a docstring.
+        path.write_text(text.replace("'''", "```"), "utf-8")
+        return Page(path)
+
+    return write
+
+
+WHOLE = """
+# A page
+
+'''toml title="first.toml"
+[dataset]
+use = "dialect-sample"
+rows = 200
+
+[backbone]
+use = "tiny"
+'''
+
+'''sh
+# Comments may stand first.
+kexp check first.toml
+echo one   two && echo three
+echo four >&2
+'''
+
+'''text title="Output"
+one two
+th…e
+
+four
+'''
+
+1.  In a list:
+
+    '''python title="mine.py"
+    def answer():
+        return 42
+    '''
+
+    '''python
+    import dataclasses, mine
+
+    @dataclasses.dataclass
+    class Box:
+        content: int = mine.answer()
+    '''
+
+    ~~~python hl_lines="1"
+    print(Box())
+    ~~~
+
+    '''text title="Output"
+    Box(content=42)
+    '''
+
+'''toml
+objective = {use = "focal", gamma = 1.5}
+[variants.short]
+training.epochs = 1
+'''
+
+'''sh title="needs a network"
+X=1 kexp run experiments/dialect.toml --set \\
+    training.epochs=1 2> log | tee > out   # it is "large"
+pip install something && kexp plugins show objective focal
+'''
+
+'''text
+└── a listing
+'''
+"""
+
+
+def test_a_page_that_is_right(write: Callable[[str], Page], tmp_path: Path) -> None:
+    page = write(WHOLE)
+    run(page, tmp_path)
+    assert page.headings() == ["A page"]
+    assert sorted(path.name for path in (tmp_path / "page").iterdir() if path.suffix) == ["first.toml", "mine.py"]
+    assert (tmp_path / "page/mine.py").read_text() == "def answer():\n    return 42\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("'''sh\necho before\nfalse\n'''", 1, "`false` in line 2 of the block ended with status 1:\nbefore"),
+        ("\n'''sh\necho $UNSET\n'''", 2, "UNSET: unbound variable"),
+        ("'''sh\nfalse | cat\n'''", 1, "status 1"),
+        ("'''sh\nkexp check nowhere.toml\n'''", 1, "nowhere.toml"),
+        ("'''sh\necho one\n'''\n'''text title=\"Output\"\ntwo\n'''", 4, 'no line "two" after the beginning'),
+        ("'''sh\necho one; echo two\n'''\n'''text title=\"Output\"\ntwo\none\n'''", 4, 'no line "one" after "two"'),
+        ("'''sh\necho one two\n'''\n'''text title=\"Output\"\none\n'''", 4, 'no line "one"'),
+        ("'''python\nx = 1\nraise ValueError(x)\n'''", 1, "ValueError: 1"),
+        ("'''python\nx = 1\nraise ValueError(x)\n'''", 1, "page.md\", line 3, in <module>"),
+        ("'''python\nimport sys; sys.exit(0)\n'''", 1, "the block raises"),
+        ("'''python\nimport os; os._exit(0)\n'''", 1, "ended Python"),
+        ("'''python\ndef f(:\n'''", 1, "SyntaxError"),
+        ("'''python title=\"a.py\"\ndef f(:\n'''", 1, "a.py: invalid syntax"),
+        ("'''python\nimport time; time.sleep(60)\n'''", 1, "took more than 3 s"),
+        ("'''sh\nsleep 60\n'''", 1, "took more than 3 s"),
+        ("'''toml\n[training]\nepoch = 1\n'''", 1, "training.epoch"),
+        ("'''toml\n[training\n'''", 1, "not valid TOML"),
+        ("'''toml\nobjective.use = \"uda\"\n[variants.a]\nobjective.nothing = 1\n'''", 1, "variants.a"),
+        ("'''toml title=\"a.toml\"\nbackbone = \"tiny\"\ndataset = \"nowhere\"\n'''", 1, 'unknown dataset "nowhere"'),
+        ("'''toml title=\"a.toml\"\nx =\n'''", 1, "not valid TOML"),
+        ("'''sh title=\"needs a GPU\"\nkexp run a.toml --fast\n'''", 1, "--fast"),
+        ("'''sh title=\"needs a GPU\"\nls && kexp walk\n'''", 1, "walk"),
+        ("'''sh title=\"needs a GPU\"\nkexp run experiments/none.toml\n'''", 1, "does not exist"),
+        ("'''sh title=\"needs patience\"\nls\n'''", 1, 'unknown reason "needs patience"'),
+        ("'''sh title=\"needs a GPU\"\nls\n'''\n'''text title=\"Output\"\na\n'''", 4, "that is executed"),
+        ("'''text title=\"Output\"\na\n'''", 1, "without a sh or python block"),
+        ("'''sh\nls\n'''\n'''text title=\"Output\"\n\n'''", 4, "says nothing"),
+        ("'''text title=\"other\"\na\n'''", 1, 'found "other"'),
+        ("'''json title=\"a.json\"\n{}\n'''", 1, 'found "a.json"'),
+        ("'''rust\nfn\n'''", 1, "unknown language rust"),
+        ("'''\nfn\n'''", 1, "expected a language"),
+        ("''' { .sh }\nls\n'''", 1, "expected a language"),
+        ("'''python title=\"../a.py\"\n'''", 1, "not a file of the page's folder"),
+        ("\n'''sh\nls\n", 2, "the block has no end"),
+    ],
+)  # fmt: skip
+def test_a_page_that_is_wrong(text: str, line: int, message: str, write: Callable[[str], Page], tmp_path: Path) -> None:
+    with pytest.raises(PageError) as raised:
+        run(write(text), tmp_path, seconds=3 if "60" in text else 100)
+    assert str(raised.value).startswith(f"{tmp_path}/page.md:{line}: ")
+    assert message in str(raised.value)
+
+
+def test_local_code_is_checked_by_the_command(write: Callable[[str], Page], tmp_path: Path) -> None:
+    spec = "'''toml title=\"a.toml\"\ndataset = 'dialect-sample'\nbackbone = 'tiny'\nobjective = '{}'\n"
+    code = "'''python title=\"mine.py\"\nimport kexp\n'''\n"
+    end = "[plugins]\nlocal = ['mine.py']\n'''\n"
+    (tmp_path / "good").mkdir()
+    run(write(code + spec.format("focal") + end), tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    with pytest.raises(PageError, match="unknown objective"):
+        run(write(code + spec.format("foal") + end), tmp_path / "bad")
+
+
+def test_what_a_block_leaves_running_is_ended(write: Callable[[str], Page], tmp_path: Path) -> None:
+    run(write("'''sh\n(sleep 3; touch alive) &\n'''\n'''sh\nsleep 4; ls\n'''"), tmp_path)
+    assert not (tmp_path / "page/alive").exists()
+
+
+def test_a_page_is_off_the_network_and_away_from_the_user(write: Callable[[str], Page], tmp_path: Path) -> None:
+    shown = "'''sh\nenv\n'''\n'''text title=\"Output\"\nHF_HUB_OFFLINE=1\n'''\n"
+    page = write(
+        shown + "'''sh\n[ -z \"${KEXP_RUNS_DIR-}\" ] && [ $KEXP_OFFLINE = 1 ] && [ $OMP_NUM_THREADS = 1 ]\n'''\n"
+        "'''python\nimport os; assert 'other' in os.environ['KEXP_CACHE_DIR'], os.environ\n'''\n"
+    )
+    run(page, tmp_path)
+
+
+def test_commands_are_found_in_scripts() -> None:
+    script = "A=1 kexp run 'a b' > log 2>&1 && ! kexp check x; (kexp ui) | cat  # kexp\nx=$(kexp runs \\\n  --studies)"
+    assert list(commands(script)) == [
+        ["kexp", "run", "a b"], ["kexp", "check", "x"], ["kexp", "ui"], ["cat"], ["kexp", "runs", "--studies"],
+    ]  # fmt: skip
+
+
+def test_packages_that_a_page_needs(write: Callable[[str], Page]) -> None:
+    assert write("---\nneeds: kexp-backtranslation\n---\n# A").needs == ["kexp-backtranslation"]
+    assert write("# A").needs == []
