@@ -73,9 +73,13 @@ class Option:
 
 def options_of(entry: Entry) -> list[Option]:
     """Return the options of a component with types, bounds and defaults."""
+    return keys_of(entry.options.model_json_schema())
+
+
+def keys_of(schema: Json) -> list[Option]:
+    """Return the keys of a table, given its JSON Schema, in words."""
     import json
 
-    schema = entry.options.model_json_schema()
     required = schema.get("required", [])
     return [
         Option(

@@ -238,15 +238,15 @@ class Spec(Section):
     name: Name = Field(description="Name of the experiment; the file's name when not given.")
     description: str = Field("", description="What the experiment is about.")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((1,), min_length=1, description="One run per seed.")
-    dataset: AnyDataset
+    dataset: AnyDataset = Field(description="Where texts and labels come from.")
     cleaning: Cleaning = Field({}, description="What happens to the rows first.")  # type: ignore[assignment]
     split: Split = Field({}, description="How splits are made.")  # type: ignore[assignment]
     labelled: Labelled = Field({}, description="Which train rows keep their labels.")  # type: ignore[assignment]
     augmentation: Augmentation = Field({}, description="Changes to training texts.")  # type: ignore[assignment]
-    backbone: AnyBackbone
-    objective: AnyObjective = Field("cross-entropy")  # type: ignore[assignment]
-    freezing: AnyFreezing = Field("none")  # type: ignore[assignment]
-    sampler: AnySampler = Field("random")  # type: ignore[assignment]
+    backbone: AnyBackbone = Field(description="The pre-trained or fresh encoder, and its tokenizer.")
+    objective: AnyObjective = Field("cross-entropy", description="The loss of a step.")  # type: ignore[assignment]
+    freezing: AnyFreezing = Field("none", description="Blocks of the model that do not train.")  # type: ignore[assignment]
+    sampler: AnySampler = Field("random", description="Order in which an epoch visits the train rows.")  # type: ignore[assignment]
     training: Training = Field({}, description="How the model is trained.")  # type: ignore[assignment]
     evaluation: Evaluation = Field({}, description="What is measured.")  # type: ignore[assignment]
     trackers: tuple[AnyTracker, ...] = Field((), description="Where events are sent besides metrics.jsonl.")

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from page_sessions import REPOSITORY, Session
-from pages import Page, PageError, commands
+from pages import PART_OF, Page, PageError, commands
+
+from kexp import resolve, toml
+from kexp.catalog import Catalog
+from kexp.options import Options, Section
+from kexp.schema import options_of
+from kexp.spec import Spec
 
 DOCS = REPOSITORY / "docs"
 PAGES = [Page(path) for path in sorted(DOCS.rglob("*.md"))]
@@ -232,3 +244,78 @@ def test_commands_are_found_in_scripts() -> None:
 def test_packages_that_a_page_needs(write: Callable[[str], Page]) -> None:
     assert write("---\nneeds: kexp-backtranslation\n---\n# A").needs == ["kexp-backtranslation"]
     assert write("# A").needs == []
+
+
+# --- generated pages --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def generated(catalog: Catalog) -> dict[str, str]:
+    return runpy.run_path(str(DOCS / "site_pages.py"))["pages"](catalog, {"plugins/objective.md"})
+
+
+def test_every_component_has_a_page_with_all_its_options(generated: dict[str, str], catalog: Catalog) -> None:
+    for entry in catalog.entries():
+        if entry.owner.package not in ("kexp", "kexp-korean", "kexp-backtranslation", "kexp-ray"):
+            assert f"components/{entry.kind}/{entry.name}.md" not in generated
+            continue
+        page = shown(generated[f"components/{entry.kind}/{entry.name}.md"])
+        assert f"of {entry.owner}." in page
+        for option in options_of(entry):
+            assert f"| <code>{option.name}</code> |" in page
+            assert " ".join(option.description.replace("`", "").split()) in re.sub("</?code>", "", page)
+        assert f"[{entry.name}]({entry.name}.md)" in generated[f"components/{entry.kind}/index.md"]
+        assert f"]({entry.kind}/{entry.name}.md)" in generated["components/index.md"]
+    assert "../../plugins/objective.md" in generated["components/objective/index.md"]
+    assert "../../plugins/metric.md" not in generated["components/metric/index.md"]
+
+
+def shown(markdown: str) -> str:
+    """Return Markdown as it is read: without the signs that keep others from being taken for markup."""
+    return html.unescape(re.sub(r"\\(.)", r"\1", markdown))
+
+
+def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalog: Catalog, tmp_path: Path) -> None:
+    search = {"trials": 1, "space": {"training.epochs": {"low": 1, "high": 2}}}
+    # What a component needs beside the line that names it.
+    wanting = re.compile("is required|state either id|no file is named|1 seeds of a trial cannot give a p-value")
+    lines = []
+    for text in generated.values():
+        (tmp_path / "page.md").write_text(text, "utf-8")
+        lines += [
+            line
+            for block in Page(tmp_path / "page.md").blocks
+            for line in block.text.splitlines()
+            if block.language == "toml"
+        ]
+    assert len(lines) > 70
+    for line in lines:
+        part = tomllib.loads(line)
+        table = toml.merge(PART_OF, part | ({"search": search | part["search"]} if "search" in part else {}))
+        _, problems = resolve.check(table, catalog)
+        assert [str(problem) for problem in problems if not wanting.match(problem.message)] == [], line
+
+
+def test_every_section_and_key_of_a_spec_is_described(generated: dict[str, str]) -> None:
+    page = shown(generated["reference/spec.md"])
+    for name, field in Spec.model_fields.items():
+        section = get_args(field.annotation)[0] if name == "search" else field.annotation
+        if isinstance(section, type) and issubclass(section, Section) and not issubclass(section, Options):
+            assert f"## `[{name}]`" in page
+            for key, below in section.model_fields.items():
+                assert re.search(rf"<code>{key}</code>.*{re.escape(str(below.description or ''))}", page), key
+        assert f"<code>{name}</code>" in page
+    assert "### `[search.space.KEY]`" in page
+    for key in ("extends", "variants"):
+        assert f"<code>{key}</code>" in page
+
+
+def test_every_command_and_option_is_described(generated: dict[str, str]) -> None:
+    page = shown(generated["reference/commands.md"])
+    for words in (["run"], ["plugins", "show"], ["runs", "prune"]):
+        told = subprocess.run(
+            [sys.executable, "-m", "kexp", *words, "--help"], capture_output=True, text=True, check=True
+        )
+        section = page.split(f"## kexp {' '.join(words)}\n")[1].split("\n## ")[0]
+        for option in set(re.findall(r"--[a-z-]+", told.stdout)) - {"--help"}:
+            assert option in section, (words, option)

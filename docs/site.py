@@ -1,0 +1,50 @@
+"""Hooks of MkDocs: the pages that are generated join those that are written."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from site_pages import PACKAGES, documented, pages, plural
+
+from kexp.catalog import Catalog, load_catalog
+from kexp.contracts import KINDS
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the components into the navigation, where mkdocs.yml says no more than ``Components``."""
+    catalog = _catalog()
+    for item in config.nav or []:
+        if isinstance(item, dict) and "Components" in item:
+            item["Components"] = ["components/index.md", *(_below(catalog, kind) for kind in KINDS)]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    written = {file.src_uri for file in files}
+    for place, text in pages(_catalog(), written).items():
+        files.append(File.generated(config, place, content=text))
+    return files
+
+
+def _below(catalog: Catalog, kind: str) -> dict[str, Any]:
+    folder = f"components/{kind}"
+    return {plural(kind): [f"{folder}/index.md", *(f"{folder}/{e.name}.md" for e in documented(catalog, kind))]}
+
+
+def _catalog() -> Catalog:
+    """Load the catalog; half a reference must not be published."""
+    for package in PACKAGES:
+        try:
+            version(package)
+        except PackageNotFoundError:
+            raise PluginError(f"{package} is not installed, and its components could not be documented") from None
+    catalog = load_catalog()
+    broken = [plugin for plugin in catalog.broken if plugin.owner.package in PACKAGES]
+    if broken or catalog.disabled:
+        raise PluginError(f"plugins are missing: {[*broken, *catalog.disabled]}")
+    return catalog
