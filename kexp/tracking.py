@@ -47,7 +47,7 @@ class Following:
     def start(self, resumed_at: int | None) -> None:
         """Open the file, without what came after the step at which the run resumes, and start the trackers."""
         self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", resumed_at=resumed_at)
-        run = replace(self.run, resumed_at=resumed_at)
+        run = self.observers.run = replace(self.run, resumed_at=resumed_at)
         self.mirrors = [Mirror(tracker, run, self.warn) for tracker in self.trackers]
         self.observers.start()
 

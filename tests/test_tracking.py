@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kexp import tracking
+from kexp.catalog import Observer, Owner
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.tracking import Following
 
@@ -158,12 +159,14 @@ def test_warning_of_a_tracker_names_it(run: RunIdentity) -> None:
     assert follow(run, Talker()) == ["tracker Talker: there is no network"]
 
 
-def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_the_tracker(run: RunIdentity, tmp_path: Path) -> None:
+def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: RunIdentity, tmp_path: Path) -> None:
     follow(run)
-    following = Following(run, [Diary()])
+    seen: list[RunIdentity] = []
+    observer = Observer("kexp_run_started", Owner("watcher", "1.0"), lambda run: seen.append(run), ("run",))
+    following = Following(run, [Diary()], observers=[observer])
     following.start(150)
     following.finish({"status": "done"})
-    assert Page.written[0].run.resumed_at == 150
+    assert Page.written[0].run.resumed_at == seen[0].resumed_at == 150
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 150
 
 
