@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,6 +92,28 @@ def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
         print(f'{kind} "{name}", from {entry.owner}\n\n{text}\n')
         rows = [[o.name, o.type, "required" if o.default is None else o.default, o.description] for o in options]
         print_table("options", ["option", "type", "default", "what it does"], rows)
+
+
+@plugins.command("new")
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package, such as kexp-dialects.")],
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="What it brings; repeatable. An augmenter when not given."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where its folder is made.")] = Path(),
+) -> None:
+    """Write a package of your own that works as it is: components, tests, a spec, README and CI."""
+    with told():
+        from kexp.scaffold.kinds import searches
+        from kexp.scaffold.package import new_package, short
+
+        kinds = kinds or ["augmenter"]
+        folder = new_package(name, kinds, output)
+        print(folder)
+        verb = "tune" if searches(kinds) else "run"
+        spec = f"experiments/{short(name)}.toml"
+        print(f"next: cd {folder} && pip install -e '.[test]' && pytest && kexp {verb} {spec}", file=sys.stderr)
 
 
 def _kind(kind: str | None) -> str | None:

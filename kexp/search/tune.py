@@ -146,9 +146,9 @@ def _open(doing: Undertaking) -> Study:
         ) from None
     study = open_study(doing.name, open_storage(doing.search.storage, doing.folder), doing.question)
     hidden = doing.search.model_copy(update={"storage": shown(doing.search.storage)})
-    stated = dump(doing.spec.model_copy(update={"search": hidden}), doing.catalog)
-    write_text(doing.folder / "study.toml", toml.dumps(stated))
-    write_json(doing.folder / "environment.json", environment(providers([doing.spec], doing.catalog)))
+    stated = doing.spec.model_copy(update={"search": hidden})
+    write_text(doing.folder / "study.toml", toml.dumps(dump(stated, doing.catalog)))
+    write_json(doing.folder / "environment.json", environment(providers([stated], doing.catalog)))
     done = findings.finished(study)
     doing.display.phase(f"study {doing.name}: " + (f"{done} trials are finished, going on" if done else "new"))
     return study

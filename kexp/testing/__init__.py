@@ -28,6 +28,7 @@ MODULES = (
 # What an assertion compared is then told of these modules too.
 pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))
 
+from kexp.samples import korean_reviews
 from kexp.testing.augmenter import AugmenterContract  # noqa: E402
 from kexp.testing.backbone import BackboneContract  # noqa: E402
 from kexp.testing.dataset import DatasetContract  # noqa: E402
@@ -37,7 +38,6 @@ from kexp.testing.fixtures import (  # noqa: E402
     STEADY,
     any_text,
     generators,
-    korean_reviews,
     korean_texts,
     save_tiny_model,
     tiny_backbone,

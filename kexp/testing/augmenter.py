@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.options import Options
 from kexp.resolve import parts
+from kexp.samples import korean_reviews
 from kexp.testing.fixtures import (
     ODD_TEXTS,
     STEADY,
     any_text,
     generators,
-    korean_reviews,
     korean_texts,
     no_global_randomness,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import sys
 import unicodedata
@@ -16,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from kexp.builtin.backbones import TinyBackbone
+from kexp.samples import korean_reviews
 from kexp.seeds import python_random
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ STEADY = settings(derandomize=True, database=None, deadline=None, max_examples=2
 
 # --- texts ----------------------------------------------------------------------------------------------------------
 
-_SUBJECTS = ("이 영화는", "그 배우의 연기는", "음악이", "이야기가", "마지막 장면은", "전작보다", "화면이", "대사가")
-_ADVERBS = ("정말", "너무", "생각보다", "끝까지", "", "처음부터")
-_GOOD = ("재미있었다", "감동적이에요!", "좋았습니다.", "지루하지 않아요 ㅋㅋ", "훌륭하네요 ^^")
-_BAD = ("지루했다", "별로예요...", "재미없었습니다.", "안 좋았어요 ㅠㅠ", "실망이네요")
-
 ODD_TEXTS: Sequence[str] = (
     "", " ", "\n\t ", "\u3000", "가", "a", ".", "안", "?!", "ㅋㅋㅋ ㅠㅠ", "NULL", "<b>영화</b> & 'a'", "줄\r\n바꿈",
     "👍🏽 👍🏽", "👨‍👩‍👧‍👦", "가족 👨‍👩‍👧‍👦 영화 👩‍❤️‍👨 🇰🇷", "❤️", "𠮷野家 漢字", "e\u0301 \u0301", "\u200d",
@@ -41,18 +36,6 @@ ODD_TEXTS: Sequence[str] = (
     "가" * 10_000, ("안 좋은 " * 2_000)[:10_000],
 )  # fmt: skip
 """Texts that occur and that nobody thinks of: no words, one character, joined emoji, single jamo, 10,000 characters."""
-
-
-@cache
-def korean_reviews(count: int = 300, seed: int = 0) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return different synthetic film reviews and their labels, 1 for good ones and 0 for bad ones."""
-    made = [
-        (" ".join(filter(None, (subject, adverb, verdict))), label)
-        for label, verdicts in enumerate((_BAD, _GOOD))
-        for subject, adverb, verdict in itertools.product(_SUBJECTS, _ADVERBS, verdicts)
-    ]
-    chosen = random.Random(seed).sample(made, count)
-    return tuple(text for text, _ in chosen), tuple(label for _, label in chosen)
 
 
 def korean_texts(count: int = 300, seed: int = 0) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from kexp.contracts import (
     Progress,
     StepLoss,
 )
-from kexp.testing.fixtures import inputs_of, korean_reviews, korean_texts, tiny_classifier
+from kexp.samples import korean_reviews
+from kexp.testing.fixtures import inputs_of, korean_texts, tiny_classifier
 
 if TYPE_CHECKING:
     import torch

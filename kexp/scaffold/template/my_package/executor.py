@@ -1,0 +1,152 @@
+"""An executor: it does the trials of `kexp tune` elsewhere, several at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+
+import kexp
+from kexp.contracts import (
+    Answer,
+    Ended,
+    Executor,
+    ExecutorContext,
+    ExecutorOptions,
+    Lost,
+    Message,
+    Reported,
+    Task,
+    Work,
+)
+from pydantic import Field
+
+KEXP_API = 1
+"""Version of the interface to plugins for which this was written."""
+
+
+class MyExecutor(ExecutorOptions):
+    """A process per trial, begun through a program of yours, such as ``srun`` of a cluster; not for Windows.
+
+    The program has to pass on standard input and output and to end with the process.
+    """
+
+    prefix: tuple[str, ...] = Field((), description='What stands before the command, such as ["srun", "--gres=gpu:1"].')
+
+    def build(self, context: ExecutorContext) -> Executor:
+        """Return the executor; a process is begun with each task."""
+        return Processes(self.prefix, context.work)
+
+
+@kexp.hookimpl
+def kexp_executors() -> Mapping[str, type[ExecutorOptions]]:
+    """Name the executors of this package."""
+    return {"my-name": MyExecutor}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process at work, and the two ends of its pipes."""
+
+    process: subprocess.Popen[bytes]
+    asked: Connection
+    told: Connection
+
+
+class Processes:
+    """The processes, by the numbers of their tasks."""
+
+    def __init__(self, prefix: Sequence[str], work: Work) -> None:
+        self.command = [*prefix, sys.executable, "-m", __name__]
+        self.work = work
+        self.running: dict[int, Running] = {}
+
+    def submit(self, task: Task) -> None:
+        """Begin a process, and send it what to do."""
+        pipe = subprocess.PIPE
+        # In a session of its own: Ctrl-C is for the process that a person started, others are told by a message.
+        process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked = Connection(os.dup(process.stdin.fileno()), readable=False)
+        told = Connection(os.dup(process.stdout.fileno()), writable=False)
+        process.stdin.close()
+        process.stdout.close()
+        self.running[task.number] = Running(process, asked, told)
+        self._send(task.number, (self.work, task))
+
+    def wait(self, seconds: float) -> Sequence[Message]:
+        """Return what the processes told; the end of a pipe is the end of its task."""
+        ready = wait([running.told for running in self.running.values()], timeout=seconds)
+        return [self._read(number) for number, running in list(self.running.items()) if running.told in ready]
+
+    def answer(self, number: int, answer: Answer) -> None:
+        """Answer the report of a task."""
+        self._send(number, answer)
+
+    def stop(self, number: int) -> None:
+        """Ask a task to stop; it takes the word for the answer to its next report if it does not look before."""
+        self._send(number, "stop")
+
+    def close(self) -> None:
+        """End all processes at once."""
+        for running in self.running.values():
+            running.process.kill()
+        for number in list(self.running):
+            self._let_go(number)
+
+    def _read(self, number: int) -> Message:
+        try:
+            message: Message = self.running[number].told.recv()
+        except (EOFError, OSError):
+            message = Lost(number, f"its process ended with status {self._let_go(number)}")
+        if isinstance(message, Ended):
+            self._let_go(number)
+        return message
+
+    def _send(self, number: int, word: object) -> None:
+        # Of a task that is over, or a process that is gone, the next message tells.
+        with suppress(KeyError, OSError):
+            self.running[number].asked.send(word)
+
+    def _let_go(self, number: int) -> int:
+        running = self.running.pop(number)
+        running.asked.close()
+        running.told.close()
+        return running.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """A task's side of the connection."""
+
+    number: int
+    asked: Connection
+    told: Connection
+
+    def report(self, step: int, value: float) -> Answer:
+        """Tell a value and wait for the answer."""
+        self.told.send(Reported(self.number, step, value))
+        answer: Answer = self.asked.recv()
+        return answer
+
+    def stop_asked(self) -> bool:
+        """Look whether something came: only a wish to stop comes unasked."""
+        return self.asked.poll()
+
+
+def main() -> None:
+    """Do the one task that comes by standard input."""
+    asked, told = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
+    # What the work prints must not stand between the messages.
+    os.dup2(2, 1)
+    work, task = asked.recv()
+    told.send(Ended(task.number, work(task, Pipes(task.number, asked, told))))
+
+
+if __name__ == "__main__":
+    main()
