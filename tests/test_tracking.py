@@ -162,7 +162,11 @@ def test_warning_of_a_tracker_names_it(run: RunIdentity) -> None:
 def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: RunIdentity, tmp_path: Path) -> None:
     follow(run)
     seen: list[RunIdentity] = []
-    observer = Observer("kexp_run_started", Owner("watcher", "1.0"), lambda run: seen.append(run), ("run",))
+
+    def note(run: RunIdentity) -> None:
+        seen.append(run)
+
+    observer = Observer("kexp_run_started", Owner("watcher", "1.0"), note, ("run",))
     following = Following(run, [Diary()], observers=[observer])
     following.start(150)
     following.finish({"status": "done"})
