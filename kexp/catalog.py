@@ -157,7 +157,10 @@ def load_catalog(*, block: Collection[str] = (), local: Sequence[Path] = ()) -> 
             owners[name] = owner
     for path in local:
         name, owner = str(path), Owner(path.name, f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}")
-        _register(manager, _load_file(path), name)
+        try:
+            _register(manager, _load_file(path), name)
+        except PluginError as error:
+            raise PluginError(f"{path}: {error}") from error.__cause__
         owners[name] = owner
     _collect(catalog, manager, owners)
     for plugin in catalog.broken:
@@ -176,14 +179,14 @@ def _load_file(path: Path) -> ModuleType:
     """Run a Python file as a module of its own name, which pickles find in the processes that ran it too."""
     spec = importlib.util.spec_from_file_location(f"kexp_local_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"{path}: expected a Python file")
+        raise PluginError("expected a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
     # Whatever the file does is its author's to repair; this is a mistake of theirs, not of kexp's.
     except Exception as error:
-        raise PluginError(f"{path}: cannot be loaded: {type(error).__name__}: {error}") from error
+        raise PluginError(f"cannot be loaded: {type(error).__name__}: {error}") from error
     return module
 
 
@@ -196,7 +199,10 @@ def _reason(error: Exception) -> str:
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
-    """Register a plugin; raises ``PluginError`` for another version of the interface and hooks that kexp lacks."""
+    """Register a plugin, or nothing of it.
+
+    Raises ``PluginError`` for another version of the interface, and for hooks and arguments that kexp lacks.
+    """
     written_for = getattr(plugin, "KEXP_API", kexp.API_VERSION)
     if written_for != kexp.API_VERSION:
         older = isinstance(written_for, int) and written_for < kexp.API_VERSION
@@ -205,14 +211,17 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
             f"written for version {written_for} of kexp's plugin interface, kexp {kexp.__version__} has version "
             f"{kexp.API_VERSION}; {remedy}"
         )
-    if manager.register(plugin, name=name) is None:
-        raise PluginError("the plugin is blocked")
     try:
+        if manager.register(plugin, name=name) is None:
+            raise PluginError("the plugin is blocked")
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         manager.unregister(name=name)
-        hooks = ", ".join([*HOOK_OF_KIND.values(), *OBSERVER_HOOKS, "kexp_commands"])
-        raise PluginError(f"{error}; kexp's hooks are {hooks}") from None
+        names = [*HOOK_OF_KIND.values(), *OBSERVER_HOOKS, "kexp_commands"]
+        hooks = ", ".join(
+            f"{hook}({', '.join(inspect.signature(getattr(hookspecs, hook)).parameters)})" for hook in names
+        )
+        raise PluginError(f"{' '.join(str(error).split())}; kexp's hooks are {hooks}") from None
 
 
 def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[str, Owner]) -> None:

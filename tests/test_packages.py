@@ -187,6 +187,32 @@ def test_local_file_that_does_not_load_is_one_message(spec: Callable[[str], Path
     assert "broken.py: cannot be loaded: ZeroDivisionError: division by zero" in result.stderr
 
 
+def test_local_file_for_another_version_is_named(spec: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "newer.py").write_text("KEXP_API = 2\n")
+    result = call("check", spec('[plugins]\nlocal = ["newer.py"]\n'), "--allow-local-code")
+    assert result.exit_code == 2
+    assert "newer.py: written for version 2 of kexp's plugin interface" in result.stderr
+
+
+def test_argument_that_a_hook_has_not_breaks_the_whole_plugin_and_no_other(
+    install: Install, spec: Callable[[str], Path], tmp_path: Path
+) -> None:
+    wrong = OBJECTIVE + "\n@kexp.hookimpl\ndef kexp_run_started(run, weather):\n    pass\n"
+    install(wrong=wrong, right=OBJECTIVE.replace("mine", "other"))
+    catalog = load_catalog()
+    (broken,) = [plugin for plugin in catalog.broken if plugin.name == "wrong"]
+    assert "weather" in broken.reason
+    assert "kexp_epoch_ended(run, epoch, metrics)" in broken.reason
+    assert "\n" not in broken.reason
+    names = {entry.name for entry in catalog.entries("objective")}
+    assert {"other", "focal"} <= names
+    assert "mine" not in names
+    (tmp_path / "local.py").write_text(wrong)
+    result = call("check", spec('[plugins]\nlocal = ["local.py"]\n'), "--allow-local-code")
+    assert result.exit_code == 2
+    assert "local.py: Plugin" in result.stderr
+
+
 def diary(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
