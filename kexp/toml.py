@@ -50,9 +50,18 @@ def _parse(path: Path) -> Table:
         place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
         line, column = (int(place[1]), int(place[2])) if place and place[1] else _end(text)
         cause = message[: place.start()] if place else message
-        raise KexpError(f"{path}:{line}:{column}: not valid TOML: {cause}") from None
+        raise KexpError(f"{path}:{line}:{column}: not valid TOML: {cause}{_quoted(text, line, column)}") from None
     located: Table = _locate(table, path.resolve().parent)
     return join_paths(located)
+
+
+def _quoted(text: str, line: int, column: int) -> str:
+    """Say how a word in Korean has to stand, where that is what the parser stumbled over; keys need quotes too."""
+    row = text.split("\n")[line - 1]
+    for word in re.finditer(r"[^\s.,=\[\]{}\"'#]+", row):
+        if word.start() < column <= word.end() and not row[column - 1].isascii():
+            return f'; put it in quotation marks: "{word[0]}"'
+    return ""
 
 
 def _end(text: str) -> tuple[int, int]:

@@ -29,6 +29,27 @@ def test_syntax_error_at_the_end_names_the_last_place(tmp_path: Path) -> None:
         toml.read(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "word"),
+    [
+        ("[variants.기본]\n", "1:11", "기본"),
+        ("한국어 = 1\n", "1:1", "한국어"),
+        ("a = 1\nnsmc한 = 1\n", "2:5", "nsmc한"),
+        ("text = 본문 # 본문\n", "1:8", "본문"),
+        ("names = {부정 = 1}\n", "1:10", "부정"),
+    ],
+)
+def test_korean_without_quotation_marks(tmp_path: Path, text: str, place: str, word: str) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(KexpError) as raised:
+        toml.read(path)
+    assert f"broken.toml:{place}: not valid TOML: " in str(raised.value)
+    assert str(raised.value).endswith(f'; put it in quotation marks: "{word}"')
+    path.write_text(text.replace(word, f'"{word}"', 1), "utf-8")
+    assert toml.read(path)
+
+
 def test_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "korean.toml"
     path.write_bytes('a = 1\nname = "사투리"\n'.encode("cp949"))
