@@ -155,6 +155,9 @@ def test_components_need_no_prefix(tmp_path: Path) -> None:
         ("json", [], '"json" is the name of something that is installed'),
         ("kexp-korean", [], '"kexp-korean" is the name of something that is installed'),
         ("kexp-supervised", ["objective"], "would have two classes of the name SupervisedObjective; choose another"),
+        ("kexp-uda", ["objective"], 'objective "uda" is there already, from kexp 0.1.0; choose another name'),
+        ("kexp-macro-f1", ["metric"], 'metric "macro_f1" is there already, from kexp 0.1.0'),
+        ("kexp-compare", ["command"], 'kexp has a command "compare" already; choose another name'),
         ("kexp-x", ["augmentor"], 'unknown kind "augmentor"; did you mean "augmenter"?'),
     ],
 )

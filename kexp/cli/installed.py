@@ -105,11 +105,13 @@ def new_plugin(
 ) -> None:
     """Write a package of your own that works as it is: components, tests, a spec, README and CI."""
     with told():
+        from kexp.catalog import load_catalog
         from kexp.scaffold.kinds import searches
         from kexp.scaffold.package import new_package, short
 
-        kinds = kinds or ["augmenter"]
-        folder = new_package(name, kinds, output)
+        kinds, catalog = kinds or ["augmenter"], load_catalog()
+        commands = {*typer.main.get_command(app).commands, *(command.name for command in catalog.commands)}  # type: ignore[attr-defined]
+        folder = new_package(name, kinds, output, catalog, commands)
         print(folder)
         verb = "tune" if searches(kinds) else "run"
         spec = f"experiments/{short(name)}.toml"

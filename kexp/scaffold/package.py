@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from importlib.util import find_spec
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import kexp
 from kexp import toml
+from kexp.catalog import Catalog
 from kexp.errors import KexpError, did_you_mean
 from kexp.samples import korean_reviews
 from kexp.scaffold.kinds import KINDS, REVIEWS, component, searches, spec_parts, whole_spec
@@ -20,17 +21,18 @@ TEMPLATE = files("kexp.scaffold").joinpath("template")
 LABELS = ("나쁨", "좋음")
 
 
-def new_package(package: str, kinds: Sequence[str], parent: Path) -> Path:
+def new_package(package: str, kinds: Sequence[str], parent: Path, catalog: Catalog, commands: Collection[str]) -> Path:
     """Write a package into a new folder of its name under ``parent`` and return the folder.
 
-    Raises ``KexpError`` for names that cannot be a package's or that something installed has, for kinds that there are
-    not, and where the folder exists or cannot be made.
+    Raises ``KexpError`` for names that cannot be a package's, that something installed has, or that a component of the
+    catalog or a command has, for kinds that there are not, and where the folder exists or cannot be made.
     """
     check_name(package)
+    content = package_files(package, kinds)
+    check_components(package, kinds, catalog, commands)
     folder = parent / package
     if folder.exists():
         raise KexpError(f"{folder} exists; choose another name, or another place with --output")
-    content = package_files(package, kinds)
     try:
         for path, text in content.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,16 @@ def check_name(package: str) -> None:
         if find_spec(module_of(package)) is None:
             return
     raise KexpError(f'"{package}" is the name of something that is installed; choose another, such as kexp-{package}')
+
+
+def check_components(package: str, kinds: Sequence[str], catalog: Catalog, commands: Collection[str]) -> None:
+    """Raise ``KexpError`` for a name that a component or command has already: nobody could use either."""
+    for kind in kinds:
+        name = component(kind, short(package))
+        for entry in catalog.claims.get((kind, name), ()):
+            raise KexpError(f'{kind} "{name}" is there already, from {entry.owner}; choose another name')
+        if kind == "command" and name in commands:
+            raise KexpError(f'kexp has a command "{name}" already; choose another name')
 
 
 def short(package: str) -> str:
