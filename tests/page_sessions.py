@@ -168,6 +168,7 @@ def _environment(other: Path) -> dict[str, str]:
         "KEXP_OFFLINE": "1",
         "KEXP_CACHE_DIR": str(other / "cache"),
         "OMP_NUM_THREADS": "1",
+        "PYTEST_DEBUG_TEMPROOT": str(other),
         "PYTHONUTF8": "1",
         "NO_COLOR": "1",
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import importlib.util
+import inspect
 import re
 import runpy
 import subprocess
@@ -18,8 +20,10 @@ import yaml
 from page_sessions import REPOSITORY, Session
 from pages import PART_OF, Page, PageError, commands
 
-from kexp import resolve, toml
+import kexp.testing
+from kexp import hookspecs, resolve, toml
 from kexp.catalog import Catalog
+from kexp.contracts import RunIdentity
 from kexp.options import Options, Section
 from kexp.schema import options_of
 from kexp.spec import Spec
@@ -34,17 +38,18 @@ def names(pages: list[Page]) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_page_says_what_is_so(page: Page, tmp_path: Path, needs: Callable[[bool, str], None]) -> None:
+    for package in page.needs:
+        there = importlib.util.find_spec(package.replace("-", "_")) is not None
+        needs(there, f"{page.path.name} needs {package}")
+    assert page.headings(), f"{page.path} has no heading"
+    wrong = None
     try:
-        blocks = page.blocks
         if page.is_run:
-            for package in page.needs:
-                there = importlib.util.find_spec(package.replace("-", "_")) is not None
-                needs(there, f"{page.path.name} needs {package}")
             run(page, tmp_path)
     except PageError as error:
-        pytest.fail(str(error), pytrace=False)
-    assert page.headings(), f"{page.path} has no heading"
-    assert len({block.line for block in blocks}) == len(blocks)
+        wrong = str(error)
+    if wrong:
+        pytest.fail(wrong, pytrace=False)
 
 
 def run(page: Page, folder: Path, **options: Any) -> None:
@@ -319,3 +324,35 @@ def test_every_command_and_option_is_described(generated: dict[str, str]) -> Non
         section = page.split(f"## kexp {' '.join(words)}\n")[1].split("\n## ")[0]
         for option in set(re.findall(r"--[a-z-]+", told.stdout)) - {"--help"}:
             assert option in section, (words, option)
+
+
+# --- pages that list what is there ------------------------------------------------------------------------------------
+
+
+def test_every_hook_is_documented_with_its_arguments() -> None:
+    headings = [heading for heading in Page(DOCS / "plugins/hooks.md").headings() if heading.startswith("kexp_")]
+    hooks = [
+        f"{name}({', '.join(inspect.signature(hook).parameters)})"
+        for name, hook in vars(hookspecs).items()
+        if name.startswith("kexp_")
+    ]
+    assert sorted(headings) == sorted(hooks)
+
+
+def test_every_field_of_a_run_is_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "plugins/hooks.md").read_text("utf-8"), re.MULTILINE)
+    fields = [field.name for field in dataclasses.fields(RunIdentity)]
+    assert [row for row in rows if row in fields] == fields
+
+
+def test_every_suite_and_its_variables_are_documented() -> None:
+    text = (DOCS / "plugins/testing.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+Contract)` \|(.*)\|$", text, re.MULTILINE))
+    suites = {name: cls for name, cls in vars(kexp.testing).items() if name.endswith("Contract")}
+    del suites["OptionsContract"]
+    assert rows.keys() == suites.keys()
+    own = {"base", "examples", "component"}
+    for name, suite in suites.items():
+        assert set(re.findall(r"`(\w+)`", rows[name])) == inspect.get_annotations(suite).keys() - own, name
+    offered = {name for name in kexp.testing.__all__ if not name.endswith("Contract")}
+    assert offered <= set(re.findall(r"`(\w+)", text))
