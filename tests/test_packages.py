@@ -270,3 +270,20 @@ def test_plugin_adds_a_command(install: Install) -> None:
     # A command of kexp's own cannot be replaced.
     assert "Train and evaluate" in call("run", "--help").stdout
     assert call("helo").exit_code == 2
+    told = call("plugins", "list").stderr
+    assert "command: kexp hello (hello unknown version)\n" in told
+    assert "command: kexp run (hello unknown version), shadowed by kexp's own\n" in told
+    states = {
+        command["name"]: command["state"]
+        for command in json.loads(call("plugins", "list", "--json").stdout)["commands"]
+    }
+    assert states == {"hello": "ok", "run": "shadowed by kexp's own"}
+
+
+def test_observers_are_listed(install: Install, tmp_path: Path) -> None:
+    install(watcher=WATCHER.format(diary=tmp_path / "diary"))
+    assert "observer: kexp_run_failed (watcher unknown version)\n" in call("plugins", "list").stderr
+    listed = json.loads(call("plugins", "list", "--json").stdout)["observers"]
+    assert {observer["hook"] for observer in listed if observer["package"] == "watcher"} == {
+        "kexp_run_started", "kexp_epoch_ended", "kexp_run_ended", "kexp_run_failed",
+    }  # fmt: skip

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,36 +36,56 @@ def list_plugins(
 ) -> None:
     """List every installed component, and the plugins that do not load."""
     with told():
-        from dataclasses import asdict
-
         from kexp.catalog import load_catalog
         from kexp.console import print_table
 
         catalog = load_catalog()
         entries = list(catalog.entries(_kind(kind)))
         if as_json:
-            components = [
-                {
-                    "kind": e.kind,
-                    "name": e.name,
-                    **asdict(e.owner),
-                    "state": _state(catalog, e),
-                    "summary": e.summary,
-                }
-                for e in entries
-            ]
-            print(
-                json.dumps({"components": components, "broken": list(map(asdict, catalog.broken))}, ensure_ascii=False)
-            )
+            print(json.dumps(_listed(catalog, entries), ensure_ascii=False))
             return
         rows = [[e.kind, e.name, str(e.owner), _state(catalog, e), e.summary] for e in entries]
         print_table("components", ["kind", "name", "package", "state", "what it is"], rows)
-        for command in catalog.commands:
-            print(f"command: kexp {command.name} ({command.owner})", file=sys.stderr)
-        for owner in catalog.disabled:
-            print(f"disabled: {owner}", file=sys.stderr)
-        for plugin in catalog.broken:
-            print(f"broken: {plugin.name} ({plugin.owner}): {plugin.reason}", file=sys.stderr)
+        for line in _others(catalog):
+            print(line, file=sys.stderr)
+
+
+def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
+    """Return what is installed as plain data."""
+    from dataclasses import asdict
+
+    return {
+        "components": [
+            {"kind": e.kind, "name": e.name, **asdict(e.owner), "state": _state(catalog, e), "summary": e.summary}
+            for e in entries
+        ],
+        "commands": [{"name": c.name, **asdict(c.owner), "state": _command_state(c.name)} for c in catalog.commands],
+        "observers": [{"hook": observer.name, **asdict(observer.owner)} for observer in catalog.observers],
+        "disabled": list(map(asdict, catalog.disabled)),
+        "broken": list(map(asdict, catalog.broken)),
+    }
+
+
+def _others(catalog: Catalog) -> Iterator[str]:
+    """Yield a line for what is no component: commands, observers, and plugins that are not used."""
+    for command in catalog.commands:
+        state = _command_state(command.name)
+        yield f"command: kexp {command.name} ({command.owner})" + f", {state}" * (state != "ok")
+    for observer in catalog.observers:
+        yield f"observer: {observer.name} ({observer.owner})"
+    for owner in catalog.disabled:
+        yield f"disabled: {owner}"
+    for plugin in catalog.broken:
+        yield f"broken: {plugin.name} ({plugin.owner}): {plugin.reason}"
+
+
+def _own_commands() -> set[str]:
+    groups = {group.name for group in app.registered_groups if group.name}
+    return groups | {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+
+
+def _command_state(name: str) -> str:
+    return "shadowed by kexp's own" if name in _own_commands() else "ok"
 
 
 def _state(catalog: Catalog, entry: Entry) -> str:
@@ -110,7 +131,7 @@ def new_plugin(
         from kexp.scaffold.package import new_package, short
 
         kinds, catalog = kinds or ["augmenter"], load_catalog()
-        commands = {*typer.main.get_command(app).commands, *(command.name for command in catalog.commands)}  # type: ignore[attr-defined]
+        commands = _own_commands() | {command.name for command in catalog.commands}
         folder = new_package(name, kinds, output, catalog, commands)
         print(folder)
         verb = "tune" if searches(kinds) else "run"
