@@ -149,6 +149,8 @@ def _print_tests(out: Console, tests: Sequence[Json]) -> None:
         out.print(escape(test["sentence"]))
     if len(tests) > len(told):
         out.print(f"[dim]{len(tests) - len(told)} paired tests found no difference; summary.json has them all[/]")
+    if told and len(tests) > 1:
+        out.print(f"[dim]p-values are not corrected for the number of tests, {len(tests)}; kexp compare does that[/]")
 
 
 def _metric_names(summary: Json) -> list[str]:

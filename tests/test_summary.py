@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from kexp.console import print_summary
 from kexp.report.summary import build_summary, sentence
 from kexp.statistics import mcnemar
 
@@ -136,3 +137,15 @@ def test_sentences() -> None:
     assert sentence(test | numbers | {"difference": 0.0, "p_value": 1.0}) == (
         "no difference in accuracy can be told between plain and uda (seed 2, p = 1.000, McNemar)"
     )
+
+
+def test_a_reader_is_told_that_several_tests_are_not_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [result("a", 1, 0.9), result("b", 1, 0.8)]
+
+    def told(**held: int) -> str:
+        made = summary(results, {(name, 1): predicted(wrong) for name, wrong in held.items()})
+        print_summary({**made, "folder": "runs/few/1"})
+        return capsys.readouterr().out
+
+    assert "not corrected for the number of tests, 2; kexp compare does that" in told(a=10, b=60)
+    assert "not corrected" not in told(a=10, b=10)
