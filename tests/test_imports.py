@@ -15,7 +15,7 @@ HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A module may import those of the layers before its own, and of its own where it is a folder.
 LAYERS = (
-    ("errors", "seeds", "hub", "hangul", "interrupt", "samples"),
+    ("errors", "seeds", "addresses", "hub", "hangul", "interrupt", "samples"),
     ("options", "statistics", "baselines"),
     ("toml",),
     ("space",),

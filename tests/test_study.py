@@ -10,12 +10,13 @@ import optuna
 import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 
+from kexp.addresses import without_passwords
 from kexp.builtin.search_samplers import TPE, BruteForce, Random
 from kexp.errors import KexpError, Problem
 from kexp.goals import Goal
 from kexp.search import findings, workers
 from kexp.search.question import Question, digest
-from kexp.search.storage import open_storage, shown
+from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study, outcome
 from kexp.searching import Search
 from kexp.space import Parameter, Space
@@ -226,7 +227,10 @@ def test_storages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = join(open_storage("journal", tmp_path), "far/1")
     study.claim(None)
     assert len(join(open_storage("journal", tmp_path), "far/2").trials()) == 1
-    assert shown("postgresql://user:secret@host/db") == "postgresql://user:***@host/db"
+    assert without_passwords("postgresql://user:secret@host/db") == "postgresql://user:***@host/db"
+    assert without_passwords("see http://user:p/a:s@host:80/ for more") == "see http://user:***@host:80/ for more"
+    for text in ("postgresql://user@host/db", "journal", "http://host:80/", "a:b@c", "grpc://host:13000"):
+        assert without_passwords(text) == text
     monkeypatch.setattr("kexp.search.storage.PATIENCE", 0.2)
     with pytest.raises(KexpError, match=r"grpc://127\.0\.0\.1:9 does not answer"):
         open_storage("grpc://127.0.0.1:9", tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -10,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from kexp.contracts import PrunerOptions
 from kexp.errors import Problem
+from kexp.searching import experimental
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -95,9 +95,7 @@ class Wilcoxon(PrunerOptions):
 
     def build(self) -> BasePruner:
         """Return the pruner."""
-        from optuna.exceptions import ExperimentalWarning
         from optuna.pruners import WilcoxonPruner
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        with experimental():
             return WilcoxonPruner(p_threshold=self.p_threshold, n_startup_steps=self.startup_seeds)

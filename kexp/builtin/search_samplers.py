@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from kexp.contracts import Sampling, SearchSamplerOptions
+from kexp.searching import experimental
 from kexp.space import Parameter, label
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class TPE(SearchSamplerOptions):
         """Return the sampler; running trials count as bad ones, so that several jobs do not try the same."""
         from optuna.samplers import TPESampler
 
-        return _quiet(
-            lambda: TPESampler(
+        with experimental():
+            return TPESampler(
                 n_startup_trials=self.startup_trials,
                 n_ei_candidates=self.candidates,
                 multivariate=self.multivariate,
@@ -36,7 +36,6 @@ class TPE(SearchSamplerOptions):
                 constant_liar=True,
                 seed=sampling.trial_seed,
             )
-        )
 
 
 class GP(SearchSamplerOptions):
@@ -53,13 +52,12 @@ class GP(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import GPSampler
 
-        return _quiet(
-            lambda: GPSampler(
+        with experimental():
+            return GPSampler(
                 n_startup_trials=self.startup_trials,
                 deterministic_objective=self.deterministic,
                 seed=sampling.trial_seed,
             )
-        )
 
 
 class CmaEs(SearchSamplerOptions):
@@ -79,15 +77,14 @@ class CmaEs(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import CmaEsSampler
 
-        return _quiet(
-            lambda: CmaEsSampler(
+        with experimental():
+            return CmaEsSampler(
                 n_startup_trials=self.startup_trials,
                 popsize=self.population,
                 seed=sampling.trial_seed,
                 # It cannot model a space of one parameter and draws it independently.
                 warn_independent_sampling=False,
             )
-        )
 
 
 class Random(SearchSamplerOptions):
@@ -136,8 +133,8 @@ class QMC(SearchSamplerOptions):
         """Return the sampler; the sequence belongs to the study, its place in it is kept there."""
         from optuna.samplers import QMCSampler, RandomSampler
 
-        return _quiet(
-            lambda: QMCSampler(
+        with experimental():
+            return QMCSampler(
                 qmc_type=self.sequence,
                 scramble=self.scramble,
                 seed=sampling.study_seed,
@@ -145,7 +142,6 @@ class QMC(SearchSamplerOptions):
                 independent_sampler=RandomSampler(seed=sampling.trial_seed),
                 warn_independent_sampling=False,
             )
-        )
 
 
 class NSGA2(SearchSamplerOptions):
@@ -159,14 +155,13 @@ class NSGA2(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import NSGAIISampler
 
-        return _quiet(
-            lambda: NSGAIISampler(
+        with experimental():
+            return NSGAIISampler(
                 population_size=self.population,
                 mutation_prob=self.mutation,
                 crossover_prob=self.crossover,
                 seed=sampling.trial_seed,
             )
-        )
 
 
 class BruteForce(SearchSamplerOptions):
@@ -182,7 +177,8 @@ class BruteForce(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import BruteForceSampler
 
-        return _quiet(lambda: BruteForceSampler(seed=sampling.trial_seed))
+        with experimental():
+            return BruteForceSampler(seed=sampling.trial_seed)
 
 
 def _endless(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
@@ -201,12 +197,3 @@ def _choices(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
     for path, parameter in space.items():
         if parameter.choices is not None:
             yield f'"{name}" searches ranges alone, and {path} has choices; use "tpe"'
-
-
-def _quiet(build: Callable[[], BaseSampler]) -> BaseSampler:
-    """Build without Optuna's remark that an interface may change: the constraints pin what was tested."""
-    from optuna.exceptions import ExperimentalWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return build()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from kexp.addresses import without_passwords
 
 PACKAGES = (
     "kexp", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "scipy", "numpy",
@@ -23,7 +24,7 @@ def environment(components: Mapping[str, str]) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         # A database's URL may hold a password.
-        "command": [re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", word) for word in sys.argv],
+        "command": list(map(without_passwords, sys.argv)),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},

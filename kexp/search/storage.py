@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kexp.addresses import without_passwords
 from kexp.errors import KexpError
+from kexp.searching import experimental
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -35,25 +36,14 @@ def open_storage(place: str, folder: Path) -> BaseStorage:
     return _database(place)
 
 
-def shown(place: str) -> str:
-    """Return a storage's place without its password."""
-    if "@" not in place:
-        return place
-    from sqlalchemy import make_url
-
-    return make_url(place).render_as_string(hide_password=True)
-
-
 def _proxy(place: str) -> BaseStorage:
     try:
         import grpc  # noqa: F401
-        from optuna.exceptions import ExperimentalWarning
         from optuna.storages import GrpcStorageProxy
     except ImportError:
         raise KexpError(f"search.storage: {place} needs the package grpcio; pip install 'kexp[grpc]'") from None
     host, _, port = place.removeprefix("grpc://").rstrip("/").partition(":")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with experimental():
         storage = GrpcStorageProxy(host=host, port=int(port or 13000))
     try:
         storage.wait_server_ready(timeout=PATIENCE)
@@ -70,17 +60,19 @@ def _database(place: str) -> BaseStorage:
         try:
             return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
         except (ArgumentError, NoSuchModuleError) as error:
-            raise KexpError(f"search.storage: {shown(place)} is no database URL: {error}") from None
+            raise KexpError(f"search.storage: {without_passwords(place)} is no database URL: {error}") from None
         except ImportError as error:
             remedy = (
                 "pip install 'kexp[postgresql]' for PostgreSQL, and name it postgresql+psycopg://USER@HOST/DATABASE"
             )
-            raise KexpError(f"search.storage: the driver of {shown(place)} is missing ({error}); {remedy}") from None
+            raise KexpError(
+                f"search.storage: the driver of {without_passwords(place)} is missing ({error}); {remedy}"
+            ) from None
         except SQLAlchemyError as error:
             # Processes that open an empty database together make its tables together; all but one have to try again.
             if attempt == ATTEMPTS:
                 what = "cannot be reached" if isinstance(error, OperationalError) else "cannot be used"
                 first = str(getattr(error, "orig", None) or error).splitlines()[0]
-                raise KexpError(f"search.storage: {shown(place)} {what}: {first}") from None
+                raise KexpError(f"search.storage: {without_passwords(place)} {what}: {first}") from None
             time.sleep(random.uniform(0.1, 0.5) * attempt)
     raise AssertionError

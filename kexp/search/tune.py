@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from optuna.trial import FrozenTrial
 
 from kexp import toml
+from kexp.addresses import without_passwords
 from kexp.assemble import cache_folder
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
@@ -25,7 +26,7 @@ from kexp.search.final import gains, promise, run_best, sentence
 from kexp.search.loop import Searcher, Watcher
 from kexp.search.page import write_page
 from kexp.search.question import Question, digest
-from kexp.search.storage import open_storage, shown
+from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.trial import run_trial
 from kexp.searching import Search, seconds_of
@@ -145,7 +146,7 @@ def _open(doing: Undertaking) -> Study:
             f"{doing.folder} cannot be made: {error.strerror}; choose another place with --runs-dir"
         ) from None
     study = open_study(doing.name, open_storage(doing.search.storage, doing.folder), doing.question)
-    hidden = doing.search.model_copy(update={"storage": shown(doing.search.storage)})
+    hidden = doing.search.model_copy(update={"storage": without_passwords(doing.search.storage)})
     stated = doing.spec.model_copy(update={"search": hidden})
     write_text(doing.folder / "study.toml", toml.dumps(dump(stated, doing.catalog)))
     write_json(doing.folder / "environment.json", environment(providers([stated], doing.catalog)))
@@ -162,7 +163,7 @@ def _found(doing: Undertaking, study: Study, best: list[FrozenTrial]) -> dict[st
     return {
         "study": doing.name,
         "folder": str(doing.folder),
-        "storage": shown(doing.search.storage),
+        "storage": without_passwords(doing.search.storage),
         "goals": {goal.name: goal.direction for goal in doing.question.goals},
         "trials": findings.counts(study),
         "exhausted": study.exhausted,

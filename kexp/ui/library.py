@@ -11,7 +11,7 @@ from typing import Any
 
 from kexp.errors import KexpError
 from kexp.report.folder import read_events, read_json
-from kexp.runs import read_spec, spec_of
+from kexp.runs import StudyRow, list_studies, read_spec, spec_of
 
 ALIVE = 600.0
 """Seconds without a new event after which a run without a result counts as interrupted."""
@@ -42,17 +42,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """One search: ``key`` is its folder below the runs folder; ``found`` is ``study.json``, empty while it goes on."""
-
-    key: str
-    experiment: str
-    name: str
-    found: Mapping[str, Any]
-    trials: int
-
-
-@dataclass(frozen=True, slots=True)
 class Library:
     """Everything below a runs folder. Runs are named by keys that it has given out, never by paths of the asker."""
 
@@ -63,10 +52,9 @@ class Library:
         paths = self.folder.glob("*/*/*/seed-*/metrics.jsonl")
         return sorted((self._run(path.parent) for path in paths), key=lambda run: (run.started, run.key), reverse=True)
 
-    def studies(self) -> list[Study]:
-        """Return all searches, the newest first."""
-        paths = sorted(self.folder.glob("*/*/study.toml"), key=lambda path: path.stat().st_mtime, reverse=True)
-        return [self._study(path.parent) for path in paths]
+    def studies(self) -> dict[str, StudyRow]:
+        """Return all searches by key, the newest first."""
+        return {row.folder.relative_to(self.folder).as_posix(): row for row in list_studies(self.folder)}
 
     def path(self, key: str) -> Path:
         """Return the folder of a run or study; raises ``KexpError`` for any key that is none of them."""
@@ -120,11 +108,6 @@ class Library:
             result.get("metrics", {}),
             result.get("monitor", ""),
         )
-
-    def _study(self, path: Path) -> Study:
-        found = read_json(path / "study.json") if (path / "study.json").is_file() else {}
-        trials = len(list(path.glob("trials/*")))
-        return Study(path.relative_to(self.folder).as_posix(), path.parent.name, path.name, found, trials)
 
 
 @lru_cache(maxsize=10_000)

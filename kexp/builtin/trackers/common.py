@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kexp.addresses import without_passwords
 from kexp.contracts import RunIdentity
 from kexp.errors import Problem
 from kexp.report.folder import read_json, write_text
@@ -18,8 +18,6 @@ Json = Mapping[str, Any]
 STEP = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch")
 NOT_THE_RUNS = ("trackers", "search")
 """Sections that say who watches and what a search tries; neither describes the run."""
-
-PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+@")
 
 
 def missing(package: str, install: str) -> Iterator[Problem]:
@@ -63,16 +61,16 @@ def measured(event: Json) -> dict[str, float]:
 def configuration(run: RunIdentity) -> dict[str, Any]:
     """Return what the run is: the spec, its variant and seed; no password of an address leaves the machine."""
     spec = {name: value for name, value in run.spec.items() if name not in NOT_THE_RUNS}
-    found: dict[str, Any] = _without_passwords({**spec, "group": run.group, "variant": run.variant, "seed": run.seed})
+    found: dict[str, Any] = _masked({**spec, "group": run.group, "variant": run.variant, "seed": run.seed})
     return found
 
 
-def _without_passwords(value: Any) -> Any:
+def _masked(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_passwords(item) for key, item in value.items()}
+        return {key: _masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_passwords(item) for item in value]
-    return PASSWORD.sub(r"\1:***@", value) if isinstance(value, str) else value
+        return [_masked(item) for item in value]
+    return without_passwords(value) if isinstance(value, str) else value
 
 
 # --- what a run left ------------------------------------------------------------------------------------------------

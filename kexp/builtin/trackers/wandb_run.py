@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.addresses import without_passwords
 from kexp.builtin.trackers.common import (
-    PASSWORD,
     configuration,
     final_metrics,
     measured,
@@ -116,7 +116,7 @@ class WandbRun:
                 silent=True,
                 console="off",
                 # It would send the command line along.
-                x_disable_meta=any(PASSWORD.search(argument) for argument in sys.argv),
+                x_disable_meta=any(without_passwords(argument) != argument for argument in sys.argv),
             ),
         )
 
