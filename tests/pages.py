@@ -72,6 +72,8 @@ class Page:
     @cached_property
     def meta(self) -> dict[str, Any]:
         found = re.match(r"---\n(.*?)\n---\n", self.text, re.DOTALL)
+        if not found and self.text.startswith("---"):
+            raise self.error(1, "expected front matter: lines of YAML between two lines of ---")
         return (yaml.safe_load(found[1]) or {}) if found else {}
 
     @cached_property

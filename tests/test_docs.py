@@ -38,12 +38,12 @@ def names(pages: list[Page]) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_page_says_what_is_so(page: Page, tmp_path: Path, needs: Callable[[bool, str], None]) -> None:
-    for package in page.needs:
-        there = importlib.util.find_spec(package.replace("-", "_")) is not None
-        needs(there, f"{page.path.name} needs {package}")
     assert page.headings(), f"{page.path} has no heading"
     wrong = None
     try:
+        for package in page.needs:
+            there = importlib.util.find_spec(package.replace("-", "_")) is not None
+            needs(there, f"{page.path.name} needs {package}")
         if page.is_run:
             run(page, tmp_path)
     except PageError as error:
@@ -249,6 +249,8 @@ def test_commands_are_found_in_scripts() -> None:
 def test_packages_that_a_page_needs(write: Callable[[str], Page]) -> None:
     assert write("---\nneeds: kexp-backtranslation\n---\n# A").needs == ["kexp-backtranslation"]
     assert write("# A").needs == []
+    with pytest.raises(PageError, match=r"page\.md:1: expected front matter"):
+        assert write("--- needs: kexp-backtranslation ---\n# A").needs
 
 
 # --- generated pages --------------------------------------------------------------------------------------------------
