@@ -6,6 +6,7 @@ import dataclasses
 import html
 import importlib.util
 import inspect
+import os
 import re
 import runpy
 import subprocess
@@ -326,6 +327,17 @@ def test_every_command_and_option_is_described(generated: dict[str, str]) -> Non
         section = page.split(f"## kexp {' '.join(words)}\n")[1].split("\n## ")[0]
         for option in set(re.findall(r"--[a-z-]+", told.stdout)) - {"--help"}:
             assert option in section, (words, option)
+
+
+def test_half_a_reference_is_not_built(needs: Callable[[bool, str], None], tmp_path: Path) -> None:
+    needs(importlib.util.find_spec("mkdocs") is not None, "pip install 'kexp[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"KEXP_DISABLE_PLUGINS": "kexp-korean", "NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment)
+    assert built.returncode == 1
+    # Only where all four are installed can one be missed by being disabled.
+    assert re.search("plugins are missing: .*kexp-korean|is not installed", built.stderr), built.stderr
+    assert not (tmp_path / "site").exists()
 
 
 # --- pages that list what is there ------------------------------------------------------------------------------------
