@@ -142,6 +142,24 @@ def print_summary(summary: Json) -> None:
     out.print(f"[bold]{escape(summary['folder'])}[/]")
 
 
+def print_rehearsal(found: Json) -> None:
+    """Print what would be trained on which rows: what was read and dropped, labels, and lengths in tokens."""
+    out = Console(highlight=False, soft_wrap=True)
+    for names, data in shared({name: variant["data"] for name, variant in found["variants"].items()}):
+        out.print(*(escape(f"{', '.join(names)}: {line}") for line in _data_lines(data)), sep="\n")
+        splits = list(data["labels"])
+        labels = [
+            [label, *(f"{data['labels'][split].get(label, 0):,}" for split in splits)]
+            for label in data["labels"]["train"]
+        ]
+        print_table("rows by label", ["label", *splits], labels, right=1)
+        measures = list(data["tokens"]["train"])
+        tokens = [[name, *(f"{data['tokens'][split][name]:g}" for split in splits)] for name in measures]
+        print_table("tokens by row", ["tokens", *splits], tokens, right=1)
+    count = len(found["variants"]) * len(found["seeds"])
+    out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
+
+
 def _print_tests(out: Console, tests: Sequence[Json]) -> None:
     """Print the differences that can be told, and count the others."""
     told = [test for test in tests if test["p_value"] < SIGNIFICANT]

@@ -88,15 +88,16 @@ def recorded(job: Job, work: Callable[[Following], Mapping[str, Any]]) -> dict[s
 
 
 def _following(job: Job) -> Following:
-    spec = job.variant.spec
-    table = dump(spec, job.workshop.catalog)
+    spec, catalog = job.variant.spec, job.workshop.catalog
+    table = dump(spec, catalog)
     run = RunIdentity(spec.name, job.group, job.variant.name, job.seed, str(job.folder), table)
 
     def warn(message: str) -> None:
         logger.warning(message)
         job.display.event({"event": "warning", "step": 0, "message": message})
 
-    return Following(run, spec.trackers, warn, job.workshop.catalog.observers)
+    trackers = [(catalog.name_of(type(tracker)), tracker) for tracker in spec.trackers]
+    return Following(run, trackers, warn, catalog.observers)
 
 
 def _reason(error: Exception) -> str:

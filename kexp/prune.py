@@ -148,8 +148,9 @@ def _spared(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, st
 
 
 def _in_progress(folder: Path) -> bool:
-    """Tell whether something was written lately, and no summary after it."""
-    written = [path.lstat().st_mtime for path in (*folder.glob("*/seed-*/*"), *folder.glob("*.json"))]
+    """Tell whether a run wrote something lately, and no summary came after it; what is exported later is no run's."""
+    places = ("*/seed-*/metrics.jsonl", "*/seed-*/log.txt", "*/seed-*/result.json", "*.json")
+    written = [path.lstat().st_mtime for place in places for path in folder.glob(place)]
     summary = folder / "summary.json"
     if summary.is_file() and max(written, default=0.0) <= summary.stat().st_mtime:
         return False

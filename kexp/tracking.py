@@ -26,7 +26,7 @@ Warn = Callable[[str], None]
 
 
 class Following:
-    """What follows one run: the file that is its record, trackers that mirror it, and plugins that observe it.
+    """What follows one run: the file that is its record, trackers (by name) that mirror it, plugins that observe it.
 
     If ``metrics.jsonl`` cannot be written the run fails. A tracker or an observer that raises costs a warning, and so
     does a tracker that waits for ever.
@@ -35,7 +35,7 @@ class Following:
     def __init__(
         self,
         run: RunIdentity,
-        trackers: Sequence[TrackerOptions],
+        trackers: Sequence[tuple[str, TrackerOptions]],
         warn: Warn = logger.warning,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -48,7 +48,7 @@ class Following:
         """Open the file, without what came after the step at which the run resumes, and start the trackers."""
         self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", resumed_at=resumed_at)
         run = self.observers.run = replace(self.run, resumed_at=resumed_at)
-        self.mirrors = [Mirror(tracker, run, self.warn) for tracker in self.trackers]
+        self.mirrors = [Mirror(name, options, run, self.warn) for name, options in self.trackers]
         self.observers.start()
 
     def tell(self, event: Mapping[str, Any]) -> None:
@@ -76,10 +76,9 @@ class Following:
 class Mirror:
     """A tracker in a thread of its own, so that its server can neither slow nor stop training."""
 
-    def __init__(self, options: TrackerOptions, run: RunIdentity, warn: Warn) -> None:
-        self.options, self.warn = options, warn
+    def __init__(self, name: str, options: TrackerOptions, run: RunIdentity, warn: Warn) -> None:
+        self.name, self.options, self.warn = name, options, warn
         self.run = replace(run, warn=self._warn)
-        self.name = type(options).__name__
         self.left_behind = False
         self.events: queue.SimpleQueue[Mapping[str, Any] | str] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._follow, name=f"kexp tracker {self.name}", daemon=True)

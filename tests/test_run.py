@@ -200,9 +200,17 @@ def test_table_of_results_is_tab_separated_in_a_pipe(write_spec: Write, reviews:
 
 
 def test_dry_run_creates_nothing(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
-    result = kexp("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "runs", "--dry-run", "--quiet")
+    command = ("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "runs", "--dry-run", "--quiet")
+    result = kexp(*command, "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["variants"]["focal"]["data"]["splits"]["train"]["read"] == 240
+    data = json.loads(result.stdout)["variants"]["focal"]["data"]
+    assert data["splits"]["train"]["read"] == 240
+    shown = kexp(*command).stdout.splitlines()
+    assert shown[0] == "plain, focal: train 192 rows (24 taken for test, 24 taken for validation)"
+    counts = {line.split("\t")[0]: line.split("\t")[1:] for line in shown if "\t" in line}
+    assert [*map(int, counts["좋음"])] == [data["labels"][split]["좋음"] for split in ("train", "validation", "test")]
+    assert float(counts["longest"][0]) == data["tokens"]["train"]["longest"]
+    assert shown[-1] == "4 runs would be trained; nothing was made"
     assert not (tmp_path / "runs").exists()
 
 

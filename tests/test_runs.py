@@ -322,6 +322,15 @@ def test_on_a_terminal_it_asks(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) 
     assert left(runs_dir) == [ALL[0], *ALL[2:]]
 
 
+def test_an_export_does_not_make_a_finished_run_look_busy(runs_dir: Path) -> None:
+    folder = runs_dir / "nsmc" / "20260103T000000Z-abcdef01"
+    # Its summary was written last of all that belongs to the run.
+    (folder / "summary.json").touch()
+    (folder / "plain" / "seed-1" / "onnx").mkdir(parents=True)
+    kexp("runs", "prune", "--runs-dir", runs_dir, "--keep", "0", "--yes")
+    assert left(runs_dir) == []
+
+
 def test_runs_in_progress_are_left_alone_unless_named(runs_dir: Path) -> None:
     going, resumed = runs_dir / "dialect" / "20260104T000000Z-abcdef01", runs_dir / "nsmc" / "20260103T000000Z-abcdef01"
     (going / "plain" / "seed-1").mkdir(parents=True)

@@ -618,7 +618,7 @@ def test_server_that_hangs_for_ever_costs_a_warning_that_says_what_to_do(
     assert wanted[36, "train/loss"]
     assert_all_there(wanted, logged(folder))
     said, _, command = warning_of(run).partition("; send it later with: ")
-    assert said.startswith("tracker Wandb: the run is offline: ")
+    assert said.startswith("tracker wandb: the run is offline: ")
     assert warning_of(run) in result.stderr
     assert shlex.split(command) == ["wandb", "sync", str(folder)]
     assert_it_can_be_sent(run, command, monkeypatch)
@@ -637,7 +637,7 @@ def test_server_that_hangs_at_the_end_leaves_a_file_that_can_be_sent(
     run = run_of(result)
     (folder,) = wandb_folders(run, "run")
     said, _, command = warning_of(run).partition("; send the rest with: ")
-    assert said == "tracker Wandb: not everything was sent within 2 s"
+    assert said == "tracker wandb: not everything was sent within 2 s"
     assert shlex.split(command) == ["wandb", "sync", "--include-online", str(folder)]
     assert server.history == []
     assert_it_can_be_sent(run, command, monkeypatch)
@@ -655,7 +655,7 @@ def test_tracker_that_cannot_start_at_all_costs_a_warning(
     monkeypatch.setattr(wandb, "init", broken)
     result = kexp("run", write(W_AND_B), "--runs-dir", tmp_path / "runs", "--json", "--set", "training.epochs=1")
     assert json.loads(result.stdout)["status"] == "done"
-    assert "tracker Wandb: failed and is left out: the disk is full" in result.stderr
+    assert "tracker wandb: failed and is left out: the disk is full" in result.stderr
 
 
 def identity(folder: Path, **stated: Any) -> RunIdentity:

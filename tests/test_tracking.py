@@ -69,7 +69,7 @@ def run(tmp_path: Path) -> RunIdentity:
 def follow(run: RunIdentity, *trackers: TrackerOptions, status: str = "done") -> list[str]:
     """Follow a run to its end and return the warnings."""
     warnings: list[str] = []
-    following = Following(run, trackers, warnings.append)
+    following = Following(run, [(type(one).__name__.lower(), one) for one in trackers], warnings.append)
     following.start(None)
     for event in EVENTS:
         following.tell(event)
@@ -93,7 +93,7 @@ def test_tracker_that_raises_costs_one_warning_and_nothing_else(
 ) -> None:
     warnings = follow(run, Diary(raises=place, error=error), Diary())
     left_out = " from here on" if place == "log" else ""
-    assert warnings == [f"tracker Diary: failed and is left out{left_out}: no {place}"]
+    assert warnings == [f"tracker diary: failed and is left out{left_out}: no {place}"]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == len(EVENTS)
     others = [page.told for page in Page.written if not page.options.raises]
     assert others == [[*EVENTS, "done"]]
@@ -109,13 +109,13 @@ def test_error_without_words_is_named(run: RunIdentity) -> None:
         def build(self, run: RunIdentity) -> Tracker:
             raise KeyError
 
-    assert follow(run, Mute()) == ["tracker Mute: failed and is left out: KeyError"]
+    assert follow(run, Mute()) == ["tracker mute: failed and is left out: KeyError"]
 
 
 def test_training_does_not_wait_for_a_tracker(run: RunIdentity, tmp_path: Path) -> None:
     Page.gate.clear()
     warnings: list[str] = []
-    following = Following(run, [Diary()], warnings.append)
+    following = Following(run, [("diary", Diary())], warnings.append)
     following.start(None)
     for event in EVENTS:
         following.tell(event)
@@ -137,7 +137,7 @@ def test_trackers_that_wait_for_ever_are_left_behind_together(
     warnings = follow(run, *[Diary()] * 20)
     # Twenty times the patience, if they were waited for one after the other.
     assert time.monotonic() - begun < 9
-    assert warnings == ["tracker Diary: did not finish within 0.5 s and is left behind"] * 20
+    assert warnings == ["tracker diary: did not finish within 0.5 s and is left behind"] * 20
 
 
 def test_tracker_that_was_left_behind_says_no_more(run: RunIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_tracker_that_was_left_behind_says_no_more(run: RunIdentity, monkeypatch
     Page.gate.set()
     Page.written[0].thread.join(10)
     assert Page.written[0].told == ["done"]
-    assert warnings == ["tracker Diary: did not finish within 0.01 s and is left behind"]
+    assert warnings == ["tracker diary: did not finish within 0.01 s and is left behind"]
 
 
 def test_warning_of_a_tracker_names_it(run: RunIdentity) -> None:
@@ -156,7 +156,7 @@ def test_warning_of_a_tracker_names_it(run: RunIdentity) -> None:
             run.warn("there is no network")
             return super().build(run)
 
-    assert follow(run, Talker()) == ["tracker Talker: there is no network"]
+    assert follow(run, Talker()) == ["tracker talker: there is no network"]
 
 
 def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: RunIdentity, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: 
         seen.append(run)
 
     observer = Observer("kexp_run_started", Owner("watcher", "1.0"), note, ("run",))
-    following = Following(run, [Diary()], observers=[observer])
+    following = Following(run, [("diary", Diary())], observers=[observer])
     following.start(150)
     following.finish({"status": "done"})
     assert Page.written[0].run.resumed_at == seen[0].resumed_at == 150
@@ -175,6 +175,6 @@ def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: 
 
 
 def test_run_that_never_started_has_nothing_to_close(run: RunIdentity, tmp_path: Path) -> None:
-    Following(run, [Diary()]).finish({"status": "failed", "reason": "x"})
+    Following(run, [("diary", Diary())]).finish({"status": "failed", "reason": "x"})
     assert Page.written == []
     assert not (tmp_path / "metrics.jsonl").exists()

@@ -49,7 +49,7 @@ def run(
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
     with told():
-        from kexp.console import Screen, Silent, print_summary
+        from kexp.console import Screen, Silent, print_rehearsal, print_summary
         from kexp.errors import KexpError
         from kexp.packages import catalog_of
         from kexp.report.folder import RunFolder, finite
@@ -69,7 +69,8 @@ def run(
 
         display = Silent() if quiet else Screen()
         if dry_run:
-            print(json.dumps(finite(flow.rehearse(plan, catalog, display)), ensure_ascii=False, indent=2))
+            found = finite(flow.rehearse(plan, catalog, display))
+            print(json.dumps(found, ensure_ascii=False)) if as_json else print_rehearsal(found)
             return
         summary = flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder)
         if as_json:

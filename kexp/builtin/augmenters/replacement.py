@@ -34,7 +34,7 @@ class Lottery:
 
 
 class TfIdfReplacement(ProtectingOptions):
-    """Replace uninformative eojeol by uninformative ones, judged by TF-IDF (Xie et al. 2020, UDA, section 2.2).
+    """Replace uninformative eojeol by uninformative ones, judged by TF-IDF (UDA, Xie et al. 2020).
 
     In a text of n words, word i is replaced with probability ``p * n * (max - x_i) / sum(max - x)``, at most 1, where
     ``x = tf / n * ln(N / df)``. The new word w is drawn in proportion to ``max S - S(w)``, where S sums x over the N

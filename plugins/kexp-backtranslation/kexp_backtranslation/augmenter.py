@@ -25,7 +25,7 @@ from kexp_backtranslation.progress import INTERVAL
 
 
 class BackTranslation(AugmenterOptions):
-    """Translate into a pivot language and back (Sennrich et al. 2016; for UDA, Xie et al. 2020, section 2.2).
+    """Translate into a pivot language and back (Sennrich et al. 2016; for UDA, Xie et al. 2020).
 
     A text gets up to ``copies`` paraphrases that pass the gate; an example's generator chooses one of them. Every
     translation is kept, so that nothing is translated twice.
