@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from site_kinds import guides, title
 from site_pages import PACKAGES, documented, pages, plural
 
 from kexp.catalog import Catalog, load_catalog
@@ -15,18 +17,21 @@ from kexp.contracts import KINDS
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the components into the navigation, where mkdocs.yml says no more than ``Components``."""
+    """Put the generated pages into the navigation: below ``Components``, and after the first page of ``Plugins``."""
     catalog = _catalog()
     for item in config.nav or []:
         if isinstance(item, dict) and "Components" in item:
             item["Components"] = ["components/index.md", *(_below(catalog, kind) for kind in KINDS)]
+        if isinstance(item, dict) and "Plugins" in item:
+            item["Plugins"][1:1] = [{title(Path(place).stem): place} for place in guides()]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
-    written = {file.src_uri for file in files}
-    for place, text in pages(_catalog(), written).items():
+    made = guides()
+    written = {file.src_uri for file in files} | made.keys()
+    for place, text in (made | pages(_catalog(), written)).items():
         files.append(File.generated(config, place, content=text))
     return files
 
