@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +22,30 @@ from kexp.errors import KexpError
 from kexp.evaluate import Predictions, predict
 from kexp.seeds import derive, generator
 from kexp.spec import Spec
-from kexp.train.loop import Stream
+from kexp.train.hardware import free_memory
+from kexp.train.loop import Stream, Trainer
+from kexp.train.prefix import Prefix, always_frozen, find_prefix
 from kexp.workshop import Materials, Pool, Workshop, encode_texts
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from accelerate import Accelerator
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 WATCHED_ROWS = 2000
 """Rows of the pool on which predictions are watched during training; as many tell the shares to a few per cent."""
 
+KEPT_SPLITS = ("train", "validation")
+"""Splits that a run sees again and again."""
+KEPT_SHARE = 0.25
+"""Share of the free memory that hidden states may take; several runs may share a machine."""
+PROBED_ROWS = 4
+
 Logits = Callable[[Inputs], "torch.Tensor"]
+
+logger = logging.getLogger("kexp")
 
 
 @dataclass(slots=True)
@@ -60,6 +74,35 @@ class Experiment:
         rows = generator(0, "watched rows").permutation(len(pool.rows))[:WATCHED_ROWS]
         return self._predict(pool.rows.take(rows), pool.encoded.take(rows), logits)
 
+    def probe(self, device: torch.device) -> tuple[Inputs, Inputs]:
+        """Return some of the shortest and some of the longest train rows, to try a way to run the model."""
+        import numpy as np
+
+        encoded, labels = self.materials.encoded["train"], self.materials.data.train.labels
+        order = np.argsort(encoded.tokens.lengths, kind="stable")
+        few = min(PROBED_ROWS, len(order) // 2)
+        short, long = (HostBatch(self.collator(encoded, rows), labels[rows], 0) for rows in (order[:few], order[-few:]))
+        return short.inputs_on(device), long.inputs_on(device)
+
+    def hidden_bytes(self, prefix: Prefix, some: Inputs, accelerator: Accelerator) -> int:
+        """Return the memory that ``keep_hidden`` will take; ``some`` rows tell the precision."""
+        with accelerator.autocast():
+            hidden = prefix.hidden(some)
+        lengths = (self.materials.encoded[split].tokens.lengths for split in KEPT_SPLITS)
+        tokens = sum(int(prefix.kept_lengths(found).sum()) for found in lengths)
+        return tokens * hidden.shape[-1] * hidden.element_size()
+
+    def keep_hidden(self, prefix: Prefix, accelerator: Accelerator) -> None:
+        """Run frozen blocks over train and validation; from now on their batches bring what these blocks gave."""
+        data, encoded = self.materials.data, dict(self.materials.encoded)
+        for split in KEPT_SPLITS:
+            rows = encoded[split]
+            kept = prefix.keep(self._batches(data.splits[split], rows), rows.tokens.lengths, accelerator)
+            encoded[split] = replace(rows, hidden=kept.of)
+        self.materials = replace(self.materials, encoded=encoded)
+        assert isinstance(self.stream, LabelledStream)
+        self.stream = replace(self.stream, encoded=encoded["train"])
+
     def _predict(self, rows: Rows, encoded: Encoded, logits: Logits) -> Predictions:
         shape = (len(rows), len(self.materials.data.labels))
         return predict(self.model, logits, self._batches(rows, encoded), shape, self.model.device)
@@ -67,8 +110,8 @@ class Experiment:
     def _batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
         lengths = encoded.tokens.lengths
         for numbers in by_length(lengths, self.spec.evaluation.batch_size):
-            inputs = self.collator(encoded, numbers)
-            yield numbers, HostBatch(inputs, rows.labels[numbers], int(lengths[numbers].sum()))
+            inputs, tokens = self.collator(encoded, numbers), int(lengths[numbers].sum())
+            yield numbers, HostBatch(inputs, rows.labels[numbers], tokens, encoded.hidden_of(numbers))
 
 
 def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
@@ -96,6 +139,42 @@ def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
         collator,
         stream,
     )
+
+
+def reuse_frozen(experiment: Experiment, trainer: Trainer) -> None:
+    """Let a run train on hidden states that are computed once, where a part of the model is frozen from the input up.
+
+    They are those of its own rows, so augmented rows and the pool need the whole model. A resumed run goes on as it
+    began, and where hidden states do not fit into the memory the whole model is run; the log tells.
+    """
+    spec = experiment.spec
+    epochs = -(-trainer.total_steps // trainer.steps_per_epoch)
+    count = always_frozen(trainer.freezing, trainer.blocks.names, epochs)
+    applies = spec.training.reuse_frozen and experiment.materials.pool is None and spec.augmentation.labelled is None
+    # Embeddings alone are cheap to look up, and what is seen once cannot be reused.
+    if not applies or count < 2 or epochs < 2 or (trainer.state.step and not trainer.state.reuses_frozen):
+        return
+    started, accelerator = time.perf_counter(), trainer.accelerator
+    found = f"frozen up to {trainer.blocks.names[count - 1]}: "
+    plainly = "; the frozen blocks are run in every step"
+    short, long = experiment.probe(accelerator.device)
+    prefix = find_prefix(trainer.blocks, count, short, long)
+    if prefix is None:
+        logger.info(found + "this model cannot go on from hidden states alone" + plainly)
+        return
+    # Of earlier runs nothing shall be counted that only waits to be collected.
+    gc.collect()
+    needed, free = experiment.hidden_bytes(prefix, short, accelerator), free_memory()
+    found += f"hidden states of {sum(len(experiment.materials.encoded[split]) for split in KEPT_SPLITS)} rows "
+    if needed > KEPT_SHARE * free:
+        limit = f"more than {KEPT_SHARE:.0%} of the {free / 2**20:.1f} MiB that are free"
+        level = logging.WARNING if trainer.state.step else logging.INFO
+        logger.log(level, found + f"would take {needed / 2**20:.1f} MiB, {limit}" + plainly)
+        return
+    experiment.keep_hidden(prefix, accelerator)
+    trainer.reuse(experiment.stream, prefix, time.perf_counter() - started)
+    which = "first token" if prefix.tokens else "every token"
+    logger.info(found + f"were computed once and are kept, {needed / 2**20:.1f} MiB ({which})")
 
 
 def _labelled_stream(

@@ -63,10 +63,7 @@ def predict(
     done = []
     with torch.inference_mode():
         for rows, batch in batches:
-            inputs = {
-                name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.inputs.items()
-            }
-            done.append((rows, forward(inputs)))
+            done.append((rows, forward(batch.inputs_on(device))))
             labels[rows] = batch.labels
         for rows, logits in done:
             probabilities[rows] = logits.cpu().double().softmax(-1).numpy()

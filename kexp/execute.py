@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.assemble import Experiment, assemble
+from kexp.assemble import Experiment, assemble, reuse_frozen
 from kexp.contracts import Inputs, RunIdentity
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate import Predictions
@@ -148,6 +148,7 @@ def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoi
     resumed_at = trainer.resume() if job.resume else None
     job.display.run_started(job.variant.name, job.seed, trainer.total_steps, resumed_at or 0)
     following.start(resumed_at)
+    reuse_frozen(experiment, trainer)
     for event in trainer.events(stop_asked):
         if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
             validation.keep()

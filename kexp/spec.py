@@ -133,6 +133,9 @@ class Training(Section):
     length_bucketing: bool = Field(
         True, description="Group rows of similar length in a batch, so that little is padded."
     )
+    reuse_frozen: bool = Field(
+        True, description="Run blocks that stay frozen once for every row, not in every step, where memory allows it."
+    )
 
     learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay; biases and norms have none.")

@@ -32,6 +32,7 @@ from kexp.contracts.objective import (
     HostBatch,
     HostPairs,
     Inputs,
+    KnownInputs,
     MicroBatch,
     Model,
     Objective,
@@ -41,6 +42,7 @@ from kexp.contracts.objective import (
     Progress,
     StepLoss,
     SupervisedObjective,
+    known_hidden,
 )
 from kexp.contracts.sampler import AnySampler, SamplerOptions
 from kexp.contracts.search import AnyPruner, AnySearchSampler, PrunerOptions, Sampling, SearchSamplerOptions
@@ -89,6 +91,7 @@ __all__ = [
     "HostBatch",
     "HostPairs",
     "Inputs",
+    "KnownInputs",
     "Link",
     "Lost",
     "Message",
@@ -118,4 +121,5 @@ __all__ = [
     "TranslatorOptions",
     "Work",
     "block_names",
+    "known_hidden",
 ]

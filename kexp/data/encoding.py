@@ -16,6 +16,7 @@ import kexp
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerFast
 
 CHUNK = 20_000
@@ -50,11 +51,15 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Rows as a model takes them, special tokens included. ``boundaries`` is where each row's second segment begins."""
+    """Rows as a model takes them, special tokens included. ``boundaries`` is where each row's second segment begins.
+
+    ``hidden`` returns what the frozen blocks of a model make of some of these very rows, where that is known.
+    """
 
     tokens: Ragged
     boundaries: NDArray[np.int64] | None
     truncated: int
+    hidden: Callable[[NDArray[np.int64]], torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -63,6 +68,10 @@ class Encoded:
         """Return some rows in the order asked for."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]
         return Encoded(self.tokens.take(rows), boundaries, self.truncated)
+
+    def hidden_of(self, rows: NDArray[np.int64]) -> torch.Tensor | None:
+        """Return what the frozen blocks make of some rows; None where that is not known."""
+        return None if self.hidden is None else self.hidden(rows)
 
 
 @dataclass(frozen=True, slots=True)

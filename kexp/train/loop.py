@@ -17,6 +17,7 @@ from kexp.train.blocks import find_blocks
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.hardware import precision_of
 from kexp.train.model import LiveModel
+from kexp.train.prefix import Prefix
 from kexp.train.schedule import multiplier
 from kexp.train.state import Stateful, TrainState, load_checkpoint, save_checkpoint
 
@@ -118,6 +119,11 @@ class Trainer:
         self.state = state
         return state.step
 
+    def reuse(self, stream: Stream, prefix: Prefix, seconds: float) -> None:
+        """Train on a stream whose batches bring what a frozen prefix makes of them; it took ``seconds`` to make."""
+        self.stream, self.live = stream, LiveModel(self.model, self.accelerator, prefix)
+        self.state.reuses_frozen, self.state.seconds = True, self.state.seconds + seconds
+
     def restore_best(self) -> None:
         """Load the best weights, when the spec keeps the best model and there is a folder for it."""
         if self.best_weights is not None:
@@ -174,7 +180,7 @@ class Trainer:
         unlabelled = None
         if pairs is not None:
             unlabelled = Pairs(all_moved(pairs.original), all_moved(pairs.augmented), moved(pairs.rows))
-        return Batch(all_moved(labelled.inputs), moved(labelled.labels)), unlabelled
+        return Batch(labelled.inputs_on(self.accelerator.device), moved(labelled.labels)), unlabelled
 
     def _set_learning_rate(self) -> None:
         factor = multiplier(self.state.step, self.total_steps, self.steps_per_epoch, self.options)

@@ -7,20 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.contracts import Inputs
+from kexp.contracts import Inputs, KnownInputs, known_hidden
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
     from transformers import PreTrainedModel
 
+    from kexp.train.prefix import Prefix
+
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """A transformers classifier under an accelerator's precision; see ``contracts.Model``."""
+    """A transformers classifier under an accelerator's precision; see ``contracts.Model``.
+
+    ``prefix`` is the part of it that is not run for inputs whose hidden states are known.
+    """
 
     module: PreTrainedModel
     accelerator: Accelerator
+    prefix: Prefix | None = None
 
     def __call__(self, inputs: Inputs) -> torch.Tensor:
         """Return fp32 logits in whatever mode the module is."""
@@ -52,8 +58,10 @@ class LiveModel:
             return self._forward(self.module, {"inputs_embeds": embeddings, **others})
 
     def _forward(self, module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
+        prefix, hidden = self.prefix, known_hidden(inputs) if module is self.module else None
         with self.accelerator.autocast():
-            logits: torch.Tensor = module(**inputs).logits
+            output = module(**inputs) if prefix is None or hidden is None else prefix.rest(inputs, hidden)
+        logits: torch.Tensor = output.logits
         return logits.float()
 
 
@@ -65,9 +73,14 @@ def fuse(groups: Sequence[Inputs]) -> Inputs:
     if len(groups) == 1:
         return groups[0]
     width = max(group["input_ids"].shape[1] for group in groups)
-    return {
+    fused = {
         name: torch.cat([pad(group[name], (0, width - group[name].shape[1])) for group in groups]) for name in groups[0]
     }
+    known = [hidden for group in groups if (hidden := known_hidden(group)) is not None]
+    if len(known) < len(groups):
+        return fused
+    width = max(hidden.shape[1] for hidden in known)
+    return KnownInputs(fused, torch.cat([pad(hidden, (0, 0, 0, width - hidden.shape[1])) for hidden in known]))
 
 
 @contextmanager
