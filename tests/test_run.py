@@ -326,9 +326,16 @@ def test_failed_run_keeps_its_folder_and_the_others_go_on(
     assert (Path(summary["folder"]) / "report.html").is_file()
 
 
-def test_interrupted_experiment_resumes_to_the_same_digits(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
-    text = SPEC.format(data=reviews).replace("epochs = 3", "epochs = 12")
-    spec = write_spec(text)
+@pytest.mark.parametrize(
+    ("freezing", "frozen"),
+    [("'none'", 0), ("{use = 'bottom-layers', layers = 1}", 1), ("'all-but-head'", 1)],
+    ids=["nothing frozen", "half frozen", "all but the head frozen"],
+)
+def test_interrupted_experiment_resumes_to_the_same_digits(
+    write_spec: Write, reviews: Path, tmp_path: Path, freezing: str, frozen: int
+) -> None:
+    text = SPEC.format(data=reviews).replace("epochs = 3", "epochs = 12").replace("layers = 1", "layers = 2")
+    spec = write_spec(f"freezing = {freezing}\n{text}")
     command = [sys.executable, "-m", "kexp", "run", str(spec), "--variant", "plain"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(
@@ -364,7 +371,15 @@ def test_interrupted_experiment_resumes_to_the_same_digits(write_spec: Write, re
         events = [json.loads(line) for line in lines]
         return [(e["step"], e["metrics"], e["train_loss"], e["best"]) for e in events if e["event"] == "evaluation"]
 
+    def run(summary: dict[str, Any]) -> Path:
+        return Path(summary["folder"]) / "plain" / "seed-1"
+
     assert evaluations(resumed) == evaluations(whole)
+    for name in ("model/model.safetensors", "predictions.parquet"):
+        assert (run(resumed) / name).read_bytes() == (run(whole) / name).read_bytes()
+    # Hidden states are computed anew after the interruption.
+    assert (run(whole) / "log.txt").read_text().count("were computed once and are kept") == frozen
+    assert (run(resumed) / "log.txt").read_text().count("were computed once and are kept") == 2 * frozen
     assert "resumed" in json.loads((folder / "environment.json").read_text())
 
 
