@@ -479,6 +479,15 @@ def test_run_gives_what_it_gives_without(start: Start, freezing: str, objective:
     assert frame[columns].to_numpy() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("freezing", FROZEN)
+def test_run_in_bf16_learns_what_it_learns_without(start: Start, freezing: str) -> None:
+    settings = (freezing, "training.precision=bf16", "training.device=cpu")
+    ours, again, plain = (start(*settings, f"training.reuse_frozen={reuse}") for reuse in ("true", "true", "false"))
+    assert KEPT in ours.log
+    assert ours.losses == pytest.approx(plain.losses, rel=0.02)
+    assert ours.file("model/model.safetensors") == again.file("model/model.safetensors")
+
+
 def test_log_tells_rows_and_memory(start: Start) -> None:
     every, first = (start(freezing, "training.epochs=2").log for freezing in FROZEN)
     # 192 rows of train and 24 of validation; 32 numbers of 4 bytes for a token.
