@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import logging
 import os
@@ -22,7 +21,6 @@ from kexp.errors import KexpError
 from kexp.evaluate import Predictions, predict
 from kexp.seeds import derive, generator
 from kexp.spec import Spec
-from kexp.train.hardware import free_memory
 from kexp.train.loop import Stream, Trainer
 from kexp.train.prefix import Prefix, always_frozen, find_prefix
 from kexp.workshop import Materials, Pool, Workshop, encode_texts
@@ -39,8 +37,8 @@ WATCHED_ROWS = 2000
 
 KEPT_SPLITS = ("train", "validation")
 """Splits that a run sees again and again."""
-KEPT_SHARE = 0.25
-"""Share of the free memory that hidden states may take; several runs may share a machine."""
+KEPT_BYTES = 2 * 2**30
+"""Most memory that hidden states may take: on every machine the same, so that equal specs give equal bits."""
 PROBED_ROWS = 4
 
 Logits = Callable[[Inputs], "torch.Tensor"]
@@ -144,15 +142,15 @@ def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
 def reuse_frozen(experiment: Experiment, trainer: Trainer) -> None:
     """Let a run train on hidden states that are computed once, where a part of the model is frozen from the input up.
 
-    They are those of its own rows, so augmented rows and the pool need the whole model. A resumed run goes on as it
-    began, and where hidden states do not fit into the memory the whole model is run; the log tells.
+    They are those of its own rows, so augmented rows and the pool need the whole model; so do rows whose hidden states
+    take too much memory. The log tells.
     """
     spec = experiment.spec
     epochs = -(-trainer.total_steps // trainer.steps_per_epoch)
     count = always_frozen(trainer.freezing, trainer.blocks.names, epochs)
     applies = spec.training.reuse_frozen and experiment.materials.pool is None and spec.augmentation.labelled is None
     # Embeddings alone are cheap to look up, and what is seen once cannot be reused.
-    if not applies or count < 2 or epochs < 2 or (trainer.state.step and not trainer.state.reuses_frozen):
+    if not applies or count < 2 or epochs < 2:
         return
     started, accelerator = time.perf_counter(), trainer.accelerator
     found = f"frozen up to {trainer.blocks.names[count - 1]}: "
@@ -162,14 +160,11 @@ def reuse_frozen(experiment: Experiment, trainer: Trainer) -> None:
     if prefix is None:
         logger.info(found + "this model cannot go on from hidden states alone" + plainly)
         return
-    # Of earlier runs nothing shall be counted that only waits to be collected.
-    gc.collect()
-    needed, free = experiment.hidden_bytes(prefix, short, accelerator), free_memory()
+    needed = experiment.hidden_bytes(prefix, short, accelerator)
     found += f"hidden states of {sum(len(experiment.materials.encoded[split]) for split in KEPT_SPLITS)} rows "
-    if needed > KEPT_SHARE * free:
-        limit = f"more than {KEPT_SHARE:.0%} of the {free / 2**20:.1f} MiB that are free"
-        level = logging.WARNING if trainer.state.step else logging.INFO
-        logger.log(level, found + f"would take {needed / 2**20:.1f} MiB, {limit}" + plainly)
+    if needed > KEPT_BYTES:
+        limit = f"more than {KEPT_BYTES / 2**20:,.0f} MiB"
+        logger.info(found + f"would take {needed / 2**20:,.1f} MiB, {limit}" + plainly)
         return
     experiment.keep_hidden(prefix, accelerator)
     trainer.reuse(experiment.stream, prefix, time.perf_counter() - started)

@@ -134,7 +134,8 @@ class Training(Section):
         True, description="Group rows of similar length in a batch, so that little is padded."
     )
     reuse_frozen: bool = Field(
-        True, description="Run blocks that stay frozen once for every row, not in every step, where memory allows it."
+        True,
+        description="Run blocks that stay frozen once for every row, not in every step, if that takes at most 2 GiB.",
     )
 
     learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.errors import KexpError
@@ -97,21 +96,3 @@ def peak_memory_mib(accelerator: Accelerator) -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-CONTAINER_MEMORY = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
-"""Files with the limit and the use of a container's memory, in versions 2 and 1 of Linux's control groups."""
-
-
-def free_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the bytes of memory that are free on this machine, or in this container where that is less."""
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    for limit, used in CONTAINER_MEMORY:
-        try:
-            free = min(free, int((groups / limit).read_text()) - int((groups / used).read_text()))
-        # No such file, or no limit ("max").
-        except (OSError, ValueError):
-            continue
-    return max(free, 0)

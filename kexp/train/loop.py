@@ -122,7 +122,7 @@ class Trainer:
     def reuse(self, stream: Stream, prefix: Prefix, seconds: float) -> None:
         """Train on a stream whose batches bring what a frozen prefix makes of them; it took ``seconds`` to make."""
         self.stream, self.live = stream, LiveModel(self.model, self.accelerator, prefix)
-        self.state.reuses_frozen, self.state.seconds = True, self.state.seconds + seconds
+        self.state.seconds += seconds
 
     def restore_best(self) -> None:
         """Load the best weights, when the spec keeps the best model and there is a folder for it."""

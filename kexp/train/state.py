@@ -24,8 +24,6 @@ class TrainState:
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     """Of the steps since the last evaluation."""
-    reuses_frozen: bool = False
-    """Whether the frozen blocks were run once instead of in every step: the last digits depend on it."""
 
 
 class Stateful(Protocol):
