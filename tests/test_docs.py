@@ -276,6 +276,11 @@ def test_every_component_has_a_page_with_all_its_options(generated: dict[str, st
             assert " ".join(option.description.replace("`", "").split()) in re.sub("</?code>", "", page)
         assert f"[{entry.name}]({entry.name}.md)" in generated[f"components/{entry.kind}/index.md"]
         assert f"]({entry.kind}/{entry.name}.md)" in generated["components/index.md"]
+    # Objectives that others may hold are losses per row.
+    assert '<code>supervised.use = "focal"</code>' in generated["components/objective/focal.md"]
+    assert (
+        "Inside another" not in generated["components/objective/uda.md"] + generated["components/objective/r-drop.md"]
+    )
     assert "../../plugins/objective.md" in generated["components/objective/index.md"]
     assert "../../plugins/metric.md" not in generated["components/metric/index.md"]
 
