@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 
 from kexp.catalog import Catalog, Entry
 from kexp.cli import app
@@ -109,6 +110,16 @@ def places(catalog: Catalog, kind: str) -> list[Place]:
     return [place for place in found if place.kind == kind]
 
 
+def _takes(owner: Entry, place: Place, entry: Entry, catalog: Catalog) -> bool:
+    """Tell whether a component that holds another has nothing against this one; one that needs options may be any."""
+    try:
+        held: Any = entry.options.model_validate({}, context={"catalog": catalog})
+    except ValidationError:
+        return True
+    holder = owner.options.model_construct(**{place.path: (held,) if place.is_list else held})
+    return "." in place.path or not any(problem.path.startswith(place.path) for problem in holder.problems())
+
+
 def _places(schema: Json, owner: Entry | None, path: str = "", definitions: Json | None = None) -> Iterator[Place]:
     definitions = schema.get("$defs", {}) if definitions is None else definitions
     for name, field in schema.get("properties", {}).items():
@@ -155,7 +166,7 @@ def _component(catalog: Catalog, entry: Entry) -> str:
         f"- {_code(place.naming(entry.name))} in the table of {place.owner.kind} "
         f"[{place.owner.name}](../{place.owner.kind}/{place.owner.name}.md)\n"
         for place in here
-        if place.owner
+        if place.owner and _takes(place.owner, place, entry, catalog)
     )
     schema = entry.options.model_json_schema()
     return _document(

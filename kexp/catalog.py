@@ -8,7 +8,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -199,29 +199,37 @@ def _reason(error: Exception) -> str:
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
-    """Register a plugin, or nothing of it.
+    """Register a plugin.
 
     Raises ``PluginError`` for another version of the interface, and for hooks and arguments that kexp lacks.
     """
     written_for = getattr(plugin, "KEXP_API", kexp.API_VERSION)
+    if not isinstance(written_for, int):
+        raise PluginError(f"KEXP_API is {written_for!r}, expected a whole number such as {kexp.API_VERSION}")
     if written_for != kexp.API_VERSION:
-        older = isinstance(written_for, int) and written_for < kexp.API_VERSION
-        remedy = "install a newer version of it" if older else "install a newer kexp"
+        remedy = "install a newer version of it" if written_for < kexp.API_VERSION else "install a newer kexp"
         raise PluginError(
             f"written for version {written_for} of kexp's plugin interface, kexp {kexp.__version__} has version "
             f"{kexp.API_VERSION}; {remedy}"
         )
-    try:
-        if manager.register(plugin, name=name) is None:
-            raise PluginError("the plugin is blocked")
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        manager.unregister(name=name)
-        names = [*HOOK_OF_KIND.values(), *OBSERVER_HOOKS, "kexp_commands"]
-        hooks = ", ".join(
-            f"{hook}({', '.join(inspect.signature(getattr(hookspecs, hook)).parameters)})" for hook in names
-        )
-        raise PluginError(f"{' '.join(str(error).split())}; kexp's hooks are {hooks}") from None
+    _check_hooks(manager, plugin)
+    if manager.register(plugin, name=name) is None:
+        raise PluginError("the plugin is blocked")
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Raise ``PluginError`` where a marked function is no hook, or takes what the hook does not have."""
+    known = [*HOOK_OF_KIND.values(), *OBSERVER_HOOKS, "kexp_commands"]
+    marked = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
+    if not marked:
+        raise PluginError("has no hooks; functions that are hooks are marked with kexp.hookimpl")
+    for name in marked:
+        if name not in known:
+            raise PluginError(f"kexp has no hook {name}; {did_you_mean(name, known)}")
+        takes = inspect.signature(getattr(hookspecs, name)).parameters
+        for argument in inspect.signature(getattr(plugin, name)).parameters:
+            if argument not in takes:
+                raise PluginError(f"{name} has no argument {argument}; it is {name}({', '.join(takes)})")
 
 
 def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[str, Owner]) -> None:
@@ -230,9 +238,9 @@ def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[st
         for implementation in reversed(getattr(manager.hook, hook).get_hookimpls()):
             owner = owners[implementation.plugin_name]
             try:
-                entries = [_entry(kind, name, cls, owner) for name, cls in implementation.function().items()]
+                entries = [_entry(kind, name, cls, owner) for name, cls in _named(implementation.function())]
             except Exception as error:  # noqa: BLE001
-                catalog.broken.append(BrokenPlugin(implementation.plugin_name, owner, f"{hook}: {_reason(error)}"))
+                catalog.broken.append(_broken(implementation.plugin_name, owner, f"{hook}: {_reason(error)}"))
                 continue
             for entry in entries:
                 catalog.claims.setdefault((kind, entry.name), []).append(entry)
@@ -245,9 +253,25 @@ def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[st
     for implementation in reversed(commands.get_hookimpls()):
         owner = owners[implementation.plugin_name]
         try:
-            catalog.commands += [Observer(name, owner, made) for name, made in implementation.function().items()]
+            catalog.commands += [Observer(name, owner, made) for name, made in _named(implementation.function())]
         except Exception as error:  # noqa: BLE001
-            catalog.broken.append(BrokenPlugin(implementation.plugin_name, owner, f"kexp_commands: {_reason(error)}"))
+            catalog.broken.append(_broken(implementation.plugin_name, owner, f"kexp_commands: {_reason(error)}"))
+
+
+def _broken(name: str, owner: Owner, reason: str) -> BrokenPlugin:
+    return BrokenPlugin(name.removeprefix(f"{owner.package}:"), owner, reason)
+
+
+def _named(found: Any) -> Iterable[tuple[str, Any]]:
+    """Return what a hook names; raises ``PluginError`` for anything but a mapping of names to callables."""
+    if not isinstance(found, Mapping):
+        raise PluginError(f"expected a mapping from names, found {type(found).__name__}")
+    for name, made in found.items():
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+            raise PluginError(f"expected a name of letters, digits, '-', '_' and '.', found {name!r}")
+        if not callable(made):
+            raise PluginError(f'"{name}": expected a class or function, found {made!r}')
+    return found.items()
 
 
 def _entry(kind: str, name: str, options: Any, owner: Owner) -> Entry:

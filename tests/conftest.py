@@ -21,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # faster with one thread than with two that wait for each other.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # What was asked of this pytest is not for those that tests start.
+    os.environ.pop("PYTEST_ADDOPTS", None)
 
 
 @pytest.fixture(scope="session")

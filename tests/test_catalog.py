@@ -73,7 +73,22 @@ def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
     [
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise RuntimeError('boom')", "RuntimeError: boom"),
-        ("from kexp import hookimpl\n@hookimpl\ndef kexp_sampler():\n    return {}", "unknown hook 'kexp_sampler'"),
+        (
+            "from kexp import hookimpl\n@hookimpl\ndef kexp_sampler():\n    return {}",
+            'kexp has no hook kexp_sampler; did you mean "kexp_samplers"?',
+        ),
+        ("def kexp_samplers():\n    return {}", "has no hooks; functions that are hooks are marked with kexp.hookimpl"),
+        ("KEXP_API = '1'", "KEXP_API is '1', expected a whole number such as 1"),
+        (PLUGIN.replace("NAMES", "[Backwards]"), "kexp_samplers: expected a mapping from names, found list"),
+        (
+            PLUGIN.replace("NAMES", "{3: Backwards}"),
+            "kexp_samplers: expected a name of letters, digits, '-', '_' and '.', found 3",
+        ),
+        (PLUGIN.replace("NAMES", "{'a b': Backwards}"), "found 'a b'"),
+        (
+            "import kexp\n@kexp.hookimpl\ndef kexp_commands():\n    return {'go': 3}",
+            'kexp_commands: "go": expected a class or function, found 3',
+        ),
         (PLUGIN.replace("NAMES", "1 / 0"), "kexp_samplers: ZeroDivisionError: division by zero"),
         (PLUGIN.replace("NAMES", '{"x": dict}'), 'sampler "x" must be a subclass of SamplerOptions'),
         (
@@ -86,7 +101,7 @@ def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
 def test_broken_plugin_is_collected_and_the_others_load(install, source: str, reason: str) -> None:
     catalog = install(plugin_a=source, plugin_b=PLUGIN.replace("NAMES", '{"backwards": Backwards}'))
     assert len(catalog.broken) == 1
-    assert "plugin_a" in catalog.broken[0].name
+    assert catalog.broken[0].name == "plugin_a"
     assert reason in catalog.broken[0].reason
     assert catalog.find("sampler", "backwards")
 

@@ -26,6 +26,8 @@ from kexp import hookspecs, resolve, toml
 from kexp.catalog import Catalog
 from kexp.contracts import RunIdentity
 from kexp.options import Options, Section
+from kexp.scaffold.kinds import KINDS
+from kexp.scaffold.package import package_files
 from kexp.schema import options_of
 from kexp.spec import Spec
 
@@ -274,6 +276,11 @@ def test_every_component_has_a_page_with_all_its_options(generated: dict[str, st
             assert " ".join(option.description.replace("`", "").split()) in re.sub("</?code>", "", page)
         assert f"[{entry.name}]({entry.name}.md)" in generated[f"components/{entry.kind}/index.md"]
         assert f"]({entry.kind}/{entry.name}.md)" in generated["components/index.md"]
+    # Objectives that others may hold are losses per row.
+    assert '<code>supervised.use = "focal"</code>' in generated["components/objective/focal.md"]
+    assert (
+        "Inside another" not in generated["components/objective/uda.md"] + generated["components/objective/r-drop.md"]
+    )
     assert "../../plugins/objective.md" in generated["components/objective/index.md"]
     assert "../../plugins/metric.md" not in generated["components/metric/index.md"]
 
@@ -281,6 +288,20 @@ def test_every_component_has_a_page_with_all_its_options(generated: dict[str, st
 def shown(markdown: str) -> str:
     """Return Markdown as it is read: without the signs that keep others from being taken for markup."""
     return html.unescape(re.sub(r"\\(.)", r"\1", markdown))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_guides_show_what_kexp_plugins_new_writes(kind: str, write: Callable[[str], Page]) -> None:
+    # What is written is executed by tests/test_scaffold.py.
+    page = write(runpy.run_path(str(DOCS / "site_kinds.py"))["guides"]()[f"plugins/{kind}.md"])
+    content = package_files("kexp-mine", [kind])
+    shown = {block.title: block.text for block in page.blocks if block.language == "python"}
+    assert len(shown) == 2
+    assert {title: text.strip() for title, text in shown.items()} == {title: content[title].strip() for title in shown}
+    whole = tomllib.loads(content["experiments/mine.toml"])
+    for block in page.blocks:
+        if block.language == "toml":
+            assert toml.merge(whole, tomllib.loads(block.text)) == whole
 
 
 def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalog: Catalog, tmp_path: Path) -> None:

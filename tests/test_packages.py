@@ -201,16 +201,14 @@ def test_argument_that_a_hook_has_not_breaks_the_whole_plugin_and_no_other(
     install(wrong=wrong, right=OBJECTIVE.replace("mine", "other"))
     catalog = load_catalog()
     (broken,) = [plugin for plugin in catalog.broken if plugin.name == "wrong"]
-    assert "weather" in broken.reason
-    assert "kexp_epoch_ended(run, epoch, metrics)" in broken.reason
-    assert "\n" not in broken.reason
+    assert broken.reason == "kexp_run_started has no argument weather; it is kexp_run_started(run)"
     names = {entry.name for entry in catalog.entries("objective")}
     assert {"other", "focal"} <= names
     assert "mine" not in names
     (tmp_path / "local.py").write_text(wrong)
     result = call("check", spec('[plugins]\nlocal = ["local.py"]\n'), "--allow-local-code")
     assert result.exit_code == 2
-    assert "local.py: Plugin" in result.stderr
+    assert "local.py: kexp_run_started has no argument weather" in result.stderr
 
 
 def diary(path: Path) -> list[Any]:
@@ -278,6 +276,52 @@ def test_plugin_adds_a_command(install: Install) -> None:
         for command in json.loads(call("plugins", "list", "--json").stdout)["commands"]
     }
     assert states == {"hello": "ok", "run": "shadowed by kexp's own"}
+
+
+COMMANDS = """
+from __future__ import annotations
+import kexp
+from kexp.errors import KexpError
+
+def refuses() -> None:
+    raise KexpError("there is no diary; run something first")
+
+def fails() -> None:
+    raise ValueError("seven")
+
+def unmade(path: Nowhere) -> None:
+    pass
+
+def contested() -> None:
+    pass
+
+@kexp.hookimpl
+def kexp_commands():
+    return {"refuses": refuses, "fails": fails, "unmade": unmade, "contested": contested}
+"""
+
+
+def test_what_a_command_raises_is_told_without_a_traceback(install: Install) -> None:
+    install(mine=COMMANDS)
+    refused = call("refuses")
+    assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (2, "there is no diary; run something first")
+    failed = call("fails")
+    assert (failed.exit_code, failed.stderr.splitlines()[-1]) == (1, "kexp: ValueError: seven; --debug shows where")
+
+
+def test_a_command_that_cannot_be_made_costs_no_other(install: Install) -> None:
+    install(mine=COMMANDS, other=COMMANDS.replace('"refuses": refuses, "fails": fails, "unmade": unmade, ', ""))
+    shown = call("--help")
+    assert shown.exit_code == 0
+    assert "refuses" in shown.stdout
+    assert "command unmade of mine unknown version: broken: NameError: name 'Nowhere' is not defined" in shown.stderr
+    # Of two that claim a name, neither runs.
+    assert call("contested").exit_code == 2
+    told = call("plugins", "list").stderr
+    assert (
+        "kexp contested (mine unknown version), shadowed (refused: other unknown version claims the name too)" in told
+    )
+    assert "kexp unmade (mine unknown version), broken: NameError" in told
 
 
 def test_observers_are_listed(install: Install, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,17 +33,15 @@ class Commands(TyperGroup):
         """Return the commands of plugins, which are loaded once for a command line."""
         if FOREIGN not in ctx.meta:
             from kexp.catalog import load_catalog
+            from kexp.cli.foreign import foreign
 
-            found = [command for command in load_catalog().commands if command.name not in self.commands]
-            ctx.meta[FOREIGN] = {command.name: _made(command.name, command.function) for command in found}
+            found = list(foreign(load_catalog(), self.commands))
+            for command in found:
+                if command.made is None:
+                    print(f"command {command.name} of {command.owner}: {command.state}", file=sys.stderr)
+            ctx.meta[FOREIGN] = {command.name: command.made for command in found if command.made is not None}
         commands: dict[str, Any] = ctx.meta[FOREIGN]
         return commands
-
-
-def _made(name: str, function: Callable[..., Any]) -> Any:
-    single = typer.Typer(add_completion=False)
-    single.command(name)(function)
-    return typer.main.get_command(single)
 
 
 app = typer.Typer(

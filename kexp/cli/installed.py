@@ -54,12 +54,14 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
     """Return what is installed as plain data."""
     from dataclasses import asdict
 
+    from kexp.cli.foreign import foreign
+
     return {
         "components": [
             {"kind": e.kind, "name": e.name, **asdict(e.owner), "state": _state(catalog, e), "summary": e.summary}
             for e in entries
         ],
-        "commands": [{"name": c.name, **asdict(c.owner), "state": _command_state(c.name)} for c in catalog.commands],
+        "commands": [{"name": c.name, **asdict(c.owner), "state": c.state} for c in foreign(catalog, _own_commands())],
         "observers": [{"hook": observer.name, **asdict(observer.owner)} for observer in catalog.observers],
         "disabled": list(map(asdict, catalog.disabled)),
         "broken": list(map(asdict, catalog.broken)),
@@ -68,9 +70,10 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
 
 def _others(catalog: Catalog) -> Iterator[str]:
     """Yield a line for what is no component: commands, observers, and plugins that are not used."""
-    for command in catalog.commands:
-        state = _command_state(command.name)
-        yield f"command: kexp {command.name} ({command.owner})" + f", {state}" * (state != "ok")
+    from kexp.cli.foreign import foreign
+
+    for command in foreign(catalog, _own_commands()):
+        yield f"command: kexp {command.name} ({command.owner})" + f", {command.state}" * (command.state != "ok")
     for observer in catalog.observers:
         yield f"observer: {observer.name} ({observer.owner})"
     for owner in catalog.disabled:
@@ -82,10 +85,6 @@ def _others(catalog: Catalog) -> Iterator[str]:
 def _own_commands() -> set[str]:
     groups = {group.name for group in app.registered_groups if group.name}
     return groups | {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
-
-
-def _command_state(name: str) -> str:
-    return "shadowed by kexp's own" if name in _own_commands() else "ok"
 
 
 def _state(catalog: Catalog, entry: Entry) -> str:

@@ -24,6 +24,7 @@ class MetricOptions(Options):
 
     kind: ClassVar[str] = "metric"
     greater_is_better: ClassVar[bool] = True
+    """Whether more is better; a metric that is to be small, such as an error, says False."""
 
     @abstractmethod
     def build(self) -> Metric:

@@ -60,6 +60,7 @@ class OptionsContract:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run each test with each example."""
+        assert isinstance(self.examples, tuple | list), f"{type(self).__name__}.examples: expected a tuple of options"
         if "options" in metafunc.fixturenames and self.examples:
             metafunc.parametrize("options", self.examples, ids=[_name(example) for example in self.examples])
 
