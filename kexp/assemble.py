@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.contracts import HostBatch, Inputs, Metric, Objective, ObjectiveContext
+from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, tokenise
 from kexp.data.pool import AugmentPool, SemiSupervisedStream, fresh, kept
@@ -47,6 +49,8 @@ class Experiment:
     greater_is_better: bool
     collator: Collator
     stream: Stream
+    augmenters: Mapping[str, CheckedAugmenter]
+    """Those that make new texts every epoch, by what they augment: labelled, unlabelled."""
 
     def evaluate(self, split: str, logits: Logits) -> Predictions:
         """Predict a split."""
@@ -83,28 +87,43 @@ def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
     context = ObjectiveContext(materials.data.class_counts(), 0 if pool is None else len(pool.rows))
     metrics = workshop.metrics(spec)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
-    labelled = _labelled_stream(spec, seed, workshop, materials, collator)
-    stream = labelled if pool is None else _semi_supervised(spec, seed, workshop, materials, pool, labelled)
+    augmenters = _fresh_augmenters(spec, workshop, materials)
+    labelled = _labelled_stream(spec, seed, materials, collator, augmenters.get("labelled"))
+    stream: Stream = labelled
+    if pool is not None:
+        stream = _semi_supervised(spec, seed, materials, pool, labelled, augmenters.get("unlabelled"))
     return Experiment(
         spec,
         seed,
         materials,
         model,
-        spec.objective.build(context),
+        build_objective(spec.objective, context),
         metrics,
         monitored.greater_is_better,
         collator,
         stream,
+        augmenters,
     )
 
 
+def _fresh_augmenters(spec: Spec, workshop: Workshop, materials: Materials) -> dict[str, CheckedAugmenter]:
+    options, pool = spec.augmentation, materials.pool
+    wanted = {"labelled": options.labelled}
+    if pool is not None and spec.objective.uses_augmented and not pool.copies:
+        wanted["unlabelled"] = options.unlabelled
+    return {
+        of: workshop.augmenter(spec, materials.data, augmenter)
+        for of, augmenter in wanted.items()
+        if augmenter is not None
+    }
+
+
 def _labelled_stream(
-    spec: Spec, seed: int, workshop: Workshop, materials: Materials, collator: Collator
+    spec: Spec, seed: int, materials: Materials, collator: Collator, augmenter: CheckedAugmenter | None
 ) -> LabelledStream:
-    options, augmentation = spec.augmentation, None
-    if options.labelled is not None:
-        augmenter = options.labelled.build(workshop.augmenter_context(spec, materials.data))
-        augmentation = Augmentation(augmenter, options.probability, _encoder(spec, materials))
+    augmentation = None
+    if augmenter is not None:
+        augmentation = Augmentation(augmenter, spec.augmentation.probability, _encoder(spec, materials))
     return LabelledStream(
         rows=materials.data.train,
         encoded=materials.encoded["train"],
@@ -119,13 +138,17 @@ def _labelled_stream(
 
 
 def _semi_supervised(
-    spec: Spec, seed: int, workshop: Workshop, materials: Materials, pool: Pool, labelled: LabelledStream
+    spec: Spec,
+    seed: int,
+    materials: Materials,
+    pool: Pool,
+    labelled: LabelledStream,
+    augmenter: CheckedAugmenter | None,
 ) -> SemiSupervisedStream:
     augment: AugmentPool | None = None
     if spec.objective.uses_augmented and pool.copies:
         augment = kept(pool.copies)
-    elif spec.objective.uses_augmented and spec.augmentation.unlabelled is not None:
-        augmenter = spec.augmentation.unlabelled.build(workshop.augmenter_context(spec, materials.data))
+    elif augmenter is not None:
         augment = fresh(pool.rows, augmenter, _encoder(spec, materials), seed)
     training = spec.training
     return SemiSupervisedStream(

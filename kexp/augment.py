@@ -43,7 +43,7 @@ def sample(plan: Plan, catalog: Catalog, count: int, tell: Tell) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
     spec, rows, augmenter, workshop = _subject(plan, catalog, tell)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    build = augmenter.build(workshop.augmenter_context(spec, workshop.data(spec, plan.base.seeds[0])))
+    build = workshop.augmenter(spec, workshop.data(spec, plan.base.seeds[0]), augmenter)
     made = build([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
     return [
         Pair(rows.texts[row], form.text, form.reason) if isinstance(form, Rejected) else Pair(rows.texts[row], form, "")

@@ -22,7 +22,7 @@ from kexp import hookspecs
 from kexp.contracts import KINDS
 from kexp.errors import KexpError, PluginError, did_you_mean
 from kexp.hookspecs import HOOK_OF_KIND, OBSERVER_HOOKS
-from kexp.options import Options
+from kexp.options import TITLES, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,4 +281,5 @@ def _entry(kind: str, name: str, options: Any, owner: Owner) -> Entry:
     if inspect.isabstract(options):
         missing = ", ".join(sorted(options.__abstractmethods__))
         raise PluginError(f'{kind} "{name}" does not define {missing}')
+    TITLES[options] = f'{kind} "{name}" of {owner}'
     return Entry(kind, name, options, owner)

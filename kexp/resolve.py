@@ -17,7 +17,7 @@ from kexp.contracts import BackboneOptions, FreezingOptions, block_names
 from kexp.corners import check_corners
 from kexp.errors import KexpError, Problem, SpecError, did_you_mean
 from kexp.goals import check_search
-from kexp.options import Options, Section
+from kexp.options import Options, Section, asked
 from kexp.searching import Search
 from kexp.space import Space
 from kexp.spec import Evaluation, Spec, Training
@@ -132,10 +132,10 @@ def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
 def _doubts(spec: Spec) -> Iterator[Problem]:
     for name in Spec.model_fields:
         for place, part in parts(name, getattr(spec, name)):
-            yield from (warning.under(place) for warning in part.warnings())
+            yield from (warning.under(place) for warning in asked(part, "warnings", Problem))
     labels = spec.dataset.label_count()
     if labels is not None:
-        yield from (Problem("objective", message) for message in spec.objective.doubt_labels(labels))
+        yield from (Problem("objective", message) for message in asked(spec.objective, "doubt_labels", str, labels))
 
 
 def dump(spec: Spec, catalog: Catalog) -> toml.Table:
@@ -209,7 +209,7 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
     for name, section in valid.items():
         for place, part in parts(name, section):
             owner = str(catalog.owner_of(type(part))) if isinstance(part, Options) else ""
-            for problem in part.problems():
+            for problem in asked(part, "problems", Problem):
                 yield replace(problem.under(place), owner=owner)
     training, evaluation, backbone, freezing = map(valid.get, ("training", "evaluation", "backbone", "freezing"))
     if training and evaluation:
@@ -222,7 +222,7 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
         yield from check_search(search, training, evaluation, catalog)
     dataset, objective = valid.get("dataset"), valid.get("objective")
     if dataset and objective and (labels := dataset.label_count()) is not None:
-        yield from (Problem("objective", message) for message in objective.check_labels(labels))
+        yield from (Problem("objective", message) for message in asked(objective, "check_labels", str, labels))
 
 
 def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,16 +78,31 @@ def run(
             print(json.dumps(finite(summary), ensure_ascii=False))
         else:
             print_summary(summary)
-        _exit_with(summary["status"], summary["folder"])
+        _exit_with(summary)
 
 
-def _exit_with(status: str, folder: str) -> None:
+def _exit_with(summary: dict[str, Any]) -> None:
+    status, folder = summary["status"], summary["folder"]
     if status == "interrupted":
         print(f"interrupted; continue with: kexp run --resume {folder}", file=sys.stderr)
         raise typer.Exit(130)
     if status == "failed":
+        for failure in _failures(summary):
+            print(failure, file=sys.stderr)
         print(f"not every run succeeded: the log.txt of each run below {folder} has the details", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _failures(summary: dict[str, Any]) -> Iterator[str]:
+    """Yield every different reason for which runs failed, after the names of these runs."""
+    from kexp.report.folder import RunFolder, read_json
+
+    folder, runs = RunFolder(Path(summary["folder"])), dict[str, list[str]]()
+    for name, variant in summary["variants"].items():
+        for seed in (seed for seed, status in variant["status"].items() if status == "failed"):
+            reason = read_json(folder.run(name, seed) / "result.json")["reason"]
+            runs.setdefault(reason, []).append(f"{name} seed {seed}")
+    yield from (f"{', '.join(of)} failed: {reason}" for reason, of in runs.items())
 
 
 @app.command()
