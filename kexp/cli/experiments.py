@@ -147,6 +147,12 @@ def augment(
     spec: Spec,
     assignments: Set = None,
     variants: Variants = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            "--of", metavar="ROWS", help="Augmenter of the labelled or the unlabelled rows, if both have one."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many rows of the pool.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the pairs to a CSV, TSV, JSONL or Parquet file.")
@@ -161,19 +167,22 @@ def augment(
     with told():
         from kexp import augment as stage
         from kexp.console import Screen, print_pairs
+        from kexp.errors import KexpError
         from kexp.packages import catalog_of
 
+        if of is not None and of not in stage.STREAMS:
+            raise KexpError(f"--of {of}: expected {' or '.join(sorted(stage.STREAMS))}")
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, assignments, variants, "")
         _warn(plan)
         tell = Screen().phase
         if show is not None:
-            pairs = stage.sample(plan, catalog, show, tell)
+            pairs = stage.sample(plan, catalog, of, show, tell)
             print_pairs(pairs)
             rejected = sum(1 for pair in pairs if pair.rejected)
             tell(f"{len(pairs)} texts, {rejected} rejected")
             return
-        counts = stage.ahead(plan, catalog, limit, output, tell)
+        counts = stage.ahead(plan, catalog, of, limit, output, tell)
         if as_json:
             print(json.dumps(counts, ensure_ascii=False))
             return
