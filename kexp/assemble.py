@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.contracts import HostBatch, Inputs, Metric, Objective, ObjectiveContext
+from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, tokenise
 from kexp.data.pool import AugmentPool, SemiSupervisedStream, fresh, kept
@@ -21,29 +21,19 @@ from kexp.errors import KexpError
 from kexp.evaluate import Predictions, predict
 from kexp.seeds import derive, generator
 from kexp.spec import Spec
-from kexp.train.loop import Stream, Trainer
-from kexp.train.prefix import Prefix, always_frozen, find_prefix
+from kexp.train.loop import Stream
 from kexp.workshop import Materials, Pool, Workshop, encode_texts
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from accelerate import Accelerator
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 WATCHED_ROWS = 2000
 """Rows of the pool on which predictions are watched during training; as many tell the shares to a few per cent."""
 
-KEPT_SPLITS = ("train", "validation")
-"""Splits that a run sees again and again."""
-KEPT_BYTES = 2 * 2**30
-"""Most memory that hidden states may take: on every machine the same, so that equal specs give equal bits."""
-PROBED_ROWS = 4
-
 Logits = Callable[[Inputs], "torch.Tensor"]
-
-logger = logging.getLogger("kexp")
 
 
 @dataclass(slots=True)
@@ -59,6 +49,8 @@ class Experiment:
     greater_is_better: bool
     collator: Collator
     stream: Stream
+    augmenters: Mapping[str, CheckedAugmenter]
+    """Those that make new texts every epoch, by what they augment: labelled, unlabelled."""
 
     def evaluate(self, split: str, logits: Logits) -> Predictions:
         """Predict a split."""
@@ -72,40 +64,12 @@ class Experiment:
         rows = generator(0, "watched rows").permutation(len(pool.rows))[:WATCHED_ROWS]
         return self._predict(pool.rows.take(rows), pool.encoded.take(rows), logits)
 
-    def probe(self, device: torch.device) -> tuple[Inputs, Inputs]:
-        """Return some of the shortest and some of the longest train rows, to try a way to run the model."""
-        import numpy as np
-
-        encoded, labels = self.materials.encoded["train"], self.materials.data.train.labels
-        order = np.argsort(encoded.tokens.lengths, kind="stable")
-        few = min(PROBED_ROWS, len(order) // 2)
-        short, long = (HostBatch(self.collator(encoded, rows), labels[rows], 0) for rows in (order[:few], order[-few:]))
-        return short.inputs_on(device), long.inputs_on(device)
-
-    def hidden_bytes(self, prefix: Prefix, some: Inputs, accelerator: Accelerator) -> int:
-        """Return the memory that ``keep_hidden`` will take; ``some`` rows tell the precision."""
-        with accelerator.autocast():
-            hidden = prefix.hidden(some)
-        lengths = (self.materials.encoded[split].tokens.lengths for split in KEPT_SPLITS)
-        tokens = sum(int(prefix.kept_lengths(found).sum()) for found in lengths)
-        return tokens * hidden.shape[-1] * hidden.element_size()
-
-    def keep_hidden(self, prefix: Prefix, accelerator: Accelerator) -> None:
-        """Run frozen blocks over train and validation; from now on their batches bring what these blocks gave."""
-        data, encoded = self.materials.data, dict(self.materials.encoded)
-        for split in KEPT_SPLITS:
-            rows = encoded[split]
-            kept = prefix.keep(self._batches(data.splits[split], rows), rows.tokens.lengths, accelerator)
-            encoded[split] = replace(rows, hidden=kept.of)
-        self.materials = replace(self.materials, encoded=encoded)
-        assert isinstance(self.stream, LabelledStream)
-        self.stream = replace(self.stream, encoded=encoded["train"])
-
     def _predict(self, rows: Rows, encoded: Encoded, logits: Logits) -> Predictions:
         shape = (len(rows), len(self.materials.data.labels))
-        return predict(self.model, logits, self._batches(rows, encoded), shape, self.model.device)
+        return predict(self.model, logits, self.batches(rows, encoded), shape, self.model.device)
 
-    def _batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
+    def batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
+        """Yield rows by length with their numbers, always in the same batches."""
         lengths = encoded.tokens.lengths
         for numbers in by_length(lengths, self.spec.evaluation.batch_size):
             inputs, tokens = self.collator(encoded, numbers), int(lengths[numbers].sum())
@@ -124,61 +88,43 @@ def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
     context = ObjectiveContext(materials.data.class_counts(), 0 if pool is None else len(pool.rows))
     metrics = workshop.metrics(spec)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
-    labelled = _labelled_stream(spec, seed, workshop, materials, collator)
-    stream = labelled if pool is None else _semi_supervised(spec, seed, workshop, materials, pool, labelled)
+    augmenters = _fresh_augmenters(spec, workshop, materials)
+    labelled = _labelled_stream(spec, seed, materials, collator, augmenters.get("labelled"))
+    stream: Stream = labelled
+    if pool is not None:
+        stream = _semi_supervised(spec, seed, materials, pool, labelled, augmenters.get("unlabelled"))
     return Experiment(
         spec,
         seed,
         materials,
         model,
-        spec.objective.build(context),
+        build_objective(spec.objective, context),
         metrics,
         monitored.greater_is_better,
         collator,
         stream,
+        augmenters,
     )
 
 
-def reuse_frozen(experiment: Experiment, trainer: Trainer) -> None:
-    """Let a run train on hidden states that are computed once, where a part of the model is frozen from the input up.
-
-    They are those of its own rows, so augmented rows and the pool need the whole model; so do rows whose hidden states
-    take too much memory. The log tells.
-    """
-    spec = experiment.spec
-    epochs = -(-trainer.total_steps // trainer.steps_per_epoch)
-    count = always_frozen(trainer.freezing, trainer.blocks.names, epochs)
-    applies = spec.training.reuse_frozen and experiment.materials.pool is None and spec.augmentation.labelled is None
-    # Embeddings alone are cheap to look up, and what is seen once cannot be reused.
-    if not applies or count < 2 or epochs < 2:
-        return
-    started, accelerator = time.perf_counter(), trainer.accelerator
-    found = f"frozen up to {trainer.blocks.names[count - 1]}: "
-    plainly = "; the frozen blocks are run in every step"
-    short, long = experiment.probe(accelerator.device)
-    prefix = find_prefix(trainer.blocks, count, short, long)
-    if prefix is None:
-        logger.info(found + "this model cannot go on from hidden states alone" + plainly)
-        return
-    needed = experiment.hidden_bytes(prefix, short, accelerator)
-    found += f"hidden states of {sum(len(experiment.materials.encoded[split]) for split in KEPT_SPLITS)} rows "
-    if needed > KEPT_BYTES:
-        limit = f"more than {KEPT_BYTES / 2**20:,.0f} MiB"
-        logger.info(found + f"would take {needed / 2**20:,.1f} MiB, {limit}" + plainly)
-        return
-    experiment.keep_hidden(prefix, accelerator)
-    trainer.reuse(experiment.stream, prefix, time.perf_counter() - started)
-    which = "first token" if prefix.tokens else "every token"
-    logger.info(found + f"were computed once and are kept, {needed / 2**20:.1f} MiB ({which})")
+def _fresh_augmenters(spec: Spec, workshop: Workshop, materials: Materials) -> dict[str, CheckedAugmenter]:
+    options, pool = spec.augmentation, materials.pool
+    wanted = {"labelled": options.labelled}
+    if pool is not None and spec.objective.uses_augmented and not pool.copies:
+        wanted["unlabelled"] = options.unlabelled
+    return {
+        of: workshop.augmenter(spec, materials.data, augmenter)
+        for of, augmenter in wanted.items()
+        if augmenter is not None
+    }
 
 
 def _labelled_stream(
-    spec: Spec, seed: int, workshop: Workshop, materials: Materials, collator: Collator
+    spec: Spec, seed: int, materials: Materials, collator: Collator, augmenter: CheckedAugmenter | None
 ) -> LabelledStream:
-    options, augmentation = spec.augmentation, None
-    if options.labelled is not None:
-        augmenter = options.labelled.build(workshop.augmenter_context(spec, materials.data))
-        augmentation = Augmentation(augmenter, options.probability, _encoder(spec, materials))
+    augmentation = None
+    if augmenter is not None:
+        augmentation = Augmentation(augmenter, spec.augmentation.probability, _encoder(spec, materials))
     return LabelledStream(
         rows=materials.data.train,
         encoded=materials.encoded["train"],
@@ -193,13 +139,17 @@ def _labelled_stream(
 
 
 def _semi_supervised(
-    spec: Spec, seed: int, workshop: Workshop, materials: Materials, pool: Pool, labelled: LabelledStream
+    spec: Spec,
+    seed: int,
+    materials: Materials,
+    pool: Pool,
+    labelled: LabelledStream,
+    augmenter: CheckedAugmenter | None,
 ) -> SemiSupervisedStream:
     augment: AugmentPool | None = None
     if spec.objective.uses_augmented and pool.copies:
         augment = kept(pool.copies)
-    elif spec.objective.uses_augmented and spec.augmentation.unlabelled is not None:
-        augmenter = spec.augmentation.unlabelled.build(workshop.augmenter_context(spec, materials.data))
+    elif augmenter is not None:
         augment = fresh(pool.rows, augmenter, _encoder(spec, materials), seed)
     training = spec.training
     return SemiSupervisedStream(

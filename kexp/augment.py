@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from kexp.workshop import Workshop
 
 Tell = Callable[[str], None]
 
+STREAMS = ("unlabelled", "labelled")
+"""The rows that have an augmenter of their own, those of the pool first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -39,11 +42,11 @@ class Pair:
             yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
 
 
-def sample(plan: Plan, catalog: Catalog, count: int, tell: Tell) -> list[Pair]:
+def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, tell: Tell) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
-    spec, rows, augmenter, workshop = _subject(plan, catalog, tell)
+    spec, rows, augmenter, workshop = _subject(plan, catalog, of, tell)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    build = augmenter.build(workshop.augmenter_context(spec, workshop.data(spec, plan.base.seeds[0])))
+    build = workshop.augmenter(spec, workshop.data(spec, plan.base.seeds[0]), augmenter)
     made = build([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
     return [
         Pair(rows.texts[row], form.text, form.reason) if isinstance(form, Rejected) else Pair(rows.texts[row], form, "")
@@ -51,12 +54,14 @@ def sample(plan: Plan, catalog: Catalog, count: int, tell: Tell) -> list[Pair]:
     ]
 
 
-def ahead(plan: Plan, catalog: Catalog, limit: int | None, output: Path | None, tell: Tell) -> dict[str, Any]:
+def ahead(
+    plan: Plan, catalog: Catalog, of: str | None, limit: int | None, output: Path | None, tell: Tell
+) -> dict[str, Any]:
     """Make all forms of the pool that training will want; what is on disk already is not made again.
 
     Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
     """
-    spec, rows, augmenter, workshop = _subject(plan, catalog, tell)
+    spec, rows, augmenter, workshop = _subject(plan, catalog, of, tell)
     if not augmenter.costly and output is None:
         raise KexpError(f"{plan.source}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead")
     if limit is not None:
@@ -67,19 +72,34 @@ def ahead(plan: Plan, catalog: Catalog, limit: int | None, output: Path | None, 
     return {"rows": len(rows), "accepted": len(made.rows), "forms": len(made.copies), "rejected": made.rejected}
 
 
-def _subject(plan: Plan, catalog: Catalog, tell: Tell) -> tuple[Spec, Rows, AugmenterOptions, Workshop]:
-    """Find the augmenter to speak of, in the first variant that has one, and the rows that it is for."""
+def _subject(plan: Plan, catalog: Catalog, of: str | None, tell: Tell) -> tuple[Spec, Rows, AugmenterOptions, Workshop]:
+    """Find the augmenter to speak of, in the first variant that has one, and the rows that it is for.
+
+    ``of`` says for which rows; that of the pool comes first when it does not.
+    """
     workshop = Workshop(catalog, cache_folder(), tell)
     for variant in plan.variants:
-        options = variant.spec.augmentation
-        augmenter = options.unlabelled or options.labelled
-        if augmenter is not None:
+        stated = _augmenters(variant.spec)
+        rows = next(iter(stated), "") if of is None else of
+        if rows in stated:
+            tell(_choice(variant.name, rows, stated, catalog))
             data = workshop.data(variant.spec, plan.base.seeds[0])
-            pool = data.unlabelled if options.unlabelled is not None else None
-            return variant.spec, pool or data.train, augmenter, workshop
-    raise KexpError(
-        f"{plan.source}: no augmenter is stated; name one in augmentation.unlabelled or augmentation.labelled"
-    )
+            pool = data.unlabelled if rows == "unlabelled" else None
+            return variant.spec, pool or data.train, stated[rows], workshop
+    places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
+    raise KexpError(f"{plan.source}: no augmenter is stated; name one in {places}")
+
+
+def _augmenters(spec: Spec) -> dict[str, AugmenterOptions]:
+    stated = {rows: getattr(spec.augmentation, rows) for rows in STREAMS}
+    return {rows: augmenter for rows, augmenter in stated.items() if augmenter is not None}
+
+
+def _choice(variant: str, rows: str, stated: Mapping[str, AugmenterOptions], catalog: Catalog) -> str:
+    """Say which augmenter is meant, and how to name the other one."""
+    named = f"{variant}: augmentation.{rows}, {catalog.name_of(type(stated[rows]))}"
+    others = [other for other in stated if other != rows]
+    return named + "".join(f"; augmentation.{other} with --of {other}" for other in others)
 
 
 def _write(path: Path, rows: Rows, made: AugmentedPool) -> None:

@@ -22,7 +22,7 @@ from kexp import hookspecs
 from kexp.contracts import KINDS
 from kexp.errors import KexpError, PluginError, did_you_mean
 from kexp.hookspecs import HOOK_OF_KIND, OBSERVER_HOOKS
-from kexp.options import Options
+from kexp.options import TITLES, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,13 @@ class Catalog:
         claims = self.claims.get((kind, name), [])
         if len(claims) > 1:
             owners = " and ".join(str(entry.owner) for entry in claims)
-            raise UnknownComponent(f'{kind} "{name}" is provided twice, by {owners}; uninstall one of them')
+            files = [entry.owner.package for entry in claims if entry.owner.version.startswith("sha256 ")]
+            others = [entry.owner.package for entry in claims if entry.owner.package not in (*files, "kexp")]
+            ways = [f"rename it in {file}" for file in files]
+            if others:
+                left_out = f'[plugins] block = ["{others[-1]}"] or KEXP_DISABLE_PLUGINS={others[-1]}'
+                ways.append(f"uninstall {' or '.join(others)}, or leave one out with {left_out}")
+            raise UnknownComponent(f'{kind} "{name}" is provided twice, by {owners}; {", or ".join(ways)}')
         if not claims:
             known = [known_name for known_kind, known_name in self.claims if known_kind == kind]
             raise UnknownComponent(f'unknown {kind} "{name}"; {did_you_mean(name, known)}{self._broken_hint()}')
@@ -281,4 +287,5 @@ def _entry(kind: str, name: str, options: Any, owner: Owner) -> Entry:
     if inspect.isabstract(options):
         missing = ", ".join(sorted(options.__abstractmethods__))
         raise PluginError(f'{kind} "{name}" does not define {missing}')
+    TITLES[options] = f'{kind} "{name}" of {owner}'
     return Entry(kind, name, options, owner)

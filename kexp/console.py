@@ -109,8 +109,7 @@ def print_table(
 def print_pairs(pairs: Sequence[Pair]) -> None:
     """Print originals beside augmented texts with the changed words marked, and a line per rejected pair."""
     if not sys.stdout.isatty():
-        for pair in pairs:
-            print("\t".join((pair.original, pair.augmented, pair.rejected)))
+        print_table("", ["original", "augmented", "rejected"], [[p.original, p.augmented, p.rejected] for p in pairs])
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), expand=True)
     table.add_column("original", ratio=1, overflow="fold")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 
@@ -67,6 +68,18 @@ class SpecError(KexpError):
         self.source = source
         self.problems = tuple(problems)
         super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
+
+
+@contextmanager
+def blamed(component: str) -> Iterator[None]:
+    """Name the component whose code runs here when it raises; what it says to users itself passes as it is."""
+    try:
+        yield
+    except KexpError:
+        raise
+    # Whatever a plugin's code raises is its author's to repair, who looks for the name first.
+    except Exception as error:
+        raise PluginError(f"{component}: {type(error).__name__}: {error}") from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import shutil
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.assemble import Experiment, assemble, reuse_frozen
+from kexp.assemble import Experiment, assemble
 from kexp.contracts import Inputs, RunIdentity
+from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate import Predictions
 from kexp.interrupt import graceful_stop
 from kexp.report import predictions as report
 from kexp.report.folder import write_json
 from kexp.resolve import Variant, dump
+from kexp.reuse import reuse_frozen
 from kexp.tracking import Following, log_file
-from kexp.train.events import Evaluated, Warned
+from kexp.train.events import Evaluated, Event, Warned
 from kexp.train.hardware import make_accelerator, peak_memory_mib, precision_of
 from kexp.train.loop import Trainer
 from kexp.train.watch import PoolHealth
@@ -119,8 +121,10 @@ def _train_and_test(job: Job, following: Following) -> dict[str, Any]:
     }
     _save_predictions(job.folder / "predictions.parquet", experiment, predictions)
     _save_model(job.folder / "model", experiment)
+    # A metric that fails on test costs no training: whoever repairs it resumes.
+    result = fitted.result(predictions)
     shutil.rmtree(job.folder / "checkpoint", ignore_errors=True)
-    return fitted.result(predictions)
+    return result
 
 
 def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoint: Path | None) -> Fitted:
@@ -149,7 +153,7 @@ def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoi
     job.display.run_started(job.variant.name, job.seed, trainer.total_steps, resumed_at or 0)
     following.start(resumed_at)
     reuse_frozen(experiment, trainer)
-    for event in trainer.events(stop_asked):
+    for event in _with_rejections(trainer, stop_asked, experiment.augmenters):
         if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
             validation.keep()
         if isinstance(event, Warned):
@@ -157,6 +161,24 @@ def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoi
         following.tell(event.as_dict())
         job.display.event(event.as_dict())
     return Fitted(experiment, trainer, validation)
+
+
+def _with_rejections(
+    trainer: Trainer, stop_asked: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter]
+) -> Iterator[Event]:
+    """Train, and warn once of each augmenter some of whose texts were rejected."""
+    told: set[str] = set()
+    for event in trainer.events(stop_asked):
+        yield event
+        for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in told]:
+            told.add(of)
+            yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")
+
+
+def _rejections(augmenter: CheckedAugmenter) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
+    count = f"{augmenter.rejected.total():,} of {augmenter.asked:,} texts"
+    return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,9 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from kexp.errors import Problem, did_you_mean
+from kexp.errors import PluginError, Problem, blamed, did_you_mean
+
+Answer = TypeVar("Answer")
 
 
 class SpecText(str):
@@ -96,6 +98,27 @@ class Options(Section):
     """
 
     kind: ClassVar[str]
+
+
+TITLES: dict[type[Section], str] = {}
+"""How messages name the components that are registered; the catalog enters them."""
+
+
+def title(part: Section) -> str:
+    """Return how messages name a component, ``metric "recall" of kexp-more 0.1``, or a section by its class."""
+    cls = type(part)
+    return TITLES.get(cls, f"{getattr(cls, 'kind', 'section')} {cls.__module__}.{cls.__qualname__}")
+
+
+def asked(part: Section, method: str, answer: type[Answer], *arguments: object) -> list[Answer]:
+    """Return what a section yields to a question such as ``problems``; raises ``PluginError`` that names it."""
+    place = f"{title(part)}, {method}()"
+    with blamed(place):
+        answers = list(getattr(part, method)(*arguments))
+    for found in answers:
+        if not isinstance(found, answer):
+            raise PluginError(f"{place}: yields {found!r}, expected {answer.__name__}")
+    return answers
 
 
 COMPONENT_KEY = "x-kexp-component"

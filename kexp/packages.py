@@ -24,7 +24,13 @@ def catalog_of(path: Path, *, allow_local_code: bool) -> Catalog:
         files = ", ".join(map(str, plugins.local))
         message = f"the spec wants to run code beside it: {files}"
         raise SpecError(str(path), [Problem("plugins.local", message, "read it, then say --allow-local-code")])
-    return load_catalog(block=plugins.block, local=[file for file in plugins.local if file.is_file()])
+    return catalog_with(plugins, allow_local_code=allow_local_code)
+
+
+def catalog_with(plugins: Plugins, *, allow_local_code: bool) -> Catalog:
+    """Load the catalog as a section wants it, without its Python files where nobody allowed them."""
+    local = [file for file in plugins.local if file.is_file()] if allow_local_code else []
+    return load_catalog(block=plugins.block, local=local)
 
 
 def plugins_of(table: Mapping[str, Any]) -> Plugins:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from kexp.contracts import BackboneOptions, FreezingOptions, block_names
 from kexp.corners import check_corners
 from kexp.errors import KexpError, Problem, SpecError, did_you_mean
 from kexp.goals import check_search
-from kexp.options import Options, Section
+from kexp.options import Options, Section, asked
 from kexp.searching import Search
-from kexp.space import Space
+from kexp.space import Space, find
 from kexp.spec import Evaluation, Spec, Training
 from kexp.wording import translate
 
@@ -68,13 +69,13 @@ def resolve(
     """Read and check a spec file.
 
     ``assignments`` are ``path=value`` texts that win over the file and its variants; ``variants`` chooses among the
-    file's variants, ``seeds`` replaces its seeds. Raises ``SpecError`` with every problem of the file.
+    file's variants, ``seeds`` replaces its seeds. Raises ``SpecError`` with every problem of the file, or of the chosen
+    variants: what they change need not make a spec without them.
     """
     if path.is_dir():
         raise KexpError(f"{path} is a folder; expected a spec file, such as {path / 'spec.toml'}")
     table = toml.read(path)
     named = table.pop("variants", {})
-    problems = list(_variant_problems(named, variants))
     over: toml.Table = {}
     for assignment in assignments:
         over = toml.merge(over, toml.parse_assignment(assignment))
@@ -83,22 +84,40 @@ def resolve(
     if seeds:
         over["seeds"] = list(seeds)
     table = toml.merge({"name": path.stem, **table}, over)
-    base, found = check(table, catalog)
-    problems += found
-    resolved: list[Variant | None] = []
-    if not isinstance(named, dict):
-        named = {}
-    for name in [name for name in named if not variants or name in variants]:
-        changed = named[name] if isinstance(named[name], dict) else {}
-        layered = toml.merge(toml.merge(table, toml.expand(changed)), over)
-        spec, found = check(layered, catalog)
-        # What is wrong in the base already has been told.
-        problems += [problem.under(f"variants.{name}") for problem in found if problem not in problems]
-        resolved.append(Variant(name, spec) if spec else None)
-    if problems or base is None:
+    base, wrong = check(table, catalog)
+    told: list[Problem] = [] if variants else list(wrong)
+    problems = [*_variant_problems(named, variants), *told]
+    resolved: list[Variant] = []
+    for name, changes in _chosen(named, variants).items():
+        spec, found = check(toml.merge(toml.merge(table, changes), over), catalog)
+        new = [problem for problem in found if not _was_told(problem, told, wrong, over)]
+        problems += [problem if problem in wrong else problem.under(f"variants.{name}") for problem in new]
+        told += new
+        resolved += [Variant(name, spec)] if spec else []
+    if problems:
         raise SpecError(str(path), problems)
-    chosen = tuple(filter(None, resolved)) or (Variant(DEFAULT_VARIANT, base),)
-    return Plan(str(path), base, chosen, _resolved_table(base, resolved, catalog), tuple(_warnings(chosen)))
+    resolved_table = _resolved_table(base, resolved, catalog)
+    base = base or resolved[0].spec
+    chosen = tuple(resolved) or (Variant(DEFAULT_VARIANT, base),)
+    return Plan(str(path), base, chosen, resolved_table, tuple(_warnings(chosen)))
+
+
+def _chosen(named: object, chosen: Sequence[str]) -> dict[str, toml.Table]:
+    """Return what each variant changes, of the chosen ones if any are."""
+    stated = named if isinstance(named, dict) else {}
+    return {
+        name: toml.expand(changes) if isinstance(changes, dict) else {}
+        for name, changes in stated.items()
+        if not chosen or name in chosen
+    }
+
+
+def _was_told(problem: Problem, told: Sequence[Problem], base: Sequence[Problem], over: toml.Table) -> bool:
+    """Tell whether a variant's problem was told: as one of the base, or as one of what all variants are given."""
+    if problem in base:
+        return problem in told
+    given = problem.path.startswith("search.") or find(over, problem.path) is not None
+    return given and problem.path in {other.path for other in told}
 
 
 def _variant_problems(named: object, chosen: Sequence[str]) -> Iterator[Problem]:
@@ -106,6 +125,8 @@ def _variant_problems(named: object, chosen: Sequence[str]) -> Iterator[Problem]
         yield Problem("variants", "expected tables, [variants.NAME]")
         return
     for name, overrides in named.items():
+        if chosen and name not in chosen:
+            continue
         if not re.fullmatch(r"[\w가-힣][\w가-힣.-]*", name):
             yield Problem(
                 f"variants.{name}", "a variant's name becomes a folder: letters, digits, '-', '_' and '.' only"
@@ -132,10 +153,10 @@ def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
 def _doubts(spec: Spec) -> Iterator[Problem]:
     for name in Spec.model_fields:
         for place, part in parts(name, getattr(spec, name)):
-            yield from (warning.under(place) for warning in part.warnings())
+            yield from (warning.under(place) for warning in asked(part, "warnings", Problem))
     labels = spec.dataset.label_count()
     if labels is not None:
-        yield from (Problem("objective", message) for message in spec.objective.doubt_labels(labels))
+        yield from (Problem("objective", message) for message in asked(spec.objective, "doubt_labels", str, labels))
 
 
 def dump(spec: Spec, catalog: Catalog) -> toml.Table:
@@ -144,11 +165,11 @@ def dump(spec: Spec, catalog: Catalog) -> toml.Table:
     return dumped
 
 
-def _resolved_table(base: Spec, variants: Sequence[Variant | None], catalog: Catalog) -> toml.Table:
-    table = dump(base, catalog)
-    changes = {
-        variant.name: toml.difference(table, dump(variant.spec, catalog)) for variant in variants if variant is not None
-    }
+def _resolved_table(base: Spec | None, variants: Sequence[Variant], catalog: Catalog) -> toml.Table:
+    """Return the base and what each variant changes; where only variants make specs, on what they share."""
+    dumped = {variant.name: dump(variant.spec, catalog) for variant in variants}
+    table = reduce(toml.shared, dumped.values()) if base is None else dump(base, catalog)
+    changes = {name: toml.difference(table, whole) for name, whole in dumped.items()}
     return {**table, "variants": changes} if changes else table
 
 
@@ -209,7 +230,7 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
     for name, section in valid.items():
         for place, part in parts(name, section):
             owner = str(catalog.owner_of(type(part))) if isinstance(part, Options) else ""
-            for problem in part.problems():
+            for problem in asked(part, "problems", Problem):
                 yield replace(problem.under(place), owner=owner)
     training, evaluation, backbone, freezing = map(valid.get, ("training", "evaluation", "backbone", "freezing"))
     if training and evaluation:
@@ -222,7 +243,7 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
         yield from check_search(search, training, evaluation, catalog)
     dataset, objective = valid.get("dataset"), valid.get("objective")
     if dataset and objective and (labels := dataset.label_count()) is not None:
-        yield from (Problem("objective", message) for message in objective.check_labels(labels))
+        yield from (Problem("objective", message) for message in asked(objective, "check_labels", str, labels))
 
 
 def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:

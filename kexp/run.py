@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kexp import toml
 from kexp.assemble import cache_folder
 from kexp.catalog import Catalog
+from kexp.contracts import Metric
+from kexp.errors import PluginError
+from kexp.evaluate import Predictions
 from kexp.execute import Display, Job, execute
 from kexp.options import Options
 from kexp.report import predictions
@@ -65,12 +68,13 @@ def rehearse(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
 
 
 def _prepare(plan: Plan, catalog: Catalog, display: Display) -> Workshop:
-    """Make sure of device, data and tokenizer of every run."""
+    """Make sure of device, data, tokenizer and metrics of every run."""
     workshop = Workshop(catalog, cache_folder(), display.phase)
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, seed in plan.runs():
         make_accelerator(variant.spec.training.device, variant.spec.training.precision)
         workshop.materials(variant.spec, seed)
+        workshop.metrics(variant.spec)
     return workshop
 
 
@@ -105,25 +109,48 @@ def _summarise(plan: Plan, folder: RunFolder, workshop: Workshop, results: list[
     stopped = any(result["status"] == "interrupted" for result in results)
     labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
+    remarks: dict[str, None] = {}
+    # Where every seed has a split of its own, baselines and counts are those of the first seed.
+    baselines = {} if stopped else {v.name: _baselines(v, seed, workshop, remarks) for v in plan.variants}
+    for remark in remarks:
+        workshop.tell(remark)
     return build_summary(
         results,
-        # Where every seed has a split of its own, baselines and counts are those of the first seed.
-        baselines={} if stopped else {v.name: _baselines(v, seed, workshop) for v in plan.variants},
+        baselines=baselines,
         data={v.name: workshop.materials(v.spec, seed).record() for v in plan.variants},
         predictions=lambda variant, seed: predictions.read(
             folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed]
         ),
         lower_is_better={workshop.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
+        remarks=list(remarks),
     )
 
 
-def _baselines(variant: Variant, seed: int, workshop: Workshop) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure simple models on the rows of a variant; equal data is fitted once."""
+def _baselines(
+    variant: Variant, seed: int, workshop: Workshop, remarks: dict[str, None]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Measure simple models on the rows of a variant; equal data is fitted once. Metrics that fail are remarked on."""
     spec, data = variant.spec, workshop.data(variant.spec, seed)
     default = ("majority", "tfidf-logreg") if len(data.train) < BASELINE_ROWS else ()
     names: tuple[str, ...] = default if spec.evaluation.baselines is None else spec.evaluation.baselines
     metrics = workshop.metrics(spec)
-    return {
-        name: {split: found.measure(metrics) for split, found in workshop.baseline(spec, seed, name).items()}
-        for name in names
-    }
+    measured: dict[str, dict[str, dict[str, float]]] = {}
+    for name in names:
+        for split, found in workshop.baseline(spec, seed, name).items():
+            scores, failures = _scores(found, metrics)
+            measured.setdefault(name, {})[split] = scores
+            remarks |= {f"baseline {name} on {split} has no {failure}": None for failure in failures}
+    return measured
+
+
+def _scores(found: Predictions, metrics: Mapping[str, Metric]) -> tuple[dict[str, float], list[str]]:
+    """Return what can be measured, and which metric failed and why."""
+    scores: dict[str, float] = {}
+    failures = []
+    for name, metric in metrics.items():
+        try:
+            scores |= found.measure({name: metric})
+        # A metric may be undefined for predictions as plain as a baseline's; the experiment's results are there.
+        except PluginError as error:
+            failures.append(f"{name}: {error}")
+    return scores, failures

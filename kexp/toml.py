@@ -164,11 +164,20 @@ def difference(base: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
         below = base.get(key)
         if value == below:
             continue
-        same_component = (
-            isinstance(below, Mapping) and isinstance(value, Mapping) and below.get("use") == value.get("use")
-        )
-        result[key] = difference(below, value) if same_component and below is not None else value
+        result[key] = difference(below or {}, value) if _same_component(below, value) else value
     return result
+
+
+def shared(base: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
+    """Return ``base`` without the keys that ``other`` lacks, so that a ``difference`` from it makes either."""
+    kept = {key: (value, other[key]) for key, value in base.items() if key in other}
+    return {
+        key: shared(value, beside) if _same_component(value, beside) else value for key, (value, beside) in kept.items()
+    }
+
+
+def _same_component(value: Any, other: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(other, Mapping) and value.get("use") == other.get("use")
 
 
 def dumps(table: Mapping[str, Any]) -> str:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.baselines import fit_baseline, join_pairs
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric
+from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
+from kexp.contracts.metric import build_metric
 from kexp.data.costly import AugmentedPool, Maker, augment_pool
 from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.errors import Problem, SpecError
 from kexp.evaluate import Predictions
+from kexp.options import asked
 from kexp.resolve import dump
 from kexp.spec import Spec
 
@@ -94,17 +98,18 @@ class Workshop:
 
     def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> AugmentedPool:
         """Return the augmented forms of rows by a costly augmenter: from the folder, or made now and kept there."""
-        context = self.augmenter_context(spec, self.data(spec, seed))
+        data = self.data(spec, seed)
         identity = json.dumps(
             [dump(spec, self.catalog)["augmentation"], self._data_key(spec, seed)], ensure_ascii=False
         )
         # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
-        maker = Maker(lambda: augmenter.build(context), spec.split.seed, self.folder / "augmented", identity, self.tell)
+        build = partial(self.augmenter, spec, data, augmenter)
+        maker = Maker(build, spec.split.seed, self.folder / "augmented", identity, self.tell)
         return augment_pool(rows, maker, augmenter.forms())
 
-    def augmenter_context(self, spec: Spec, data: PreparedData) -> AugmenterContext:
-        """Return what augmenters of these data may learn from: train alone, never validation or test."""
-        return AugmenterContext(
+    def augmenter(self, spec: Spec, data: PreparedData, options: AugmenterOptions) -> CheckedAugmenter:
+        """Build an augmenter of these data, which learns from train alone, never from validation or test."""
+        context = AugmenterContext(
             texts=train_texts(data),
             labelled=data.train.texts,
             labels=data.train.labels.tolist(),
@@ -112,6 +117,7 @@ class Workshop:
             device=spec.training.device,
             tell=self.tell,
         )
+        return build_augmenter(options, context)
 
     def baseline(self, spec: Spec, seed: int, name: str) -> dict[str, Predictions]:
         """Fit a baseline on train and predict validation and test."""
@@ -122,7 +128,7 @@ class Workshop:
 
     def metrics(self, spec: Spec) -> dict[str, Metric]:
         """Build the metrics of a spec by name."""
-        return {self.catalog.name_of(type(options)): options.build() for options in spec.evaluation.metrics}
+        return {self.catalog.name_of(type(options)): build_metric(options) for options in spec.evaluation.metrics}
 
     def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
         """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""
@@ -201,7 +207,8 @@ def train_texts(data: PreparedData) -> list[str]:
 
 def _check(spec: Spec, data: PreparedData) -> None:
     """Tell what only the data can show: options that do not fit the labels, a pool that is missing or too small."""
-    problems = [Problem("objective", message) for message in spec.objective.check_labels(len(data.labels))]
+    found = asked(spec.objective, "check_labels", str, len(data.labels))
+    problems = [Problem("objective", message) for message in found]
     problems += _check_pool(spec, data.unlabelled) if spec.objective.uses_pool else ()
     if problems:
         raise SpecError(spec.name, problems)

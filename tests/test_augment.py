@@ -37,12 +37,33 @@ def costly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_show_prints_texts_beside_their_forms(write_spec: Write, reviews: Path) -> None:
     spec = write_spec(SPEC.format(data=reviews) + DELETION)
-    lines = [line.split("\t") for line in kexp(spec, "--show", 8).stdout.splitlines()]
+    header, *lines = [line.split("\t") for line in kexp(spec, "--show", 8).stdout.splitlines()]
+    assert header == ["original", "augmented", "rejected"]
     assert len(lines) == 8
     for original, augmented, rejected in lines:
         assert set(augmented.split()) <= set(original.split())
         assert rejected == ""
-    assert [line.split("\t") for line in kexp(spec, "--show", 8).stdout.splitlines()] == lines
+    assert [line.split("\t") for line in kexp(spec, "--show", 8).stdout.splitlines()[1:]] == lines
+
+
+def test_augmenter_that_is_shown_is_named_and_chosen(write_spec: Write, reviews: Path) -> None:
+    spec = write_spec(SPEC.format(data=reviews) + DELETION + 'labelled = {use = "aeda", share = 1.0}\n')
+    shown = kexp(spec, "--show", 5)
+    assert shown.stderr.splitlines()[0] == (
+        "default: augmentation.unlabelled, random-deletion; augmentation.labelled with --of labelled"
+    )
+    assert kexp(spec, "--show", 5, "--of", "unlabelled").stdout == shown.stdout
+    other = kexp(spec, "--show", 5, "--of", "labelled")
+    assert other.stderr.splitlines()[0] == (
+        "default: augmentation.labelled, aeda; augmentation.unlabelled with --of unlabelled"
+    )
+    # AEDA puts marks between words and takes none away.
+    for line in other.stdout.splitlines()[1:]:
+        original, augmented, _ = line.split("\t")
+        assert [word for word in augmented.split() if word not in set(".,!?;:")] == original.split()
+        assert len(augmented) > len(original)
+    alone = write_spec(SPEC.format(data=reviews) + DELETION)
+    assert kexp(alone, "--show", 5).stderr.splitlines()[0] == "default: augmentation.unlabelled, random-deletion"
 
 
 def test_changes_are_told_word_by_word() -> None:
@@ -82,6 +103,8 @@ def test_limit_takes_a_part_of_the_pool(write_spec: Write, reviews: Path) -> Non
     [
         ("", [], "{spec}: no augmenter is stated; name one in augmentation.unlabelled or augmentation.labelled"),
         (DELETION, [], "{spec}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead"),
+        (DELETION, ["--of", "labelled"], "{spec}: no augmenter is stated; name one in augmentation.labelled"),
+        (DELETION, ["--of", "pool"], "--of pool: expected labelled or unlabelled"),
         (DELETION, ["--output", "x.txt"], "--output x.txt: expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
     ],
 )

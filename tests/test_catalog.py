@@ -62,6 +62,24 @@ def test_two_owners_of_a_name_are_both_named_and_neither_wins(install) -> None:
     assert catalog.find("sampler", "random")
 
 
+def test_name_claimed_twice_is_told_with_every_way_out(install, tmp_path: Path) -> None:
+    source = PLUGIN.replace("NAMES", '{"backwards": Backwards}')
+    catalog = install(plugin_a=source, plugin_b=source)
+    with pytest.raises(UnknownComponent) as caught:
+        catalog.find("sampler", "backwards")
+    owners = [str(entry.owner) for entry in catalog.claims["sampler", "backwards"]]
+    first, second = (owner.partition(" ")[0] for owner in owners)
+    assert str(caught.value) == (
+        f'sampler "backwards" is provided twice, by {owners[0]} and {owners[1]}; uninstall {first} or {second}, or leave '
+        f'one out with [plugins] block = ["{second}"] or KEXP_DISABLE_PLUGINS={second}'
+    )
+    (tmp_path / "mine.py").write_text(PLUGIN.replace("NAMES", '{"random": Backwards}'))
+    install()
+    catalog = load_catalog(local=[tmp_path / "mine.py"])
+    with pytest.raises(UnknownComponent, match=r"; rename it in mine\.py$"):
+        catalog.find("sampler", "random")
+
+
 def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
     catalog = install(plugin_a=PLUGIN.replace("NAMES", '{"random": Backwards}'))
     with pytest.raises(UnknownComponent, match=r"is provided twice, by plugin_a .* and kexp "):

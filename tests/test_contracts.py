@@ -587,6 +587,33 @@ class Counting(ObjectiveOptions):
                 return StepLoss(told.loss, {"loss": told.loss})
         return Loss()
 
+class Averaged(ObjectiveOptions):
+    """Return the mean over the rows for the loss of each."""
+    def build(self, context):
+        class Loss(SupervisedObjective):
+            def losses(self, logits, labels):
+                return logits.logsumexp(-1).mean()
+            def row_losses(self, logits, labels):
+                return self.losses(logits, labels)
+        return Loss()
+
+class Squeezed(ObjectiveOptions):
+    """Lose the dimension of the rows where there is one."""
+    def build(self, context):
+        class Loss(SupervisedObjective):
+            def losses(self, logits, labels):
+                return -logits.log_softmax(-1).gather(1, labels[:, None]).squeeze()
+        return Loss()
+
+class Relative(ObjectiveOptions):
+    """Measure each row by the others."""
+    def build(self, context):
+        class Loss(SupervisedObjective):
+            def losses(self, logits, labels):
+                losses = -logits.log_softmax(-1).gather(1, labels[:, None]).squeeze(1)
+                return losses + losses.mean()
+        return Loss()
+
 class Leaky(ObjectiveOptions):
     """Learn from the targets, and switch dropout off for good."""
     uses_pool: ClassVar[bool] = True
@@ -709,6 +736,9 @@ SEEN = {
     "Naive": "extreme_logits_stay_finite",
     "Counting": "a_resumed_run_goes_on_as_it_would_have a_fresh_state_can_be_loaded extreme_logits_stay_finite "
     "gives_a_finite_loss_and_plain_logs takes_a_single_row",
+    "Averaged": "losses_are_one_per_row a_row_has_a_loss_of_its_own",
+    "Squeezed": "losses_are_one_per_row takes_a_single_row",
+    "Relative": "a_row_has_a_loss_of_its_own",
     "Leaky": "leaves_the_model_as_it_is targets_take_no_gradient",
     "Everything": "freezes_a_model leaves_something_to_train names_blocks_that_exist",
     "OffByOne": "orders_rows_that_exist visits_what_it_promises",

@@ -29,6 +29,7 @@ LAYERS = (
     ("resolve", "schema", "tracking", "runs"),
     ("workshop", "compare", "prune"),
     ("assemble",),
+    ("reuse",),
     ("execute",),
     ("run", "augment"),
     ("console",),

@@ -17,7 +17,7 @@ from kexp.contracts import FreezingOptions, HostBatch, MicroBatch, Progress, Ste
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.seeds import derive
 from kexp.spec import Training
-from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone
+from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone, Warned
 from kexp.train.hardware import make_accelerator
 from kexp.train.loop import Trainer
 
@@ -249,15 +249,74 @@ def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> 
     assert found["bert.embeddings.word_embeddings.weight"] == 1.25e-3
 
 
-def test_loss_that_is_not_finite_ends_the_run_with_the_step_and_a_remedy(tmp_path: Path) -> None:
-    class Explodes(CrossEntropy):
-        def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
-            told = super().step(model, labelled, unlabelled, progress)
-            return StepLoss(told.loss * (math.nan if progress.step == 2 else 1.0))
+class Exploding(CrossEntropy):
+    """A loss that is no number from a step on."""
 
-    run = trainer(tmp_path, objective=Explodes(0.0, None), epochs=1)
-    with pytest.raises(RunFailed, match=r"the loss is not finite at step 3 .*lower training\.learning_rate"):
+    component = 'objective "exploding" of test 1'
+
+    def __init__(self, at: int) -> None:
+        super().__init__(0.0, None)
+        self.at = at
+
+    def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+        told = super().step(model, labelled, unlabelled, progress)
+        return StepLoss(told.loss * (math.nan if progress.step + 1 >= self.at else 1.0))
+
+
+SOURCE = 'nothing has been learnt by then: look at objective "exploding" of test 1 and its options, and the weights of the backbone'  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "precision", "remedy"),
+    [
+        (3, "fp32", "lower training.learning_rate"),
+        (3, "bf16", "lower training.learning_rate, or use precision fp32"),
+        (1, "bf16", "use precision fp32"),
+        (1, "fp32", SOURCE),
+    ],
+)
+def test_loss_that_is_not_finite_ends_the_run_with_the_step_and_a_remedy_that_may_help(
+    tmp_path: Path, at: int, precision: str, remedy: str
+) -> None:
+    run = trainer(tmp_path, objective=Exploding(at), epochs=1, precision=precision, schedule="constant")
+    with pytest.raises(RunFailed) as failure:
         list(run.events())
+    found = f"the loss is not finite at step {at} (learning rate 0.01, {precision})"
+    assert str(failure.value) == f"{found}; {remedy}"
+
+
+def scored(folder: Path, scores: list[float], *, greater_is_better: bool = True, **options) -> list[Event]:
+    """Train with an evaluation after every step that finds the next of these scores; return what is told."""
+    run, left = trainer(folder, evaluate_every=1, **options), iter(scores)
+    run.evaluate = lambda: {"macro_f1": next(left), "undefined": math.nan}
+    run.greater_is_better = greater_is_better
+    return list(run.events())
+
+
+@pytest.mark.parametrize("greater_is_better", [True, False])
+def test_a_score_that_is_no_number_is_worse_than_any(tmp_path: Path, greater_is_better: bool) -> None:
+    nan, sign = math.nan, 1 if greater_is_better else -1
+    scores = [nan, nan, -2.0 * sign, nan, -1.0 * sign]
+    events = scored(tmp_path, scores, greater_is_better=greater_is_better, epochs=1)
+    assert [event.best for event in events if isinstance(event, Evaluated)] == [True, False, True, False, True]
+    assert [event.best_step for event in events if isinstance(event, Finished)] == [5]
+
+
+def test_a_score_that_is_no_number_is_no_improvement_to_wait_for(tmp_path: Path) -> None:
+    events = scored(tmp_path, [0.5, math.nan, math.nan, 0.6, 0.7], epochs=1, patience=2)
+    assert events[-1] == Finished(step=3, best_step=1, best_epoch=0.2, stopped_early=True)
+
+
+def test_metrics_that_are_not_finite_are_warned_of_and_the_monitor_most_of_all(tmp_path: Path) -> None:
+    events = scored(tmp_path, [0.5, math.nan, math.inf], steps=3)
+    told = {step: [event.message for event in events if isinstance(event, Warned) and event.step == step] for step in (1, 2, 3)}  # fmt: skip
+    other = 'metric "undefined" is nan on validation'
+    chosen = "the model is chosen by it, and this counts as worse than any number"
+    assert told == {
+        1: [other],
+        2: [f'metric "macro_f1" is nan on validation; {chosen}', other],
+        3: ['metric "macro_f1" is inf on validation', other],
+    }
 
 
 def test_bf16_trains_on_the_cpu(tmp_path: Path) -> None:

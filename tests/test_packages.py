@@ -240,7 +240,8 @@ def test_observers_learn_of_a_failure(install: Install, spec: Callable[[str], Pa
     install(bad=augmenter, watcher=WATCHER.format(diary=tmp_path / "diary"))
     result = call("run", spec('augmentation.labelled = "bad"\n'), "--runs-dir", tmp_path / "runs", "--quiet")
     assert result.exit_code == 1
-    assert diary(tmp_path / "diary")[-1] == ["failed", {"reason": "division by zero"}]
+    reason = 'augmenter "bad" of bad unknown version: ZeroDivisionError: division by zero'
+    assert diary(tmp_path / "diary")[-1] == ["failed", {"reason": reason}]
 
 
 def test_observer_that_raises_is_named_and_training_goes_on(

@@ -380,15 +380,6 @@ def test_data_of_the_experiment_may_be_gone(experiment: Path, reviews: Path, tmp
     assert kexp("predict", moved, "최고").exit_code == 0
 
 
-def test_missing_package_of_the_backbone_is_told(experiment: Path, tmp_path: Path) -> None:
-    moved = moved_experiment(experiment, tmp_path / "moved", ('use = "tiny"', 'use = "tinier"'))
-    path = moved.parent.parent / "environment.json"
-    path.write_text(json.dumps({"plugins": {"kexp": "1", "kexp-tinier": "2.0"}}))
-    message = refused("predict", moved, "최고")
-    assert message.startswith(f"{moved.parent.parent / 'spec.toml'}: backbone: the run used kexp-tinier 2.0; here: ")
-    assert 'unknown backbone "tinier"; did you mean "tiny"?' in message
-
-
 def test_device_and_precision_that_are_not_there_are_told(run: Path) -> None:
     assert refused("predict", run, "x", "--device", "tpu") == "--device tpu: expected auto, cpu, cuda, cuda:N or mps"
     assert refused("predict", run, "x", "--precision", "fp8") == "--precision fp8: expected auto, fp32, bf16, fp16"

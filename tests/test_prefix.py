@@ -515,9 +515,9 @@ def test_whole_model_is_run_in_every_step_where_nothing_can_be_reused(start: Sta
 
 def test_too_much_memory_is_told_with_the_numbers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = start("training.reuse_frozen=false")
-    monkeypatch.setattr("kexp.assemble.KEPT_BYTES", 2**10)
+    monkeypatch.setattr("kexp.reuse.LIMIT", 2**10)
     ours = start()
-    message = r"frozen up to layer\.0: hidden states of 216 rows would take [\d.]+ MiB, more than 0 MiB; the frozen blocks are run in every step"
+    message = r"frozen up to layer\.0: hidden states of 216 rows would take [\d.]+ MiB, more than 0\.0 MiB; the frozen blocks are run in every step"
     assert re.search(message, ours.log)
     assert ours.file("model/model.safetensors") == plain.file("model/model.safetensors")
     assert ours.file("predictions.parquet") == plain.file("predictions.parquet")

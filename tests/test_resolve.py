@@ -141,6 +141,83 @@ def test_variant_problems_are_told_once_and_under_their_variant(write_spec: Writ
     ]
 
 
+MIXED = """
+[variants.plain]
+[variants.focal]
+objective = {use = "focal", gamma = 1.0}
+[variants.sharp]
+objective = {use = "focal", gamma = 5.0}
+training.patience = 2
+"""
+
+
+def test_chosen_variants_alone_are_checked_and_used(write_spec: Write, catalog: Catalog) -> None:
+    spec = write_spec(GOOD + "[variants.broken]\nseeds = [1]\ntraining.epochs = 0\n" + MIXED)
+    plan = resolve(spec, catalog, variants=["focal"], assignments=["objective.gamma=9", "training.epochs=4"])
+    (focal,) = plan.variants
+    assert (focal.name, focal.spec.objective.gamma, focal.spec.training.epochs) == ("focal", 9.0, 4)
+    assert plan.base == focal.spec
+    assert problems(spec, catalog, variants=["focal"], assignments=["objective.gama=9"]) == [
+        'variants.focal.objective.gama: unknown option of objective "focal"; did you mean "gamma"?'
+    ]
+    assert problems(spec, catalog, variants=["broken"]) == [
+        "variants.broken.seeds: belongs to the whole experiment, not to a variant",
+        "variants.broken.training.epochs: expected greater than 0, found 0",
+    ]
+
+
+def test_mistake_that_a_chosen_variant_shares_with_the_base_keeps_its_place(
+    write_spec: Write, catalog: Catalog
+) -> None:
+    spec = write_spec(GOOD + "[training]\nepochs = 0\n" + MIXED)
+    assert problems(spec, catalog, variants=["focal", "sharp"]) == ["training.epochs: expected greater than 0, found 0"]
+
+
+@pytest.mark.parametrize("names", [["focal"], ["focal", "sharp"], ["sharp", "focal"]])
+def test_variants_without_a_base_run_again_from_their_table(
+    write_spec: Write, catalog: Catalog, names: list[str]
+) -> None:
+    spec = write_spec(GOOD + MIXED)
+    plan = resolve(spec, catalog, variants=names, assignments=["objective.gamma=9"])
+    again = resolve(write_spec(toml.dumps(plan.table), "again.toml"), catalog)
+    assert [v.name for v in again.variants] == ["focal", "sharp"][: len(names)]
+    assert [v.spec for v in again.variants] == [v.spec for v in plan.variants]
+    assert again.variants[-1].spec.training.patience == (2 if len(names) == 2 else None)
+
+
+def test_mistake_of_the_command_line_is_told_once(write_spec: Write, catalog: Catalog) -> None:
+    spec = write_spec(GOOD + MIXED)
+    assert problems(spec, catalog, assignments=["objective.gama=1"]) == [
+        'objective.gama: unknown option of objective "cross-entropy"; known: class_weights, label_smoothing'
+    ]
+    assert problems(spec, catalog, assignments=["objective.label_smoothing=0.1"]) == [
+        'variants.focal.objective.label_smoothing: unknown option of objective "focal"; known: alpha, gamma'
+    ]
+    # What variants state themselves is as many mistakes.
+    twice = write_spec(GOOD + "[variants.a]\ntraining.epoch = 1\n[variants.b]\ntraining.epoch = 1\n")
+    assert problems(twice, catalog) == [
+        f'variants.{name}.training.epoch: unknown key of [training]; did you mean "epochs"?' for name in "ab"
+    ]
+
+
+def test_search_over_what_only_a_variant_has(write_spec: Write, catalog: Catalog) -> None:
+    search = "[search]\ntrials = 2\n[search.space]\n"
+    gamma = '"objective.gamma" = {low = 0.5, high = 3.0}\n'
+    spec = write_spec(GOOD + search + gamma + MIXED)
+    told = problems(spec, catalog)
+    assert len(told) == 1
+    assert told[0].startswith('search.space.objective.gamma: 0.5: objective.gamma: unknown option of objective "cross-')
+    (focal,) = resolve(spec, catalog, variants=["focal"], assignments=["objective.gamma=2"]).variants
+    assert focal.spec.objective.gamma == 2.0
+    assert problems(spec, catalog, variants=["plain"]) == told
+    when = '"training.epochs" = {low = 1, high = 4, when = {"objective.use" = "focal"}}\n'
+    spec = write_spec(GOOD + search + when + MIXED)
+    assert problems(spec, catalog) == [
+        "search.space.training.epochs.when: never holds; name values that the spec or the search can have"
+    ]
+    assert resolve(spec, catalog, variants=["sharp"]).variants[0].spec.training.patience == 2
+
+
 def test_resolved_table_runs_again_as_it_is(write_spec: Write, catalog: Catalog) -> None:
     text = """
 [variants.focal]

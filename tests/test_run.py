@@ -21,6 +21,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner, Result
 
+from kexp import __version__ as version
 from kexp.cli import app
 
 Write = Callable[..., Path]
@@ -320,7 +321,9 @@ def test_failed_run_keeps_its_folder_and_the_others_go_on(
     assert summary["status"] == "failed"
     assert summary["variants"]["plain"]["status"] == {"1": "done"}
     failed = json.loads((Path(summary["folder"]) / "focal" / "seed-1" / "result.json").read_text())
-    assert (failed["status"], failed["reason"]) == ("failed", "[Errno 28] No space left on device")
+    said = f'objective "focal" of kexp {version}: OSError: [Errno 28] No space left on device'
+    assert (failed["status"], failed["reason"]) == ("failed", said)
+    assert f"focal seed 1 failed: {said}" in result.stderr
     assert "Traceback" not in result.stderr
     assert "Traceback" in (Path(summary["folder"]) / "focal" / "seed-1" / "log.txt").read_text()
     assert (Path(summary["folder"]) / "report.html").is_file()

@@ -329,3 +329,16 @@ def test_study_of_another_space_is_refused(study: dict[str, Any], spec: Write) -
     result = kexp("tune", path, "--runs-dir", folder.parent.parent, "--study", study["study"])
     assert result.exit_code == 2
     assert f'study "{study["study"]}" is about another experiment or another space' in result.stderr
+
+
+def test_search_is_over_the_chosen_variant(spec: Write) -> None:
+    space = '[search]\ntrials = 2\n[search.space]\n"objective.gamma" = {low = 1.0, high = 4.0}\n'
+    path = spec(space + '[variants.plain]\n[variants.focal]\nobjective = {use = "focal", gamma = 1.5}\n')
+    found = tune(path, "--variant", "focal", "--set", "training.epochs=1", "--set", "objective.gamma=3.5")
+    trials = study_of(found).trials
+    assert trials[0].params == {"objective.gamma": 3.5}
+    assert all(trial.params.keys() == {"objective.gamma"} for trial in trials)
+    best = tomllib.loads(Path(found["best_spec"]).read_text("utf-8"))
+    assert (best["objective"]["use"], best["training"]["epochs"]) == ("focal", 1)
+    assert best["objective"]["gamma"] == found["best_params"]["objective.gamma"]
+    assert "cross-entropy" in kexp("check", path).stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,16 +78,31 @@ def run(
             print(json.dumps(finite(summary), ensure_ascii=False))
         else:
             print_summary(summary)
-        _exit_with(summary["status"], summary["folder"])
+        _exit_with(summary)
 
 
-def _exit_with(status: str, folder: str) -> None:
+def _exit_with(summary: dict[str, Any]) -> None:
+    status, folder = summary["status"], summary["folder"]
     if status == "interrupted":
         print(f"interrupted; continue with: kexp run --resume {folder}", file=sys.stderr)
         raise typer.Exit(130)
     if status == "failed":
+        for failure in _failures(summary):
+            print(failure, file=sys.stderr)
         print(f"not every run succeeded: the log.txt of each run below {folder} has the details", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _failures(summary: dict[str, Any]) -> Iterator[str]:
+    """Yield every different reason for which runs failed, after the names of these runs."""
+    from kexp.report.folder import RunFolder, read_json
+
+    folder, runs = RunFolder(Path(summary["folder"])), dict[str, list[str]]()
+    for name, variant in summary["variants"].items():
+        for seed in (seed for seed, status in variant["status"].items() if status == "failed"):
+            reason = read_json(folder.run(name, seed) / "result.json")["reason"]
+            runs.setdefault(reason, []).append(f"{name} seed {seed}")
+    yield from (f"{', '.join(of)} failed: {reason}" for reason, of in runs.items())
 
 
 @app.command()
@@ -131,6 +147,12 @@ def augment(
     spec: Spec,
     assignments: Set = None,
     variants: Variants = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            "--of", metavar="ROWS", help="Augmenter of the labelled or the unlabelled rows, if both have one."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many rows of the pool.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the pairs to a CSV, TSV, JSONL or Parquet file.")
@@ -145,19 +167,22 @@ def augment(
     with told():
         from kexp import augment as stage
         from kexp.console import Screen, print_pairs
+        from kexp.errors import KexpError
         from kexp.packages import catalog_of
 
+        if of is not None and of not in stage.STREAMS:
+            raise KexpError(f"--of {of}: expected {' or '.join(sorted(stage.STREAMS))}")
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, assignments, variants, "")
         _warn(plan)
         tell = Screen().phase
         if show is not None:
-            pairs = stage.sample(plan, catalog, show, tell)
+            pairs = stage.sample(plan, catalog, of, show, tell)
             print_pairs(pairs)
             rejected = sum(1 for pair in pairs if pair.rejected)
             tell(f"{len(pairs)} texts, {rejected} rejected")
             return
-        counts = stage.ahead(plan, catalog, limit, output, tell)
+        counts = stage.ahead(plan, catalog, of, limit, output, tell)
         if as_json:
             print(json.dumps(counts, ensure_ascii=False))
             return

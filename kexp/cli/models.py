@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kexp.cli.base import AsJson, app, told
+from kexp.cli.base import AsJson, LocalCode, app, told
 
 if TYPE_CHECKING:
     from kexp.use.folders import Place
@@ -62,6 +62,7 @@ def predict(
     batch_size: BatchSize = 64,
     device: Device = "auto",
     precision: Precision = "auto",
+    allow_local_code: LocalCode = False,
     force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per row on standard output.")] = False,
 ) -> None:
@@ -85,7 +86,9 @@ def predict(
         table = _table(source, texts, encoding, no_quoting)
         columns = Columns(text if source is not None and str(source) != "-" else "text", pair, top_k)
         columns.need(table)
-        model = load_places(places, device=device, precision=precision, batch_size=batch_size)
+        model = load_places(
+            places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
+        )
         screen.tell_of(model, paired=pair is not None)
         columns.check(table, model.labels)
         added = columns.added(model.labels)
@@ -161,6 +164,7 @@ def evaluate(
     batch_size: BatchSize = 64,
     device: Device = "auto",
     precision: Precision = "auto",
+    allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure trained models on other labelled data, with the metrics of their spec.
@@ -182,13 +186,16 @@ def evaluate(
         renamed, seen = _renames(renames or ()), table()
         for column, option in ((text, "--text"), (label, "--label"), *([(pair, "--pair")] if pair else [])):
             seen.need(column, option)
-        model = load_places(places, device=device, precision=precision, batch_size=batch_size)
+        model = load_places(
+            places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
+        )
+        metrics = model.members[0].origin.metrics()
         screen.tell_of(model, paired=pair is not None)
         names = {**model.members[0].origin.label_names, **renamed}
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown)
         # The file is read twice, so that a label in its last row is told before anything is predicted.
         unknown = labels.check(seen, ", ".join(model.labels))
-        found, counts = measure(model, table(), text, pair, labels, screen.progress())
+        found, counts = measure(model, table(), text, pair, labels, metrics, screen.progress())
         for name, rows in unknown.items():
             screen.note(f'{rows:,} rows left out: the model does not know the label "{name}"')
         screen.note(counts.sentence())
@@ -224,6 +231,7 @@ def export(
     ] = None,
     variant: Variant = None,
     seed: Seed = None,
+    allow_local_code: LocalCode = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -239,7 +247,9 @@ def export(
                 raise KexpError(f"{option} {value}: expected {known[-1]}")
         place = find(folder, variant=variant, seed=seed)
         home = output or exporting.beside(place, quantize)
-        made = exporting.export(place, home, quantize=quantize, force=force, tell=screen.note)
+        made = exporting.export(
+            place, home, quantize=quantize, force=force, tell=screen.note, allow_local_code=allow_local_code
+        )
         if as_json:
             print(json.dumps({"folder": str(home), **made}, ensure_ascii=False))
         else:

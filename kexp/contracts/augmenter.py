@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 
-from kexp.options import Options, component
-
-if TYPE_CHECKING:
-    pass
+from kexp.errors import PluginError, blamed
+from kexp.options import Options, component, title
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An augmented text that is not good enough to be used, and why."""
+    """An augmented text that is not good enough to be used, and why.
+
+    A row of the pool that a costly augmenter rejects leaves the pool, and is counted by reason. Everywhere else, for
+    labelled rows too, the original text is trained on in that epoch; a run warns once, with how many were rejected.
+    """
 
     text: str
     reason: str
@@ -27,7 +30,10 @@ class Augmenter(Protocol):
     """Texts in, texts out; the same text and generator give the same result whatever stands around it."""
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
-        """Return one augmented text per text, drawing for each from its own generator only."""
+        """Return one augmented text per text, drawing for each from its own generator only.
+
+        A text of which nothing good can be made comes back as ``Rejected``; none is left out.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +74,32 @@ class AugmenterOptions(Options):
 
 AnyAugmenter = Annotated[AugmenterOptions, *component("augmenter")]
 """A field that holds a component of this kind."""
+
+
+@dataclass(slots=True)
+class CheckedAugmenter:
+    """An augmenter that is named when it fails or breaks its promise, and whose rejections are counted."""
+
+    name: str
+    augmenter: Augmenter
+    asked: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        """Return what the augmenter makes of each text; raises ``PluginError`` that names it."""
+        with blamed(self.name):
+            made = list(self.augmenter(texts, generators))
+        if len(made) != len(texts):
+            raise PluginError(f"{self.name}: made {len(made)} of {len(texts)} texts, expected one of each")
+        for found in made:
+            if not isinstance(found, str | Rejected):
+                raise PluginError(f"{self.name}: made a {type(found).__name__} of a text, expected str or Rejected")
+        self.asked += len(texts)
+        self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
+        return made
+
+
+def build_augmenter(options: AugmenterOptions, context: AugmenterContext) -> CheckedAugmenter:
+    """Build an augmenter; raises ``PluginError`` that names it when it fails."""
+    with blamed(title(options)):
+        return CheckedAugmenter(title(options), options.build(context))

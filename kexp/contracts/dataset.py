@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.options import Options, component
+from kexp.errors import PluginError, blamed
+from kexp.options import Options, component, title
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,3 +48,24 @@ class DatasetOptions(Options):
 
 AnyDataset = Annotated[DatasetOptions, *component("dataset")]
 """A field that holds a component of this kind."""
+
+
+def read_dataset(options: DatasetOptions, notes: dict[str, int]) -> Mapping[str, Dataset]:
+    """Build a dataset; raises ``PluginError`` that names it when it fails, or returns what it may not."""
+    from datasets import Dataset
+
+    name = title(options)
+    with blamed(name):
+        read = options.build(notes)
+    if not isinstance(read, Mapping):
+        raise PluginError(f"{name}: build returned a {type(read).__name__}, expected a Dataset per split name")
+    for split, rows in read.items():
+        if split not in (*SPLITS, POOL):
+            known = f"{', '.join(SPLITS)} or {POOL}"
+            raise PluginError(f"{name}: build returned a split {split!r}, which kexp does not know; name it {known}")
+        if not isinstance(rows, Dataset):
+            raise PluginError(f"{name}: the {split} split is a {type(rows).__name__}, expected a datasets.Dataset")
+    for reason, count in notes.items():
+        if not isinstance(count, Integral):
+            raise PluginError(f"{name}: notes[{reason!r}] is {count!r}, expected a number of rows")
+    return read

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
-from kexp.options import Options, component
+from kexp.errors import PluginError, blamed
+from kexp.options import Options, component, title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,6 +159,9 @@ class Model(Protocol):
 class Objective(ABC):
     """Turns the rows of a step into its loss. What it remembers between steps is its state, saved with the run."""
 
+    component: str = "the objective"
+    """How messages name it; kexp says so when it builds it."""
+
     @abstractmethod
     def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
         """Return the loss; ``unlabelled`` is None for objectives that do not ask for a pool."""
@@ -174,16 +178,30 @@ class Objective(ABC):
 
 
 class SupervisedObjective(Objective):
-    """An objective that is a loss per labelled example; other objectives can nest it."""
+    """An objective that is a loss per labelled example; other objectives can nest it and ask for ``row_losses``."""
 
     @abstractmethod
     def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss of each row, shape (rows,), from fp32 logits of shape (rows, labels)."""
 
+    def row_losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return ``losses``; raises ``PluginError`` that names the objective unless there is one per row.
+
+        A mean over the rows would pass for the loss of each where rows are weighed or left out, and undo that unseen.
+        """
+        with blamed(self.component):
+            losses = self.losses(logits, labels)
+        shape = getattr(losses, "shape", None)
+        if shape != labels.shape:
+            found = f"a {type(losses).__name__}" if shape is None else f"shape {tuple(shape)}"
+            rows = f"shape {tuple(labels.shape)}, one loss per row"
+            raise PluginError(f"{self.component}: losses() returned {found}, expected {rows}; do not average over rows")
+        return losses
+
     def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
         """Return the mean of the rows' losses."""
         (logits,) = model.logits(labelled.inputs)
-        return StepLoss(self.losses(logits, labelled.labels).mean())
+        return StepLoss(self.row_losses(logits, labelled.labels).mean())
 
 
 class ObjectiveOptions(Options):
@@ -210,3 +228,19 @@ class ObjectiveOptions(Options):
 
 AnyObjective = Annotated[ObjectiveOptions, *component("objective")]
 """A field that holds a component of this kind."""
+
+
+def build_objective(options: ObjectiveOptions, context: ObjectiveContext) -> Objective:
+    """Build an objective that knows its name; raises ``PluginError`` when it fails, or gives none."""
+    name = title(options)
+    with blamed(name):
+        objective = options.build(context)
+    if not isinstance(objective, Objective):
+        raise PluginError(f"{name}: build returned {_described(objective)}, expected an Objective")
+    # A frozen dataclass is an objective too.
+    object.__setattr__(objective, "component", name)
+    return objective
+
+
+def _described(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

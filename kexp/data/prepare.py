@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import POOL, SPLITS, DatasetOptions
+from kexp.contracts.dataset import read_dataset
 from kexp.data.cleaning import (
     Counts,
     cap_classes,
@@ -26,7 +27,6 @@ from kexp.seeds import derive
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import Dataset
 
     from kexp.spec import Spec
 
@@ -83,7 +83,7 @@ def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.
     from datasets import ClassLabel, disable_progress_bars
 
     disable_progress_bars()
-    read: Mapping[str, Dataset] = dataset.build(notes)
+    read = read_dataset(dataset, notes)
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
     frames, names = {}, None

@@ -29,27 +29,28 @@ def build_summary(
     data: Mapping[str, Any],
     predictions: Callable[[str, int], Predictions | None],
     lower_is_better: Collection[str] = LOWER_IS_BETTER,
+    remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the object of ``summary.json`` from all runs of an experiment, in their order.
 
-    ``baselines`` and ``data`` are kept as they are, by variant. ``predictions`` gives the test rows of a finished run,
-    or None where there are none. Means and tests count runs with status ``done`` only; p-values are not corrected for
-    the number of tests.
+    ``baselines`` and ``data`` are kept as they are, by variant; ``remarks`` come before those on the tests.
+    ``predictions`` gives the test rows of a finished run, or None where there are none. Means and tests count runs with
+    status ``done`` only; p-values are not corrected for the number of tests.
     """
     variants = {
         name: _variant([result for result in results if result["variant"] == name])
         | {"baselines": baselines.get(name, {}), "data": data.get(name, {})}
         for name in dict.fromkeys(result["variant"] for result in results)
     }
-    remarks: list[str] = []
-    tests = [{**test, "sentence": sentence(test)} for test in _tests(results, predictions, remarks)]
+    told = list(remarks)
+    tests = [{**test, "sentence": sentence(test)} for test in _tests(results, predictions, told)]
     return {
         "experiment": results[0]["experiment"] if results else "",
         "status": max((result["status"] for result in results), key=SEVERITY.index, default="interrupted"),
         "lower_is_better": sorted(lower_is_better),
         "variants": variants,
         "tests": tests,
-        "remarks": remarks,
+        "remarks": told,
     }
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from kexp.contracts import ObjectiveOptions, Progress
+from kexp.contracts import ObjectiveOptions, Progress, SupervisedObjective
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
-from kexp.testing.steps import LABELS, GivenLogits, Rows, backward, build, check_loss, saved, train
+from kexp.testing.steps import LABELS, GivenLogits, Rows, backward, build, check_loss, judged, saved, train
+
+if TYPE_CHECKING:
+    import torch
 
 STEPS = (0, 45, 90)
 LARGE = (1e4, 100.0, 0.0)
@@ -18,6 +21,7 @@ LARGE = (1e4, 100.0, 0.0)
 class ObjectiveContract(OptionsContract):
     """Promises of objectives: a finite loss whose gradient trains the whole classifier, and a state that resumes.
 
+    Of a ``SupervisedObjective``, also that it has a loss for every row, which is that row's alone.
     ``targets_take_gradient`` tells whether a gradient goes through what the original of an augmented row is predicted
     to be; mostly these are targets, and it does not. Pool objectives are given a pool, as their class says.
     """
@@ -98,6 +102,27 @@ class ObjectiveContract(OptionsContract):
             objective.stepped(model, Progress(step + 1, 100))
             assert all(bool(leaf.grad.isfinite().all()) for leaf in model.leaves() if leaf.grad is not None)
 
+    @pytest.mark.parametrize("rows", [1, 2, 9])
+    def test_losses_are_one_per_row(self, options: ObjectiveOptions, rows: int) -> None:
+        """``losses`` are finite and of shape (rows,), so that others can weigh rows or leave them out."""
+        objective = build(options)
+        if not isinstance(objective, SupervisedObjective):
+            return
+        losses = objective.losses(*judged(rows))
+        assert losses.shape == (rows,), "expected one loss per row; do not average over the rows"
+        assert losses.isfinite().all()
+
+    def test_a_row_has_a_loss_of_its_own(self, options: ObjectiveOptions) -> None:
+        """The loss of a row is the same whatever rows stand beside it."""
+        import torch
+
+        if not isinstance(build(options), SupervisedObjective):
+            return
+        logits, labels = judged(9)
+        together = losses_of(options, logits, labels)
+        alone = [losses_of(options, logits[row : row + 1], labels[row : row + 1]) for row in range(9)]
+        torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-6)
+
     def test_targets_take_no_gradient(self, options: ObjectiveOptions) -> None:
         """Where rows have two views, the original says what the augmented form is to be, and learns nothing from it."""
         if not options.uses_augmented:
@@ -119,3 +144,10 @@ class ObjectiveContract(OptionsContract):
     def test_asks_for_a_pool_if_for_its_augmented_forms(self, options: ObjectiveOptions) -> None:
         """Augmented forms are those of unlabelled rows."""
         assert type(options).uses_pool or not type(options).uses_augmented
+
+
+def losses_of(options: ObjectiveOptions, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the losses of an objective that has not seen a row before, flat."""
+    objective = build(options)
+    assert isinstance(objective, SupervisedObjective)
+    return objective.losses(logits, labels).reshape(-1)

@@ -17,6 +17,7 @@ from kexp.contracts import (
     Progress,
     StepLoss,
 )
+from kexp.contracts.objective import build_objective
 from kexp.samples import korean_reviews
 from kexp.testing.fixtures import inputs_of, korean_texts, tiny_classifier
 
@@ -134,7 +135,15 @@ class GivenLogits:
 
 def build(options: ObjectiveOptions) -> Objective:
     """Build an objective for three labels, one of which no labelled row has, and a small pool."""
-    return options.build(ObjectiveContext(class_counts=(4, 0, 3), pool=POOL if options.uses_pool else 0))
+    return build_objective(options, ObjectiveContext(class_counts=(4, 0, 3), pool=POOL if options.uses_pool else 0))
+
+
+def judged(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits of some rows, which differ, and their label ids, every label in its turn."""
+    import torch
+
+    logits = torch.randn(rows, len(LABELS), generator=torch.Generator().manual_seed(0))
+    return logits, torch.arange(rows) % len(LABELS)
 
 
 def train(options: ObjectiveOptions, steps: int, resume_at: int | None = None) -> list[float]:

@@ -229,7 +229,7 @@ class Trainer:
             step = state.step - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
             raise RunFailed(
                 f"the loss is not finite at step {step} (learning rate {self._learning_rate():.3g}, "
-                f"{precision_of(self.accelerator)}); lower training.learning_rate, or use precision fp32"
+                f"{precision_of(self.accelerator)}); {self._remedy(step)}"
             )
         state.examples += window.examples
         state.tokens += window.tokens
@@ -246,6 +246,14 @@ class Trainer:
             {name: float(torch.stack(values).float().mean()) for name, values in window.logs.items()},
         )
 
+    def _remedy(self, step: int) -> str:
+        """Say what may make the loss of a step finite; that of the first one owes nothing to the learning rate."""
+        remedies = ["lower training.learning_rate"] if step > 1 else []
+        if precision_of(self.accelerator) != "fp32":
+            remedies.append("use precision fp32")
+        source = f"{self.objective.component} and its options, and the weights of the backbone"
+        return ", or ".join(remedies) or f"nothing has been learnt by then: look at {source}"
+
     def _learning_rate(self) -> float:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
@@ -258,7 +266,7 @@ class Trainer:
         state, started = self.state, time.perf_counter()
         metrics, (pool, warnings) = self.evaluate(), self.watch()
         value = metrics[self.options.monitor]
-        best = state.best is None or (value > state.best if self.greater_is_better else value < state.best)
+        best = self._better(value)
         # Summed exactly: where a run was interrupted must not change the last digit.
         train_loss = math.fsum(state.losses) / len(state.losses)
         state.losses = []
@@ -274,7 +282,22 @@ class Trainer:
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
         yield Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds, pool)
-        yield from (Warned(state.step, message) for message in warnings)
+        yield from (Warned(state.step, message) for message in (*self._doubtful(metrics), *warnings))
+
+    def _better(self, value: float) -> bool:
+        """Tell whether a value is the best so far; one that is not a number is worse than any number."""
+        best = self.state.best
+        if best is None or math.isnan(best):
+            return best is None or not math.isnan(value)
+        return value > best if self.greater_is_better else value < best
+
+    def _doubtful(self, metrics: Mapping[str, float]) -> Iterator[str]:
+        """Yield the metrics that are not finite."""
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                monitored = name == self.options.monitor and math.isnan(value)
+                chosen = "; the model is chosen by it, and this counts as worse than any number" if monitored else ""
+                yield f'metric "{name}" is {value} on validation{chosen}'
 
     def _save_best(self) -> None:
         if self.best_weights is not None:

@@ -46,7 +46,13 @@ def sentence(check: Check) -> str:
 
 
 def export(
-    place: Place, output: Path, *, quantize: str | None, force: bool, tell: Callable[[str], None]
+    place: Place,
+    output: Path,
+    *,
+    quantize: str | None,
+    force: bool,
+    tell: Callable[[str], None],
+    allow_local_code: bool = False,
 ) -> dict[str, Any]:
     """Export a model, compare it with PyTorch, and return what ``kexp.json`` in the new folder holds.
 
@@ -64,7 +70,8 @@ def export(
     except OSError as error:
         raise KexpError(f"--output {output}: cannot be made: {error.strerror}") from None
     try:
-        member = load_places([place], device="cpu", precision="fp32").members[0]
+        loaded = load_places([place], device="cpu", precision="fp32", allow_local_code=allow_local_code)
+        member = loaded.members[0]
         tell(f"exporting {place.name}")
         _write_graph(part, member, quantize)
         tell("comparing with PyTorch")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.assemble import takes_token_types
-from kexp.catalog import load_catalog
 from kexp.data.stream import Collator
 from kexp.errors import KexpError
+from kexp.packages import catalog_with
 from kexp.pretrained import folder_problems, positions
 from kexp.train.hardware import torch_device
 from kexp.use.folders import Place, find
@@ -32,26 +33,36 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     batch_size: int = BATCH_SIZE,
+    allow_local_code: bool = False,
 ) -> TrainedModel:
     """Load a trained model, or several whose probabilities are averaged.
 
     A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, or a Hugging Face folder.
-    ``precision`` auto is bf16 on a GPU that has it, else fp32. Raises ``KexpError`` for folders without a model, and
-    for models whose labels differ.
+    ``precision`` auto is bf16 on a GPU that has it, else fp32. ``allow_local_code`` runs the Python files that specs
+    name in ``plugins.local``, which a model needs whose backbone is in one of them. Raises
+    ``KexpError`` for folders without a model, and for models whose labels differ.
     """
     places = [find(Path(folder), variant=variant, seed=seed) for folder in folders]
     if not places:
         raise KexpError("no model is named; expected at least one folder")
-    return load_places(places, device=device, precision=precision, batch_size=batch_size)
+    return load_places(
+        places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
+    )
 
 
 def load_places(
-    places: Sequence[Place], *, device: str = "auto", precision: str = "auto", batch_size: int = BATCH_SIZE
+    places: Sequence[Place],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    allow_local_code: bool = False,
 ) -> TrainedModel:
     """Load the models at some places, in this order."""
-    catalog = load_catalog()
+    # Once for all models that want the same plugins: a local file is run once, and its cleaning is one cleaning.
+    catalogs = cache(partial(catalog_with, allow_local_code=allow_local_code))
     # The specs first: a mistake there is told before any weight is read.
-    origins = [origin_of(place, catalog) for place in places]
+    origins = [origin_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
     where = _device(device)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kexp.catalog import load_catalog
+from kexp.contracts import Metric
 from kexp.errors import DataError
 from kexp.evaluate import Predictions
 from kexp.use.model import TrainedModel
@@ -66,9 +66,10 @@ def measure(
     text: str,
     pair: str | None,
     labels: Labels,
+    metrics: Mapping[str, Metric],
     told: Callable[[int], None] = lambda rows: None,
 ) -> tuple[dict[str, Any], Counts]:
-    """Predict a labelled table and return what the spec of the first model measures, with the counts of the rows.
+    """Predict a labelled table and return what the metrics say of it, with the counts of the rows.
 
     Texts are held in memory chunk by chunk, probabilities all at once.
     """
@@ -89,15 +90,11 @@ def measure(
         told(counts.rows)
     if not truth:
         raise DataError(f"{table.source}: no row with text and a known label is left")
-    return _result(model, Predictions(np.asarray(truth, np.int64), np.concatenate(probabilities))), counts
-
-
-def _result(model: TrainedModel, predictions: Predictions) -> dict[str, Any]:
-    catalog = load_catalog()
-    options = model.members[0].origin.evaluation.metrics
-    return {
+    predictions = Predictions(np.asarray(truth, np.int64), np.concatenate(probabilities))
+    found = {
         "labels": list(model.labels),
-        "metrics": predictions.measure({catalog.name_of(type(metric)): metric.build() for metric in options}),
+        "metrics": predictions.measure(metrics),
         "per_class": predictions.per_class(tuple(model.labels)),
         "confusion_matrix": predictions.confusion_matrix(),
     }
+    return found, counts

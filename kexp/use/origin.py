@@ -6,20 +6,17 @@ import hashlib
 import math
 import threading
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from kexp import toml
 from kexp.catalog import Catalog
-from kexp.contracts import AnyBackbone, BackboneOptions
+from kexp.contracts import AnyBackbone, BackboneOptions, Metric
+from kexp.contracts.metric import build_metric
 from kexp.data.encoding import Encoded, encode, special_tokens, tokenise
-from kexp.errors import KexpError
-from kexp.report.folder import read_json
-from kexp.spec import Cleaning, Evaluation
+from kexp.spec import Cleaning, Evaluation, Plugins
 from kexp.use.folders import Place
+from kexp.use.stated import Stated
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -29,9 +26,9 @@ if TYPE_CHECKING:
 class Origin:
     """What a run's spec states that matters after training; the defaults are those of a model without a spec."""
 
+    stated: Stated
     backbone: BackboneOptions | None
     trim: bool
-    evaluation: Evaluation
     label_names: Mapping[str, str]
     paired: bool
 
@@ -40,41 +37,26 @@ class Origin:
         """Tell whether the backbone changes texts before they are tokenised."""
         return self.backbone is not None and type(self.backbone).clean is not BackboneOptions.clean
 
+    def metrics(self) -> dict[str, Metric]:
+        """Build the metrics of the spec, which only a measurement needs."""
+        options = self.stated.part("evaluation", Evaluation, {}).metrics
+        return {self.stated.catalog.name_of(type(metric)): build_metric(metric) for metric in options}
 
-def origin_of(place: Place, catalog: Catalog) -> Origin:
-    """Read the parts of a run's spec that matter here.
+
+def origin_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Origin:
+    """Read the parts of a run's spec that predicting needs.
 
     Only these parts are checked: the data of the experiment, or a package that only training needed, may be gone.
     """
-    if place.spec is None or place.run is None:
-        return Origin(None, True, _part(Evaluation, {}, catalog, "", ""), {}, False)
-    source = str(place.spec)
-    table = toml.read(place.spec)
-    table = toml.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
-    dataset = table.get("dataset", {})
+    stated = Stated.of(place, catalog_with)
+    dataset = stated.table.get("dataset", {})
     return Origin(
-        _part(AnyBackbone, table.get("backbone"), catalog, source, f"backbone: {_packages(place)}"),
-        _part(Cleaning, table.get("cleaning", {}), catalog, source, "cleaning: ").trim,
-        _part(Evaluation, table.get("evaluation", {}), catalog, source, "evaluation: "),
+        stated,
+        stated.part("backbone", AnyBackbone) if stated.table else None,
+        stated.part("cleaning", Cleaning, {}).trim,
         dataset.get("label_names") or {},
         dataset.get("text_pair") is not None,
     )
-
-
-def _part(kind: Any, value: Any, catalog: Catalog, source: str, place: str) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(value, context={"catalog": catalog})
-    except ValidationError as error:
-        found = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise KexpError(f"{source}: {place}{found}") from None
-
-
-def _packages(place: Place) -> str:
-    """Name the packages beside kexp that the run used: what is missing here is one of them."""
-    path = None if place.run is None else place.run.parent.parent / "environment.json"
-    used = read_json(path).get("plugins", {}) if path is not None and path.is_file() else {}
-    others = [f"{name} {version}" for name, version in used.items() if name != "kexp"]
-    return f"the run used {', '.join(others)}; here: " if others else ""
 
 
 def normalised(text: Any, *, trim: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kexp.contracts import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.contracts.augmenter import build_augmenter
 from kexp.errors import Problem
 
 
@@ -31,7 +32,7 @@ class Compose(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        steps = [step.build(context) for step in self.steps]
+        steps = [build_augmenter(step, context) for step in self.steps]
 
         def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
             results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]
@@ -71,7 +72,7 @@ class OneOf(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        choices = [choice.build(context) for choice in self.choices]
+        choices = [build_augmenter(choice, context) for choice in self.choices]
 
         def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
             results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]

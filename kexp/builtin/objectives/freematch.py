@@ -109,7 +109,7 @@ class FreeMatch(PoolObjective):
         """Return the loss of the labelled rows and of the pool."""
         pool = require_pool(unlabelled)
         seen = forward_views(model, labelled, pool)
-        supervised = self.supervised.losses(seen.labelled, labelled.labels).mean()
+        supervised = self.supervised.row_losses(seen.labelled, labelled.labels).mean()
         consistency = hard_consistency(seen, pool.rows, self.thresholds)
         unfairness = self.thresholds.unfairness(seen.augmented, consistency.weights)
         loss = supervised + self.options.coefficient * consistency.loss + self.options.fairness * unfairness

@@ -86,7 +86,7 @@ class HardTargets(PoolObjective):
         """Return the loss of the labelled rows and of the pool."""
         pool = require_pool(unlabelled)
         seen = forward_views(model, labelled, pool)
-        supervised = self.supervised.losses(seen.labelled, labelled.labels).mean()
+        supervised = self.supervised.row_losses(seen.labelled, labelled.labels).mean()
         consistency = hard_consistency(seen, pool.rows, self.weighting)
         logs = {"supervised_loss": supervised.detach(), **consistency.logs}
         return StepLoss(supervised + self.coefficient * consistency.loss, logs)
@@ -187,10 +187,10 @@ class PseudoLabel(PoolObjective):
         pool, alpha = require_pool(unlabelled), self.alpha(progress)
         if alpha == 0:
             (logits,) = model.logits(labelled.inputs)
-            supervised = self.supervised.losses(logits, labelled.labels).mean()
+            supervised = self.supervised.row_losses(logits, labelled.labels).mean()
             return StepLoss(supervised, {"supervised_loss": supervised.detach()})
         logits, original = model.logits(labelled.inputs, pool.original)
-        supervised = self.supervised.losses(logits, labelled.labels).mean()
+        supervised = self.supervised.row_losses(logits, labelled.labels).mean()
         labels = original.detach().argmax(-1)
         unsupervised = cross_entropy(original, labels)
         probabilities = original.detach().softmax(-1)

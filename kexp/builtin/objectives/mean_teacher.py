@@ -104,7 +104,7 @@ class MeanTeacher(PoolObjective):
         pool = require_pool(unlabelled)
         logits, augmented = model.logits(labelled.inputs, pool.augmented)
         target = model.target_logits(pool.original, self.teacher.of(model.module)).detach().log_softmax(-1)
-        supervised = self.supervised.losses(logits, labelled.labels).mean()
+        supervised = self.supervised.row_losses(logits, labelled.labels).mean()
         unsupervised = mse(target, augmented.log_softmax(-1)).mean() / augmented.shape[-1]
         coefficient, probabilities = self.coefficient(progress), target.exp()
         return StepLoss(

@@ -21,7 +21,9 @@ from kexp.contracts import (
     Progress,
     SupervisedObjective,
 )
+from kexp.contracts.objective import build_objective
 from kexp.errors import KexpError, Problem
+from kexp.options import asked
 
 if TYPE_CHECKING:
     import torch
@@ -53,15 +55,15 @@ class PoolOptions(ObjectiveOptions):
 
     def check_labels(self, labels: int) -> Iterable[str]:
         """Yield what is wrong with the supervised objective."""
-        return [f"supervised: {message}" for message in self.supervised.check_labels(labels)]
+        return [f"supervised: {message}" for message in asked(self.supervised, "check_labels", str, labels)]
 
     def doubt_labels(self, labels: int) -> Iterable[str]:
         """Yield what is doubtful in the supervised objective."""
-        return [f"supervised: {message}" for message in self.supervised.doubt_labels(labels)]
+        return [f"supervised: {message}" for message in asked(self.supervised, "doubt_labels", str, labels)]
 
     def build_supervised(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective of the labelled rows; raises ``KexpError`` when it is no loss per row."""
-        built = self.supervised.build(context)
+        built = build_objective(self.supervised, context)
         if not isinstance(built, SupervisedObjective):
             # Of a plugin's objective this is known only now: nothing may load torch before.
             raise KexpError(f"objective.supervised: {NO_LOSS_PER_ROW}; {NAME_ANOTHER}")

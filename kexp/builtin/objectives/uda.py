@@ -139,7 +139,7 @@ class Uda(PoolObjective):
         threshold = tsa_threshold(self.options.tsa, progress.step / progress.total_steps, logits.shape[-1])
         true = logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0]
         kept = (true <= threshold).to(logits.dtype)
-        loss = (self.supervised.losses(logits, labels) * kept).sum() / kept.sum().clamp(min=1)
+        loss = (self.supervised.row_losses(logits, labels) * kept).sum() / kept.sum().clamp(min=1)
         return loss, {
             "supervised_loss": loss.detach(),
             "tsa_threshold": true.new_full((), threshold),

@@ -62,7 +62,7 @@ class Vat(PoolObjective):
         """Return the loss: a pass of the labelled rows and ``iterations + 2`` of the unlabelled ones."""
         pool = require_pool(unlabelled)
         (logits,) = model.logits(labelled.inputs)
-        supervised = self.supervised.losses(logits, labelled.labels).mean()
+        supervised = self.supervised.row_losses(logits, labelled.labels).mean()
         unsupervised, logs = self._smoothness(model, pool.original, progress)
         loss = supervised + self.options.coefficient * unsupervised
         return StepLoss(loss, {"supervised_loss": supervised.detach(), **logs})

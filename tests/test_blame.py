@@ -1,0 +1,460 @@
+"""What a plugin's component does wrong is told with its kind, its name and its package, and costs no result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from kexp.builtin.augmenters import Compose
+from kexp.builtin.objectives import UdaOptions
+from kexp.catalog import load_catalog
+from kexp.cli import app
+from kexp.contracts import (
+    AugmenterContext,
+    AugmenterOptions,
+    Batch,
+    DatasetOptions,
+    MetricOptions,
+    ObjectiveContext,
+    ObjectiveOptions,
+    Pairs,
+    Progress,
+    Rejected,
+    SupervisedObjective,
+)
+from kexp.contracts.augmenter import build_augmenter
+from kexp.contracts.dataset import read_dataset
+from kexp.contracts.metric import build_metric
+from kexp.contracts.objective import build_objective
+from kexp.errors import DataError, KexpError, PluginError, Problem, RunFailed
+from kexp.options import asked, title
+
+HERE = __name__
+
+# --- whole experiments ----------------------------------------------------------------------------------------------
+
+STRICT = '''
+"""A metric that is strict, one that never works, and an augmenter that rejects."""
+import kexp
+from kexp.contracts import AugmenterOptions, MetricOptions, Rejected
+from kexp.errors import KexpError
+
+
+class ClassRecall(MetricOptions):
+    """Recall of the first class."""
+
+    def build(self):
+        def measure(labels, probabilities):
+            if (probabilities == probabilities[0]).all():
+                raise ValueError("the predictions are constant")
+            return (probabilities.argmax(1) == labels).mean()
+        return measure
+
+
+class Broken(MetricOptions):
+    """Refuse everything."""
+
+    def build(self):
+        def measure(labels, probabilities):
+            raise KexpError("no metric for these labels")
+        return measure
+
+
+class Undefined(MetricOptions):
+    """Be no number."""
+
+    def build(self):
+        return lambda labels, probabilities: float("nan")
+
+
+class Picky(AugmenterOptions):
+    """Reject every text with an even number."""
+
+    def build(self, context):
+        def augment(texts, generators):
+            return [Rejected(text, "even") if int(text[0]) % 2 == 0 else text + "!" for text in texts]
+        return augment
+
+
+@kexp.hookimpl
+def kexp_metrics():
+    return {"class-recall": ClassRecall, "broken": Broken, "undefined": Undefined}
+
+
+@kexp.hookimpl
+def kexp_augmenters():
+    return {"picky": Picky}
+'''
+SPEC = """
+[dataset]
+use = "table"
+path = "{data}"
+[backbone]
+use = "tiny"
+layers = 1
+hidden = 16
+heads = 2
+vocabulary = 300
+[training]
+epochs = 2
+batch_size = 32
+max_length = 16
+learning_rate = 1e-2
+[plugins]
+local = ["strict.py"]
+"""
+Experiment = Callable[..., Result]
+
+
+@pytest.fixture
+def experiment(reviews: Path, tmp_path: Path) -> Experiment:
+    """Return a function that runs an experiment with the strict plugin."""
+    (tmp_path / "strict.py").write_text(STRICT, encoding="utf-8")
+
+    def run(more: str, *options: str) -> Result:
+        (tmp_path / "strict.toml").write_text(SPEC.format(data=reviews) + more, encoding="utf-8")
+        return kexp("run", tmp_path / "strict.toml", "--runs-dir", tmp_path / "runs", *options)
+
+    return run
+
+
+def kexp(*arguments: str | Path) -> Result:
+    command = [str(argument) for argument in (*arguments, "--allow-local-code")]
+    return CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def folder_of(tmp_path: Path) -> Path:
+    (folder,) = (tmp_path / "runs" / "strict").iterdir()
+    return folder
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def owner(tmp_path: Path) -> str:
+    return str(load_catalog(local=[tmp_path / "strict.py"]).find("metric", "broken").owner)
+
+
+def test_a_metric_that_fails_on_a_baseline_is_left_out_and_remarked_on(experiment: Experiment, tmp_path: Path) -> None:
+    result = experiment('[evaluation]\nmetrics = ["macro_f1", "class-recall"]\n', "--quiet")
+    assert result.exit_code == 0, result.stderr
+    folder = folder_of(tmp_path)
+    summary = read(folder / "summary.json")
+    assert summary["status"] == "done"
+    baselines = summary["variants"]["default"]["baselines"]
+    assert {split: list(scores) for split, scores in baselines["majority"].items()} == {
+        "validation": ["macro_f1"],
+        "test": ["macro_f1"],
+    }
+    assert list(baselines["tfidf-logreg"]["test"]) == ["macro_f1", "class-recall"]
+    assert summary["remarks"] == [
+        f'baseline majority on {split} has no class-recall: metric "class-recall" of {owner(tmp_path)}: '
+        "ValueError: the predictions are constant"
+        for split in ("test", "validation")
+    ]
+    assert "baseline majority on test has no class-recall" in (folder / "report.html").read_text("utf-8")
+
+
+def test_a_metric_that_fails_fails_its_runs_and_the_experiment_ends_as_it_should(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+
+    (tmp_path / "strict.py").write_text(STRICT, encoding="utf-8")
+    more = '[variants.broken]\nevaluation.metrics = ["macro_f1", "broken"]\n[variants.plain]\n'
+    result = experiment(more, "--seeds", "1,2", "--quiet")
+    said = f'metric "broken" of {owner(tmp_path)}: no metric for these labels'
+    folder = folder_of(tmp_path)
+    told = result.stderr.splitlines()
+    assert result.exit_code == 1
+    assert told[0] == f"broken seed 1, broken seed 2 failed: {said}"
+    assert told[1].startswith("not every run succeeded")
+    assert len(told) == 2
+    for _ in ("run", "resumed"):
+        assert read(folder / "broken" / "seed-2" / "result.json")["reason"] == said
+        summary = read(folder / "summary.json")
+        assert summary["variants"]["broken"]["status"] == {"1": "failed", "2": "failed"}
+        assert summary["variants"]["plain"]["status"] == {"1": "done", "2": "done"}
+        assert summary["remarks"][0] == f"baseline majority on test has no broken: {said}"
+        (folder / "report.html").unlink()
+        (folder / "summary.json").unlink()
+        assert kexp("run", "--resume", folder, "--quiet").exit_code == 1
+    assert (folder / "report.html").is_file()
+
+
+def test_a_metric_that_is_no_number_is_told_on_the_screen_and_chooses_no_model(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    result = experiment('[evaluation]\nmetrics = ["undefined", "accuracy"]\n', "--set", "training.monitor=undefined")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count('metric "undefined" is nan on validation; the model is chosen by it') == 2
+    assert read(folder_of(tmp_path) / "default" / "seed-1" / "result.json")["best_epoch"] == 1
+
+
+FEW = '[labelled]\nper_class = 20\n[objective]\nuse = "uda"\n[augmentation.unlabelled]\nuse = "picky"\n'
+
+
+@pytest.mark.parametrize(
+    ("of", "more"), [("labelled", '[augmentation.labelled]\nuse = "picky"\n'), ("unlabelled", FEW)]
+)
+def test_rejected_texts_are_counted_and_told_once(experiment: Experiment, tmp_path: Path, of: str, more: str) -> None:
+    result = experiment(more, "--quiet", "--set", "training.batch_size=8")
+    assert result.exit_code == 0, result.stderr
+    run = folder_of(tmp_path) / "default" / "seed-1"
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    messages = [event["message"] for event in events if event["event"] == "warning"]
+    (warning,) = [message for message in messages if message.startswith("augmentation.")]
+    told, _, rest = warning.partition(" rejected ")
+    assert told == f'augmentation.{of}: augmenter "picky" of {owner(tmp_path)}'
+    count, of_texts = (int(word) for word in rest.split(" texts")[0].split(" of "))
+    assert 0 < count < of_texts
+    assert rest.endswith(f"in its first epoch ({count} even); their rows have the original text")
+    if of == "labelled":
+        assert (
+            of_texts
+            == read(run.parent.parent / "summary.json")["variants"]["default"]["data"]["splits"]["train"]["kept"]
+        )
+    assert (run / "log.txt").read_text("utf-8").count(warning) == 1
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+
+class Given(MetricOptions):
+    """Return what is given."""
+
+    def build(self) -> Any:
+        return lambda labels, probabilities: labels
+
+
+@pytest.mark.parametrize("number", [1, 0.5, np.float32(0.5), np.int64(3), float("inf")])
+def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
+    found = build_metric(Given())(number, np.empty(0))
+    assert type(found) is float
+    assert found == number
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "None"),
+        ("0.9", "a str"),
+        (np.array([0.1, 0.2]), "a ndarray"),
+        (np.array(0.5), "a ndarray"),
+        ({}, "a dict"),
+    ],
+)
+def test_what_is_no_number_is_refused(value: Any, said: str) -> None:
+    with pytest.raises(PluginError) as refused:
+        build_metric(Given())(value, np.empty(0))
+    assert str(refused.value) == f"metric {HERE}.Given: returned {said}, expected a number"
+
+
+def test_components_of_kexp_have_its_version_in_their_titles() -> None:
+    catalog = load_catalog()
+    assert title(UdaOptions()) == f'objective "uda" of {catalog.owner_of(UdaOptions)}'
+    assert title(Given()) == f"metric {HERE}.Given"
+
+
+# --- questions ------------------------------------------------------------------------------------------------------
+
+
+class Raising(Given):
+    """Fail to say what is wrong."""
+
+    def problems(self) -> Any:
+        raise AttributeError("'str' object has no attribute 'under'")
+
+    def warnings(self) -> Any:
+        return ["take care"]
+
+
+def test_questions_that_a_component_cannot_answer_name_it() -> None:
+    assert asked(Given(), "problems", Problem) == []
+    with pytest.raises(PluginError) as refused:
+        asked(Raising(), "problems", Problem)
+    assert str(refused.value) == (
+        f"metric {HERE}.Raising, problems(): AttributeError: 'str' object has no attribute 'under'"
+    )
+    with pytest.raises(PluginError) as refused:
+        asked(Raising(), "warnings", Problem)
+    assert str(refused.value) == f"metric {HERE}.Raising, warnings(): yields 'take care', expected Problem"
+
+
+def test_a_spec_names_the_component_that_cannot_say_what_is_wrong(experiment: Experiment, tmp_path: Path) -> None:
+    experiment('[evaluation]\nmetrics = ["undefined", "macro_f1"]\n', "--dry-run")
+    planted = '"""Be no number."""\n    def problems(self):\n        return ["wrong"]\n'
+    (tmp_path / "strict.py").write_text(STRICT.replace('"""Be no number."""', planted), encoding="utf-8")
+    result = kexp("check", tmp_path / "strict.toml")
+    assert result.exit_code == 2
+    said = f"metric \"undefined\" of {owner(tmp_path)}, problems(): yields 'wrong', expected Problem"
+    assert result.stderr == f"{said}\n"
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+def rows(labels: str = "ab") -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict({"text": list("가나"), "label": list(labels)})
+
+
+def test_what_a_dataset_returns_is_checked() -> None:
+    class Planted(DatasetOptions):
+        """Return what was planted."""
+
+        def build(self, notes: dict[str, int]) -> Any:
+            notes |= noted
+            return planted()
+
+    def refusal() -> str:
+        with pytest.raises(KexpError) as refused:
+            read_dataset(Planted(), {})
+        return str(refused.value).removeprefix(f"dataset {name}: ")
+
+    def failing() -> Any:
+        raise KeyError("text")
+
+    def refusing() -> Any:
+        raise DataError("reviews.csv: row 3 is damaged")
+
+    name, noted, planted = f"{HERE}.{Planted.__qualname__}", dict[str, Any](), failing
+    assert refusal() == "KeyError: 'text'"
+    planted = refusing
+    assert refusal() == "reviews.csv: row 3 is damaged"
+    planted = rows
+    assert refusal() == "build returned a Dataset, expected a Dataset per split name"
+    planted = lambda: {"train": rows(), "trian": rows()}  # noqa: E731
+    assert refusal() == (
+        "build returned a split 'trian', which kexp does not know; name it train, validation, test or unlabelled"
+    )
+    planted = lambda: {"train": [{"text": "가"}]}  # noqa: E731
+    assert refusal() == "the train split is a list, expected a datasets.Dataset"
+    planted, noted = lambda: {"train": rows()}, {"empty": "three"}
+    assert refusal() == "notes['empty'] is 'three', expected a number of rows"
+    noted, kept = {"empty": np.int64(3)}, dict[str, int]()
+    assert list(read_dataset(Planted(), kept)) == ["train"]
+    assert kept == {"empty": 3}
+
+
+# --- augmenters -----------------------------------------------------------------------------------------------------
+
+
+class Answering(AugmenterOptions):
+    """Answer with what is given."""
+
+    answer: Any = None
+
+    def build(self, context: AugmenterContext) -> Any:
+        return lambda texts, generators: self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (["가!"], "made 1 of 2 texts, expected one of each"),
+        (["가!", 7], "made a int of a text, expected str or Rejected"),
+        (["가!", None], "made a NoneType of a text, expected str or Rejected"),
+        (None, "TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_what_an_augmenter_returns_is_checked_inside_others_too(answer: Any, said: str) -> None:
+    options = Answering(answer=answer)
+    for outer in (options, Compose(steps=(options,))):
+        with pytest.raises(PluginError) as refused:
+            build_augmenter(outer, AugmenterContext())(["가", "나"], [Random(1), Random(2)])
+        assert str(refused.value) == f"augmenter {HERE}.Answering: {said}"
+
+
+def test_what_an_augmenter_rejects_is_counted() -> None:
+    made = ["가!", Rejected("나", "too short"), Rejected("다", "too short"), Rejected("라", "too far")]
+    augmenter = build_augmenter(Answering(answer=made), AugmenterContext())
+    for _ in range(2):
+        assert augmenter(list("가나다라"), [Random(0)] * 4) == made
+    assert augmenter.asked == 8
+    assert augmenter.rejected == {"too short": 4, "too far": 2}
+
+
+# --- objectives -----------------------------------------------------------------------------------------------------
+
+CONTEXT = ObjectiveContext((2, 2), pool=2)
+
+
+@dataclass(frozen=True)
+class Loss(SupervisedObjective):
+    answer: Any
+
+    def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.answer(logits, labels)
+
+
+class Losing(ObjectiveOptions):
+    """Give the losses that are given."""
+
+    answer: Any = None
+
+    def build(self, context: ObjectiveContext) -> Any:
+        return self.answer and Loss(self.answer)
+
+
+class FixedLogits:
+    """A model that says the same of every row."""
+
+    def logits(self, *groups: Any) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.zeros(len(group["input_ids"]), 2, requires_grad=True) for group in groups)
+
+
+def step(options: ObjectiveOptions) -> float:
+    batch = Batch({"input_ids": torch.ones(4, 3)}, torch.tensor([0, 1, 0, 1]))
+    pairs = Pairs({"input_ids": torch.ones(2, 3)}, {"input_ids": torch.ones(2, 3)}, torch.arange(2))
+    return float(build_objective(options, CONTEXT).step(FixedLogits(), batch, pairs, Progress(0, 10)).loss.detach())
+
+
+def test_what_is_no_objective_is_refused() -> None:
+    for options in (Losing(), UdaOptions(supervised=Losing())):
+        with pytest.raises(PluginError) as refused:
+            step(options)
+        assert str(refused.value) == f"objective {HERE}.Losing: build returned None, expected an Objective"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda logits, labels: logits.logsumexp(-1).mean(), "losses() returned shape ()"),
+        (lambda logits, labels: logits.logsumexp(-1, keepdim=True), "losses() returned shape (4, 1)"),
+        (lambda logits, labels: 0.5, "losses() returned a float"),
+        (lambda logits, labels: logits[7], "IndexError: index 7 is out of bounds for dimension 0 with size 4"),
+    ],
+)
+def test_losses_that_are_not_one_per_row_are_refused_inside_others_too(answer: Any, said: str) -> None:
+    losing = Losing(answer=answer)
+    for options in (losing, UdaOptions(supervised=losing, tsa="linear"), UdaOptions(supervised=losing)):
+        with pytest.raises(PluginError) as refused:
+            step(options)
+        assert str(refused.value).startswith(f"objective {HERE}.Losing: {said}")
+
+
+def test_losses_per_row_pass() -> None:
+    losing = Losing(answer=lambda logits, labels: logits.logsumexp(-1) * (1 + labels))
+    assert step(losing) == pytest.approx(1.5 * np.log(2))
+
+
+def test_a_failed_run_of_a_component_keeps_what_it_says_itself() -> None:
+    class Refusing(AugmenterOptions):
+        """Say what is missing."""
+
+        def build(self, context: AugmenterContext) -> Any:
+            raise RunFailed("the translator is not there; start it")
+
+    with pytest.raises(RunFailed, match=r"^the translator is not there; start it$"):
+        build_augmenter(Refusing(), AugmenterContext())
