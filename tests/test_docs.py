@@ -219,7 +219,7 @@ def test_a_page_that_is_wrong(text: str, line: int, message: str, write: Callabl
 
 def test_local_code_is_checked_by_the_command(write: Callable[[str], Page], tmp_path: Path) -> None:
     spec = "'''toml title=\"a.toml\"\ndataset = 'dialect-sample'\nbackbone = 'tiny'\nobjective = '{}'\n"
-    code = "'''python title=\"mine.py\"\nimport kexp\n'''\n"
+    code = "'''python title=\"mine.py\"\nimport kexp\n@kexp.hookimpl\ndef kexp_metrics():\n    return {}\n'''\n"
     end = "[plugins]\nlocal = ['mine.py']\n'''\n"
     (tmp_path / "good").mkdir()
     run(write(code + spec.format("focal") + end), tmp_path / "good")
