@@ -86,7 +86,7 @@ def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
     collator = Collator(_pad_id(materials.tokenizer), takes_token_types(model))
     pool = materials.pool
     context = ObjectiveContext(materials.data.class_counts(), 0 if pool is None else len(pool.rows))
-    metrics = workshop.metrics(spec)
+    metrics = workshop.metrics(spec, materials.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
     augmenters = _fresh_augmenters(spec, workshop, materials)
     labelled = _labelled_stream(spec, seed, materials, collator, augmenters.get("labelled"))

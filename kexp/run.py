@@ -73,8 +73,7 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> Workshop:
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, seed in plan.runs():
         make_accelerator(variant.spec.training.device, variant.spec.training.precision)
-        workshop.materials(variant.spec, seed)
-        workshop.metrics(variant.spec)
+        workshop.metrics(variant.spec, workshop.materials(variant.spec, seed).data.labels)
     return workshop
 
 
@@ -133,7 +132,7 @@ def _baselines(
     spec, data = variant.spec, workshop.data(variant.spec, seed)
     default = ("majority", "tfidf-logreg") if len(data.train) < BASELINE_ROWS else ()
     names: tuple[str, ...] = default if spec.evaluation.baselines is None else spec.evaluation.baselines
-    metrics = workshop.metrics(spec)
+    metrics = workshop.metrics(spec, data.labels)
     measured: dict[str, dict[str, dict[str, float]]] = {}
     for name in names:
         for split, found in workshop.baseline(spec, seed, name).items():

@@ -126,9 +126,10 @@ class Workshop:
         )
         return predictions
 
-    def metrics(self, spec: Spec) -> dict[str, Metric]:
-        """Build the metrics of a spec by name."""
-        return {self.catalog.name_of(type(options)): build_metric(options) for options in spec.evaluation.metrics}
+    def metrics(self, spec: Spec, labels: Sequence[str]) -> dict[str, Metric]:
+        """Build the metrics of a spec by name, for these labels."""
+        name_of = self.catalog.name_of
+        return {name_of(type(options)): build_metric(options, labels) for options in spec.evaluation.metrics}
 
     def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
         """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""

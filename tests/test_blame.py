@@ -52,7 +52,7 @@ from kexp.errors import KexpError
 class ClassRecall(MetricOptions):
     """Recall of the first class."""
 
-    def build(self):
+    def build(self, names):
         def measure(labels, probabilities):
             if (probabilities == probabilities[0]).all():
                 raise ValueError("the predictions are constant")
@@ -63,7 +63,7 @@ class ClassRecall(MetricOptions):
 class Broken(MetricOptions):
     """Refuse everything."""
 
-    def build(self):
+    def build(self, names):
         def measure(labels, probabilities):
             raise KexpError("no metric for these labels")
         return measure
@@ -72,7 +72,7 @@ class Broken(MetricOptions):
 class Undefined(MetricOptions):
     """Be no number."""
 
-    def build(self):
+    def build(self, names):
         return lambda labels, probabilities: float("nan")
 
 
@@ -232,13 +232,13 @@ def test_rejected_texts_are_counted_and_told_once(experiment: Experiment, tmp_pa
 class Given(MetricOptions):
     """Return what is given."""
 
-    def build(self) -> Any:
+    def build(self, names: Any) -> Any:
         return lambda labels, probabilities: labels
 
 
 @pytest.mark.parametrize("number", [1, 0.5, np.float32(0.5), np.int64(3), float("inf")])
 def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
-    found = build_metric(Given())(number, np.empty(0))
+    found = build_metric(Given(), ["부정", "긍정"])(number, np.empty(0))
     assert type(found) is float
     assert found == number
 
@@ -255,7 +255,7 @@ def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
 )
 def test_what_is_no_number_is_refused(value: Any, said: str) -> None:
     with pytest.raises(PluginError) as refused:
-        build_metric(Given())(value, np.empty(0))
+        build_metric(Given(), ["부정", "긍정"])(value, np.empty(0))
     assert str(refused.value) == f"metric {HERE}.Given: returned {said}, expected a number"
 
 

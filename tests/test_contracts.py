@@ -334,6 +334,9 @@ class TestMetrics(MetricContract):
         metrics.MSE(),
         metrics.ECE(),
         metrics.ECE(bins=2),
+        metrics.F1(label="긍정"),
+        metrics.Precision(label="부정"),
+        metrics.Recall(label="긍정"),
     )
 
 
@@ -638,7 +641,7 @@ class OffByOne(SamplerOptions):
 
 class First(MetricOptions):
     """Look at the first row, and sort the others."""
-    def build(self):
+    def build(self, names):
         def measure(labels, probabilities):
             value = probabilities[0, labels[0]]
             probabilities.sort(axis=0)
@@ -648,7 +651,7 @@ class First(MetricOptions):
 class Downwards(MetricOptions):
     """Say that less is better where more is."""
     greater_is_better: ClassVar[bool] = False
-    def build(self):
+    def build(self, names):
         return lambda labels, probabilities: float((probabilities.argmax(1) == labels).mean())
 
 class Chatty(TrackerOptions):

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn import metrics as sklearn_metrics
 
-from kexp.builtin.metrics import ECE, MCC, MSE, Accuracy, CrossEntropy, MacroF1, WeightedF1
+from kexp.builtin.metrics import ECE, F1, MCC, MSE, Accuracy, CrossEntropy, MacroF1, Precision, Recall, WeightedF1
 from kexp.contracts import MetricOptions
+from kexp.errors import KexpError
 
 Ids = NDArray[np.int64]
 Table = NDArray[np.float64]
@@ -29,7 +30,8 @@ def certain(guesses: list[int], labels: int) -> Table:
 
 
 def score(options: MetricOptions, true: Ids | list[int], probabilities: Table) -> float:
-    value = options.build()(np.asarray(true), probabilities)
+    names = [f"라벨{number}" for number in range(probabilities.shape[1])]
+    value = options.build(names)(np.asarray(true), probabilities)
     assert type(value) is float
     return value
 
@@ -54,6 +56,11 @@ def test_every_metric_is_that_of_a_plain_loop(labels: int, seed: int) -> None:
     hits = sum(true == guesses)
     assert score(Accuracy(), true, probabilities) == pytest.approx(hits / rows)
     assert score(MacroF1(), true, probabilities) == pytest.approx(sum(scores) / labels)
+    for label in range(labels):
+        own = sum(1 for t, g in zip(true, guesses, strict=True) if t == g == label)
+        assert score(F1(label=f"라벨{label}"), true, probabilities) == pytest.approx(scores[label])
+        assert score(Precision(label=f"라벨{label}"), true, probabilities) == pytest.approx(own / told[label])
+        assert score(Recall(label=f"라벨{label}"), true, probabilities) == pytest.approx(own / there[label])
     assert score(WeightedF1(), true, probabilities) == pytest.approx(
         sum(f1 * count for f1, count in zip(scores, there, strict=True)) / rows
     )
@@ -175,3 +182,13 @@ def test_metrics_know_which_way_is_better() -> None:
 def test_bins_out_of_bounds_are_refused(bins: object) -> None:
     with pytest.raises(ValidationError, match="bins"):
         ECE(bins=bins)
+
+
+@pytest.mark.parametrize("options", [F1(label="라벨1"), Precision(label="라벨1"), Recall(label="라벨1")])
+def test_a_label_that_nobody_has_or_says_scores_nothing(options: MetricOptions) -> None:
+    assert score(options, [0, 0, 2], certain([0, 2, 2], 3)) == 0.0
+
+
+def test_a_label_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(KexpError, match='there is no label "긍적"; known: 긍정, 부정'):
+        F1(label="긍적").build(["부정", "긍정"])

@@ -225,6 +225,20 @@ def test_labelled_rows_and_augmentation_reach_training(write_spec: Write, review
     assert data["splits"]["train"]["unlabelled"] == 240 - 48 - 30
 
 
+def test_one_label_can_choose_the_model(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    text = SPEC.format(data=reviews).partition("[variants.plain]")[0]
+    metrics = 'evaluation.metrics=["macro_f1", {use = "f1", label = "좋음"}]'
+    command = ("run", write_spec(text), "--runs-dir", tmp_path, "--json", "--quiet", "--seeds", "1", "--set", metrics)
+    result = kexp(*command, "--set", "training.monitor=f1")
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout)["folder"]) / "default" / "seed-1"
+    done = json.loads((folder / "result.json").read_text())
+    assert done["monitor"] == "f1"
+    assert done["metrics"]["test"]["f1"] == pytest.approx(done["per_class"]["test"][done["labels"].index("좋음")]["f1"])
+    assert 'metric "f1" of kexp' in (told := kexp(*command[:-1], metrics.replace("좋음", "최고")).stderr)
+    assert 'there is no label "최고"; known: 나쁨, 보통, 좋음' in told
+
+
 # --- what bad input gets --------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from kexp.contracts import Metric, MetricOptions
+from kexp.errors import KexpError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 class Accuracy(MetricOptions):
     """Share of rows whose most probable label is the true one."""
 
-    def build(self) -> Metric:
+    def build(self, names: Sequence[str]) -> Metric:
         """Return the metric, in [0, 1]."""
         from sklearn.metrics import accuracy_score
 
@@ -26,7 +29,7 @@ class Accuracy(MetricOptions):
 class MacroF1(MetricOptions):
     """F1 of each label, averaged with equal weight; a label that is never right counts as 0."""
 
-    def build(self) -> Metric:
+    def build(self, names: Sequence[str]) -> Metric:
         """Return the metric, in [0, 1]."""
         return lambda labels, probabilities: _f1(labels, probabilities, "macro")
 
@@ -34,7 +37,7 @@ class MacroF1(MetricOptions):
 class WeightedF1(MetricOptions):
     """F1 of each label, averaged in proportion to its rows."""
 
-    def build(self) -> Metric:
+    def build(self, names: Sequence[str]) -> Metric:
         """Return the metric, in [0, 1]."""
         return lambda labels, probabilities: _f1(labels, probabilities, "weighted")
 
@@ -46,10 +49,59 @@ def _f1(labels: NDArray[np.int64], probabilities: NDArray[np.float64], average: 
     return float(f1_score(labels, probabilities.argmax(1), labels=known, average=average, zero_division=0))
 
 
+class OneLabel(MetricOptions):
+    """Base of metrics of a single label against all others; 0 where they are not defined."""
+
+    label: str = Field(description="Name of the label, as the data or label_names has it.")
+
+    @abstractmethod
+    def score(self) -> Callable[..., Any]:
+        """Return scikit-learn's function."""
+
+    def build(self, names: Sequence[str]) -> Metric:
+        """Return the metric, in [0, 1]; raises ``KexpError`` for a label that the data does not have."""
+        if self.label not in names:
+            raise KexpError(f'there is no label "{self.label}"; {did_you_mean(self.label, names)}')
+        score, own = self.score(), names.index(self.label)
+        return lambda labels, probabilities: float(
+            score(labels == own, probabilities.argmax(1) == own, zero_division=0)
+        )
+
+
+class F1(OneLabel):
+    """F1 of one label: the harmonic mean of its precision and its recall."""
+
+    def score(self) -> Callable[..., Any]:
+        """Return scikit-learn's function."""
+        from sklearn.metrics import f1_score
+
+        return f1_score  # type: ignore[no-any-return]
+
+
+class Precision(OneLabel):
+    """Share of the rows predicted to have a label that do have it."""
+
+    def score(self) -> Callable[..., Any]:
+        """Return scikit-learn's function."""
+        from sklearn.metrics import precision_score
+
+        return precision_score  # type: ignore[no-any-return]
+
+
+class Recall(OneLabel):
+    """Share of the rows with a label that are predicted to have it."""
+
+    def score(self) -> Callable[..., Any]:
+        """Return scikit-learn's function."""
+        from sklearn.metrics import recall_score
+
+        return recall_score  # type: ignore[no-any-return]
+
+
 class MCC(MetricOptions):
     """Matthews correlation coefficient for K classes (Gorodkin 2004)."""
 
-    def build(self) -> Metric:
+    def build(self, names: Sequence[str]) -> Metric:
         """Return the metric, in [-1, 1]."""
         from sklearn.metrics import matthews_corrcoef
 
@@ -67,7 +119,7 @@ class CrossEntropy(MetricOptions):
 
     greater_is_better: ClassVar[bool] = False
 
-    def build(self) -> Metric:
+    def build(self, names: Sequence[str]) -> Metric:
         """Return the metric, from 0 upwards."""
         from sklearn.metrics import log_loss
 
@@ -81,7 +133,7 @@ class MSE(MetricOptions):
 
     greater_is_better: ClassVar[bool] = False
 
-    def build(self) -> Metric:
+    def build(self, names: Sequence[str]) -> Metric:
         """Return the metric, in [0, 1]."""
         import numpy as np
         from sklearn.metrics import mean_squared_error
@@ -97,7 +149,7 @@ class ECE(MetricOptions):
     greater_is_better: ClassVar[bool] = False
     bins: int = Field(15, ge=2, le=1000, description="Number of equal bins of confidence.")
 
-    def build(self) -> Metric:
+    def build(self, names: Sequence[str]) -> Metric:
         """Return the metric, in [0, 1]."""
         return lambda labels, probabilities: expected_calibration_error(labels, probabilities, self.bins)
 

@@ -189,7 +189,7 @@ def evaluate(
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
-        metrics = model.members[0].origin.metrics()
+        metrics = model.members[0].origin.metrics(model.labels)
         screen.tell_of(model, paired=pair is not None)
         names = {**model.members[0].origin.label_names, **renamed}
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
@@ -29,34 +31,40 @@ class MetricOptions(Options):
     """Whether more is better; a metric that is to be small, such as an error, says False."""
 
     @abstractmethod
-    def build(self) -> Metric:
-        """Return the metric."""
+    def build(self, names: Sequence[str]) -> Metric:
+        """Return the metric; ``names`` are those of the labels, by id. Raises ``KexpError`` for a label not there."""
 
 
 AnyMetric = Annotated[MetricOptions, *component("metric")]
 """A field that holds a component of this kind."""
 
 
-def build_metric(options: MetricOptions) -> Metric:
+def build_metric(options: MetricOptions, names: Sequence[str]) -> Metric:
     """Build a metric that raises ``PluginError`` with its name, whatever goes wrong, and gives plain numbers."""
     name = title(options)
-    with blamed(name):
-        metric = options.build()
+    with _named(name):
+        metric = options.build(names)
 
     def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-        try:
-            with blamed(name):
-                value = metric(labels, probabilities)
-        except PluginError:
-            raise
-        # What a metric says to users has no name in it: it does not know under which one it is registered.
-        except KexpError as error:
-            raise PluginError(f"{name}: {error}") from error
+        with _named(name):
+            value = metric(labels, probabilities)
         if not isinstance(value, Real):
             raise PluginError(f"{name}: returned {_described(value)}, expected a number")
         return float(value)
 
     return measure
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Name the metric in what it says to users, too: it does not know under which name it is registered."""
+    try:
+        with blamed(name):
+            yield
+    except PluginError:
+        raise
+    except KexpError as error:
+        raise PluginError(f"{name}: {error}") from error
 
 
 def _described(value: object) -> str:

@@ -24,11 +24,13 @@ Rows = tuple["NDArray[np.int64]", "NDArray[np.float64]"]
 class MetricContract(OptionsContract):
     """Promises of metrics: a finite number of the rows as a set, best where every prediction is right and sure.
 
-    ``classes`` are the numbers of labels that the metric is tried with; one that speaks of label 2 needs three.
+    ``classes`` are the numbers of labels that the metric is tried with, the first of ``names``: one that speaks of the
+    third needs three.
     """
 
     base: ClassVar[type[Options]] = MetricOptions
     classes: ClassVar[Sequence[int]] = (2, 3, 7)
+    names: ClassVar[Sequence[str]] = ("부정", "긍정", "중립", "기쁨", "슬픔", "분노", "놀람")
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run each test with each example, and with each number of labels."""
@@ -37,9 +39,9 @@ class MetricContract(OptionsContract):
             metafunc.parametrize("classes", self.classes)
 
     @pytest.fixture
-    def metric(self, options: MetricOptions) -> Metric:
+    def metric(self, options: MetricOptions, classes: int) -> Metric:
         """Build the metric."""
-        return options.build()
+        return options.build(self.names[:classes])
 
     @pytest.mark.parametrize("rows", [1, 2, 50])
     def test_is_a_finite_number(self, metric: Metric, rows: int, classes: int) -> None:
@@ -57,9 +59,9 @@ class MetricContract(OptionsContract):
             check_number(metric(np.zeros_like(labels), np.eye(classes)[said]))
         check_number(metric(labels, np.full((40, classes), 1 / classes)))
 
-    def test_rows_have_no_order(self, metric: Metric) -> None:
+    def test_rows_have_no_order(self, metric: Metric, classes: int) -> None:
         """Shuffled rows give the same number."""
-        labels, probabilities = drawn(60, max(self.classes), 1)
+        labels, probabilities = drawn(60, classes, 1)
         order = generator(2, "contract").permutation(len(labels))
         assert metric(labels[order], probabilities[order]) == pytest.approx(metric(labels, probabilities), abs=1e-9)
 
@@ -78,11 +80,11 @@ class MetricContract(OptionsContract):
         assert min(worse) >= -1e-9, "others are better than right ones: is greater_is_better as it should be?"
         assert max(worse) > 1e-9, "all predictions are equally good"
 
-    def test_leaves_alone_what_is_not_its_own(self, metric: Metric) -> None:
+    def test_leaves_alone_what_is_not_its_own(self, metric: Metric, classes: int) -> None:
         """It changes neither labels nor probabilities, and gives the same number again."""
         import numpy as np
 
-        labels, probabilities = drawn(30, max(self.classes), 1)
+        labels, probabilities = drawn(30, classes, 1)
         before = labels.copy(), probabilities.copy()
         with no_global_randomness():
             assert metric(labels, probabilities) == metric(labels, probabilities)

@@ -37,10 +37,10 @@ class Origin:
         """Tell whether the backbone changes texts before they are tokenised."""
         return self.backbone is not None and type(self.backbone).clean is not BackboneOptions.clean
 
-    def metrics(self) -> dict[str, Metric]:
-        """Build the metrics of the spec, which only a measurement needs."""
+    def metrics(self, labels: Sequence[str]) -> dict[str, Metric]:
+        """Build the metrics of the spec for the model's labels; only a measurement needs them."""
         options = self.stated.part("evaluation", Evaluation, {}).metrics
-        return {self.stated.catalog.name_of(type(metric)): build_metric(metric) for metric in options}
+        return {self.stated.catalog.name_of(type(metric)): build_metric(metric, labels) for metric in options}
 
 
 def origin_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Origin:

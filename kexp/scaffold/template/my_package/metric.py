@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import kexp
@@ -20,8 +20,8 @@ KEXP_API = 1
 class MyMetric(MetricOptions):
     """Mean reciprocal rank of the true label among the labels by probability, in (0, 1]."""
 
-    def build(self) -> Metric:
-        """Return the metric; set ``greater_is_better = False`` in the class of one that is to be small."""
+    def build(self, names: Sequence[str]) -> Metric:
+        """Return the metric for labels of these names; set ``greater_is_better = False`` where it is to be small."""
         return reciprocal_rank
 
 
