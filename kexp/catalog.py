@@ -288,4 +288,6 @@ def _entry(kind: str, name: str, options: Any, owner: Owner) -> Entry:
         missing = ", ".join(sorted(options.__abstractmethods__))
         raise PluginError(f'{kind} "{name}" does not define {missing}')
     TITLES[options] = f'{kind} "{name}" of {owner}'
+    if "use" in options.model_fields:
+        raise PluginError(f'{kind} "{name}" has an option "use", by which specs name components; call it otherwise')
     return Entry(kind, name, options, owner)

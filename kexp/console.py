@@ -93,12 +93,16 @@ class Screen:
 def print_table(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: int | None = None
 ) -> None:
-    """Print a table on standard output; tab-separated where nobody looks. Columns from ``right`` on are numbers."""
+    """Print a table on standard output; tab-separated where nobody looks. Columns from ``right`` on are numbers.
+
+    A header without words is not shown.
+    """
     if not sys.stdout.isatty():
-        for cells in (header, *rows):
+        for cells in (header, *rows) if any(header) else rows:
             print("\t".join(map(str, cells)))
         return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table.show_header = any(header)
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if right is not None and number >= right else "left", overflow="fold")
     for cells in rows:

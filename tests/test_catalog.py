@@ -104,6 +104,10 @@ def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
         ),
         (PLUGIN.replace("NAMES", "{'a b': Backwards}"), "found 'a b'"),
         (
+            PLUGIN.replace("NAMES", '{"x": type("X", (Backwards,), {"__annotations__": {"use": int}, "use": 1})}'),
+            'sampler "x" has an option "use", by which specs name components',
+        ),
+        (
             "import kexp\n@kexp.hookimpl\ndef kexp_commands():\n    return {'go': 3}",
             'kexp_commands: "go": expected a class or function, found 3',
         ),
