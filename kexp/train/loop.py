@@ -17,6 +17,7 @@ from kexp.train.blocks import find_blocks
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.hardware import precision_of
 from kexp.train.model import LiveModel
+from kexp.train.monitor import doubts, is_better
 from kexp.train.prefix import Prefix
 from kexp.train.schedule import multiplier
 from kexp.train.state import Stateful, TrainState, load_checkpoint, save_checkpoint
@@ -266,7 +267,7 @@ class Trainer:
         state, started = self.state, time.perf_counter()
         metrics, (pool, warnings) = self.evaluate(), self.watch()
         value = metrics[self.options.monitor]
-        best = self._better(value)
+        best = is_better(value, state.best, greater_is_better=self.greater_is_better)
         # Summed exactly: where a run was interrupted must not change the last digit.
         train_loss = math.fsum(state.losses) / len(state.losses)
         state.losses = []
@@ -282,22 +283,7 @@ class Trainer:
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
         yield Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds, pool)
-        yield from (Warned(state.step, message) for message in (*self._doubtful(metrics), *warnings))
-
-    def _better(self, value: float) -> bool:
-        """Tell whether a value is the best so far; one that is not a number is worse than any number."""
-        best = self.state.best
-        if best is None or math.isnan(best):
-            return best is None or not math.isnan(value)
-        return value > best if self.greater_is_better else value < best
-
-    def _doubtful(self, metrics: Mapping[str, float]) -> Iterator[str]:
-        """Yield the metrics that are not finite."""
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                monitored = name == self.options.monitor and math.isnan(value)
-                chosen = "; the model is chosen by it, and this counts as worse than any number" if monitored else ""
-                yield f'metric "{name}" is {value} on validation{chosen}'
+        yield from (Warned(state.step, message) for message in (*doubts(metrics, self.options.monitor), *warnings))
 
     def _save_best(self) -> None:
         if self.best_weights is not None:
