@@ -48,7 +48,7 @@ gama = 2
 epochs = 0
 max_lenght = 12
 [evaluation]
-metrics = ["accuracy", "f1"]
+metrics = ["accuracy", "f2"]
 """)
     found = problems(spec, catalog)
     assert 'objective.gama: unknown option of objective "focal"; did you mean "gamma"?' in found
@@ -57,7 +57,7 @@ metrics = ["accuracy", "f1"]
     assert 'backbone: unknown backbone "tinny"; did you mean "tiny"?' in found
     assert "seeds: a seed is stated twice" in found
     assert f"dataset.path: {spec.parent / 'missing.csv'} does not exist" in found
-    assert any(line.startswith('evaluation.metrics[1]: unknown metric "f1"; ') for line in found)
+    assert any(line.startswith('evaluation.metrics[1]: unknown metric "f2"; ') for line in found)
     assert len(found) == 7
 
 
