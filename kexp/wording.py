@@ -27,12 +27,15 @@ def translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any]) -> list[
 
 def _path(error: ErrorDetails, table: Any) -> str:
     """Return the dotted path of an error, without the tags that pydantic adds for the branches of a union."""
-    path = ""
-    for key in error["loc"]:
+    path, last = "", len(error["loc"]) - 1
+    for place, key in enumerate(error["loc"]):
         if isinstance(key, int) and isinstance(table, Sequence) and key < len(table):
             path, table = f"{path}[{key}]", table[key]
         elif isinstance(table, Mapping) and (key in table or error["type"] == "missing"):
             path, table = f"{path}.{key}" if path else str(key), table.get(key)
+        elif isinstance(table, str) and error["type"] == "missing" and place == last:
+            # A component that is named by a word alone lacks an option.
+            path = f"{path}.{key}"
     return path
 
 

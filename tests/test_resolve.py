@@ -79,6 +79,7 @@ def test_problem_reads_as_promised(write_spec: Write, catalog: Catalog) -> None:
         ("[cleaning]\nmin_characters = 9\nmax_characters = 3", "cleaning.max_characters: 3 is below min_characters, 9"),
         ("[split]\nvalidation = 0.5\ntest = 0.6", "split: validation and test take 1.1 of all rows; nothing is left for train"),
         ("[labelled]\nn = 5\nper_class = 2", "labelled.per_class: n and per_class both choose the labelled rows; state one of them"),
+        ("[evaluation]\nmetrics = ['macro_f1', 'f1']", "evaluation.metrics[1].label: is required"),
         ("[training]\nmonitor = 'f1'", 'training.monitor: "f1" is not among evaluation.metrics; known: accuracy, cross_entropy, ece, macro_f1, mcc, weighted_f1'),
         ("[training]\nmax_length = 500", 'training.max_length: 500 is more than the 256 positions of backbone "tiny"; use 256 or fewer'),
         ("[freezing]\nuse = 'bottom-layers'\nlayers = 9", "freezing: 9 layers cannot be frozen, the model has 2"),
