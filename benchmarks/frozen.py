@@ -11,16 +11,15 @@ contestants changes from round to round.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
+from common import parser, reviews, turns
 from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
@@ -38,7 +37,6 @@ from kexp.builtin.samplers import RandomSampler
 from kexp.contracts import HostBatch
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, encode, tokenise
-from kexp.data.files import read_delimited
 from kexp.data.rows import Rows
 from kexp.data.stream import Collator, LabelledStream
 from kexp.spec import Training
@@ -87,7 +85,7 @@ def ours(
 
 
 def keep(run: KexpTrainer, stream: LabelledStream, count: int) -> None:
-    """Do what ``kexp.assemble.reuse_frozen`` does, without validation."""
+    """Do what ``kexp.reuse.reuse_frozen`` does, without validation."""
     encoded, lengths = stream.encoded, stream.encoded.tokens.lengths
     batches = [(rows, stream.batch(encoded, rows)) for rows in by_length(lengths, 128)]
     longest, shortest = (batch for _, batch in (batches[0], batches[-1]))
@@ -104,18 +102,11 @@ def few(batch: HostBatch) -> HostBatch:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--text", default="document")
-    parser.add_argument("--separator", default="\t")
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--max-length", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    frame = read_delimited(options.data, separator=options.separator, quoting=options.separator != "\t")
-    frame = frame[frame[options.text].str.strip() != ""].sample(options.rows, random_state=0)
+    arguments = parser(__doc__)
+    arguments.add_argument("--max-length", type=int, default=64)
+    arguments.add_argument("--epochs", type=int, default=3)
+    options = arguments.parse_args()
+    frame = reviews(options)
     texts, labels = frame[options.text].tolist(), frame["label"].astype("int64").to_numpy()
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     encoded = encode(texts, None, tokenizer, max_length=options.max_length, truncation="right", tokenise=tokenise)
@@ -132,10 +123,8 @@ def main() -> None:
     count = fresh().config.num_hidden_layers
     for title, layers in (("all but the head frozen", count), (f"{count // 2} of {count} layers frozen", count // 2)):
         seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        for turn in range(options.rounds):
-            names = list(contestants)
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                seconds[name].append(contestants[name](fresh(), tokenizer, rows, encoded, layers, options.epochs))
+        for name in turns(contestants, options.rounds):
+            seconds[name].append(contestants[name](fresh(), tokenizer, rows, encoded, layers, options.epochs))
         base = statistics.median(seconds["kexp, all blocks every step"])
         print(f"{title + f', {options.epochs} epochs':42}{'seconds':>10}{'rows/s':>10}{'times as fast':>15}")
         for name, times in seconds.items():

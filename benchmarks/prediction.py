@@ -10,17 +10,15 @@ their probabilities are compared.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from common import parser, reviews, turns
 from transformers import PreTrainedModel, pipeline
 
-from kexp.data.files import read_delimited
 from kexp.trained import load
 
 
@@ -48,17 +46,10 @@ def piped(model: PreTrainedModel, tokenizer, texts: list[str], max_length: int, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--text", default="document")
-    parser.add_argument("--separator", default="\t")
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    frame = read_delimited(options.data, separator=options.separator, quoting=options.separator != "\t")
-    texts = frame[frame[options.text].str.strip() != ""].sample(options.rows, random_state=0)[options.text].tolist()
+    arguments = parser(__doc__)
+    arguments.add_argument("--batch-size", type=int, default=128)
+    options = arguments.parse_args()
+    texts = reviews(options)[options.text].tolist()
     trained = load(options.model, precision="fp32", batch_size=options.batch_size)
     member = trained.members[0]
     model, reading = member.module, member.reading
@@ -70,12 +61,10 @@ def main() -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     answers: dict[str, np.ndarray] = {}
-    for turn in range(options.rounds):
-        names = list(contestants)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            started = time.perf_counter()
-            answers[name] = contestants[name]()
-            seconds[name].append(time.perf_counter() - started)
+    for name in turns(contestants, options.rounds):
+        started = time.perf_counter()
+        answers[name] = contestants[name]()
+        seconds[name].append(time.perf_counter() - started)
     base, *_ = (statistics.median(times) for times in seconds.values())
     print(f"{'':32}{'seconds':>10}{'rows/s':>10}{'times as fast':>15}{'largest difference':>20}")
     for name, times in seconds.items():

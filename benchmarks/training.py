@@ -10,7 +10,6 @@ reading and tokenising are not timed; the order of the contestants changes from 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import parser, reviews, turns
 from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
@@ -33,9 +33,8 @@ from kexp.builtin.freezing import NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.builtin.samplers import RandomSampler
 from kexp.data.encoding import encode, tokenise
-from kexp.data.files import read_delimited
 from kexp.data.rows import Rows
-from kexp.data.stream import LabelledStream
+from kexp.data.stream import Collator, LabelledStream
 from kexp.spec import Training
 from kexp.train.hardware import make_accelerator
 from kexp.train.loop import Trainer as KexpTrainer
@@ -81,10 +80,8 @@ def ours(
 ) -> Callable[[], None]:
     encoded = encode(texts, None, tokenizer, max_length=max_length, truncation="right", tokenise=tokenise)
     rows = Rows(texts, None, labels, np.arange(len(texts)))
-    stream = LabelledStream(
-        rows, encoded, RandomSampler(), seed=0, batch_size=BATCH, accumulation=1, bucketing=True, keep_order=False,
-        pad_id=tokenizer.pad_token_id, token_types=True,
-    )  # fmt: skip
+    collator = Collator(tokenizer.pad_token_id, token_types=True)
+    stream = LabelledStream(rows, encoded, RandomSampler(), collator, seed=0, batch_size=BATCH)
 
     def epoch() -> None:
         run = KexpTrainer(
@@ -99,17 +96,10 @@ def ours(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--text", default="document")
-    parser.add_argument("--separator", default="\t")
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--max-length", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    frame = read_delimited(options.data, separator=options.separator, quoting=options.separator != "\t")
-    frame = frame[frame[options.text].str.strip() != ""].sample(options.rows, random_state=0)
+    arguments = parser(__doc__)
+    arguments.add_argument("--max-length", type=int, default=64)
+    options = arguments.parse_args()
+    frame = reviews(options)
     texts, labels = frame[options.text].tolist(), frame["label"].astype("int64").to_numpy()
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     contestants: dict[str, Callable[..., Callable[[], None]]] = {
@@ -123,12 +113,10 @@ def main() -> None:
         model = AutoModelForSequenceClassification.from_pretrained(options.model, num_labels=len(set(labels)))
         epochs[name] = make(model, tokenizer, texts, labels, options.max_length)
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
-    for turn in range(options.rounds):
-        names = list(epochs)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            started = time.perf_counter()
-            epochs[name]()
-            seconds[name].append(time.perf_counter() - started)
+    for name in turns(epochs, options.rounds):
+        started = time.perf_counter()
+        epochs[name]()
+        seconds[name].append(time.perf_counter() - started)
     base = statistics.median(seconds["notebook loop, fixed padding"])
     print(f"{'':32}{'seconds':>10}{'rows/s':>10}{'times as fast':>15}")
     for name, times in seconds.items():
