@@ -82,6 +82,11 @@ def blamed(component: str) -> Iterator[None]:
         raise PluginError(f"{component}: {type(error).__name__}: {error}") from error
 
 
+def described(value: object) -> str:
+    """Say what a component returned, where it is not what was expected: None, or its type."""
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest known word, or else all of them."""
     names = sorted(known)

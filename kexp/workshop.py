@@ -13,7 +13,7 @@ from kexp.baselines import fit_baseline, join_pairs
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
-from kexp.contracts.metric import build_metric
+from kexp.contracts.metric import build_metrics
 from kexp.data.costly import AugmentedPool, Maker, augment_pool
 from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
 from kexp.data.prepare import prepare
@@ -128,8 +128,7 @@ class Workshop:
 
     def metrics(self, spec: Spec, labels: Sequence[str]) -> dict[str, Metric]:
         """Build the metrics of a spec by name, for these labels."""
-        name_of = self.catalog.name_of
-        return {name_of(type(options)): build_metric(options, labels) for options in spec.evaluation.metrics}
+        return build_metrics(spec.evaluation.metrics, labels, self.catalog.name_of)
 
     def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
         """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
-from kexp.errors import KexpError, PluginError, blamed
+from kexp.errors import KexpError, PluginError, blamed, described
 from kexp.options import Options, component, title
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ AnyMetric = Annotated[MetricOptions, *component("metric")]
 """A field that holds a component of this kind."""
 
 
+def build_metrics(
+    stated: Iterable[MetricOptions], names: Sequence[str], name_of: Callable[[type[Options]], str]
+) -> dict[str, Metric]:
+    """Build metrics by the names under which they are registered, for labels of these ``names``."""
+    return {name_of(type(options)): build_metric(options, names) for options in stated}
+
+
 def build_metric(options: MetricOptions, names: Sequence[str]) -> Metric:
     """Build a metric that raises ``PluginError`` with its name, whatever goes wrong, and gives plain numbers."""
     name = title(options)
@@ -49,7 +56,7 @@ def build_metric(options: MetricOptions, names: Sequence[str]) -> Metric:
         with _named(name):
             value = metric(labels, probabilities)
         if not isinstance(value, Real):
-            raise PluginError(f"{name}: returned {_described(value)}, expected a number")
+            raise PluginError(f"{name}: returned {described(value)}, expected a number")
         return float(value)
 
     return measure
@@ -65,7 +72,3 @@ def _named(name: str) -> Iterator[None]:
         raise
     except KexpError as error:
         raise PluginError(f"{name}: {error}") from error
-
-
-def _described(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

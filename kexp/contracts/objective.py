@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
-from kexp.errors import PluginError, blamed
+from kexp.errors import PluginError, blamed, described
 from kexp.options import Options, component, title
 
 if TYPE_CHECKING:
@@ -236,11 +236,7 @@ def build_objective(options: ObjectiveOptions, context: ObjectiveContext) -> Obj
     with blamed(name):
         objective = options.build(context)
     if not isinstance(objective, Objective):
-        raise PluginError(f"{name}: build returned {_described(objective)}, expected an Objective")
+        raise PluginError(f"{name}: build returned {described(objective)}, expected an Objective")
     # A frozen dataclass is an objective too.
     object.__setattr__(objective, "component", name)
     return objective
-
-
-def _described(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

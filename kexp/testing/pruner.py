@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from kexp.contracts import PrunerOptions
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
+from kexp.testing.studies import QuietOptuna
 
 if TYPE_CHECKING:
     import optuna
@@ -20,19 +21,10 @@ TRIALS, STEPS = 10, 9
 DIRECTIONS = pytest.mark.parametrize("direction", ["maximize", "minimize"])
 
 
-class PrunerContract(OptionsContract):
+class PrunerContract(QuietOptuna, OptionsContract):
     """Promises of pruners: they end trials that others beat, and never the one that beats all others."""
 
     base: ClassVar[type[Options]] = PrunerOptions
-
-    @pytest.fixture(autouse=True)
-    def _silent(self) -> Iterator[None]:
-        import optuna
-
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        yield
-        optuna.logging.set_verbosity(before)
 
     @DIRECTIONS
     def test_never_ends_the_first_trial(self, options: PrunerOptions, direction: Direction) -> None:

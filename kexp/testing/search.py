@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
@@ -10,12 +9,12 @@ import pytest
 from kexp.contracts import SearchSamplerOptions
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
-from kexp.testing.studies import SPACES, contains, cost, draw, sampler_of, study_of, suggest, tell
+from kexp.testing.studies import SPACES, QuietOptuna, contains, cost, draw, sampler_of, study_of, suggest, tell
 
 BY_KIND = pytest.mark.parametrize("kind", SPACES)
 
 
-class SearchSamplerContract(OptionsContract):
+class SearchSamplerContract(QuietOptuna, OptionsContract):
     """Promises of search samplers: points of the space, decided by seeds, with any space that is not refused.
 
     ``trials`` are how many are drawn; a few more than a sampler draws at random before it learns.
@@ -23,15 +22,6 @@ class SearchSamplerContract(OptionsContract):
 
     base: ClassVar[type[Options]] = SearchSamplerOptions
     trials: ClassVar[int] = 13
-
-    @pytest.fixture(autouse=True)
-    def _silent(self) -> Iterator[None]:
-        import optuna
-
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        yield
-        optuna.logging.set_verbosity(before)
 
     def test_refuses_in_words(self, options: SearchSamplerOptions) -> None:
         """What it cannot search it says of each space, and there is something that it can search."""

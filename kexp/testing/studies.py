@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from kexp.contracts import SearchSamplerOptions
 from kexp.space import Parameter, Space, label
@@ -25,6 +27,19 @@ SPACES: Mapping[str, Mapping[str, Parameter]] = {
     "conditions": {"o.use": Parameter(choices=("a", "b")), "o.k": Parameter(low=1, high=9, when={"o.use": "b"})},
 }
 """A space of each kind of parameters."""
+
+
+class QuietOptuna:
+    """Keeps Optuna from telling of every study and trial."""
+
+    @pytest.fixture(autouse=True)
+    def _silent(self) -> Iterator[None]:
+        import optuna
+
+        before = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        yield
+        optuna.logging.set_verbosity(before)
 
 
 def study_of(

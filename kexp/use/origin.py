@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.catalog import Catalog
 from kexp.contracts import AnyBackbone, BackboneOptions, Metric
-from kexp.contracts.metric import build_metric
+from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, encode, special_tokens, tokenise
 from kexp.spec import Cleaning, Evaluation, Plugins
 from kexp.use.folders import Place
@@ -39,8 +39,8 @@ class Origin:
 
     def metrics(self, labels: Sequence[str]) -> dict[str, Metric]:
         """Build the metrics of the spec for the model's labels; only a measurement needs them."""
-        options = self.stated.part("evaluation", Evaluation, {}).metrics
-        return {self.stated.catalog.name_of(type(metric)): build_metric(metric, labels) for metric in options}
+        metrics = self.stated.part("evaluation", Evaluation, {}).metrics
+        return build_metrics(metrics, labels, self.stated.catalog.name_of)
 
 
 def origin_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Origin:
