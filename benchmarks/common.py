@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kexp.data.files import read_delimited
+from kexp.files import read_delimited
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

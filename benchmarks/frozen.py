@@ -39,11 +39,11 @@ from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows
 from kexp.data.stream import Collator, LabelledStream
-from kexp.spec import Training
-from kexp.train.blocks import find_blocks
-from kexp.train.hardware import make_accelerator
+from kexp.devices import make_accelerator
+from kexp.model.blocks import find_blocks
+from kexp.model.frozen import find_prefix
+from kexp.spec.sections import Training
 from kexp.train.loop import Trainer as KexpTrainer
-from kexp.train.prefix import find_prefix
 
 BATCH, RATE = 32, 2e-5
 
@@ -85,7 +85,7 @@ def ours(
 
 
 def keep(run: KexpTrainer, stream: LabelledStream, count: int) -> None:
-    """Do what ``kexp.reuse.reuse_frozen`` does, without validation."""
+    """Do what ``kexp.experiment.frozen_blocks.reuse_frozen`` does, without validation."""
     encoded, lengths = stream.encoded, stream.encoded.tokens.lengths
     batches = [(rows, stream.batch(encoded, rows)) for rows in by_length(lengths, 128)]
     longest, shortest = (batch for _, batch in (batches[0], batches[-1]))

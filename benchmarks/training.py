@@ -35,8 +35,8 @@ from kexp.builtin.samplers import RandomSampler
 from kexp.data.encoding import encode, tokenise
 from kexp.data.rows import Rows
 from kexp.data.stream import Collator, LabelledStream
-from kexp.spec import Training
-from kexp.train.hardware import make_accelerator
+from kexp.devices import make_accelerator
+from kexp.spec.sections import Training
 from kexp.train.loop import Trainer as KexpTrainer
 
 BATCH = 32

@@ -28,12 +28,12 @@ from kexp.builtin.objectives.supervised import CrossEntropyOptions
 from kexp.builtin.samplers import RandomSampler
 from kexp.contracts import AugmenterContext, Batch, Inputs, MicroBatch, ObjectiveContext, Pairs, Progress
 from kexp.data.encoding import Encoded, encode, tokenise
-from kexp.data.files import read_delimited
-from kexp.data.pool import SemiSupervisedStream, fresh
 from kexp.data.rows import Rows
+from kexp.data.semi_supervised import SemiSupervisedStream, fresh
 from kexp.data.stream import Collator, LabelledStream
-from kexp.train.hardware import make_accelerator
-from kexp.train.model import LiveModel
+from kexp.devices import make_accelerator
+from kexp.files import read_delimited
+from kexp.model.forward import LiveModel
 
 Step = Callable[[Batch, Pairs], torch.Tensor]
 

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Iterator
 
 import kexp.testing
-from kexp import contracts, toml
+from kexp import contracts
 from kexp.scaffold.kinds import KINDS, searches, spec_parts
 from kexp.scaffold.package import module_of, package_files, short
+from kexp.spec import toml
 from kexp.testing import OptionsContract
 
 PACKAGE = "kexp-mine"

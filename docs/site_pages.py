@@ -21,8 +21,8 @@ from kexp.cli import app
 from kexp.contracts import KINDS
 from kexp.hookspecs import HOOK_OF_KIND
 from kexp.options import COMPONENT_KEY
-from kexp.schema import Json, json_schema, keys_of
-from kexp.spec import Spec
+from kexp.plan.schema import Json, json_schema, keys_of
+from kexp.spec.sections import Spec
 
 PACKAGES = ("kexp", "kexp-korean", "kexp-backtranslation", "kexp-ray")
 """Whose components are documented, whatever else is installed."""

@@ -9,7 +9,7 @@
 ``load`` takes several folders too, and then averages the models.
 """
 
-from kexp.use.loading import load
-from kexp.use.model import Answers, TrainedModel
+from kexp.inference.loading import load
+from kexp.inference.model import Answers, TrainedModel
 
 __all__ = ["Answers", "TrainedModel", "load"]

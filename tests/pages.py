@@ -17,12 +17,13 @@ from typing import Any
 import typer
 import yaml
 
-from kexp import toml
+from kexp import nested
 from kexp.catalog import load_catalog
 from kexp.cli import app
 from kexp.errors import KexpError
-from kexp.packages import plugins_of
-from kexp.resolve import resolve
+from kexp.plan.plugins import plugins_of
+from kexp.plan.resolve import resolve
+from kexp.spec import toml
 
 EXECUTED = ("sh", "python")
 LANGUAGES = (*EXECUTED, "toml", "text", "json", "console", "yaml")
@@ -181,7 +182,7 @@ def complete(text: str) -> str:
         part = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PageError(f"not valid TOML: {error}") from None
-    return toml.dumps(part if "extends" in part else toml.merge(PART_OF, part))
+    return toml.dumps(part if "extends" in part else nested.merge(PART_OF, part))
 
 
 # --- commands that are not executed -----------------------------------------------------------------------------------

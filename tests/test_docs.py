@@ -22,14 +22,15 @@ from page_sessions import REPOSITORY, Session
 from pages import PART_OF, Page, PageError, commands
 
 import kexp.testing
-from kexp import hookspecs, resolve, toml
+from kexp import hookspecs, nested
 from kexp.catalog import Catalog
 from kexp.contracts import RunIdentity
 from kexp.options import Options, Section
+from kexp.plan import resolve
+from kexp.plan.schema import options_of
 from kexp.scaffold.kinds import KINDS
 from kexp.scaffold.package import package_files
-from kexp.schema import options_of
-from kexp.spec import Spec
+from kexp.spec.sections import Spec
 
 DOCS = REPOSITORY / "docs"
 PAGES = [Page(path) for path in sorted(DOCS.rglob("*.md"))]
@@ -301,7 +302,7 @@ def test_guides_show_what_kexp_plugins_new_writes(kind: str, write: Callable[[st
     whole = tomllib.loads(content["experiments/mine.toml"])
     for block in page.blocks:
         if block.language == "toml":
-            assert toml.merge(whole, tomllib.loads(block.text)) == whole
+            assert nested.merge(whole, tomllib.loads(block.text)) == whole
 
 
 def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalog: Catalog, tmp_path: Path) -> None:
@@ -320,7 +321,7 @@ def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalo
     assert len(lines) > 70
     for line in lines:
         part = tomllib.loads(line)
-        table = toml.merge(PART_OF, part | ({"search": search | part["search"]} if "search" in part else {}))
+        table = nested.merge(PART_OF, part | ({"search": search | part["search"]} if "search" in part else {}))
         _, problems = resolve.check(table, catalog)
         assert [str(problem) for problem in problems if not wanting.match(problem.message)] == [], line
 

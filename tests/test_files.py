@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kexp.data.files import need_columns, read_delimited, read_jsonl, read_parquet, read_text
 from kexp.errors import DataError
+from kexp.files import need_columns, read_delimited, read_jsonl, read_parquet, read_text
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-from kexp import resolve
 from kexp.catalog import Catalog
 from kexp.cli import app
 from kexp.cli.installed import plugins
 from kexp.contracts import AugmenterContext
+from kexp.plan import resolve
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -38,7 +38,7 @@ def test_specs_are_valid_but_for_the_data_that_they_name(text: str, catalog: Cat
         table = tomllib.loads(block)
         variants = table.pop("variants", {})
         for changes in ({}, *variants.values()):
-            layered = resolve.toml.merge({"name": "readme", **table}, resolve.toml.expand(changes))
+            layered = resolve.nested.merge({"name": "readme", **table}, resolve.toml.expand(changes))
             _, problems = resolve.check(layered, catalog)
             assert [problem.path for problem in problems] == ["dataset.path"], problems
 

@@ -52,7 +52,7 @@ class ColumnOptions(DatasetOptions):
 
     def select(self, frame: pd.DataFrame, source: Path | str, *, labelled: bool = True) -> Dataset:
         """Turn a table into the columns that kexp reads; raises ``DataError`` with the source and the row."""
-        from kexp.data.files import need_columns
+        from kexp.files import need_columns
 
         optional = {"text_pair": self.text_pair, "group": self.group, "augmented": self.augmented}
         others = {name: column for name, column in optional.items() if column is not None}
@@ -157,12 +157,12 @@ class TableDataset(ColumnOptions):
             yield Problem("encoding", f'Python knows no encoding "{self.encoding}"', 'for example "utf-8" or "cp949"')
 
     def _format(self, path: Path) -> str | None:
-        from kexp.data.files import FORMATS
+        from kexp.files import FORMATS
 
         return FORMATS.get(path.suffix.lower()) if self.format == "auto" else self.format
 
     def _read(self, path: Path) -> pd.DataFrame:
-        from kexp.data import files
+        from kexp import files
 
         kind = self._format(path)
         if kind == "parquet":

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from kexp.contracts import PrunerOptions
 from kexp.errors import Problem
-from kexp.searching import experimental
+from kexp.spec.search import experimental
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.contracts import Sampling, SearchSamplerOptions
-from kexp.searching import experimental
-from kexp.space import Parameter, label
+from kexp.contracts import Parameter, Sampling, SearchSamplerOptions, label
+from kexp.spec.search import experimental
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

@@ -33,7 +33,7 @@ class Commands(TyperGroup):
         """Return the commands of plugins, which are loaded once for a command line."""
         if FOREIGN not in ctx.meta:
             from kexp.catalog import load_catalog
-            from kexp.cli.foreign import foreign
+            from kexp.cli.plugin_commands import foreign
 
             found = list(foreign(load_catalog(), self.commands))
             for command in found:

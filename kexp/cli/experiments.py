@@ -14,12 +14,12 @@ from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app, 
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
-    from kexp.resolve import Plan
+    from kexp.plan.resolve import Plan
 
 
 def _plan(spec: Path, catalog: Catalog, assignments: list[str] | None, variants: list[str] | None, seeds: str) -> Plan:
     from kexp.errors import KexpError
-    from kexp.resolve import resolve
+    from kexp.plan.resolve import resolve
 
     try:
         numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
@@ -50,9 +50,9 @@ def run(
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
     with told():
-        from kexp.console import Screen, Silent, print_rehearsal, print_summary
+        from kexp.cli.screen import Screen, Silent, print_rehearsal, print_summary
         from kexp.errors import KexpError
-        from kexp.packages import catalog_of
+        from kexp.plan.plugins import catalog_of
         from kexp.report.folder import RunFolder, finite
 
         if (spec is None) == (resume is None):
@@ -66,7 +66,7 @@ def run(
         catalog = catalog_of(source, allow_local_code=allow_local_code)
         plan = _plan(source, catalog, assignments, variants, seeds)
         _warn(plan)
-        from kexp import run as flow
+        from kexp.experiment import run as flow
 
         display = Silent() if quiet else Screen()
         if dry_run:
@@ -116,7 +116,7 @@ def check(
     """Check every word of a spec without reading data or loading a model."""
     with told():
         from kexp.errors import SpecError
-        from kexp.packages import catalog_of
+        from kexp.plan.plugins import catalog_of
 
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         try:
@@ -165,10 +165,10 @@ def augment(
 ) -> None:
     """Make costly augmentations ahead of training, or look at what an augmenter does."""
     with told():
-        from kexp import augment as stage
-        from kexp.console import Screen, print_pairs
+        from kexp.cli.screen import Screen, print_pairs
         from kexp.errors import KexpError
-        from kexp.packages import catalog_of
+        from kexp.experiment import augment as stage
+        from kexp.plan.plugins import catalog_of
 
         if of is not None and of not in stage.STREAMS:
             raise KexpError(f"--of {of}: expected {' or '.join(sorted(stage.STREAMS))}")
@@ -217,9 +217,9 @@ def tune(
 ) -> None:
     """Search for the best spec, test it once, and write it; run again, the same search goes on."""
     with told():
-        from kexp.packages import catalog_of
+        from kexp.plan.plugins import catalog_of
         from kexp.report.folder import finite
-        from kexp.toml import dumps
+        from kexp.spec.toml import dumps
 
         options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
         # As TOML, so that no value is read as another type.
@@ -227,7 +227,7 @@ def tune(
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, [*(assignments or ()), *stated], variants, "")
         _warn(plan)
-        from kexp.search.screen import SearchScreen, SilentSearch, print_found
+        from kexp.cli.search_screen import SearchScreen, SilentSearch, print_found
         from kexp.search.tune import tune as search
 
         display = SilentSearch() if quiet else SearchScreen()

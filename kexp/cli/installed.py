@@ -24,7 +24,7 @@ def schema() -> None:
     """Print the JSON Schema of spec files with the options of every installed component."""
     with told():
         from kexp.catalog import load_catalog
-        from kexp.schema import json_schema
+        from kexp.plan.schema import json_schema
 
         print(json.dumps(json_schema(load_catalog()), ensure_ascii=False, indent=2))
 
@@ -37,7 +37,7 @@ def list_plugins(
     """List every installed component, and the plugins that do not load."""
     with told():
         from kexp.catalog import load_catalog
-        from kexp.console import print_table
+        from kexp.cli.screen import print_table
 
         catalog = load_catalog()
         entries = list(catalog.entries(_kind(kind)))
@@ -54,7 +54,7 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
     """Return what is installed as plain data."""
     from dataclasses import asdict
 
-    from kexp.cli.foreign import foreign
+    from kexp.cli.plugin_commands import foreign
 
     return {
         "components": [
@@ -70,7 +70,7 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
 
 def _others(catalog: Catalog) -> Iterator[str]:
     """Yield a line for what is no component: commands, observers, and plugins that are not used."""
-    from kexp.cli.foreign import foreign
+    from kexp.cli.plugin_commands import foreign
 
     for command in foreign(catalog, _own_commands()):
         yield f"command: kexp {command.name} ({command.owner})" + f", {command.state}" * (command.state != "ok")
@@ -100,8 +100,8 @@ def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
         from dataclasses import asdict
 
         from kexp.catalog import load_catalog
-        from kexp.console import print_table
-        from kexp.schema import options_of
+        from kexp.cli.screen import print_table
+        from kexp.plan.schema import options_of
 
         entry = load_catalog().find(_kind(kind) or kind, name)
         options, text = options_of(entry), inspect.getdoc(entry.options) or ""

@@ -13,8 +13,8 @@ import typer
 from kexp.cli.base import AsJson, LocalCode, app, told
 
 if TYPE_CHECKING:
-    from kexp.use.folders import Place
-    from kexp.use.tables import Table
+    from kexp.inference.folders import Place
+    from kexp.inference.tables import Table
 
 MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
 MODELS = MODEL + "; several are averaged."
@@ -72,11 +72,11 @@ def predict(
     without text stays, with empty cells. After --, a text may begin with a dash.
     """
     with told():
+        from kexp.cli import prediction_screen as screen
         from kexp.errors import KexpError
-        from kexp.use import screen
-        from kexp.use.loading import load_places
-        from kexp.use.predict import Columns, predict_table
-        from kexp.use.sinks import check_free, sink_to
+        from kexp.inference.loading import load_places
+        from kexp.inference.predict import Columns, predict_table
+        from kexp.inference.sinks import check_free, sink_to
 
         places, texts = _places(words, variant, seed)
         if output is not None and as_json:
@@ -105,7 +105,7 @@ def predict(
 def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
     """Divide the words of a command into models and texts: folders come first."""
     from kexp.errors import KexpError
-    from kexp.use.folders import EXPECTED, find
+    from kexp.inference.folders import EXPECTED, find
 
     first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
     folders, texts = words[:first_text], list(words[first_text:])
@@ -130,7 +130,7 @@ def _is_folder(word: str) -> bool:
 
 def _table(source: Path | None, texts: Sequence[str], encoding: str, no_quoting: bool) -> Table:
     from kexp.errors import KexpError
-    from kexp.use.tables import Table, open_table, read_lines
+    from kexp.inference.tables import Table, open_table, read_lines
 
     if source is not None and texts:
         raise KexpError(f"--input and texts ({texts[0][:40]} ...) both say what to predict; give one of them")
@@ -172,12 +172,12 @@ def evaluate(
     Texts are read as in training; rows are not cleaned away, but for those without text, which are counted.
     """
     with told():
+        from kexp.cli import prediction_screen as screen
+        from kexp.inference.folders import find
+        from kexp.inference.loading import load_places
+        from kexp.inference.measure import Labels, measure
+        from kexp.inference.tables import open_table
         from kexp.report.folder import finite
-        from kexp.use import screen
-        from kexp.use.folders import find
-        from kexp.use.loading import load_places
-        from kexp.use.measure import Labels, measure
-        from kexp.use.tables import open_table
 
         def table() -> Table:
             return open_table(data, "--data", encoding=encoding, quoting=not no_quoting)
@@ -237,10 +237,10 @@ def export(
 ) -> None:
     """Export a trained model to ONNX, and compare it with PyTorch before it is called done."""
     with told():
+        from kexp.cli import prediction_screen as screen
         from kexp.errors import KexpError
-        from kexp.use import export as exporting
-        from kexp.use import screen
-        from kexp.use.folders import find
+        from kexp.inference import export as exporting
+        from kexp.inference.folders import find
 
         for option, value, known in (("--format", kind, ("onnx",)), ("--quantize", quantize, (None, "int8"))):
             if value not in known:

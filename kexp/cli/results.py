@@ -12,7 +12,7 @@ import typer
 from kexp.cli.base import AsJson, RunsDir, app, told
 
 if TYPE_CHECKING:
-    from kexp.runs import RunRow
+    from kexp.results.runs import RunRow
 
 runs = typer.Typer(help="List run folders, newest first; show one; remove old ones.")
 app.add_typer(runs, name="runs")
@@ -40,8 +40,8 @@ def list_folders(
         if context.invoked_subcommand is not None:
             _refuse_options_before(context, context.invoked_subcommand)
             return
-        from kexp.console import print_table
-        from kexp.runs import chosen, list_runs, list_studies
+        from kexp.cli.screen import print_table
+        from kexp.results.runs import chosen, list_runs, list_studies
 
         if studies:
             _list_studies(runs_dir, as_json)
@@ -68,7 +68,7 @@ def _refuse_options_before(context: typer.Context, command: str) -> None:
 
 def _cells(row: RunRow, metric: str | None) -> list[str]:
     from kexp.report.words import duration
-    from kexp.runs import local_time
+    from kexp.results.runs import local_time
 
     best = row.best(metric)
     test = [metric or row.metric, f"{best[1]:.4f}", best[0]] if best else ["", "", ""]
@@ -77,9 +77,9 @@ def _cells(row: RunRow, metric: str | None) -> list[str]:
 
 
 def _list_studies(runs_dir: Path, as_json: bool) -> None:
-    from kexp.console import print_table
+    from kexp.cli.screen import print_table
     from kexp.report.words import plain
-    from kexp.runs import list_studies, local_time
+    from kexp.results.runs import list_studies, local_time
 
     studies = list_studies(runs_dir)
     if as_json:
@@ -106,7 +106,7 @@ def _list_studies(runs_dir: Path, as_json: bool) -> None:
 def show_folder(folder: Folder, as_json: AsJson = False) -> None:
     """Show a run folder: what was asked, what every variant scored, why runs failed, where the files are."""
     with told():
-        from kexp.runs import show
+        from kexp.results.runs import show
 
         shown = show(folder)
         if as_json:
@@ -116,10 +116,10 @@ def show_folder(folder: Folder, as_json: AsJson = False) -> None:
 
 
 def _print_shown(shown: dict[str, Any]) -> None:
-    from kexp.console import print_summary, print_table
+    from kexp.cli.screen import print_summary, print_table
     from kexp.report.export import changes
     from kexp.report.words import duration
-    from kexp.runs import local_time
+    from kexp.results.runs import local_time
 
     asked = shown["asked"]
     facts = {
@@ -162,8 +162,8 @@ def prune_folders(
     """Remove run folders after showing which, and asking."""
     with told():
         from kexp.errors import KexpError
-        from kexp.prune import Wish, plan, remove, seconds_of_age
         from kexp.report.words import size
+        from kexp.results.prune import Wish, plan, remove, seconds_of_age
 
         age = None if older_than is None else seconds_of_age(older_than)
         removals, spared = plan(runs_dir, folders or [], Wish(status, keep, age))
@@ -191,9 +191,9 @@ def _agreed(question: str) -> bool:
 
 
 def _print_removals(removals: list[Any]) -> None:
-    from kexp.console import print_table
+    from kexp.cli.screen import print_table
     from kexp.report.words import size
-    from kexp.runs import local_time
+    from kexp.results.runs import local_time
 
     rows = [
         [local_time(removal.row.started), removal.row.status, size(removal.size), str(removal.row.folder)]
@@ -217,10 +217,10 @@ def compare(
 ) -> None:
     """Compare finished runs on the same rows: means, baselines, paired tests, and how their specs differ."""
     with told():
-        from kexp.compare import compare as beside
         from kexp.errors import KexpError
         from kexp.report.export import as_csv, as_latex, as_markdown
         from kexp.report.folder import finite
+        from kexp.results.compare import compare as beside
 
         if as_json + csv + latex + markdown > 1:
             raise KexpError("kexp compare: choose one of --json, --csv, --latex and --markdown")
@@ -237,7 +237,7 @@ def compare(
 def _print_comparison(found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from kexp.console import print_table
+    from kexp.cli.screen import print_table
     from kexp.report.export import cells, head, spec_notes, test_notes
 
     rows: list[list[str | Text]] = []
@@ -260,7 +260,7 @@ def report(
     with told():
         from kexp.errors import KexpError
         from kexp.report.html import write_report
-        from kexp.runs import read_spec
+        from kexp.results.runs import read_spec
 
         read_spec(folder)
         if not (folder / "summary.json").is_file():

@@ -45,7 +45,15 @@ from kexp.contracts.objective import (
     known_hidden,
 )
 from kexp.contracts.sampler import AnySampler, SamplerOptions
-from kexp.contracts.search import AnyPruner, AnySearchSampler, PrunerOptions, Sampling, SearchSamplerOptions
+from kexp.contracts.search import (
+    AnyPruner,
+    AnySearchSampler,
+    Parameter,
+    PrunerOptions,
+    Sampling,
+    SearchSamplerOptions,
+    label,
+)
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
 from kexp.options import Options
@@ -103,6 +111,7 @@ __all__ = [
     "ObjectiveContext",
     "ObjectiveOptions",
     "Pairs",
+    "Parameter",
     "Progress",
     "PrunerOptions",
     "Rejected",
@@ -122,4 +131,5 @@ __all__ = [
     "Work",
     "block_names",
     "known_hidden",
+    "label",
 ]

@@ -5,14 +5,98 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from kexp.options import Options, component
-from kexp.space import Parameter
+from pydantic import BeforeValidator, Field
+
+from kexp import nested
+from kexp.errors import Problem
+from kexp.options import Options, Section, component
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+
+
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Parameter(Section):
+    """One key of the spec that a search may change: a range from ``low`` to ``high``, or ``choices``."""
+
+    low: Number | None = Field(None, description="Least value; a range of whole numbers where both ends are whole.")
+    high: Number | None = Field(None, description="Greatest value.")
+    log: bool = Field(False, description="Draw the logarithm, so that every power of ten is as likely.")
+    step: Number | None = Field(None, gt=0, description="Distance between the values of a range.")
+    choices: tuple[Any, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Values, or whole components; the one that the spec states keeps the options stated there.",
+    )
+    when: Annotated[dict[str, Any], BeforeValidator(nested.flat)] = Field(
+        {}, description="Only where these paths of the spec have this value, or one of a list of values."
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield ranges without ends, without room or with options that exclude each other."""
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.log or self.step is not None:
+                yield Problem("choices", "choices exclude low, high, log and step")
+            if len({label(choice) for choice in self.choices}) < len(self.choices):
+                yield Problem("choices", "a choice is stated twice")
+            return
+        if self.low is None or self.high is None:
+            yield Problem("", "expected low and high, or choices")
+            return
+        if self.low >= self.high:
+            yield Problem("high", f"{self.high:g} is not above low, {self.low:g}")
+        if self.log and self.low <= 0:
+            yield Problem("low", f"a logarithmic range starts above 0, found {self.low:g}")
+        if self.log and self.step is not None:
+            yield Problem("step", "a logarithmic range has no step")
+        if self.step is not None and abs((self.high - self.low) / self.step % 1 - 0.5) < 0.499999:
+            yield Problem("step", f"steps of {self.step:g} do not lead from {self.low:g} to {self.high:g}")
+        if self.whole and self.step is not None and self.step != int(self.step):
+            yield Problem("step", f"a range of whole numbers has a whole step, found {self.step:g}")
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether a range holds whole numbers only."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Both ends of the range, or every choice."""
+        return (self.low, self.high) if self.choices is None else self.choices
+
+    @property
+    def values(self) -> tuple[Any, ...] | None:
+        """Every value, or None where there are endlessly many."""
+        if self.choices is not None:
+            return self.choices
+        assert self.low is not None
+        assert self.high is not None
+        if self.whole:
+            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+        if self.step is None:
+            return None
+        count = int((self.high - self.low) / self.step + 1e-9) + 1
+        # Rounded, since 0.1 + 6 * 0.1 is a little more than 0.7.
+        return tuple(float(f"{self.low + number * self.step:.12g}") for number in range(count))
+
+    def named(self, value: Any) -> Any:
+        """Return the value that a search calls so: choices go by their label."""
+        return value if self.choices is None else next(choice for choice in self.choices if label(choice) == value)
+
+
+def label(choice: Any) -> str | int | float | bool:
+    """Return a choice as one word of a table: ``{use = "bottom-layers", layers = 2}`` is ``bottom-layers layers=2``."""
+    if isinstance(choice, Mapping):
+        options = [f"{key}={label(value)}" for key, value in choice.items() if key != "use"]
+        return " ".join([str(choice.get("use", "")), *options]).strip()
+    if isinstance(choice, list | tuple):
+        return "[" + ", ".join(str(label(item)) for item in choice) + "]"
+    return str(choice) if isinstance(choice, str) else choice
 
 
 @dataclass(frozen=True, slots=True)

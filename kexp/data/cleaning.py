@@ -9,7 +9,7 @@ from kexp.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kexp.spec import Cleaning
+    from kexp.spec.sections import Cleaning
 
 Counts = dict[str, int]
 TEXTS = ("text", "text_pair")

@@ -19,16 +19,16 @@ from kexp.data.cleaning import (
     need_rows,
     normalise,
 )
-from kexp.data.files import need_columns
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.splits import choose_labelled, divide, limit_rows
 from kexp.errors import DataError
+from kexp.files import need_columns
 from kexp.seeds import derive
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kexp.spec import Spec
+    from kexp.spec.sections import Spec
 
 
 UNKNOWN = ""

@@ -9,7 +9,7 @@ from kexp.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kexp.spec import Labelled, Split
+    from kexp.spec.sections import Labelled, Split
 
 
 def divide(

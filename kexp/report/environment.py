@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from kexp.addresses import without_passwords
+from kexp.redaction import without_passwords
 
 PACKAGES = (
     "kexp", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "scipy", "numpy",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.report.reliability import Bin
+from kexp.evaluate.calibration import Bin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

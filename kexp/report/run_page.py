@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.evaluate.calibration import calibration_error, reliability
 from kexp.report.curves import curves
 from kexp.report.figures import draw_reliability
 from kexp.report.folder import read_events, read_json
-from kexp.report.reliability import calibration_error, reliability
 from kexp.report.words import count, duration, plain
 
 if TYPE_CHECKING:

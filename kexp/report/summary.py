@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kexp import statistics
+from kexp.evaluate import statistics
 
 if TYPE_CHECKING:
-    from kexp.statistics import Predictions
+    from kexp.evaluate.statistics import Predictions
 
 Result = Mapping[str, Any]
 """The object of one ``result.json``."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kexp import toml
+from kexp import nested
+from kexp.spec import toml
 
 Table = dict[str, Any]
 
@@ -63,7 +64,7 @@ def spec_parts(kinds: Sequence[str], name: str) -> Table:
             case "observer" | "command":
                 continue
         place = "augmentation.labelled" if kind == "translator" else KINDS[kind].place
-        table = toml.merge(table, toml.expand({place: use}))
+        table = nested.merge(table, toml.expand({place: use}))
     return table
 
 
@@ -82,7 +83,7 @@ def whole_spec(kinds: Sequence[str], name: str) -> Table:
     }
     if searches(kinds):
         base["search"] = SEARCH
-    return toml.merge(base, spec_parts(kinds, name))
+    return nested.merge(base, spec_parts(kinds, name))
 
 
 def searches(kinds: Sequence[str]) -> bool:

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import kexp
-from kexp import toml
 from kexp.catalog import Catalog
 from kexp.errors import KexpError, did_you_mean
-from kexp.samples import korean_reviews
+from kexp.sample_reviews import korean_reviews
 from kexp.scaffold.kinds import KINDS, REVIEWS, component, searches, spec_parts, whole_spec
+from kexp.spec import toml
 
 TEMPLATE = files("kexp.scaffold").joinpath("template")
 LABELS = ("나쁨", "좋음")

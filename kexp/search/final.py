@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kexp import toml
+from kexp import nested
 from kexp.catalog import Catalog
-from kexp.execute import Display
-from kexp.goals import Goal
+from kexp.experiment.one_run import Display
+from kexp.experiment.run import run
+from kexp.plan.resolve import Plan, Variant, dump
+from kexp.plan.search_metrics import Goal
 from kexp.report.folder import RunFolder
-from kexp.resolve import Plan, Variant, dump
-from kexp.run import run
-from kexp.spec import Spec
+from kexp.spec.sections import Spec
 
 DEFAULT, BEST = "default", "best"
 
@@ -24,7 +24,7 @@ def run_best(
 ) -> dict[str, Any]:
     """Run the best spec, and beside it the spec without a search where that differs; return the summary."""
     base = dump(default, catalog)
-    changes = toml.difference(base, dump(best, catalog))
+    changes = nested.difference(base, dump(best, catalog))
     variants = [Variant(BEST, best)] if not changes else [Variant(DEFAULT, default), Variant(BEST, best)]
     stated = {variant.name: changes if variant.name == BEST else {} for variant in variants}
     plan = Plan("the best trial", default, tuple(variants), {**base, "variants": stated})

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from kexp.goals import Goal
+from kexp.plan.search_metrics import Goal
 from kexp.search.study import Study, outcome
 
 Row = dict[str, Any]

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from kexp.contracts import Ended, Executor, Lost, Message, Reported, Task
 from kexp.errors import RunFailed, RunInterrupted
-from kexp.interrupt import graceful_stop
+from kexp.experiment.interrupt import graceful_stop
 from kexp.search.study import Claim, Study, outcome
 from kexp.search.trial import Trial
-from kexp.spec import Plugins
+from kexp.spec.sections import Plugins
 
 POLL = 1.0
 """Seconds between two looks at what other processes of the study do."""

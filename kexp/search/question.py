@@ -15,11 +15,12 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import BaseStorage
 
+from kexp.contracts import Parameter, label
 from kexp.errors import KexpError, Problem
-from kexp.goals import Goal
+from kexp.plan.search_metrics import Goal
 from kexp.search.sampling import PerTrial
-from kexp.searching import Search
-from kexp.space import Parameter, Space, label
+from kexp.spec.search import Search
+from kexp.spec.space import Space
 
 IDENTITY = "kexp"
 """Attribute of the study that names the experiment that it is about."""

@@ -10,9 +10,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from kexp.contracts import Sampling, SearchSamplerOptions
+from kexp.contracts import Parameter, Sampling, SearchSamplerOptions
 from kexp.seeds import derive
-from kexp.space import Parameter
 
 
 class PerTrial(BaseSampler):

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kexp.addresses import without_passwords
 from kexp.errors import KexpError
-from kexp.searching import experimental
+from kexp.redaction import without_passwords
+from kexp.spec.search import experimental
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

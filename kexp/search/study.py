@@ -13,10 +13,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from kexp.contracts import Parameter, label
 from kexp.errors import Problem
 from kexp.search.question import Question, open_optuna
 from kexp.search.workers import Workers
-from kexp.space import Parameter, label
 
 COPIES = 100
 """Trials in a row that repeat earlier ones, after which a search without a number of trials is over."""

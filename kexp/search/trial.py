@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kexp.assemble import cache_folder
 from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
-from kexp.execute import Job, fit, recorded
-from kexp.resolve import Variant, check
-from kexp.spec import Spec
-from kexp.tracking import Following
-from kexp.workshop import Workshop
+from kexp.experiment.assemble import cache_folder
+from kexp.experiment.listeners import Following
+from kexp.experiment.one_run import Job, fit, recorded
+from kexp.experiment.prepare import Workshop
+from kexp.plan.resolve import Variant, check
+from kexp.spec.sections import Spec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,19 @@ from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial
 
-from kexp import toml
-from kexp.addresses import without_passwords
-from kexp.assemble import cache_folder
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
+from kexp.devices import make_accelerator
 from kexp.errors import KexpError, RunFailed, RunInterrupted
-from kexp.execute import Display
-from kexp.goals import goals
+from kexp.experiment.assemble import cache_folder
+from kexp.experiment.one_run import Display
+from kexp.experiment.prepare import Workshop
+from kexp.experiment.run import providers
+from kexp.plan.resolve import Plan, Variant, check, dump, resolved, space_of
+from kexp.plan.search_metrics import goals
+from kexp.redaction import without_passwords
 from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, write_json, write_text
-from kexp.resolve import Plan, Variant, check, dump, resolved, space_of
-from kexp.run import providers
 from kexp.search import findings
 from kexp.search.final import gains, promise, run_best, sentence
 from kexp.search.loop import Searcher, Watcher
@@ -29,10 +30,9 @@ from kexp.search.question import Question, digest
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.trial import run_trial
-from kexp.searching import Search, seconds_of
-from kexp.spec import Spec
-from kexp.train.hardware import make_accelerator
-from kexp.workshop import Workshop
+from kexp.spec import toml
+from kexp.spec.search import Search, seconds_of
+from kexp.spec.sections import Spec
 
 ELSEWHERE = ("trials", "timeout", "storage", "jobs", "executor", "max_failures")
 """Options of a search that say how long and where, but not what is searched."""

@@ -28,7 +28,7 @@ MODULES = (
 # What an assertion compared is then told of these modules too.
 pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))
 
-from kexp.samples import korean_reviews  # noqa: E402
+from kexp.sample_reviews import korean_reviews  # noqa: E402
 from kexp.testing.augmenter import AugmenterContract  # noqa: E402
 from kexp.testing.backbone import BackboneContract  # noqa: E402
 from kexp.testing.dataset import DatasetContract  # noqa: E402

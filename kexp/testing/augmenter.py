@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.options import Options
-from kexp.resolve import parts
-from kexp.samples import korean_reviews
+from kexp.plan.resolve import parts
+from kexp.sample_reviews import korean_reviews
 from kexp.testing.fixtures import (
     ODD_TEXTS,
     STEADY,

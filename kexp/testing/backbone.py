@@ -67,7 +67,7 @@ class BackboneContract(OptionsContract):
 
     def test_positions_and_layers_are_the_models(self, options: BackboneOptions, model: PreTrainedModel) -> None:
         """What is told before the model is built is so, and can be used to the last position."""
-        from kexp.train.blocks import find_blocks
+        from kexp.model.blocks import find_blocks
 
         told, layers = options.max_positions(), options.layer_count()
         assert told is None or told == positions(model.config.to_dict())

@@ -17,7 +17,7 @@ from kexp.testing.options import OptionsContract
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from kexp.spec import Spec
+    from kexp.spec.sections import Spec
 
 COLUMNS = {"text", "text_pair", "label", "group", "augmented"}
 
@@ -130,7 +130,7 @@ class DatasetContract(OptionsContract):
 
 def spec_of(options: DatasetOptions) -> Spec:
     """Return an experiment on a dataset that drops no row but empty ones and doubles."""
-    from kexp.spec import Spec
+    from kexp.spec.sections import Spec
     from kexp.testing.options import catalog_with
 
     table = {"name": "contract", "dataset": options, "backbone": tiny_backbone()}

@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from kexp.builtin.backbones import TinyBackbone
-from kexp.samples import korean_reviews
+from kexp.sample_reviews import korean_reviews
 from kexp.seeds import python_random
 
 if TYPE_CHECKING:
@@ -134,9 +134,9 @@ def inputs_of(
     import numpy as np
     import torch
 
-    from kexp.assemble import takes_token_types
     from kexp.data.encoding import encode, tokenise
     from kexp.data.stream import Collator
+    from kexp.experiment.assemble import takes_token_types
 
     encoded = encode(texts, None, tokenizer, max_length=max_length, truncation="right", tokenise=tokenise)
     padding = tokenizer.pad_token_id

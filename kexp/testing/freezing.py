@@ -52,7 +52,7 @@ class FreezingContract(OptionsContract):
 
     def test_freezes_a_model(self, options: FreezingOptions) -> None:
         """A model whose blocks it names has the others left to train."""
-        from kexp.train.blocks import find_blocks
+        from kexp.model.blocks import find_blocks
 
         model, _ = tiny_classifier()
         blocks = find_blocks(model)

@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from kexp import contracts, toml
+from kexp import contracts
 from kexp.catalog import Catalog, Entry, Owner, load_catalog
 from kexp.contracts import KINDS
 from kexp.errors import Problem
 from kexp.hookspecs import HOOK_OF_KIND
 from kexp.options import Options
-from kexp.resolve import parts
-from kexp.schema import options_of
+from kexp.plan.resolve import parts
+from kexp.plan.schema import options_of
+from kexp.spec import toml
 from kexp.testing.light import send
 
 PATIENCE = 2.0

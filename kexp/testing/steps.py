@@ -18,7 +18,7 @@ from kexp.contracts import (
     StepLoss,
 )
 from kexp.contracts.objective import build_objective
-from kexp.samples import korean_reviews
+from kexp.sample_reviews import korean_reviews
 from kexp.testing.fixtures import inputs_of, korean_texts, tiny_classifier
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Rows:
         import torch
         from accelerate import Accelerator
 
-        from kexp.train.model import LiveModel
+        from kexp.model.forward import LiveModel
 
         self.module, tokenizer = tiny_classifier(LABELS, seed)
         self.module.train()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kexp.contracts import SearchSamplerOptions
-from kexp.space import Parameter, Space, label
+from kexp.contracts import Parameter, SearchSamplerOptions, label
+from kexp.spec.space import Space
 
 if TYPE_CHECKING:
     import optuna

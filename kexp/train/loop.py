@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kexp.contracts import Batch, FreezingOptions, Inputs, MicroBatch, Objective, Pairs, Progress
+from kexp.devices import precision_of
 from kexp.errors import RunFailed, RunInterrupted
+from kexp.model.blocks import find_blocks
+from kexp.model.forward import LiveModel
+from kexp.model.frozen import Prefix
 from kexp.seeds import derive
-from kexp.spec import Training
-from kexp.train.blocks import find_blocks
+from kexp.spec.sections import Training
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
-from kexp.train.hardware import precision_of
-from kexp.train.model import LiveModel
 from kexp.train.monitor import doubts, is_better
-from kexp.train.prefix import Prefix
 from kexp.train.schedule import multiplier
 from kexp.train.state import Stateful, TrainState, load_checkpoint, save_checkpoint
 

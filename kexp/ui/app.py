@@ -14,10 +14,10 @@ from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from kexp.errors import KexpError
-from kexp.explain import explain
+from kexp.evaluate.attributions import explain
 from kexp.report.folder import finite
 from kexp.report.html import page_environment, plain, score
-from kexp.runs import differences
+from kexp.results.runs import differences
 from kexp.ui.library import Library, Run
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kexp.errors import KexpError
 from kexp.report.folder import read_events, read_json
-from kexp.runs import StudyRow, list_studies, read_spec, spec_of
+from kexp.results.runs import StudyRow, list_studies, read_spec, spec_of
 
 ALIVE = 600.0
 """Seconds without a new event after which a run without a result counts as interrupted."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import uvicorn
 
 from kexp.errors import KexpError
+from kexp.inference.loading import load
 from kexp.ui.app import make_app
-from kexp.use.loading import load
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 

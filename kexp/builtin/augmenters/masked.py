@@ -67,7 +67,7 @@ class MaskFill(ProtectingOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Load the model; raises ``KexpError`` where there is none, or one without a masked-language-model head."""
-        from kexp.train.hardware import torch_device
+        from kexp.devices import torch_device
 
         guard = self.guard(context)
         model, tokenizer = self._load()

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kexp.addresses import without_passwords
 from kexp.contracts import RunIdentity
 from kexp.errors import Problem
+from kexp.redaction import without_passwords
 from kexp.report.folder import read_json, write_text
 
 Json = Mapping[str, Any]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from kexp import toml
+from kexp import nested
 from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
@@ -116,7 +116,7 @@ class MLflowRun:
     def _log_parameters(self) -> None:
         from mlflow.entities import Param
 
-        found = toml.flat(configuration(self.run)).items()
+        found = nested.flat(configuration(self.run)).items()
         parameters = [Param(_key(name), str(value)[:VALUE_LENGTH]) for name, value in found]
         for start in range(0, len(parameters), BATCH):
             self.client.log_batch(self.id, params=parameters[start : start + BATCH])

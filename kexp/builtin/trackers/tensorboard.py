@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kexp import toml
+from kexp import nested
 from kexp.builtin.trackers.common import configuration, final_metrics, measured, missing, result
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.spec import toml
 
 
 class TensorBoard(TrackerOptions):
@@ -51,7 +52,7 @@ class EventFile:
             self.writer.add_text("status", f"{status}: {found['reason']}" if found["reason"] else status, self.step)
             metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
             if metrics:
-                parameters = {name: _scalar(value) for name, value in toml.flat(configuration(self.run)).items()}
+                parameters = {name: _scalar(value) for name, value in nested.flat(configuration(self.run)).items()}
                 # In a folder of its own by default, where it would look like another run.
                 self.writer.add_hparams(parameters, metrics, run_name=".", global_step=self.step)
         finally:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp.addresses import without_passwords
 from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
@@ -22,6 +21,7 @@ from kexp.builtin.trackers.common import (
     title,
 )
 from kexp.contracts import RunIdentity
+from kexp.redaction import without_passwords
 
 if TYPE_CHECKING:
     import pandas as pd

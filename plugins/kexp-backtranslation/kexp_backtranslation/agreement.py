@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kexp.devices import torch_device
 from kexp.pretrained import positions
-from kexp.train.hardware import torch_device
 from kexp_backtranslation.batching import by_budget
 from kexp_backtranslation.seq2seq import load
 

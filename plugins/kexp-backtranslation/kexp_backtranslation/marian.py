@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from pydantic import Field
 
 from kexp.contracts import Decoding, Translator, TranslatorContext
-from kexp.train.hardware import torch_device
+from kexp.devices import torch_device
 from kexp_backtranslation.models import fingerprint
 from kexp_backtranslation.sampling import RowSampling, draws
 from kexp_backtranslation.seq2seq import Draw, Seq2SeqOptions, Seq2SeqTranslator, load

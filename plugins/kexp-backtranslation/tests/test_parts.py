@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from kexp.devices import torch_device
 from kexp.errors import KexpError
-from kexp.train.hardware import torch_device
 from kexp_backtranslation import progress
 from kexp_backtranslation.batching import by_budget, in_chunks
 from kexp_backtranslation.models import ModelSource, fingerprint

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from kexp.catalog import Catalog
 from kexp.options import SpecText
-from kexp.resolve import parts
-from kexp.schema import json_schema
+from kexp.plan.resolve import parts
+from kexp.plan.schema import json_schema
 from kexp_backtranslation import plugin
 from kexp_backtranslation.augmenter import BackTranslation
 from kexp_backtranslation.gate import Gate

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 from unicodedata import normalize
 
-from kexp.data.files import read_text
 from kexp.errors import DataError, did_you_mean
+from kexp.files import read_text
 from kexp.hangul import PARTICLE_PAIRS, agree, is_syllable
 from kexp_korean.conjugation import conjugate, predicate
 

@@ -49,7 +49,7 @@ class NSMC(DatasetOptions):
 
 def _read(path: Path) -> Dataset:
     from kexp.builtin.datasets import to_dataset
-    from kexp.data.files import need_columns, read_delimited
+    from kexp.files import need_columns, read_delimited
 
     frame = read_delimited(path, separator="\t", quoting=False)
     need_columns(path, list(frame.columns), ("id", "document", "label"))

@@ -1,0 +1,121 @@
+"""Augmentation as a stage of its own: costly forms made ahead of training, and a look at what an augmenter does."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kexp.catalog import Catalog
+from kexp.contracts import AugmenterOptions, Rejected
+from kexp.data.rows import Rows
+from kexp.data.semi_supervised import streams
+from kexp.data.stored_views import AugmentedPool
+from kexp.errors import KexpError
+from kexp.experiment.assemble import cache_folder
+from kexp.experiment.prepare import Workshop
+from kexp.plan.resolve import Plan
+from kexp.seeds import generator
+from kexp.spec.sections import Spec
+
+Tell = Callable[[str], None]
+
+STREAMS = ("unlabelled", "labelled")
+"""The rows that have an augmenter of their own, those of the pool first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A text, what an augmenter made of it, and why that was rejected ("" where it was not)."""
+
+    original: str
+    augmented: str
+    rejected: str
+
+    def changes(self) -> Iterator[tuple[str, str, str]]:
+        """Yield runs of words: equal, replace, delete or insert; the original words; the augmented words."""
+        before, after = self.original.split(), self.augmented.split()
+        matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+        for kind, start, end, new_start, new_end in matcher.get_opcodes():
+            yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
+
+
+def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, tell: Tell) -> list[Pair]:
+    """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
+    spec, rows, augmenter, workshop = _subject(plan, catalog, of, tell)
+    chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
+    build = workshop.augmenter(spec, workshop.data(spec, plan.base.seeds[0]), augmenter)
+    made = build([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
+    return [
+        Pair(rows.texts[row], form.text, form.reason) if isinstance(form, Rejected) else Pair(rows.texts[row], form, "")
+        for row, form in zip(chosen, made, strict=True)
+    ]
+
+
+def ahead(
+    plan: Plan, catalog: Catalog, of: str | None, limit: int | None, output: Path | None, tell: Tell
+) -> dict[str, Any]:
+    """Make all forms of the pool that training will want; what is on disk already is not made again.
+
+    Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
+    """
+    spec, rows, augmenter, workshop = _subject(plan, catalog, of, tell)
+    if not augmenter.costly and output is None:
+        raise KexpError(f"{plan.source}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead")
+    if limit is not None:
+        rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
+    made = workshop.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
+    if output is not None:
+        _write(output, rows, made)
+    return {"rows": len(rows), "accepted": len(made.rows), "forms": len(made.copies), "rejected": made.rejected}
+
+
+def _subject(plan: Plan, catalog: Catalog, of: str | None, tell: Tell) -> tuple[Spec, Rows, AugmenterOptions, Workshop]:
+    """Find the augmenter to speak of, in the first variant that has one, and the rows that it is for.
+
+    ``of`` says for which rows; that of the pool comes first when it does not.
+    """
+    workshop = Workshop(catalog, cache_folder(), tell)
+    for variant in plan.variants:
+        stated = _augmenters(variant.spec)
+        rows = next(iter(stated), "") if of is None else of
+        if rows in stated:
+            tell(_choice(variant.name, rows, stated, catalog))
+            data = workshop.data(variant.spec, plan.base.seeds[0])
+            pool = data.unlabelled if rows == "unlabelled" else None
+            return variant.spec, pool or data.train, stated[rows], workshop
+    places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
+    raise KexpError(f"{plan.source}: no augmenter is stated; name one in {places}")
+
+
+def _augmenters(spec: Spec) -> dict[str, AugmenterOptions]:
+    stated = {rows: getattr(spec.augmentation, rows) for rows in STREAMS}
+    return {rows: augmenter for rows, augmenter in stated.items() if augmenter is not None}
+
+
+def _choice(variant: str, rows: str, stated: Mapping[str, AugmenterOptions], catalog: Catalog) -> str:
+    """Say which augmenter is meant, and how to name the other one."""
+    named = f"{variant}: augmentation.{rows}, {catalog.name_of(type(stated[rows]))}"
+    others = [other for other in stated if other != rows]
+    return named + "".join(f"; augmentation.{other} with --of {other}" for other in others)
+
+
+def _write(path: Path, rows: Rows, made: AugmentedPool) -> None:
+    import pandas as pd
+
+    texts: Sequence[str] = [rows.texts[row] for row in made.rows]
+    frame = pd.concat([pd.DataFrame({"text": texts, "augmented": forms}) for forms in made.copies], ignore_index=True)
+    writers: dict[str, Callable[[], None]] = {
+        ".csv": lambda: frame.to_csv(path, index=False),
+        ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, force_ascii=False),
+        ".parquet": lambda: frame.to_parquet(path, index=False),
+    }
+    if path.suffix not in writers:
+        raise KexpError(f"--output {path}: expected a name that ends in {', '.join(writers)}")
+    try:
+        writers[path.suffix]()
+    except OSError as error:
+        raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None

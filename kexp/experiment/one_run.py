@@ -1,0 +1,274 @@
+"""One run: assemble, train, evaluate, write. Whatever happens, its folder says what."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kexp.contracts import Inputs, RunIdentity
+from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.devices import make_accelerator, peak_memory_mib, precision_of
+from kexp.errors import RunInterrupted, RunPruned
+from kexp.evaluate.predictions import Predictions
+from kexp.experiment.assemble import Experiment, assemble
+from kexp.experiment.frozen_blocks import reuse_frozen
+from kexp.experiment.interrupt import graceful_stop
+from kexp.experiment.listeners import Following, log_file
+from kexp.experiment.prepare import Workshop, clean
+from kexp.plan.resolve import Variant, dump
+from kexp.report import predictions as report
+from kexp.report.folder import write_json
+from kexp.train.events import Evaluated, Event, Warned
+from kexp.train.loop import Trainer
+from kexp.train.watch import PoolHealth
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger("kexp")
+
+
+class Display(Protocol):
+    """What a person sees while an experiment runs."""
+
+    def phase(self, text: str) -> None:
+        """Say what is being done before and between the runs."""
+
+    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+        """Begin to show a run."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Show an event of the run."""
+
+    def run_ended(self, result: Mapping[str, Any]) -> None:
+        """Show how the run ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One variant with one seed, the group of runs that it belongs to, where it is written, and who watches."""
+
+    variant: Variant
+    seed: int
+    group: str
+    folder: Path
+    workshop: Workshop
+    display: Display
+    resume: bool = False
+
+
+def execute(job: Job) -> dict[str, Any]:
+    """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
+    return recorded(job, lambda following: _train_and_test(job, following))
+
+
+def recorded(job: Job, work: Callable[[Following], Mapping[str, Any]]) -> dict[str, Any]:
+    """Do the work of a job, write ``result.json``, whether it succeeds or not, and let go who followed."""
+    following = _following(job)
+    identity = {"experiment": job.variant.spec.name, "variant": job.variant.name, "seed": job.seed}
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with log_file(job.folder / "log.txt"):
+        try:
+            result = {"status": "done", "reason": None, **identity, **work(following)}
+        except (RunInterrupted, KeyboardInterrupt) as error:
+            result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
+        except RunPruned as error:
+            result = {"status": "pruned", "reason": str(error), **identity}
+        # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
+        except Exception as error:  # noqa: BLE001
+            logger.error("the run failed\n%s", traceback.format_exc())
+            result = {"status": "failed", "reason": _reason(error), **identity}
+        write_json(job.folder / "result.json", result)
+        following.finish(result)
+    job.display.run_ended(result)
+    return result
+
+
+def _following(job: Job) -> Following:
+    spec, catalog = job.variant.spec, job.workshop.catalog
+    table = dump(spec, catalog)
+    run = RunIdentity(spec.name, job.group, job.variant.name, job.seed, str(job.folder), table)
+
+    def warn(message: str) -> None:
+        logger.warning(message)
+        job.display.event({"event": "warning", "step": 0, "message": message})
+
+    trackers = [(catalog.name_of(type(tracker)), tracker) for tracker in spec.trackers]
+    return Following(run, trackers, warn, catalog.observers)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    if "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
+        return f"out of memory; {remedy} ({text.splitlines()[0]})"
+    return text
+
+
+def _train_and_test(job: Job, following: Following) -> dict[str, Any]:
+    with graceful_stop() as stop_asked:
+        fitted = fit(job, following, stop_asked, job.folder / "checkpoint")
+    experiment, trainer = fitted.experiment, fitted.trainer
+    trainer.restore_best()
+    predictions = {
+        "validation": fitted.validation.kept or experiment.evaluate("validation", trainer.live),
+        "test": experiment.evaluate("test", trainer.live),
+    }
+    _save_predictions(job.folder / "predictions.parquet", experiment, predictions)
+    _save_model(job.folder / "model", experiment)
+    # A metric that fails on test costs no training: whoever repairs it resumes.
+    result = fitted.result(predictions)
+    shutil.rmtree(job.folder / "checkpoint", ignore_errors=True)
+    return result
+
+
+def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoint: Path | None) -> Fitted:
+    """Train the model of a job, telling who follows it; test is not touched.
+
+    Raises ``RunInterrupted`` when asked to stop. Without a folder for checkpoints no weights are written at all.
+    """
+    spec = job.variant.spec
+    accelerator = make_accelerator(spec.training.device, spec.training.precision)
+    experiment = assemble(spec, job.seed, job.workshop)
+    validation, pool = Validation(experiment), PoolWatch(experiment)
+    trainer = Trainer(
+        experiment.model,
+        experiment.objective,
+        spec.freezing,
+        experiment.stream,
+        lambda: validation.measure(trainer.live),
+        spec.training,
+        accelerator,
+        seed=job.seed,
+        greater_is_better=experiment.greater_is_better,
+        folder=checkpoint,
+        watch=lambda: pool.look(trainer.live),
+    )
+    resumed_at = trainer.resume() if job.resume else None
+    job.display.run_started(job.variant.name, job.seed, trainer.total_steps, resumed_at or 0)
+    following.start(resumed_at)
+    reuse_frozen(experiment, trainer)
+    for event in _with_rejections(trainer, stop_asked, experiment.augmenters):
+        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+            validation.keep()
+        if isinstance(event, Warned):
+            logger.warning(event.message)
+        following.tell(event.as_dict())
+        job.display.event(event.as_dict())
+    return Fitted(experiment, trainer, validation)
+
+
+def _with_rejections(
+    trainer: Trainer, stop_asked: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter]
+) -> Iterator[Event]:
+    """Train, and warn once of each augmenter some of whose texts were rejected."""
+    told: set[str] = set()
+    for event in trainer.events(stop_asked):
+        yield event
+        for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in told]:
+            told.add(of)
+            yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")
+
+
+def _rejections(augmenter: CheckedAugmenter) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
+    count = f"{augmenter.rejected.total():,} of {augmenter.asked:,} texts"
+    return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"
+
+
+@dataclass(slots=True)
+class Validation:
+    """Measures validation, and keeps the predictions of the model that is kept, so that they are made once."""
+
+    experiment: Experiment
+    last: Predictions | None = None
+    kept: Predictions | None = None
+
+    def measure(self, model: Callable[[Inputs], torch.Tensor]) -> dict[str, float]:
+        """Return the metrics of the model as it is."""
+        self.last = self.experiment.evaluate("validation", model)
+        return self.last.measure(self.experiment.metrics)
+
+    def keep(self) -> None:
+        """Keep the predictions that were measured last."""
+        self.kept = self.last
+
+
+@dataclass(slots=True)
+class PoolWatch:
+    """Looks at the predictions for the pool at every evaluation, and remembers their best accuracy."""
+
+    experiment: Experiment
+    best: float | None = None
+
+    def look(self, model: Callable[[Inputs], torch.Tensor]) -> tuple[Mapping[str, float], Sequence[str]]:
+        """Return what is worth logging, and warnings; nothing where there is no pool."""
+        found = self.experiment.watch_pool(model)
+        if found is None:
+            return {}, ()
+        data = self.experiment.materials.data
+        counts = data.class_counts()
+        health = PoolHealth.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
+        warnings = health.warnings(data.labels, self.best)
+        if health.accuracy is not None:
+            self.best = max(health.accuracy, self.best or 0.0)
+        return health.numbers(), warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A run after training, with the validation predictions of the model that is kept."""
+
+    experiment: Experiment
+    trainer: Trainer
+    validation: Validation
+
+    def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+        """Return what ``result.json`` tells of training and of predictions by split."""
+        experiment, trainer = self.experiment, self.trainer
+        labels, state, accelerator = experiment.materials.data.labels, trainer.state, trainer.accelerator
+        seconds = max(state.seconds, 1e-9)
+        return {
+            "labels": labels,
+            "metrics": {split: found.measure(experiment.metrics) for split, found in predictions.items()},
+            "monitor": experiment.spec.training.monitor,
+            "best_step": state.best_step,
+            "best_epoch": state.best_step / trainer.steps_per_epoch,
+            "steps": state.step,
+            "epochs": state.step / trainer.steps_per_epoch,
+            "stopped_early": state.stopped_early,
+            "examples_per_second": state.examples / seconds,
+            "tokens_per_second": state.tokens / seconds,
+            "train_seconds": state.seconds,
+            "peak_memory_mib": peak_memory_mib(accelerator),
+            "device": str(accelerator.device),
+            "precision": precision_of(accelerator),
+            "parameters": {"total": experiment.model.num_parameters(), "trainable": trainer.trainable},
+            "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
+            "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
+        }
+
+
+def _save_model(folder: Path, experiment: Experiment) -> None:
+    """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
+    training, tokenizer = experiment.spec.training, experiment.materials.tokenizer
+    tokenizer.model_max_length = training.max_length
+    tokenizer.truncation_side = training.truncation
+    experiment.model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _save_predictions(path: Path, experiment: Experiment, predictions: Mapping[str, Predictions]) -> None:
+    data, spec = experiment.materials.data, experiment.spec
+    tables = []
+    for split, found in predictions.items():
+        rows = data.splits[split]
+        texts = clean(spec, rows.texts)
+        pairs = None if rows.pairs is None else clean(spec, rows.pairs)
+        tables.append(report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities))
+    report.write(path, tables)

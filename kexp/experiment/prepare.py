@@ -1,0 +1,246 @@
+"""What runs need before they are trained: data, tokenizers, encoded texts, baselines; equal ones are made once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kexp.catalog import Catalog
+from kexp.contracts import AugmenterContext, AugmenterOptions, Metric
+from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
+from kexp.contracts.metric import build_metrics
+from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
+from kexp.data.prepare import prepare
+from kexp.data.rows import PreparedData, Rows
+from kexp.data.stored_views import AugmentedPool, Maker, augment_pool
+from kexp.errors import Problem, SpecError
+from kexp.evaluate.baselines import fit_baseline, join_pairs
+from kexp.evaluate.predictions import Predictions
+from kexp.options import asked
+from kexp.plan.resolve import dump
+from kexp.spec.sections import Spec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The unlabelled rows of a run, encoded; ``copies`` are their augmented forms where these were made beforehand."""
+
+    rows: Rows
+    encoded: Encoded
+    copies: Sequence[Encoded]
+    rejected: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """The data of a run, its tokenizer, every split encoded, and the pool where the objective asks for one."""
+
+    data: PreparedData
+    tokenizer: PreTrainedTokenizerFast
+    encoded: Mapping[str, Encoded]
+    pool: Pool | None
+
+    def record(self) -> dict[str, Any]:
+        """Return the data's record with what encoding adds: lengths in tokens, cut rows, rejected augmentations."""
+        import numpy as np
+
+        tokens = {}
+        for split, encoded in self.encoded.items():
+            lengths = encoded.tokens.lengths
+            median, high, longest = np.percentile(lengths, [50, 95, 100])
+            unknown = float(np.mean(encoded.tokens.values == self.tokenizer.unk_token_id))
+            tokens[split] = {
+                "median": median,
+                "95 %": high,
+                "longest": longest,
+                "truncated rows": encoded.truncated,
+                "unknown share": round(unknown, 4),
+            }
+        record = {**self.data.record, "tokens": tokens}
+        if self.pool and self.pool.rejected:
+            record["rejected augmentations"] = {"unlabelled": dict(self.pool.rejected)}
+        return record
+
+
+@dataclass(slots=True)
+class Workshop:
+    """Makes the materials of runs. ``folder`` keeps tokenised texts and costly augmentations between experiments."""
+
+    catalog: Catalog
+    folder: Path
+    tell: Callable[[str], None] = lambda line: None
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def data(self, spec: Spec, seed: int) -> PreparedData:
+        """Read, clean and divide the data of a run."""
+        data: PreparedData = self._once(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
+        return data
+
+    def materials(self, spec: Spec, seed: int) -> Materials:
+        """Prepare, tokenise and encode the data of a run; raises ``DataError`` or ``SpecError`` before any training."""
+        data = self.data(spec, seed)
+        _check(spec, data)
+        key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
+        tokenizer = self._once(
+            f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(clean(spec, train_texts(data)))
+        )
+        _check_positions(spec)
+        encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
+        pool = self._pool(spec, seed, tokenizer, key) if spec.objective.uses_pool else None
+        return Materials(data, tokenizer, encoded, pool)
+
+    def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> AugmentedPool:
+        """Return the augmented forms of rows by a costly augmenter: from the folder, or made now and kept there."""
+        data = self.data(spec, seed)
+        identity = json.dumps(
+            [dump(spec, self.catalog)["augmentation"], self._data_key(spec, seed)], ensure_ascii=False
+        )
+        # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
+        build = partial(self.augmenter, spec, data, augmenter)
+        maker = Maker(build, spec.split.seed, self.folder / "augmented", identity, self.tell)
+        return augment_pool(rows, maker, augmenter.forms())
+
+    def augmenter(self, spec: Spec, data: PreparedData, options: AugmenterOptions) -> CheckedAugmenter:
+        """Build an augmenter of these data, which learns from train alone, never from validation or test."""
+        context = AugmenterContext(
+            texts=train_texts(data),
+            labelled=data.train.texts,
+            labels=data.train.labels.tolist(),
+            store=self.folder / "store",
+            device=spec.training.device,
+            tell=self.tell,
+        )
+        return build_augmenter(options, context)
+
+    def baseline(self, spec: Spec, seed: int, name: str) -> dict[str, Predictions]:
+        """Fit a baseline on train and predict validation and test."""
+        predictions: dict[str, Predictions] = self._once(
+            f"baseline {name} {self._data_key(spec, seed)}", lambda: _baseline(self.data(spec, seed), name)
+        )
+        return predictions
+
+    def metrics(self, spec: Spec, labels: Sequence[str]) -> dict[str, Metric]:
+        """Build the metrics of a spec by name, for these labels."""
+        return build_metrics(spec.evaluation.metrics, labels, self.catalog.name_of)
+
+    def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
+        """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""
+
+        def tokens(texts: Sequence[str] | None) -> Ragged | None:
+            cache = TokenCache(self.folder / "tokens")
+            return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer)
+
+        first, second = self._once(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+        training = spec.training
+        encoded: Encoded = self._once(
+            f"encoded {key} {training.max_length} {training.truncation}",
+            lambda: frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation),
+        )
+        return encoded
+
+    def _pool(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> Pool:
+        """Encode the pool, and its augmented forms where they came with the data or are costly."""
+        key = f"pool {key} {self._key(spec, 'augmentation')}"
+        rows, copies, rejected = self._once(key, lambda: self._pool_texts(spec, seed))
+        encoded = [
+            self._encode(spec, tokenizer, replace(rows, texts=texts), f"copy {number} {key}")
+            for number, texts in enumerate(copies)
+        ]
+        return Pool(rows, self._encode(spec, tokenizer, rows, key), encoded, rejected)
+
+    def _pool_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
+        rows, augmenter = self.data(spec, seed).unlabelled, spec.augmentation.unlabelled
+        assert rows is not None
+        if augmenter is not None and augmenter.costly:
+            made = self.augment_rows(spec, seed, rows, augmenter)
+            return rows.take(made.rows), made.copies, made.rejected
+        return rows, [rows.augmented] if augmenter is None and rows.augmented is not None else [], {}
+
+    def _data_key(self, spec: Spec, seed: int) -> str:
+        own = f" {seed}" if spec.split.resplit else ""
+        return self._key(spec, "dataset", "cleaning", "split", "labelled") + own
+
+    def _once(self, key: str, make: Callable[[], Any]) -> Any:
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+    def _key(self, spec: Spec, *sections: str) -> str:
+        table = dump(spec, self.catalog)
+        return json.dumps([table[name] for name in sections], sort_keys=True, ensure_ascii=False)
+
+
+def encode_texts(
+    spec: Spec,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    tokenise: Tokenise,
+) -> Encoded:
+    """Clean texts as the backbone wants them, tokenise them, and cut them to the spec's length."""
+    return encode(
+        clean(spec, texts),
+        None if pairs is None else clean(spec, pairs),
+        tokenizer,
+        max_length=spec.training.max_length,
+        truncation=spec.training.truncation,
+        tokenise=tokenise,
+    )
+
+
+def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
+    """Clean texts as the backbone wants them."""
+    return [spec.backbone.clean(text) for text in texts]
+
+
+def train_texts(data: PreparedData) -> list[str]:
+    """Return all texts of train, labelled or not."""
+    return [*data.train.texts, *([] if data.unlabelled is None else data.unlabelled.texts)]
+
+
+def _check(spec: Spec, data: PreparedData) -> None:
+    """Tell what only the data can show: options that do not fit the labels, a pool that is missing or too small."""
+    found = asked(spec.objective, "check_labels", str, len(data.labels))
+    problems = [Problem("objective", message) for message in found]
+    problems += _check_pool(spec, data.unlabelled) if spec.objective.uses_pool else ()
+    if problems:
+        raise SpecError(spec.name, problems)
+
+
+def _check_pool(spec: Spec, pool: Rows | None) -> Iterator[Problem]:
+    if pool is None:
+        message = "needs unlabelled rows, and there are none"
+        yield Problem("objective", message, "state labelled.n or per_class, or a dataset with an unlabelled split")
+        return
+    wanted = spec.training.batch_size * spec.training.unlabelled_ratio
+    if len(pool) < wanted:
+        message = f"a step takes {wanted} unlabelled rows, the pool has {len(pool)}"
+        yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
+    if spec.objective.uses_augmented and spec.augmentation.unlabelled is None and pool.augmented is None:
+        message = "the objective needs an augmented form of every unlabelled row"
+        yield Problem("augmentation.unlabelled", message, "name an augmenter, or a dataset's column with augmented")
+
+
+def _check_positions(spec: Spec) -> None:
+    """Repeat the spec's check, since the configuration of a hub model is known only now."""
+    positions, wanted = spec.backbone.max_positions(), spec.training.max_length
+    if positions is not None and wanted > positions:
+        message = f"{wanted} is more than the {positions} positions of the backbone"
+        raise SpecError(spec.name, [Problem("training.max_length", message, f"use {positions} or fewer")])
+
+
+def _baseline(data: PreparedData, name: str) -> dict[str, Predictions]:
+    model = fit_baseline(name, _joined(data.train), data.train.labels, len(data.labels), seed=0)
+    measured = {split: rows for split, rows in data.splits.items() if split != "train"}
+    return {split: Predictions(rows.labels, model(_joined(rows))) for split, rows in measured.items()}
+
+
+def _joined(rows: Rows) -> Sequence[str]:
+    return rows.texts if rows.pairs is None else join_pairs(rows.texts, rows.pairs)

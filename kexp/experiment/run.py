@@ -1,0 +1,155 @@
+"""The whole flow of an experiment on one screen: variants x seeds, from a plan to a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kexp.catalog import Catalog
+from kexp.contracts import Metric
+from kexp.devices import make_accelerator
+from kexp.errors import PluginError
+from kexp.evaluate.predictions import Predictions
+from kexp.experiment.assemble import cache_folder
+from kexp.experiment.one_run import Display, Job, execute
+from kexp.experiment.prepare import Workshop
+from kexp.options import Options
+from kexp.plan.resolve import Plan, Variant, parts
+from kexp.report import predictions
+from kexp.report.environment import environment
+from kexp.report.folder import RunFolder, read_json, write_json, write_text
+from kexp.report.html import write_report
+from kexp.report.summary import build_summary
+from kexp.spec import toml
+from kexp.spec.sections import Spec
+
+BASELINE_ROWS = 200_000
+
+
+def run(
+    plan: Plan,
+    catalog: Catalog,
+    *,
+    runs_dir: Path,
+    display: Display,
+    resume: RunFolder | None = None,
+) -> dict[str, Any]:
+    """Run every variant with every seed and return the summary, with its ``folder``.
+
+    Raises ``KexpError`` before anything is created when the data, the device or the runs folder cannot be used.
+    ``resume`` continues those runs of an existing folder that are not done.
+    """
+    workshop = _prepare(plan, catalog, display)
+    folder = resume or RunFolder.create(runs_dir, plan.base.name, plan.digest)
+    _write_origin(folder, plan, catalog)
+    results: list[dict[str, Any]] = []
+    for variant, seed in plan.runs():
+        path = folder.run(variant.name, seed)
+        job = Job(variant, seed, folder.path.name, path, workshop, display, resume=resume is not None)
+        results.append(_finished(path) or execute(job))
+        if results[-1]["status"] == "interrupted":
+            break
+    display.phase("comparing with the baselines")
+    summary = _summarise(plan, folder, workshop, results)
+    write_json(folder.path / "summary.json", summary)
+    write_report(folder.path)
+    return {"folder": str(folder.path), **summary}
+
+
+def rehearse(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
+    """Do everything that comes before training, create nothing, and return what would run on which data."""
+    workshop, seed = _prepare(plan, catalog, display), plan.base.seeds[0]
+    return {
+        "experiment": plan.base.name,
+        "seeds": plan.base.seeds,
+        "variants": {v.name: {"data": workshop.materials(v.spec, seed).record()} for v in plan.variants},
+    }
+
+
+def _prepare(plan: Plan, catalog: Catalog, display: Display) -> Workshop:
+    """Make sure of device, data, tokenizer and metrics of every run."""
+    workshop = Workshop(catalog, cache_folder(), display.phase)
+    display.phase(f"preparing the data of {plan.base.name}")
+    for variant, seed in plan.runs():
+        make_accelerator(variant.spec.training.device, variant.spec.training.precision)
+        workshop.metrics(variant.spec, workshop.materials(variant.spec, seed).data.labels)
+    return workshop
+
+
+def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
+    """Write the resolved spec and the environment; a resumed experiment keeps both and adds where it went on."""
+    now = environment(providers([variant.spec for variant in plan.variants], catalog))
+    path = folder.path / "environment.json"
+    if path.is_file():
+        first = read_json(path)
+        write_json(path, {**first, "resumed": [*first.get("resumed", []), now]})
+        return
+    write_text(folder.path / "spec.toml", toml.dumps(plan.table))
+    write_json(path, now)
+
+
+def providers(specs: Iterable[Spec], catalog: Catalog) -> dict[str, str]:
+    """Return the components of some specs, each with the package and version that it comes from."""
+    used = {type(part) for spec in specs for _, part in parts("", spec) if isinstance(part, Options)}
+    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    """Return the result of a run that is done, so that resuming does not repeat it."""
+    if not (path / "result.json").is_file():
+        return None
+    result: dict[str, Any] = read_json(path / "result.json")
+    return result if result["status"] == "done" else None
+
+
+def _summarise(plan: Plan, folder: RunFolder, workshop: Workshop, results: list[dict[str, Any]]) -> dict[str, Any]:
+    seed = plan.base.seeds[0]
+    stopped = any(result["status"] == "interrupted" for result in results)
+    labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
+    metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
+    remarks: dict[str, None] = {}
+    # Where every seed has a split of its own, baselines and counts are those of the first seed.
+    baselines = {} if stopped else {v.name: _baselines(v, seed, workshop, remarks) for v in plan.variants}
+    for remark in remarks:
+        workshop.tell(remark)
+    return build_summary(
+        results,
+        baselines=baselines,
+        data={v.name: workshop.materials(v.spec, seed).record() for v in plan.variants},
+        predictions=lambda variant, seed: predictions.read(
+            folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed]
+        ),
+        lower_is_better={workshop.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
+        remarks=list(remarks),
+    )
+
+
+def _baselines(
+    variant: Variant, seed: int, workshop: Workshop, remarks: dict[str, None]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Measure simple models on the rows of a variant; equal data is fitted once. Metrics that fail are remarked on."""
+    spec, data = variant.spec, workshop.data(variant.spec, seed)
+    default = ("majority", "tfidf-logreg") if len(data.train) < BASELINE_ROWS else ()
+    names: tuple[str, ...] = default if spec.evaluation.baselines is None else spec.evaluation.baselines
+    metrics = workshop.metrics(spec, data.labels)
+    measured: dict[str, dict[str, dict[str, float]]] = {}
+    for name in names:
+        for split, found in workshop.baseline(spec, seed, name).items():
+            scores, failures = _scores(found, metrics)
+            measured.setdefault(name, {})[split] = scores
+            remarks |= {f"baseline {name} on {split} has no {failure}": None for failure in failures}
+    return measured
+
+
+def _scores(found: Predictions, metrics: Mapping[str, Metric]) -> tuple[dict[str, float], list[str]]:
+    """Return what can be measured, and which metric failed and why."""
+    scores: dict[str, float] = {}
+    failures = []
+    for name, metric in metrics.items():
+        try:
+            scores |= found.measure({name: metric})
+        # A metric may be undefined for predictions as plain as a baseline's; the experiment's results are there.
+        except PluginError as error:
+            failures.append(f"{name}: {error}")
+    return scores, failures

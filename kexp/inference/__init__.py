@@ -1,0 +1,1 @@
+"""Trained models: loading, predicting tables, evaluating on labelled data, exporting."""

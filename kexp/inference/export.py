@@ -1,0 +1,247 @@
+"""Exporting a trained model into a folder that needs neither kexp nor PyTorch, checked before it is called done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import kexp
+from kexp.data.batching import by_length
+from kexp.errors import KexpError, RunFailed
+from kexp.inference import onnx
+from kexp.inference.folders import Place
+from kexp.inference.loading import load_places
+from kexp.inference.model import Member
+from kexp.report.folder import read_json, write_json, write_text
+from kexp.seeds import generator
+
+TOLERANCE = 1e-4
+"""Largest difference of probabilities that rounding may make of the same weights."""
+AGREEMENT = 0.95
+"""Smallest share of texts that weights in int8 must give the same label."""
+CHECKED = 256
+
+
+def beside(place: Place, quantize: str | None) -> Path:
+    """Return where an export goes that is given no place: into the folder of the run, else beside the model."""
+    name = "onnx" if quantize is None else f"onnx-{quantize}"
+    return place.run / name if place.run is not None else place.model.with_name(f"{place.model.name}-{name}")
+
+
+Check = dict[str, Any]
+"""How an exported model compares with PyTorch on texts from the shortest to the longest it reads."""
+
+
+def sentence(check: Check) -> str:
+    """Say a comparison in a line."""
+    texts = f"{check['texts']} texts of {check['shortest']} to {check['longest']} tokens, onnxruntime against PyTorch"
+    difference = f"largest difference of probabilities {check['largest_difference']:.1e}"
+    return f"{texts}: {difference}, equal labels {check['equal_labels']:.1%}"
+
+
+def export(
+    place: Place,
+    output: Path,
+    *,
+    quantize: str | None,
+    force: bool,
+    tell: Callable[[str], None],
+    allow_local_code: bool = False,
+) -> dict[str, Any]:
+    """Export a model, compare it with PyTorch, and return what ``kexp.json`` in the new folder holds.
+
+    Raises ``RunFailed`` when the export differs by more than it may; then, as after any error, nothing is left.
+    """
+    onnx.need_packages()
+    if output.exists() and not (force and (output / "kexp.json").is_file()):
+        remedy = "--force replaces it" if (output / "kexp.json").is_file() else "it is no export; name another"
+        raise KexpError(f"--output {output} exists already; {remedy}")
+    part = output.with_name(f".{output.name}.part")
+    try:
+        if part.exists():
+            shutil.rmtree(part)
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise KexpError(f"--output {output}: cannot be made: {error.strerror}") from None
+    try:
+        loaded = load_places([place], device="cpu", precision="fp32", allow_local_code=allow_local_code)
+        member = loaded.members[0]
+        tell(f"exporting {place.name}")
+        _write_graph(part, member, quantize)
+        tell("comparing with PyTorch")
+        check = compare(member, onnx.Session(part / "model.onnx"))
+        _need_agreement(check, quantize)
+        described = _describe(part, member, quantize, check)
+        if output.exists():
+            shutil.rmtree(output)
+        part.rename(output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return described
+
+
+def _write_graph(folder: Path, member: Member, quantize: str | None) -> None:
+    whole = folder / "model.onnx"
+    onnx.write_graph(whole, member.module, _inputs(member), member.reading.max_length)
+    if quantize is not None:
+        small = folder / "int8.onnx"
+        onnx.quantize(whole, small)
+        for path in folder.glob("model.onnx*"):
+            path.unlink()
+        small.rename(whole)
+
+
+def _inputs(member: Member) -> tuple[str, ...]:
+    return ("input_ids", "attention_mask", *(["token_type_ids"] if member.collator.token_types else []))
+
+
+def compare(member: Member, session: onnx.Session) -> Check:
+    """Predict the same texts both ways, alone and in batches."""
+    texts, pairs = _texts(member)
+    encoded = member.reading.encode(texts, pairs)
+    lengths = encoded.tokens.lengths
+    expected = member.probabilities(encoded, 32)
+    largest, equal = 0.0, np.zeros(len(texts), bool)
+    for rows in _batches(lengths):
+        found = session.probabilities(member.collator(encoded, rows))
+        largest = max(largest, float(np.abs(found - expected[rows]).max()))
+        equal[rows] = found.argmax(1) == expected[rows].argmax(1)
+    return {
+        "texts": len(texts),
+        "shortest": int(lengths.min()),
+        "longest": int(lengths.max()),
+        "largest_difference": largest,
+        "equal_labels": float(equal.mean()),
+    }
+
+
+def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield all rows in batches, some of them alone, and short ones beside long ones too."""
+    yield from by_length(lengths, 32)
+    yield from (np.array([row]) for row in np.argsort(lengths)[:: max(1, len(lengths) // 8)])
+    yield np.arange(min(5, len(lengths)))
+
+
+def _texts(member: Member) -> tuple[list[str], list[str] | None]:
+    """Return texts of all lengths: from the run's test split if it is there, else words of the vocabulary."""
+    texts, pairs = _recorded(member) or (_made_up(member), None)
+    longest = " ".join(texts * (1 + member.reading.max_length // len(texts)))
+    return [*texts, longest], None if pairs is None else [*pairs, longest]
+
+
+def _recorded(member: Member) -> tuple[list[str], list[str] | None] | None:
+    path = None if member.place.run is None else member.place.run / "predictions.parquet"
+    if path is None or not path.is_file():
+        return None
+    import pandas as pd
+
+    frame = pd.read_parquet(path, filters=[("split", "==", "test")])
+    frame = frame.iloc[frame["text"].str.len().argsort()[:: max(1, len(frame) // CHECKED)]]
+    pairs = frame["text_pair"].tolist() if "text_pair" in frame else None
+    return (frame["text"].tolist(), pairs) if len(frame) else None
+
+
+def _made_up(member: Member) -> list[str]:
+    tokenizer, draw = member.reading.tokenizer, generator(0, "made-up texts")
+    longest = member.reading.max_length
+    sizes = draw.integers(1, longest + 1, 64).tolist()
+    drawn = [draw.integers(0, len(tokenizer), size).tolist() for size in sizes]
+    return [str(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in drawn]
+
+
+def _need_agreement(check: Check, quantize: str | None) -> None:
+    if quantize is None and not check["largest_difference"] <= TOLERANCE:
+        raise RunFailed(f"the export is not the same model: {sentence(check)}; at most {TOLERANCE:g} is rounding")
+    if quantize is not None and check["equal_labels"] < AGREEMENT:
+        remedy = f"at least {AGREEMENT:.0%} are wanted; export without --quantize"
+        raise RunFailed(f"weights in {quantize} change the model too much: {sentence(check)}; {remedy}")
+
+
+def _describe(folder: Path, member: Member, quantize: str | None, check: Check) -> dict[str, Any]:
+    """Write tokenizer, configuration, ``kexp.json`` and a README beside the graph."""
+    reading = member.reading
+    reading.tokenizer.save_pretrained(folder)
+    member.module.config.save_pretrained(folder)
+    described = {
+        "kexp": kexp.__version__,
+        "format": "onnx",
+        "opset": onnx.OPSET,
+        "quantize": quantize,
+        "labels": list(member.labels),
+        "max_length": reading.max_length,
+        "truncation": reading.truncation,
+        "pad_id": member.collator.pad_id,
+        "inputs": list(_inputs(member)),
+        "output": "logits",
+        "normalisation": "NFC" + (", trimmed" if reading.trim else ""),
+        "cleaning": None if reading.backbone is None else type(reading.backbone).__name__,
+        "run": _run(member.place),
+        "check": check,
+    }
+    write_json(folder / "kexp.json", described)
+    write_text(folder / "README.md", _readme(member, check))
+    return described
+
+
+def _run(place: Place) -> dict[str, Any] | None:
+    path = None if place.run is None else place.run / "result.json"
+    if path is None or not path.is_file():
+        return None
+    result = read_json(path)
+    return {name: result.get(name) for name in ("experiment", "variant", "seed")}
+
+
+def _readme(member: Member, check: Check) -> str:
+    cleaning = ""
+    if member.reading.backbone is not None:
+        name = type(member.reading.backbone).__name__
+        cleaning = f"\nThe model was trained on texts that kexp's backbone {name} had cleaned first; do the same.\n"
+    strip = ".strip()" if member.reading.trim else ""
+    return README.substitute(strip=strip, labels=", ".join(member.labels), check=sentence(check), cleaning=cleaning)
+
+
+README = Template(
+    '''# A text classifier in ONNX
+
+Labels: $labels. Exported by kexp; `kexp.json` says what the model reads. Checked: $check.
+$cleaning
+```python
+import json
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+about = json.loads(Path("kexp.json").read_text("utf-8"))
+session = onnxruntime.InferenceSession("model.onnx")
+tokenizer = Tokenizer.from_file("tokenizer.json")
+tokenizer.enable_truncation(about["max_length"], direction=about["truncation"])
+tokenizer.enable_padding(pad_id=about["pad_id"])
+
+
+def predict(texts):
+    """Return probabilities of shape (rows, labels)."""
+    rows = tokenizer.encode_batch([unicodedata.normalize("NFC", text)$strip for text in texts])
+    known = {
+        "input_ids": [row.ids for row in rows],
+        "attention_mask": [row.attention_mask for row in rows],
+        "token_type_ids": [row.type_ids for row in rows],
+    }
+    logits = session.run(["logits"], {name: np.array(known[name], np.int64) for name in about["inputs"]})[0]
+    exponents = np.exp(logits - logits.max(1, keepdims=True))
+    return exponents / exponents.sum(1, keepdims=True)
+
+
+for text, row in zip(texts := ["정말 재미있다"], predict(texts)):
+    print(text, about["labels"][row.argmax()], row.max())
+```
+'''
+)

@@ -1,0 +1,180 @@
+"""Loading trained models: every mistake in a folder is told, and no weight of a classifier is ever made up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kexp.data.stream import Collator
+from kexp.devices import torch_device
+from kexp.errors import KexpError
+from kexp.experiment.assemble import takes_token_types
+from kexp.inference.folders import Place, find
+from kexp.inference.model import BATCH_SIZE, Member, TrainedModel
+from kexp.inference.origin import Origin, Reading, origin_of
+from kexp.plan.plugins import catalog_with
+from kexp.pretrained import folder_problems, positions
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def load(
+    *folders: str | Path,
+    variant: str | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    allow_local_code: bool = False,
+) -> TrainedModel:
+    """Load a trained model, or several whose probabilities are averaged.
+
+    A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, or a Hugging Face folder.
+    ``precision`` auto is bf16 on a GPU that has it, else fp32. ``allow_local_code`` runs the Python files that specs
+    name in ``plugins.local``, which a model needs whose backbone is in one of them. Raises
+    ``KexpError`` for folders without a model, and for models whose labels differ.
+    """
+    places = [find(Path(folder), variant=variant, seed=seed) for folder in folders]
+    if not places:
+        raise KexpError("no model is named; expected at least one folder")
+    return load_places(
+        places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
+    )
+
+
+def load_places(
+    places: Sequence[Place],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    allow_local_code: bool = False,
+) -> TrainedModel:
+    """Load the models at some places, in this order."""
+    # Once for all models that want the same plugins: a local file is run once, and its cleaning is one cleaning.
+    catalogs = cache(partial(catalog_with, allow_local_code=allow_local_code))
+    # The specs first: a mistake there is told before any weight is read.
+    origins = [origin_of(place, catalogs) for place in places]
+    for place in places:
+        _check_folder(place)
+    where = _device(device)
+    dtype = _dtype(precision, where)
+    members = [_load(place, origin, where, dtype) for place, origin in zip(places, origins, strict=True)]
+    for other in members[1:]:
+        _check_labels(members[0], other)
+    return TrainedModel(members[0].labels, members, [note for member in members for note in _notes(member)], batch_size)
+
+
+def _check_folder(place: Place) -> None:
+    for message, remedy in folder_problems(place.model):
+        raise KexpError(f"{message}; {remedy}")
+
+
+def _notes(member: Member) -> Iterator[str]:
+    if member.place.spec is None:
+        how = "texts are brought to NFC and trimmed, not cleaned as a backbone may want it"
+        yield f"{member.place.name}: no spec.toml belongs to it; {how}"
+
+
+def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) -> Member:
+    with _quiet():
+        tokenizer, module = _from_pretrained(place, getattr(origin.backbone, "trust_remote_code", False))
+    config: Any = module.config
+    kind = getattr(config, "problem_type", None)
+    if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
+        found = kind or f"{config.num_labels} label"
+        raise KexpError(f"{place.name}: predicts {found}; kexp predicts one label out of several")
+    labels = tuple(str(config.id2label[number]) for number in range(config.num_labels))
+    if len(set(labels)) < len(labels):
+        raise KexpError(f"{place.name}: two labels have one name: {', '.join(labels)}; correct id2label in config.json")
+    reading = Reading.of(tokenizer, origin, _max_length(place, tokenizer, config))
+    collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
+    module.to(device)  # type: ignore[arg-type]
+    return Member(place, origin, labels, module, reading, collator, dtype)
+
+
+def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
+
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place.model, **options)
+        module, found = AutoModelForSequenceClassification.from_pretrained(
+            place.model, dtype=torch.float32, output_loading_info=True, **options
+        )
+    # A damaged folder fails in as many ways as there are libraries below; none of them is kexp's own mistake.
+    except Exception as error:
+        raise KexpError(f"{place.model} cannot be loaded: {error}") from error
+    # transformers gives a model that lacks its classifier a random one.
+    if found["missing_keys"]:
+        missing = ", ".join(sorted(found["missing_keys"])[:5])
+        raise KexpError(f"{place.model} is no trained classifier: its weights lack {missing}")
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
+        raise KexpError(f"{place.model}: kexp needs a fast tokenizer (tokenizer.json) with a padding token")
+    return tokenizer, module
+
+
+def _max_length(place: Place, tokenizer: PreTrainedTokenizerFast, config: Any) -> int:
+    """Return the length of training, which the tokenizer keeps; a stranger's tokenizer may know of no limit."""
+    limits = [tokenizer.model_max_length, positions(config.to_dict()) or tokenizer.model_max_length]
+    if min(limits) > 1_000_000:
+        hint = "state model_max_length in tokenizer_config.json"
+        raise KexpError(f"{place.model}: neither tokenizer nor model says how many tokens it reads; {hint}")
+    return int(min(limits))
+
+
+def _check_labels(first: Member, other: Member) -> None:
+    if set(first.labels) == set(other.labels):
+        return
+    pairs = ((first, other), (other, first))
+    lacks = [
+        f"only {one.place.name} has {', '.join(sorted(set(one.labels) - set(two.labels)))}"
+        for one, two in pairs
+        if set(one.labels) - set(two.labels)
+    ]
+    raise KexpError(f"models with different labels cannot be averaged: {'; '.join(lacks)}")
+
+
+def _device(asked: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
+        raise KexpError(f"--device {asked}: expected auto, cpu, cuda, cuda:N or mps")
+    try:
+        return torch_device(asked)
+    except KexpError as error:
+        raise KexpError(str(error).replace("training.device", f"--device {asked}")) from None
+
+
+def _dtype(asked: str, device: str) -> torch.dtype | None:
+    """Return the type of autocast, chosen as in training."""
+    import torch
+
+    if asked not in PRECISIONS:
+        raise KexpError(f"--precision {asked}: expected {', '.join(PRECISIONS)}")
+    if asked == "auto":
+        asked = "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+    if asked == "fp16" and device == "cpu":
+        raise KexpError("--precision fp16: needs a GPU; use bf16 or fp32 on a CPU")
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[asked]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bar and report of weights off the screen; what is wrong is told as an error."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

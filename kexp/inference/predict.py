@@ -1,0 +1,113 @@
+"""Predicting tables: the rows as they came, in their order, with what the model says beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kexp.errors import KexpError
+from kexp.inference.model import TrainedModel
+from kexp.inference.origin import normalised
+from kexp.inference.sinks import Added, Sink
+from kexp.inference.tables import Row, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is read from a table, and what is added to it; the names are those of ``predictions.parquet``."""
+
+    text: str
+    pair: str | None
+    top_k: int | None
+
+    def need(self, table: Table) -> None:
+        """Refuse a table without the texts."""
+        table.need(self.text, "--text")
+        if self.pair is not None:
+            table.need(self.pair, "--pair")
+
+    def check(self, table: Table, labels: Sequence[str]) -> None:
+        """Refuse a table that has a column of an added name, and more labels than there are."""
+        if self.top_k is not None and self.top_k > len(labels):
+            raise KexpError(f"--top-k {self.top_k}: the model knows {len(labels)} labels; use {len(labels)} or fewer")
+        taken = [name for name, _ in self.added(labels) if name in table.columns]
+        if taken:
+            raise KexpError(f"{table.source}: there is a column {taken[0]!r} already, where predictions go; rename it")
+
+    def added(self, labels: Sequence[str]) -> list[Added]:
+        """Return the added columns: the best label, and either all probabilities or the next best labels."""
+        best: list[Added] = [("predicted", False), ("confidence", True)]
+        if self.top_k is None:
+            return [*best, *((f"probability:{label}", True) for label in labels)]
+        for place in range(2, self.top_k + 1):
+            best += [(f"predicted:{place}", False), (f"confidence:{place}", True)]
+        return best
+
+    def cells(self, labels: Sequence[str], probabilities: NDArray[np.float64]) -> Iterator[Row]:
+        """Yield the added cells of each row."""
+        names = [name for name, _ in self.added(labels)]
+        ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top_k or 1]
+        for row, order in zip(probabilities.tolist(), ranked.tolist(), strict=True):
+            best = [cell for number in order for cell in (labels[number], row[number])]
+            yield dict(zip(names, best if self.top_k is not None else [*best, *row], strict=True))
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the rows."""
+
+    rows: int = 0
+    empty: int = 0
+    truncated: int = 0
+    blank: int = 0
+
+    def sentence(self) -> str:
+        """Say it in a line."""
+        told = [f"{self.rows:,} row{'' if self.rows == 1 else 's'}"]
+        if self.empty:
+            told.append(f"{self.empty:,} without text, left without a label")
+        if self.truncated:
+            told.append(f"{self.truncated:,} cut at the model's length")
+        if self.blank:
+            told.append(f"{self.blank:,} without a single token after cleaning")
+        return "; ".join(told)
+
+
+def predict_table(
+    model: TrainedModel, table: Table, columns: Columns, sink: Sink, told: Callable[[int], None] = lambda rows: None
+) -> Counts:
+    """Predict every row of a table, chunk by chunk; a row without text gets empty cells. ``told`` hears of progress."""
+    counts = Counts()
+    names = [name for name, _ in columns.added(model.labels)]
+    nothing: Row = dict.fromkeys(names)
+    for chunk in table.chunks():
+        numbers, texts, pairs = readable(chunk, columns.text, columns.pair)
+        answers = model.answer(texts, pairs)
+        made = dict(zip(numbers, columns.cells(model.labels, answers.probabilities), strict=True))
+        sink.write([{**row, **made.get(number, nothing)} for number, row in enumerate(chunk)])
+        counts.rows += len(chunk)
+        counts.empty += len(chunk) - len(numbers)
+        counts.truncated += answers.truncated
+        counts.blank += answers.blank
+        told(counts.rows)
+    # A table without rows still has columns.
+    sink.write([])
+    return counts
+
+
+def readable(chunk: Sequence[Row], text: str, pair: str | None) -> tuple[list[int], list[str], list[str] | None]:
+    """Return the numbers of the rows that have text, as training would count them, and their texts."""
+    texts = [normalised(row.get(text), trim=False) for row in chunk]
+    pairs = None if pair is None else [normalised(row.get(pair), trim=False) for row in chunk]
+    numbers = [number for number, one in enumerate(texts) if one.strip() and (pairs is None or pairs[number].strip())]
+    return numbers, _take(texts, numbers), None if pairs is None else _take(pairs, numbers)
+
+
+def _take(texts: Sequence[str], numbers: Iterable[int]) -> list[str]:
+    return [texts[number] for number in numbers]

@@ -1,0 +1,86 @@
+"""The spec beside a trained model: its parts are looked up one by one, and what is missing is told with its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from kexp import nested
+from kexp.catalog import Catalog
+from kexp.errors import KexpError
+from kexp.inference.folders import Place
+from kexp.plan.plugins import plugins_of
+from kexp.report.folder import read_json
+from kexp.spec import toml
+from kexp.spec.sections import Plugins
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the spec of a run states for its variant; empty for a model without a spec.
+
+    ``provided`` maps "kind name" to the package and version, or the local file, that the component came from.
+    """
+
+    source: str
+    table: Mapping[str, Any]
+    plugins: Plugins
+    catalog: Catalog
+    provided: Mapping[str, str]
+
+    @classmethod
+    def of(cls, place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Stated:
+        """Read the spec at a place; ``catalog_with`` returns the catalog as a spec's ``[plugins]`` wants it."""
+        if place.spec is None or place.run is None:
+            return cls("", {}, Plugins(), catalog_with(Plugins()), {})
+        table = toml.read(place.spec)
+        plugins = plugins_of(table)
+        table = nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
+        path = place.spec.with_name("environment.json")
+        provided = read_json(path).get("components", {}) if path.is_file() else {}
+        return cls(str(place.spec), table, plugins, catalog_with(plugins), provided)
+
+    def part(self, name: str, kind: Any, default: Any = None) -> Any:
+        """Return a section as ``kind``, with the components in it."""
+        try:
+            value = self.table.get(name, default)
+            return TypeAdapter(kind).validate_python(value, context={"catalog": self.catalog})
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise KexpError(f"{self.source}: {name}: {self._traced(found)}") from None
+
+    def _traced(self, found: str) -> str:
+        """Add to a finding where the run had the component from of which it speaks."""
+        for component, owner in self.provided.items():
+            kind, _, name = component.partition(" ")
+            called = f'{kind} "{name}"'
+            if found.startswith(f"unknown {called}"):
+                return f"{called} is missing; the run had it from {owner}{self._remedy(owner)}"
+            if called in found:
+                return f"{found}; the run had it from {owner}"
+        return found
+
+    def _remedy(self, owner: str) -> str:
+        file, local, _ = owner.partition(" sha256 ")
+        if local:
+            return self._remedy_of_file(file)
+        package, _, version = owner.partition(" ")
+        for plugin in self.catalog.broken:
+            if plugin.owner.package == package:
+                return f", which could not be loaded: {plugin.reason}"
+        if package in {disabled.package for disabled in self.catalog.disabled}:
+            return ", which KEXP_DISABLE_PLUGINS or plugins.block leaves out"
+        return f"; pip install '{package}=={version}'"
+
+    def _remedy_of_file(self, file: str) -> str:
+        path = next((path for path in self.plugins.local if path.name == file), None)
+        if path is None:
+            return "; name that file in plugins.local"
+        if not path.is_file():
+            return f"; {path} does not exist: put it there, or change plugins.local"
+        if any(entry.owner.package == file for entry in self.catalog.entries()):
+            return f"; {path} has changed since"
+        return f"; read {path}, then say --allow-local-code (in Python, allow_local_code=True)"

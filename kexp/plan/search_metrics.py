@@ -1,0 +1,90 @@
+"""What a search is after: numbers of a trial's result, each with the direction in which it is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kexp.catalog import Catalog
+from kexp.contracts import MetricOptions
+from kexp.errors import Problem, did_you_mean
+from kexp.nested import find
+from kexp.spec.search import Search
+from kexp.spec.sections import Evaluation, Training
+
+Direction = Literal["maximize", "minimize"]
+
+MEASURES: Mapping[str, Direction] = {
+    "train_seconds": "minimize",
+    "examples_per_second": "maximize",
+    "parameters.total": "minimize",
+    "parameters.trainable": "minimize",
+}
+"""What a result tells besides metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A number of ``result.json`` by its dotted path, such as ``validation.macro_f1``."""
+
+    name: str
+    direction: Direction
+
+    @property
+    def metric(self) -> str | None:
+        """Name of the validation metric, which evaluations tell too; None where only the end tells."""
+        return self.name.removeprefix("validation.") if self.name.startswith("validation.") else None
+
+    def of(self, result: Mapping[str, Any]) -> float:
+        """Return the number of a result; not a number where it has none."""
+        value = find(result["metrics"] if self.metric else result, self.name)
+        return math.nan if value is None else float(value)
+
+    def better(self, value: float, other: float) -> bool:
+        """Tell whether ``value`` is better than ``other``."""
+        return value > other if self.direction == "maximize" else value < other
+
+
+def goals(search: Search, training: Training, evaluation: Evaluation, catalog: Catalog) -> tuple[Goal, ...]:
+    """Return what a search is after; raises ``ValueError`` for what no trial tells."""
+    metrics = {catalog.name_of(type(metric)): metric for metric in evaluation.metrics}
+    names = search.metric or (f"validation.{training.monitor}",)
+    stated: tuple[Direction | None, ...] = search.direction or (None,) * len(names)
+    natural = [_direction(name, metrics) for name in names]
+    return tuple(Goal(name, way or own) for name, way, own in zip(names, stated, natural, strict=True))
+
+
+def _direction(name: str, metrics: Mapping[str, MetricOptions]) -> Direction:
+    known = {f"validation.{metric}" for metric in metrics} | set(MEASURES)
+    if name.startswith("test."):
+        raise ValueError(f'"{name}": the search does not read the test split; use "validation{name[4:]}"')
+    if name not in known:
+        raise ValueError(f'unknown metric "{name}"; {did_you_mean(name, known)}')
+    if name in MEASURES:
+        return MEASURES[name]
+    return "maximize" if metrics[name.removeprefix("validation.")].greater_is_better else "minimize"
+
+
+def check_search(search: Search, training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:
+    """Yield goals that no trial tells, and a sampler or pruner that cannot work with these goals and parameters."""
+    sampler, pruner = catalog.name_of(type(search.sampler)), search.pruner
+    yield from (Problem("search.sampler", message) for message in search.sampler.refuse(search.space))
+    if search.direction and len(search.direction) != len(search.metric or (training.monitor,)):
+        return
+    try:
+        wanted = goals(search, training, evaluation, catalog)
+    except ValueError as error:
+        yield Problem("search.metric", str(error))
+        return
+    if len(wanted) > 1 and not search.sampler.multi_objective:
+        yield Problem("search.sampler", f'"{sampler}" searches one metric', 'use "nsga2" or "tpe"')
+    if pruner is None or catalog.name_of(type(pruner)) == "none":
+        return
+    if len(wanted) > 1:
+        yield Problem("search.pruner", "trials with several metrics cannot be pruned", "leave it out")
+    elif wanted[0].metric is None:
+        yield Problem("search.pruner", f"evaluations do not tell {wanted[0].name}", 'use "none"')
+    for message in pruner.refuse(search.seeds_per_trial):
+        yield Problem("search.pruner", message, "raise search.seeds_per_trial")

@@ -1,0 +1,1 @@
+"""Run folders that exist: listing, comparing and pruning them."""

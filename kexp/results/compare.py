@@ -1,0 +1,263 @@
+"""Finished runs side by side, whatever experiments they come from: means, paired tests, differences of their specs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kexp.errors import KexpError, did_you_mean
+from kexp.evaluate import statistics
+from kexp.report.folder import read_json
+from kexp.report.predictions import Tested, other_texts, row_differences, tested
+from kexp.report.results import results_table
+from kexp.report.summary import LOWER_IS_BETTER, build_summary, sentence
+from kexp.results.runs import differences, read_spec, results, spec_of
+
+Json = dict[str, Any]
+
+SPLITS = ("test", "validation")
+TESTED = ("accuracy", "macro_f1")
+"""Metrics for which there is a paired test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is compared: a variant of a run folder, with its finished runs by seed; or one run of it."""
+
+    name: str
+    folder: Path
+    variant: str
+    seed: int | None
+    runs: Mapping[int, Json]
+
+    def path(self, seed: int) -> Path:
+        """Return the predictions of a run."""
+        return self.folder / self.variant / f"seed-{seed}" / "predictions.parquet"
+
+
+def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None = None) -> Json:
+    """Return models with their means, baselines, differences of specs and paired tests, as plain data.
+
+    A folder is a run folder, which stands for all its variants, or ``<variant>`` or ``<variant>/seed-<n>`` in one.
+    Raises ``KexpError`` for other folders, for folders without a finished run, and when the rows of the split differ.
+    """
+    if split not in SPLITS:
+        raise KexpError(f'unknown split "{split}"; {did_you_mean(split, SPLITS)}')
+    remarks: list[str] = []
+    models = _told_apart(list(_models(folders, remarks)))
+    summary = _summary(models, split, metric)
+    pairs = list(_pairs(models, split, remarks))
+    tests = [test for pair in pairs for test in pair.tests() if metric in (None, test["metric"])]
+    corrected = statistics.holm([test["p_value"] for test in tests])
+    if metric not in (None, *TESTED):
+        remarks.append(f"there is no paired test of {metric}, only of {' and '.join(TESTED)}")
+    base = _spec(models[0])
+    return {
+        "split": split,
+        **results_table(summary, split),
+        "models": [
+            {"name": model.name, "folder": str(model.folder), "variant": model.variant, "seeds": list(model.runs)}
+            for model in models
+        ],
+        "differences": {model.name: differences(base, _spec(model)) for model in models[1:]},
+        "tests": [
+            {**test, "p_holm": p_holm, "sentence": sentence(test)}
+            for test, p_holm in zip(tests, corrected, strict=True)
+        ],
+        "remarks": remarks,
+    }
+
+
+# --- which models --------------------------------------------------------------------------------------------------
+
+
+def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
+    """Yield every model once, though it may have been named twice; variants without a finished run are remarked."""
+    places = list(dict.fromkeys(_place(folder) for folder in folders))
+    for folder, variant, seed in places:
+        if {(folder, None, None), (folder, variant, None)} & {*places} - {(folder, variant, seed)}:
+            continue
+        held: dict[str, dict[int, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
+        for result in results(folder):
+            runs = held.setdefault(result["variant"], {})
+            if result["status"] == "done" and seed in (None, result["seed"]):
+                runs[result["seed"]] = result
+        wanted = [name for name in held if variant in (None, name)]
+        finished = [name for name in wanted if held[name]]
+        if not finished:
+            raise KexpError(f"{folder / (variant or '')}: no run is finished, so there is nothing to compare")
+        remarks += [f"{name} of {folder} has no finished run" for name in wanted if name not in finished]
+        yield from (Model(name, folder, name, seed, held[name]) for name in finished)
+
+
+def _place(path: Path) -> tuple[Path, str | None, int | None]:
+    """Return the run folder that a path lies in, the variant and the seed; None for all of them."""
+    path = path.resolve()
+    seed = re.fullmatch(r"seed-(\d+)", path.name)
+    if path.is_dir() and not (path / "spec.toml").is_file():
+        if (path.parent / "spec.toml").is_file():
+            return path.parent, path.name, None
+        if seed and (path.parent.parent / "spec.toml").is_file():
+            return path.parent.parent, path.parent.name, int(seed[1])
+    read_spec(path)
+    return path, None, None
+
+
+def _told_apart(models: Sequence[Model]) -> list[Model]:
+    """Name models by their variants, with as little before or after the name as tells those of one name apart."""
+    named = []
+    for model in models:
+        alike = [other for other in models if other.variant == model.variant]
+        folders = list(dict.fromkeys(other.folder for other in alike))
+        name = model.variant
+        if len(folders) > 1:
+            name = f"{next(of(model.folder) for of in PARTS if _differ(of, folders))}/{name}"
+        if sum(other.folder == model.folder for other in alike) > 1:
+            name += f", seed {model.seed}"
+        named.append(replace(model, name=name))
+    return named
+
+
+def _differ(part: Callable[[Path], str], folders: Sequence[Path]) -> bool:
+    found = {part(folder) for folder in folders}
+    return len(found) == len(folders) and all(found)
+
+
+PARTS: Sequence[Callable[[Path], str]] = (
+    lambda folder: folder.parent.name,
+    lambda folder: folder.name.partition("-")[2],
+    lambda folder: folder.name.partition("-")[0],
+    lambda folder: folder.name,
+    lambda folder: f"{folder.parent.name}/{folder.name}",
+    str,
+)
+"""What may tell run folders apart: experiment, hash, time, both, all three, and the whole path."""
+
+
+def _spec(model: Model) -> Json:
+    return spec_of(read_spec(model.folder), model.variant)
+
+
+# --- means and baselines -------------------------------------------------------------------------------------------
+
+
+def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
+    """Return the summary over all models as if they were variants, with the metrics that all have."""
+    kept = {model.folder: _kept_summary(model.folder) for model in models}
+    lower = {name for summary in kept.values() for name in summary.get("lower_is_better", LOWER_IS_BETTER)}
+    runs = [{**run, "variant": model.name} for model in models for run in model.runs.values()]
+    baselines = {
+        model.name: kept[model.folder].get("variants", {}).get(model.variant, {}).get("baselines", {})
+        for model in models
+    }
+    summary = build_summary(runs, baselines=baselines, data={}, predictions=lambda *_: None, lower_is_better=lower)
+    measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
+    common = [name for name in measured[0] if all(name in scores for scores in measured)]
+    if not common:
+        raise KexpError(f"the runs have no {split} metric in common; each evaluation.metrics states its own")
+    if metric is not None and metric not in common:
+        raise KexpError(f'no {split} metric "{metric}" that all have; {did_you_mean(metric, common)}')
+    wanted = common if metric is None else [metric]
+    for variant, scores in zip(summary["variants"].values(), measured, strict=True):
+        variant["metrics"] = {split: {name: scores[name] for name in wanted}}
+        found = {name: splits.get(split, {}) for name, splits in variant["baselines"].items()}
+        variant["baselines"] = {
+            name: {split: {metric: scores[metric] for metric in wanted if metric in scores}}
+            for name, scores in found.items()
+        }
+    return summary
+
+
+def _kept_summary(folder: Path) -> Json:
+    """Return the object of ``summary.json``; an experiment that goes on has none yet."""
+    return dict(read_json(folder / "summary.json")) if (folder / "summary.json").is_file() else {}
+
+
+# --- paired tests --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two models with predictions for the same rows in the same order, by what is said of the seed."""
+
+    a: str
+    b: str
+    of: Sequence[tuple[str | int, int, statistics.Predictions, statistics.Predictions]]
+
+    def tests(self) -> Iterator[Json]:
+        """Yield the tests of every seed."""
+        for said, seed, of_a, of_b in self.of:
+            for test in statistics.compare(self.a, self.b, {seed: of_a}, {seed: of_b}):
+                yield {**test, "seed": said}
+
+
+def _pairs(models: Sequence[Model], split: str, remarks: list[str]) -> Iterator[Pair]:
+    """Yield every two models with what can be tested; raises ``KexpError`` when their rows differ."""
+    held = {(model.name, seed): _tested(models[0], model, seed, split) for model in models for seed in model.runs}
+    for a, b in itertools.combinations(models, 2):
+        shared = [(seed, seed) for seed in a.runs if seed in b.runs]
+        seeds = shared or [(next(iter(a.runs)), next(iter(b.runs)))]
+        orders = [_order(a, b, pair, split, held, remarks) for pair in seeds]
+        if not shared and len(a.runs) + len(b.runs) > 2:
+            remarks.append(f"{a.name} and {b.name} have no seed in common, so no runs of theirs were paired")
+            continue
+        yield Pair(
+            a.name,
+            b.name,
+            [
+                (x if x == y else f"{x} and {y}", x, held[a.name, x].ordered(by), held[b.name, y].ordered(by))
+                for (x, y), by in zip(seeds, orders, strict=True)
+            ],
+        )
+
+
+def _tested(first: Model, model: Model, seed: int, split: str) -> Tested:
+    """Return the predictions of a run, its labels in the order of the first model."""
+    path, names, own = model.path(seed), next(iter(first.runs.values()))["labels"], model.runs[seed]["labels"]
+    if not path.is_file():
+        raise KexpError(f"{path} is missing; without it nobody can tell whether the {split} rows are the same")
+    if {*own} != {*names}:
+        raise _refusal(
+            first,
+            model,
+            (next(iter(first.runs)), seed),
+            split,
+            [f"labels: {', '.join(names)} in {first.name}, {', '.join(own)} in {model.name}"],
+        )
+    return tested(path, split, names)
+
+
+def _order(
+    a: Model, b: Model, seeds: tuple[int, int], split: str, held: Mapping[tuple[str, int], Tested], remarks: list[str]
+) -> str:
+    """Return by what the rows of two runs are paired: by their texts, or by their numbers in one dataset.
+
+    Cleaning and backbones change texts, but not which row of the dataset they are.
+    """
+    of_a, of_b = held[a.name, seeds[0]], held[b.name, seeds[1]]
+    if of_a.texts == of_b.texts:
+        return "text"
+    spec_a, spec_b = _spec(a), _spec(b)
+    same_source = all(spec_a.get(part) == spec_b.get(part) for part in ("dataset", "split"))
+    changes_texts = any(spec_a.get(part) != spec_b.get(part) for part in ("cleaning", "backbone"))
+    if not (same_source and changes_texts and of_a.numbers == of_b.numbers):
+        raise _refusal(a, b, seeds, split, [])
+    others = other_texts(a.path(seeds[0]), b.path(seeds[1]), split)
+    remark = (
+        f"{others:,} of {len(of_a.labels):,} texts differ between {a.name} and {b.name}, though the rows are the "
+        "same: cleaning or backbone changed them"
+    )
+    remarks += [remark] if remark not in remarks else []
+    return "number"
+
+
+def _refusal(a: Model, b: Model, seeds: tuple[int, int], split: str, told: Sequence[str]) -> KexpError:
+    """Return the error that says how the rows of two runs differ."""
+    lines = [*told, *row_differences(a.path(seeds[0]), b.path(seeds[1]), split, (a.name, b.name))]
+    which = f"{split} rows" if seeds[0] == seeds[1] else f"{split} rows of seeds {seeds[0]} and {seeds[1]}"
+    told_in_lines = "".join(f"\n  {line}" for line in lines)
+    return KexpError(f"{a.name} and {b.name} cannot be compared, since their {which} differ:{told_in_lines}")

@@ -1,0 +1,157 @@
+"""Removing run folders: nothing else, nothing through a link, and no run that may still be going on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kexp.errors import KexpError
+from kexp.results.runs import STAMP, RunRow, chosen, list_runs, list_studies, read_row, read_spec
+
+OWN = ("spec.toml", "environment.json")
+"""What every run folder has from its first moment, and loses last."""
+
+BUSY = 6 * 3600
+"""Seconds after its last write in which a run folder without a newer summary counts as a run in progress."""
+
+UNITS = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to go: folders of a status, older than some seconds, but for the newest ``keep`` of every experiment."""
+
+    status: str | None = None
+    keep: int | None = None
+    older_than: float | None = None
+
+    def __bool__(self) -> bool:
+        return self != Wish()
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A run folder that would be removed, with its size in bytes."""
+
+    row: RunRow
+    size: int
+
+
+def seconds_of_age(text: str) -> int:
+    """Return the seconds of an age such as 30d, 12h or 4w; raises ``KexpError`` for anything else."""
+    found = re.fullmatch(r"(\d+)([hdw])", text)
+    if not found or not int(found[1]):
+        raise KexpError(f"--older-than {text}: expected an age such as 30d, 12h or 4w")
+    return int(found[1]) * UNITS[found[2]]
+
+
+def plan(runs_dir: Path, named: Sequence[Path], wish: Wish) -> tuple[list[Removal], list[str]]:
+    """Return what to remove, oldest last, and in words what is spared though it was wished.
+
+    ``named`` folders are looked at alone, wherever they are, and are not spared for being in use. Raises ``KexpError``
+    for one that is no run folder, and when nothing says what is to go.
+    """
+    if not named and not wish:
+        raise KexpError("kexp runs prune: say what is to go: --status, --older-than, --keep or folders")
+    rows = _named(named) if named else list_runs(runs_dir)
+    rows = _wished(rows, wish)
+    spared = [] if named else list(_spared(rows, runs_dir))
+    kept = {row.folder for row, _ in spared}
+    removals = [Removal(row, size_of(row.folder)) for row in rows if row.folder not in kept]
+    return removals, [f"{row.folder} is left alone: {why}" for row, why in spared]
+
+
+def remove(folder: Path) -> None:
+    """Remove a run folder; links in it are removed, not followed.
+
+    What makes it a run folder goes last, so that a removal that was interrupted can be repeated.
+    """
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in OWN:
+            entry.unlink()
+    shutil.rmtree(folder)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder; a link counts as itself."""
+    return sum(path.lstat().st_size for path in _files(folder))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        else:
+            yield path
+
+
+def _named(folders: Sequence[Path]) -> list[RunRow]:
+    rows = {}
+    for folder in folders:
+        if folder.is_symlink():
+            raise KexpError(f"{folder} is a link; name the folder itself")
+        read_spec(folder)
+        if not _is_own(folder):
+            raise KexpError(f"{folder} is no run folder: it has no environment.json")
+        rows[folder.resolve()] = read_row(folder.resolve())
+    return list(rows.values())
+
+
+def _is_own(folder: Path) -> bool:
+    """Tell whether kexp made a folder: a spec.toml alone may be anybody's."""
+    return all((folder / name).is_file() and not (folder / name).is_symlink() for name in OWN)
+
+
+def _wished(rows: Sequence[RunRow], wish: Wish) -> list[RunRow]:
+    """Return the rows that are to go, of each experiment but the newest ``keep`` of these."""
+    now = time.time()
+    rows = chosen(rows, status=wish.status)
+    if wish.older_than is not None:
+        rows = [row for row in rows if now - _made(row) > wish.older_than]
+    gone, seen = [], dict.fromkeys((row.experiment for row in rows), 0)
+    for row in sorted(rows, key=_made, reverse=True):
+        seen[row.experiment] += 1
+        if seen[row.experiment] > (wish.keep or 0):
+            gone.append(row)
+    return gone
+
+
+def _made(row: RunRow) -> float:
+    """Return when a folder was made: as its name says, or when its spec was written."""
+    try:
+        return datetime.strptime(row.started, STAMP).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return (row.folder / "spec.toml").stat().st_mtime
+
+
+def _spared(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, str]]:
+    # By their ends, since the path that a study keeps may start from another working folder.
+    finals = {Path(study.final).parts[-2:]: study for study in list_studies(runs_dir) if study.final}
+    root = runs_dir.resolve()
+    for row in rows:
+        folder = row.folder.resolve()
+        if row.folder.is_symlink() or not folder.is_relative_to(root):
+            yield row, "it is reached through a link"
+        elif not _is_own(row.folder):
+            yield row, "it has no environment.json, so it may be no run folder"
+        elif study := finals.get(folder.parts[-2:]):
+            yield row, f"study {study.folder.name} tested its best spec there; name it to remove it"
+        elif _in_progress(row.folder):
+            yield row, "it was written to within the last hours, so its runs may be going on; name it to remove it"
+
+
+def _in_progress(folder: Path) -> bool:
+    """Tell whether a run wrote something lately, and no summary came after it; what is exported later is no run's."""
+    places = ("*/seed-*/metrics.jsonl", "*/seed-*/log.txt", "*/seed-*/result.json", "*.json")
+    written = [path.lstat().st_mtime for place in places for path in folder.glob(place)]
+    summary = folder / "summary.json"
+    if summary.is_file() and max(written, default=0.0) <= summary.stat().st_mtime:
+        return False
+    return time.time() - max(written, default=0.0) < BUSY

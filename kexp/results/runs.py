@@ -1,0 +1,272 @@
+"""The run folders and studies that exist: which there are, and what one of them was asked and tells."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kexp import nested
+from kexp.errors import KexpError, did_you_mean
+from kexp.report.export import NOTHING
+from kexp.report.folder import read_json
+from kexp.report.summary import LOWER_IS_BETTER
+
+Json = dict[str, Any]
+
+STATUSES = ("done", "interrupted", "failed", "unfinished", "unreadable")
+STAMP = "%Y%m%dT%H%M%SZ"
+DEFAULT_METRIC = "accuracy"
+UNIMPORTANT = ("name", "description", "search", "trackers", "variants")
+"""Sections of a spec on which no result depends."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run folder. ``test`` maps variants to mean test metrics; the status is "unfinished" without a summary.
+
+    ``metric`` is the one that chose its models, ``seconds`` is the training time of all its runs.
+    """
+
+    folder: Path
+    experiment: str
+    started: str
+    status: str
+    test: dict[str, dict[str, float]]
+    metric: str = DEFAULT_METRIC
+    seconds: float = 0.0
+    lower_is_better: Collection[str] = LOWER_IS_BETTER
+
+    def best(self, metric: str | None = None) -> tuple[str, float] | None:
+        """Return the variant with the best test mean of a metric, its own when none is given, and the mean."""
+        metric = metric or self.metric
+        scores = {name: means[metric] for name, means in self.test.items() if means.get(metric) is not None}
+        if not scores:
+            return None
+        name = (min if metric in self.lower_is_better else max)(scores, key=lambda name: scores[name])
+        return name, scores[name]
+
+    def as_dict(self, metric: str | None = None) -> Json:
+        """Return the row as plain data."""
+        best = self.best(metric)
+        return {
+            "folder": str(self.folder),
+            "experiment": self.experiment,
+            "started": self.started,
+            "status": self.status,
+            "test": self.test,
+            "best": best and {"metric": metric or self.metric, "variant": best[0], "value": best[1]},
+            "seconds": self.seconds,
+        }
+
+
+def list_runs(runs_dir: Path) -> list[RunRow]:
+    """Return every run folder below ``runs_dir``, newest first."""
+    if not runs_dir.is_dir():
+        return []
+    rows = [read_row(spec.parent) for spec in runs_dir.glob("*/*/spec.toml")]
+    return sorted(rows, key=lambda row: row.folder.name, reverse=True)
+
+
+def read_row(folder: Path) -> RunRow:
+    """Return the row of a run folder, from whatever can be read of it."""
+    try:
+        summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else {}
+    except KexpError:
+        summary = {"status": "unreadable"}
+    experiment = folder.resolve().parent.name
+    test = {name: _means(variant) for name, variant in summary.get("variants", {}).items()}
+    try:
+        metric = tomllib.loads((folder / "spec.toml").read_text("utf-8"))["training"]["monitor"]
+    except (OSError, ValueError, LookupError):
+        metric = DEFAULT_METRIC
+    seconds = sum(result.get("train_seconds") or 0.0 for result in results(folder))
+    lower = summary.get("lower_is_better", LOWER_IS_BETTER)
+    status = summary.get("status", "unfinished")
+    return RunRow(folder, experiment, folder.name.partition("-")[0], status, test, metric, seconds, lower)
+
+
+def results(folder: Path) -> Iterator[Json]:
+    """Yield the object of every ``result.json`` that can be read, by variant and seed."""
+    for path in sorted(folder.glob("*/seed-*/result.json"), key=lambda path: (path.parts[-3], _number(path.parts[-2]))):
+        try:
+            yield read_json(path)
+        except KexpError:
+            continue
+
+
+def _number(name: str) -> int:
+    digits = name.removeprefix("seed-")
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _means(variant: Mapping[str, Any]) -> dict[str, float]:
+    return {metric: found["mean"] for metric, found in variant.get("metrics", {}).get("test", {}).items()}
+
+
+def chosen(
+    rows: Sequence[RunRow], *, experiment: str | None = None, status: str | None = None, metric: str | None = None
+) -> list[RunRow]:
+    """Return the rows of an experiment, with a status, the best by a test metric first; all and newest if not given.
+
+    Raises ``KexpError`` for a name that none of the rows has.
+    """
+    if experiment is not None:
+        known = {row.experiment for row in rows}
+        if experiment not in known:
+            raise KexpError(f'there is no run of "{experiment}"; {did_you_mean(experiment, known)}'.rstrip("; "))
+        rows = [row for row in rows if row.experiment == experiment]
+    if status is not None:
+        if status not in STATUSES:
+            raise KexpError(f'unknown status "{status}"; {did_you_mean(status, STATUSES)}')
+        rows = [row for row in rows if row.status == status]
+    if metric is None or not rows:
+        return list(rows)
+    scored = [(best[1], row) for row in rows if (best := row.best(metric))]
+    if not scored:
+        known = {name for row in rows for means in row.test.values() for name in means}
+        raise KexpError(f'no run has a test metric "{metric}"; {did_you_mean(metric, known)}'.rstrip("; "))
+    lower = any(metric in row.lower_is_better for _, row in scored)
+    ordered = [row for _, row in sorted(scored, key=lambda pair: pair[0], reverse=not lower)]
+    there = {row.folder for row in ordered}
+    return ordered + [row for row in rows if row.folder not in there]
+
+
+def local_time(stamp: str) -> str:
+    """Return the date and time of a folder's stamp, or of ISO 8601, on this machine's clock; as it is if neither."""
+    try:
+        moment = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(stamp)
+        except ValueError:
+            return stamp
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+# --- studies -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """The folder of one search; the status is "unfinished" before it was first ended or interrupted."""
+
+    folder: Path
+    experiment: str
+    started: str
+    status: str
+    trials: dict[str, int]
+    goals: dict[str, str]
+    best: float | Sequence[float] | None
+    best_trial: int | None
+    final: str | None
+
+    def as_dict(self) -> Json:
+        """Return the row as plain data."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def list_studies(runs_dir: Path) -> list[StudyRow]:
+    """Return every study below ``runs_dir``, newest first."""
+    rows = [_study(file.parent) for file in runs_dir.glob("*/*/study.toml")] if runs_dir.is_dir() else []
+    return sorted(rows, key=lambda row: (row.started, row.folder.name), reverse=True)
+
+
+def _study(folder: Path) -> StudyRow:
+    found, status = _readable(folder / "study.json")
+    started = _readable(folder / "environment.json")[0].get("started", "")
+    return StudyRow(
+        folder,
+        folder.resolve().parent.name,
+        started,
+        found.get("status", status),
+        {name: count for name, count in found.get("trials", {}).items() if count},
+        found.get("goals", {}),
+        found.get("best_value"),
+        found.get("best_trial"),
+        found.get("final"),
+    )
+
+
+def _readable(path: Path) -> tuple[Json, str]:
+    """Return an object and "", or nothing and why."""
+    try:
+        return (read_json(path), "") if path.is_file() else ({}, "unfinished")
+    except KexpError:
+        return {}, "unreadable"
+
+
+# --- one run folder ------------------------------------------------------------------------------------------------
+
+
+def read_spec(folder: Path) -> Json:
+    """Return the resolved spec of a run folder; raises ``KexpError`` for any other folder."""
+    if not (folder / "spec.toml").is_file():
+        if (folder / "study.toml").is_file():
+            final = _readable(folder / "study.json")[0].get("final")
+            hint = f"; its best spec was tested in {final}" if final else ""
+            raise KexpError(f"{folder} is a study, whose page is study.html, and no run folder{hint}")
+        what = "is no run folder: it has no spec.toml" if folder.is_dir() else "does not exist"
+        raise KexpError(f"{folder} {what}")
+    try:
+        return tomllib.loads((folder / "spec.toml").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise KexpError(f"{folder / 'spec.toml'}: cannot be read: {error}") from None
+
+
+def spec_of(table: Mapping[str, Any], variant: str) -> Json:
+    """Return what a variant of a resolved spec states, less what no result depends on."""
+    whole = nested.merge(table, table.get("variants", {}).get(variant, {}))
+    return {name: value for name, value in whole.items() if name not in UNIMPORTANT}
+
+
+def differences(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the dotted paths at which two specs differ, with both values as text; ``NOTHING`` stands for none."""
+    before, after = dict(_flat("", base)), dict(_flat("", other))
+    pairs = {path: (before.get(path, NOTHING), after.get(path, NOTHING)) for path in (*before, *after)}
+    return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(f"{path}.{key}" if path else str(key), item)
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for number, item in enumerate(value):
+            yield from _flat(f"{path}[{number}]", item)
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def show(folder: Path) -> Json:
+    """Return what a run folder was asked and what it tells; raises ``KexpError`` for any other folder."""
+    table, row = read_spec(folder), read_row(folder)
+    known = list(results(folder))
+    variants = list(table.get("variants", {})) or sorted({result["variant"] for result in known})
+    base = spec_of(table, "")
+    environment = _readable(folder / "environment.json")[0]
+    return {
+        **row.as_dict(),
+        "started": environment.get("started", row.started),
+        "command": environment.get("command", []),
+        "description": table.get("description", ""),
+        "seeds": table.get("seeds", []),
+        "asked": base,
+        "variants": {name: differences(base, spec_of(table, name)) for name in variants},
+        "runs": [_run(folder, result) for result in known],
+        "summary": _readable(folder / "summary.json")[0],
+        "paths": {name: str(folder / name) for name in PATHS if (folder / name).is_file()},
+    }
+
+
+PATHS = ("spec.toml", "environment.json", "summary.json", "report.html")
+
+
+def _run(folder: Path, result: Mapping[str, Any]) -> Json:
+    path = folder / result["variant"] / f"seed-{result['seed']}"
+    kept = ("variant", "seed", "status", "reason", "metrics", "best_epoch", "train_seconds", "peak_memory_mib")
+    return {**{name: result.get(name) for name in kept}, "folder": str(path)}

@@ -1,0 +1,274 @@
+"""The sections of a spec file: what can be stated, with types, bounds and defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
+from pydantic import ValidationInfo as Info
+
+from kexp.contracts import (
+    AnyAugmenter,
+    AnyBackbone,
+    AnyDataset,
+    AnyFreezing,
+    AnyMetric,
+    AnyObjective,
+    AnySampler,
+    AnyTracker,
+)
+from kexp.errors import Problem
+from kexp.options import LocalPath, Section
+from kexp.spec.search import Search
+
+Name = Annotated[str, Field(pattern=r"^[\w가-힣][\w가-힣.-]*$")]
+
+
+class Cleaning(Section):
+    """What happens to the rows before anything else; every dropped row is counted. NFC normalisation always happens."""
+
+    trim: bool = Field(True, description="Strip white space from both ends of every text.")
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of exact repetitions of text and label."
+    )
+    contradictions: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of equal texts that carry different labels: drop them all, or keep them all."
+    )
+    overlap: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of train rows whose text also stands in validation or test."
+    )
+    min_characters: int = Field(
+        1, ge=1, description="Shortest text, in characters after trimming; pairs count together."
+    )
+    max_characters: PositiveInt | None = Field(None, description="Longest text, in characters.")
+    min_percentile: float = Field(0, ge=0, lt=100, description="Drop texts shorter than this percentile of train.")
+    max_percentile: float = Field(100, gt=0, le=100, description="Drop texts longer than this percentile of train.")
+    max_per_class: PositiveInt | None = Field(None, description="Keep at most this many train rows of a class.")
+    balance: bool = Field(False, description="Cut every class of train to the size of the smallest.")
+    splits: tuple[Literal["train", "validation", "test"], ...] = Field(
+        ("train", "validation", "test"),
+        min_length=1,
+        description="Splits from which rows may be dropped; empty texts are dropped from all.",
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield bounds that leave nothing."""
+        if self.max_characters is not None and self.max_characters < self.min_characters:
+            yield Problem("max_characters", f"{self.max_characters} is below min_characters, {self.min_characters}")
+        if self.max_percentile <= self.min_percentile:
+            yield Problem(
+                "max_percentile", f"{self.max_percentile:g} is not above min_percentile, {self.min_percentile:g}"
+            )
+
+
+class Split(Section):
+    """Splits that the dataset does not bring are taken out of train."""
+
+    validation: float = Field(0.1, gt=0, description="Share of train, or a number of rows from 1 upwards.")
+    test: float = Field(0.1, gt=0, description="Share of all rows, or a number of rows from 1 upwards.")
+    stratify: bool = Field(True, description="Keep the classes' shares equal in all splits.")
+    group: bool = Field(True, description="Keep rows of one group together where the dataset has groups.")
+    seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")
+    resplit: bool = Field(False, description="Draw a new split for every training seed.")
+
+    @field_validator("validation", "test")
+    @classmethod
+    def _share_or_rows(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"expected a share below 1 or a whole number of rows, found {value:g}")
+        return value
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield shares that leave nothing to train on."""
+        shares = [value for value in (self.validation, self.test) if value < 1]
+        if sum(shares) >= 1:
+            yield Problem("", f"validation and test take {sum(shares):g} of all rows; nothing is left for train")
+
+
+class Labelled(Section):
+    """Few-label work: which rows of train stay labelled; the rest becomes the unlabelled pool."""
+
+    n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
+    per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
+    pool: PositiveInt | None = Field(None, description="Most rows of the unlabelled pool; all others when not given.")
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a choice stated twice."""
+        if self.n is not None and self.per_class is not None:
+            yield Problem("per_class", "n and per_class both choose the labelled rows", "state one of them")
+        if self.pool is not None and not self.chosen:
+            yield Problem("pool", "there is no pool where all rows are labelled", "state n or per_class")
+
+    @property
+    def chosen(self) -> bool:
+        """Tell whether the spec asks for a labelled subset."""
+        return self.n is not None or self.per_class is not None
+
+
+class Augmentation(Section):
+    """Changes to training texts, made anew every epoch before they are tokenised."""
+
+    labelled: AnyAugmenter | None = Field(None, description="Augmenter of the labelled rows.")
+    probability: float = Field(1.0, gt=0, le=1, description="Share of the labelled rows that an epoch changes.")
+    unlabelled: AnyAugmenter | None = Field(None, description="Augmenter of the pool, for consistency training.")
+
+
+class Training(Section):
+    """Length, batches, optimiser, schedule, evaluation and hardware."""
+
+    epochs: PositiveInt = Field(3, description="Passes over the labelled train rows, unless steps is given.")
+    steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs.")
+    batch_size: PositiveInt = Field(32, description="Rows per forward pass.")
+    gradient_accumulation: PositiveInt = Field(1, description="Batches per optimiser step.")
+    unlabelled_ratio: PositiveInt = Field(
+        3, description="Rows of the pool per labelled row, for objectives with a pool."
+    )
+    epochs_of: Literal["labelled", "unlabelled"] = Field(
+        "labelled", description="Whether an epoch is a pass over the labelled rows or over the pool."
+    )
+    max_length: int = Field(128, ge=3, description="Tokens per row, special tokens included; longer rows are cut.")
+    truncation: Literal["right", "left"] = Field("right", description="Which end of a row that is too long is cut off.")
+    length_bucketing: bool = Field(
+        True, description="Group rows of similar length in a batch, so that little is padded."
+    )
+    reuse_frozen: bool = Field(
+        True,
+        description="Run blocks that stay frozen once for every row, not in every step, if that takes at most 2 GiB.",
+    )
+
+    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay; biases and norms have none.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Moment decay rates of AdamW.")
+    epsilon: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="Factor of the learning rate from a block to the one below."
+    )
+    schedule: Literal["linear", "constant", "cosine", "exponential"] = Field(
+        "linear", description="Learning rate after the warm-up; exponential multiplies it by gamma after every epoch."
+    )
+    gamma: float = Field(0.9, gt=0, le=1, description="Factor per epoch of the exponential schedule.")
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate rises; replaces warmup_ratio.")
+    gradient_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
+
+    evaluate_every: PositiveInt | None = Field(
+        None, description="Steps between evaluations; every epoch when not given."
+    )
+    monitor: str = Field("macro_f1", description="Validation metric that chooses the model.")
+    patience: PositiveInt | None = Field(None, description="Evaluations without improvement before training stops.")
+    keep: Literal["best", "last"] = Field("best", description="Which model is kept, by the monitored metric.")
+    checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto is bf16 on a GPU that has it, else fp32."
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield options that exclude each other."""
+        if self.warmup_steps and self.warmup_ratio:
+            yield Problem("warmup_ratio", "warmup_steps and warmup_ratio both state the warm-up", "state one of them")
+        if self.steps is not None and self.warmup_steps >= self.steps:
+            yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
+        if self.precision == "fp16" and self.device == "cpu":
+            yield Problem("precision", "fp16 needs a GPU", 'use "bf16" or "fp32" on a CPU')
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            yield Problem("device", f'expected auto, cpu, cuda, cuda:N or mps, found "{self.device}"')
+        if not all(0 <= beta < 1 for beta in self.betas):
+            yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
+
+
+DEFAULT_METRICS: Any = ("accuracy", "macro_f1", "weighted_f1", "mcc", "cross_entropy", "ece")
+
+
+class Evaluation(Section):
+    """What is measured on validation and test, and what the model is held against."""
+
+    metrics: tuple[AnyMetric, ...] = Field(DEFAULT_METRICS, min_length=1, description="Metrics by name.")
+    baselines: tuple[Literal["majority", "tfidf-logreg"], ...] | None = Field(
+        None, description="Simple models on the same rows; both where train has fewer than 200,000 rows, if not given."
+    )
+    batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
+
+
+class Plugins(Section):
+    """Which installed packages an experiment needs and does without, and files of its own."""
+
+    require: tuple[str, ...] = Field((), description='Packages that must be there, such as "kexp-korean>=0.1".')
+    block: tuple[str, ...] = Field((), description="Packages whose components are not used.")
+    local: tuple[LocalPath, ...] = Field(
+        (),
+        description="Python files whose hooks are used; only with --allow-local-code, for a spec alone runs no code.",
+    )
+
+    @field_validator("require")
+    @classmethod
+    def _requirements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        for stated in value:
+            try:
+                Requirement(stated)
+            except InvalidRequirement:
+                raise ValueError(f'expected a package such as "kexp-korean>=0.1", found "{stated}"') from None
+        return value
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield files that do not exist, and packages that are missing or of another version."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        from packaging.requirements import Requirement
+
+        for number, path in enumerate(self.local):
+            if not path.is_file():
+                yield Problem(f"local[{number}]", f"{path} does not exist")
+        for number, stated in enumerate(self.require):
+            wanted = Requirement(stated)
+            try:
+                found = version(wanted.name)
+            except PackageNotFoundError:
+                yield Problem(f"require[{number}]", f"{wanted.name} is not installed", f"pip install '{stated}'")
+                continue
+            if not wanted.specifier.contains(found, prereleases=True):
+                message = f"expected {stated}, found {wanted.name} {found}"
+                yield Problem(f"require[{number}]", message, f"pip install '{stated}'")
+
+
+class Spec(Section):
+    """An experiment."""
+
+    name: Name = Field(description="Name of the experiment; the file's name when not given.")
+    description: str = Field("", description="What the experiment is about.")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((1,), min_length=1, description="One run per seed.")
+    dataset: AnyDataset = Field(description="Where texts and labels come from.")
+    cleaning: Cleaning = Field({}, description="What happens to the rows first.")  # type: ignore[assignment]
+    split: Split = Field({}, description="How splits are made.")  # type: ignore[assignment]
+    labelled: Labelled = Field({}, description="Which train rows keep their labels.")  # type: ignore[assignment]
+    augmentation: Augmentation = Field({}, description="Changes to training texts.")  # type: ignore[assignment]
+    backbone: AnyBackbone = Field(description="The pre-trained or fresh encoder, and its tokenizer.")
+    objective: AnyObjective = Field("cross-entropy", description="The loss of a step.")  # type: ignore[assignment]
+    freezing: AnyFreezing = Field("none", description="Blocks of the model that do not train.")  # type: ignore[assignment]
+    sampler: AnySampler = Field("random", description="Order in which an epoch visits the train rows.")  # type: ignore[assignment]
+    training: Training = Field({}, description="How the model is trained.")  # type: ignore[assignment]
+    evaluation: Evaluation = Field({}, description="What is measured.")  # type: ignore[assignment]
+    trackers: tuple[AnyTracker, ...] = Field((), description="Where events are sent besides metrics.jsonl.")
+    search: Search | None = Field(None, description="What kexp tune looks for.")
+    plugins: Plugins = Field({}, description="Which packages are used.")  # type: ignore[assignment]
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _remember(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: Info) -> Any:
+        """Keep the sections that are valid, so that the checks across sections run even when another is not."""
+        result = handler(value)
+        if info.context is not None and info.field_name is not None:
+            info.context.setdefault("valid", {})[info.field_name] = result
+        return result
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is stated twice")
+        return seeds

@@ -1,0 +1,171 @@
+"""What a search may change: parameters of a spec, each a range or choices, some of them under conditions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from kexp import nested
+from kexp.contracts import Parameter
+from kexp.spec import toml
+
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
+Table = Mapping[str, Any]
+
+CONTEXTS = 64
+"""Most combinations of other choices in which an end or choice is resolved."""
+
+
+Parameters = Annotated[dict[str, Parameter], BeforeValidator(lambda value: nested.flat(value, toml.is_parameter))]
+"""Parameters by the dotted path that they change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The parameters in an order in which each comes after those that decide whether it is there.
+
+    ``base`` is the whole experiment as a table with every default written out.
+    """
+
+    base: Table
+    parameters: Mapping[str, Parameter]
+
+    @classmethod
+    def of(cls, base: Table, parameters: Mapping[str, Parameter]) -> Space:
+        """Order the parameters; raises ``ValueError`` where conditions depend on each other in a circle."""
+        graph = {path: _before(path, parameters) for path in parameters}
+        try:
+            order = list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            raise ValueError(f"the conditions depend on each other: {' -> '.join(error.args[1])}") from None
+        return cls(base, {path: parameters[path] for path in order})
+
+    def active(self, path: str, table: Table) -> bool:
+        """Tell whether a parameter is there in the spec as decided so far."""
+        return all(_matches(nested.find(table, place), value) for place, value in self.parameters[path].when.items())
+
+    def apply(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the experiment with these values of parameters."""
+        table = dict(self.base)
+        for path in self.parameters:
+            if path in values:
+                table = nested.put(table, path, values[path])
+        return table
+
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a whole trial: those given, and for all others that are there then some of theirs."""
+        chosen: dict[str, Any] = {}
+        for path, parameter in self.parameters.items():
+            if path in values:
+                chosen[path] = values[path]
+            elif self.active(path, self.apply(chosen)):
+                stated = _contained(nested.find(self.base, path), parameter)
+                chosen[path] = parameter.ends[0] if stated is None else stated[0]
+        return chosen
+
+    def typed(self, resolve: Callable[[Table], Table]) -> Space:
+        """Return the space with the ranges of keys that hold any number as ranges of numbers, however they are stated.
+
+        ``resolve`` returns a table with values as their keys hold them.
+        """
+        typed = dict(self.parameters)
+        for path, parameter in self.parameters.items():
+            if parameter.choices is None and parameter.whole and parameter.step is None:
+                for context in itertools.islice(self.contexts(path), 1):
+                    resolved = resolve(self.apply(self.complete({**context, path: parameter.low})))
+                    if isinstance(nested.find(resolved, path), float):
+                        ends = {"low": float(parameter.low or 0), "high": float(parameter.high or 0)}
+                        typed[path] = parameter.model_copy(update=ends)
+        return Space(self.base, typed)
+
+    def default(self) -> dict[str, Any] | None:
+        """Return the values that the experiment has without a search, or None where one lies outside of the space."""
+        chosen: dict[str, Any] = {}
+        for path, parameter in self.parameters.items():
+            if not self.active(path, self.base):
+                continue
+            value = _contained(nested.find(self.base, path), parameter)
+            if value is None:
+                return None
+            chosen[path] = value[0]
+        return chosen
+
+    def contexts(self, *paths: str) -> Iterator[dict[str, Any]]:
+        """Yield values of the parameters on which ``paths`` depend, such that all of ``paths`` are there."""
+        needed: set[str] = set()
+        for path in paths:
+            needed |= self._ancestors(path)
+        names = [path for path in self.parameters if path in needed - set(paths)]
+        told: list[dict[str, Any]] = []
+        for combination in itertools.product(*map(self._telling, names)):
+            chosen: dict[str, Any] = {}
+            for name, value in zip(names, combination, strict=True):
+                if self.active(name, self.apply(chosen)):
+                    chosen[name] = value
+            if chosen not in told and all(self.active(path, self.apply(chosen)) for path in paths):
+                told.append(chosen)
+                yield chosen
+
+    def _telling(self, name: str) -> list[Any]:
+        """Return the values of a parameter that can make a difference to others: its ends, and what conditions name."""
+        values = list(self.parameters[name].ends)
+        for parameter in self.parameters.values():
+            wanted = parameter.when.get(name, ())
+            for value in wanted if isinstance(wanted, list | tuple) else (wanted,):
+                if value not in values and _contained(value, self.parameters[name]) is not None:
+                    values.append(value)
+        return values
+
+    def _ancestors(self, path: str) -> set[str]:
+        found: set[str] = set()
+        for name in _before(path, self.parameters):
+            found |= {name} | self._ancestors(name)
+        return found
+
+
+def _component(path: str) -> str:
+    """Return the path of what a path decides about: ``objective.use`` chooses the whole of ``objective``."""
+    return path.removesuffix(".use")
+
+
+def _before(path: str, parameters: Mapping[str, Parameter]) -> set[str]:
+    """Return the parameters that must be decided first: those that conditions name, and the component of an option."""
+    others = [other for other in parameters if other != path]
+    named = {other for other in others for place in parameters[path].when if _related(_component(other), place)}
+    return named | {other for other in others if path.startswith(f"{_component(other)}.")}
+
+
+def _related(component: str, place: str) -> bool:
+    return place == component or place.startswith(f"{component}.") or component.startswith(f"{place}.")
+
+
+def _matches(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list | tuple) and not isinstance(found, list | tuple):
+        return found in wanted
+    return bool(found == wanted)
+
+
+def _contained(value: Any, parameter: Parameter) -> tuple[Any] | None:
+    """Return, in a tuple, the parameter's value that equals ``value``; None where it has none."""
+    if parameter.choices is not None:
+        for choice in parameter.choices:
+            if choice == value or (isinstance(value, Mapping) and _same_component(choice, value)):
+                return (choice,)
+        return None
+    assert parameter.low is not None
+    assert parameter.high is not None
+    inside = isinstance(value, int | float) and parameter.low <= value <= parameter.high
+    if not inside or (parameter.values is not None and value not in parameter.values):
+        return None
+    return (value,)
+
+
+def _same_component(choice: Any, value: Table) -> bool:
+    """Tell whether a choice that leaves defaults out names the component that ``value`` states with all of them."""
+    stated = {"use": choice} if isinstance(choice, str) else choice
+    return isinstance(stated, Mapping) and "use" in stated and nested.merge(value, stated) == value

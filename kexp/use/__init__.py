@@ -1,1 +1,0 @@
-"""What is done with a trained model: predict, measure on other data, export."""

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from kexp.builtin.augmenters import RandomDeletion
+from kexp.cli import app
+from kexp.experiment.augment import Pair
+
+Write = Callable[..., Path]
+
+SPEC = """
+[dataset]
+use = "table"
+path = "{data}"
+[labelled]
+per_class = 5
+[backbone]
+use = "tiny"
+"""
+DELETION = '[augmentation]\nunlabelled = {use = "random-deletion", p = 0.4}\n'
+
+
+def kexp(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["augment", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def costly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RandomDeletion, "costly", True)
+
+
+def test_show_prints_texts_beside_their_forms(write_spec: Write, reviews: Path) -> None:
+    spec = write_spec(SPEC.format(data=reviews) + DELETION)
+    header, *lines = [line.split("\t") for line in kexp(spec, "--show", 8).stdout.splitlines()]
+    assert header == ["original", "augmented", "rejected"]
+    assert len(lines) == 8
+    for original, augmented, rejected in lines:
+        assert set(augmented.split()) <= set(original.split())
+        assert rejected == ""
+    assert [line.split("\t") for line in kexp(spec, "--show", 8).stdout.splitlines()[1:]] == lines
+
+
+def test_augmenter_that_is_shown_is_named_and_chosen(write_spec: Write, reviews: Path) -> None:
+    spec = write_spec(SPEC.format(data=reviews) + DELETION + 'labelled = {use = "aeda", share = 1.0}\n')
+    shown = kexp(spec, "--show", 5)
+    assert shown.stderr.splitlines()[0] == (
+        "default: augmentation.unlabelled, random-deletion; augmentation.labelled with --of labelled"
+    )
+    assert kexp(spec, "--show", 5, "--of", "unlabelled").stdout == shown.stdout
+    other = kexp(spec, "--show", 5, "--of", "labelled")
+    assert other.stderr.splitlines()[0] == (
+        "default: augmentation.labelled, aeda; augmentation.unlabelled with --of unlabelled"
+    )
+    # AEDA puts marks between words and takes none away.
+    for line in other.stdout.splitlines()[1:]:
+        original, augmented, _ = line.split("\t")
+        assert [word for word in augmented.split() if word not in set(".,!?;:")] == original.split()
+        assert len(augmented) > len(original)
+    alone = write_spec(SPEC.format(data=reviews) + DELETION)
+    assert kexp(alone, "--show", 5).stderr.splitlines()[0] == "default: augmentation.unlabelled, random-deletion"
+
+
+def test_changes_are_told_word_by_word() -> None:
+    pair = Pair("이 영화 정말 재미있다", "이 작품 재미있다 정말로", "")
+    assert list(pair.changes()) == [
+        ("equal", "이", "이"),
+        ("replace", "영화 정말", "작품"),
+        ("equal", "재미있다", "재미있다"),
+        ("insert", "", "정말로"),
+    ]
+
+
+@pytest.mark.usefixtures("costly")
+def test_costly_forms_are_made_once_and_written(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    spec = write_spec(SPEC.format(data=reviews) + DELETION)
+    result = kexp(spec, "--output", tmp_path / "pairs.csv", "--json")
+    counts = json.loads(result.stdout)
+    pool = 240 - 24 - 24 - 15
+    assert counts == {"rows": pool, "accepted": pool, "forms": 1, "rejected": {}}
+    assert "texts/s" in result.stderr
+    frame = pd.read_csv(tmp_path / "pairs.csv")
+    assert list(frame.columns) == ["text", "augmented"]
+    assert len(frame) == pool
+    again = kexp(spec, "--output", tmp_path / "again.parquet", "--json")
+    assert "texts/s" not in again.stderr
+    assert pd.read_parquet(tmp_path / "again.parquet")["augmented"].tolist() == frame["augmented"].tolist()
+
+
+@pytest.mark.usefixtures("costly")
+def test_limit_takes_a_part_of_the_pool(write_spec: Write, reviews: Path) -> None:
+    counts = json.loads(kexp(write_spec(SPEC.format(data=reviews) + DELETION), "--limit", 7, "--json").stdout)
+    assert counts["rows"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("", [], "{spec}: no augmenter is stated; name one in augmentation.unlabelled or augmentation.labelled"),
+        (DELETION, [], "{spec}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead"),
+        (DELETION, ["--of", "labelled"], "{spec}: no augmenter is stated; name one in augmentation.labelled"),
+        (DELETION, ["--of", "pool"], "--of pool: expected labelled or unlabelled"),
+        (DELETION, ["--output", "x.txt"], "--output x.txt: expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
+    ],
+)
+def test_mistakes_are_told(write_spec: Write, reviews: Path, text: str, arguments: list[str], message: str) -> None:
+    spec = write_spec(SPEC.format(data=reviews) + text)
+    result = kexp(spec, *arguments)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == message.format(spec=spec)

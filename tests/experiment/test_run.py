@@ -1,0 +1,482 @@
+"""Whole experiments through the command line, on small real models."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from typer.testing import CliRunner, Result
+
+from kexp import __version__ as version
+from kexp.cli import app
+
+Write = Callable[..., Path]
+
+SPEC = """
+seeds = [1, 2]
+[dataset]
+use = "table"
+path = "{data}"
+[cleaning]
+max_characters = 40
+[backbone]
+use = "tiny"
+layers = 1
+hidden = 32
+heads = 2
+vocabulary = 300
+[training]
+epochs = 3
+batch_size = 16
+max_length = 16
+learning_rate = 5e-3
+[variants.plain]
+[variants.focal]
+objective.use = "focal"
+"""
+
+
+def kexp(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def experiment(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run two variants with two seeds once for all tests that read the folder."""
+    folder = tmp_path_factory.mktemp("experiment")
+    spec = folder / "reviews.toml"
+    spec.write_text(SPEC.format(data=reviews), encoding="utf-8")
+    result = kexp("run", spec, "--runs-dir", folder / "runs", "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_json_is_one_object_and_progress_goes_to_standard_error(experiment: dict[str, Any]) -> None:
+    assert experiment["status"] == "done"
+    assert list(experiment["variants"]) == ["plain", "focal"]
+    for variant in experiment["variants"].values():
+        scores = variant["metrics"]["test"]["accuracy"]
+        assert scores["n"] == 2
+        assert scores["mean"] == pytest.approx(np.mean(scores["values"]))
+        assert scores["sd"] == pytest.approx(np.std(scores["values"], ddof=1))
+        assert scores["mean"] > variant["baselines"]["majority"]["test"]["accuracy"] + 0.3
+    assert {(test["a"], test["b"], test["seed"], test["test"]) for test in experiment["tests"]} == {
+        ("plain", "focal", seed, test) for seed in (1, 2) for test in ("mcnemar", "bootstrap")
+    }
+
+
+def test_folder_holds_every_promised_file(experiment: dict[str, Any]) -> None:
+    folder = Path(experiment["folder"])
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", folder.name)
+    assert folder.parent.name == "reviews"
+    assert {path.name for path in folder.iterdir()} == {
+        "spec.toml", "environment.json", "summary.json", "report.html", "plain", "focal",
+    }  # fmt: skip
+    for variant in ("plain", "focal"):
+        for seed in (1, 2):
+            run = folder / variant / f"seed-{seed}"
+            assert {path.name for path in run.iterdir()} == {
+                "result.json", "metrics.jsonl", "predictions.parquet", "log.txt", "model",
+            }  # fmt: skip
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    assert environment["plugins"] == {"kexp": environment["packages"]["kexp"]}
+
+
+def test_result_holds_what_is_promised(experiment: dict[str, Any]) -> None:
+    result = json.loads((Path(experiment["folder"]) / "plain" / "seed-1" / "result.json").read_text())
+    promised = {
+        "status", "variant", "seed", "metrics", "best_epoch", "examples_per_second", "tokens_per_second",
+        "train_seconds", "peak_memory_mib", "device", "precision",
+    }  # fmt: skip
+    assert promised <= set(result)
+    assert set(result["metrics"]) == {"validation", "test"}
+    assert result["best_epoch"] in (1.0, 2.0, 3.0)
+    assert result["tokens_per_second"] > result["examples_per_second"] > 0
+
+
+def test_metrics_are_those_of_the_predictions(experiment: dict[str, Any]) -> None:
+    run = Path(experiment["folder"]) / "focal" / "seed-2"
+    result = json.loads((run / "result.json").read_text())
+    frame = pd.read_parquet(run / "predictions.parquet")
+    for split, part in frame.groupby("split"):
+        assert accuracy_score(part["label"], part["predicted"]) == result["metrics"][split]["accuracy"]
+        expected = f1_score(part["label"], part["predicted"], average="macro")
+        assert result["metrics"][split]["macro_f1"] == pytest.approx(expected)
+        columns = part[[f"probability:{label}" for label in result["labels"]]].to_numpy()
+        assert columns.sum(1) == pytest.approx(np.ones(len(part)))
+        truth = part["label"].map(result["labels"].index).to_numpy()
+        entropy = -np.log(columns[np.arange(len(part)), truth]).mean()
+        assert result["metrics"][split]["cross_entropy"] == pytest.approx(entropy)
+
+
+def test_saved_model_predicts_what_the_predictions_say(experiment: dict[str, Any]) -> None:
+    run = Path(experiment["folder"]) / "plain" / "seed-1"
+    model = AutoModelForSequenceClassification.from_pretrained(run / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(run / "model")
+    frame = pd.read_parquet(run / "predictions.parquet")
+    inputs = tokenizer(list(frame["text"]), truncation=True, padding=True, return_tensors="pt")
+    assert inputs["input_ids"].shape[1] <= 16
+    with torch.inference_mode():
+        probabilities = model(**inputs).logits.softmax(-1).numpy()
+    for number, label in model.config.id2label.items():
+        assert frame[f"probability:{label}"].to_numpy() == pytest.approx(probabilities[:, number], abs=1e-5)
+    assert [model.config.id2label[n] for n in probabilities.argmax(1)] == list(frame["predicted"])
+
+
+def test_events_are_one_object_per_line(experiment: dict[str, Any]) -> None:
+    lines = (Path(experiment["folder"]) / "plain" / "seed-1" / "metrics.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert events[0]["event"] == "started"
+    assert events[-1]["event"] == "finished"
+    evaluations = [event for event in events if event["event"] == "evaluation"]
+    assert [event["epoch"] for event in evaluations] == [1.0, 2.0, 3.0]
+    best = max(event["metrics"]["macro_f1"] for event in evaluations)
+    result = json.loads((Path(experiment["folder"]) / "plain" / "seed-1" / "result.json").read_text())
+    assert result["metrics"]["validation"]["macro_f1"] == best
+
+
+def test_counts_of_the_data_add_up(experiment: dict[str, Any]) -> None:
+    counts = experiment["variants"]["plain"]["data"]["splits"]["train"]
+    assert counts["read"] == 240
+    assert counts["read"] == sum(counts.values()) - counts["read"]
+
+
+def test_variants_and_seeds_share_the_rows(experiment: dict[str, Any]) -> None:
+    frames = [
+        pd.read_parquet(Path(experiment["folder"]) / variant / f"seed-{seed}" / "predictions.parquet")
+        for variant in ("plain", "focal")
+        for seed in (1, 2)
+    ]
+    for frame in frames[1:]:
+        assert list(frame["row"]) == list(frames[0]["row"])
+    assert len({tuple(frame["confidence"]) for frame in frames}) == 4
+
+
+def test_resolved_spec_gives_the_same_metrics_to_the_last_digit(experiment: dict[str, Any], tmp_path: Path) -> None:
+    result = kexp("run", Path(experiment["folder"]) / "spec.toml", "--runs-dir", tmp_path, "--json", "--quiet")
+    again = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert again["folder"] != experiment["folder"]
+    assert Path(again["folder"]).parent.name == "reviews"
+    for name, variant in experiment["variants"].items():
+        assert again["variants"][name]["metrics"] == variant["metrics"]
+        assert again["variants"][name]["baselines"] == variant["baselines"]
+
+
+def test_runs_are_listed(experiment: dict[str, Any]) -> None:
+    runs_dir = Path(experiment["folder"]).parent.parent
+    rows = json.loads(kexp("runs", "--runs-dir", runs_dir, "--json").stdout)
+    assert [(row["experiment"], row["status"], row["folder"]) for row in rows] == [
+        ("reviews", "done", experiment["folder"])
+    ]
+    means = experiment["variants"]["focal"]["metrics"]["test"]
+    assert rows[0]["test"]["focal"]["accuracy"] == means["accuracy"]["mean"]
+    assert experiment["folder"] in kexp("runs", "--runs-dir", runs_dir).stdout
+
+
+def test_table_of_results_is_tab_separated_in_a_pipe(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    spec = write_spec(SPEC.format(data=reviews))
+    result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--variant", "plain", "--seeds", "1", "--quiet")
+    lines = result.stdout.splitlines()
+    header = next(line for line in lines if line.startswith("model\t"))
+    rows = [line.split("\t") for line in lines[lines.index(header) + 1 :][:3]]
+    assert header.split("\t")[:4] == ["model", "runs", "accuracy", "macro_f1"]
+    assert [row[0].strip() for row in rows] == ["plain", "majority", "tfidf-logreg"]
+    assert lines[-1] == str(next((tmp_path / "runs" / "spec").iterdir()))
+
+
+def test_dry_run_creates_nothing(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    command = ("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "runs", "--dry-run", "--quiet")
+    result = kexp(*command, "--json")
+    assert result.exit_code == 0
+    data = json.loads(result.stdout)["variants"]["focal"]["data"]
+    assert data["splits"]["train"]["read"] == 240
+    shown = kexp(*command).stdout.splitlines()
+    assert shown[0] == "plain, focal: train 192 rows (24 taken for test, 24 taken for validation)"
+    counts = {line.split("\t")[0]: line.split("\t")[1:] for line in shown if "\t" in line}
+    assert [*map(int, counts["좋음"])] == [data["labels"][split]["좋음"] for split in ("train", "validation", "test")]
+    assert float(counts["longest"][0]) == data["tokens"]["train"]["longest"]
+    assert shown[-1] == "4 runs would be trained; nothing was made"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_labelled_rows_and_augmentation_reach_training(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    text = SPEC.format(data=reviews).partition("[variants.plain]")[0] + (
+        "[labelled]\nper_class = 10\n[augmentation]\nlabelled = {use = 'random-deletion', p = 0.3}\n"
+    )
+    result = kexp("run", write_spec(text), "--runs-dir", tmp_path, "--json", "--quiet", "--seeds", "1")
+    data = json.loads(result.stdout)["variants"]["default"]["data"]
+    assert data["labels"]["train"] == {"나쁨": 10, "보통": 10, "좋음": 10}
+    assert data["splits"]["train"]["unlabelled"] == 240 - 48 - 30
+
+
+def test_one_label_can_choose_the_model(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    text = SPEC.format(data=reviews).partition("[variants.plain]")[0]
+    metrics = 'evaluation.metrics=["macro_f1", {use = "f1", label = "좋음"}]'
+    command = ("run", write_spec(text), "--runs-dir", tmp_path, "--json", "--quiet", "--seeds", "1", "--set", metrics)
+    result = kexp(*command, "--set", "training.monitor=f1")
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout)["folder"]) / "default" / "seed-1"
+    done = json.loads((folder / "result.json").read_text())
+    assert done["monitor"] == "f1"
+    assert done["metrics"]["test"]["f1"] == pytest.approx(done["per_class"]["test"][done["labels"].index("좋음")]["f1"])
+    assert 'metric "f1" of kexp' in (told := kexp(*command[:-1], metrics.replace("좋음", "최고")).stderr)
+    assert 'there is no label "최고"; known: 나쁨, 보통, 좋음' in told
+
+
+# --- what bad input gets --------------------------------------------------------------------------------------------
+
+
+def refused(*arguments: str | Path, runs: Path) -> str:
+    result = kexp("run", *arguments, "--runs-dir", runs, "--quiet")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert not runs.exists()
+    return result.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "{data}: the file is empty"),
+        (
+            b"text,label\n" + b"a,x\n" * 5,
+            'dataset: every train row has the label "x"; a classifier needs two labels at least',
+        ),
+        (b"body,label\na,1\n", "{data}: no column 'text'; the columns are body, label"),
+        (
+            "text,label\n가,1\n나,0\n".encode("cp949"),
+            '{data}: line 2: byte 0xb0 is not utf-8-sig; try encoding = "cp949", or convert the file',
+        ),
+        (
+            b"text,label\na,1\nb,0,9\n",
+            "{data}: line 3: found 3 cells, expected 2; check the separator, or set quoting = false",
+        ),
+        (b"text,label\na,1\nb,\n", "{data}: data row 2 has no label (1 such rows); fill them in or remove them"),
+        (
+            b"text,label\n" + b"".join(b"text %d,%d\n" % (n, n % 2) for n in range(40)) + b"alone,7\n",
+            'split.test: too small to stratify: label "7" has 1 row of 41; set split.stratify = false, or add data',
+        ),
+    ],
+)
+def test_unusable_data_is_told_before_anything_is_created(
+    write_spec: Write, tmp_path: Path, content: bytes, expected: str
+) -> None:
+    data = tmp_path / "data.csv"
+    data.write_bytes(content)
+    spec = write_spec(SPEC.format(data=data))
+    assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data)
+
+
+def test_label_that_only_test_has_is_named(write_spec: Write, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {n},{n % 2}\n" for n in range(40)))
+    (tmp_path / "test.csv").write_text("text,label\nnew,0\nother,2\n")
+    text = SPEC.format(data=tmp_path / "train.csv").replace("path =", f'test = "{tmp_path / "test.csv"}"\ntrain =')
+    assert refused(write_spec(text), runs=tmp_path / "runs") == (
+        'dataset: label "2" stands in 1 row of the test split and nowhere in train; add train rows, or remove these'
+    )
+
+
+def test_corrupt_model_folder_is_named_before_anything_is_created(
+    write_spec: Write, reviews: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 64}')
+    (model / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0garbage!")
+    spec = write_spec(SPEC.format(data=reviews).partition("[variants")[0])
+    message = refused(spec, "--set", "backbone.use=hf", "--set", f"backbone.path={model}", runs=tmp_path / "runs")
+    assert message.startswith(f"{spec}: backbone.path: {model / 'model.safetensors'} is damaged: ")
+    assert message.endswith("; download the model again")
+
+
+def test_runs_folder_that_cannot_be_written_is_named(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = kexp("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "file" / "runs", "--quiet")
+    assert result.exit_code == 2
+    assert "cannot be made: Not a directory; choose another place with --runs-dir or KEXP_RUNS_DIR" in result.stderr
+
+
+def test_weights_per_class_must_fit_the_labels(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    spec = write_spec(SPEC.format(data=reviews))
+    message = refused(spec, "--set", "objective.class_weights=[1.0, 2.0]", "--variant", "plain", runs=tmp_path / "runs")
+    assert message == "spec: objective: 2 weights are given for 3 labels"
+
+
+def test_failed_run_keeps_its_folder_and_the_others_go_on(
+    write_spec: Write, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kexp.builtin.objectives import FocalOptions
+
+    def full(self: FocalOptions, context: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FocalOptions, "build", full)
+    result = kexp(
+        "run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path, "--json", "--quiet", "--seeds", "1"
+    )
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert summary["status"] == "failed"
+    assert summary["variants"]["plain"]["status"] == {"1": "done"}
+    failed = json.loads((Path(summary["folder"]) / "focal" / "seed-1" / "result.json").read_text())
+    said = f'objective "focal" of kexp {version}: OSError: [Errno 28] No space left on device'
+    assert (failed["status"], failed["reason"]) == ("failed", said)
+    assert f"focal seed 1 failed: {said}" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in (Path(summary["folder"]) / "focal" / "seed-1" / "log.txt").read_text()
+    assert (Path(summary["folder"]) / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("freezing", "frozen"),
+    [("'none'", 0), ("{use = 'bottom-layers', layers = 1}", 1), ("'all-but-head'", 1)],
+    ids=["nothing frozen", "half frozen", "all but the head frozen"],
+)
+def test_interrupted_experiment_resumes_to_the_same_digits(
+    write_spec: Write, reviews: Path, tmp_path: Path, freezing: str, frozen: int
+) -> None:
+    text = SPEC.format(data=reviews).replace("epochs = 3", "epochs = 12").replace("layers = 1", "layers = 2")
+    spec = write_spec(f"freezing = {freezing}\n{text}")
+    command = [sys.executable, "-m", "kexp", "run", str(spec), "--variant", "plain"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(
+        [*command, "--runs-dir", str(tmp_path / "runs")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    metrics = "spec/*/plain/seed-1/metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        found = list((tmp_path / "runs").glob(metrics))
+        if found and '"epoch": 2.0' in found[0].read_text():
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr.decode()
+    folder = next((tmp_path / "runs" / "spec").iterdir())
+    assert f"continue with: kexp run --resume {folder}" in stderr.decode()
+    assert json.loads((folder / "plain" / "seed-1" / "result.json").read_text())["status"] == "interrupted"
+
+    resumed = json.loads(kexp("run", "--resume", folder, "--json", "--quiet").stdout)
+    whole = json.loads(
+        kexp("run", spec, "--variant", "plain", "--runs-dir", tmp_path / "whole", "--json", "--quiet").stdout
+    )
+    assert resumed["folder"] == str(folder)
+    assert resumed["status"] == "done"
+    assert resumed["variants"]["plain"]["metrics"] == whole["variants"]["plain"]["metrics"]
+
+    def evaluations(summary: dict[str, Any]) -> list[Any]:
+        lines = (Path(summary["folder"]) / "plain" / "seed-1" / "metrics.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        return [(e["step"], e["metrics"], e["train_loss"], e["best"]) for e in events if e["event"] == "evaluation"]
+
+    def run(summary: dict[str, Any]) -> Path:
+        return Path(summary["folder"]) / "plain" / "seed-1"
+
+    assert evaluations(resumed) == evaluations(whole)
+    for name in ("model/model.safetensors", "predictions.parquet"):
+        assert (run(resumed) / name).read_bytes() == (run(whole) / name).read_bytes()
+    # Hidden states are computed anew after the interruption.
+    assert (run(whole) / "log.txt").read_text().count("were computed once and are kept") == frozen
+    assert (run(resumed) / "log.txt").read_text().count("were computed once and are kept") == 2 * frozen
+    assert "resumed" in json.loads((folder / "environment.json").read_text())
+
+
+# --- real reviews, a real pre-trained model -------------------------------------------------------------------------
+
+
+@pytest.mark.shared
+def test_nsmc_experiment_runs_on_real_reviews(shared: Path, tmp_path: Path) -> None:
+    spec = Path(__file__).parents[2] / "experiments" / "nsmc.toml"
+    result = kexp(
+        "run", spec, "--runs-dir", tmp_path, "--json", "--quiet", "--seeds", "1",
+        "--set", f"dataset.path={shared / 'data' / 'nsmc'}",
+        "--set", "backbone.use=hf", "--set", f"backbone.path={shared / 'models' / 'ko-mini'}",
+        "--set", "dataset.limit={train = 1000, validation = 200, test = 500}",
+        "--set", "training.epochs=2", "--set", "training.learning_rate=2e-4", "--set", "training.max_length=64",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["variants"]["default"]["metrics"]["test"]["accuracy"]["mean"] > 0.65
+    data = summary["variants"]["default"]["data"]
+    assert data["splits"]["train"]["kept"] == 1000
+    assert data["tokens"]["train"]["unknown share"] < 0.02
+
+
+# --- an unlabelled pool ---------------------------------------------------------------------------------------------
+
+POOL = """
+[labelled]
+per_class = 8
+[augmentation]
+unlabelled = {{use = "random-deletion", p = 0.3}}
+[objective]
+use = "{objective}"
+"""
+
+
+def few_labels(reviews: Path, objective: str) -> str:
+    spec = SPEC.format(data=reviews).partition("[variants")[0].replace("batch_size = 16", "batch_size = 4")
+    return spec + POOL.format(objective=objective)
+
+
+@pytest.mark.parametrize("objective", ["uda", "fixmatch", "mean-teacher", "vat"])
+def test_objectives_with_a_pool_train_and_tell_of_it(
+    write_spec: Write, reviews: Path, tmp_path: Path, objective: str
+) -> None:
+    spec = write_spec(few_labels(reviews, objective))
+    result = kexp("run", spec, "--runs-dir", tmp_path, "--json", "--quiet", "--seeds", "1")
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout)["folder"])
+    lines = (folder / "default" / "seed-1" / "metrics.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["pool"].keys() for event in events if event["event"] == "evaluation"] == [
+        {"accuracy", "confidence", "balance", "largest_share"}
+    ] * 3
+    logged = next(event for event in events if event["event"] == "step")["logs"]
+    assert {"supervised_loss", "unsupervised_loss"} <= logged.keys()
+
+
+def test_what_was_augmented_beforehand_comes_with_the_data(write_spec: Write, tmp_path: Path) -> None:
+    rows = [
+        f"영화 {n} {'최고' if n % 2 else '최악'},{n % 2},필름 {n} {'최고' if n % 2 else '최악'}" for n in range(120)
+    ]
+    (tmp_path / "pairs.csv").write_text("text,label,augmented\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    text = few_labels(tmp_path / "pairs.csv", "uda").replace('unlabelled = {use = "random-deletion", p = 0.3}\n', "")
+    spec = write_spec(text.replace("path =", 'augmented = "augmented"\npath ='))
+    result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet", "--seeds", "1")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[labelled]\nper_class = 8\n", ""), "spec: objective: needs unlabelled rows, and there are none; state labelled.n or per_class, or a dataset with an unlabelled split"),
+        (('unlabelled = {use = "random-deletion", p = 0.3}\n', ""), "spec: augmentation.unlabelled: the objective needs an augmented form of every unlabelled row; name an augmenter, or a dataset's column with augmented"),
+        (("batch_size = 4", "batch_size = 64"), "spec: training.unlabelled_ratio: a step takes 192 unlabelled rows, the pool has 168; lower it, or training.batch_size"),
+    ],
+)  # fmt: skip
+def test_pool_that_is_missing_or_too_small_is_told(
+    write_spec: Write, reviews: Path, tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    text = few_labels(reviews, "uda")
+    assert change[0] in text
+    assert refused(write_spec(text.replace(*change)), runs=tmp_path / "runs") == message

@@ -1,0 +1,145 @@
+"""What a search is after, and samplers and pruners that cannot work with it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from kexp.catalog import Catalog
+from kexp.plan.resolve import check
+from kexp.plan.search_metrics import MEASURES, Goal, goals
+
+RESULT = {
+    "metrics": {"validation": {"macro_f1": 0.75, "cross_entropy": 0.5}, "test": {"macro_f1": 0.25}},
+    "train_seconds": 12,
+    "examples_per_second": 340.5,
+    "parameters": {"total": 1000, "trainable": 10},
+}
+RATE = {"training.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}
+BOTH = ["validation.macro_f1", "train_seconds"]
+
+
+def table(search: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    base = {"name": "x", "seeds": [1, 2, 3, 4], "dataset": "dialect-sample", "backbone": "tiny"}
+    return {**base, **sections, "search": {"trials": 9, "space": RATE, **search}}
+
+
+def problems(catalog: Catalog, **search: Any) -> list[str]:
+    return [str(problem) for problem in check(table(search), catalog)[1]]
+
+
+def wanted(catalog: Catalog, search: dict[str, Any], **sections: Any) -> list[tuple[str, str]]:
+    spec, found = check(table(search, **sections), catalog)
+    assert spec is not None, found
+    assert spec.search is not None
+    return [(goal.name, goal.direction) for goal in goals(spec.search, spec.training, spec.evaluation, catalog)]
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ({}, [("validation.macro_f1", "maximize")]),
+        ({"metric": "validation.cross_entropy"}, [("validation.cross_entropy", "minimize")]),
+        ({"metric": "validation.ece"}, [("validation.ece", "minimize")]),
+        ({"metric": "validation.mcc"}, [("validation.mcc", "maximize")]),
+        ({"direction": "minimize"}, [("validation.macro_f1", "minimize")]),
+        ({"metric": BOTH}, [("validation.macro_f1", "maximize"), ("train_seconds", "minimize")]),
+        ({"metric": BOTH[::-1]}, [("train_seconds", "minimize"), ("validation.macro_f1", "maximize")]),
+        ({"metric": BOTH, "direction": ["minimize", "maximize"]}, [("validation.macro_f1", "minimize"), ("train_seconds", "maximize")]),
+        ({"metric": ["parameters.total", "parameters.trainable", "examples_per_second"]},
+         [("parameters.total", "minimize"), ("parameters.trainable", "minimize"), ("examples_per_second", "maximize")]),
+    ],
+)  # fmt: skip
+def test_goals_have_the_direction_in_which_they_are_better(catalog: Catalog, search: Any, expected: Any) -> None:
+    assert wanted(catalog, search) == expected
+
+
+def test_without_a_metric_a_search_is_after_the_monitor(catalog: Catalog) -> None:
+    assert wanted(catalog, {}, training={"monitor": "cross_entropy"}) == [("validation.cross_entropy", "minimize")]
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "value"),
+    [
+        ("validation.macro_f1", "macro_f1", 0.75),
+        ("validation.cross_entropy", "cross_entropy", 0.5),
+        ("train_seconds", None, 12.0),
+        ("examples_per_second", None, 340.5),
+        ("parameters.total", None, 1000.0),
+        ("parameters.trainable", None, 10.0),
+    ],
+)
+def test_a_goal_is_a_number_of_the_result(name: str, metric: str | None, value: float) -> None:
+    goal = Goal(name, "maximize")
+    assert (goal.metric, goal.of(RESULT)) == (metric, value)
+    assert name.startswith("validation.") or name in MEASURES
+    assert math.isnan(goal.of({"metrics": {"test": {"macro_f1": 1.0}}}))
+
+
+def test_better_follows_the_direction() -> None:
+    up, down = Goal("a", "maximize"), Goal("a", "minimize")
+    assert (up.better(2, 1), up.better(1, 2), down.better(2, 1), down.better(1, 2)) == (True, False, False, True)
+    assert not up.better(1, 1)
+    assert not down.better(1, 1)
+    assert not any(goal.better(*pair) for goal in (up, down) for pair in ((math.nan, 1), (1, math.nan)))
+
+
+KNOWN = ["examples_per_second", "parameters.total", "parameters.trainable", "train_seconds"]
+METRICS = [f"validation.{name}" for name in ("accuracy", "cross_entropy", "ece", "macro_f1", "mcc", "weighted_f1")]
+CHOICES = {"training.batch_size": {"choices": [16, 32]}}
+CONDITION = {"training.weight_decay": {"low": 0.0, "high": 0.1, "when": {"training.epochs": 3}}}
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ({"metric": "validation.macrof1"}, ['search.metric: unknown metric "validation.macrof1"; did you mean "validation.macro_f1"?']),
+        ({"metric": "trainseconds"}, ['search.metric: unknown metric "trainseconds"; did you mean "train_seconds"?']),
+        ({"metric": "zzz"}, [f'search.metric: unknown metric "zzz"; known: {", ".join(KNOWN + METRICS)}']),
+        ({"metric": "test.macro_f1"}, ['search.metric: "test.macro_f1": the search does not read the test split; use "validation.macro_f1"']),
+        ({"metric": [*BOTH, "test.mcc"]}, ['search.metric: "test.mcc": the search does not read the test split; use "validation.mcc"']),
+        ({"metric": BOTH, "direction": "minimize"}, ["search.direction: 1 directions for 2 metrics"]),
+        ({"direction": ["minimize", "maximize"]}, ["search.direction: 2 directions for 1 metrics"]),
+        ({"sampler": "cmaes", "space": RATE | CHOICES}, ['search.sampler: "cmaes" searches ranges alone, and training.batch_size has choices; use "tpe"']),
+        ({"sampler": "cmaes", "space": RATE | CONDITION}, ['search.sampler: "cmaes" knows no conditions, and training.weight_decay has one; use "tpe" or "brute-force"']),
+        ({"sampler": "cmaes", "metric": BOTH}, ['search.sampler: "cmaes" searches one metric; use "nsga2" or "tpe"']),
+        ({"sampler": "grid"}, ['search.sampler: "grid" visits every value, and training.learning_rate has endlessly many; give it a step, or choices']),
+        ({"sampler": "grid", "space": RATE | CONDITION}, [
+            'search.sampler: "grid" visits every value, and training.learning_rate has endlessly many; give it a step, or choices',
+            'search.sampler: "grid" visits every value, and training.weight_decay has endlessly many; give it a step, or choices',
+            'search.sampler: "grid" knows no conditions, and training.weight_decay has one; use "tpe" or "brute-force"']),
+        ({"sampler": "brute-force"}, ['search.sampler: "brute-force" visits every value, and training.learning_rate has endlessly many; give it a step, or choices']),
+        ({"sampler": {"use": "tpe", "candidates": 0}}, ["search.sampler.candidates: expected greater than 0, found 0"]),
+        ({"sampler": "zzz"}, ['search.sampler: unknown search-sampler "zzz"; known: brute-force, cmaes, gp, grid, nsga2, qmc, random, tpe']),
+        ({"metric": BOTH, "pruner": "median"}, ["search.pruner: trials with several metrics cannot be pruned; leave it out"]),
+        ({"metric": "train_seconds", "pruner": "hyperband"}, ['search.pruner: evaluations do not tell train_seconds; use "none"']),
+        ({"pruner": "wilcoxon"}, ["search.pruner: 1 seeds of a trial cannot give a p-value of 0.1, the least is 0.5; raise search.seeds_per_trial"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_told(catalog: Catalog, search: dict[str, Any], expected: list[str]) -> None:
+    assert problems(catalog, **search) == expected
+
+
+def test_a_goal_and_a_sampler_are_told_at_once(catalog: Catalog) -> None:
+    found = problems(catalog, sampler="cmaes", space=RATE | CHOICES | CONDITION, metric=BOTH, pruner="median")
+    assert [line.split(": ")[0] for line in found] == ["search.sampler"] * 3 + ["search.pruner"]
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"metric": BOTH, "pruner": "none"},
+        {"metric": BOTH, "sampler": "nsga2"},
+        {"metric": "train_seconds", "pruner": "none"},
+        {"metric": "train_seconds"},
+        {"pruner": "wilcoxon", "seeds_per_trial": 4},
+        {"sampler": "brute-force", "space": CHOICES},
+        {"sampler": "grid", "space": {"training.weight_decay": {"low": 0.0, "high": 0.5, "step": 0.25}}},
+        {"sampler": "cmaes", "pruner": "successive-halving"},
+        {"sampler": "tpe", "space": RATE | CHOICES | CONDITION},
+    ],
+)
+def test_what_works_has_no_problem(catalog: Catalog, search: dict[str, Any]) -> None:
+    assert problems(catalog, **search) == []

@@ -1,0 +1,492 @@
+"""The report of a small run folder, built by hand and read back by an HTML parser."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import calibration_curve
+from typer.testing import CliRunner
+
+from kexp.builtin.metrics import expected_calibration_error
+from kexp.cli import app
+from kexp.errors import KexpError
+from kexp.evaluate.calibration import calibration_error, reliability
+from kexp.report.curves import curves
+from kexp.report.figures import Series, draw, draw_reliability
+from kexp.report.html import write_report
+from kexp.report.results import results_table
+from kexp.report.run_page import mistakes, overfitting
+from kexp.report.summary import build_summary
+from kexp.report.words import as_table, duration, plain, size
+
+ATTACK = "<script>alert('영화')</script>"
+LABELS = ["부정", "긍정 & <b>"]
+SPEC = f'name = "nsmc"\ndescription = "few labels {ATTACK}"\n\n[training]\nepochs = 4\n'
+DATA = {
+    "splits": {"train": {"read": 1200, "duplicates": 37, "kept": 1163}, "test": {"read": 100, "kept": 100}},
+    "labels": {"train": {"부정": 600, "긍정": 563}},
+    "truncated": {"train": 3},
+}
+BASELINE = {"majority": {"test": {"accuracy": 0.5123, "cross_entropy": 0.6931}}}
+
+
+def evaluation(epoch: int, train: float | None, cross_entropy: float | None, f1: float, best: bool) -> dict[str, Any]:
+    metrics = {"cross_entropy": cross_entropy, "macro_f1": f1}
+    return {"event": "evaluation", "step": epoch * 10, "epoch": float(epoch), "train_loss": train, "metrics": metrics,
+            "best": best, "seconds": 0.1}  # fmt: skip
+
+
+OVERFITTED = [
+    evaluation(1, 0.6, 0.5, 0.7, True),
+    evaluation(2, 0.4, 0.45, 0.8, True),
+    evaluation(3, 0.2, 0.6, 0.79, False),
+    evaluation(4, 0.1, 0.7, 0.78, False),
+]
+
+
+LOGS = {"supervised_loss": 0.5, "unsupervised_loss": 0.1, "confident": 0.7, "agreement": 0.9, "강도 <b>": 3.0}
+POOL = {"accuracy": 0.81234, "confidence": 0.9, "balance": 0.99, "largest_share": 0.5}
+
+
+def step(number: int, logs: dict[str, float]) -> dict[str, Any]:
+    return {"event": "step", "step": number, "epoch": number / 10, "loss": 1 / number, "gradient_norm": 1.0 + number,
+            "learning_rate": 1e-5 * (40 - number), "examples_per_second": 900.0, "tokens_per_second": 3e4,
+            "logs": logs}  # fmt: skip
+
+
+def result(variant: str, seed: int, accuracy: float) -> dict[str, Any]:
+    scores = {"accuracy": accuracy, "cross_entropy": 1 - accuracy, "macro_f1": accuracy - 0.01}
+    per_class = [{"label": name, "precision": 0.9, "recall": 0.8, "f1": 0.847, "support": 50} for name in LABELS]
+    return {
+        "status": "done", "reason": None, "experiment": "nsmc", "variant": variant, "seed": seed, "labels": LABELS,
+        "metrics": {"validation": scores, "test": scores}, "per_class": {"test": per_class, "validation": per_class},
+        "confusion_matrix": {"test": [[40, 10], [5, 45]], "validation": [[1, 0], [0, 1]]}, "best_epoch": 2.0,
+        "best_step": 20, "monitor": "macro_f1", "steps": 40, "epochs": 4.0, "examples_per_second": 1234.5,
+        "tokens_per_second": 54321.0, "train_seconds": 200.0, "peak_memory_mib": 2048.0, "device": "cuda:0",
+        "precision": "bf16", "parameters": {"total": 110_000_000, "trainable": 7_000_000},
+    }  # fmt: skip
+
+
+def predictions(right: int) -> pd.DataFrame:
+    """Return 100 test rows, the first ``right`` of them right, with growing confidence; and one validation mistake."""
+    ids = np.arange(100) % 2
+    predicted = np.where(np.arange(100) < right, ids, 1 - ids)
+    confidence = np.linspace(0.6, 0.99, 100)
+    frame = pd.DataFrame({"split": "test", "row": range(100), "text": [f"{ATTACK} {n}번" for n in range(100)]})
+    frame["label"], frame["predicted"] = np.array(LABELS)[ids], np.array(LABELS)[predicted]
+    frame["confidence"] = confidence
+    for number, name in enumerate(LABELS):
+        frame[f"probability:{name}"] = np.where(predicted == number, confidence, 1 - confidence)
+    other = frame.tail(1).assign(split="validation", text="only in validation", confidence=0.999)
+    return pd.concat([frame, other], ignore_index=True)
+
+
+def write_run(folder: Path, result: Mapping[str, Any], events: list[dict[str, Any]], right: int | None) -> None:
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(result), "utf-8")
+    steps = [step(n, LOGS if result["variant"] == "uda" else {}) for n in range(1, 41)]
+    if result["variant"] == "uda":
+        events = [event | {"pool": POOL} for event in events]
+    lines = [json.dumps(event) for event in [{"event": "started"}, *steps, *events, {"event": "finished"}]]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + '\n{"event": "st', "utf-8")
+    if right is not None:
+        predictions(right).to_parquet(folder / "predictions.parquet")
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """Return the folder of two variants: one with two finished seeds, one with a finished and a failed seed."""
+    folder = tmp_path / "runs" / "nsmc" / "20260101T000000Z-abc"
+    results = [result("plain", 1, 0.80), result("plain", 2, 0.84), result("uda", 1, 0.91)]
+    for one, right in zip(results, (80, 84, 91), strict=True):
+        write_run(folder / one["variant"] / f"seed-{one['seed']}", one, OVERFITTED, right)
+    failed = {
+        "status": "failed",
+        "reason": f"out of memory {ATTACK}",
+        "experiment": "nsmc",
+        "variant": "uda",
+        "seed": 2,
+    }
+    write_run(folder / "uda" / "seed-2", failed, OVERFITTED[:1], None)
+    (folder / "uda" / "seed-2" / "log.txt").write_text("first\nTraceback: the last line\n", "utf-8")
+    (folder / "spec.toml").write_text(SPEC, "utf-8")
+    environment = {"started": "2026-01-01T00:00:00+00:00", "packages": {"torch": "2.9"}, "git": None, "gpus": ["H100"]}
+    (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
+
+    def held(variant: str, seed: int) -> Any:
+        frame = pd.read_parquet(folder / variant / f"seed-{seed}" / "predictions.parquet")[:100]
+        return np.arange(100) % 2, frame[[f"probability:{name}" for name in LABELS]].to_numpy()
+
+    both = {"plain": BASELINE, "uda": BASELINE}
+    summary = build_summary([*results, failed], baselines=both, data={"plain": DATA, "uda": DATA}, predictions=held)
+    (folder / "summary.json").write_text(json.dumps(summary), "utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """What a browser would see: tables as lists of rows of texts, all text, all attributes, and ids."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.text = ""
+        self.attributes: list[tuple[str, str, str]] = []
+        self._cell = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs] or [(tag, "", "")]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self._cell = True
+        elif tag == "strong" and self._cell:
+            self.tables[-1][-1][-1] += "*"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._cell = self._cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._cell:
+            self.tables[-1][-1][-1] += data
+
+    def table(self, *heads: str) -> list[list[str]]:
+        """Return the first table whose header row holds ``heads``."""
+        return next(table for table in self.tables if {*heads} <= {cell.strip() for cell in table[0]})
+
+
+@pytest.fixture
+def page(run_folder: Path) -> Page:
+    """Return the parsed report."""
+    return Page(write_report(run_folder).read_text("utf-8"))
+
+
+def test_results_stand_beside_the_baselines_with_the_best_marked(page: Page) -> None:
+    head, plain_row, uda, baseline = page.table("accuracy ↑", "cross_entropy ↓")
+    assert head == ["", "accuracy ↑", "cross_entropy ↓", "macro_f1 ↑"]
+    # sd = 0.04 / sqrt(2); the interval is 0.82 ± 12.706 * 0.02 (t of one degree of freedom, from a printed table).
+    assert plain_row == ["plain", "0.8200 ± 0.02830.5659 to 1.0741", "0.1800 ± 0.0283-0.0741 to 0.4341",
+                         "0.8100 ± 0.02830.5559 to 1.0641"]  # fmt: skip
+    assert baseline[0].split() == ["majority", "baseline"]  # once: both variants share it
+    assert baseline[1:] == ["0.5123", "0.6931", ""]
+    assert uda == ["uda", "*0.9100", "*0.0900", "*0.9000"]
+
+
+def test_a_lone_result_is_not_called_the_best() -> None:
+    summary = build_summary([result("a", 1, 0.8)], baselines={}, data={}, predictions=lambda *_: None)
+    assert set(results_table(summary, "test")["best"].values()) == {None}
+    assert results_table(summary, "train")["rows"] == []
+
+
+def test_baselines_on_other_data_have_rows_of_their_own() -> None:
+    runs = [result(name, 1, 0.8) for name in ("a", "b", "c")]
+    scores = {"a": {"majority": {"test": {"accuracy": 0.5}}}, "b": {"majority": {"test": {"accuracy": 0.6}}}}
+    summary = build_summary(runs, baselines=scores | {"c": scores["a"]}, data={}, predictions=lambda *_: None)
+    rows = [(row["name"], row["baseline_of"]) for row in results_table(summary, "test")["rows"]]
+    assert rows == [("a", []), ("b", []), ("c", []), ("majority", ["a", "c"]), ("majority", ["b"])]
+
+
+def test_tests_are_told_in_sentences(page: Page) -> None:
+    # Eleven rows differ, all in favour of uda: p = 2 / 2 ** 11.
+    assert "uda beats plain by 0.110 accuracy (seed 1, p < 0.001, McNemar)" in page.text
+    assert "not corrected for the number of tests" in page.text
+
+
+def test_what_was_asked_is_shown(page: Page) -> None:
+    assert SPEC in page.text
+    assert page.table("read", "duplicates", "kept")[1:] == [
+        ["train", "1,200", "37", "1,163"],
+        ["test", "100", "", "100"],
+    ]
+    assert len([table for table in page.tables if "duplicates" in table[0]]) == 1  # equal data is told once
+    assert "H100" in page.text
+    assert "nsmc/20260101T000000Z-abc" in page.text
+
+
+def test_runs_tell_speed_classes_and_confusion(page: Page) -> None:
+    row = page.table("status", "examples/s")[1]
+    assert [cell.strip() for cell in row] == [
+        "plain, seed 1", "done", "0.7900 macro_f1", "2", "3 min 20 s", "1,234", "54,321", "2,048 MiB", "cuda:0",
+    ]  # fmt: skip
+    assert page.table("precision", "recall")[2] == [LABELS[1], "0.9000", "0.8000", "0.8470", "50"]
+    assert page.table("true ↓ predicted →")[1:] == [["부정", "40", "10"], [LABELS[1], "5", "45"]]
+    shares = [value for tag, name, value in page.attributes if tag == "td" and name == "style"][:4]
+    assert shares == ["--share: 0.800", "--share: 0.200", "--share: 0.100", "--share: 0.900"]
+
+
+def test_the_most_confident_mistakes_come_first(page: Page, run_folder: Path) -> None:
+    rows = page.table("text", "confidence")[1:]
+    assert [row[0] for row in rows] == [str(n) for n in range(99, 84, -1)]
+    assert rows[0] == ["99", f"{ATTACK} 99번", LABELS[1], LABELS[0], "0.990"]
+    assert "15 of 20 among 100 test rows" in page.text
+    assert "only in validation" not in page.text
+    assert mistakes(None)["worst"] == []
+
+
+def test_pairs_are_shown_whole(run_folder: Path) -> None:
+    path = run_folder / "plain" / "seed-1" / "predictions.parquet"
+    pd.read_parquet(path).assign(text_pair="둘째 문장").to_parquet(path)
+    assert "둘째 문장" in Page(write_report(run_folder).read_text("utf-8")).table("text", "confidence")[1][1]
+
+
+def test_texts_cannot_run(page: Page, run_folder: Path) -> None:
+    html = (run_folder / "report.html").read_text("utf-8")
+    assert "<script" not in html.lower()
+    assert html.count("&lt;script&gt;") == 15 + 15 + 9 + 3  # mistakes of three runs; description, spec, reason
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+
+
+def test_the_page_needs_nothing_else(page: Page, run_folder: Path) -> None:
+    html = (run_folder / "report.html").read_text("utf-8")
+    assert not {tag for tag, _, _ in page.attributes} & {"script", "link", "img", "iframe", "object", "base"}
+    links = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href", "action")]
+    assert links
+    assert all(link.startswith("#") for link in links)
+    assert not re.findall(r"https?://|@import|url\((?!#)", html)
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links} | set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+
+
+def test_the_page_suits_reader_and_paper(page: Page, run_folder: Path) -> None:
+    html = (run_folder / "report.html").read_text("utf-8")
+    assert ("html", "lang", "en") in page.attributes
+    assert all(
+        word in html for word in ("prefers-color-scheme: dark", "@media print", "width=device-width", "Noto Sans KR")
+    )
+    # A fixed colour would vanish in one of the schemes; figures take theirs from the page.
+    figures = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    # Loss, monitor, reliability; learning rate, gradient norm, two speeds. uda: losses, masks, targets, its own, pool.
+    # The failed run neither knows what it monitored nor has predictions.
+    assert len(figures) == 4 * 7 + 2 * 5 - 2
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", "".join(figures))
+    assert all("currentColor" in figure and "<text" in figure for figure in figures)
+    used = set(re.findall(r"var\((--[\w-]+)\)", html))
+    assert used <= set(re.findall(r"(--[\w-]+):", html))
+
+
+def test_the_chosen_epoch_is_marked_where_it_is() -> None:
+    svg = draw("a", [Series("x", [1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], 0)], 2.0)
+    marks = [
+        float(x) for x in re.findall(r'<use href="#a-m\w+" x="([\d.]+)" y="[\d.]+" style="fill: var\(--series-0', svg)
+    ]
+    assert len(marks) == 4
+    chosen = re.search(r'x="([\d.]+)"[^>]*>chosen</text>', svg)
+    assert chosen is not None
+    assert float(chosen[1]) == pytest.approx(marks[1], abs=0.01)
+    assert "chosen" not in draw("a", [Series("x", [1], [4.0], 0)], None)
+
+
+def test_figures_bear_gaps_long_runs_and_any_name() -> None:
+    steps = [n / 1000 for n in range(5000)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = draw("a", [Series("손실 ✓", steps, [1 / (1 + s) for s in steps], 0, faint=True)], None)
+        draw("b", [Series("gaps", [1, 2, 3], [None, float("nan"), 1.0], 1)], 1.0)
+        draw("c", [Series("nothing", [1, 2], [None, None], 1)], None)
+    line = max(re.findall(r'<path d="([^"]*)"', svg), key=len)
+    assert line.count("L") < 200
+    assert "손실" not in svg
+
+
+def titles(page: Page) -> list[str]:
+    return [value for tag, name, value in page.attributes if name == "aria-label"]
+
+
+def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
+    page = Page(write_report(run_folder).read_text("utf-8"))
+    plain_run = [
+        "Loss by epoch", "Validation macro_f1 by epoch", "accuracy by confidence, with the number of rows",
+        "Learning rate by epoch", "Gradient norm by epoch", "Examples per second by epoch", "Tokens per second by epoch",
+    ]  # fmt: skip
+    objective = [
+        "Losses of the objective by epoch", "Masks and thresholds by epoch", "Targets of the unlabelled rows by epoch",
+        "강도 <b> by epoch", "Predictions for the pool by epoch",
+    ]  # fmt: skip
+    assert titles(page)[:7] == plain_run
+    assert titles(page)[14:26] == [*plain_run[:3], *objective, *plain_run[3:]]
+    assert "confident share of the unlabelled rows that count" in " ".join(page.text.split())
+    assert "0.812" in page.text  # the pool's accuracy at the chosen epoch
+    assert "&lt;b&gt; by epoch" in (run_folder / "report.html").read_text("utf-8")
+
+
+def test_lines_hold_what_was_logged() -> None:
+    events = [step(n, {"confident": n / 40, "ramp_loss": 1.0}) for n in (1, 2)] + [OVERFITTED[0] | {"pool": POOL}]
+    drawn = curves("run-0", "macro_f1", events, None)
+    norm = next(figure for figure in drawn.work if figure.title == "Gradient norm")
+    assert (list(norm.lines[0].epochs), list(norm.lines[0].values)) == ([0.1, 0.2], [2.0, 3.0])
+    losses, masks, pool = drawn.objective
+    assert [line.name for line in losses.lines] == ["ramp loss"]
+    assert list(masks.lines[0].values) == [1 / 40, 2 / 40]
+    assert {line.name: list(line.values) for line in pool.lines}["accuracy"] == [0.81234]
+    assert curves("run-0", "", [{"event": "started"}], None).learning == []
+
+
+# --- reliability ---------------------------------------------------------------------------------------------------
+
+
+def test_reliability_is_that_of_scikit_learn_and_of_the_metric() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet([0.6, 0.6, 0.6], 500)
+    labels = generator.integers(3, size=500)
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = reliability(confidence, right)
+    share, mean = calibration_curve(right, confidence, n_bins=10)
+    held = [one for one in bins if one.rows]
+    assert [one.accuracy for one in held] == pytest.approx(share)
+    assert [one.confidence for one in held] == pytest.approx(mean)
+    assert [one.rows for one in bins] == np.histogram(confidence, bins=10, range=(0, 1))[0].tolist()
+    assert calibration_error(bins) == pytest.approx(expected_calibration_error(labels, probabilities, 10))
+
+
+def test_bins_are_closed_above_and_the_ends_belong_to_them() -> None:
+    bins = reliability(np.array([0.0, 0.1, 0.2, 0.5, 1.0]), np.array([True, True, False, True, False]))
+    assert [one.rows for one in bins] == [2, 1, 0, 0, 1, 0, 0, 0, 0, 1]
+    assert (bins[0].confidence, bins[0].accuracy) == (0.05, 1.0)
+    assert calibration_error([]) == 0.0
+
+
+def test_reliability_diagram_shows_the_counts() -> None:
+    bins = reliability(np.repeat([0.55, 0.95], [3, 12_000]), np.repeat([True, False], [3, 12_000]))
+    svg = draw_reliability("a", bins)
+    assert ">3</text>" in svg
+    assert ">12k</text>" in svg
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", svg)
+
+
+def test_calibration_error_is_told(page: Page, run_folder: Path) -> None:
+    frame = pd.read_parquet(run_folder / "plain" / "seed-1" / "predictions.parquet")[:100]
+    ids = frame["label"].map(LABELS.index).to_numpy()
+    probabilities = frame[[f"probability:{name}" for name in LABELS]].to_numpy()
+    expected = expected_calibration_error(ids, probabilities, 10)
+    assert f"expected calibration error over 10 bins: {expected:.4f}" in page.text
+
+
+def test_overfitting_is_remarked(page: Page) -> None:
+    remark = (
+        "Overfitting: after epoch 2 the validation cross entropy rises from 0.450 to 0.700 "
+        "while the train loss falls from 0.400 to 0.100."
+    )
+    assert overfitting(OVERFITTED) == remark
+    assert page.text.count(remark) == 3
+
+
+@pytest.mark.parametrize(
+    "evaluations",
+    [
+        [],
+        OVERFITTED[:2],  # still falling
+        [OVERFITTED[1], evaluation(3, 0.5, 0.6, 0.7, False)],  # both rise: training diverges, it does not overfit
+        [OVERFITTED[1], evaluation(3, 0.3, 0.451, 0.7, False)],  # noise
+        [evaluation(1, None, None, 0.7, True)],
+    ],
+)
+def test_other_curves_are_not(evaluations: list[dict[str, Any]]) -> None:
+    assert overfitting(evaluations) == ""
+
+
+def test_failed_runs_show_their_reason(page: Page) -> None:
+    assert f"out of memory {ATTACK}" in page.text
+    assert "Traceback: the last line" in page.text
+    assert ("span", "class", "badge failed") in page.attributes
+    assert page.text.strip().startswith("nsmc · kexp report")
+
+
+def test_equal_files_give_equal_bytes(run_folder: Path) -> None:
+    first = write_report(run_folder).read_bytes()
+    assert write_report(run_folder).read_bytes() == first
+
+
+def test_an_experiment_that_never_got_anywhere_has_a_report(run_folder: Path) -> None:
+    nothing = {"status": "interrupted", "reason": "stopped", "experiment": "nsmc", "variant": "new", "seed": 1}
+    summary = build_summary([nothing], baselines={}, data={}, predictions=lambda *_: None)
+    (run_folder / "summary.json").write_text(json.dumps(summary), "utf-8")
+    page = Page(write_report(run_folder).read_text("utf-8"))
+    assert "No run has finished" in page.text
+    assert "the run left no result.json" in page.text
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KexpError, match="is no run folder"):
+        write_report(tmp_path)
+    (tmp_path / "spec.toml").write_text("", "utf-8")
+    with pytest.raises(KexpError, match=r"summary\.json"):
+        write_report(tmp_path)
+
+
+# --- kexp report ----------------------------------------------------------------------------------------------------
+
+
+def report(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["report", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_command_draws_the_page_anew(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    result = report(run_folder)
+    assert (result.exit_code, result.stdout) == (0, f"{run_folder / 'report.html'}\n")
+    assert opened == []
+    first = (run_folder / "report.html").read_bytes()
+    (run_folder / "report.html").write_text("old")
+    assert report(run_folder, "--open").exit_code == 0
+    assert (run_folder / "report.html").read_bytes() == first
+    assert opened == [(run_folder / "report.html").resolve().as_uri()]
+
+
+def test_the_command_leaves_studies_and_other_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text("")
+    (tmp_path / "study.json").write_text('{"final": "runs/x/1"}')
+    result = report(tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.strip() == (
+        f"{tmp_path} is a study, whose page is study.html, and no run folder; its best spec was tested in runs/x/1"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"study.toml", "study.json"}
+    assert "does not exist" in report(tmp_path / "none").stderr
+    (tmp_path / "empty").mkdir()
+    assert "is no run folder: it has no spec.toml" in report(tmp_path / "empty").stderr
+    (tmp_path / "empty" / "spec.toml").write_text("")
+    assert "has no summary.json yet; kexp run --resume" in report(tmp_path / "empty").stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (True, "yes"), (1234, "1,234"), (2.0, "2"), (0.12345, "0.123"), (1234.5, "1,234"), ([], "none"),
+     (["a", 2], "a, 2"), ([{"a": 1, "b": [True]}], "a: 1; b: yes"), ("글", "글")],
+)  # fmt: skip
+def test_plain(value: object, text: str) -> None:
+    assert plain(value) == text
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (None, 1.23, 12.3, 59.96, 61, 200, 3599.9, 3600, 7260)] == [
+        "–", "1.2 s", "12 s", "1 min 0 s", "1 min 1 s", "3 min 20 s", "1 h 00 min", "1 h 00 min", "2 h 01 min",
+    ]  # fmt: skip
+
+
+def test_sizes() -> None:
+    assert [size(n) for n in (0, 999, 1000, 9_949, 21_367_904, 999_500_000, 12e9)] == [
+        "0 B", "999 B", "1.0 kB", "9.9 kB", "21 MB", "1.0 GB", "12.0 GB",
+    ]  # fmt: skip
+
+
+def test_wide_tables_are_turned() -> None:
+    counts = {f"label {n}": n for n in range(12)}
+    columns, rows = as_table({"train": counts, "test": {"label 1": 5}})
+    assert columns == ["train", "test"]
+    assert rows["label 1"] == [1, 5]
+    assert rows["label 2"] == [2, None]

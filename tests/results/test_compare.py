@@ -1,0 +1,496 @@
+"""Comparison of run folders that are built by hand, and of one that kexp ran, against scikit-learn, scipy and NumPy."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, f1_score
+from typer.testing import CliRunner, Result
+
+from kexp.cli import app
+from kexp.errors import KexpError
+from kexp.evaluate.statistics import holm
+from kexp.results.compare import compare
+
+Write = Callable[..., Path]
+
+LABELS = ("부정", "긍정")
+TEXTS = [f"{number}번째 영화 평 {'아주 ' * (number % 4)}끝" for number in range(200)]
+TRUE = np.random.default_rng(0).integers(2, size=200)
+BASELINES = {"majority": {"test": {"accuracy": 0.5, "macro_f1": 0.33}, "validation": {"accuracy": 0.4}}}
+SPEC = """
+name = "{name}"
+seeds = [1, 2]
+[dataset]
+use = "table"
+path = "data.csv"
+[cleaning]
+trim = {trim}
+[split]
+seed = 0
+[backbone]
+use = "{backbone}"
+[objective]
+use = "cross-entropy"
+label_smoothing = 0.0
+"""
+
+
+def kexp(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def predicted(accuracy: float, seed: int) -> np.ndarray:
+    """Draw predictions of which about that share is right."""
+    right = np.random.default_rng([int(accuracy * 1000), seed]).random(len(TRUE)) < accuracy
+    return np.where(right, TRUE, 1 - TRUE)
+
+
+def write_run(
+    folder: Path,
+    variant: str,
+    seed: int,
+    guesses: np.ndarray,
+    *,
+    true: np.ndarray = TRUE,
+    texts: Sequence[str] = TEXTS,
+    labels: Sequence[str] = LABELS,
+    rows: Sequence[int] | None = None,
+    metrics: dict[str, float] | None = None,
+) -> None:
+    """Write ``result.json`` and ``predictions.parquet`` of a finished run; ids count in ``LABELS``, not in ``labels``."""
+    run = folder / variant / f"seed-{seed}"
+    run.mkdir(parents=True)
+    scores = {
+        "accuracy": accuracy_score(true, guesses),
+        "macro_f1": f1_score(true, guesses, average="macro"),
+        "ece": 0.1,
+    }
+    result = {"status": "done", "reason": None, "experiment": folder.parent.name, "variant": variant, "seed": seed,
+              "labels": list(labels), "metrics": {"test": metrics or scores, "validation": metrics or scores}}  # fmt: skip
+    (run / "result.json").write_text(json.dumps(result), "utf-8")
+    names = np.array(LABELS if set(labels) == set(LABELS) else labels)
+    frame = pd.DataFrame({"split": "test", "row": range(len(texts)) if rows is None else rows, "text": texts})
+    frame["label"], frame["predicted"], frame["confidence"] = names[true], names[guesses], 0.9
+    for number, name in enumerate(names):
+        frame[f"probability:{name}"] = np.where(guesses == number, 0.9, 0.1)
+    other = frame.head(20).assign(split="validation")
+    pd.concat([frame, other], ignore_index=True).to_parquet(run / "predictions.parquet")
+
+
+def make(
+    path: Path,
+    accuracies: dict[str, float],
+    *,
+    changes: str = "",
+    name: str = "reviews",
+    trim: str = "true",
+    backbone: str = "tiny",
+    seeds: Sequence[int] = (1, 2),
+    **how: Any,
+) -> Path:
+    """Make a run folder with variants of about those accuracies."""
+    path.mkdir(parents=True)
+    (path / "spec.toml").write_text(SPEC.format(name=name, trim=trim, backbone=backbone) + changes, "utf-8")
+    (path / "environment.json").write_text("{}", "utf-8")
+    for variant, accuracy in accuracies.items():
+        for seed in seeds:
+            write_run(path, variant, seed, predicted(accuracy, seed), **how)
+    summary = {
+        "status": "done",
+        "lower_is_better": ["ece"],
+        "variants": {v: {"baselines": BASELINES} for v in accuracies},
+    }
+    (path / "summary.json").write_text(json.dumps(summary), "utf-8")
+    return path
+
+
+FOCAL = '[variants.plain]\n[variants.focal]\nobjective = {use = "focal", gamma = 2.0}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a run folder of two variants with two seeds."""
+    return make(
+        tmp_path / "runs" / "reviews" / "20260101T000000Z-aaaaaaaa", {"plain": 0.6, "focal": 0.9}, changes=FOCAL
+    )
+
+
+def test_means_are_over_seeds_and_the_best_is_known(folder: Path) -> None:
+    found = compare([folder])
+    assert [row["name"] for row in found["rows"]] == ["plain", "focal", "majority"]
+    for row, accuracy in zip(found["rows"], (0.6, 0.9), strict=False):
+        values = [accuracy_score(TRUE, predicted(accuracy, seed)) for seed in (1, 2)]
+        assert row["cells"]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+        assert row["cells"]["accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
+        assert row["cells"]["accuracy"]["n"] == 2
+    assert found["best"]["accuracy"] == found["rows"][1]["cells"]["accuracy"]["mean"]
+    assert found["metrics"] == ["accuracy", "macro_f1", "ece"]
+    assert json.loads(kexp("compare", folder, "--json").stdout) == json.loads(json.dumps(found))
+
+
+def test_tests_are_paired_on_the_rows(folder: Path) -> None:
+    tests = compare([folder])["tests"]
+    assert [(test["seed"], test["metric"]) for test in tests] == [
+        (1, "accuracy"), (1, "macro_f1"), (2, "accuracy"), (2, "macro_f1"),
+    ]  # fmt: skip
+    for test in tests[::2]:
+        right = [predicted(accuracy, test["seed"]) == TRUE for accuracy in (0.6, 0.9)]
+        only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+        assert test["p_value"] == pytest.approx(binomtest(only[0], sum(only)).pvalue)
+        assert test["difference"] == pytest.approx(right[0].mean() - right[1].mean())
+    for test in tests[1::2]:
+        scores = [f1_score(TRUE, predicted(accuracy, test["seed"]), average="macro") for accuracy in (0.6, 0.9)]
+        assert test["difference"] == pytest.approx(scores[0] - scores[1])
+        assert test["low"] < test["difference"] < test["high"]
+    assert tests[0]["sentence"].startswith("focal beats plain by ")
+
+
+def test_holm_is_what_closed_testing_by_bonferroni_gives() -> None:
+    generator = np.random.default_rng(1)
+    for size in range(1, 7):
+        p_values = (generator.random(size) ** 3).tolist()
+        sets = [of for n in range(1, size + 1) for of in itertools.combinations(range(size), n)]
+        expected = [
+            max(min(1.0, len(of) * min(p_values[at] for at in of)) for of in sets if test in of) for test in range(size)
+        ]
+        assert holm(p_values) == pytest.approx(expected)
+    assert holm([]) == []
+    assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+
+
+def test_corrected_p_values_stand_beside_the_others(folder: Path) -> None:
+    tests = compare([folder])["tests"]
+    assert [test["p_holm"] for test in tests] == holm([test["p_value"] for test in tests])
+    assert "; Holm over 4 tests: p " in kexp("compare", folder).stdout
+    assert (
+        "Holm"
+        not in kexp("compare", folder / "plain" / "seed-1", folder / "focal" / "seed-1", "--metric", "accuracy").stdout
+    )
+
+
+def test_specs_differ_in_what_was_changed(folder: Path) -> None:
+    assert compare([folder])["differences"]["focal"] == {
+        "objective.use": ("cross-entropy", "focal"),
+        "objective.label_smoothing": ("0.0", "–"),
+        "objective.gamma": ("–", "2.0"),
+    }
+    lines = kexp("compare", folder).stdout.splitlines()
+    start = lines.index("plain -> focal")
+    assert lines[start + 1 : start + 3] == ["  objective.use: cross-entropy -> focal", "  objective.gamma: – -> 2.0"]
+    assert not any("label_smoothing" in line for line in lines)
+
+
+def test_one_metric_alone(folder: Path) -> None:
+    found = compare([folder], metric="macro_f1")
+    assert found["metrics"] == ["macro_f1"]
+    assert {test["metric"] for test in found["tests"]} == {"macro_f1"}
+    assert list(found["rows"][-1]["cells"]) == ["macro_f1"]
+    assert compare([folder], metric="ece")["remarks"] == [
+        "there is no paired test of ece, only of accuracy and macro_f1"
+    ]
+    with pytest.raises(KexpError, match=r'no test metric "macro-f1" that all have; did you mean "macro_f1"\?'):
+        compare([folder], metric="macro-f1")
+
+
+def test_fewer_is_better_where_it_is(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "runs" / "reviews" / "20260102T000000Z-bbbbbbbb", {"better": 0.7}, metrics={"ece": 0.05})
+    found = compare([folder, other])
+    assert found["metrics"] == ["ece"]  # the only one that all have
+    assert found["best"]["ece"] == 0.05
+    last = make(tmp_path / "runs" / "reviews" / "20260103T000000Z-cccccccc", {"other": 0.7}, metrics={"mcc": 0.05})
+    with pytest.raises(KexpError, match="no test metric in common"):
+        compare([other, last])
+
+
+def test_validation_can_be_compared(folder: Path) -> None:
+    found = compare([folder], split="validation")
+    assert (found["split"], found["rows"][-1]["cells"]["accuracy"]["mean"]) == ("validation", 0.4)
+    rights = [predicted(accuracy, 1)[:20] == TRUE[:20] for accuracy in (0.6, 0.9)]
+    assert found["tests"][0]["difference"] == pytest.approx(rights[0].mean() - rights[1].mean())
+    assert kexp("compare", folder, "--split", "train").stderr == 'unknown split "train"; known: test, validation\n'
+
+
+# --- which models ---------------------------------------------------------------------------------------------------
+
+
+def names(found: dict[str, Any]) -> list[str]:
+    return [model["name"] for model in found["models"]]
+
+
+def test_folders_of_variants_and_seeds_stand_for_themselves(folder: Path) -> None:
+    found = compare([folder / "focal", folder / "plain" / "seed-2"])
+    assert [(model["name"], model["seeds"]) for model in found["models"]] == [("focal", [1, 2]), ("plain", [2])]
+    assert {test["seed"] for test in found["tests"]} == {2}
+    assert [(model["name"], model["seeds"]) for model in compare([folder / "plain"])["models"]] == [("plain", [1, 2])]
+
+
+def test_a_model_that_is_named_twice_is_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert names(compare([Path(), folder, folder / "plain", folder / "plain" / "seed-1"])) == ["plain", "focal"]
+    assert names(compare([folder / "plain", folder / "plain" / "seed-1"])) == ["plain"]
+
+
+def test_single_runs_are_compared_across_seeds(folder: Path) -> None:
+    found = compare([folder / "plain" / "seed-1", folder / "plain" / "seed-2"])
+    assert names(found) == ["plain, seed 1", "plain, seed 2"]
+    assert {test["seed"] for test in found["tests"]} == {"1 and 2"}
+    right = [predicted(0.6, seed) == TRUE for seed in (1, 2)]
+    assert found["tests"][0]["difference"] == pytest.approx(right[0].mean() - right[1].mean())
+    assert found["differences"] == {"plain, seed 2": {}}
+    assert "the same spec" in kexp("compare", folder / "plain" / "seed-1", folder / "plain" / "seed-2").stdout
+
+
+def test_models_without_a_common_seed_are_not_paired(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "x" / "reviews" / "20260101T000000Z-cccccccc", {"late": 0.8}, seeds=(3, 4))
+    found = compare([folder / "plain", other])
+    assert found["tests"] == []
+    assert found["remarks"] == ["plain and late have no seed in common, so no runs of theirs were paired"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("nsmc/20260101T000000Z-aaaaaaaa", "dialect/20260101T000000Z-aaaaaaaa", ["nsmc/plain", "dialect/plain"]),
+        ("nsmc/20260101T000000Z-aaaaaaaa", "nsmc/20260101T000000Z-bbbbbbbb", ["aaaaaaaa/plain", "bbbbbbbb/plain"]),
+        ("nsmc/20260101T000000Z-aaaaaaaa", "nsmc/20260101T000000Z-aaaaaaaa-2", ["aaaaaaaa/plain", "aaaaaaaa-2/plain"]),
+        ("nsmc/20260101T000000Z-aaaaaaaa", "nsmc/20260102T000000Z-aaaaaaaa", ["20260101T000000Z/plain", "20260102T000000Z/plain"]),
+        ("nsmc/first", "nsmc/second", ["first/plain", "second/plain"]),
+    ],
+)  # fmt: skip
+def test_equal_variants_of_two_folders_are_told_apart(
+    tmp_path: Path, first: str, second: str, expected: list[str]
+) -> None:
+    folders = [make(tmp_path / first, {"plain": 0.7, "own": 0.7}), make(tmp_path / second, {"plain": 0.8})]
+    assert sorted(names(compare(folders))) == sorted(["own", *expected])
+
+
+def test_folders_that_only_their_whole_path_tells_apart(tmp_path: Path) -> None:
+    folders = [make(tmp_path / place / "nsmc" / "one", {"plain": 0.7}) for place in ("a", "b")]
+    assert names(compare(folders)) == [f"{folder}/plain" for folder in folders]
+
+
+def test_baselines_are_shown_once_or_with_their_owner(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "runs" / "reviews" / "20260102T000000Z-bbbbbbbb", {"few": 0.6})
+    assert [row["name"] for row in compare([folder, other])["rows"]] == ["plain", "focal", "few", "majority"]
+    summary = json.loads((other / "summary.json").read_text())
+    summary["variants"]["few"]["baselines"] = {"majority": {"test": {"accuracy": 0.6}}}
+    (other / "summary.json").write_text(json.dumps(summary))
+    lines = kexp("compare", folder, other).stdout.splitlines()
+    assert [line.split("\t")[:2] for line in lines[4:6]] == [
+        ["majority of plain, focal", "0.5000"],
+        ["majority of few", "0.6000"],
+    ]
+
+
+def test_unfinished_runs_do_not_count(folder: Path) -> None:
+    for variant, seed in (("plain", 1), ("focal", 1), ("focal", 2)):
+        path = folder / variant / f"seed-{seed}" / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed"}))
+    (folder / "summary.json").unlink()
+    found = compare([folder])
+    assert [(model["name"], model["seeds"]) for model in found["models"]] == [("plain", [2])]
+    assert found["remarks"] == [f"focal of {folder} has no finished run"]
+    result = kexp("compare", folder / "focal")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"{folder / 'focal'}: no run is finished, so there is nothing to compare\n"
+
+
+def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
+    for path, message in (
+        (tmp_path / "none", "does not exist"),
+        (tmp_path, "is no run folder: it has no spec.toml"),
+        (folder / "plain" / "seed-9", "is no run folder|does not exist"),
+        (folder / "spec.toml", "does not exist"),
+    ):
+        with pytest.raises(KexpError, match=message):
+            compare([path])
+    (folder / "spec.toml").write_text("= broken")
+    with pytest.raises(KexpError, match=r"spec\.toml: cannot be read"):
+        compare([folder])
+
+
+# --- other rows -----------------------------------------------------------------------------------------------------
+
+
+def refusal(*folders: Path) -> list[str]:
+    result = kexp("compare", *folders)
+    assert (result.exit_code, result.stdout) == (2, "")
+    return result.stderr.splitlines()
+
+
+def test_other_numbers_of_rows_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "x", {}, name="x")
+    write_run(other, "fewer", 1, predicted(0.8, 1)[5:], true=TRUE[5:], texts=TEXTS[5:])
+    assert refusal(folder, other) == [
+        "plain and fewer cannot be compared, since their test rows differ:",
+        "  200 rows in plain, 195 in fewer",
+        '  5 texts stand in plain alone, for example "0번째 영화 평 끝"',
+    ]
+
+
+def test_other_texts_and_labels_are_refused_with_an_example(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "x", {}, name="x")
+    true = np.concatenate([1 - TRUE[:3], TRUE[3:]])
+    long = "긴 글 " * 30
+    write_run(other, "changed", 1, predicted(0.8, 1), true=true, texts=[*TEXTS[:-2], long, "새 글"])
+    first, *lines = refusal(folder, other)
+    assert first == "plain and changed cannot be compared, since their test rows differ:"
+    assert lines == [
+        f'  2 texts stand in plain alone, for example "{TEXTS[-2]}"',
+        f'  2 texts stand in changed alone, for example "{long[:60]}…"',
+        f'  3 texts have another label, for example "{TEXTS[0]}": {LABELS[TRUE[0]]} in plain, '
+        f"{LABELS[1 - TRUE[0]]} in changed",
+    ]
+
+
+def test_other_label_names_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "x", {"english": 0.8}, name="x", labels=("negative", "positive"))
+    lines = refusal(folder, other)
+    assert lines[1] == "  labels: 부정, 긍정 in plain, negative, positive in english"
+    assert lines[2].startswith("  200 texts have another label, for example")
+
+
+def test_every_common_seed_must_have_the_same_rows(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "x", {"late": 0.8}, seeds=(1,))
+    write_run(other, "late", 2, predicted(0.8, 2), true=1 - TRUE)
+    assert refusal(folder / "plain", other)[0].startswith("plain and late cannot be compared")
+    assert "of seeds 1 and 2" in refusal(folder / "plain" / "seed-1", other / "late" / "seed-2")[0]
+
+
+def test_missing_predictions_are_named(folder: Path) -> None:
+    path = folder / "focal" / "seed-2" / "predictions.parquet"
+    path.unlink()
+    assert refusal(folder) == [f"{path} is missing; without it nobody can tell whether the test rows are the same"]
+
+
+def test_order_of_rows_and_of_labels_does_not_matter(folder: Path, tmp_path: Path) -> None:
+    expected = compare([folder / "plain", folder / "focal"])["tests"]
+    order = np.random.default_rng(5).permutation(200)
+    other = make(tmp_path / "x", {}, name="x")
+    for seed in (1, 2):
+        write_run(
+            other, "focal", seed, predicted(0.9, seed)[order], true=TRUE[order],
+            texts=[TEXTS[at] for at in order], labels=("긍정", "부정"),
+        )  # fmt: skip
+    found = compare([folder / "plain", other])["tests"]
+    numbers = ("p_value", "difference")
+    assert [[test[of] for of in numbers] for test in found] == [[test[of] for of in numbers] for test in expected]
+
+
+def test_texts_that_cleaning_or_backbone_changed_are_the_same_rows(folder: Path, tmp_path: Path) -> None:
+    changed = [text.replace("아주", "아 주") for text in TEXTS]
+    number = sum("아주" in text for text in TEXTS)
+    expected = compare([folder / "plain", folder / "focal"])["tests"]
+    other = make(tmp_path / "x", {"focal": 0.9}, backbone="kcbert", texts=changed)
+    found = compare([folder / "plain", other])
+    assert found["remarks"] == [
+        f"{number} of 200 texts differ between plain and focal, though the rows are the same: "
+        "cleaning or backbone changed them"
+    ]
+    assert [test["p_value"] for test in found["tests"]] == [test["p_value"] for test in expected]
+    # With one cleaning and one backbone it was the data that changed; so it was where the numbers differ.
+    same = make(tmp_path / "y", {"focal": 0.9}, texts=changed)
+    assert f"  {number} texts stand in plain alone" in refusal(folder, same)[1]
+    moved = make(tmp_path / "z", {"focal": 0.9}, trim="false", texts=changed, rows=range(1, 201))
+    assert "cannot be compared" in refusal(folder, moved)[0]
+    (other / "spec.toml").write_text((other / "spec.toml").read_text().replace("data.csv", "other.csv"))
+    assert "cannot be compared" in refusal(folder, other)[0]
+
+
+def test_pairs_of_texts_count_whole(folder: Path, tmp_path: Path) -> None:
+    folders = [make(tmp_path / place, {place: 0.8}, seeds=(1,)) for place in ("a", "b")]
+    for place, second in zip(folders, ("둘째", "셋째"), strict=True):
+        path = place / place.name / "seed-1" / "predictions.parquet"
+        pd.read_parquet(path).assign(text_pair=second).to_parquet(path)
+    assert refusal(*folders)[1] == '  200 texts stand in a alone, for example "0번째 영화 평 끝 / 둘째"'
+
+
+# --- forms of output ------------------------------------------------------------------------------------------------
+
+
+def test_table_is_tab_separated_in_a_pipe_and_bold_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = kexp("compare", folder, "--metric", "accuracy").stdout.splitlines()
+    assert lines[0] == "model\taccuracy"
+    assert re.fullmatch(r"plain\t0\.\d{4} ± 0\.\d{4} \(2\)", lines[1])
+    assert lines[3] == "majority\t0.5000"
+
+
+def test_bold_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from kexp.cli.results import _print_comparison
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    _print_comparison(compare([folder], metric="accuracy"))
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("plain", "focal"))]
+    assert "\x1b[1m" not in rows[0]
+    assert "\x1b[1m0." in rows[1]
+
+
+def test_csv_has_numbers_in_columns_of_their_own(folder: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(kexp("compare", folder, "--csv").stdout)))
+    found = compare([folder])
+    assert [row["model"] for row in rows] == ["plain", "focal", "majority"]
+    assert float(rows[1]["accuracy mean"]) == found["rows"][1]["cells"]["accuracy"]["mean"]
+    assert float(rows[1]["macro_f1 sd"]) == found["rows"][1]["cells"]["macro_f1"]["sd"]
+    assert (rows[0]["ece n"], rows[2]["accuracy n"], rows[2]["ece mean"]) == ("2", "1", "")
+
+
+def test_markdown_marks_the_best(folder: Path) -> None:
+    lines = kexp("compare", folder, "--markdown").stdout.splitlines()
+    assert lines[:2] == ["| model | accuracy ↑ | macro_f1 ↑ | ece ↓ |", "| :-- | --: | --: | --: |"]
+    assert re.fullmatch(r"\| focal \| \*\*0\.\d{4}\*\* ± 0\.\d{4} \(2\) \| \*\*.*", lines[3])
+    assert lines[4] == "| majority | 0.5000 | 0.3300 |  |"
+    assert "- plain -> focal: objective.use: cross-entropy -> focal" in lines
+
+
+def test_latex_marks_the_best_and_escapes(folder: Path) -> None:
+    (folder / "focal").rename(folder / "focal_2")
+    for path in (folder / "focal_2").glob("*/result.json"):
+        path.write_text(path.read_text().replace('"focal"', '"focal_2"'))
+    for name in ("spec.toml", "summary.json"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(re.sub(r'variants.focal|(?<=")focal(?=": {"base)', r"\g<0>_2", text))
+    lines = kexp("compare", folder, "--latex", "--metric", "macro_f1").stdout.splitlines()
+    assert lines[:4] == [r"\begin{tabular}{lr}", r"\toprule", r"& macro\_f1 $\uparrow$ \\", r"\midrule"]
+    assert re.fullmatch(r"focal\\_2 & \\textbf\{0\.\d{4}\} \$\\pm\$ 0\.\d{4} \(2\) \\\\", lines[5])
+    assert lines[6:10] == [r"\midrule", r"majority & 0.3300 \\", r"\bottomrule", r"\end{tabular}"]
+    assert all(line.startswith("% ") for line in lines[10:])
+
+
+def test_one_form_at_a_time(folder: Path) -> None:
+    result = kexp("compare", folder, "--json", "--csv")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "kexp compare: choose one of --json, --csv, --latex and --markdown\n"
+
+
+# --- what kexp ran --------------------------------------------------------------------------------------------------
+
+
+def test_an_experiment_compares_as_its_summary_does(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    spec = write_spec(
+        f'[dataset]\nuse = "table"\npath = "{reviews}"\n[backbone]\nuse = "tiny"\nlayers = 1\nhidden = 32\nheads = 2\n'
+        "vocabulary = 300\n[training]\nepochs = 1\nbatch_size = 16\nmax_length = 16\nlearning_rate = 2e-3\n"
+        '[variants.plain]\n[variants.focal]\nobjective.use = "focal"\n[variants.long]\ntraining.epochs = 2\n'
+    )
+    result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet")
+    summary = json.loads(result.stdout)
+    found = json.loads(kexp("compare", summary["folder"], "--json").stdout)
+    assert [{**test, "p_holm": 0} for test in found["tests"]] == [{**test, "p_holm": 0} for test in summary["tests"]]
+    for row in found["rows"][:3]:
+        assert row["cells"] == summary["variants"][row["name"]]["metrics"]["test"]
+    assert [row["name"] for row in found["rows"][3:]] == ["majority", "tfidf-logreg"]
+    assert found["differences"]["long"] == {"training.epochs": ["1", "2"]}
+    assert found["differences"]["focal"]["objective.use"] == ["cross-entropy", "focal"]

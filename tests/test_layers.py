@@ -1,0 +1,100 @@
+"""Imports run one way, and commands load no more than they need."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "kexp"
+HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "matplotlib", "numpy"}
+HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
+
+# A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
+LAYERS = (
+    ("errors", "seeds", "redaction", "hub", "hangul", "nested", "sample_reviews"),
+    ("options", "files", "devices"),
+    ("contracts",),
+    ("pretrained", "hookspecs", "spec"),
+    ("data", "model", "evaluate"),
+    ("train", "report"),
+    ("builtin",),
+    ("catalog",),
+    ("plan", "results", "scaffold"),
+    ("experiment",),
+    ("inference", "search"),
+    ("trained", "ui", "testing"),
+    ("cli",),
+    ("__main__",),
+)
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+
+
+def home(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Return the parts of kexp that a module imports anywhere, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "kexp":
+            parts = node.module.split(".")
+            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("kexp.")}
+    return names & set(LAYER)
+
+
+# What `kexp plugins new` copies belongs to another package.
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "template" not in path.parts]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path: Path) -> None:
+    own = home(path)
+    if own == "__init__":
+        assert imported(path) == set()
+        return
+    for name in imported(path) - {own}:
+        assert LAYER[name] < LAYER[own], f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("heart", ["data", "train", "report"])
+def test_data_training_and_report_do_not_know_each_other(heart: str) -> None:
+    others = {"data", "train", "report"} - {heart}
+    for path in (PACKAGE / heart).rglob("*.py"):
+        assert not imported(path) & others, path
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    script = (
+        "import sys\n"
+        "from kexp.cli import app\n"
+        f"sys.argv = ['kexp', *{list(arguments)!r}]\n"
+        "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('LOADED', *{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(result.stderr.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["check", "experiments/dialect.toml"],
+        ["plugins", "list"],
+        ["plugins", "show", "objective", "focal"],
+        ["schema"],
+        ["runs"],
+    ],
+    ids=" ".join,
+)
+def test_commands_load_no_more_than_they_need(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PACKAGE.parent)
+    assert not loaded_by(*arguments) & HEAVY

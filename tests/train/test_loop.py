@@ -1,0 +1,326 @@
+"""The loop against a plain one, and its promises: same seed same bits, resumed like uninterrupted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
+from kexp.builtin.objectives import CrossEntropy
+from kexp.contracts import FreezingOptions, HostBatch, MicroBatch, Progress, StepLoss
+from kexp.devices import make_accelerator
+from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.seeds import derive
+from kexp.spec.sections import Training
+from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone, Warned
+from kexp.train.loop import Trainer
+
+ROWS, TOKENS, CLASSES = 40, 9, 3
+
+
+def model(dropout: float = 0.1) -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16, num_labels=CLASSES, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+class FixedStream:
+    """Five micro-batches of eight rows per epoch, the same ones in an order that depends on the epoch."""
+
+    def __init__(self, accumulation: int = 1) -> None:
+        generator = np.random.default_rng(0)
+        self.ids = generator.integers(0, 50, (ROWS, TOKENS))
+        self.labels = self.ids[:, 0] % CLASSES
+        self.accumulation = accumulation
+
+    def steps_per_epoch(self) -> int:
+        return math.ceil(ROWS / 8 / self.accumulation)
+
+    def epoch(self, number: int, start: int = 0):
+        order = np.random.default_rng(number).permutation(ROWS)
+        batches = [self.batch(order[first : first + 8]) for first in range(0, ROWS, 8)]
+        for first in range(start * self.accumulation, len(batches), self.accumulation):
+            yield [MicroBatch(batch) for batch in batches[first : first + self.accumulation]]
+
+    def batch(self, rows) -> HostBatch:
+        inputs = {"input_ids": self.ids[rows], "attention_mask": np.ones((len(rows), TOKENS), np.int64)}
+        return HostBatch(inputs, self.labels[rows], len(rows) * TOKENS)
+
+
+def trainer(folder: Path, freezing: FreezingOptions | None = None, stream=None, objective=None, net=None, **options):
+    evaluated = net or model()
+    stream = stream or FixedStream()
+
+    def evaluate() -> Mapping[str, float]:
+        evaluated.eval()
+        with torch.inference_mode():
+            logits = evaluated(torch.from_numpy(stream.ids)).logits
+        return {"macro_f1": -float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(stream.labels)))}
+
+    settings = Training(learning_rate=1e-2, batch_size=8, **options)
+    return Trainer(
+        evaluated, objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
+        make_accelerator("cpu", options.get("precision", "fp32")), seed=7, greater_is_better=True, folder=folder,
+    )  # fmt: skip
+
+
+def bits(net: torch.nn.Module) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in net.state_dict().items()}
+
+
+def test_training_is_that_of_a_plain_loop(tmp_path: Path) -> None:
+    run = trainer(
+        tmp_path, epochs=2, schedule="linear", warmup_steps=3, gradient_clip=0.5, keep="last", weight_decay=0.1
+    )
+    losses = [event.loss for event in run.events() if isinstance(event, StepsDone)]
+    plain, stream = model(), FixedStream()
+    matrices = [p for p in plain.parameters() if p.ndim > 1]
+    others = [p for p in plain.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], lr=1e-2
+    )
+    told, step = [], 0
+    for epoch in range(2):
+        for (micro,) in stream.epoch(epoch):
+            batch = micro.labelled
+            plain.train()
+            torch.manual_seed(derive(7, "dropout", step))
+            inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
+            loss = torch.nn.functional.cross_entropy(plain(**inputs).logits, torch.from_numpy(batch.labels))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+            factor = (step + 1) / 4 if step < 3 else 1 - (step - 3) / 7
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-2 * factor
+            optimizer.step()
+            told.append(loss.item())
+            step += 1
+    assert losses == pytest.approx([np.mean(told[:5]), np.mean(told[5:])], rel=1e-5)
+    for ours, theirs in zip(run.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
+    class Large(FixedStream):
+        def steps_per_epoch(self) -> int:
+            return 2
+
+        def epoch(self, number: int, start: int = 0):
+            order = np.random.default_rng(number).permutation(ROWS)
+            yield from ([MicroBatch(self.batch(rows))] for rows in (order[:24], order[24:])[start:])
+
+    small = trainer(tmp_path / "a", stream=FixedStream(accumulation=3), net=model(dropout=0.0), epochs=1, keep="last")
+    large = trainer(tmp_path / "b", stream=Large(), net=model(dropout=0.0), epochs=1, keep="last")
+    for run in (small, large):
+        assert [event.step for event in run.events() if isinstance(event, Finished)] == [2]
+    for ours, theirs in zip(small.model.parameters(), large.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
+    runs = [trainer(tmp_path / name, epochs=2) for name in ("a", "b")]
+    metrics = [[event.metrics for event in run.events() if isinstance(event, Evaluated)] for run in runs]
+    assert metrics[0] == metrics[1]
+    assert bits(runs[0].model) == bits(runs[1].model)
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 7, 12])
+def test_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path, stop_after: int) -> None:
+    options = {"epochs": 3, "evaluate_every": 3}
+    whole = trainer(tmp_path / "whole", **options)
+    expected = [event for event in whole.events() if isinstance(event, Evaluated)]
+    first = trainer(tmp_path / "parts", **options)
+    told: list[Event] = []
+    with pytest.raises(RunInterrupted, match=f"stopped after step {stop_after} of 15"):
+        told.extend(first.events(lambda: first.state.step == stop_after))
+    second = trainer(tmp_path / "parts", **options)
+    assert second.resume() == stop_after
+    told += second.events()
+    evaluations = [event for event in told if isinstance(event, Evaluated)]
+    for ours, theirs in zip(evaluations, expected, strict=True):
+        assert (ours.step, ours.metrics, ours.train_loss, ours.best) == (
+            theirs.step, theirs.metrics, theirs.train_loss, theirs.best,
+        )  # fmt: skip
+    assert bits(second.model) == bits(whole.model)
+    second.restore_best()
+    whole.restore_best()
+    assert bits(second.model) == bits(whole.model)
+
+
+def test_run_killed_between_evaluations_resumes_from_the_last_one(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole", epochs=3)
+    list(whole.events())
+    killed = trainer(tmp_path / "killed", epochs=3)
+    for event in killed.events():
+        if isinstance(event, EpochStarted) and event.epoch == 2:
+            break
+    second = trainer(tmp_path / "killed", epochs=3)
+    assert second.resume() == 10
+    list(second.events())
+    assert bits(second.model) == bits(whole.model)
+
+
+def test_run_without_checkpoint_starts_anew(tmp_path: Path) -> None:
+    assert trainer(tmp_path, epochs=1).resume() is None
+
+
+def test_damaged_checkpoint_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(KexpError, match=r"state\.pt: the checkpoint is damaged.*; delete it to start this run anew"):
+        trainer(tmp_path, epochs=1).resume()
+
+
+def test_best_weights_are_those_of_the_best_evaluation(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=6, evaluate_every=1)
+    kept, best = {}, -math.inf
+    for event in run.events():
+        if isinstance(event, Evaluated):
+            assert event.best == (event.metrics["macro_f1"] > best)
+            if event.best:
+                best, kept = event.metrics["macro_f1"], bits(run.model)
+    run.restore_best()
+    assert bits(run.model) == kept
+    assert run.state.best == best
+
+
+def test_patience_stops_early(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=50, evaluate_every=1, patience=2)
+    values = iter([0.5, 0.6, 0.6, 0.4, 0.9])
+    run.evaluate = lambda: {"macro_f1": next(values)}
+    finished = [event for event in run.events() if isinstance(event, Finished)]
+    assert finished == [Finished(step=4, best_step=2, best_epoch=0.4, stopped_early=True)]
+
+
+def test_steps_replace_epochs_and_end_with_an_evaluation(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=9, steps=7)
+    assert [event.step for event in run.events() if isinstance(event, Evaluated)] == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("policy", "changing"),
+    [
+        (NoFreezing(), {"embeddings", "layer.0", "layer.1", "head"}),
+        (FreezeBottomLayers(layers=1), {"layer.1", "head"}),
+        (FreezeAllButHead(), {"head"}),
+    ],
+)
+def test_frozen_blocks_stay_and_have_no_dropout(tmp_path: Path, policy: FreezingOptions, changing: set[str]) -> None:
+    run = trainer(tmp_path, policy, epochs=1, keep="last", weight_decay=0.5)
+    before = bits(run.model)
+    modes = {}
+    for event in run.events():
+        if isinstance(event, EpochStarted):
+            modes = {name: module.training for name, module in run.model.named_modules()}
+            trained = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
+            assert event.trainable_parameters == trained
+    after = bits(run.model)
+    changed = {run.blocks.block_of[name.rpartition(".")[0]] for name in before if before[name] != after[name]}
+    assert changed == changing
+    for name, training in modes.items():
+        assert training == (run.blocks.block_of[name] in changing), name
+
+
+def test_gradual_unfreezing_trains_one_block_more_each_epoch(tmp_path: Path) -> None:
+    run = trainer(tmp_path, GradualUnfreezing(), epochs=5, evaluate_every=2)
+    counts = [event.trainable_parameters for event in run.events() if isinstance(event, EpochStarted)]
+    assert counts == sorted(counts)
+    assert len(set(counts[:4])) == 4
+    assert counts[3] == counts[4] == sum(p.numel() for p in run.model.parameters())
+
+
+def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=1, layer_decay=0.5, schedule="constant")
+    list(run.events())
+    rate = {id(p): group["lr"] for group in run.optimizer.param_groups for p in group["params"]}
+    found = {name: rate[id(p)] for name, p in run.model.named_parameters()}
+    assert found["classifier.weight"] == found["bert.pooler.dense.bias"] == 1e-2
+    assert found["bert.encoder.layer.1.output.dense.weight"] == 5e-3
+    assert found["bert.encoder.layer.0.output.dense.weight"] == 2.5e-3
+    assert found["bert.embeddings.word_embeddings.weight"] == 1.25e-3
+
+
+class Exploding(CrossEntropy):
+    """A loss that is no number from a step on."""
+
+    component = 'objective "exploding" of test 1'
+
+    def __init__(self, at: int) -> None:
+        super().__init__(0.0, None)
+        self.at = at
+
+    def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+        told = super().step(model, labelled, unlabelled, progress)
+        return StepLoss(told.loss * (math.nan if progress.step + 1 >= self.at else 1.0))
+
+
+SOURCE = 'nothing has been learnt by then: look at objective "exploding" of test 1 and its options, and the weights of the backbone'  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "precision", "remedy"),
+    [
+        (3, "fp32", "lower training.learning_rate"),
+        (3, "bf16", "lower training.learning_rate, or use precision fp32"),
+        (1, "bf16", "use precision fp32"),
+        (1, "fp32", SOURCE),
+    ],
+)
+def test_loss_that_is_not_finite_ends_the_run_with_the_step_and_a_remedy_that_may_help(
+    tmp_path: Path, at: int, precision: str, remedy: str
+) -> None:
+    run = trainer(tmp_path, objective=Exploding(at), epochs=1, precision=precision, schedule="constant")
+    with pytest.raises(RunFailed) as failure:
+        list(run.events())
+    found = f"the loss is not finite at step {at} (learning rate 0.01, {precision})"
+    assert str(failure.value) == f"{found}; {remedy}"
+
+
+def scored(folder: Path, scores: list[float], *, greater_is_better: bool = True, **options) -> list[Event]:
+    """Train with an evaluation after every step that finds the next of these scores; return what is told."""
+    run, left = trainer(folder, evaluate_every=1, **options), iter(scores)
+    run.evaluate = lambda: {"macro_f1": next(left), "undefined": math.nan}
+    run.greater_is_better = greater_is_better
+    return list(run.events())
+
+
+@pytest.mark.parametrize("greater_is_better", [True, False])
+def test_a_score_that_is_no_number_is_worse_than_any(tmp_path: Path, greater_is_better: bool) -> None:
+    nan, sign = math.nan, 1 if greater_is_better else -1
+    scores = [nan, nan, -2.0 * sign, nan, -1.0 * sign]
+    events = scored(tmp_path, scores, greater_is_better=greater_is_better, epochs=1)
+    assert [event.best for event in events if isinstance(event, Evaluated)] == [True, False, True, False, True]
+    assert [event.best_step for event in events if isinstance(event, Finished)] == [5]
+
+
+def test_a_score_that_is_no_number_is_no_improvement_to_wait_for(tmp_path: Path) -> None:
+    events = scored(tmp_path, [0.5, math.nan, math.nan, 0.6, 0.7], epochs=1, patience=2)
+    assert events[-1] == Finished(step=3, best_step=1, best_epoch=0.2, stopped_early=True)
+
+
+def test_metrics_that_are_not_finite_are_warned_of_and_the_monitor_most_of_all(tmp_path: Path) -> None:
+    events = scored(tmp_path, [0.5, math.nan, math.inf], steps=3)
+    told = {step: [event.message for event in events if isinstance(event, Warned) and event.step == step] for step in (1, 2, 3)}  # fmt: skip
+    other = 'metric "undefined" is nan on validation'
+    chosen = "the model is chosen by it, and this counts as worse than any number"
+    assert told == {
+        1: [other],
+        2: [f'metric "macro_f1" is nan on validation; {chosen}', other],
+        3: ['metric "macro_f1" is inf on validation', other],
+    }
+
+
+def test_bf16_trains_on_the_cpu(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=4, precision="bf16")
+    losses = [event.train_loss for event in run.events() if isinstance(event, Evaluated)]
+    assert losses[-1] < losses[0]
+    assert {p.dtype for p in run.model.parameters()} == {torch.float32}

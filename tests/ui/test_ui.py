@@ -1,0 +1,218 @@
+"""The page in a real browser: open, sort, filter, compare, predict."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from kexp.cli import app
+from kexp.inference.loading import load
+from kexp.ui.app import make_app
+
+SPEC = """
+seeds = [1, 2]
+[dataset]
+use = "table"
+path = "{data}"
+[backbone]
+use = "tiny"
+layers = 1
+hidden = 32
+heads = 2
+vocabulary = 300
+[training]
+epochs = 3
+batch_size = 16
+max_length = 16
+learning_rate = 5e-3
+[variants.plain]
+[variants.focal]
+objective.use = "focal"
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with two variants and two seeds."""
+    folder = tmp_path_factory.mktemp("ui")
+    spec = folder / "reviews.toml"
+    spec.write_text(SPEC.format(data=reviews), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(spec), "--runs-dir", str(folder / "runs"), "--quiet"])
+    assert result.exit_code == 0, result.stderr
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def client(runs: Path) -> TestClient:
+    return TestClient(make_app(runs, load, ["testserver"]))
+
+
+@pytest.fixture(scope="module")
+def page(runs: Path, needs: Callable[[bool, str], None]) -> Iterator[Any]:
+    """A browser tab on a real server; errors of scripts fail the test that has them."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    needs(browser is not None, "chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    command = [sys.executable, "-m", "kexp", "ui", "--runs-dir", str(runs), "--port", "0"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        address = re.match(r"http://127\.0\.0\.1:\d+", server.stderr.readline())[0]
+        with playwright.sync_playwright() as driver:
+            tab = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page(base_url=address)
+            tab.errors = []
+            tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+            tab.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
+            yield tab
+            tab.context.browser.close()
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+    assert server.returncode == 0
+
+
+@pytest.mark.chromium
+def test_table_sorts_and_filters(page: Any) -> None:
+    page.goto("/")
+    column = page.locator("thead th", has_text="test accuracy")
+    number = page.locator("thead tr > *").evaluate_all(
+        "cells => cells.findIndex(cell => cell.innerText.includes('test accuracy'))"
+    )
+    cells = page.locator(f"tbody tr td:nth-child({number + 1})")
+    column.locator("button").click()
+    rising = [float(text) for text in cells.all_inner_texts()]
+    assert rising == sorted(rising)
+    assert len(rising) == 4
+    column.locator("button").click()
+    assert [float(text) for text in cells.all_inner_texts()] == sorted(rising, reverse=True)
+    assert column.get_attribute("aria-sort") == "descending"
+    page.fill("#filter", "focal done")
+    assert page.locator("tbody tr:visible").count() == 2
+    assert page.errors == []
+
+
+@pytest.mark.chromium
+def test_two_runs_are_compared(page: Any, runs: Path) -> None:
+    page.goto("/")
+    for variant in ("plain", "focal"):
+        page.locator("tbody tr", has_text=variant).first.locator("input").check()
+    page.click("#compare")
+    assert page.url.count("run=") == 2
+    page.wait_for_selector(".plot .scatterlayer .trace")
+    assert page.locator(".plot[data-curve=loss] .scatterlayer .trace").count() == 2
+    text = page.inner_text("main")
+    assert "objective.use" in text
+    assert "cross-entropy" in text
+    assert page.locator("table.confusion").count() == 2
+    key = page.url.rpartition("run=")[2].replace("%2F", "/")
+    matrix = json.loads((runs / key / "result.json").read_text("utf-8"))["confusion_matrix"]["test"]
+    shown = page.locator("table.confusion").nth(1).locator("tbody td").all_inner_texts()
+    assert [int(text) for text in shown] == [count for row in matrix for count in row]
+    page.select_option("#metric", "accuracy")
+    assert page.errors == []
+    if "KEXP_SCREENSHOTS" in os.environ:
+        page.screenshot(path=f"{os.environ['KEXP_SCREENSHOTS']}/compare.png", full_page=True)
+
+
+@pytest.mark.chromium
+def test_sentence_is_predicted_and_words_are_weighed(page: Any, runs: Path) -> None:
+    page.goto("/predict")
+    page.fill("#text", "12번째 영화 감동 배우 3 정말")
+    boxes = page.locator("input[name=run]")
+    boxes.nth(1).check()
+    page.click("button")
+    page.wait_for_selector("#answers .card")
+    assert page.locator("#answers .card").count() == 2
+    first = page.locator("#answers .card").first
+    probabilities = [float(text) for text in first.locator(".probability span:last-child").all_inner_texts()]
+    assert sum(probabilities) == pytest.approx(1, abs=0.002)
+    key = first.locator("h3").inner_text()
+    expected = load(runs / key).predict(["12번째 영화 감동 배우 3 정말"])[0]
+    assert probabilities == pytest.approx(sorted(expected, reverse=True), abs=0.0006)
+    assert first.locator(".words span").all_inner_texts() == ["12번째", "영화", "감동", "배우", "3", "정말"]
+    assert page.errors == []
+    if "KEXP_SCREENSHOTS" in os.environ:
+        page.screenshot(path=f"{os.environ['KEXP_SCREENSHOTS']}/predict.png", full_page=True)
+
+
+@pytest.mark.chromium
+def test_curve_of_a_running_experiment_grows(page: Any, runs: Path) -> None:
+    source = next(iter(sorted(runs.glob("*/*/plain/seed-1"))))
+    lines = (source / "metrics.jsonl").read_text("utf-8").splitlines(keepends=True)
+    going = source.parent.parent / "plain" / "seed-9"
+    going.mkdir()
+    try:
+        (going / "metrics.jsonl").write_text("".join(lines[: len(lines) // 2]), encoding="utf-8")
+        page.goto("/")
+        row = page.locator('tr[data-key$="plain/seed-9"]')
+        assert row.locator(".running").inner_text() == "running"
+        page.goto(f"/compare?run={going.relative_to(runs).as_posix()}")
+        points = page.locator(".plot[data-curve=cross_entropy] .scatterlayer .point")
+        page.wait_for_selector(".plot[data-curve=cross_entropy] .scatterlayer .point")
+        before = points.count()
+        (going / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+        page.wait_for_function(
+            "before => document.querySelectorAll('.plot[data-curve=cross_entropy] .scatterlayer .point').length > before",
+            arg=before,
+        )
+        assert page.errors == []
+    finally:
+        shutil.rmtree(going)
+
+
+def test_foreign_names_and_foreign_files_are_refused(client: TestClient, runs: Path) -> None:
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
+    key = client.get("/data/runs").json()[0]["key"]
+    assert client.get(f"/file/{key.rsplit('/', 2)[0]}/report.html").status_code == 200
+    for path in (
+        f"{key.rsplit('/', 2)[0]}/spec.toml",
+        "../../etc/report.html",
+        "nothing/report.html",
+        f"{key}/study.html",
+    ):
+        assert client.get(f"/file/{path}").status_code == 404, path
+    assert client.get("/data/curves", params={"run": "../../etc"}).status_code == 404
+    assert client.get("/static/../app.py").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"text": "", "runs": ["x"]}, {"text": "가", "runs": []}, {"text": "가", "runs": ["x"] * 9}]
+)
+def test_questions_without_sense_are_refused(client: TestClient, body: dict[str, Any]) -> None:
+    assert client.post("/data/predict", json=body).status_code == 422
+
+
+def test_unknown_run_is_told(client: TestClient) -> None:
+    answer = client.post("/data/predict", json={"text": "가", "runs": ["no/such/run"]})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "there is no run or study no/such/run"
+
+
+def test_empty_folder_says_how_to_begin(tmp_path: Path) -> None:
+    client = TestClient(make_app(tmp_path, load, ["testserver"]))
+    assert "kexp run SPEC" in client.get("/").text
+    assert "kexp tune SPEC" in client.get("/studies").text
+    assert "no trained model" in client.get("/predict").text
+
+
+def test_port_that_is_taken_is_one_line(runs: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = CliRunner().invoke(app, ["ui", "--runs-dir", str(runs), "--port", str(taken.getsockname()[1])])
+    assert result.exit_code == 2
+    assert "cannot be listened on" in result.stderr
+    assert "--port" in result.stderr
