@@ -26,30 +26,30 @@ from kexp.builtin.augmenters import RandomDeletion
 from kexp.builtin.objectives import UdaOptions
 from kexp.builtin.objectives.supervised import CrossEntropyOptions
 from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import AugmenterContext, Batch, Inputs, MicroBatch, ObjectiveContext, Pairs, Progress
+from kexp.contracts import AugmenterContext, Batch, Inputs, MicroBatch, ObjectiveContext, Progress, UnlabelledBatch
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import SemiSupervisedStream, fresh
 from kexp.data.stream import Collator, LabelledStream
 from kexp.devices import make_accelerator
 from kexp.files import read_delimited
-from kexp.model.forward import LiveModel
+from kexp.model.forward import TrainingModel
 
-Step = Callable[[Batch, Pairs], torch.Tensor]
+Step = Callable[[Batch, UnlabelledBatch], torch.Tensor]
 
 
-def fused(live: LiveModel) -> Step:
+def fused(live: TrainingModel) -> Step:
     objective = UdaOptions(supervised=CrossEntropyOptions()).build(ObjectiveContext([1, 1], 1))
     return lambda labelled, pairs: objective.step(live, labelled, pairs, Progress(0, 1)).loss
 
 
-def separate(live: LiveModel, width: int | None) -> Step:
+def separate(live: TrainingModel, width: int | None) -> Step:
     def widened(inputs: Inputs) -> Inputs:
         if width is None:
             return inputs
         return {name: pad(tensor, (0, width - tensor.shape[1])) for name, tensor in inputs.items()}
 
-    def step(labelled: Batch, pairs: Pairs) -> torch.Tensor:
+    def step(labelled: Batch, pairs: UnlabelledBatch) -> torch.Tensor:
         loss = cross_entropy(live(widened(labelled.inputs)), labelled.labels)
         target = live(widened(pairs.original)).log_softmax(-1).detach()
         predicted = live(widened(pairs.augmented)).log_softmax(-1)
@@ -58,14 +58,14 @@ def separate(live: LiveModel, width: int | None) -> Step:
     return step
 
 
-def rows_of(micro: MicroBatch) -> tuple[Batch, Pairs]:
+def rows_of(micro: MicroBatch) -> tuple[Batch, UnlabelledBatch]:
     def moved(arrays) -> Inputs:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     labelled, pairs = micro.labelled, micro.unlabelled
     return (
         Batch(moved(labelled.inputs), torch.from_numpy(labelled.labels)),
-        Pairs(moved(pairs.original), moved(pairs.augmented), torch.from_numpy(pairs.rows)),
+        UnlabelledBatch(moved(pairs.original), moved(pairs.augmented), torch.from_numpy(pairs.rows)),
     )
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     model = AutoModelForSequenceClassification.from_pretrained(options.model, num_labels=2).train()
-    live = LiveModel(model, make_accelerator("cpu", "fp32"))
+    live = TrainingModel(model, make_accelerator("cpu", "fp32"))
     contestants: dict[str, Step] = {
         "three passes, fixed padding": separate(live, options.max_length),
         "three passes, dynamic padding": separate(live, None),

@@ -71,7 +71,7 @@ class SpecError(KexpError):
 
 
 @contextmanager
-def blamed(component: str) -> Iterator[None]:
+def plugin_call(component: str) -> Iterator[None]:
     """Name the component whose code runs here when it raises; what it says to users itself passes as it is."""
     try:
         yield
@@ -82,7 +82,7 @@ def blamed(component: str) -> Iterator[None]:
         raise PluginError(f"{component}: {type(error).__name__}: {error}") from error
 
 
-def described(value: object) -> str:
+def describe_value(value: object) -> str:
     """Say what a component returned, where it is not what was expected: None, or its type."""
     return "None" if value is None else f"a {type(value).__name__}"
 

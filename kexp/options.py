@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from kexp.errors import PluginError, Problem, blamed, did_you_mean
+from kexp.errors import PluginError, Problem, did_you_mean, plugin_call
 
 Answer = TypeVar("Answer")
 
@@ -104,16 +104,16 @@ TITLES: dict[type[Section], str] = {}
 """How messages name the components that are registered; the catalog enters them."""
 
 
-def title(part: Section) -> str:
+def component_title(part: Section) -> str:
     """Return how messages name a component, ``metric "recall" of kexp-more 0.1``, or a section by its class."""
     cls = type(part)
     return TITLES.get(cls, f"{getattr(cls, 'kind', 'section')} {cls.__module__}.{cls.__qualname__}")
 
 
-def asked(part: Section, method: str, answer: type[Answer], *arguments: object) -> list[Answer]:
+def plugin_results(part: Section, method: str, answer: type[Answer], *arguments: object) -> list[Answer]:
     """Return what a section yields to a question such as ``problems``; raises ``PluginError`` that names it."""
-    place = f"{title(part)}, {method}()"
-    with blamed(place):
+    place = f"{component_title(part)}, {method}()"
+    with plugin_call(place):
         answers = list(getattr(part, method)(*arguments))
     for found in answers:
         if not isinstance(found, answer):

@@ -69,5 +69,5 @@ def test_every_command_is_described() -> None:
 
 def test_every_pool_objective_is_named(catalog: Catalog) -> None:
     for entry in catalog.entries("objective"):
-        if entry.options.uses_pool:
+        if entry.options.uses_unlabelled:
             assert f"`{entry.name}`" in README

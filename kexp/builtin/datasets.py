@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from kexp.contracts import POOL, SPLITS, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.options import LocalPath
 
@@ -131,7 +131,7 @@ class TableDataset(ColumnOptions):
     def files(self) -> dict[str, Path]:
         """The file of each split; a single file is train."""
         train = self.path or self.train
-        named = {"train": train, "validation": self.validation, "test": self.test, POOL: self.unlabelled}
+        named = {"train": train, "validation": self.validation, "test": self.test, UNLABELLED: self.unlabelled}
         return {split: path for split, path in named.items() if path is not None}
 
     def problems(self) -> Iterable[Problem]:
@@ -182,7 +182,8 @@ class TableDataset(ColumnOptions):
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Read every file."""
         return {
-            split: self.select(self._read(path), path, labelled=split != POOL) for split, path in self.files.items()
+            split: self.select(self._read(path), path, labelled=split != UNLABELLED)
+            for split, path in self.files.items()
         }
 
 
@@ -220,7 +221,9 @@ class HubDataset(ColumnOptions):
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
         """Load every split that is asked for."""
         loaded = self._load()
-        wanted: dict[str, str] = {"train": "train"} | {split: split for split in (*SPLITS, POOL) if split in loaded}
+        wanted: dict[str, str] = {"train": "train"} | {
+            split: split for split in (*SPLITS, UNLABELLED) if split in loaded
+        }
         if self.splits is not None:
             wanted = {str(split): name for split, name in self.splits.items()}
         missing = [name for name in wanted.values() if name not in loaded]
@@ -255,7 +258,7 @@ class HubDataset(ColumnOptions):
 
         source = f"{self.source}, split {name}"
 
-        if split == POOL:
+        if split == UNLABELLED:
             return self.select(dataset.to_pandas(), source, labelled=False)
 
         feature = dataset.features.get(self.label)

@@ -136,7 +136,7 @@ class PipeLink:
         answer: Answer = self.connection.recv()
         return answer
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Look whether anything came: only a wish to stop comes unasked, and the end of the pipe means the same."""
         return self.connection.poll()
 

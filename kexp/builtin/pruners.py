@@ -88,7 +88,7 @@ class Wilcoxon(PrunerOptions):
     p_threshold: float = Field(0.1, gt=0, lt=1, description="Largest p-value at which a trial is ended.")
     startup_seeds: int = Field(2, ge=0, description="Seeds of a trial before it may be ended.")
 
-    def refuse(self, seeds: int) -> Iterable[str]:
+    def seed_problems(self, seeds: int) -> Iterable[str]:
         """Yield that the test cannot reach its threshold: n seeds that all are worse give 1 / 2^n."""
         if 0.5**seeds > self.p_threshold:
             yield f"{seeds} seeds of a trial cannot give a p-value of {self.p_threshold:g}, the least is {0.5**seeds:g}"

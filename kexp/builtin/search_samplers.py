@@ -43,7 +43,7 @@ class GP(SearchSamplerOptions):
     startup_trials: PositiveInt = Field(10, description="Trials drawn at random before the process is fitted.")
     deterministic: bool = Field(False, description="Trust every value as it is instead of estimating its noise.")
 
-    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+    def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield parameters that are not always there."""
         return _conditional("gp", space)
 
@@ -67,7 +67,7 @@ class CmaEs(SearchSamplerOptions):
     startup_trials: PositiveInt = Field(1, description="Trials drawn at random before the strategy starts.")
     population: int | None = Field(None, ge=2, description="Trials of a generation; by the number of parameters.")
 
-    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+    def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield choices and parameters that are not always there."""
         yield from _choices("cmaes", space)
         yield from _conditional("cmaes", space)
@@ -101,7 +101,7 @@ class Grid(SearchSamplerOptions):
 
     exhaustive: ClassVar[bool] = True
 
-    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+    def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield parameters with endlessly many values or conditions."""
         yield from _endless("grid", space)
         yield from _conditional("grid", space)
@@ -123,7 +123,7 @@ class QMC(SearchSamplerOptions):
     sequence: Literal["sobol", "halton"] = Field("sobol", description="Which sequence.")
     scramble: bool = Field(True, description="Randomise the sequence.")
 
-    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+    def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield choices and parameters that are not always there."""
         yield from _choices("qmc", space)
         yield from _conditional("qmc", space)
@@ -168,7 +168,7 @@ class BruteForce(SearchSamplerOptions):
 
     exhaustive: ClassVar[bool] = True
 
-    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+    def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield parameters with endlessly many values."""
         return _endless("brute-force", space)
 

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 import kexp
 
-FOREIGN = "kexp commands of plugins"
+PLUGIN_COMMANDS = "kexp commands of plugins"
 
 
 class Commands(TyperGroup):
@@ -31,7 +31,7 @@ class Commands(TyperGroup):
 
     def _foreign(self, ctx: Any) -> dict[str, Any]:
         """Return the commands of plugins, which are loaded once for a command line."""
-        if FOREIGN not in ctx.meta:
+        if PLUGIN_COMMANDS not in ctx.meta:
             from kexp.catalog import load_catalog
             from kexp.cli.plugin_commands import foreign
 
@@ -39,8 +39,8 @@ class Commands(TyperGroup):
             for command in found:
                 if command.made is None:
                     print(f"command {command.name} of {command.owner}: {command.state}", file=sys.stderr)
-            ctx.meta[FOREIGN] = {command.name: command.made for command in found if command.made is not None}
-        commands: dict[str, Any] = ctx.meta[FOREIGN]
+            ctx.meta[PLUGIN_COMMANDS] = {command.name: command.made for command in found if command.made is not None}
+        commands: dict[str, Any] = ctx.meta[PLUGIN_COMMANDS]
         return commands
 
 
@@ -88,7 +88,7 @@ def main(
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Print a user's mistakes as messages, with their exit status."""
     from kexp.errors import KexpError
 

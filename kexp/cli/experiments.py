@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app, told
+from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app, report_errors
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
@@ -49,8 +49,8 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
-    with told():
-        from kexp.cli.screen import Screen, Silent, print_rehearsal, print_summary
+    with report_errors():
+        from kexp.cli.screen import NullDisplay, TerminalDisplay, print_dry_run, print_summary
         from kexp.errors import KexpError
         from kexp.plan.plugins import catalog_of
         from kexp.report.folder import RunFolder, finite
@@ -68,10 +68,10 @@ def run(
         _warn(plan)
         from kexp.experiment import run as flow
 
-        display = Silent() if quiet else Screen()
+        display = NullDisplay() if quiet else TerminalDisplay()
         if dry_run:
-            found = finite(flow.rehearse(plan, catalog, display))
-            print(json.dumps(found, ensure_ascii=False)) if as_json else print_rehearsal(found)
+            found = finite(flow.dry_run_summary(plan, catalog, display))
+            print(json.dumps(found, ensure_ascii=False)) if as_json else print_dry_run(found)
             return
         summary = flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder)
         if as_json:
@@ -114,7 +114,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check every word of a spec without reading data or loading a model."""
-    with told():
+    with report_errors():
         from kexp.errors import SpecError
         from kexp.plan.plugins import catalog_of
 
@@ -138,8 +138,12 @@ def check(
 def _print_problems(problems: Any, warnings: Any) -> None:
     from dataclasses import asdict
 
-    told = {"ok": not problems, "problems": list(map(asdict, problems)), "warnings": list(map(asdict, warnings))}
-    print(json.dumps(told, ensure_ascii=False))
+    found = {
+        "ok": not problems,
+        "problems": list(map(asdict, problems)),
+        "warnings": list(map(asdict, warnings)),
+    }
+    print(json.dumps(found, ensure_ascii=False))
 
 
 @app.command()
@@ -164,8 +168,8 @@ def augment(
     as_json: AsJson = False,
 ) -> None:
     """Make costly augmentations ahead of training, or look at what an augmenter does."""
-    with told():
-        from kexp.cli.screen import Screen, print_pairs
+    with report_errors():
+        from kexp.cli.screen import TerminalDisplay, print_pairs
         from kexp.errors import KexpError
         from kexp.experiment import augment as stage
         from kexp.plan.plugins import catalog_of
@@ -175,7 +179,7 @@ def augment(
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, assignments, variants, "")
         _warn(plan)
-        tell = Screen().phase
+        tell = TerminalDisplay().phase
         if show is not None:
             pairs = stage.sample(plan, catalog, of, show, tell)
             print_pairs(pairs)
@@ -216,7 +220,7 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Search for the best spec, test it once, and write it; run again, the same search goes on."""
-    with told():
+    with report_errors():
         from kexp.plan.plugins import catalog_of
         from kexp.report.folder import finite
         from kexp.spec.toml import dumps
@@ -227,10 +231,10 @@ def tune(
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, [*(assignments or ()), *stated], variants, "")
         _warn(plan)
-        from kexp.cli.search_screen import SearchScreen, SilentSearch, print_found
+        from kexp.cli.search_screen import NullSearchDisplay, TerminalSearchDisplay, print_found
         from kexp.search.tune import tune as search
 
-        display = SilentSearch() if quiet else SearchScreen()
+        display = NullSearchDisplay() if quiet else TerminalSearchDisplay()
         found = search(plan, catalog, runs_dir=runs_dir, name=_study_name(study), display=display)
         if as_json:
             print(json.dumps(finite(found), ensure_ascii=False))

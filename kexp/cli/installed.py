@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, app, told
+from kexp.cli.base import AsJson, app, report_errors
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog, Entry
@@ -22,7 +22,7 @@ app.add_typer(plugins, name="plugins")
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of spec files with the options of every installed component."""
-    with told():
+    with report_errors():
         from kexp.catalog import load_catalog
         from kexp.plan.schema import json_schema
 
@@ -35,7 +35,7 @@ def list_plugins(
     as_json: AsJson = False,
 ) -> None:
     """List every installed component, and the plugins that do not load."""
-    with told():
+    with report_errors():
         from kexp.catalog import load_catalog
         from kexp.cli.screen import print_table
 
@@ -95,7 +95,7 @@ def _state(catalog: Catalog, entry: Entry) -> str:
 @plugins.command("show")
 def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
     """Show a component: what it does, its options with types, defaults and bounds, and where it comes from."""
-    with told():
+    with report_errors():
         import inspect
         from dataclasses import asdict
 
@@ -124,7 +124,7 @@ def new_plugin(
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where its folder is made.")] = Path(),
 ) -> None:
     """Write a package of your own that works as it is: components, tests, a spec, README and CI."""
-    with told():
+    with report_errors():
         from kexp.catalog import load_catalog
         from kexp.scaffold.kinds import searches
         from kexp.scaffold.package import new_package, short

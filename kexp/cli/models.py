@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, app, told
+from kexp.cli.base import AsJson, LocalCode, app, report_errors
 
 if TYPE_CHECKING:
     from kexp.inference.folders import Place
@@ -71,7 +71,7 @@ def predict(
     The output has the columns of the input and predicted, confidence and a probability:LABEL for each label. A row
     without text stays, with empty cells. After --, a text may begin with a dash.
     """
-    with told():
+    with report_errors():
         from kexp.cli import prediction_screen as screen
         from kexp.errors import KexpError
         from kexp.inference.loading import load_places
@@ -171,7 +171,7 @@ def evaluate(
 
     Texts are read as in training; rows are not cleaned away, but for those without text, which are counted.
     """
-    with told():
+    with report_errors():
         from kexp.cli import prediction_screen as screen
         from kexp.inference.folders import find
         from kexp.inference.loading import load_places
@@ -236,7 +236,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export a trained model to ONNX, and compare it with PyTorch before it is called done."""
-    with told():
+    with report_errors():
         from kexp.cli import prediction_screen as screen
         from kexp.errors import KexpError
         from kexp.inference import export as exporting

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kexp.cli.base import RunsDir, app, told
+from kexp.cli.base import RunsDir, app, report_errors
 
 
 @app.command()
@@ -20,7 +20,7 @@ def ui(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Show runs, curves, comparisons and predictions in a local web page."""
-    with told():
+    with report_errors():
         from kexp.errors import KexpError
 
         try:

@@ -10,11 +10,11 @@ from typing import Any
 import typer
 
 from kexp.catalog import Catalog, Observer, Owner
-from kexp.cli.base import told
+from kexp.cli.base import report_errors
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class PluginCommand:
     """A command of a plugin; ``made`` is None where it cannot be used, and ``state`` says why."""
 
     name: str
@@ -23,26 +23,28 @@ class Foreign:
     made: Any = None
 
 
-def foreign(catalog: Catalog, own: Collection[str]) -> Iterator[Foreign]:
+def foreign(catalog: Catalog, own: Collection[str]) -> Iterator[PluginCommand]:
     """Yield the commands of plugins; ``own`` are the names of kexp's, which nobody can replace."""
     for command in catalog.commands:
         rivals = [str(other.owner) for other in catalog.commands if other.name == command.name and other is not command]
         if command.name in own:
-            yield Foreign(command.name, command.owner, "shadowed by kexp's own")
+            yield PluginCommand(command.name, command.owner, "shadowed by kexp's own")
         elif rivals:
-            yield Foreign(command.name, command.owner, f"shadowed (refused: {', '.join(rivals)} claims the name too)")
+            yield PluginCommand(
+                command.name, command.owner, f"shadowed (refused: {', '.join(rivals)} claims the name too)"
+            )
         else:
             yield _made(command)
 
 
-def _made(command: Observer) -> Foreign:
+def _made(command: Observer) -> PluginCommand:
     single = typer.Typer(add_completion=False)
     single.command(command.name)(_told(command.function))
     try:
-        return Foreign(command.name, command.owner, "ok", typer.main.get_command(single))
+        return PluginCommand(command.name, command.owner, "ok", typer.main.get_command(single))
     # Typer resolves the annotations of a stranger's function, which may be anything.
     except Exception as error:  # noqa: BLE001
-        return Foreign(command.name, command.owner, f"broken: {type(error).__name__}: {error}")
+        return PluginCommand(command.name, command.owner, f"broken: {type(error).__name__}: {error}")
 
 
 def _told(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +52,7 @@ def _told(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def command(*arguments: Any, **options: Any) -> Any:
-        with told():
+        with report_errors():
             return function(*arguments, **options)
 
     return command

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, RunsDir, app, told
+from kexp.cli.base import AsJson, RunsDir, app, report_errors
 
 if TYPE_CHECKING:
     from kexp.results.runs import RunRow
@@ -36,7 +36,7 @@ def list_folders(
     as_json: AsJson = False,
 ) -> None:
     """List the run folders, newest first."""
-    with told():
+    with report_errors():
         if context.invoked_subcommand is not None:
             _refuse_options_before(context, context.invoked_subcommand)
             return
@@ -105,7 +105,7 @@ def _list_studies(runs_dir: Path, as_json: bool) -> None:
 @runs.command("show")
 def show_folder(folder: Folder, as_json: AsJson = False) -> None:
     """Show a run folder: what was asked, what every variant scored, why runs failed, where the files are."""
-    with told():
+    with report_errors():
         from kexp.results.runs import show
 
         shown = show(folder)
@@ -160,13 +160,13 @@ def prune_folders(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove run folders after showing which, and asking."""
-    with told():
+    with report_errors():
         from kexp.errors import KexpError
         from kexp.report.words import size
-        from kexp.results.prune import Wish, plan, remove, seconds_of_age
+        from kexp.results.prune import PruneFilter, plan, remove, seconds_of_age
 
         age = None if older_than is None else seconds_of_age(older_than)
-        removals, spared = plan(runs_dir, folders or [], Wish(status, keep, age))
+        removals, spared = plan(runs_dir, folders or [], PruneFilter(status, keep, age))
         _print_removals(removals)
         print("\n".join(spared), file=sys.stderr, end="\n" if spared else "")
         if not removals:
@@ -216,7 +216,7 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print table and findings as Markdown.")] = False,
 ) -> None:
     """Compare finished runs on the same rows: means, baselines, paired tests, and how their specs differ."""
-    with told():
+    with report_errors():
         from kexp.errors import KexpError
         from kexp.report.export import as_csv, as_latex, as_markdown
         from kexp.report.folder import finite
@@ -257,7 +257,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Draw report.html of a run folder anew."""
-    with told():
+    with report_errors():
         from kexp.errors import KexpError
         from kexp.report.html import write_report
         from kexp.results.runs import read_spec

@@ -23,7 +23,7 @@ UNKNOWN_SHARE = 0.1
 """Share of unknown tokens from which on a tokenizer and the texts hardly belong together."""
 
 
-class Silent:
+class NullDisplay:
     """Shows nothing."""
 
     def phase(self, text: str) -> None:
@@ -39,7 +39,7 @@ class Silent:
         """Show nothing."""
 
 
-class Screen:
+class TerminalDisplay:
     """A progress bar per run on a terminal; elsewhere a line per evaluation."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ def print_summary(summary: Json) -> None:
     out.print(f"[bold]{escape(summary['folder'])}[/]")
 
 
-def print_rehearsal(found: Json) -> None:
+def print_dry_run(found: Json) -> None:
     """Print what would be trained on which rows: what was read and dropped, labels, and lengths in tokens."""
     out = Console(highlight=False, soft_wrap=True)
     for names, data in shared({name: variant["data"] for name, variant in found["variants"].items()}):

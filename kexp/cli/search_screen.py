@@ -7,14 +7,14 @@ from typing import Any
 
 from rich.markup import escape
 
-from kexp.cli.screen import Screen, Silent, print_table
+from kexp.cli.screen import NullDisplay, TerminalDisplay, print_table
 from kexp.contracts import label
 from kexp.search.study import Claim
 
 COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red", "lost": "red", "interrupted": "yellow"}
 
 
-class SilentSearch(Silent):
+class NullSearchDisplay(NullDisplay):
     """Shows nothing."""
 
     def trial_started(self, claim: Claim) -> None:
@@ -27,7 +27,7 @@ class SilentSearch(Silent):
         """Show nothing."""
 
 
-class SearchScreen(Screen):
+class TerminalSearchDisplay(TerminalDisplay):
     """A line when a trial begins and one when it ends, on standard error."""
 
     def trial_started(self, claim: Claim) -> None:

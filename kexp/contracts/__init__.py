@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from kexp.contracts.augmenter import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.contracts.backbone import AnyBackbone, BackboneOptions
-from kexp.contracts.dataset import POOL, SPLITS, AnyDataset, DatasetOptions
+from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetOptions
 from kexp.contracts.executor import (
     Answer,
     AnyExecutor,
@@ -30,7 +30,7 @@ from kexp.contracts.objective import (
     AnyObjective,
     Batch,
     HostBatch,
-    HostPairs,
+    HostUnlabelledBatch,
     Inputs,
     KnownInputs,
     MicroBatch,
@@ -38,10 +38,10 @@ from kexp.contracts.objective import (
     Objective,
     ObjectiveContext,
     ObjectiveOptions,
-    Pairs,
     Progress,
     StepLoss,
     SupervisedObjective,
+    UnlabelledBatch,
     known_hidden,
 )
 from kexp.contracts.sampler import AnySampler, SamplerOptions
@@ -69,8 +69,8 @@ KINDS: Mapping[str, type[Options]] = {
 
 __all__ = [
     "KINDS",
-    "POOL",
     "SPLITS",
+    "UNLABELLED",
     "Answer",
     "AnyAugmenter",
     "AnyBackbone",
@@ -97,7 +97,7 @@ __all__ = [
     "ExecutorOptions",
     "FreezingOptions",
     "HostBatch",
-    "HostPairs",
+    "HostUnlabelledBatch",
     "Inputs",
     "KnownInputs",
     "Link",
@@ -110,7 +110,6 @@ __all__ = [
     "Objective",
     "ObjectiveContext",
     "ObjectiveOptions",
-    "Pairs",
     "Parameter",
     "Progress",
     "PrunerOptions",
@@ -128,6 +127,7 @@ __all__ = [
     "Translator",
     "TranslatorContext",
     "TranslatorOptions",
+    "UnlabelledBatch",
     "Work",
     "block_names",
     "known_hidden",

@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, Protocol
 
-from kexp.errors import PluginError, blamed
-from kexp.options import Options, component, title
+from kexp.errors import PluginError, plugin_call
+from kexp.options import Options, component, component_title
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class AugmenterContext:
 
     ``texts`` are those of the train split, the unlabelled pool included; ``labelled`` and ``labels`` (ids) the labelled
     rows among them. ``store`` is a folder that outlives the run, for what is costly to make; ``device`` is as in the
-    spec's training section; ``tell`` shows a line of progress.
+    spec's training section; ``progress`` shows a line of progress.
     """
 
     texts: Sequence[str] = ()
@@ -50,7 +50,7 @@ class AugmenterContext:
     labels: Sequence[int] = ()
     store: Path = Path()
     device: str = "auto"
-    tell: Callable[[str], None] = lambda line: None
+    progress: Callable[[str], None] = lambda line: None
 
 
 class AugmenterOptions(Options):
@@ -63,7 +63,7 @@ class AugmenterOptions(Options):
         """Tell whether it is run once, before training, and its texts kept."""
         return False
 
-    def forms(self) -> int:
+    def views(self) -> int:
         """Return how many forms of each text a costly augmenter is asked for; epochs take them in turn."""
         return 1
 
@@ -87,7 +87,7 @@ class CheckedAugmenter:
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return what the augmenter makes of each text; raises ``PluginError`` that names it."""
-        with blamed(self.name):
+        with plugin_call(self.name):
             made = list(self.augmenter(texts, generators))
         if len(made) != len(texts):
             raise PluginError(f"{self.name}: made {len(made)} of {len(texts)} texts, expected one of each")
@@ -101,5 +101,5 @@ class CheckedAugmenter:
 
 def build_augmenter(options: AugmenterOptions, context: AugmenterContext) -> CheckedAugmenter:
     """Build an augmenter; raises ``PluginError`` that names it when it fails."""
-    with blamed(title(options)):
-        return CheckedAugmenter(title(options), options.build(context))
+    with plugin_call(component_title(options)):
+        return CheckedAugmenter(component_title(options), options.build(context))

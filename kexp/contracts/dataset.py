@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.errors import PluginError, blamed
-from kexp.options import Options, component, title
+from kexp.errors import PluginError, plugin_call
+from kexp.options import Options, component, component_title
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 SPLITS = ("train", "validation", "test")
-POOL = "unlabelled"
+UNLABELLED = "unlabelled"
 """Name of the split that a dataset may bring without labels."""
 
 
@@ -54,14 +54,14 @@ def read_dataset(options: DatasetOptions, notes: dict[str, int]) -> Mapping[str,
     """Build a dataset; raises ``PluginError`` that names it when it fails, or returns what it may not."""
     from datasets import Dataset
 
-    name = title(options)
-    with blamed(name):
+    name = component_title(options)
+    with plugin_call(name):
         read = options.build(notes)
     if not isinstance(read, Mapping):
         raise PluginError(f"{name}: build returned a {type(read).__name__}, expected a Dataset per split name")
     for split, rows in read.items():
-        if split not in (*SPLITS, POOL):
-            known = f"{', '.join(SPLITS)} or {POOL}"
+        if split not in (*SPLITS, UNLABELLED):
+            known = f"{', '.join(SPLITS)} or {UNLABELLED}"
             raise PluginError(f"{name}: build returned a split {split!r}, which kexp does not know; name it {known}")
         if not isinstance(rows, Dataset):
             raise PluginError(f"{name}: the {split} split is a {type(rows).__name__}, expected a datasets.Dataset")

@@ -53,7 +53,7 @@ class Link(Protocol):
     def report(self, step: int, value: float) -> Answer:
         """Tell a value and wait for the answer."""
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Tell whether the task should stop; cheap enough to be asked after every step."""
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
-from kexp.errors import KexpError, PluginError, blamed, described
-from kexp.options import Options, component, title
+from kexp.errors import KexpError, PluginError, describe_value, plugin_call
+from kexp.options import Options, component, component_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def build_metrics(
 
 def build_metric(options: MetricOptions, names: Sequence[str]) -> Metric:
     """Build a metric that raises ``PluginError`` with its name, whatever goes wrong, and gives plain numbers."""
-    name = title(options)
+    name = component_title(options)
     with _named(name):
         metric = options.build(names)
 
@@ -56,7 +56,7 @@ def build_metric(options: MetricOptions, names: Sequence[str]) -> Metric:
         with _named(name):
             value = metric(labels, probabilities)
         if not isinstance(value, Real):
-            raise PluginError(f"{name}: returned {described(value)}, expected a number")
+            raise PluginError(f"{name}: returned {describe_value(value)}, expected a number")
         return float(value)
 
     return measure
@@ -66,7 +66,7 @@ def build_metric(options: MetricOptions, names: Sequence[str]) -> Metric:
 def _named(name: str) -> Iterator[None]:
     """Name the metric in what it says to users, too: it does not know under which name it is registered."""
     try:
-        with blamed(name):
+        with plugin_call(name):
             yield
     except PluginError:
         raise

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
-from kexp.errors import PluginError, blamed, described
-from kexp.options import Options, component, title
+from kexp.errors import PluginError, describe_value, plugin_call
+from kexp.options import Options, component, component_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ class HostBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class HostPairs:
+class HostUnlabelledBatch:
     """Unlabelled rows and their augmented forms as NumPy arrays; ``rows`` are their numbers in the pool."""
 
     original: Mapping[str, NDArray[np.int64]]
@@ -89,7 +89,7 @@ class MicroBatch:
     """What one forward pass is about: labelled rows and, for objectives that ask for a pool, unlabelled ones."""
 
     labelled: HostBatch
-    unlabelled: HostPairs | None = None
+    unlabelled: HostUnlabelledBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class UnlabelledBatch:
     """Unlabelled rows on the device, each as it is and augmented; ``rows`` are their numbers in the pool."""
 
     original: Inputs
@@ -121,11 +121,11 @@ class Progress:
 class ObjectiveContext:
     """What an objective may need to know of the data.
 
-    ``class_counts`` are those of the labelled train rows, by label id; ``pool`` is the number of unlabelled rows.
+    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others.
     """
 
     class_counts: Sequence[int]
-    pool: int = 0
+    unlabelled_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Objective(ABC):
     """How messages name it; kexp says so when it builds it."""
 
     @abstractmethod
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss; ``unlabelled`` is None for objectives that do not ask for a pool."""
 
     def stepped(self, model: Model, progress: Progress) -> None:  # noqa: B027
@@ -189,7 +189,7 @@ class SupervisedObjective(Objective):
 
         A mean over the rows would pass for the loss of each where rows are weighed or left out, and undo that unseen.
         """
-        with blamed(self.component):
+        with plugin_call(self.component):
             losses = self.losses(logits, labels)
         shape = getattr(losses, "shape", None)
         if shape != labels.shape:
@@ -198,7 +198,7 @@ class SupervisedObjective(Objective):
             raise PluginError(f"{self.component}: losses() returned {found}, expected {rows}; do not average over rows")
         return losses
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the mean of the rows' losses."""
         (logits,) = model.logits(labelled.inputs)
         return StepLoss(self.row_losses(logits, labelled.labels).mean())
@@ -208,16 +208,16 @@ class ObjectiveOptions(Options):
     """Base of every training objective."""
 
     kind: ClassVar[str] = "objective"
-    uses_pool: ClassVar[bool] = False
+    uses_unlabelled: ClassVar[bool] = False
     """Whether it needs unlabelled rows."""
     uses_augmented: ClassVar[bool] = False
     """Whether it needs an augmented form of every unlabelled row."""
 
-    def check_labels(self, labels: int) -> Iterable[str]:
+    def label_problems(self, labels: int) -> Iterable[str]:
         """Yield what is wrong with the options for this number of labels."""
         return ()
 
-    def doubt_labels(self, labels: int) -> Iterable[str]:
+    def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield what is allowed but probably not meant for this number of labels."""
         return ()
 
@@ -232,11 +232,11 @@ AnyObjective = Annotated[ObjectiveOptions, *component("objective")]
 
 def build_objective(options: ObjectiveOptions, context: ObjectiveContext) -> Objective:
     """Build an objective that knows its name; raises ``PluginError`` when it fails, or gives none."""
-    name = title(options)
-    with blamed(name):
+    name = component_title(options)
+    with plugin_call(name):
         objective = options.build(context)
     if not isinstance(objective, Objective):
-        raise PluginError(f"{name}: build returned {described(objective)}, expected an Objective")
+        raise PluginError(f"{name}: build returned {describe_value(objective)}, expected an Objective")
     # A frozen dataclass is an objective too.
     object.__setattr__(objective, "component", name)
     return objective

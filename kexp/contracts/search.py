@@ -117,7 +117,7 @@ class SearchSamplerOptions(Options):
     exhaustive: ClassVar[bool] = False
     """Whether it visits every point once, so that no trial may be given to it."""
 
-    def refuse(self, space: Mapping[str, Parameter]) -> Iterable[str]:
+    def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield why these parameters cannot be searched."""
         return ()
 
@@ -133,7 +133,7 @@ class PrunerOptions(Options):
     compares_seeds: ClassVar[bool] = False
     """Whether a trial reports a value per seed; otherwise one per evaluation of its first seed, counted from 1."""
 
-    def refuse(self, seeds: int) -> Iterable[str]:
+    def seed_problems(self, seeds: int) -> Iterable[str]:
         """Yield why so many seeds per trial are too few."""
         return ()
 

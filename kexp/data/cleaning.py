@@ -50,7 +50,9 @@ def clean(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], c
     return _drop_lengths(frame, options, bounds, counts)
 
 
-def clean_pool(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts) -> pd.DataFrame:
+def clean_unlabelled(
+    frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts
+) -> pd.DataFrame:
     """Drop what the spec says from unlabelled rows: repeated texts, and texts too short or too long."""
     if options.duplicates == "drop":
         repeated = _key(frame).duplicated()

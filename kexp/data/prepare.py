@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import POOL, SPLITS, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetOptions
 from kexp.contracts.dataset import read_dataset
 from kexp.data.cleaning import (
     Counts,
     cap_classes,
     clean,
-    clean_pool,
+    clean_unlabelled,
     drop_empty,
     drop_overlap,
     length_bounds,
@@ -50,7 +50,7 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
         counts.setdefault(split, {})
     if spec.cleaning.overlap == "drop" and "train" in spec.cleaning.splits:
         others = [frames["validation"], frames["test"]]
-        for split in frames.keys() & {"train", POOL}:
+        for split in frames.keys() & {"train", UNLABELLED}:
             frames[split] = drop_overlap(frames[split], others, counts[split])
     need_rows(frames["train"], "train", counts["train"])
     frames["train"] = cap_classes(frames["train"], spec.cleaning, seed, counts["train"])
@@ -61,7 +61,7 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
         _choose_labelled(frames, spec, seed, counts)
     labels = _label_names(frames, names)
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
-    unlabelled = rows.pop(POOL, None)
+    unlabelled = rows.pop(UNLABELLED, None)
     source = {"source": {"read": notes}} if notes else {}
     return PreparedData(labels, rows, unlabelled, source | _record(frames, counts))
 
@@ -73,9 +73,13 @@ def _choose_labelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, cou
     frames["train"], others = choose_labelled(frames["train"], spec.labelled, seed)
     counts["train"]["unlabelled"] = len(others)
     # Rows of two sources share a pool: their numbers must stay distinct, since random streams go by them.
-    joined = pd.concat([others, frames[POOL].assign(number=lambda f: -1 - f["number"])]) if POOL in frames else others
-    frames[POOL] = limit_rows(joined.reset_index(drop=True), spec.labelled.pool, seed)
-    counts.setdefault(POOL, {})["over_pool_limit"] = len(joined) - len(frames[POOL])
+    joined = (
+        pd.concat([others, frames[UNLABELLED].assign(number=lambda f: -1 - f["number"])])
+        if UNLABELLED in frames
+        else others
+    )
+    frames[UNLABELLED] = limit_rows(joined.reset_index(drop=True), spec.labelled.pool, seed)
+    counts.setdefault(UNLABELLED, {})["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
 
 
 def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
@@ -87,9 +91,11 @@ def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
     frames, names = {}, None
-    for split in (split for split in (*SPLITS, POOL) if split in read):
+    for split in (split for split in (*SPLITS, UNLABELLED) if split in read):
         frame: pd.DataFrame = read[split].to_pandas()
-        need_columns(f"dataset, split {split}", list(frame.columns), ("text",) if split == POOL else ("text", "label"))
+        need_columns(
+            f"dataset, split {split}", list(frame.columns), ("text",) if split == UNLABELLED else ("text", "label")
+        )
         if "label" not in frame:
             frame["label"] = UNKNOWN
         feature = read[split].features.get("label")
@@ -97,7 +103,7 @@ def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
         missing = frame["label"].isna() | (frame["label"].astype("str").str.strip() == "")
-        if missing.any() and split != POOL:
+        if missing.any() and split != UNLABELLED:
             rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
             raise DataError(f"dataset: {rows} of the {split} split have no label; fill them in, or remove them")
         label = frame["label"].astype("str").where(~missing, UNKNOWN)
@@ -112,8 +118,8 @@ def _clean(frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts
     need_rows(cleaned["train"], "train", counts["train"])
     bounds = length_bounds(cleaned["train"], spec.cleaning)
     for split, frame in cleaned.items():
-        if split == POOL:
-            cleaned[split] = clean_pool(frame, spec.cleaning, bounds, counts[split])
+        if split == UNLABELLED:
+            cleaned[split] = clean_unlabelled(frame, spec.cleaning, bounds, counts[split])
         elif split in spec.cleaning.splits:
             cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split])
         need_rows(cleaned[split], split, counts[split])

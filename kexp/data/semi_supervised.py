@@ -9,14 +9,14 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, HostPairs, MicroBatch, Rejected
+from kexp.contracts import Augmenter, HostUnlabelledBatch, MicroBatch, Rejected
 from kexp.data.batching import batches
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
 from kexp.data.stream import Encode, LabelledStream
 from kexp.seeds import generator, python_random
 
-AugmentPool = Callable[[int, NDArray[np.int64]], Encoded]
+AugmentUnlabelled = Callable[[int, NDArray[np.int64]], Encoded]
 """From an epoch and rows of the pool to the encoded augmented forms of these rows."""
 
 
@@ -24,62 +24,64 @@ AugmentPool = Callable[[int, NDArray[np.int64]], Encoded]
 class SemiSupervisedStream:
     """A labelled stream beside a pool. Both are gone through again and again, each in passes of its own.
 
-    An epoch is a pass over the labelled rows, or over the pool where ``pool_epochs``. In an epoch, labelled and
+    An epoch is a pass over the labelled rows, or over the pool where ``unlabelled_epochs``. In an epoch, labelled and
     unlabelled batches of similar length meet, so that a fused forward pass has little padding.
     """
 
     labelled: LabelledStream
-    pool: Rows
+    unlabelled: Rows
     encoded: Encoded
-    augment: AugmentPool | None
+    augment: AugmentUnlabelled | None
     batch_size: int
-    pool_epochs: bool
+    unlabelled_epochs: bool
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch."""
-        if not self.pool_epochs:
+        if not self.unlabelled_epochs:
             return self.labelled.steps_per_epoch()
-        return -(-len(self.pool) // (self.batch_size * self.labelled.accumulation))
+        return -(-len(self.unlabelled) // (self.batch_size * self.labelled.accumulation))
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
         labelled, accumulation = self.labelled, self.labelled.accumulation
         count = self.steps_per_epoch() * accumulation
         rows = cycle(labelled.order, number * count * labelled.batch_size, count * labelled.batch_size)
-        pool = cycle(self._pool_order, number * count * self.batch_size, count * self.batch_size)
+        unlabelled = cycle(self._unlabelled_order, number * count * self.batch_size, count * self.batch_size)
         texts = labelled.encoding(number)
-        visited = np.unique(pool)
+        visited = np.unique(unlabelled)
         augmented = self.augment(number, visited) if self.augment else None
-        pairs = self._matched(number, rows, texts.tokens.lengths, pool)
+        pairs = self._matched(number, rows, texts.tokens.lengths, unlabelled)
         steps = [pairs[first : first + accumulation] for first in range(0, count, accumulation)]
         for step in steps[start:]:
             yield [MicroBatch(labelled.batch(texts, few), self._pairs(many, augmented, visited)) for few, many in step]
 
-    def _pool_order(self, turn: int) -> NDArray[np.int64]:
-        return generator(self.labelled.seed, "pool order", turn).permutation(len(self.pool))
+    def _unlabelled_order(self, turn: int) -> NDArray[np.int64]:
+        return generator(self.labelled.seed, "pool order", turn).permutation(len(self.unlabelled))
 
     def _matched(
-        self, epoch: int, rows: NDArray[np.int64], lengths: NDArray[np.int64], pool: NDArray[np.int64]
+        self, epoch: int, rows: NDArray[np.int64], lengths: NDArray[np.int64], unlabelled: NDArray[np.int64]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Cut both streams into batches and let the longest meet the longest, in an order shuffled afterwards."""
-        pool_lengths, bucketing = self.encoded.tokens.lengths, self.labelled.bucketing
+        unlabelled_lengths, bucketing = self.encoded.tokens.lengths, self.labelled.bucketing
         few = batches(rows, lengths, self.labelled.batch_size, bucketing=bucketing, generator=None)
-        many = batches(pool, pool_lengths, self.batch_size, bucketing=bucketing, generator=None)
+        many = batches(unlabelled, unlabelled_lengths, self.batch_size, bucketing=bucketing, generator=None)
         if not bucketing:
             return list(zip(few, many, strict=True))
         few.sort(key=lambda batch: int(lengths[batch].max()))
-        many.sort(key=lambda batch: int(pool_lengths[batch].max()))
+        many.sort(key=lambda batch: int(unlabelled_lengths[batch].max()))
         shuffled = generator(self.labelled.seed, "batches", epoch).permutation(len(few))
         return [(few[number], many[number]) for number in shuffled]
 
-    def _pairs(self, rows: NDArray[np.int64], augmented: Encoded | None, visited: NDArray[np.int64]) -> HostPairs:
+    def _pairs(
+        self, rows: NDArray[np.int64], augmented: Encoded | None, visited: NDArray[np.int64]
+    ) -> HostUnlabelledBatch:
         original = self.labelled.collator(self.encoded, rows)
         tokens = int(self.encoded.tokens.lengths[rows].sum())
         if augmented is None:
-            return HostPairs(original, {}, rows, tokens)
+            return HostUnlabelledBatch(original, {}, rows, tokens)
         found = np.searchsorted(visited, rows)
         inputs = self.labelled.collator(augmented, found)
-        return HostPairs(original, inputs, rows, tokens + int(augmented.tokens.lengths[found].sum()))
+        return HostUnlabelledBatch(original, inputs, rows, tokens + int(augmented.tokens.lengths[found].sum()))
 
 
 def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> NDArray[np.int64]:
@@ -93,23 +95,23 @@ def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> 
 # --- where augmented forms come from --------------------------------------------------------------------------------
 
 
-def fresh(pool: Rows, augmenter: Augmenter, encode: Encode, seed: int) -> AugmentPool:
+def new_views(unlabelled: Rows, augmenter: Augmenter, encode: Encode, seed: int) -> AugmentUnlabelled:
     """Augment the rows of an epoch when it begins; a rejected text stands as it was."""
 
     def augment(epoch: int, rows: NDArray[np.int64]) -> Encoded:
-        texts = [pool.texts[row] for row in rows]
-        made = augmenter(texts, streams(pool, rows, seed, epoch))
-        kept = [text if isinstance(new, Rejected) else new for text, new in zip(texts, made, strict=True)]
-        return encode(kept, None if pool.pairs is None else [pool.pairs[row] for row in rows])
+        texts = [unlabelled.texts[row] for row in rows]
+        made = augmenter(texts, streams(unlabelled, rows, seed, epoch))
+        stored_views = [text if isinstance(new, Rejected) else new for text, new in zip(texts, made, strict=True)]
+        return encode(stored_views, None if unlabelled.pairs is None else [unlabelled.pairs[row] for row in rows])
 
     return augment
 
 
-def kept(copies: Sequence[Encoded]) -> AugmentPool:
+def stored_views(views: Sequence[Encoded]) -> AugmentUnlabelled:
     """Take what was augmented beforehand: copy after copy, epoch after epoch."""
-    return lambda epoch, rows: copies[epoch % len(copies)].take(rows)
+    return lambda epoch, rows: views[epoch % len(views)].take(rows)
 
 
-def streams(pool: Rows, rows: NDArray[np.int64], seed: int, epoch: int) -> list[Random]:
+def streams(unlabelled: Rows, rows: NDArray[np.int64], seed: int, epoch: int) -> list[Random]:
     """Return the random stream of each row in an epoch (or copy)."""
-    return [python_random(seed, "augment pool", epoch, int(pool.numbers[row])) for row in rows]
+    return [python_random(seed, "augment pool", epoch, int(unlabelled.numbers[row])) for row in rows]

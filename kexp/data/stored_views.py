@@ -24,59 +24,63 @@ Made = list[str | Rejected]
 
 
 @dataclass(frozen=True, slots=True)
-class AugmentedPool:
+class StoredViews:
     """The rows of a pool that were accepted in every copy, the texts of each copy, and the rejected rows by reason."""
 
     rows: NDArray[np.int64]
-    copies: list[list[str]]
+    views: list[list[str]]
     rejected: dict[str, int]
 
 
 @dataclass(slots=True)
-class Maker:
+class ViewMaker:
     """Makes augmented texts chunk by chunk. ``folder`` keeps the chunks; the augmenter is built when one is missing.
 
     ``identity`` says everything that the texts depend on besides text and seed: the augmenter's options and what it was
-    fitted on. ``tell`` is shown the rate and the time left.
+    fitted on. ``progress`` is shown the rate and the time left.
     """
 
     build: Callable[[], Augmenter]
     seed: int
     folder: Path
     identity: str
-    tell: Callable[[str], None] = lambda line: None
+    progress: Callable[[str], None] = lambda line: None
     augmenter: Augmenter | None = None
 
-    def copy(self, pool: Rows, copy: int) -> Made:
+    def copy(self, unlabelled: Rows, copy: int) -> Made:
         """Return one augmented form of every text of a pool."""
         made: Made = []
         new, started = 0, time.perf_counter()
-        for start in range(0, len(pool), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(pool)))
-            path = self.folder / f"{self._key(pool, rows, copy)}.json"
+        for start in range(0, len(unlabelled), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(unlabelled)))
+            path = self.folder / f"{self._key(unlabelled, rows, copy)}.json"
             chunk = _read(path)
             if chunk is None:
                 self.augmenter = self.augmenter or self.build()
-                chunk = self.augmenter([pool.texts[row] for row in rows], streams(pool, rows, self.seed, copy))
+                chunk = self.augmenter(
+                    [unlabelled.texts[row] for row in rows], streams(unlabelled, rows, self.seed, copy)
+                )
                 _write(path, chunk)
                 new += len(chunk)
                 rate = new / (time.perf_counter() - started)
                 done = start + len(chunk)
-                left = (len(pool) - done) / rate
-                self.tell(f"augmented {done:,} of {len(pool):,} texts, {rate:,.0f} texts/s, {left:,.0f} s left")
+                left = (len(unlabelled) - done) / rate
+                self.progress(
+                    f"augmented {done:,} of {len(unlabelled):,} texts, {rate:,.0f} texts/s, {left:,.0f} s left"
+                )
             made += chunk
         return made
 
-    def _key(self, pool: Rows, rows: NDArray[np.int64], copy: int) -> str:
-        texts = [pool.texts[row] for row in rows]
-        numbers = [int(pool.numbers[row]) for row in rows]
+    def _key(self, unlabelled: Rows, rows: NDArray[np.int64], copy: int) -> str:
+        texts = [unlabelled.texts[row] for row in rows]
+        numbers = [int(unlabelled.numbers[row]) for row in rows]
         content = json.dumps([self.identity, self.seed, copy, texts, numbers], ensure_ascii=False)
         return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
-def augment_pool(pool: Rows, maker: Maker, copies: int) -> AugmentedPool:
-    """Augment every text of a pool ``copies`` times; what was made before is not made again."""
-    made = [maker.copy(pool, copy) for copy in range(copies)]
+def make_views(unlabelled: Rows, maker: ViewMaker, views: int) -> StoredViews:
+    """Augment every text of a pool ``views`` times; what was made before is not made again."""
+    made = [maker.copy(unlabelled, copy) for copy in range(views)]
     reasons: Counter[str] = Counter()
     accepted = []
     for row, forms in enumerate(zip(*made, strict=True)):
@@ -86,7 +90,7 @@ def augment_pool(pool: Rows, maker: Maker, copies: int) -> AugmentedPool:
         else:
             reasons[refused.reason] += 1
     texts = [[str(copy[row]) for row in accepted] for copy in made]
-    return AugmentedPool(np.asarray(accepted, np.int64), texts, dict(reasons))
+    return StoredViews(np.asarray(accepted, np.int64), texts, dict(reasons))
 
 
 def _read(path: Path) -> Made | None:

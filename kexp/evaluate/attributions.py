@@ -20,23 +20,23 @@ Predict = Callable[[Sequence[str]], "NDArray[np.float64]"]
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class WordAttributions:
     """Probabilities of shape (labels,) of a text, and what each of its words adds to that of the predicted label."""
 
     probabilities: NDArray[np.float64]
     words: list[tuple[str, float]]
 
 
-def explain(text: str, predict: Predict) -> Explanation:
+def attribute_words(text: str, predict: Predict) -> WordAttributions:
     """Predict a text as it is and without each of its words, in one go."""
     words = text.split()
     without = [" ".join(words[:number] + words[number + 1 :]) for number in range(min(len(words), MOST_WORDS))]
     # Without its only word nothing is left to predict.
     if len(words) < 2:
         probabilities = predict([text])[0]
-        return Explanation(probabilities, [(word, float(probabilities.max())) for word in words])
+        return WordAttributions(probabilities, [(word, float(probabilities.max())) for word in words])
     whole, *others = predict([text, *without])
     label = int(whole.argmax())
-    return Explanation(
+    return WordAttributions(
         whole, [(word, float(whole[label] - other[label])) for word, other in zip(words, others, strict=False)]
     )

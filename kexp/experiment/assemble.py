@@ -15,11 +15,11 @@ from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, tokenise
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import AugmentPool, SemiSupervisedStream, fresh, kept
+from kexp.data.semi_supervised import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
 from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
-from kexp.experiment.prepare import Materials, Pool, Workshop, encode_texts
+from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
@@ -37,12 +37,12 @@ Logits = Callable[[Inputs], "torch.Tensor"]
 
 
 @dataclass(slots=True)
-class Experiment:
+class AssembledRun:
     """Everything that one run needs, built."""
 
     spec: Spec
     seed: int
-    materials: Materials
+    inputs: RunInputs
     model: PreTrainedModel
     objective: Objective
     metrics: Mapping[str, Metric]
@@ -54,18 +54,18 @@ class Experiment:
 
     def evaluate(self, split: str, logits: Logits) -> Predictions:
         """Predict a split."""
-        return self._predict(self.materials.data.splits[split], self.materials.encoded[split], logits)
+        return self._predict(self.inputs.data.splits[split], self.inputs.encoded[split], logits)
 
-    def watch_pool(self, logits: Logits) -> Predictions | None:
+    def predict_unlabelled(self, logits: Logits) -> Predictions | None:
         """Predict a fixed sample of the pool, whose labels training does not see; None where there is no pool."""
-        pool = self.materials.pool
-        if pool is None:
+        unlabelled = self.inputs.unlabelled
+        if unlabelled is None:
             return None
-        rows = generator(0, "watched rows").permutation(len(pool.rows))[:WATCHED_ROWS]
-        return self._predict(pool.rows.take(rows), pool.encoded.take(rows), logits)
+        rows = generator(0, "watched rows").permutation(len(unlabelled.rows))[:WATCHED_ROWS]
+        return self._predict(unlabelled.rows.take(rows), unlabelled.encoded.take(rows), logits)
 
     def _predict(self, rows: Rows, encoded: Encoded, logits: Logits) -> Predictions:
-        shape = (len(rows), len(self.materials.data.labels))
+        shape = (len(rows), len(self.inputs.data.labels))
         return predict(self.model, logits, self.batches(rows, encoded), shape, self.model.device)
 
     def batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
@@ -76,27 +76,27 @@ class Experiment:
             yield numbers, HostBatch(inputs, rows.labels[numbers], tokens, encoded.hidden_of(numbers))
 
 
-def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
+def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
     """Build model, objective, metrics and streams for one seed."""
     import torch
 
-    materials = workshop.materials(spec, seed)
+    inputs = prepared.inputs(spec, seed)
     torch.manual_seed(derive(seed, "weights"))
-    model = spec.backbone.build(materials.data.labels, materials.tokenizer)
-    collator = Collator(_pad_id(materials.tokenizer), takes_token_types(model))
-    pool = materials.pool
-    context = ObjectiveContext(materials.data.class_counts(), 0 if pool is None else len(pool.rows))
-    metrics = workshop.metrics(spec, materials.data.labels)
+    model = spec.backbone.build(inputs.data.labels, inputs.tokenizer)
+    collator = Collator(_pad_id(inputs.tokenizer), takes_token_types(model))
+    unlabelled = inputs.unlabelled
+    context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows))
+    metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
-    augmenters = _fresh_augmenters(spec, workshop, materials)
-    labelled = _labelled_stream(spec, seed, materials, collator, augmenters.get("labelled"))
+    augmenters = _fresh_augmenters(spec, prepared, inputs)
+    labelled = _labelled_stream(spec, seed, inputs, collator, augmenters.get("labelled"))
     stream: Stream = labelled
-    if pool is not None:
-        stream = _semi_supervised(spec, seed, materials, pool, labelled, augmenters.get("unlabelled"))
-    return Experiment(
+    if unlabelled is not None:
+        stream = _semi_supervised(spec, seed, inputs, unlabelled, labelled, augmenters.get("unlabelled"))
+    return AssembledRun(
         spec,
         seed,
-        materials,
+        inputs,
         model,
         build_objective(spec.objective, context),
         metrics,
@@ -107,27 +107,27 @@ def assemble(spec: Spec, seed: int, workshop: Workshop) -> Experiment:
     )
 
 
-def _fresh_augmenters(spec: Spec, workshop: Workshop, materials: Materials) -> dict[str, CheckedAugmenter]:
-    options, pool = spec.augmentation, materials.pool
+def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -> dict[str, CheckedAugmenter]:
+    options, unlabelled = spec.augmentation, inputs.unlabelled
     wanted = {"labelled": options.labelled}
-    if pool is not None and spec.objective.uses_augmented and not pool.copies:
+    if unlabelled is not None and spec.objective.uses_augmented and not unlabelled.views:
         wanted["unlabelled"] = options.unlabelled
     return {
-        of: workshop.augmenter(spec, materials.data, augmenter)
+        of: prepared.augmenter(spec, inputs.data, augmenter)
         for of, augmenter in wanted.items()
         if augmenter is not None
     }
 
 
 def _labelled_stream(
-    spec: Spec, seed: int, materials: Materials, collator: Collator, augmenter: CheckedAugmenter | None
+    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | None
 ) -> LabelledStream:
     augmentation = None
     if augmenter is not None:
-        augmentation = Augmentation(augmenter, spec.augmentation.probability, _encoder(spec, materials))
+        augmentation = Augmentation(augmenter, spec.augmentation.probability, _encoder(spec, inputs))
     return LabelledStream(
-        rows=materials.data.train,
-        encoded=materials.encoded["train"],
+        rows=inputs.data.train,
+        encoded=inputs.encoded["train"],
         sampler=spec.sampler,
         collator=collator,
         seed=seed,
@@ -141,30 +141,30 @@ def _labelled_stream(
 def _semi_supervised(
     spec: Spec,
     seed: int,
-    materials: Materials,
-    pool: Pool,
+    inputs: RunInputs,
+    unlabelled: UnlabelledInputs,
     labelled: LabelledStream,
     augmenter: CheckedAugmenter | None,
 ) -> SemiSupervisedStream:
-    augment: AugmentPool | None = None
-    if spec.objective.uses_augmented and pool.copies:
-        augment = kept(pool.copies)
+    augment: AugmentUnlabelled | None = None
+    if spec.objective.uses_augmented and unlabelled.views:
+        augment = stored_views(unlabelled.views)
     elif augmenter is not None:
-        augment = fresh(pool.rows, augmenter, _encoder(spec, materials), seed)
+        augment = new_views(unlabelled.rows, augmenter, _encoder(spec, inputs), seed)
     training = spec.training
     return SemiSupervisedStream(
         labelled,
-        pool.rows,
-        pool.encoded,
+        unlabelled.rows,
+        unlabelled.encoded,
         augment,
         batch_size=training.batch_size * training.unlabelled_ratio,
-        pool_epochs=training.epochs_of == "unlabelled",
+        unlabelled_epochs=training.epochs_of == "unlabelled",
     )
 
 
-def _encoder(spec: Spec, materials: Materials) -> Encode:
+def _encoder(spec: Spec, inputs: RunInputs) -> Encode:
     """Return how augmented texts are encoded: not through the cache on disk, since every epoch's texts are new."""
-    return lambda texts, pairs: encode_texts(spec, materials.tokenizer, texts, pairs, tokenise)
+    return lambda texts, pairs: encode_texts(spec, inputs.tokenizer, texts, pairs, tokenise)
 
 
 def _pad_id(tokenizer: PreTrainedTokenizerFast) -> int:

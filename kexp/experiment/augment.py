@@ -12,10 +12,10 @@ from kexp.catalog import Catalog
 from kexp.contracts import AugmenterOptions, Rejected
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import streams
-from kexp.data.stored_views import AugmentedPool
+from kexp.data.stored_views import StoredViews
 from kexp.errors import KexpError
 from kexp.experiment.assemble import cache_folder
-from kexp.experiment.prepare import Workshop
+from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Plan
 from kexp.seeds import generator
 from kexp.spec.sections import Spec
@@ -42,11 +42,11 @@ class Pair:
             yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
 
 
-def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, tell: Tell) -> list[Pair]:
+def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: Tell) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
-    spec, rows, augmenter, workshop = _subject(plan, catalog, of, tell)
+    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    build = workshop.augmenter(spec, workshop.data(spec, plan.base.seeds[0]), augmenter)
+    build = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
     made = build([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
     return [
         Pair(rows.texts[row], form.text, form.reason) if isinstance(form, Rejected) else Pair(rows.texts[row], form, "")
@@ -55,37 +55,39 @@ def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, tell: Tell)
 
 
 def ahead(
-    plan: Plan, catalog: Catalog, of: str | None, limit: int | None, output: Path | None, tell: Tell
+    plan: Plan, catalog: Catalog, of: str | None, limit: int | None, output: Path | None, progress: Tell
 ) -> dict[str, Any]:
     """Make all forms of the pool that training will want; what is on disk already is not made again.
 
     Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
     """
-    spec, rows, augmenter, workshop = _subject(plan, catalog, of, tell)
+    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
     if not augmenter.costly and output is None:
         raise KexpError(f"{plan.source}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead")
     if limit is not None:
         rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
-    made = workshop.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
+    made = prepared.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
     if output is not None:
         _write(output, rows, made)
-    return {"rows": len(rows), "accepted": len(made.rows), "forms": len(made.copies), "rejected": made.rejected}
+    return {"rows": len(rows), "accepted": len(made.rows), "forms": len(made.views), "rejected": made.rejected}
 
 
-def _subject(plan: Plan, catalog: Catalog, of: str | None, tell: Tell) -> tuple[Spec, Rows, AugmenterOptions, Workshop]:
+def _subject(
+    plan: Plan, catalog: Catalog, of: str | None, progress: Tell
+) -> tuple[Spec, Rows, AugmenterOptions, PreparedInputs]:
     """Find the augmenter to speak of, in the first variant that has one, and the rows that it is for.
 
     ``of`` says for which rows; that of the pool comes first when it does not.
     """
-    workshop = Workshop(catalog, cache_folder(), tell)
+    prepared = PreparedInputs(catalog, cache_folder(), progress)
     for variant in plan.variants:
         stated = _augmenters(variant.spec)
         rows = next(iter(stated), "") if of is None else of
         if rows in stated:
-            tell(_choice(variant.name, rows, stated, catalog))
-            data = workshop.data(variant.spec, plan.base.seeds[0])
-            pool = data.unlabelled if rows == "unlabelled" else None
-            return variant.spec, pool or data.train, stated[rows], workshop
+            progress(_choice(variant.name, rows, stated, catalog))
+            data = prepared.data(variant.spec, plan.base.seeds[0])
+            unlabelled = data.unlabelled if rows == "unlabelled" else None
+            return variant.spec, unlabelled or data.train, stated[rows], prepared
     places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
     raise KexpError(f"{plan.source}: no augmenter is stated; name one in {places}")
 
@@ -102,11 +104,11 @@ def _choice(variant: str, rows: str, stated: Mapping[str, AugmenterOptions], cat
     return named + "".join(f"; augmentation.{other} with --of {other}" for other in others)
 
 
-def _write(path: Path, rows: Rows, made: AugmentedPool) -> None:
+def _write(path: Path, rows: Rows, made: StoredViews) -> None:
     import pandas as pd
 
     texts: Sequence[str] = [rows.texts[row] for row in made.rows]
-    frame = pd.concat([pd.DataFrame({"text": texts, "augmented": forms}) for forms in made.copies], ignore_index=True)
+    frame = pd.concat([pd.DataFrame({"text": texts, "augmented": forms}) for forms in made.views], ignore_index=True)
     writers: dict[str, Callable[[], None]] = {
         ".csv": lambda: frame.to_csv(path, index=False),
         ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),

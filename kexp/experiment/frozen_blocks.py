@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kexp.contracts import HostBatch, Inputs
 from kexp.data.stream import LabelledStream
-from kexp.experiment.assemble import Experiment
+from kexp.experiment.assemble import AssembledRun
 from kexp.model.frozen import Prefix, always_frozen, find_prefix
 from kexp.train.loop import Trainer
 
@@ -26,7 +26,7 @@ PROBED_ROWS = 4
 logger = logging.getLogger("kexp")
 
 
-def reuse_frozen(experiment: Experiment, trainer: Trainer) -> None:
+def reuse_frozen(experiment: AssembledRun, trainer: Trainer) -> None:
     """Let a run train on hidden states that are computed once, where a part of the model is frozen from the input up.
 
     They are those of its own rows, so augmented rows and the pool need the whole model; so do rows whose hidden states
@@ -46,7 +46,7 @@ def reuse_frozen(experiment: Experiment, trainer: Trainer) -> None:
         logger.info(found + "this model cannot go on from hidden states alone" + plainly)
         return
     needed = _bytes(experiment, prefix, short, accelerator)
-    found += f"hidden states of {sum(len(experiment.materials.encoded[split]) for split in SPLITS)} rows "
+    found += f"hidden states of {sum(len(experiment.inputs.encoded[split]) for split in SPLITS)} rows "
     if needed > LIMIT:
         logger.info(found + f"would take {_mib(needed)}, more than {_mib(LIMIT)}" + plainly)
         return
@@ -56,16 +56,16 @@ def reuse_frozen(experiment: Experiment, trainer: Trainer) -> None:
     logger.info(found + f"were computed once and are kept, {_mib(needed)} ({which})")
 
 
-def _applies(experiment: Experiment) -> bool:
+def _applies(experiment: AssembledRun) -> bool:
     spec = experiment.spec
-    return spec.training.reuse_frozen and experiment.materials.pool is None and spec.augmentation.labelled is None
+    return spec.training.reuse_frozen and experiment.inputs.unlabelled is None and spec.augmentation.labelled is None
 
 
-def _probe(experiment: Experiment, device: torch.device) -> tuple[Inputs, Inputs]:
+def _probe(experiment: AssembledRun, device: torch.device) -> tuple[Inputs, Inputs]:
     """Return some of the shortest and some of the longest train rows, to try a way to run the model."""
     import numpy as np
 
-    encoded, labels = experiment.materials.encoded["train"], experiment.materials.data.train.labels
+    encoded, labels = experiment.inputs.encoded["train"], experiment.inputs.data.train.labels
     order = np.argsort(encoded.tokens.lengths, kind="stable")
     few = max(1, min(PROBED_ROWS, len(order) // 2))
     short, long = (
@@ -74,23 +74,23 @@ def _probe(experiment: Experiment, device: torch.device) -> tuple[Inputs, Inputs
     return short.inputs_on(device), long.inputs_on(device)
 
 
-def _bytes(experiment: Experiment, prefix: Prefix, some: Inputs, accelerator: Accelerator) -> int:
+def _bytes(experiment: AssembledRun, prefix: Prefix, some: Inputs, accelerator: Accelerator) -> int:
     """Return the memory that the hidden states take; ``some`` rows tell the precision."""
     with accelerator.autocast():
         hidden = prefix.hidden(some)
-    lengths = (experiment.materials.encoded[split].tokens.lengths for split in SPLITS)
+    lengths = (experiment.inputs.encoded[split].tokens.lengths for split in SPLITS)
     tokens = sum(int(prefix.kept_lengths(found).sum()) for found in lengths)
     return tokens * hidden.shape[-1] * hidden.element_size()
 
 
-def _keep(experiment: Experiment, prefix: Prefix, accelerator: Accelerator) -> None:
+def _keep(experiment: AssembledRun, prefix: Prefix, accelerator: Accelerator) -> None:
     """Run frozen blocks over train and validation; from now on their batches bring what these blocks gave."""
-    data, encoded = experiment.materials.data, dict(experiment.materials.encoded)
+    data, encoded = experiment.inputs.data, dict(experiment.inputs.encoded)
     for split in SPLITS:
         rows = encoded[split]
-        kept = prefix.keep(experiment.batches(data.splits[split], rows), rows.tokens.lengths, accelerator)
-        encoded[split] = replace(rows, hidden=kept.of)
-    experiment.materials = replace(experiment.materials, encoded=encoded)
+        stored_views = prefix.keep(experiment.batches(data.splits[split], rows), rows.tokens.lengths, accelerator)
+        encoded[split] = replace(rows, hidden=stored_views.of)
+    experiment.inputs = replace(experiment.inputs, encoded=encoded)
     assert isinstance(experiment.stream, LabelledStream)
     experiment.stream = replace(experiment.stream, encoded=encoded["train"])
 

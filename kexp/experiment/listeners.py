@@ -25,7 +25,7 @@ PATIENCE = 60.0
 Warn = Callable[[str], None]
 
 
-class Following:
+class RunListeners:
     """What follows one run: the file that is its record, trackers (by name) that mirror it, plugins that observe it.
 
     If ``metrics.jsonl`` cannot be written the run fails. A tracker or an observer that raises costs a warning, and so
@@ -42,13 +42,13 @@ class Following:
         self.run, self.trackers, self.warn = run, trackers, warn
         self.observers = Observers(observers, run, warn)
         self.log: EventLog | None = None
-        self.mirrors: list[Mirror] = []
+        self.mirrors: list[TrackerThread] = []
 
     def start(self, resumed_at: int | None) -> None:
         """Open the file, without what came after the step at which the run resumes, and start the trackers."""
         self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", resumed_at=resumed_at)
         run = self.observers.run = replace(self.run, resumed_at=resumed_at)
-        self.mirrors = [Mirror(name, options, run, self.warn) for name, options in self.trackers]
+        self.mirrors = [TrackerThread(name, options, run, self.warn) for name, options in self.trackers]
         self.observers.start()
 
     def tell(self, event: Mapping[str, Any]) -> None:
@@ -73,7 +73,7 @@ class Following:
             mirror.wait(deadline)
 
 
-class Mirror:
+class TrackerThread:
     """A tracker in a thread of its own, so that its server can neither slow nor stop training."""
 
     def __init__(self, name: str, options: TrackerOptions, run: RunIdentity, warn: Warn) -> None:

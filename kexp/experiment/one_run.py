@@ -15,17 +15,17 @@ from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.devices import make_accelerator, peak_memory_mib, precision_of
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.assemble import Experiment, assemble
+from kexp.experiment.assemble import AssembledRun, assemble
 from kexp.experiment.frozen_blocks import reuse_frozen
 from kexp.experiment.interrupt import graceful_stop
-from kexp.experiment.listeners import Following, log_file
-from kexp.experiment.prepare import Workshop, clean
+from kexp.experiment.listeners import RunListeners, log_file
+from kexp.experiment.prepare import PreparedInputs, clean
 from kexp.plan.resolve import Variant, dump
 from kexp.report import predictions as report
 from kexp.report.folder import write_json
 from kexp.train.events import Evaluated, Event, Warned
 from kexp.train.loop import Trainer
-from kexp.train.watch import PoolHealth
+from kexp.train.watch import PseudoLabelStats
 
 if TYPE_CHECKING:
     import torch
@@ -50,29 +50,29 @@ class Display(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Run:
     """One variant with one seed, the group of runs that it belongs to, where it is written, and who watches."""
 
     variant: Variant
     seed: int
     group: str
     folder: Path
-    workshop: Workshop
+    prepared: PreparedInputs
     display: Display
     resume: bool = False
 
 
-def execute(job: Job) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
-    return recorded(job, lambda following: _train_and_test(job, following))
+    return recorded(run, lambda following: _train_and_test(run, following))
 
 
-def recorded(job: Job, work: Callable[[Following], Mapping[str, Any]]) -> dict[str, Any]:
+def recorded(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
     """Do the work of a job, write ``result.json``, whether it succeeds or not, and let go who followed."""
-    following = _following(job)
-    identity = {"experiment": job.variant.spec.name, "variant": job.variant.name, "seed": job.seed}
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with log_file(job.folder / "log.txt"):
+    following = _following(run)
+    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, "seed": run.seed}
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with log_file(run.folder / "log.txt"):
         try:
             result = {"status": "done", "reason": None, **identity, **work(following)}
         except (RunInterrupted, KeyboardInterrupt) as error:
@@ -83,23 +83,23 @@ def recorded(job: Job, work: Callable[[Following], Mapping[str, Any]]) -> dict[s
         except Exception as error:  # noqa: BLE001
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
-        write_json(job.folder / "result.json", result)
+        write_json(run.folder / "result.json", result)
         following.finish(result)
-    job.display.run_ended(result)
+    run.display.run_ended(result)
     return result
 
 
-def _following(job: Job) -> Following:
-    spec, catalog = job.variant.spec, job.workshop.catalog
+def _following(run: Run) -> RunListeners:
+    spec, catalog = run.variant.spec, run.prepared.catalog
     table = dump(spec, catalog)
-    run = RunIdentity(spec.name, job.group, job.variant.name, job.seed, str(job.folder), table)
+    identity = RunIdentity(spec.name, run.group, run.variant.name, run.seed, str(run.folder), table)
 
     def warn(message: str) -> None:
         logger.warning(message)
-        job.display.event({"event": "warning", "step": 0, "message": message})
+        run.display.event({"event": "warning", "step": 0, "message": message})
 
     trackers = [(catalog.name_of(type(tracker)), tracker) for tracker in spec.trackers]
-    return Following(run, trackers, warn, catalog.observers)
+    return RunListeners(identity, trackers, warn, catalog.observers)
 
 
 def _reason(error: Exception) -> str:
@@ -110,32 +110,34 @@ def _reason(error: Exception) -> str:
     return text
 
 
-def _train_and_test(job: Job, following: Following) -> dict[str, Any]:
-    with graceful_stop() as stop_asked:
-        fitted = fit(job, following, stop_asked, job.folder / "checkpoint")
+def _train_and_test(run: Run, following: RunListeners) -> dict[str, Any]:
+    with graceful_stop() as should_stop:
+        fitted = train_run(run, following, should_stop, run.folder / "checkpoint")
     experiment, trainer = fitted.experiment, fitted.trainer
     trainer.restore_best()
     predictions = {
         "validation": fitted.validation.kept or experiment.evaluate("validation", trainer.live),
         "test": experiment.evaluate("test", trainer.live),
     }
-    _save_predictions(job.folder / "predictions.parquet", experiment, predictions)
-    _save_model(job.folder / "model", experiment)
+    _save_predictions(run.folder / "predictions.parquet", experiment, predictions)
+    _save_model(run.folder / "model", experiment)
     # A metric that fails on test costs no training: whoever repairs it resumes.
     result = fitted.result(predictions)
-    shutil.rmtree(job.folder / "checkpoint", ignore_errors=True)
+    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
     return result
 
 
-def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoint: Path | None) -> Fitted:
+def train_run(
+    run: Run, following: RunListeners, should_stop: Callable[[], bool], checkpoint: Path | None
+) -> TrainedRun:
     """Train the model of a job, telling who follows it; test is not touched.
 
     Raises ``RunInterrupted`` when asked to stop. Without a folder for checkpoints no weights are written at all.
     """
-    spec = job.variant.spec
+    spec = run.variant.spec
     accelerator = make_accelerator(spec.training.device, spec.training.precision)
-    experiment = assemble(spec, job.seed, job.workshop)
-    validation, pool = Validation(experiment), PoolWatch(experiment)
+    experiment = assemble(spec, run.seed, run.prepared)
+    validation, unlabelled = Validation(experiment), PseudoLabelMonitor(experiment)
     trainer = Trainer(
         experiment.model,
         experiment.objective,
@@ -144,31 +146,31 @@ def fit(job: Job, following: Following, stop_asked: Callable[[], bool], checkpoi
         lambda: validation.measure(trainer.live),
         spec.training,
         accelerator,
-        seed=job.seed,
+        seed=run.seed,
         greater_is_better=experiment.greater_is_better,
         folder=checkpoint,
-        watch=lambda: pool.look(trainer.live),
+        watch=lambda: unlabelled.look(trainer.live),
     )
-    resumed_at = trainer.resume() if job.resume else None
-    job.display.run_started(job.variant.name, job.seed, trainer.total_steps, resumed_at or 0)
+    resumed_at = trainer.resume() if run.resume else None
+    run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     following.start(resumed_at)
     reuse_frozen(experiment, trainer)
-    for event in _with_rejections(trainer, stop_asked, experiment.augmenters):
+    for event in _with_rejections(trainer, should_stop, experiment.augmenters):
         if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
             validation.keep()
         if isinstance(event, Warned):
             logger.warning(event.message)
         following.tell(event.as_dict())
-        job.display.event(event.as_dict())
-    return Fitted(experiment, trainer, validation)
+        run.display.event(event.as_dict())
+    return TrainedRun(experiment, trainer, validation)
 
 
 def _with_rejections(
-    trainer: Trainer, stop_asked: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter]
+    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter]
 ) -> Iterator[Event]:
     """Train, and warn once of each augmenter some of whose texts were rejected."""
     told: set[str] = set()
-    for event in trainer.events(stop_asked):
+    for event in trainer.events(should_stop):
         yield event
         for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in told]:
             told.add(of)
@@ -185,7 +187,7 @@ def _rejections(augmenter: CheckedAugmenter) -> str:
 class Validation:
     """Measures validation, and keeps the predictions of the model that is kept, so that they are made once."""
 
-    experiment: Experiment
+    experiment: AssembledRun
     last: Predictions | None = None
     kept: Predictions | None = None
 
@@ -200,20 +202,20 @@ class Validation:
 
 
 @dataclass(slots=True)
-class PoolWatch:
+class PseudoLabelMonitor:
     """Looks at the predictions for the pool at every evaluation, and remembers their best accuracy."""
 
-    experiment: Experiment
+    experiment: AssembledRun
     best: float | None = None
 
     def look(self, model: Callable[[Inputs], torch.Tensor]) -> tuple[Mapping[str, float], Sequence[str]]:
         """Return what is worth logging, and warnings; nothing where there is no pool."""
-        found = self.experiment.watch_pool(model)
+        found = self.experiment.predict_unlabelled(model)
         if found is None:
             return {}, ()
-        data = self.experiment.materials.data
+        data = self.experiment.inputs.data
         counts = data.class_counts()
-        health = PoolHealth.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
+        health = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
         warnings = health.warnings(data.labels, self.best)
         if health.accuracy is not None:
             self.best = max(health.accuracy, self.best or 0.0)
@@ -221,17 +223,17 @@ class PoolWatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class TrainedRun:
     """A run after training, with the validation predictions of the model that is kept."""
 
-    experiment: Experiment
+    experiment: AssembledRun
     trainer: Trainer
     validation: Validation
 
     def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
         """Return what ``result.json`` tells of training and of predictions by split."""
         experiment, trainer = self.experiment, self.trainer
-        labels, state, accelerator = experiment.materials.data.labels, trainer.state, trainer.accelerator
+        labels, state, accelerator = experiment.inputs.data.labels, trainer.state, trainer.accelerator
         seconds = max(state.seconds, 1e-9)
         return {
             "labels": labels,
@@ -254,17 +256,17 @@ class Fitted:
         }
 
 
-def _save_model(folder: Path, experiment: Experiment) -> None:
+def _save_model(folder: Path, experiment: AssembledRun) -> None:
     """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
-    training, tokenizer = experiment.spec.training, experiment.materials.tokenizer
+    training, tokenizer = experiment.spec.training, experiment.inputs.tokenizer
     tokenizer.model_max_length = training.max_length
     tokenizer.truncation_side = training.truncation
     experiment.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _save_predictions(path: Path, experiment: Experiment, predictions: Mapping[str, Predictions]) -> None:
-    data, spec = experiment.materials.data, experiment.spec
+def _save_predictions(path: Path, experiment: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
+    data, spec = experiment.inputs.data, experiment.spec
     tables = []
     for split, found in predictions.items():
         rows = data.splits[split]

@@ -16,11 +16,11 @@ from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData, Rows
-from kexp.data.stored_views import AugmentedPool, Maker, augment_pool
+from kexp.data.stored_views import StoredViews, ViewMaker, make_views
 from kexp.errors import Problem, SpecError
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
-from kexp.options import asked
+from kexp.options import plugin_results
 from kexp.plan.resolve import dump
 from kexp.spec.sections import Spec
 
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """The unlabelled rows of a run, encoded; ``copies`` are their augmented forms where these were made beforehand."""
+class UnlabelledInputs:
+    """The unlabelled rows of a run, encoded; ``views`` are their augmented forms where these were made beforehand."""
 
     rows: Rows
     encoded: Encoded
-    copies: Sequence[Encoded]
+    views: Sequence[Encoded]
     rejected: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Materials:
+class RunInputs:
     """The data of a run, its tokenizer, every split encoded, and the pool where the objective asks for one."""
 
     data: PreparedData
     tokenizer: PreTrainedTokenizerFast
     encoded: Mapping[str, Encoded]
-    pool: Pool | None
+    unlabelled: UnlabelledInputs | None
 
     def record(self) -> dict[str, Any]:
         """Return the data's record with what encoding adds: lengths in tokens, cut rows, rejected augmentations."""
@@ -64,18 +64,18 @@ class Materials:
                 "unknown share": round(unknown, 4),
             }
         record = {**self.data.record, "tokens": tokens}
-        if self.pool and self.pool.rejected:
-            record["rejected augmentations"] = {"unlabelled": dict(self.pool.rejected)}
+        if self.unlabelled and self.unlabelled.rejected:
+            record["rejected augmentations"] = {"unlabelled": dict(self.unlabelled.rejected)}
         return record
 
 
 @dataclass(slots=True)
-class Workshop:
+class PreparedInputs:
     """Makes the materials of runs. ``folder`` keeps tokenised texts and costly augmentations between experiments."""
 
     catalog: Catalog
     folder: Path
-    tell: Callable[[str], None] = lambda line: None
+    progress: Callable[[str], None] = lambda line: None
     made: dict[str, Any] = field(default_factory=dict)
 
     def data(self, spec: Spec, seed: int) -> PreparedData:
@@ -83,7 +83,7 @@ class Workshop:
         data: PreparedData = self._once(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
         return data
 
-    def materials(self, spec: Spec, seed: int) -> Materials:
+    def inputs(self, spec: Spec, seed: int) -> RunInputs:
         """Prepare, tokenise and encode the data of a run; raises ``DataError`` or ``SpecError`` before any training."""
         data = self.data(spec, seed)
         _check(spec, data)
@@ -93,10 +93,10 @@ class Workshop:
         )
         _check_positions(spec)
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
-        pool = self._pool(spec, seed, tokenizer, key) if spec.objective.uses_pool else None
-        return Materials(data, tokenizer, encoded, pool)
+        unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
+        return RunInputs(data, tokenizer, encoded, unlabelled)
 
-    def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> AugmentedPool:
+    def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
         """Return the augmented forms of rows by a costly augmenter: from the folder, or made now and kept there."""
         data = self.data(spec, seed)
         identity = json.dumps(
@@ -104,8 +104,8 @@ class Workshop:
         )
         # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
         build = partial(self.augmenter, spec, data, augmenter)
-        maker = Maker(build, spec.split.seed, self.folder / "augmented", identity, self.tell)
-        return augment_pool(rows, maker, augmenter.forms())
+        maker = ViewMaker(build, spec.split.seed, self.folder / "augmented", identity, self.progress)
+        return make_views(rows, maker, augmenter.views())
 
     def augmenter(self, spec: Spec, data: PreparedData, options: AugmenterOptions) -> CheckedAugmenter:
         """Build an augmenter of these data, which learns from train alone, never from validation or test."""
@@ -115,7 +115,7 @@ class Workshop:
             labels=data.train.labels.tolist(),
             store=self.folder / "store",
             device=spec.training.device,
-            tell=self.tell,
+            progress=self.progress,
         )
         return build_augmenter(options, context)
 
@@ -145,22 +145,22 @@ class Workshop:
         )
         return encoded
 
-    def _pool(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> Pool:
+    def _unlabelled(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> UnlabelledInputs:
         """Encode the pool, and its augmented forms where they came with the data or are costly."""
         key = f"pool {key} {self._key(spec, 'augmentation')}"
-        rows, copies, rejected = self._once(key, lambda: self._pool_texts(spec, seed))
+        rows, views, rejected = self._once(key, lambda: self._unlabelled_texts(spec, seed))
         encoded = [
             self._encode(spec, tokenizer, replace(rows, texts=texts), f"copy {number} {key}")
-            for number, texts in enumerate(copies)
+            for number, texts in enumerate(views)
         ]
-        return Pool(rows, self._encode(spec, tokenizer, rows, key), encoded, rejected)
+        return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, key), encoded, rejected)
 
-    def _pool_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
+    def _unlabelled_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
         rows, augmenter = self.data(spec, seed).unlabelled, spec.augmentation.unlabelled
         assert rows is not None
         if augmenter is not None and augmenter.costly:
             made = self.augment_rows(spec, seed, rows, augmenter)
-            return rows.take(made.rows), made.copies, made.rejected
+            return rows.take(made.rows), made.views, made.rejected
         return rows, [rows.augmented] if augmenter is None and rows.augmented is not None else [], {}
 
     def _data_key(self, spec: Spec, seed: int) -> str:
@@ -207,23 +207,23 @@ def train_texts(data: PreparedData) -> list[str]:
 
 def _check(spec: Spec, data: PreparedData) -> None:
     """Tell what only the data can show: options that do not fit the labels, a pool that is missing or too small."""
-    found = asked(spec.objective, "check_labels", str, len(data.labels))
+    found = plugin_results(spec.objective, "label_problems", str, len(data.labels))
     problems = [Problem("objective", message) for message in found]
-    problems += _check_pool(spec, data.unlabelled) if spec.objective.uses_pool else ()
+    problems += _check_unlabelled(spec, data.unlabelled) if spec.objective.uses_unlabelled else ()
     if problems:
         raise SpecError(spec.name, problems)
 
 
-def _check_pool(spec: Spec, pool: Rows | None) -> Iterator[Problem]:
-    if pool is None:
+def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
+    if unlabelled is None:
         message = "needs unlabelled rows, and there are none"
         yield Problem("objective", message, "state labelled.n or per_class, or a dataset with an unlabelled split")
         return
     wanted = spec.training.batch_size * spec.training.unlabelled_ratio
-    if len(pool) < wanted:
-        message = f"a step takes {wanted} unlabelled rows, the pool has {len(pool)}"
+    if len(unlabelled) < wanted:
+        message = f"a step takes {wanted} unlabelled rows, the pool has {len(unlabelled)}"
         yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
-    if spec.objective.uses_augmented and spec.augmentation.unlabelled is None and pool.augmented is None:
+    if spec.objective.uses_augmented and spec.augmentation.unlabelled is None and unlabelled.augmented is None:
         message = "the objective needs an augmented form of every unlabelled row"
         yield Problem("augmentation.unlabelled", message, "name an augmenter, or a dataset's column with augmented")
 

@@ -12,8 +12,8 @@ from kexp.devices import make_accelerator
 from kexp.errors import PluginError
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import cache_folder
-from kexp.experiment.one_run import Display, Job, execute
-from kexp.experiment.prepare import Workshop
+from kexp.experiment.one_run import Display, Run, execute
+from kexp.experiment.prepare import PreparedInputs
 from kexp.options import Options
 from kexp.plan.resolve import Plan, Variant, parts
 from kexp.report import predictions
@@ -40,41 +40,41 @@ def run(
     Raises ``KexpError`` before anything is created when the data, the device or the runs folder cannot be used.
     ``resume`` continues those runs of an existing folder that are not done.
     """
-    workshop = _prepare(plan, catalog, display)
+    prepared = _prepare(plan, catalog, display)
     folder = resume or RunFolder.create(runs_dir, plan.base.name, plan.digest)
     _write_origin(folder, plan, catalog)
     results: list[dict[str, Any]] = []
     for variant, seed in plan.runs():
         path = folder.run(variant.name, seed)
-        job = Job(variant, seed, folder.path.name, path, workshop, display, resume=resume is not None)
-        results.append(_finished(path) or execute(job))
+        run = Run(variant, seed, folder.path.name, path, prepared, display, resume=resume is not None)
+        results.append(_finished(path) or execute(run))
         if results[-1]["status"] == "interrupted":
             break
     display.phase("comparing with the baselines")
-    summary = _summarise(plan, folder, workshop, results)
+    summary = _summarise(plan, folder, prepared, results)
     write_json(folder.path / "summary.json", summary)
     write_report(folder.path)
     return {"folder": str(folder.path), **summary}
 
 
-def rehearse(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
+def dry_run_summary(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
     """Do everything that comes before training, create nothing, and return what would run on which data."""
-    workshop, seed = _prepare(plan, catalog, display), plan.base.seeds[0]
+    prepared, seed = _prepare(plan, catalog, display), plan.base.seeds[0]
     return {
         "experiment": plan.base.name,
         "seeds": plan.base.seeds,
-        "variants": {v.name: {"data": workshop.materials(v.spec, seed).record()} for v in plan.variants},
+        "variants": {v.name: {"data": prepared.inputs(v.spec, seed).record()} for v in plan.variants},
     }
 
 
-def _prepare(plan: Plan, catalog: Catalog, display: Display) -> Workshop:
+def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     """Make sure of device, data, tokenizer and metrics of every run."""
-    workshop = Workshop(catalog, cache_folder(), display.phase)
+    prepared = PreparedInputs(catalog, cache_folder(), display.phase)
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, seed in plan.runs():
         make_accelerator(variant.spec.training.device, variant.spec.training.precision)
-        workshop.metrics(variant.spec, workshop.materials(variant.spec, seed).data.labels)
-    return workshop
+        prepared.metrics(variant.spec, prepared.inputs(variant.spec, seed).data.labels)
+    return prepared
 
 
 def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
@@ -103,39 +103,41 @@ def _finished(path: Path) -> dict[str, Any] | None:
     return result if result["status"] == "done" else None
 
 
-def _summarise(plan: Plan, folder: RunFolder, workshop: Workshop, results: list[dict[str, Any]]) -> dict[str, Any]:
+def _summarise(
+    plan: Plan, folder: RunFolder, prepared: PreparedInputs, results: list[dict[str, Any]]
+) -> dict[str, Any]:
     seed = plan.base.seeds[0]
     stopped = any(result["status"] == "interrupted" for result in results)
     labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
     remarks: dict[str, None] = {}
     # Where every seed has a split of its own, baselines and counts are those of the first seed.
-    baselines = {} if stopped else {v.name: _baselines(v, seed, workshop, remarks) for v in plan.variants}
+    baselines = {} if stopped else {v.name: _baselines(v, seed, prepared, remarks) for v in plan.variants}
     for remark in remarks:
-        workshop.tell(remark)
+        prepared.progress(remark)
     return build_summary(
         results,
         baselines=baselines,
-        data={v.name: workshop.materials(v.spec, seed).record() for v in plan.variants},
+        data={v.name: prepared.inputs(v.spec, seed).record() for v in plan.variants},
         predictions=lambda variant, seed: predictions.read(
             folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed]
         ),
-        lower_is_better={workshop.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
+        lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
         remarks=list(remarks),
     )
 
 
 def _baselines(
-    variant: Variant, seed: int, workshop: Workshop, remarks: dict[str, None]
+    variant: Variant, seed: int, prepared: PreparedInputs, remarks: dict[str, None]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Measure simple models on the rows of a variant; equal data is fitted once. Metrics that fail are remarked on."""
-    spec, data = variant.spec, workshop.data(variant.spec, seed)
+    spec, data = variant.spec, prepared.data(variant.spec, seed)
     default = ("majority", "tfidf-logreg") if len(data.train) < BASELINE_ROWS else ()
     names: tuple[str, ...] = default if spec.evaluation.baselines is None else spec.evaluation.baselines
-    metrics = workshop.metrics(spec, data.labels)
+    metrics = prepared.metrics(spec, data.labels)
     measured: dict[str, dict[str, dict[str, float]]] = {}
     for name in names:
-        for split, found in workshop.baseline(spec, seed, name).items():
+        for split, found in prepared.baseline(spec, seed, name).items():
             scores, failures = _scores(found, metrics)
             measured.setdefault(name, {})[split] = scores
             remarks |= {f"baseline {name} on {split} has no {failure}": None for failure in failures}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveModel:
+class TrainingModel:
     """A transformers classifier under an accelerator's precision; see ``contracts.Model``.
 
     ``prefix`` is the part of it that is not run for inputs whose hidden states are known.

@@ -17,10 +17,10 @@ from kexp.catalog import Catalog
 from kexp.contracts import BackboneOptions, FreezingOptions, block_names
 from kexp.errors import KexpError, Problem, SpecError, did_you_mean
 from kexp.nested import find
-from kexp.options import Options, Section, asked
+from kexp.options import Options, Section, plugin_results
 from kexp.plan.messages import translate
 from kexp.plan.search_metrics import check_search
-from kexp.plan.space_ends import check_corners
+from kexp.plan.space_ends import check_space_ends
 from kexp.spec import toml
 from kexp.spec.search import Search
 from kexp.spec.sections import Evaluation, Spec, Training
@@ -155,10 +155,12 @@ def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
 def _doubts(spec: Spec) -> Iterator[Problem]:
     for name in Spec.model_fields:
         for place, part in parts(name, getattr(spec, name)):
-            yield from (warning.under(place) for warning in asked(part, "warnings", Problem))
+            yield from (warning.under(place) for warning in plugin_results(part, "warnings", Problem))
     labels = spec.dataset.label_count()
     if labels is not None:
-        yield from (Problem("objective", message) for message in asked(spec.objective, "doubt_labels", str, labels))
+        yield from (
+            Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
+        )
 
 
 def dump(spec: Spec, catalog: Catalog) -> nested.Table:
@@ -212,8 +214,8 @@ def _check_space(spec: Spec, search: Search, catalog: Catalog) -> Iterable[Probl
     except ValueError as error:
         return [Problem("search.space", str(error))]
     # What was refused as it is stated has been told; a range of numbers with whole ends shows only now.
-    refused = [Problem("search.sampler", message) for message in search.sampler.refuse(space.parameters)]
-    return [*refused, *check_corners(space, lambda table: check(table, catalog)[1])]
+    refused = [Problem("search.sampler", message) for message in search.sampler.space_problems(space.parameters)]
+    return [*refused, *check_space_ends(space, lambda table: check(table, catalog)[1])]
 
 
 def _named(section: str, value: Any) -> Any:
@@ -232,7 +234,7 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
     for name, section in valid.items():
         for place, part in parts(name, section):
             owner = str(catalog.owner_of(type(part))) if isinstance(part, Options) else ""
-            for problem in asked(part, "problems", Problem):
+            for problem in plugin_results(part, "problems", Problem):
                 yield replace(problem.under(place), owner=owner)
     training, evaluation, backbone, freezing = map(valid.get, ("training", "evaluation", "backbone", "freezing"))
     if training and evaluation:
@@ -245,7 +247,9 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
         yield from check_search(search, training, evaluation, catalog)
     dataset, objective = valid.get("dataset"), valid.get("objective")
     if dataset and objective and (labels := dataset.label_count()) is not None:
-        yield from (Problem("objective", message) for message in asked(objective, "check_labels", str, labels))
+        yield from (
+            Problem("objective", message) for message in plugin_results(objective, "label_problems", str, labels)
+        )
 
 
 def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:

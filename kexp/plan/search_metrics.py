@@ -70,7 +70,7 @@ def _direction(name: str, metrics: Mapping[str, MetricOptions]) -> Direction:
 def check_search(search: Search, training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:
     """Yield goals that no trial tells, and a sampler or pruner that cannot work with these goals and parameters."""
     sampler, pruner = catalog.name_of(type(search.sampler)), search.pruner
-    yield from (Problem("search.sampler", message) for message in search.sampler.refuse(search.space))
+    yield from (Problem("search.sampler", message) for message in search.sampler.space_problems(search.space))
     if search.direction and len(search.direction) != len(search.metric or (training.monitor,)):
         return
     try:
@@ -86,5 +86,5 @@ def check_search(search: Search, training: Training, evaluation: Evaluation, cat
         yield Problem("search.pruner", "trials with several metrics cannot be pruned", "leave it out")
     elif wanted[0].metric is None:
         yield Problem("search.pruner", f"evaluations do not tell {wanted[0].name}", 'use "none"')
-    for message in pruner.refuse(search.seeds_per_trial):
+    for message in pruner.seed_problems(search.seeds_per_trial):
         yield Problem("search.pruner", message, "raise search.seeds_per_trial")

@@ -14,7 +14,7 @@ Check = Callable[[Mapping[str, Any]], Sequence[Problem]]
 """Returns what is wrong with a whole experiment as a table."""
 
 
-def check_corners(space: Space, check: Check) -> Iterator[Problem]:
+def check_space_ends(space: Space, check: Check) -> Iterator[Problem]:
     """Yield every end and choice that does not resolve, and pairs that do not where each alone does.
 
     A parameter that depends on others is looked at wherever they let it be. Three that only together make no spec

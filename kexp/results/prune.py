@@ -23,7 +23,7 @@ UNITS = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PruneFilter:
     """What is to go: folders of a status, older than some seconds, but for the newest ``keep`` of every experiment."""
 
     status: str | None = None
@@ -31,7 +31,7 @@ class Wish:
     older_than: float | None = None
 
     def __bool__(self) -> bool:
-        return self != Wish()
+        return self != PruneFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def seconds_of_age(text: str) -> int:
     return int(found[1]) * UNITS[found[2]]
 
 
-def plan(runs_dir: Path, named: Sequence[Path], wish: Wish) -> tuple[list[Removal], list[str]]:
+def plan(runs_dir: Path, named: Sequence[Path], wish: PruneFilter) -> tuple[list[Removal], list[str]]:
     """Return what to remove, oldest last, and in words what is spared though it was wished.
 
     ``named`` folders are looked at alone, wherever they are, and are not spared for being in use. Raises ``KexpError``
@@ -109,7 +109,7 @@ def _is_own(folder: Path) -> bool:
     return all((folder / name).is_file() and not (folder / name).is_symlink() for name in OWN)
 
 
-def _wished(rows: Sequence[RunRow], wish: Wish) -> list[RunRow]:
+def _wished(rows: Sequence[RunRow], wish: PruneFilter) -> list[RunRow]:
     """Return the rows that are to go, of each experiment but the newest ``keep`` of these."""
     now = time.time()
     rows = chosen(rows, status=wish.status)

@@ -59,10 +59,10 @@ class Searcher:
         are then given back to the study, for whoever continues it.
         """
         end = None if seconds is None else time.monotonic() + seconds
-        with graceful_stop() as stop_asked:
+        with graceful_stop() as should_stop:
             try:
                 while self._fill(wanted, end) or self.running or self._wait_for_others(wanted, end):
-                    if stop_asked() and not self.stopping:
+                    if should_stop() and not self.stopping:
                         self._stop()
                     for message in self.executor.wait(POLL):
                         self._take(message)

@@ -12,9 +12,9 @@ from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
 from kexp.experiment.assemble import cache_folder
-from kexp.experiment.listeners import Following
-from kexp.experiment.one_run import Job, fit, recorded
-from kexp.experiment.prepare import Workshop
+from kexp.experiment.listeners import RunListeners
+from kexp.experiment.one_run import Run, recorded, train_run
+from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Variant, check
 from kexp.spec.sections import Spec
 
@@ -45,15 +45,15 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
     The results are the objects of ``result.json``, which every seed leaves in the trial's folder.
     """
     trial = Trial(**task.payload)
-    workshop = _workshop(trial.block, trial.local)
-    spec, problems = check(trial.table, workshop.catalog)
+    prepared = _workshop(trial.block, trial.local)
+    spec, problems = check(trial.table, prepared.catalog)
     if spec is None:
         return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
     results: list[dict[str, Any]] = []
     for number, seed in enumerate(trial.seeds):
         reporter = Reporter(link, trial.reports if number == 0 and not trial.by_seed else None)
-        job = Job(Variant(trial.name, spec), seed, trial.group, _folder(trial, seed), workshop, reporter)
-        results.append(recorded(job, lambda following, job=job: _train(job, following, link)))  # type: ignore[misc]
+        run = Run(Variant(trial.name, spec), seed, trial.group, _folder(trial, seed), prepared, reporter)
+        results.append(recorded(run, lambda following, run=run: _train(run, following, link)))  # type: ignore[misc]
         last = results[-1]
         if last["status"] == "done" and trial.by_seed and trial.reports is not None:
             value = last["metrics"]["validation"][trial.reports]
@@ -61,30 +61,30 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
                 last = {"status": "pruned" if answer == "prune" else "interrupted", "reason": f"after seed {seed}"}
         if last["status"] != "done":
             return {"status": last["status"], "reason": last["reason"], "rows": "", "results": results}
-    return {"status": "done", "reason": None, "rows": _rows(workshop, spec, trial.seeds), "results": results}
+    return {"status": "done", "reason": None, "rows": _rows(prepared, spec, trial.seeds), "results": results}
 
 
 @cache
-def _workshop(block: tuple[str, ...], local: tuple[Path, ...]) -> Workshop:
+def _workshop(block: tuple[str, ...], local: tuple[Path, ...]) -> PreparedInputs:
     """Return the workshop of this process: what one trial read and encoded, the next one finds there."""
-    return Workshop(load_catalog(block=block, local=local), cache_folder())
+    return PreparedInputs(load_catalog(block=block, local=local), cache_folder())
 
 
 def _folder(trial: Trial, seed: int) -> Path:
     return Path(trial.folder) / f"seed-{seed}"
 
 
-def _train(job: Job, following: Following, link: Link) -> dict[str, Any]:
-    fitted = fit(job, following, link.stop_asked, None)
+def _train(run: Run, following: RunListeners, link: Link) -> dict[str, Any]:
+    fitted = train_run(run, following, link.should_stop, None)
     kept = fitted.validation.kept
     # Training ends with an evaluation, and the first one is the best so far.
     assert kept is not None
     return fitted.result({"validation": kept})
 
 
-def _rows(workshop: Workshop, spec: Spec, seeds: tuple[int, ...]) -> str:
+def _rows(prepared: PreparedInputs, spec: Spec, seeds: tuple[int, ...]) -> str:
     """Name the validation rows, on which alone trials can be compared."""
-    digests = (workshop.data(spec, seed).splits["validation"].digest() for seed in seeds)
+    digests = (prepared.data(spec, seed).splits["validation"].digest() for seed in seeds)
     return " ".join(dict.fromkeys(digests))
 
 

@@ -15,7 +15,7 @@ from kexp.devices import make_accelerator
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display
-from kexp.experiment.prepare import Workshop
+from kexp.experiment.prepare import PreparedInputs
 from kexp.experiment.run import providers
 from kexp.plan.resolve import Plan, Variant, check, dump, resolved, space_of
 from kexp.plan.search_metrics import goals
@@ -131,10 +131,10 @@ def _search(doing: Undertaking) -> tuple[Study, str, str]:
 
 def _prepare(doing: Undertaking) -> None:
     """Make sure of device and data, and leave the tokenised texts where all workers find them."""
-    workshop = Workshop(doing.catalog, cache_folder(), doing.display.phase)
+    prepared = PreparedInputs(doing.catalog, cache_folder(), doing.display.phase)
     make_accelerator(doing.spec.training.device, doing.spec.training.precision)
     for seed in doing.spec.seeds[: doing.search.seeds_per_trial]:
-        workshop.materials(doing.spec, seed)
+        prepared.inputs(doing.spec, seed)
 
 
 def _open(doing: Undertaking) -> Study:

@@ -113,12 +113,12 @@ class AugmenterContract(OptionsContract):
     def test_tells_what_it_costs(self, options: AugmenterOptions) -> None:
         """Only a costly augmenter has several forms, and one that holds a costly one is costly, with as many forms."""
         assert isinstance(options.costly, bool)
-        assert isinstance(options.forms(), int)
-        assert options.forms() == 1 or (options.costly and options.forms() > 1)
+        assert isinstance(options.views(), int)
+        assert options.views() == 1 or (options.costly and options.views() > 1)
         held = [part for place, part in parts("", options) if isinstance(part, AugmenterOptions) and place]
         if any(part.costly for part in held):
             assert options.costly
-        assert options.forms() >= max((part.forms() for part in held), default=1)
+        assert options.views() >= max((part.views() for part in held), default=1)
 
 
 def check_results(texts: Sequence[str], results: Sequence[str | Rejected]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from kexp.contracts import POOL, SPLITS, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetOptions
 from kexp.errors import DataError
 from kexp.options import Options
 from kexp.testing.fixtures import no_global_randomness, tiny_backbone
@@ -39,7 +39,7 @@ class DatasetContract(OptionsContract):
     def test_has_splits_that_kexp_knows(self, built: Mapping[str, Dataset]) -> None:
         """There is a train split, and perhaps validation, test and unlabelled; none is empty."""
         assert "train" in built
-        assert set(built) <= {*SPLITS, POOL}
+        assert set(built) <= {*SPLITS, UNLABELLED}
         assert all(len(rows) for rows in built.values())
 
     def test_has_columns_that_kexp_knows(self, built: Mapping[str, Dataset]) -> None:
@@ -48,7 +48,7 @@ class DatasetContract(OptionsContract):
             columns = set(rows.column_names)
             assert columns <= COLUMNS, f"{split}: {columns - COLUMNS} mean nothing to kexp"
             assert "text" in columns
-            assert split == POOL or columns == set(built["train"].column_names)
+            assert split == UNLABELLED or columns == set(built["train"].column_names)
             for column in columns - {"label"}:
                 expected = str | int if column == "group" else str
                 assert all(isinstance(value, expected) for value in rows[column]), f"{split}: {column}"
@@ -57,7 +57,7 @@ class DatasetContract(OptionsContract):
         """Every row has a label; all splits number them alike, and their count is the one that is told beforehand."""
         from datasets import ClassLabel
 
-        labelled = {split: rows for split, rows in built.items() if split != POOL}
+        labelled = {split: rows for split, rows in built.items() if split != UNLABELLED}
         feature = labelled["train"].features["label"]
         assert all(rows.features["label"] == feature for rows in labelled.values())
         labels = {label for rows in labelled.values() for label in rows["label"]}
@@ -106,7 +106,7 @@ class DatasetContract(OptionsContract):
         """Rows of a group are in one split, whether the dataset brings it or kexp takes it out of train."""
         if "group" not in built["train"].column_names:
             return
-        brought = [set(rows["group"]) for split, rows in built.items() if split != POOL]
+        brought = [set(rows["group"]) for split, rows in built.items() if split != UNLABELLED]
         assert sum(map(len, brought)) == len(set.union(*brought)), "a group stands in two splits"
         from kexp.data.prepare import prepare
 

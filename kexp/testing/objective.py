@@ -135,15 +135,15 @@ class ObjectiveContract(OptionsContract):
 
     def test_judges_any_number_of_labels(self, options: ObjectiveOptions) -> None:
         """It is right for three labels, as the examples are, and says of others in words what is wrong or doubtful."""
-        assert list(options.check_labels(len(LABELS))) == []
+        assert list(options.label_problems(len(LABELS))) == []
         for labels in range(2, 12):
-            for message in (*options.check_labels(labels), *options.doubt_labels(labels)):
+            for message in (*options.label_problems(labels), *options.label_warnings(labels)):
                 assert isinstance(message, str)
                 assert message
 
     def test_asks_for_a_pool_if_for_its_augmented_forms(self, options: ObjectiveOptions) -> None:
         """Augmented forms are those of unlabelled rows."""
-        assert type(options).uses_pool or not type(options).uses_augmented
+        assert type(options).uses_unlabelled or not type(options).uses_augmented
 
 
 def losses_of(options: ObjectiveOptions, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

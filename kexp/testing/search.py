@@ -25,14 +25,14 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
 
     def test_refuses_in_words(self, options: SearchSamplerOptions) -> None:
         """What it cannot search it says of each space, and there is something that it can search."""
-        refused = {kind: list(options.refuse(space)) for kind, space in SPACES.items()}
+        refused = {kind: list(options.space_problems(space)) for kind, space in SPACES.items()}
         assert all(isinstance(message, str) and message for told in refused.values() for message in told)
         assert not all(refused.values())
 
     @BY_KIND
     def test_draws_from_the_space(self, options: SearchSamplerOptions, kind: str) -> None:
         """Every value lies in its parameter, and is there only under its conditions."""
-        if list(options.refuse(SPACES[kind])):
+        if list(options.space_problems(SPACES[kind])):
             return
         for point in draw(options, SPACES[kind], self.trials):
             assert ("o.k" in point) is (point.get("o.use") == "b")
@@ -42,7 +42,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
     @BY_KIND
     def test_the_seed_decides(self, options: SearchSamplerOptions, kind: str) -> None:
         """Equal seeds draw equal trials; other seeds draw others."""
-        if list(options.refuse(SPACES[kind])):
+        if list(options.space_problems(SPACES[kind])):
             return
         made = [draw(options, SPACES[kind], self.trials, seed) for seed in (1, 1, 2, 3)]
         assert made[0] == made[1]
@@ -53,7 +53,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
         """A study that another process continues draws what one process alone would have drawn."""
         import optuna
 
-        if list(options.refuse(SPACES[kind])):
+        if list(options.space_problems(SPACES[kind])):
             return
         storage = optuna.storages.InMemoryStorage()
         points = [
@@ -66,14 +66,14 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
     def test_exhausts_what_it_says_it_exhausts(self, options: SearchSamplerOptions) -> None:
         """One that visits every point visits each of a small space once."""
         space = SPACES["whole numbers"]
-        if type(options).exhaustive and not list(options.refuse(space)):
+        if type(options).exhaustive and not list(options.space_problems(space)):
             points = draw(options, space, 18)
             assert len({tuple(sorted(point.items())) for point in points}) == 18
 
     @BY_KIND
     def test_searches_several_metrics_if_it_says_so(self, options: SearchSamplerOptions, kind: str) -> None:
         """A study of two metrics gets its trials too."""
-        if not type(options).multi_objective or list(options.refuse(SPACES[kind])):
+        if not type(options).multi_objective or list(options.space_problems(SPACES[kind])):
             return
         import optuna
 
@@ -88,7 +88,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
         """Trials that fail or are pruned do not stop it."""
         import optuna
 
-        space = next(space for space in SPACES.values() if not list(options.refuse(space)))
+        space = next(space for space in SPACES.values() if not list(options.space_problems(space)))
         study = study_of(options, space, 1, optuna.storages.InMemoryStorage())
         states = (optuna.trial.TrialState.FAIL, optuna.trial.TrialState.PRUNED)
         for number in range(self.trials):

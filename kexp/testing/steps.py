@@ -13,9 +13,9 @@ from kexp.contracts import (
     Objective,
     ObjectiveContext,
     ObjectiveOptions,
-    Pairs,
     Progress,
     StepLoss,
+    UnlabelledBatch,
 )
 from kexp.contracts.objective import build_objective
 from kexp.sample_reviews import korean_reviews
@@ -36,14 +36,14 @@ class Rows:
         import torch
         from accelerate import Accelerator
 
-        from kexp.model.forward import LiveModel
+        from kexp.model.forward import TrainingModel
 
         self.module, tokenizer = tiny_classifier(LABELS, seed)
         self.module.train()
-        self.model: Model = LiveModel(self.module, Accelerator(cpu=True))
+        self.model: Model = TrainingModel(self.module, Accelerator(cpu=True))
         texts, labels = korean_reviews(40)
         self.batch = Batch(inputs_of(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
-        self.pairs = _pairs(tokenizer, self.module, unlabelled) if options.uses_pool else None
+        self.pairs = _pairs(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None
 
     def step(self, objective: Objective, step: int, total: int = 100) -> StepLoss:
         """Do a step with dropout that depends on its number alone."""
@@ -53,13 +53,13 @@ class Rows:
         return objective.step(self.model, self.batch, self.pairs, Progress(step, total))
 
 
-def _pairs(tokenizer: PreTrainedTokenizerFast, module: PreTrainedModel, count: int) -> Pairs:
+def _pairs(tokenizer: PreTrainedTokenizerFast, module: PreTrainedModel, count: int) -> UnlabelledBatch:
     import torch
 
     texts = korean_texts(40)[20 : 20 + count]
     augmented = [" ".join(reversed(text.split())) for text in texts]
     views = [inputs_of(form, tokenizer, module) for form in (texts, augmented)]
-    return Pairs(views[0], views[1], torch.arange(count) * 2 % POOL)
+    return UnlabelledBatch(views[0], views[1], torch.arange(count) * 2 % POOL)
 
 
 class GivenLogits:
@@ -105,13 +105,13 @@ class GivenLogits:
 
         return Batch(self.inputs("labelled"), torch.tensor([0, 0, 1, 2]))
 
-    def unlabelled(self, options: ObjectiveOptions) -> Pairs | None:
+    def unlabelled(self, options: ObjectiveOptions) -> UnlabelledBatch | None:
         """Return the unlabelled rows, for objectives that ask for them."""
         import torch
 
-        if not options.uses_pool:
+        if not options.uses_unlabelled:
             return None
-        return Pairs(self.inputs("original"), self.inputs("augmented"), torch.arange(self.ROWS))
+        return UnlabelledBatch(self.inputs("original"), self.inputs("augmented"), torch.arange(self.ROWS))
 
     def logits(self, *groups: Inputs) -> tuple[torch.Tensor, ...]:
         """Return what was given for each group."""
@@ -135,7 +135,9 @@ class GivenLogits:
 
 def build(options: ObjectiveOptions) -> Objective:
     """Build an objective for three labels, one of which no labelled row has, and a small pool."""
-    return build_objective(options, ObjectiveContext(class_counts=(4, 0, 3), pool=POOL if options.uses_pool else 0))
+    return build_objective(
+        options, ObjectiveContext(class_counts=(4, 0, 3), unlabelled_rows=POOL if options.uses_unlabelled else 0)
+    )
 
 
 def judged(rows: int) -> tuple[torch.Tensor, torch.Tensor]:

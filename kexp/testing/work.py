@@ -19,7 +19,7 @@ def work(task: Task, link: Link) -> Mapping[str, Any]:
     payload = dict(task.payload)
     match payload.pop("do"):
         case "echo":
-            return {"number": task.number, "process": os.getpid(), "stop": link.stop_asked(), **payload}
+            return {"number": task.number, "process": os.getpid(), "stop": link.should_stop(), **payload}
         case "report":
             answers: list[str] = []
             for step, value in enumerate(payload["values"], 1):
@@ -30,9 +30,9 @@ def work(task: Task, link: Link) -> Mapping[str, Any]:
         case "wait":
             link.report(1, float(os.getpid()))
             end = time.monotonic() + LONGEST
-            while not link.stop_asked() and time.monotonic() < end:
+            while not link.should_stop() and time.monotonic() < end:
                 time.sleep(0.01)
-            return {"stopped": link.stop_asked()}
+            return {"stopped": link.should_stop()}
         case "raise":
             raise ValueError("planted")
         case "die":

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.contracts import Batch, FreezingOptions, Inputs, MicroBatch, Objective, Pairs, Progress
+from kexp.contracts import Batch, FreezingOptions, Inputs, MicroBatch, Objective, Progress, UnlabelledBatch
 from kexp.devices import precision_of
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.model.blocks import find_blocks
-from kexp.model.forward import LiveModel
+from kexp.model.forward import TrainingModel
 from kexp.model.frozen import Prefix
 from kexp.seeds import derive
 from kexp.spec.sections import Training
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
-from kexp.train.monitor import doubts, is_better
+from kexp.train.monitor import is_better, metric_warnings
 from kexp.train.schedule import multiplier
 from kexp.train.state import Stateful, TrainState, load_checkpoint, save_checkpoint
 
@@ -82,13 +82,13 @@ class Trainer:
         self.steps_per_epoch = stream.steps_per_epoch()
         self.total_steps = options.steps or options.epochs * self.steps_per_epoch
         self.blocks = find_blocks(model)
-        self.live = LiveModel(model, accelerator)
+        self.live = TrainingModel(model, accelerator)
         self.optimizer = self._make_optimizer()
 
     # --- what a reader wants to know -------------------------------------------------------------------------------
 
-    def events(self, stop_asked: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train from where the state stands to the end, telling what happens; ``stop_asked`` is asked after each step.
+    def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Train from where the state stands to the end, telling what happens; ``should_stop`` is asked after each step.
 
         Raises ``RunFailed`` when the loss is not finite, ``RunInterrupted`` (after a checkpoint) when asked to stop.
         """
@@ -99,7 +99,7 @@ class Trainer:
             yield self._start_epoch(epoch)
             for batches in self.stream.epoch(epoch, place):
                 self._step(batches, window)
-                due, stop = self._evaluation_due(), stop_asked()
+                due, stop = self._evaluation_due(), should_stop()
                 if due or stop or state.step % LOG_EVERY == 0:
                     yield self._close(window)
                     if due:
@@ -122,7 +122,7 @@ class Trainer:
 
     def reuse(self, stream: Stream, prefix: Prefix, seconds: float) -> None:
         """Train on a stream whose batches bring what a frozen prefix makes of them; it took ``seconds`` to make."""
-        self.stream, self.live = stream, LiveModel(self.model, self.accelerator, prefix)
+        self.stream, self.live = stream, TrainingModel(self.model, self.accelerator, prefix)
         self.state.seconds += seconds
 
     def restore_best(self) -> None:
@@ -168,7 +168,7 @@ class Trainer:
         state.step += 1
         state.seconds += time.perf_counter() - started
 
-    def _to_device(self, batch: MicroBatch) -> tuple[Batch, Pairs | None]:
+    def _to_device(self, batch: MicroBatch) -> tuple[Batch, UnlabelledBatch | None]:
         import torch
 
         def moved(array: NDArray[np.int64]) -> torch.Tensor:
@@ -180,7 +180,7 @@ class Trainer:
         labelled, pairs = batch.labelled, batch.unlabelled
         unlabelled = None
         if pairs is not None:
-            unlabelled = Pairs(all_moved(pairs.original), all_moved(pairs.augmented), moved(pairs.rows))
+            unlabelled = UnlabelledBatch(all_moved(pairs.original), all_moved(pairs.augmented), moved(pairs.rows))
         return Batch(labelled.inputs_on(self.accelerator.device), moved(labelled.labels)), unlabelled
 
     def _set_learning_rate(self) -> None:
@@ -283,7 +283,9 @@ class Trainer:
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
         yield Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds, pool)
-        yield from (Warned(state.step, message) for message in (*doubts(metrics, self.options.monitor), *warnings))
+        yield from (
+            Warned(state.step, message) for message in (*metric_warnings(metrics, self.options.monitor), *warnings)
+        )
 
     def _save_best(self) -> None:
         if self.best_weights is not None:

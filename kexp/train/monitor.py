@@ -13,7 +13,7 @@ def is_better(value: float, best: float | None, *, greater_is_better: bool) -> b
     return value > best if greater_is_better else value < best
 
 
-def doubts(metrics: Mapping[str, float], monitor: str) -> Iterator[str]:
+def metric_warnings(metrics: Mapping[str, float], monitor: str) -> Iterator[str]:
     """Yield what is doubtful about what was measured on validation: metrics that are not finite."""
     for name, value in metrics.items():
         if not math.isfinite(value):

@@ -18,7 +18,7 @@ LEANING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class PoolHealth:
+class PseudoLabelStats:
     """Predictions for unlabelled rows in numbers.
 
     ``shares`` are those of the predicted labels, ``expected`` those of the labelled rows; ``accuracy`` counts the rows
@@ -32,7 +32,9 @@ class PoolHealth:
     accuracy: float | None
 
     @classmethod
-    def of(cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64], expected: Sequence[float]) -> PoolHealth:
+    def of(
+        cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64], expected: Sequence[float]
+    ) -> PseudoLabelStats:
         """Look at predictions of shape (rows, labels); labels are -1 where unknown."""
         import numpy as np
 

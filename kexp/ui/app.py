@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from kexp.errors import KexpError
-from kexp.evaluate.attributions import explain
+from kexp.evaluate.attributions import attribute_words
 from kexp.report.folder import finite
 from kexp.report.html import page_environment, plain, score
 from kexp.results.runs import differences
@@ -175,7 +175,7 @@ def _add_models(app: FastAPI, library: Library, load: Load) -> None:
         answers = []
         for key in question.runs:
             asked = model(library.path(key))
-            found = explain(question.text, asked.predict)
+            found = attribute_words(question.text, asked.predict)
             probabilities = dict(zip(asked.labels, found.probabilities.tolist(), strict=True))
             answers.append({"run": key, "probabilities": probabilities, "words": found.words})
         return JSONResponse(finite(answers))

@@ -188,7 +188,7 @@ def test_options_out_of_bounds_are_refused(kind: Any, option: str, value: object
 @pytest.mark.parametrize(("kind", "option"), [(CrossEntropyOptions, "class_weights"), (FocalOptions, "alpha")])
 def test_weights_that_do_not_fit_the_labels_are_told(kind: Any, option: str) -> None:
     def told(weights: object) -> list[str]:
-        return list(kind(**{option: weights}).check_labels(3))
+        return list(kind(**{option: weights}).label_problems(3))
 
     assert told("none") == told("balanced") == told([1.0, 0.0, 2.0]) == []
     assert told([1.0, 2.0]) == ["2 weights are given for 3 labels"]
@@ -202,7 +202,7 @@ def test_weights_that_do_not_fit_the_labels_are_told(kind: Any, option: str) -> 
 def test_weights_that_are_no_numbers_are_refused(kind: Any, option: str, value: float) -> None:
     """TOML knows nan and inf; both would only show as a loss that is not finite."""
     try:
-        told = list(kind(**{option: [1.0, value, 1.0]}).check_labels(3))
+        told = list(kind(**{option: [1.0, value, 1.0]}).label_problems(3))
     except ValidationError as error:
         told = [str(error)]
     assert told != []

@@ -92,7 +92,7 @@ def test_the_seed_decides_what_is_drawn_and_all_of_it_lies_in_the_space(catalog:
     study = optuna.create_study(sampler=sampler)
     points = draw(study, space, 13)
     assert type(sampler.inner).__name__ == built
-    assert list(chosen.refuse(space)) == []
+    assert list(chosen.space_problems(space)) == []
     assert fresh(chosen, space) == points
     assert fresh(chosen, space, seed=2) != points
     for point in points:
@@ -110,7 +110,7 @@ def test_the_seed_decides_what_is_drawn_and_all_of_it_lies_in_the_space(catalog:
 def test_samplers_refuse_what_they_cannot_search(catalog: Catalog, name: str, refused: str) -> None:
     whole = {"n": Parameter(low=1, high=9)}
     kinds = {"choices": CHOICES, "conditions": {"k": Parameter(low=1, high=3, when={"n": 1})}, "endless": RANGES}
-    told = {kind: len(list(options(catalog, name).refuse(whole | space))) for kind, space in kinds.items()}
+    told = {kind: len(list(options(catalog, name).space_problems(whole | space))) for kind, space in kinds.items()}
     # Two of the ranges are endless.
     assert told == {kind: (1 + (kind == "endless")) * (kind in refused.split()) for kind in kinds}
 

@@ -30,7 +30,7 @@ from kexp.builtin.objectives import (
 )
 from kexp.builtin.objectives.pool import PoolOptions
 from kexp.builtin.objectives.vat import _unit
-from kexp.contracts import Batch, Objective, ObjectiveContext, ObjectiveOptions, Pairs, Progress, StepLoss
+from kexp.contracts import Batch, Objective, ObjectiveContext, ObjectiveOptions, Progress, StepLoss, UnlabelledBatch
 from kexp.errors import KexpError
 from kexp.seeds import derive
 
@@ -117,7 +117,7 @@ def tokens(rows: int, seed: int, length: int = 4) -> dict[str, torch.Tensor]:
 
 def token_step(objective: Objective, model: NetworkModel, step: int = 0, total: int = 100, seed: int = 0) -> StepLoss:
     batch = Batch(tokens(4, seed), torch.arange(4) % 3)
-    pairs = Pairs(tokens(6, seed + 100), tokens(6, seed + 200), torch.arange(6))
+    pairs = UnlabelledBatch(tokens(6, seed + 100), tokens(6, seed + 200), torch.arange(6))
     return objective.step(model, batch, pairs, Progress(step, total))
 
 
@@ -142,7 +142,7 @@ class Case:
         self.tensors = [leaf(values) for values in (self.seen, self.original, self.augmented)]
         seen, original, augmented = self.tensors
         batch = Batch({"logits": seen}, torch.as_tensor(self.labels))
-        pairs = Pairs({"logits": original}, {"logits": augmented}, torch.as_tensor(self.rows))
+        pairs = UnlabelledBatch({"logits": original}, {"logits": augmented}, torch.as_tensor(self.rows))
         return objective.step(model or GivenModel(), batch, pairs, Progress(step, total))
 
     @property
@@ -154,7 +154,7 @@ POOL = 20
 
 
 def build(options: ObjectiveOptions, labels: int = 3, pool: int = POOL) -> Objective:
-    return options.build(ObjectiveContext(class_counts=[5] * labels, pool=pool))
+    return options.build(ObjectiveContext(class_counts=[5] * labels, unlabelled_rows=pool))
 
 
 def softmax(logits: Array) -> Array:
@@ -180,12 +180,12 @@ def array(tensor: torch.Tensor) -> Array:
 
 # --- what holds for all ---------------------------------------------------------------------------------------------
 
-POOL_NAMES = [name for name, options in OBJECTIVES.items() if options.uses_pool]
+POOL_NAMES = [name for name, options in OBJECTIVES.items() if options.uses_unlabelled]
 VIEWS = ["uda", "fixmatch", "flexmatch", "softmatch", "freematch"]
 
 
 def test_what_each_objective_needs() -> None:
-    needs = {name: (options.uses_pool, options.uses_augmented) for name, options in OBJECTIVES.items()}
+    needs = {name: (options.uses_unlabelled, options.uses_augmented) for name, options in OBJECTIVES.items()}
     assert needs == {
         "cross-entropy": (False, False),
         "focal": (False, False),
@@ -216,7 +216,7 @@ def test_every_objective_nests_a_loss_per_row_only(name: str) -> None:
     assert [problem.path for problem in options(supervised=options()).problems()] == ["supervised"]
     with pytest.raises(KexpError, match="no loss per labelled row"):
         build(options(supervised=RDropOptions()))
-    told = list(options(supervised=CrossEntropyOptions(class_weights=(1.0,))).check_labels(3))
+    told = list(options(supervised=CrossEntropyOptions(class_weights=(1.0,))).label_problems(3))
     assert told == ["supervised: 1 weights are given for 3 labels"]
 
 
@@ -275,7 +275,7 @@ def test_extreme_logits_stay_finite(name: str, size: float) -> None:
     batch = Batch({"logits": seen}, torch.tensor([1, 1, 0, 2]))
     objective = build(OBJECTIVES[name]())
     for _ in range(3):
-        pairs = Pairs({"logits": original.flip(0)}, {"logits": augmented}, torch.arange(4))
+        pairs = UnlabelledBatch({"logits": original.flip(0)}, {"logits": augmented}, torch.arange(4))
         told = objective.step(GivenModel(), batch, pairs, Progress(90, 100))
         told.loss.backward()
         assert torch.isfinite(told.loss)
@@ -398,8 +398,8 @@ def test_fixmatch_is_cross_entropy_with_confident_labels_over_all_rows() -> None
 
 def test_a_threshold_that_masks_nothing_or_everything_is_doubted() -> None:
     for options in (FixMatchOptions, FlexMatchOptions):
-        assert list(options(confidence=0.95).doubt_labels(2)) == []
-        assert len(list(options(confidence=0.5).doubt_labels(2))) == 1
+        assert list(options(confidence=0.95).label_warnings(2)) == []
+        assert len(list(options(confidence=0.5).label_warnings(2))) == 1
         assert [problem.path for problem in options(confidence=1.0).warnings()] == ["confidence"]
 
 
@@ -522,7 +522,9 @@ def test_the_gradient_of_fairness_goes_through_the_predictions_alone() -> None:
 
     def loss(augmented: torch.Tensor) -> torch.Tensor:
         batch = Batch({"logits": torch.as_tensor(case.seen)}, torch.as_tensor(case.labels))
-        views = Pairs({"logits": torch.as_tensor(case.original)}, {"logits": augmented}, torch.as_tensor(case.rows))
+        views = UnlabelledBatch(
+            {"logits": torch.as_tensor(case.original)}, {"logits": augmented}, torch.as_tensor(case.rows)
+        )
         objective = build(FreeMatchOptions(momentum=0.5, fairness=1.0))
         return objective.step(GivenModel(), batch, views, Progress(0, 10)).loss
 
@@ -747,6 +749,6 @@ def test_a_ramp_that_runs_backwards_or_never_begins_is_told() -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_defaults_are_neither_wrong_nor_doubted_and_every_option_is_described(name: str) -> None:
     options = OBJECTIVES[name]()
-    assert not [*options.problems(), *options.warnings(), *options.check_labels(2), *options.doubt_labels(2)]
+    assert not [*options.problems(), *options.warnings(), *options.label_problems(2), *options.label_warnings(2)]
     assert all(field.get("description") for field in options.model_json_schema()["properties"].values())
-    assert isinstance(options, PoolOptions) == options.uses_pool
+    assert isinstance(options, PoolOptions) == options.uses_unlabelled

@@ -748,7 +748,7 @@ class Link:
         self.reports += 1
         return "prune" if self.reports == 2 else "go on"
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         return False
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from kexp.builtin.objectives import CrossEntropyOptions, FocalOptions, RDropOptions, UdaOptions
 from kexp.builtin.objectives.alignment import WINDOW
 from kexp.builtin.objectives.uda import Uda, reached_at, tsa_threshold
-from kexp.contracts import Batch, Objective, ObjectiveContext, Pairs, Progress, StepLoss
+from kexp.contracts import Batch, Objective, ObjectiveContext, Progress, StepLoss, UnlabelledBatch
 from kexp.errors import KexpError
 
 Array = NDArray[np.float64]
@@ -66,12 +66,12 @@ class Case:
         self.tensors = [leaf(values) for values in (self.seen, self.original, self.augmented)]
         seen, original, augmented = self.tensors
         batch = Batch({"logits": seen}, torch.as_tensor(self.labels))
-        pairs = Pairs({"logits": original}, {"logits": augmented}, torch.arange(len(original)))
+        pairs = UnlabelledBatch({"logits": original}, {"logits": augmented}, torch.arange(len(original)))
         return objective.step(model or GivenModel(), batch, pairs, Progress(step, total))
 
 
 def build(counts: Any = (10, 10, 10), **options: Any) -> Uda:
-    objective = UdaOptions(**options).build(ObjectiveContext(class_counts=list(counts), pool=100))
+    objective = UdaOptions(**options).build(ObjectiveContext(class_counts=list(counts), unlabelled_rows=100))
     assert isinstance(objective, Uda)
     return objective
 
@@ -252,7 +252,7 @@ def test_the_unlabelled_loss_is_divided_by_all_rows_masked_ones_too() -> None:
 
 @pytest.mark.parametrize(("confidence", "labels", "told"), [(0.5, 2, 1), (0.51, 2, 0), (0.3, 3, 1), (0.0, 2, 0)])
 def test_a_confidence_that_masks_nothing_is_doubted(confidence: float, labels: int, told: int) -> None:
-    doubts = list(UdaOptions(confidence=confidence).doubt_labels(labels))
+    doubts = list(UdaOptions(confidence=confidence).label_warnings(labels))
     assert len(doubts) == told
     if told:
         assert f"{confidence:g} masks nothing" in doubts[0]
@@ -267,11 +267,11 @@ def test_a_confidence_that_masks_everything_is_doubted() -> None:
 
 
 def test_a_confidence_that_annealing_keeps_out_of_reach_is_doubted() -> None:
-    (doubt,) = UdaOptions(tsa="linear", confidence=0.95).doubt_labels(2)
+    (doubt,) = UdaOptions(tsa="linear", confidence=0.95).label_warnings(2)
     assert "90% of training" in doubt
-    assert not list(UdaOptions(tsa="log", confidence=0.95).doubt_labels(2))
-    assert not list(UdaOptions(tsa="none", confidence=0.95).doubt_labels(2))
-    assert not list(UdaOptions(tsa="linear", confidence=0.0).doubt_labels(2))
+    assert not list(UdaOptions(tsa="log", confidence=0.95).label_warnings(2))
+    assert not list(UdaOptions(tsa="none", confidence=0.95).label_warnings(2))
+    assert not list(UdaOptions(tsa="linear", confidence=0.0).label_warnings(2))
 
 
 def test_annealing_looks_at_the_true_class_and_not_at_the_largest_probability() -> None:
@@ -288,7 +288,7 @@ def test_a_row_at_the_threshold_itself_stays(labels: int) -> None:
     objective = build([1] * labels, tsa="linear")
     batch = Batch({"logits": torch.zeros(4, labels)}, torch.arange(4) % labels)
     views = {"logits": torch.zeros(2, labels)}
-    told = objective.step(GivenModel(), batch, Pairs(views, views, torch.arange(2)), Progress(0, 10))
+    told = objective.step(GivenModel(), batch, UnlabelledBatch(views, views, torch.arange(2)), Progress(0, 10))
     assert value(told.logs["tsa_left_out"]) == 0
     assert value(told.loss) == pytest.approx(math.log(labels))
 
@@ -383,7 +383,7 @@ def test_gradcheck(options: dict[str, Any]) -> None:
 
     def loss(seen: torch.Tensor, augmented: torch.Tensor) -> torch.Tensor:
         batch = Batch({"logits": seen}, torch.as_tensor(case.labels))
-        pairs = Pairs({"logits": original}, {"logits": augmented}, torch.arange(4))
+        pairs = UnlabelledBatch({"logits": original}, {"logits": augmented}, torch.arange(4))
         return build(**options).step(GivenModel(), batch, pairs, Progress(50, 100)).loss
 
     assert torch.autograd.gradcheck(loss, (leaf(case.seen), leaf(case.augmented)))
@@ -395,7 +395,7 @@ def test_extreme_logits_stay_finite(options: dict[str, Any], size: float) -> Non
     logits = torch.tensor([[size, -size, 0.0], [-size, size, 0.0], [0.0, 0.0, size], [0.0, 0.0, 0.0]])
     seen, augmented = (logits.clone().requires_grad_() for _ in range(2))
     batch = Batch({"logits": seen}, torch.tensor([1, 1, 0, 2]))
-    pairs = Pairs({"logits": logits.flip(0)}, {"logits": augmented}, torch.arange(4))
+    pairs = UnlabelledBatch({"logits": logits.flip(0)}, {"logits": augmented}, torch.arange(4))
     told = build(**options).step(GivenModel(), batch, pairs, Progress(50, 100))
     told.loss.backward()
     assert torch.isfinite(told.loss)
@@ -417,7 +417,9 @@ def test_originals_go_without_gradient_and_the_others_share_a_pass_in_training_m
 def test_targets_without_dropout_come_from_a_pass_of_their_own() -> None:
     model, case = GivenModel(), Case()
     seen, original, augmented = (leaf(values) for values in (case.seen, case.original, case.augmented))
-    pairs = Pairs({"logits": original, "without_dropout": 2 * original}, {"logits": augmented}, torch.arange(9))
+    pairs = UnlabelledBatch(
+        {"logits": original, "without_dropout": 2 * original}, {"logits": augmented}, torch.arange(9)
+    )
     batch = Batch({"logits": seen}, torch.as_tensor(case.labels))
     told = build(target_mode="eval").step(model, batch, pairs, Progress(0, 10))
     assert (model.passes, model.target_passes) == ([2], 1)
@@ -519,12 +521,12 @@ def test_an_objective_that_is_no_loss_per_row_cannot_be_nested() -> None:
     (problem,) = UdaOptions(supervised=UdaOptions()).problems()
     assert (problem.path, problem.message) == ("supervised", "needs unlabelled rows itself")
     assert list(UdaOptions().problems()) == []
-    assert list(UdaOptions().check_labels(3)) == []
+    assert list(UdaOptions().label_problems(3)) == []
 
 
 def test_what_is_wrong_with_the_nested_objective_is_told() -> None:
     nested = UdaOptions(supervised=CrossEntropyOptions(class_weights=(1.0, 2.0)))
-    assert list(nested.check_labels(3)) == ["supervised: 2 weights are given for 3 labels"]
+    assert list(nested.label_problems(3)) == ["supervised: 2 weights are given for 3 labels"]
 
 
 def test_a_step_without_unlabelled_rows_says_what_is_missing() -> None:
@@ -535,7 +537,7 @@ def test_a_step_without_unlabelled_rows_says_what_is_missing() -> None:
 
 
 def test_it_says_that_it_needs_pairs() -> None:
-    assert UdaOptions.uses_pool
+    assert UdaOptions.uses_unlabelled
     assert UdaOptions.uses_augmented
 
 

@@ -26,17 +26,17 @@ from kexp.contracts import (
     MetricOptions,
     ObjectiveContext,
     ObjectiveOptions,
-    Pairs,
     Progress,
     Rejected,
     SupervisedObjective,
+    UnlabelledBatch,
 )
 from kexp.contracts.augmenter import build_augmenter
 from kexp.contracts.dataset import read_dataset
 from kexp.contracts.metric import build_metric
 from kexp.contracts.objective import build_objective
 from kexp.errors import DataError, KexpError, PluginError, Problem, RunFailed
-from kexp.options import asked, title
+from kexp.options import component_title, plugin_results
 
 HERE = __name__
 
@@ -261,8 +261,8 @@ def test_what_is_no_number_is_refused(value: Any, said: str) -> None:
 
 def test_components_of_kexp_have_its_version_in_their_titles() -> None:
     catalog = load_catalog()
-    assert title(UdaOptions()) == f'objective "uda" of {catalog.owner_of(UdaOptions)}'
-    assert title(Given()) == f"metric {HERE}.Given"
+    assert component_title(UdaOptions()) == f'objective "uda" of {catalog.owner_of(UdaOptions)}'
+    assert component_title(Given()) == f"metric {HERE}.Given"
 
 
 # --- questions ------------------------------------------------------------------------------------------------------
@@ -279,14 +279,14 @@ class Raising(Given):
 
 
 def test_questions_that_a_component_cannot_answer_name_it() -> None:
-    assert asked(Given(), "problems", Problem) == []
+    assert plugin_results(Given(), "problems", Problem) == []
     with pytest.raises(PluginError) as refused:
-        asked(Raising(), "problems", Problem)
+        plugin_results(Raising(), "problems", Problem)
     assert str(refused.value) == (
         f"metric {HERE}.Raising, problems(): AttributeError: 'str' object has no attribute 'under'"
     )
     with pytest.raises(PluginError) as refused:
-        asked(Raising(), "warnings", Problem)
+        plugin_results(Raising(), "warnings", Problem)
     assert str(refused.value) == f"metric {HERE}.Raising, warnings(): yields 'take care', expected Problem"
 
 
@@ -387,7 +387,7 @@ def test_what_an_augmenter_rejects_is_counted() -> None:
 
 # --- objectives -----------------------------------------------------------------------------------------------------
 
-CONTEXT = ObjectiveContext((2, 2), pool=2)
+CONTEXT = ObjectiveContext((2, 2), unlabelled_rows=2)
 
 
 @dataclass(frozen=True)
@@ -416,7 +416,7 @@ class FixedLogits:
 
 def step(options: ObjectiveOptions) -> float:
     batch = Batch({"input_ids": torch.ones(4, 3)}, torch.tensor([0, 1, 0, 1]))
-    pairs = Pairs({"input_ids": torch.ones(2, 3)}, {"input_ids": torch.ones(2, 3)}, torch.arange(2))
+    pairs = UnlabelledBatch({"input_ids": torch.ones(2, 3)}, {"input_ids": torch.ones(2, 3)}, torch.arange(2))
     return float(build_objective(options, CONTEXT).step(FixedLogits(), batch, pairs, Progress(0, 10)).loss.detach())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import HostPairs, MicroBatch, Rejected
+from kexp.contracts import HostUnlabelledBatch, MicroBatch, Rejected
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import SemiSupervisedStream, cycle, fresh, kept
@@ -112,7 +112,7 @@ def test_augmented_forms_depend_on_seed_epoch_and_row_alone() -> None:
 
 def test_any_step_can_be_returned_to() -> None:
     def bits(steps: list[list[MicroBatch]]) -> list[list[tuple[bytes, ...]]]:
-        def of(pairs: HostPairs) -> tuple[bytes, ...]:
+        def of(pairs: HostUnlabelledBatch) -> tuple[bytes, ...]:
             return tuple(array.tobytes() for array in (*pairs.original.values(), *pairs.augmented.values(), pairs.rows))
 
         return [[(micro.labelled.labels.tobytes(), *of(micro.unlabelled)) for micro in step] for step in steps]

@@ -9,7 +9,7 @@ import numpy as np
 from kexp.contracts import Augmenter, Rejected
 from kexp.data import stored_views as costly
 from kexp.data.rows import Rows
-from kexp.data.stored_views import Maker, augment_pool
+from kexp.data.stored_views import ViewMaker, make_views
 
 TEXTS = [f"문장 {number}" for number in range(12)]
 
@@ -38,7 +38,7 @@ def pool(texts: list[str] = TEXTS) -> Rows:
 def run(
     folder: Path, augmenter: Augmenter, copies: int = 2, seed: int = 0, identity: str = "x", texts: list[str] = TEXTS
 ):
-    return augment_pool(pool(texts), Maker(lambda: augmenter, seed, folder, identity), copies)
+    return make_views(pool(texts), ViewMaker(lambda: augmenter, seed, folder, identity), copies)
 
 
 def test_accepted_rows_rejected_rows_and_copies(tmp_path: Path) -> None:

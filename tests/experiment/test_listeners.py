@@ -14,7 +14,7 @@ import pytest
 from kexp.catalog import Observer, Owner
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.experiment import listeners as tracking
-from kexp.experiment.listeners import Following
+from kexp.experiment.listeners import RunListeners
 
 EVENTS = [{"event": "step", "step": number, "loss": 1 / number} for number in range(1, 200)]
 
@@ -69,7 +69,7 @@ def run(tmp_path: Path) -> RunIdentity:
 def follow(run: RunIdentity, *trackers: TrackerOptions, status: str = "done") -> list[str]:
     """Follow a run to its end and return the warnings."""
     warnings: list[str] = []
-    following = Following(run, [(type(one).__name__.lower(), one) for one in trackers], warnings.append)
+    following = RunListeners(run, [(type(one).__name__.lower(), one) for one in trackers], warnings.append)
     following.start(None)
     for event in EVENTS:
         following.tell(event)
@@ -115,7 +115,7 @@ def test_error_without_words_is_named(run: RunIdentity) -> None:
 def test_training_does_not_wait_for_a_tracker(run: RunIdentity, tmp_path: Path) -> None:
     Page.gate.clear()
     warnings: list[str] = []
-    following = Following(run, [("diary", Diary())], warnings.append)
+    following = RunListeners(run, [("diary", Diary())], warnings.append)
     following.start(None)
     for event in EVENTS:
         following.tell(event)
@@ -167,7 +167,7 @@ def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: 
         seen.append(run)
 
     observer = Observer("kexp_run_started", Owner("watcher", "1.0"), note, ("run",))
-    following = Following(run, [("diary", Diary())], observers=[observer])
+    following = RunListeners(run, [("diary", Diary())], observers=[observer])
     following.start(150)
     following.finish({"status": "done"})
     assert Page.written[0].run.resumed_at == seen[0].resumed_at == 150
@@ -175,6 +175,6 @@ def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: 
 
 
 def test_run_that_never_started_has_nothing_to_close(run: RunIdentity, tmp_path: Path) -> None:
-    Following(run, [("diary", Diary())]).finish({"status": "failed", "reason": "x"})
+    RunListeners(run, [("diary", Diary())]).finish({"status": "failed", "reason": "x"})
     assert Page.written == []
     assert not (tmp_path / "metrics.jsonl").exists()

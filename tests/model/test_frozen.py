@@ -47,7 +47,7 @@ from kexp.data.rows import Rows
 from kexp.data.stream import Collator, LabelledStream
 from kexp.devices import make_accelerator
 from kexp.model.blocks import find_blocks
-from kexp.model.forward import LiveModel
+from kexp.model.forward import TrainingModel
 from kexp.model.frozen import Prefix, always_frozen, find_prefix
 from kexp.seeds import derive
 from kexp.spec.sections import Training
@@ -148,7 +148,7 @@ def test_loss_and_gradients_are_those_of_the_whole_model(build: Build, count: in
     prefix, rows = kept(model, count)
     assert prefix.tokens == (1 if count == LAYERS + 1 else None)
     freeze_plainly(plain, count)
-    live = LiveModel(model, make_accelerator("cpu", "fp32"), prefix)
+    live = TrainingModel(model, make_accelerator("cpu", "fp32"), prefix)
     for number, ((micro,), (other,)) in enumerate(zip(stream(rows).epoch(0), stream(encoded()).epoch(0), strict=True)):
         inputs, labels = micro.labelled.inputs_on(model.device), torch.from_numpy(other.labelled.labels)
         assert isinstance(inputs, KnownInputs)
@@ -213,7 +213,7 @@ def test_two_passes_of_r_drop_are_those_of_the_whole_model(count: int) -> None:
     losses = []
     for given in (rows, encoded()):
         (micro,) = next(iter(stream(given).epoch(0)))
-        live = LiveModel(model, make_accelerator("cpu", "fp32"), prefix)
+        live = TrainingModel(model, make_accelerator("cpu", "fp32"), prefix)
         torch.manual_seed(3)
         batch = Batch(micro.labelled.inputs_on(model.device), torch.from_numpy(micro.labelled.labels))
         losses.append(objective.step(live, batch, None, Progress(0, 1)).loss)
@@ -226,7 +226,7 @@ def test_what_an_objective_does_with_inputs_is_still_right() -> None:
     (micro,) = next(iter(stream(rows).epoch(0)))
     known = micro.labelled.inputs_on(model.device)
     plain = dict(known)
-    live, whole = (LiveModel(model, make_accelerator("cpu", "fp32"), given) for given in (prefix, None))
+    live, whole = (TrainingModel(model, make_accelerator("cpu", "fp32"), given) for given in (prefix, None))
     assert set(known) == {"input_ids", "attention_mask"}
     assert torch.equal(live.embed(known), whole.embed(plain))
     embeddings = live.embed(known)

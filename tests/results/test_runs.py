@@ -415,4 +415,4 @@ def test_named_folders_obey_wishes_and_the_working_folder_may_be_one(
     monkeypatch.chdir(runs_dir)
     assert left(runs_dir) == [ALL[0], ALL[2]]
     with pytest.raises(KexpError, match="say what is to go"):
-        prune.plan(runs_dir, [], prune.Wish())
+        prune.plan(runs_dir, [], prune.PruneFilter())

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kexp.train.watch import PoolHealth
+from kexp.train.watch import PseudoLabelStats
 
 
-def health(predicted: list[int], labels: list[int], expected: tuple[float, ...] = (0.5, 0.5)) -> PoolHealth:
+def health(predicted: list[int], labels: list[int], expected: tuple[float, ...] = (0.5, 0.5)) -> PseudoLabelStats:
     probabilities = np.full((len(predicted), len(expected)), 0.1)
     probabilities[np.arange(len(predicted)), predicted] = 0.9
-    return PoolHealth.of(np.array(labels), probabilities, expected)
+    return PseudoLabelStats.of(np.array(labels), probabilities, expected)
 
 
 def test_numbers_are_those_of_a_plain_count() -> None:

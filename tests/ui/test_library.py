@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kexp.errors import KexpError
-from kexp.evaluate.attributions import explain
+from kexp.evaluate.attributions import attribute_words
 from kexp.ui.library import Library
 
 
@@ -88,11 +88,11 @@ def test_explanation_is_what_each_word_adds() -> None:
         positive = 1 / (1 + np.exp(-scores))
         return np.stack([positive, 1 - positive], axis=1)
 
-    found = explain("정말 재미없다 배우", predict)
+    found = attribute_words("정말 재미없다 배우", predict)
     whole = 1 - 1 / (1 + np.exp(1.5))
     assert found.probabilities[1] == pytest.approx(whole)
     without = {"정말": 1 - 1 / (1 + np.exp(2.0)), "재미없다": 1 - 1 / (1 + np.exp(-0.5)), "배우": whole}
     assert [word for word, _ in found.words] == list(worth)
     for word, value in found.words:
         assert value == pytest.approx(whole - without[word])
-    assert explain("배우", predict).words == [("배우", 0.5)]
+    assert attribute_words("배우", predict).words == [("배우", 0.5)]

@@ -26,9 +26,9 @@ class Compose(AugmenterOptions):
         """Tell whether any step is costly."""
         return any(step.costly for step in self.steps)
 
-    def forms(self) -> int:
+    def views(self) -> int:
         """Return the most forms that a step is asked for."""
-        return max(step.forms() for step in self.steps)
+        return max(step.views() for step in self.steps)
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
@@ -59,9 +59,9 @@ class OneOf(AugmenterOptions):
         """Tell whether any choice is costly."""
         return any(choice.costly for choice in self.choices)
 
-    def forms(self) -> int:
+    def views(self) -> int:
         """Return the most forms that a choice is asked for."""
-        return max(choice.forms() for choice in self.choices)
+        return max(choice.views() for choice in self.choices)
 
     def problems(self) -> Iterable[Problem]:
         """Yield weights that do not belong to the choices."""

@@ -22,9 +22,9 @@ class FlexMatchOptions(FixMatchOptions):
 
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective; raises ``KexpError`` without a pool."""
-        if context.pool < 1:
+        if context.unlabelled_rows < 1:
             raise KexpError("flexmatch remembers a label for each unlabelled row, and there are none; see [labelled]")
-        curriculum = Curriculum(self.confidence, len(context.class_counts), context.pool)
+        curriculum = Curriculum(self.confidence, len(context.class_counts), context.unlabelled_rows)
         return HardTargets(self.build_supervised(context), curriculum, self.coefficient)
 
 

@@ -9,7 +9,16 @@ from pydantic import Field
 
 from kexp.builtin.objectives.hard_targets import Weights, hard_consistency
 from kexp.builtin.objectives.pool import PoolObjective, PoolOptions, forward_views, require_pool
-from kexp.contracts import Batch, Model, Objective, ObjectiveContext, Pairs, Progress, StepLoss, SupervisedObjective
+from kexp.contracts import (
+    Batch,
+    Model,
+    Objective,
+    ObjectiveContext,
+    Progress,
+    StepLoss,
+    SupervisedObjective,
+    UnlabelledBatch,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +114,7 @@ class FreeMatch(PoolObjective):
         self.options = options
         self.thresholds = thresholds
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss of the labelled rows and of the pool."""
         pool = require_pool(unlabelled)
         seen = forward_views(model, labelled, pool)

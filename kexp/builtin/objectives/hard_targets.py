@@ -20,7 +20,16 @@ from kexp.builtin.objectives.pool import (
     require_pool,
     watch,
 )
-from kexp.contracts import Batch, Model, Objective, ObjectiveContext, Pairs, Progress, StepLoss, SupervisedObjective
+from kexp.contracts import (
+    Batch,
+    Model,
+    Objective,
+    ObjectiveContext,
+    Progress,
+    StepLoss,
+    SupervisedObjective,
+    UnlabelledBatch,
+)
 from kexp.errors import Problem
 
 if TYPE_CHECKING:
@@ -82,7 +91,7 @@ class HardTargets(PoolObjective):
         self.weighting = weighting
         self.coefficient = coefficient
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss of the labelled rows and of the pool."""
         pool = require_pool(unlabelled)
         seen = forward_views(model, labelled, pool)
@@ -112,9 +121,9 @@ class FixMatchOptions(PoolOptions):
         yield from super().warnings()
         yield from doubt_full_confidence(self.confidence)
 
-    def doubt_labels(self, labels: int) -> Iterable[str]:
+    def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield a threshold that masks nothing."""
-        yield from super().doubt_labels(labels)
+        yield from super().label_warnings(labels)
         yield from doubt_confidence(self.confidence, labels)
 
     def build(self, context: ObjectiveContext) -> Objective:
@@ -180,7 +189,7 @@ class PseudoLabel(PoolObjective):
         super().__init__(supervised)
         self.options = options
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss, from one forward pass; the unlabelled rows are left out of it while alpha is 0."""
         from torch.nn.functional import cross_entropy, one_hot
 

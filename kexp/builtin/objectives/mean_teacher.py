@@ -11,7 +11,16 @@ from pydantic import Field
 
 from kexp.builtin.objectives.divergence import mse
 from kexp.builtin.objectives.pool import PoolObjective, PoolOptions, agreement, require_pool, watch
-from kexp.contracts import Batch, Model, Objective, ObjectiveContext, Pairs, Progress, StepLoss, SupervisedObjective
+from kexp.contracts import (
+    Batch,
+    Model,
+    Objective,
+    ObjectiveContext,
+    Progress,
+    StepLoss,
+    SupervisedObjective,
+    UnlabelledBatch,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +108,7 @@ class MeanTeacher(PoolObjective):
         super().__init__(supervised, teacher=self.teacher)
         self.options = options
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss, from one pass of the student and one of the teacher."""
         pool = require_pool(unlabelled)
         logits, augmented = model.logits(labelled.inputs, pool.augmented)

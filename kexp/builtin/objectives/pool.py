@@ -17,13 +17,13 @@ from kexp.contracts import (
     Objective,
     ObjectiveContext,
     ObjectiveOptions,
-    Pairs,
     Progress,
     SupervisedObjective,
+    UnlabelledBatch,
 )
 from kexp.contracts.objective import build_objective
 from kexp.errors import KexpError, Problem
-from kexp.options import asked
+from kexp.options import plugin_results
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class PoolOptions(ObjectiveOptions):
     """Base of the objectives that add a loss on unlabelled rows to a supervised one."""
 
-    uses_pool: ClassVar[bool] = True
+    uses_unlabelled: ClassVar[bool] = True
 
     supervised: AnyObjective = Field(
         default_factory=CrossEntropyOptions,
@@ -43,7 +43,7 @@ class PoolOptions(ObjectiveOptions):
 
     def problems(self) -> Iterable[Problem]:
         """Yield a supervised objective that is none."""
-        if self.supervised.uses_pool:
+        if self.supervised.uses_unlabelled:
             yield Problem("supervised", "needs unlabelled rows itself", NAME_ANOTHER)
         if isinstance(self.supervised, RDropOptions):
             yield Problem("supervised", NO_LOSS_PER_ROW, NAME_ANOTHER)
@@ -53,13 +53,13 @@ class PoolOptions(ObjectiveOptions):
         if self.coefficient == 0:
             yield Problem("coefficient", "with 0 nothing is learnt from the unlabelled rows")
 
-    def check_labels(self, labels: int) -> Iterable[str]:
+    def label_problems(self, labels: int) -> Iterable[str]:
         """Yield what is wrong with the supervised objective."""
-        return [f"supervised: {message}" for message in asked(self.supervised, "check_labels", str, labels)]
+        return [f"supervised: {message}" for message in plugin_results(self.supervised, "label_problems", str, labels)]
 
-    def doubt_labels(self, labels: int) -> Iterable[str]:
+    def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield what is doubtful in the supervised objective."""
-        return [f"supervised: {message}" for message in asked(self.supervised, "doubt_labels", str, labels)]
+        return [f"supervised: {message}" for message in plugin_results(self.supervised, "label_warnings", str, labels)]
 
     def build_supervised(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective of the labelled rows; raises ``KexpError`` when it is no loss per row."""
@@ -133,7 +133,7 @@ class Views:
     augmented: torch.Tensor
 
 
-def require_pool(unlabelled: Pairs | None) -> Pairs:
+def require_pool(unlabelled: UnlabelledBatch | None) -> UnlabelledBatch:
     """Return the unlabelled rows; raises ``KexpError`` when a step has none."""
     if unlabelled is None:
         raise KexpError(
@@ -143,7 +143,7 @@ def require_pool(unlabelled: Pairs | None) -> Pairs:
     return unlabelled
 
 
-def forward_views(model: Model, labelled: Batch, pool: Pairs) -> Views:
+def forward_views(model: Model, labelled: Batch, pool: UnlabelledBatch) -> Views:
     """Send labelled rows and augmented forms through the model together, and the originals without gradient.
 
     One pass for all three would be one call less, but its backward pass would go through the originals too, a third of

@@ -15,10 +15,10 @@ from kexp.contracts import (
     Objective,
     ObjectiveContext,
     ObjectiveOptions,
-    Pairs,
     Progress,
     StepLoss,
     SupervisedObjective,
+    UnlabelledBatch,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class CrossEntropyOptions(ObjectiveOptions):
         "none", description="none, balanced (inverse to the class's rows), or one weight per label id."
     )
 
-    def check_labels(self, labels: int) -> Iterable[str]:
+    def label_problems(self, labels: int) -> Iterable[str]:
         """Yield a wrong number of weights."""
         return _check_weights(self.class_weights, labels)
 
@@ -88,7 +88,7 @@ class FocalOptions(ObjectiveOptions):
     )
     alpha: ClassWeights = Field("none", description="none, balanced, or one weight per label id.")
 
-    def check_labels(self, labels: int) -> Iterable[str]:
+    def label_problems(self, labels: int) -> Iterable[str]:
         """Yield a wrong number of weights."""
         return _check_weights(self.alpha, labels)
 
@@ -136,7 +136,7 @@ class RDrop(Objective):
         self.supervised = supervised
         self.alpha = alpha
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss; the rows go through one forward pass twice, each time with dropout of their own."""
         first, second = model.logits(labelled.inputs, labelled.inputs)
         losses = self.supervised.losses(first, labelled.labels) + self.supervised.losses(second, labelled.labels)

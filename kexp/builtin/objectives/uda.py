@@ -21,7 +21,16 @@ from kexp.builtin.objectives.pool import (
     require_pool,
     watch,
 )
-from kexp.contracts import Batch, Model, Objective, ObjectiveContext, Pairs, Progress, StepLoss, SupervisedObjective
+from kexp.contracts import (
+    Batch,
+    Model,
+    Objective,
+    ObjectiveContext,
+    Progress,
+    StepLoss,
+    SupervisedObjective,
+    UnlabelledBatch,
+)
 from kexp.errors import Problem
 
 if TYPE_CHECKING:
@@ -65,9 +74,9 @@ class UdaOptions(PoolOptions):
         if self.temperature > 1:
             yield Problem("temperature", f"{self.temperature:g} flattens the targets; below 1 sharpens them")
 
-    def doubt_labels(self, labels: int) -> Iterable[str]:
+    def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield a confidence that masks nothing, or that annealing keeps out of reach for most of training."""
-        yield from super().doubt_labels(labels)
+        yield from super().label_warnings(labels)
         yield from doubt_confidence(self.confidence, labels)
         share = reached_at(self.tsa, self.confidence, labels)
         if share > 0.5:
@@ -112,7 +121,7 @@ class Uda(PoolObjective):
         self.options = options
         self.alignment = alignment
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss; labelled and augmented rows share a pass, the originals have one without gradient."""
         pool = require_pool(unlabelled)
         if progress.step < self.options.supervised_warmup:
@@ -123,7 +132,7 @@ class Uda(PoolObjective):
         unsupervised, more = self._consistency(seen)
         return StepLoss(supervised + self._coefficient(progress) * unsupervised, logs | more)
 
-    def _forward(self, model: Model, labelled: Batch, pool: Pairs) -> Views:
+    def _forward(self, model: Model, labelled: Batch, pool: UnlabelledBatch) -> Views:
         """Predict the originals with dropout or without it."""
         if self.options.target_mode == "train":
             return forward_views(model, labelled, pool)

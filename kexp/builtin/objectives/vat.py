@@ -14,10 +14,10 @@ from kexp.contracts import (
     Model,
     Objective,
     ObjectiveContext,
-    Pairs,
     Progress,
     StepLoss,
     SupervisedObjective,
+    UnlabelledBatch,
 )
 from kexp.seeds import derive
 
@@ -58,7 +58,7 @@ class Vat(PoolObjective):
         super().__init__(supervised)
         self.options = options
 
-    def step(self, model: Model, labelled: Batch, unlabelled: Pairs | None, progress: Progress) -> StepLoss:
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss: a pass of the labelled rows and ``iterations + 2`` of the unlabelled ones."""
         pool = require_pool(unlabelled)
         (logits,) = model.logits(labelled.inputs)

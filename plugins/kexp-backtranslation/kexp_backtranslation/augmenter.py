@@ -66,7 +66,7 @@ class BackTranslation(AugmenterOptions):
             finding = f"at {self.temperature:g}, above the model's own distribution, sampled words rarely fit together"
             yield Problem("temperature", finding, "0.6 to 0.9 is usual")
 
-    def forms(self) -> int:
+    def views(self) -> int:
         """Return how many forms of a text training can take in turn."""
         return self.copies
 

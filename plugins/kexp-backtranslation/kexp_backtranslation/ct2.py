@@ -157,17 +157,17 @@ def _convert(folder: Path, target: Path, compute: str) -> None:
     """Convert beside ``target`` and move the result there, so that a killed job leaves no half a model."""
     from ctranslate2.converters import TransformersConverter  # type: ignore[import-untyped,unused-ignore]
 
-    workshop = target.with_name(f"{target.name}-unfinished")
-    shutil.rmtree(workshop, ignore_errors=True)  # of a killed job; the caller's lock makes this the only one
-    workshop.mkdir()
+    prepared = target.with_name(f"{target.name}-unfinished")
+    shutil.rmtree(prepared, ignore_errors=True)  # of a killed job; the caller's lock makes this the only one
+    prepared.mkdir()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
             converter = TransformersConverter(str(folder))
             converter.load_tokenizer = lambda *_, **options: _with_all_words(folder)
-            converter.convert(str(workshop / "model"), quantization=compute)
+            converter.convert(str(prepared / "model"), quantization=compute)
         shutil.rmtree(target, ignore_errors=True)  # without model.bin, it is not one
-        (workshop / "model").rename(target)
+        (prepared / "model").rename(target)
     # The converter knows some architectures and raises whatever its libraries raise for the others.
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
@@ -175,7 +175,7 @@ def _convert(folder: Path, target: Path, compute: str) -> None:
             f'translator: CTranslate2 cannot convert {folder}: {reason}; use = "marian" translates with it as it is'
         ) from error
     finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        shutil.rmtree(prepared, ignore_errors=True)
 
 
 def _with_all_words(folder: Path) -> Any:

@@ -31,7 +31,7 @@ class Paraphraser:
         self.folder = context.store / "back-translation"
         self.directions = ((source, pivot), (pivot, source))
         self.translators = [
-            options.build(Workplace(*direction, context.device, self.folder, context.tell))
+            options.build(Workplace(*direction, context.device, self.folder, context.progress))
             for options, direction in zip((forward, back), self.directions, strict=True)
         ]
         self.context = context
@@ -39,7 +39,7 @@ class Paraphraser:
 
     def tell(self, line: str) -> None:
         """Show a line of progress."""
-        self.context.tell(f"back-translation: {line}")
+        self.context.progress(f"back-translation: {line}")
 
     def close(self) -> None:
         """Let go of what the translators hold; they stay open between calls, since kexp brings texts in portions."""
@@ -72,7 +72,7 @@ class Paraphraser:
         for number, texts in enumerate(copies):
             copy = f", copy {number + 1} of {len(copies)}" if len(copies) > 1 else ""
             title = f"back-translation: {source} to {target}{copy}"
-            made.append(worker.translate(texts, number, Progress(title, len(set(texts)), self.context.tell)))
+            made.append(worker.translate(texts, number, Progress(title, len(set(texts)), self.context.progress)))
         if _cut(translator) > before:
             cut = f"{_cut(translator):,} texts reached the longest input of the model and may have been cut"
             self.tell(f"{source} to {target}: {cut}; see max_length and split")

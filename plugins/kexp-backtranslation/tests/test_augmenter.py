@@ -68,7 +68,7 @@ def test_translators_of_either_way_may_differ(pair: Any, context: AugmenterConte
 
 def test_a_generator_chooses_among_the_copies(back_translation: Any, context: AugmenterContext) -> None:
     options = back_translation(method="sampling", temperature=2.5, copies=4)
-    assert options.forms() == 4
+    assert options.views() == 4
     assert options.costly
     augmenter = options.build(context)
     first = augmenter(TEXTS, randoms(50))
@@ -76,7 +76,7 @@ def test_a_generator_chooses_among_the_copies(back_translation: Any, context: Au
     alone = options.build(context)  # whatever stands around a text
     assert [alone([text], [random])[0] for text, random in zip(TEXTS, randoms(50), strict=True)] == first
     others = [augmenter(TEXTS, randoms(50, seed)) for seed in range(1, 6)]
-    assert max(len(set(map(str, forms))) for forms in zip(first, *others, strict=True)) >= 3
+    assert max(len(set(map(str, views))) for views in zip(first, *others, strict=True)) >= 3
 
 
 def test_nothing_is_translated_twice(context: AugmenterContext) -> None:
@@ -131,7 +131,7 @@ def test_tells_progress_and_what_limits(
 ) -> None:
     monkeypatch.setattr("kexp_backtranslation.progress.INTERVAL", 0)
     lines: list[str] = []
-    back_translation(method="greedy").build(replace(context, tell=lines.append))(TEXTS, randoms(50))
+    back_translation(method="greedy").build(replace(context, progress=lines.append))(TEXTS, randoms(50))
     assert any("ko to en" in line and "texts/s" in line and "left" in line for line in lines)
     assert any("en to ko" in line for line in lines)
     assert "accepted" in lines[-2]

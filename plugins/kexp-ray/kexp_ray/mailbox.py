@@ -31,7 +31,7 @@ class Mailbox:
         self.begun[number] = node
         return not self.stops[number].is_set()
 
-    async def stop_asked(self, number: int) -> None:
+    async def should_stop(self, number: int) -> None:
         """Return when the task should stop."""
         await self.stops[number].wait()
 
@@ -79,7 +79,7 @@ class MailboxLink:
     def __init__(self, mailbox: Any, number: int) -> None:
         self.mailbox = mailbox
         self.number = number
-        self.wish = mailbox.stop_asked.remote(number).future()
+        self.wish = mailbox.should_stop.remote(number).future()
 
     def report(self, step: int, value: float) -> Answer:
         """Send the value and wait for the answer."""
@@ -90,7 +90,7 @@ class MailboxLink:
             return "stop"
         return answer
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Look whether the mailbox has answered."""
         return bool(self.wish.done())
 

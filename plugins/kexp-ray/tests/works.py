@@ -34,7 +34,7 @@ def tell(task: Task, link: Link) -> Mapping[str, Any]:
 def until_stopped(task: Task, link: Link) -> Mapping[str, Any]:
     """Leave the number of this process in the payload's folder, and work until asked to stop."""
     (Path(task.payload["folder"]) / str(task.number)).write_text(str(os.getpid()))
-    while not link.stop_asked():
+    while not link.should_stop():
         time.sleep(0.01)
     return {"stopped": True}
 

@@ -134,7 +134,7 @@ class Pipes:
         answer: Answer = self.asked.recv()
         return answer
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Look whether something came: only a wish to stop comes unasked."""
         return self.asked.poll()
 
