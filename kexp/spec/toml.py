@@ -96,10 +96,10 @@ def expand(overrides: Mapping[str, Any]) -> Table:
     """Turn dotted keys into tables: ``{"a.b": 1}`` becomes ``{"a": {"b": 1}}``."""
     table: Table = {}
     for path, value in overrides.items():
-        nested: Any = expand(value) if isinstance(value, dict) else value
+        below: Any = expand(value) if isinstance(value, dict) else value
         for key in reversed(path.split(".")):
-            nested = {key: nested}
-        table = nested.merge(table, nested)
+            below = {key: below}
+        table = nested.merge(table, below)
     return join_paths(table)
 
 

@@ -514,7 +514,7 @@ class Apart(Base):
 
 class Dear(Base):
     """Have several forms for nothing."""
-    def forms(self):
+    def views(self):
         return 3
 
 class Silent(Base):

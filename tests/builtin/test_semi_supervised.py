@@ -339,7 +339,7 @@ def test_options_do_not_load_torch() -> None:
         "from kexp.builtin.objectives import OBJECTIVES\n"
         "for options in OBJECTIVES.values():\n"
         "    made = options()\n"
-        "    list(made.problems()), list(made.warnings()), list(made.check_labels(2)), list(made.doubt_labels(2))\n"
+        "    list(made.problems()), list(made.warnings()), list(made.label_problems(2)), list(made.label_warnings(2))\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -11,7 +11,7 @@ from kexp.builtin.samplers import RandomSampler
 from kexp.contracts import HostUnlabelledBatch, MicroBatch, Rejected
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import SemiSupervisedStream, cycle, fresh, kept
+from kexp.data.semi_supervised import SemiSupervisedStream, cycle, new_views, stored_views
 from kexp.data.stream import Collator, LabelledStream
 
 
@@ -33,14 +33,14 @@ def shout(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Reje
     return [text + "!" * generator.randrange(1, 4) for text, generator in zip(texts, generators, strict=True)]
 
 
-def stream(*, pool_epochs: bool = False, accumulation: int = 1, bucketing: bool = True, augment=None, seed: int = 1):
+def stream(*, unlabelled_epochs: bool = False, accumulation: int = 1, bucketing: bool = True, augment=None, seed: int = 1):
     labelled = LabelledStream(
         rows(LABELLED), encoded(LABELLED), RandomSampler(), Collator(0, token_types=False), seed, batch_size=2,
         accumulation=accumulation, bucketing=bucketing,
     )  # fmt: skip
     pool = rows(POOL)
-    augment = augment or fresh(pool, shout, lambda texts, pairs: encoded(texts), seed)
-    return SemiSupervisedStream(labelled, pool, encoded(POOL), augment, batch_size=6, pool_epochs=pool_epochs)
+    augment = augment or new_views(pool, shout, lambda texts, pairs: encoded(texts), seed)
+    return SemiSupervisedStream(labelled, pool, encoded(POOL), augment, batch_size=6, unlabelled_epochs=unlabelled_epochs)
 
 
 def flat(steps: list[list[MicroBatch]]) -> list[MicroBatch]:
@@ -64,7 +64,7 @@ def test_an_epoch_is_a_pass_over_the_labelled_rows(accumulation: int) -> None:
 
 
 def test_an_epoch_can_be_a_pass_over_the_pool() -> None:
-    found = stream(pool_epochs=True)
+    found = stream(unlabelled_epochs=True)
     steps = list(found.epoch(0))
     assert len(steps) == found.steps_per_epoch() == -(-100 // 6)
     visited = np.concatenate([micro.unlabelled.rows for micro in flat(steps)])
@@ -80,7 +80,7 @@ def test_the_pool_is_gone_through_in_whole_passes_whatever_the_epochs() -> None:
 
 
 def test_every_batch_is_full() -> None:
-    for micro in flat(list(stream(pool_epochs=True).epoch(3))):
+    for micro in flat(list(stream(unlabelled_epochs=True).epoch(3))):
         assert len(micro.labelled) == 2
         assert len(micro.unlabelled.rows) == 6
 
@@ -104,10 +104,10 @@ def test_augmented_forms_depend_on_seed_epoch_and_row_alone() -> None:
             made |= dict(zip(micro.unlabelled.rows.tolist(), texts_of(micro.unlabelled.augmented), strict=True))
         return made
 
-    whole = forms(stream(pool_epochs=True), 0)
-    assert forms(stream(pool_epochs=True, bucketing=False, accumulation=2), 0) == whole
-    assert forms(stream(pool_epochs=True), 1) != whole
-    assert forms(stream(pool_epochs=True, seed=2), 0) != whole
+    whole = forms(stream(unlabelled_epochs=True), 0)
+    assert forms(stream(unlabelled_epochs=True, bucketing=False, accumulation=2), 0) == whole
+    assert forms(stream(unlabelled_epochs=True), 1) != whole
+    assert forms(stream(unlabelled_epochs=True, seed=2), 0) != whole
 
 
 def test_any_step_can_be_returned_to() -> None:
@@ -117,7 +117,7 @@ def test_any_step_can_be_returned_to() -> None:
 
         return [[(micro.labelled.labels.tobytes(), *of(micro.unlabelled)) for micro in step] for step in steps]
 
-    found = stream(pool_epochs=True, accumulation=2)
+    found = stream(unlabelled_epochs=True, accumulation=2)
     assert bits(list(found.epoch(4)))[3:] == bits(list(found.epoch(4, start=3)))
 
 
@@ -125,7 +125,7 @@ def test_batches_of_similar_length_meet() -> None:
     def padding(bucketing: bool) -> int:
         total = 0
         for epoch in range(5):
-            for micro in flat(list(stream(pool_epochs=True, bucketing=bucketing).epoch(epoch))):
+            for micro in flat(list(stream(unlabelled_epochs=True, bucketing=bucketing).epoch(epoch))):
                 parts = (micro.labelled.inputs, micro.unlabelled.original, micro.unlabelled.augmented)
                 width = max(part["input_ids"].shape[1] for part in parts)
                 total += sum(width * len(part["input_ids"]) - int(part["attention_mask"].sum()) for part in parts)
@@ -136,7 +136,7 @@ def test_batches_of_similar_length_meet() -> None:
 
 def test_copies_made_beforehand_are_taken_in_turn() -> None:
     copies = [encoded([text + mark for text in POOL]) for mark in "?!"]
-    found = stream(augment=kept(copies))
+    found = stream(augment=stored_views(copies))
     for epoch in range(4):
         for micro in flat(list(found.epoch(epoch))):
             for row, text in zip(micro.unlabelled.rows, texts_of(micro.unlabelled.augmented), strict=True):
@@ -145,7 +145,7 @@ def test_copies_made_beforehand_are_taken_in_turn() -> None:
 
 def test_rejected_text_stands_as_it_was() -> None:
     pool = rows(POOL)
-    augment = fresh(
+    augment = new_views(
         pool, lambda texts, generators: [Rejected(text, "no") for text in texts], lambda t, p: encoded(t), 1
     )
     for micro in flat(list(stream(augment=augment).epoch(0))):
