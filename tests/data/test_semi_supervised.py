@@ -33,14 +33,18 @@ def shout(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Reje
     return [text + "!" * generator.randrange(1, 4) for text, generator in zip(texts, generators, strict=True)]
 
 
-def stream(*, unlabelled_epochs: bool = False, accumulation: int = 1, bucketing: bool = True, augment=None, seed: int = 1):
+def stream(
+    *, unlabelled_epochs: bool = False, accumulation: int = 1, bucketing: bool = True, augment=None, seed: int = 1
+):
     labelled = LabelledStream(
         rows(LABELLED), encoded(LABELLED), RandomSampler(), Collator(0, token_types=False), seed, batch_size=2,
         accumulation=accumulation, bucketing=bucketing,
     )  # fmt: skip
     pool = rows(POOL)
     augment = augment or new_views(pool, shout, lambda texts, pairs: encoded(texts), seed)
-    return SemiSupervisedStream(labelled, pool, encoded(POOL), augment, batch_size=6, unlabelled_epochs=unlabelled_epochs)
+    return SemiSupervisedStream(
+        labelled, pool, encoded(POOL), augment, batch_size=6, unlabelled_epochs=unlabelled_epochs
+    )
 
 
 def flat(steps: list[list[MicroBatch]]) -> list[MicroBatch]:
