@@ -111,21 +111,28 @@ class UnlabelledBatch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is: ``step`` optimiser steps done out of ``total_steps``."""
+    """Where training is: ``step`` optimiser steps done out of ``total_steps``.
+
+    ``batch`` counts, from 0, the batches whose gradients are accumulated for the next step.
+    """
 
     step: int
     total_steps: int
+    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveContext:
-    """What an objective may need to know of the data.
+    """The data and the seed that an objective is built for.
 
-    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others.
+    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others. ``seed``
+    is that of the run. An objective that draws random numbers seeds its generator with ``seed`` and the step and batch
+    of ``Progress``, so that a resumed run draws the same numbers.
     """
 
     class_counts: Sequence[int]
     unlabelled_rows: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

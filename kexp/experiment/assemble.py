@@ -85,7 +85,7 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
     model = spec.backbone.build(inputs.data.labels, inputs.tokenizer)
     collator = Collator(_pad_id(inputs.tokenizer), takes_token_types(model))
     unlabelled = inputs.unlabelled
-    context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows))
+    context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
     metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
     augmenters = _fresh_augmenters(spec, prepared, inputs)

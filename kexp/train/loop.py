@@ -145,10 +145,10 @@ class Trainer:
 
         state, started = self.state, time.perf_counter()
         torch.manual_seed(derive(self.seed, "dropout", state.step))
-        progress = Progress(state.step, self.total_steps)
         rows = sum(len(batch.labelled) for batch in batches)
         loss = torch.zeros((), device=self.accelerator.device)
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            progress = Progress(state.step, self.total_steps, number)
             share = len(batch.labelled) / rows
             told = self.objective.step(self.live, *self._to_device(batch), progress)
             self.accelerator.backward(told.loss * share)
@@ -161,7 +161,7 @@ class Trainer:
         )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.objective.stepped(self.live, progress)
+        self.objective.stepped(self.live, Progress(state.step, self.total_steps))
         window.losses.append(loss)
         window.examples += rows + sum(len(batch.unlabelled.rows) for batch in batches if batch.unlabelled)
         window.tokens += sum(part.tokens for batch in batches for part in (batch.labelled, batch.unlabelled) if part)

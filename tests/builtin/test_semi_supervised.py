@@ -115,10 +115,12 @@ def tokens(rows: int, seed: int, length: int = 4) -> dict[str, torch.Tensor]:
     return {"input_ids": torch.as_tensor(ids), "attention_mask": torch.as_tensor(mask.astype(np.int64))}
 
 
-def token_step(objective: Objective, model: NetworkModel, step: int = 0, total: int = 100, seed: int = 0) -> StepLoss:
-    batch = Batch(tokens(4, seed), torch.arange(4) % 3)
+def token_step(
+    objective: Objective, model: NetworkModel, step: int = 0, total: int = 100, seed: int = 0, batch: int = 0
+) -> StepLoss:
+    rows = Batch(tokens(4, seed), torch.arange(4) % 3)
     pairs = UnlabelledBatch(tokens(6, seed + 100), tokens(6, seed + 200), torch.arange(6))
-    return objective.step(model, batch, pairs, Progress(step, total))
+    return objective.step(model, rows, pairs, Progress(step, total, batch))
 
 
 def leaf(values: Any) -> torch.Tensor:
@@ -153,8 +155,8 @@ class Case:
 POOL = 20
 
 
-def build(options: ObjectiveOptions, labels: int = 3, pool: int = POOL) -> Objective:
-    return options.build(ObjectiveContext(class_counts=[5] * labels, unlabelled_rows=pool))
+def build(options: ObjectiveOptions, labels: int = 3, pool: int = POOL, seed: int = 0) -> Objective:
+    return options.build(ObjectiveContext(class_counts=[5] * labels, unlabelled_rows=pool, seed=seed))
 
 
 def softmax(logits: Array) -> Array:
@@ -606,7 +608,7 @@ def test_a_teacher_that_was_loaded_and_not_used_is_saved_again() -> None:
 
 
 def vat_by_hand(
-    model: NetworkModel, inputs: dict[str, torch.Tensor], options: VatOptions, step: int
+    model: NetworkModel, inputs: dict[str, torch.Tensor], options: VatOptions, step: int, seed: int = 0, batch: int = 0
 ) -> tuple[Any, Any]:
     """Return the change and the loss, by finite differences instead of autograd."""
     mask = inputs["attention_mask"][..., None].numpy().astype(float)
@@ -618,7 +620,7 @@ def vat_by_hand(
     def unit(change: Array) -> Array:
         return change / np.sqrt((change**2).sum((1, 2), keepdims=True))
 
-    generator = torch.Generator().manual_seed(derive(0, "vat", step))
+    generator = torch.Generator().manual_seed(derive(seed, "vat", step, batch))
     direction = unit(torch.randn(embedded.shape, generator=generator, dtype=torch.float64).numpy() * mask)
     target = predicted(np.zeros_like(embedded))
     for _ in range(options.iterations):
@@ -633,11 +635,11 @@ def vat_by_hand(
     return change, kl(target, predicted(change)).mean()
 
 
-@pytest.mark.parametrize("iterations", [1, 3])
-def test_vat_finds_the_change_that_the_power_iteration_finds(iterations: int) -> None:
+@pytest.mark.parametrize(("iterations", "seed", "batch"), [(1, 0, 0), (3, 0, 0), (1, 5, 0), (1, 5, 2)])
+def test_vat_finds_the_change_that_the_power_iteration_finds(iterations: int, seed: int, batch: int) -> None:
     model, options = NetworkModel(), VatOptions(epsilon=0.7, xi=0.1, iterations=iterations, coefficient=2.0)
-    told = token_step(build(options), model, step=7)
-    change, expected = vat_by_hand(NetworkModel(), tokens(6, 100), options, step=7)
+    told = token_step(build(options, seed=seed), model, step=7, batch=batch)
+    change, expected = vat_by_hand(NetworkModel(), tokens(6, 100), options, step=7, seed=seed, batch=batch)
     np.testing.assert_allclose((change**2).sum((1, 2)), 0.7**2)
     assert value(told.logs["unsupervised_loss"]) == pytest.approx(expected, rel=1e-5)
     assert value(told.loss) == pytest.approx(value(told.logs["supervised_loss"]) + 2.0 * expected, rel=1e-5)
@@ -671,7 +673,7 @@ def test_vat_leaves_padding_alone() -> None:
     torch.testing.assert_close(model.changes.norm(dim=(1, 2)), torch.ones(6, dtype=torch.float64))
 
 
-def test_vat_draws_from_its_own_stream_by_step() -> None:
+def test_vat_draws_from_its_own_stream_by_seed_step_and_batch() -> None:
     model = NetworkModel()
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -679,7 +681,12 @@ def test_vat_draws_from_its_own_stream_by_step() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
     assert value(token_step(build(VatOptions()), model, step=3).loss) == first
-    assert value(token_step(build(VatOptions()), model, step=4).loss) != first
+    others = [
+        token_step(build(VatOptions()), model, step=4),
+        token_step(build(VatOptions()), model, step=3, batch=1),
+        token_step(build(VatOptions(), seed=1), model, step=3),
+    ]
+    assert len({first, *(value(other.loss) for other in others)}) == 4
 
 
 def test_vat_gives_no_gradient_but_that_of_its_loss() -> None:

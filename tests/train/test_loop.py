@@ -127,6 +127,19 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+def test_an_objective_can_tell_the_batches_of_a_step_apart(tmp_path: Path) -> None:
+    seen = []
+
+    class Recording(CrossEntropy):
+        def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+            seen.append((progress.step, progress.batch))
+            return super().step(model, labelled, unlabelled, progress)
+
+    run = trainer(tmp_path, stream=FixedStream(accumulation=3), objective=Recording(0.0, None), epochs=1, keep="last")
+    list(run.events())
+    assert seen == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+
+
 def test_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
     runs = [trainer(tmp_path / name, epochs=2) for name in ("a", "b")]
     metrics = [[event.metrics for event in run.events() if isinstance(event, Evaluated)] for run in runs]

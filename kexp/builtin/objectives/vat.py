@@ -41,7 +41,7 @@ class VatOptions(PoolOptions):
 
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective."""
-        return Vat(self, self.build_supervised(context))
+        return Vat(self, self.build_supervised(context), context.seed)
 
 
 class Vat(PoolObjective):
@@ -54,9 +54,10 @@ class Vat(PoolObjective):
     Korean BERT fine-tuned on film reviews changes a quarter of its predictions at 0.1, and half of them at 1.
     """
 
-    def __init__(self, options: VatOptions, supervised: SupervisedObjective) -> None:
+    def __init__(self, options: VatOptions, supervised: SupervisedObjective, seed: int) -> None:
         super().__init__(supervised)
         self.options = options
+        self.seed = seed
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss: a pass of the labelled rows and ``iterations + 2`` of the unlabelled ones."""
@@ -93,7 +94,8 @@ class Vat(PoolObjective):
         """Return the change of length epsilon that moves the predictions most, of the embeddings' shape."""
         import torch
 
-        generator = torch.Generator(embeddings.device).manual_seed(derive(0, "vat", progress.step))
+        stream = derive(self.seed, "vat", progress.step, progress.batch)
+        generator = torch.Generator(embeddings.device).manual_seed(stream)
         noise = torch.randn(embeddings.shape, generator=generator, device=embeddings.device, dtype=embeddings.dtype)
         tokens = inputs["attention_mask"][..., None].to(embeddings.dtype)
         direction = _unit(noise * tokens)
