@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kexp.contracts.augmenter import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
-from kexp.contracts.backbone import AnyBackbone, BackboneOptions
-from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetOptions
+from kexp.contracts.backbone import AnyBackbone, BackboneContext, BackboneOptions, TokenizerContext
+from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetContext, DatasetOptions
 from kexp.contracts.executor import (
     Answer,
     AnyExecutor,
@@ -25,7 +25,7 @@ from kexp.contracts.executor import (
     Work,
 )
 from kexp.contracts.freezing import AnyFreezing, FreezingOptions, block_names
-from kexp.contracts.metric import AnyMetric, Metric, MetricOptions
+from kexp.contracts.metric import AnyMetric, Metric, MetricContext, MetricOptions
 from kexp.contracts.objective import (
     AnyObjective,
     Batch,
@@ -49,8 +49,9 @@ from kexp.contracts.search import (
     AnyPruner,
     AnySearchSampler,
     Parameter,
+    PrunerContext,
     PrunerOptions,
-    Sampling,
+    SearchContext,
     SearchSamplerOptions,
     label,
 )
@@ -87,8 +88,10 @@ __all__ = [
     "Augmenter",
     "AugmenterContext",
     "AugmenterOptions",
+    "BackboneContext",
     "BackboneOptions",
     "Batch",
+    "DatasetContext",
     "DatasetOptions",
     "Decoding",
     "Ended",
@@ -104,6 +107,7 @@ __all__ = [
     "Lost",
     "Message",
     "Metric",
+    "MetricContext",
     "MetricOptions",
     "MicroBatch",
     "Model",
@@ -112,16 +116,18 @@ __all__ = [
     "ObjectiveOptions",
     "Parameter",
     "Progress",
+    "PrunerContext",
     "PrunerOptions",
     "Rejected",
     "Reported",
     "RunIdentity",
     "SamplerOptions",
-    "Sampling",
+    "SearchContext",
     "SearchSamplerOptions",
     "StepLoss",
     "SupervisedObjective",
     "Task",
+    "TokenizerContext",
     "Tracker",
     "TrackerOptions",
     "Translator",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kexp.contracts import HostBatch, Inputs, Metric, Objective, ObjectiveContext
+from kexp.contracts import BackboneContext, HostBatch, Inputs, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
@@ -82,7 +82,7 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
 
     inputs = prepared.inputs(spec, seed)
     torch.manual_seed(derive(seed, "weights"))
-    model = spec.backbone.build(inputs.data.labels, inputs.tokenizer)
+    model = spec.backbone.build(BackboneContext(inputs.data.labels, inputs.tokenizer))
     collator = Collator(_pad_id(inputs.tokenizer), takes_token_types(model))
     unlabelled = inputs.unlabelled
     context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)

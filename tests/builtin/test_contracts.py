@@ -550,7 +550,7 @@ class Backwards(TranslatorOptions):
 
 class Shuffled(DatasetOptions):
     """Shuffle by chance, with a label that is empty."""
-    def build(self, notes):
+    def build(self, context):
         from datasets import Dataset
         rows = [{"text": f"글 {n}", "label": "ab"[n % 2], "more": 1} for n in range(60)]
         random.shuffle(rows)
@@ -562,10 +562,10 @@ class Stubborn(BackboneOptions):
         return 7
     def clean(self, text):
         return text + "."
-    def build_tokenizer(self, texts):
+    def build_tokenizer(self, context):
         from kexp.testing import tiny_classifier
         return tiny_classifier()[1]
-    def build(self, labels, tokenizer):
+    def build(self, context):
         from kexp.testing import tiny_classifier
         return tiny_classifier(seed=3)[0]
 
@@ -641,7 +641,7 @@ class OffByOne(SamplerOptions):
 
 class First(MetricOptions):
     """Look at the first row, and sort the others."""
-    def build(self, names):
+    def build(self, context):
         def measure(labels, probabilities):
             value = probabilities[0, labels[0]]
             probabilities.sort(axis=0)
@@ -651,7 +651,7 @@ class First(MetricOptions):
 class Downwards(MetricOptions):
     """Say that less is better where more is."""
     greater_is_better: ClassVar[bool] = False
-    def build(self, names):
+    def build(self, context):
         return lambda labels, probabilities: float((probabilities.argmax(1) == labels).mean())
 
 class Chatty(TrackerOptions):
@@ -667,13 +667,13 @@ class Chatty(TrackerOptions):
 
 class Seedless(SearchSamplerOptions):
     """Draw without a seed."""
-    def build(self, sampling):
+    def build(self, context):
         from optuna.samplers import RandomSampler
         return RandomSampler()
 
 class Impatient(PrunerOptions):
     """End every trial at its third report."""
-    def build(self):
+    def build(self, context):
         from optuna.pruners import BasePruner
         class Third(BasePruner):
             def prune(self, study, trial):

@@ -22,7 +22,9 @@ from kexp.contracts import (
     AugmenterContext,
     AugmenterOptions,
     Batch,
+    DatasetContext,
     DatasetOptions,
+    MetricContext,
     MetricOptions,
     ObjectiveContext,
     ObjectiveOptions,
@@ -52,7 +54,7 @@ from kexp.errors import KexpError
 class ClassRecall(MetricOptions):
     """Recall of the first class."""
 
-    def build(self, names):
+    def build(self, context):
         def measure(labels, probabilities):
             if (probabilities == probabilities[0]).all():
                 raise ValueError("the predictions are constant")
@@ -63,7 +65,7 @@ class ClassRecall(MetricOptions):
 class Broken(MetricOptions):
     """Refuse everything."""
 
-    def build(self, names):
+    def build(self, context):
         def measure(labels, probabilities):
             raise KexpError("no metric for these labels")
         return measure
@@ -72,7 +74,7 @@ class Broken(MetricOptions):
 class Undefined(MetricOptions):
     """Be no number."""
 
-    def build(self, names):
+    def build(self, context):
         return lambda labels, probabilities: float("nan")
 
 
@@ -232,13 +234,13 @@ def test_rejected_texts_are_counted_and_told_once(experiment: Experiment, tmp_pa
 class Given(MetricOptions):
     """Return what is given."""
 
-    def build(self, names: Any) -> Any:
+    def build(self, context: Any) -> Any:
         return lambda labels, probabilities: labels
 
 
 @pytest.mark.parametrize("number", [1, 0.5, np.float32(0.5), np.int64(3), float("inf")])
 def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
-    found = build_metric(Given(), ["부정", "긍정"])(number, np.empty(0))
+    found = build_metric(Given(), MetricContext(["부정", "긍정"]))(number, np.empty(0))
     assert type(found) is float
     assert found == number
 
@@ -255,7 +257,7 @@ def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
 )
 def test_what_is_no_number_is_refused(value: Any, said: str) -> None:
     with pytest.raises(PluginError) as refused:
-        build_metric(Given(), ["부정", "긍정"])(value, np.empty(0))
+        build_metric(Given(), MetricContext(["부정", "긍정"]))(value, np.empty(0))
     assert str(refused.value) == f"metric {HERE}.Given: returned {said}, expected a number"
 
 
@@ -313,13 +315,13 @@ def test_what_a_dataset_returns_is_checked() -> None:
     class Planted(DatasetOptions):
         """Return what was planted."""
 
-        def build(self, notes: dict[str, int]) -> Any:
-            notes |= noted
+        def build(self, context: DatasetContext) -> Any:
+            context.counts.update(noted)
             return planted()
 
     def refusal() -> str:
         with pytest.raises(KexpError) as refused:
-            read_dataset(Planted(), {})
+            read_dataset(Planted(), DatasetContext())
         return str(refused.value).removeprefix(f"dataset {name}: ")
 
     def failing() -> Any:
@@ -341,10 +343,10 @@ def test_what_a_dataset_returns_is_checked() -> None:
     planted = lambda: {"train": [{"text": "가"}]}  # noqa: E731
     assert refusal() == "the train split is a list, expected a datasets.Dataset"
     planted, noted = lambda: {"train": rows()}, {"empty": "three"}
-    assert refusal() == "notes['empty'] is 'three', expected a number of rows"
-    noted, kept = {"empty": np.int64(3)}, dict[str, int]()
-    assert list(read_dataset(Planted(), kept)) == ["train"]
-    assert kept == {"empty": 3}
+    assert refusal() == "counts['empty'] is 'three', expected a number of rows"
+    noted, context = {"empty": np.int64(3)}, DatasetContext()
+    assert list(read_dataset(Planted(), context)) == ["train"]
+    assert context.counts == {"empty": 3}
 
 
 # --- augmenters -----------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from kexp.builtin.objectives import OBJECTIVES
 
 class Right(MetricOptions):
     "Share of right answers."
-    def build(self, names):
+    def build(self, context):
         return lambda labels, probabilities: float((probabilities.argmax(1) == labels).mean())
 
 class Mine(OBJECTIVES["cross-entropy"]):

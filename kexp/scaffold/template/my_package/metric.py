@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import kexp
-from kexp.contracts import Metric, MetricOptions
+from kexp.contracts import Metric, MetricContext, MetricOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +20,8 @@ KEXP_API = 1
 class MyMetric(MetricOptions):
     """Mean reciprocal rank of the true label among the labels by probability, in (0, 1]."""
 
-    def build(self, names: Sequence[str]) -> Metric:
-        """Return the metric for labels of these names; set ``greater_is_better = False`` where it is to be small."""
+    def build(self, context: MetricContext) -> Metric:
+        """Return the metric for the labels of ``context``; set ``greater_is_better = False`` where it is to be small."""
         return reciprocal_rank
 
 
