@@ -21,7 +21,7 @@ LAYERS = (
     ("pretrained", "hookspecs", "spec"),
     ("data", "model", "evaluate"),
     ("train", "report"),
-    ("builtin",),
+    ("builtin", "plugin_checks"),
     ("catalog",),
     ("plan", "results", "scaffold"),
     ("experiment",),

@@ -62,7 +62,7 @@ class OneLabel(MetricOptions):
         """Return the metric, in [0, 1]; raises ``KexpError`` for a label that the data does not have."""
         names = context.label_names
         if self.label not in names:
-            raise KexpError(f'there is no label "{self.label}"; {did_you_mean(self.label, names)}')
+            raise KexpError(f'evaluation.metrics: there is no label "{self.label}"; {did_you_mean(self.label, names)}')
         score, own = self.score(), names.index(self.label)
         return lambda labels, probabilities: float(
             score(labels == own, probabilities.argmax(1) == own, zero_division=0)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.errors import PluginError, plugin_call
-from kexp.options import Options, component, component_title
+from kexp.errors import PluginError
+from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,8 +68,7 @@ def read_dataset(options: DatasetOptions, context: DatasetContext) -> Mapping[st
     from datasets import Dataset
 
     name = component_title(options)
-    with plugin_call(name):
-        read = options.build(context)
+    read = build_component(options, context)
     if not isinstance(read, Mapping):
         raise PluginError(f"{name}: build returned a {type(read).__name__}, expected a Dataset per split name")
     for split, rows in read.items():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
-from kexp.errors import KexpError, PluginError, describe_value, plugin_call
-from kexp.options import Options, component, component_title
+from kexp.errors import PluginError, describe_value, plugin_call
+from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,27 +55,13 @@ def build_metrics(
 
 def build_metric(options: MetricOptions, context: MetricContext) -> Metric:
     """Build a metric that raises ``PluginError`` with its name, whatever goes wrong, and gives plain numbers."""
-    name = component_title(options)
-    with _named(name):
-        metric = options.build(context)
+    title, metric = component_title(options), build_component(options, context)
 
     def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-        with _named(name):
+        with plugin_call(title):
             value = metric(labels, probabilities)
         if not isinstance(value, Real):
-            raise PluginError(f"{name}: returned {describe_value(value)}, expected a number")
+            raise PluginError(f"{title}: returned {describe_value(value)}, expected a number")
         return float(value)
 
     return measure
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Name the metric in what it says to users, too: it does not know under which name it is registered."""
-    try:
-        with plugin_call(name):
-            yield
-    except PluginError:
-        raise
-    except KexpError as error:
-        raise PluginError(f"{name}: {error}") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 from kexp.errors import PluginError, describe_value, plugin_call
-from kexp.options import Options, component, component_title
+from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,9 +166,6 @@ class Model(Protocol):
 class Objective(ABC):
     """Turns the rows of a step into its loss. What it remembers between steps is its state, saved with the run."""
 
-    component: str = "the objective"
-    """How messages name it; kexp says so when it builds it."""
-
     @abstractmethod
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss; ``unlabelled`` is None for objectives that do not ask for a pool."""
@@ -192,17 +189,18 @@ class SupervisedObjective(Objective):
         """Return the loss of each row, shape (rows,), from fp32 logits of shape (rows, labels)."""
 
     def row_losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return ``losses``; raises ``PluginError`` that names the objective unless there is one per row.
+        """Return ``losses``; raises ``PluginError`` that names the class of the objective unless there is one per row.
 
-        A mean over the rows would pass for the loss of each where rows are weighed or left out, and undo that unseen.
+        A scalar would be broadcast where an objective weighs its rows or leaves some out, without an error.
         """
-        with plugin_call(self.component):
+        title = f"objective {type(self).__module__}.{type(self).__qualname__}"
+        with plugin_call(title):
             losses = self.losses(logits, labels)
         shape = getattr(losses, "shape", None)
         if shape != labels.shape:
             found = f"a {type(losses).__name__}" if shape is None else f"shape {tuple(shape)}"
             rows = f"shape {tuple(labels.shape)}, one loss per row"
-            raise PluginError(f"{self.component}: losses() returned {found}, expected {rows}; do not average over rows")
+            raise PluginError(f"{title}: losses() returned {found}, expected {rows}; do not average over rows")
         return losses
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
@@ -238,12 +236,9 @@ AnyObjective = Annotated[ObjectiveOptions, *component("objective")]
 
 
 def build_objective(options: ObjectiveOptions, context: ObjectiveContext) -> Objective:
-    """Build an objective that knows its name; raises ``PluginError`` when it fails, or gives none."""
-    name = component_title(options)
-    with plugin_call(name):
-        objective = options.build(context)
+    """Build an objective; raises ``PluginError`` that names it when it fails, or returns something else."""
+    objective = build_component(options, context)
     if not isinstance(objective, Objective):
-        raise PluginError(f"{name}: build returned {describe_value(objective)}, expected an Objective")
-    # A frozen dataclass is an objective too.
-    object.__setattr__(objective, "component", name)
+        found = describe_value(objective)
+        raise PluginError(f"{component_title(options)}: build returned {found}, expected an Objective")
     return objective

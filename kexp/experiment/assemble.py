@@ -20,6 +20,7 @@ from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
 from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.options import build_component
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
@@ -82,7 +83,7 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
 
     inputs = prepared.inputs(spec, seed)
     torch.manual_seed(derive(seed, "weights"))
-    model = spec.backbone.build(BackboneContext(inputs.data.labels, inputs.tokenizer))
+    model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
     collator = Collator(_pad_id(inputs.tokenizer), takes_token_types(model))
     unlabelled = inputs.unlabelled
     context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)

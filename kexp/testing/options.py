@@ -133,7 +133,7 @@ class OptionsContract:
 def catalog_with(options: Options) -> Catalog:
     """Return what is installed, and beside it the components of an example whose package is not."""
     installed = _installed()
-    claims = dict(installed.claims)
+    claims = dict(installed.registered)
     known = {entry.options for entry in installed.entries()}
     for _, part in parts("", options):
         if isinstance(part, Options) and type(part) not in known:

@@ -252,7 +252,7 @@ class Trainer:
         remedies = ["lower training.learning_rate"] if step > 1 else []
         if precision_of(self.accelerator) != "fp32":
             remedies.append("use precision fp32")
-        source = f"{self.objective.component} and its options, and the weights of the backbone"
+        source = "the objective and its options, and the weights of the backbone"
         return ", or ".join(remedies) or f"nothing has been learnt by then: look at {source}"
 
     def _learning_rate(self) -> float:

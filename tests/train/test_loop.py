@@ -265,8 +265,6 @@ def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> 
 class Exploding(CrossEntropy):
     """A loss that is no number from a step on."""
 
-    component = 'objective "exploding" of test 1'
-
     def __init__(self, at: int) -> None:
         super().__init__(0.0, None)
         self.at = at
@@ -276,7 +274,7 @@ class Exploding(CrossEntropy):
         return StepLoss(told.loss * (math.nan if progress.step + 1 >= self.at else 1.0))
 
 
-SOURCE = 'nothing has been learnt by then: look at objective "exploding" of test 1 and its options, and the weights of the backbone'  # fmt: skip
+SOURCE = "nothing has been learnt by then: look at the objective and its options, and the weights of the backbone"
 
 
 @pytest.mark.parametrize(
