@@ -24,9 +24,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kexp.builtin.augmenters import RandomDeletion
 from kexp.builtin.objectives import UdaOptions
-from kexp.builtin.objectives.supervised import CrossEntropyOptions
 from kexp.builtin.samplers import RandomSampler
 from kexp.contracts import AugmenterContext, Batch, Inputs, MicroBatch, ObjectiveContext, Progress, UnlabelledBatch
+from kexp.cross_entropy import CrossEntropyOptions
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import SemiSupervisedStream, fresh

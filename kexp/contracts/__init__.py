@@ -41,6 +41,7 @@ from kexp.contracts.objective import (
     Progress,
     StepLoss,
     SupervisedObjective,
+    SupervisedObjectiveOptions,
     UnlabelledBatch,
     known_hidden,
 )
@@ -126,6 +127,7 @@ __all__ = [
     "SearchSamplerOptions",
     "StepLoss",
     "SupervisedObjective",
+    "SupervisedObjectiveOptions",
     "Task",
     "TokenizerContext",
     "Tracker",

@@ -231,6 +231,14 @@ class ObjectiveOptions(Options):
         """Return the objective."""
 
 
+class SupervisedObjectiveOptions(ObjectiveOptions):
+    """Base of training objectives that are a loss per labelled row, so that other objectives can nest them."""
+
+    @abstractmethod
+    def build(self, context: ObjectiveContext) -> SupervisedObjective:
+        """Return the objective."""
+
+
 AnyObjective = Annotated[ObjectiveOptions, *component("objective")]
 """A field that holds a component of this kind."""
 
@@ -238,7 +246,8 @@ AnyObjective = Annotated[ObjectiveOptions, *component("objective")]
 def build_objective(options: ObjectiveOptions, context: ObjectiveContext) -> Objective:
     """Build an objective; raises ``PluginError`` that names it when it fails, or returns something else."""
     objective = build_component(options, context)
-    if not isinstance(objective, Objective):
-        found = describe_value(objective)
-        raise PluginError(f"{component_title(options)}: build returned {found}, expected an Objective")
+    expected = SupervisedObjective if isinstance(options, SupervisedObjectiveOptions) else Objective
+    if not isinstance(objective, expected):
+        found = f"build returned {describe_value(objective)}, expected one that extends {expected.__name__}"
+        raise PluginError(f"{component_title(options)}: {found}")
     return objective

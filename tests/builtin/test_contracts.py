@@ -569,7 +569,7 @@ class Stubborn(BackboneOptions):
         from kexp.testing import tiny_classifier
         return tiny_classifier(seed=3)[0]
 
-class Naive(ObjectiveOptions):
+class Naive(SupervisedObjectiveOptions):
     """Take the logarithm of the probability."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -577,7 +577,7 @@ class Naive(ObjectiveOptions):
                 return -logits.softmax(-1).gather(1, labels[:, None]).squeeze(1).log()
         return Loss()
 
-class Counting(ObjectiveOptions):
+class Counting(SupervisedObjectiveOptions):
     """Count the steps and forget them, log with a gradient."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -590,7 +590,7 @@ class Counting(ObjectiveOptions):
                 return StepLoss(told.loss, {"loss": told.loss})
         return Loss()
 
-class Averaged(ObjectiveOptions):
+class Averaged(SupervisedObjectiveOptions):
     """Return the mean over the rows for the loss of each."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -600,7 +600,7 @@ class Averaged(ObjectiveOptions):
                 return self.losses(logits, labels)
         return Loss()
 
-class Squeezed(ObjectiveOptions):
+class Squeezed(SupervisedObjectiveOptions):
     """Lose the dimension of the rows where there is one."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -608,7 +608,7 @@ class Squeezed(ObjectiveOptions):
                 return -logits.log_softmax(-1).gather(1, labels[:, None]).squeeze()
         return Loss()
 
-class Relative(ObjectiveOptions):
+class Relative(SupervisedObjectiveOptions):
     """Measure each row by the others."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -617,9 +617,15 @@ class Relative(ObjectiveOptions):
                 return losses + losses.mean()
         return Loss()
 
+class Undeclared(ObjectiveOptions):
+    """Be a loss per row, and not say so."""
+    def build(self, context):
+        from kexp.cross_entropy import CrossEntropy
+        return CrossEntropy(0.0, None)
+
 class Leaky(ObjectiveOptions):
     """Learn from the targets, and switch dropout off for good."""
-    uses_pool: ClassVar[bool] = True
+    uses_unlabelled: ClassVar[bool] = True
     uses_augmented: ClassVar[bool] = True
     def build(self, context):
         class Loss(Objective):
@@ -742,6 +748,7 @@ SEEN = {
     "Averaged": "losses_are_one_per_row a_row_has_a_loss_of_its_own",
     "Squeezed": "losses_are_one_per_row takes_a_single_row",
     "Relative": "a_row_has_a_loss_of_its_own",
+    "Undeclared": "its_class_says_whether_it_is_a_loss_per_row",
     "Leaky": "leaves_the_model_as_it_is targets_take_no_gradient",
     "Everything": "freezes_a_model leaves_something_to_train names_blocks_that_exist",
     "OffByOne": "orders_rows_that_exist visits_what_it_promises",

@@ -1,4 +1,4 @@
-"""The objectives that learn from a pool, besides UDA, against their papers' formulas in NumPy."""
+"""The semi-supervised objectives besides UDA, against their papers' formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -28,11 +28,21 @@ from kexp.builtin.objectives import (
     SoftMatchOptions,
     VatOptions,
 )
-from kexp.builtin.objectives.pool import PoolOptions
 from kexp.builtin.objectives.vat import _unit
-from kexp.contracts import Batch, Objective, ObjectiveContext, ObjectiveOptions, Progress, StepLoss, UnlabelledBatch
+from kexp.contracts import (
+    Batch,
+    Objective,
+    ObjectiveContext,
+    ObjectiveOptions,
+    Progress,
+    StepLoss,
+    SupervisedObjective,
+    SupervisedObjectiveOptions,
+    UnlabelledBatch,
+)
 from kexp.errors import KexpError
 from kexp.seeds import derive
+from kexp.semi_supervised import SemiSupervisedOptions
 
 Array = NDArray[np.float64]
 
@@ -182,7 +192,7 @@ def array(tensor: torch.Tensor) -> Array:
 
 # --- what holds for all ---------------------------------------------------------------------------------------------
 
-POOL_NAMES = [name for name, options in OBJECTIVES.items() if options.uses_unlabelled]
+SEMI_SUPERVISED = [name for name, options in OBJECTIVES.items() if options.uses_unlabelled]
 VIEWS = ["uda", "fixmatch", "flexmatch", "softmatch", "freematch"]
 
 
@@ -203,23 +213,51 @@ def test_what_each_objective_needs() -> None:
     }
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_a_step_without_unlabelled_rows_says_what_is_missing(name: str) -> None:
     batch = Batch(tokens(2, 0), torch.tensor([0, 1]))
-    with pytest.raises(KexpError, match=r"\[labelled\].* or give an unlabelled pool"):
+    with pytest.raises(KexpError, match=r"\[labelled\].* or use a dataset with an unlabelled split"):
         build(OBJECTIVES[name]()).step(NetworkModel(), batch, None, Progress(0, 10))
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_every_objective_nests_a_loss_per_row_only(name: str) -> None:
     options = OBJECTIVES[name]
     assert list(options(supervised=FocalOptions()).problems()) == []
     assert [problem.path for problem in options(supervised=RDropOptions()).problems()] == ["supervised"]
     assert [problem.path for problem in options(supervised=options()).problems()] == ["supervised"]
-    with pytest.raises(KexpError, match="no loss per labelled row"):
+    with pytest.raises(KexpError, match="not a loss per labelled row"):
         build(options(supervised=RDropOptions()))
     told = list(options(supervised=CrossEntropyOptions(class_weights=(1.0,))).label_problems(3))
     assert told == ["supervised: 1 weights are given for 3 labels"]
+
+
+class Unbuilt(ObjectiveOptions):
+    """An objective of which only the class is known."""
+
+    def build(self, context: ObjectiveContext) -> Objective:
+        raise NotImplementedError
+
+
+class UnbuiltLoss(SupervisedObjectiveOptions):
+    """A loss per row of which only the class is known."""
+
+    def build(self, context: ObjectiveContext) -> SupervisedObjective:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
+def test_what_can_be_nested_is_known_without_building_it(name: str) -> None:
+    assert list(OBJECTIVES[name](supervised=UnbuiltLoss()).problems()) == []
+    (problem,) = OBJECTIVES[name](supervised=Unbuilt()).problems()
+    assert str(problem) == (
+        "supervised: is not a loss per labelled row; name another objective, such as cross-entropy or focal"
+    )
+
+
+def test_builtin_objectives_that_are_a_loss_per_row() -> None:
+    names = {name for name, options in OBJECTIVES.items() if issubclass(options, SupervisedObjectiveOptions)}
+    assert names == {"cross-entropy", "focal"}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -240,8 +278,8 @@ def test_every_step_gives_a_finite_loss_with_gradient_and_plain_logs(name: str) 
             assert torch.isfinite(parameter.grad).all()
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
-def test_every_pool_objective_logs_what_shows_a_collapse(name: str) -> None:
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
+def test_every_semi_supervised_objective_logs_what_shows_a_collapse(name: str) -> None:
     told = token_step(build(OBJECTIVES[name]()), NetworkModel(), step=90)
     assert {"supervised_loss", "unsupervised_loss", "confident", "target_confidence", "target_balance"} <= set(
         told.logs
@@ -249,7 +287,7 @@ def test_every_pool_objective_logs_what_shows_a_collapse(name: str) -> None:
     assert 0 <= value(told.logs["target_balance"]) <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_without_a_coefficient_only_the_supervised_loss_is_left(name: str) -> None:
     options = OBJECTIVES[name].model_validate({"coefficient": 0.0} | ({"fairness": 0.0} if name == "freematch" else {}))
     assert [problem.path for problem in options.warnings()] == ["coefficient"]
@@ -304,7 +342,7 @@ REMEMBERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_a_restored_state_continues_identically(name: str) -> None:
     def continued(objective: Objective, model: NetworkModel, steps: range) -> Iterator[float]:
         optimizer = torch.optim.SGD(model.module.parameters(), lr=0.1)
@@ -398,7 +436,7 @@ def test_fixmatch_is_cross_entropy_with_confident_labels_over_all_rows() -> None
     np.testing.assert_allclose(case.tensors[2].grad, expected, atol=1e-12)
 
 
-def test_a_threshold_that_masks_nothing_or_everything_is_doubted() -> None:
+def test_a_threshold_that_masks_nothing_or_everything_gets_a_warning() -> None:
     for options in (FixMatchOptions, FlexMatchOptions):
         assert list(options(confidence=0.95).label_warnings(2)) == []
         assert len(list(options(confidence=0.5).label_warnings(2))) == 1
@@ -442,7 +480,7 @@ def test_flexmatch_keeps_thresholds_low_while_most_rows_are_unused() -> None:
     assert value(told.logs["threshold_highest"]) == pytest.approx(0.9 * (2 / 18) / (2 - 2 / 18))
 
 
-def test_flexmatch_needs_to_know_the_pool() -> None:
+def test_flexmatch_needs_unlabelled_rows() -> None:
     with pytest.raises(KexpError, match="unlabelled row"):
         FlexMatchOptions().build(ObjectiveContext(class_counts=[1, 1]))
 
@@ -758,4 +796,4 @@ def test_defaults_are_neither_wrong_nor_doubted_and_every_option_is_described(na
     options = OBJECTIVES[name]()
     assert not [*options.problems(), *options.warnings(), *options.label_problems(2), *options.label_warnings(2)]
     assert all(field.get("description") for field in options.model_json_schema()["properties"].values())
-    assert isinstance(options, PoolOptions) == options.uses_unlabelled
+    assert isinstance(options, SemiSupervisedOptions) == options.uses_unlabelled

@@ -31,6 +31,7 @@ from kexp.contracts import (
     Progress,
     Rejected,
     SupervisedObjective,
+    SupervisedObjectiveOptions,
     UnlabelledBatch,
 )
 from kexp.contracts.augmenter import build_augmenter
@@ -400,13 +401,20 @@ class Loss(SupervisedObjective):
         return self.answer(logits, labels)
 
 
-class Losing(ObjectiveOptions):
+class Losing(SupervisedObjectiveOptions):
     """Give the losses that are given."""
 
     answer: Any = None
 
     def build(self, context: ObjectiveContext) -> Any:
         return self.answer and Loss(self.answer)
+
+
+class Nothing(ObjectiveOptions):
+    """Build nothing."""
+
+    def build(self, context: ObjectiveContext) -> Any:
+        return None
 
 
 class FixedLogits:
@@ -423,10 +431,17 @@ def step(options: ObjectiveOptions) -> float:
 
 
 def test_what_is_no_objective_is_refused() -> None:
-    for options in (Losing(), UdaOptions(supervised=Losing())):
+    for options, expected in (
+        (Losing(), "SupervisedObjective"),
+        (UdaOptions(supervised=Losing()), "SupervisedObjective"),
+        (Nothing(), "Objective"),
+    ):
         with pytest.raises(PluginError) as refused:
             step(options)
-        assert str(refused.value) == f"objective {HERE}.Losing: build returned None, expected an Objective"
+        name = "Nothing" if isinstance(options, Nothing) else "Losing"
+        assert (
+            str(refused.value) == f"objective {HERE}.{name}: build returned None, expected one that extends {expected}"
+        )
 
 
 @pytest.mark.parametrize(

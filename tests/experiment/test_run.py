@@ -235,8 +235,8 @@ def test_one_label_can_choose_the_model(write_spec: Write, reviews: Path, tmp_pa
     done = json.loads((folder / "result.json").read_text())
     assert done["monitor"] == "f1"
     assert done["metrics"]["test"]["f1"] == pytest.approx(done["per_class"]["test"][done["labels"].index("좋음")]["f1"])
-    assert 'metric "f1" of kexp' in (told := kexp(*command[:-1], metrics.replace("좋음", "최고")).stderr)
-    assert 'there is no label "최고"; known: 나쁨, 보통, 좋음' in told
+    refused = kexp(*command[:-1], metrics.replace("좋음", "최고"))
+    assert 'evaluation.metrics: there is no label "최고"; known: 나쁨, 보통, 좋음' in refused.stderr
 
 
 # --- what bad input gets --------------------------------------------------------------------------------------------
