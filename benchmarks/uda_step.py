@@ -22,10 +22,11 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, pad
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from kexp.batches import MicroBatch
 from kexp.builtin.augmenters import RandomDeletion
 from kexp.builtin.objectives import UdaOptions
 from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import AugmenterContext, Batch, Inputs, MicroBatch, ObjectiveContext, Progress, UnlabelledBatch
+from kexp.contracts import AugmenterContext, Batch, Inputs, ObjectiveContext, Progress, UnlabelledBatch
 from kexp.cross_entropy import CrossEntropyOptions
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows

@@ -11,9 +11,8 @@ import pluggy
 
 import kexp
 from kexp import hookspecs
-from kexp.contracts import KINDS
 from kexp.errors import KexpError, PluginError, did_you_mean
-from kexp.hookspecs import HOOK_OF_KIND, OBSERVER_HOOKS
+from kexp.hookspecs import HOOK_OF_KIND, KINDS, OBSERVER_HOOKS
 from kexp.options import Options
 
 CHANGES = 'kexp\'s documentation lists what changed, under "Changes of the interface"'

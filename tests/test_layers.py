@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "seeds", "redaction", "hub", "hangul", "nested", "sample_reviews"),
     ("options", "files", "devices"),
     ("contracts",),
-    ("pretrained", "cross_entropy", "hookspecs", "spec"),
+    ("pretrained", "batches", "cross_entropy", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model", "evaluate"),
     ("train", "report"),

@@ -134,8 +134,8 @@ def new_plugin(
 
 
 def _kind(kind: str | None) -> str | None:
-    from kexp.contracts import KINDS
     from kexp.errors import KexpError, did_you_mean
+    from kexp.hookspecs import KINDS
 
     if kind is not None and kind not in KINDS:
         raise KexpError(f'unknown kind "{kind}"; {did_you_mean(kind, KINDS)}')

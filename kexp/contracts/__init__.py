@@ -5,8 +5,6 @@ torch, transformers and datasets are imported here for type checking only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kexp.contracts.augmenter import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.contracts.backbone import AnyBackbone, BackboneContext, BackboneOptions, TokenizerContext
 from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetContext, DatasetOptions
@@ -24,16 +22,12 @@ from kexp.contracts.executor import (
     Task,
     Work,
 )
-from kexp.contracts.freezing import AnyFreezing, FreezingOptions, block_names
+from kexp.contracts.freezing import AnyFreezing, FreezingOptions
 from kexp.contracts.metric import AnyMetric, Metric, MetricContext, MetricOptions
 from kexp.contracts.objective import (
     AnyObjective,
     Batch,
-    HostBatch,
-    HostUnlabelledBatch,
     Inputs,
-    KnownInputs,
-    MicroBatch,
     Model,
     Objective,
     ObjectiveContext,
@@ -43,7 +37,6 @@ from kexp.contracts.objective import (
     SupervisedObjective,
     SupervisedObjectiveOptions,
     UnlabelledBatch,
-    known_hidden,
 )
 from kexp.contracts.sampler import AnySampler, SamplerOptions
 from kexp.contracts.search import (
@@ -58,19 +51,8 @@ from kexp.contracts.search import (
 )
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
-from kexp.options import Options
-
-KINDS: Mapping[str, type[Options]] = {
-    base.kind: base
-    for base in (
-        DatasetOptions, BackboneOptions, ObjectiveOptions, FreezingOptions,
-        SamplerOptions, AugmenterOptions, TranslatorOptions, MetricOptions, TrackerOptions,
-        SearchSamplerOptions, PrunerOptions, ExecutorOptions,
-    )
-}  # fmt: skip
 
 __all__ = [
-    "KINDS",
     "SPLITS",
     "UNLABELLED",
     "Answer",
@@ -100,17 +82,13 @@ __all__ = [
     "ExecutorContext",
     "ExecutorOptions",
     "FreezingOptions",
-    "HostBatch",
-    "HostUnlabelledBatch",
     "Inputs",
-    "KnownInputs",
     "Link",
     "Lost",
     "Message",
     "Metric",
     "MetricContext",
     "MetricOptions",
-    "MicroBatch",
     "Model",
     "Objective",
     "ObjectiveContext",
@@ -137,7 +115,5 @@ __all__ = [
     "TranslatorOptions",
     "UnlabelledBatch",
     "Work",
-    "block_names",
-    "known_hidden",
     "label",
 ]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kexp.contracts import BackboneContext, HostBatch, Inputs, Metric, Objective, ObjectiveContext
+from kexp.batches import HostBatch
+from kexp.contracts import BackboneContext, Inputs, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length

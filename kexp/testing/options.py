@@ -12,9 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from kexp import contracts
 from kexp.catalog import Catalog, Entry, Owner, load_catalog
-from kexp.contracts import KINDS
 from kexp.errors import Problem
-from kexp.hookspecs import HOOK_OF_KIND
+from kexp.hookspecs import HOOK_OF_KIND, KINDS
 from kexp.options import Options
 from kexp.plan.resolve import parts
 from kexp.plan.schema import options_of

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.contracts import Batch, FreezingOptions, Inputs, MicroBatch, Objective, Progress, UnlabelledBatch
+from kexp.batches import MicroBatch
+from kexp.contracts import Batch, FreezingOptions, Inputs, Objective, Progress, UnlabelledBatch
 from kexp.devices import precision_of
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.model.blocks import find_blocks

@@ -29,7 +29,7 @@ from kexp.builtin.augmenters import (
 )
 from kexp.builtin.backbones import HubBackbone, TinyBackbone
 from kexp.builtin.trackers import MLflow, TensorBoard, Trackio, Wandb
-from kexp.contracts import KINDS
+from kexp.hookspecs import KINDS
 from kexp.testing import (
     ODD_TEXTS,
     AugmenterContract,

@@ -11,9 +11,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from kexp.batches import HostBatch, MicroBatch
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
-from kexp.contracts import FreezingOptions, HostBatch, MicroBatch, Progress, StepLoss
+from kexp.contracts import FreezingOptions, Progress, StepLoss
 from kexp.devices import make_accelerator
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.seeds import derive
