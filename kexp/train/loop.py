@@ -161,11 +161,11 @@ class Trainer:
         )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.objective.stepped(self.live, progress)
         window.losses.append(loss)
         window.examples += rows + sum(len(batch.unlabelled.rows) for batch in batches if batch.unlabelled)
         window.tokens += sum(part.tokens for batch in batches for part in (batch.labelled, batch.unlabelled) if part)
         state.step += 1
+        self.objective.stepped(self.live, Progress(state.step, self.total_steps))
         state.seconds += time.perf_counter() - started
 
     def _to_device(self, batch: MicroBatch) -> tuple[Batch, UnlabelledBatch | None]:

@@ -263,6 +263,31 @@ class Exploding(CrossEntropy):
         return StepLoss(told.loss * (math.nan if progress.step + 1 >= self.at else 1.0))
 
 
+class Recording(CrossEntropy):
+    """Writes down with which progress it was called."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, None)
+        self.calls: list[tuple[str, int, int]] = []
+
+    def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+        self.calls.append(("step", progress.step, progress.total_steps))
+        return super().step(model, labelled, unlabelled, progress)
+
+    def stepped(self, model, progress: Progress) -> None:
+        self.calls.append(("stepped", progress.step, progress.total_steps))
+
+
+def test_progress_counts_the_steps_that_are_done_when_the_objective_is_called(tmp_path: Path) -> None:
+    objective = Recording()
+    list(trainer(tmp_path, objective=objective, stream=FixedStream(accumulation=3), epochs=2).events())
+    # Steps of three and of two batches; a call of step() for each batch, one of stepped() for each optimiser step.
+    assert objective.calls == [
+        *[("step", 0, 4)] * 3, ("stepped", 1, 4), *[("step", 1, 4)] * 2, ("stepped", 2, 4),
+        *[("step", 2, 4)] * 3, ("stepped", 3, 4), *[("step", 3, 4)] * 2, ("stepped", 4, 4),
+    ]  # fmt: skip
+
+
 SOURCE = 'nothing has been learnt by then: look at objective "exploding" of test 1 and its options, and the weights of the backbone'  # fmt: skip
 
 
