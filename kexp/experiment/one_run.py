@@ -241,6 +241,8 @@ class TrainedRun:
             "monitor": experiment.spec.training.monitor,
             "best_step": state.best_step,
             "best_epoch": state.best_step / trainer.steps_per_epoch,
+            "kept_step": trainer.kept_step,
+            "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
             "steps": state.step,
             "epochs": state.step / trainer.steps_per_epoch,
             "stopped_early": state.stopped_early,

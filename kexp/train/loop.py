@@ -133,6 +133,11 @@ class Trainer:
             load_model(self.model, self.best_weights)
 
     @property
+    def kept_step(self) -> int:
+        """Step of the model that is kept: that of the best evaluation so far, or the last."""
+        return self.state.best_step if self.options.keep == "best" else self.state.step
+
+    @property
     def best_weights(self) -> Path | None:
         """File of the best weights so far, where they are kept."""
         return None if self.folder is None or self.options.keep != "best" else self.folder / "best.safetensors"

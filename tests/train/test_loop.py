@@ -336,7 +336,7 @@ def test_metrics_that_are_not_finite_are_warned_of_and_the_monitor_most_of_all(t
     events = scored(tmp_path, [0.5, math.nan, math.inf], steps=3)
     told = {step: [event.message for event in events if isinstance(event, Warned) and event.step == step] for step in (1, 2, 3)}  # fmt: skip
     other = 'metric "undefined" is nan on validation'
-    chosen = "the model is chosen by it, and this counts as worse than any number"
+    chosen = "it is the monitored metric, and counts as worse than any number"
     assert told == {
         1: [other],
         2: [f'metric "macro_f1" is nan on validation; {chosen}', other],
