@@ -14,8 +14,9 @@ from transformers import BertConfig, BertForSequenceClassification
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions, HostBatch, MicroBatch, Progress, StepLoss
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone, Warned
@@ -68,8 +69,8 @@ def trainer(folder: Path, freezing: FreezingOptions | None = None, stream=None, 
 
     settings = Training(learning_rate=1e-2, batch_size=8, **options)
     return Trainer(
-        evaluated, objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
-        make_accelerator("cpu", options.get("precision", "fp32")), seed=7, greater_is_better=True, folder=folder,
+        Classifier(evaluated, choose("cpu", options.get("precision", "fp32"))), objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
+        seed=7, greater_is_better=True, folder=folder,
     )  # fmt: skip
 
 
