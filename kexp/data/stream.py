@@ -53,6 +53,11 @@ class LabelledStream:
     bucketing: bool = True
     augmentation: Augmentation | None = None
 
+    @property
+    def buckets(self) -> bool:
+        """Whether batches hold rows of similar length, which a sampler that keeps its order rules out."""
+        return self.bucketing and not self.sampler.keeps_order
+
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch."""
         return -(-len(self.order(0)) // (self.batch_size * self.accumulation))
@@ -60,9 +65,12 @@ class LabelledStream:
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
         encoded = self.encoding(number)
-        shuffler = None if self.sampler.keeps_order else generator(self.seed, "batches", number)
         cut = batches(
-            self.order(number), encoded.tokens.lengths, self.batch_size, bucketing=self.bucketing, generator=shuffler
+            self.order(number),
+            encoded.tokens.lengths,
+            self.batch_size,
+            bucketing=self.buckets,
+            generator=generator(self.seed, "batches", number),
         )
         for first in range(start * self.accumulation, len(cut), self.accumulation):
             yield [MicroBatch(self.batch(encoded, rows)) for rows in cut[first : first + self.accumulation]]

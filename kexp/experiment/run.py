@@ -8,11 +8,11 @@ from typing import Any
 
 from kexp.catalog import Catalog
 from kexp.contracts import Metric
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import cache_folder
-from kexp.experiment.one_run import Display, Run, execute
+from kexp.experiment.one_run import Display, Run, train_and_test
 from kexp.experiment.prepare import PreparedInputs
 from kexp.options import Options
 from kexp.plan.resolve import Plan, Variant, parts
@@ -47,7 +47,7 @@ def run(
     for variant, seed in plan.runs():
         path = folder.run(variant.name, seed)
         run = Run(variant, seed, folder.path.name, path, prepared, display, resume=resume is not None)
-        results.append(_finished(path) or execute(run))
+        results.append(_finished(path) or train_and_test(run))
         if results[-1]["status"] == "interrupted":
             break
     display.phase("comparing with the baselines")
@@ -72,7 +72,7 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     prepared = PreparedInputs(catalog, cache_folder(), display.phase)
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, seed in plan.runs():
-        make_accelerator(variant.spec.training.device, variant.spec.training.precision)
+        choose(variant.spec.training.device, variant.spec.training.precision).prepare_training()
         prepared.metrics(variant.spec, prepared.inputs(variant.spec, seed).data.labels)
     return prepared
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.data.stream import Collator
-from kexp.devices import torch_device
+from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
 from kexp.experiment.assemble import takes_token_types
 from kexp.inference.folders import Place, find
@@ -20,10 +19,7 @@ from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, positions
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def load(
@@ -65,9 +61,8 @@ def load_places(
     origins = [origin_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
-    where = _device(device)
-    dtype = _dtype(precision, where)
-    members = [_load(place, origin, where, dtype) for place, origin in zip(places, origins, strict=True)]
+    hardware = choose(device, precision, prefix="--")
+    members = [_load(place, origin, hardware) for place, origin in zip(places, origins, strict=True)]
     for other in members[1:]:
         _check_labels(members[0], other)
     return TrainedModel(members[0].labels, members, [note for member in members for note in _notes(member)], batch_size)
@@ -84,7 +79,7 @@ def _notes(member: Member) -> Iterator[str]:
         yield f"{member.place.name}: no spec.toml belongs to it; {how}"
 
 
-def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) -> Member:
+def _load(place: Place, origin: Origin, hardware: Hardware) -> Member:
     with _quiet():
         tokenizer, module = _from_pretrained(place, getattr(origin.backbone, "trust_remote_code", False))
     config: Any = module.config
@@ -97,8 +92,8 @@ def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) 
         raise KexpError(f"{place.name}: two labels have one name: {', '.join(labels)}; correct id2label in config.json")
     reading = Reading.of(tokenizer, origin, _max_length(place, tokenizer, config))
     collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
-    module.to(device)  # type: ignore[arg-type]
-    return Member(place, origin, labels, module, reading, collator, dtype)
+    module.to(hardware.device)  # type: ignore[arg-type]
+    return Member(place, origin, labels, module, reading, collator, hardware)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
@@ -142,28 +137,6 @@ def _check_labels(first: Member, other: Member) -> None:
         if set(one.labels) - set(two.labels)
     ]
     raise KexpError(f"models with different labels cannot be averaged: {'; '.join(lacks)}")
-
-
-def _device(asked: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
-        raise KexpError(f"--device {asked}: expected auto, cpu, cuda, cuda:N or mps")
-    try:
-        return torch_device(asked)
-    except KexpError as error:
-        raise KexpError(str(error).replace("training.device", f"--device {asked}")) from None
-
-
-def _dtype(asked: str, device: str) -> torch.dtype | None:
-    """Return the type of autocast, chosen as in training."""
-    import torch
-
-    if asked not in PRECISIONS:
-        raise KexpError(f"--precision {asked}: expected {', '.join(PRECISIONS)}")
-    if asked == "auto":
-        asked = "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
-    if asked == "fp16" and device == "cpu":
-        raise KexpError("--precision fp16: needs a GPU; use bf16 or fp32 on a CPU")
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[asked]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from kexp.contracts import Inputs
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded
 from kexp.data.stream import Collator
+from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import predict
 from kexp.inference.folders import Place
@@ -41,7 +42,7 @@ class Answers:
 
 @dataclass(slots=True)
 class Member:
-    """One model, ready to predict. ``dtype`` is that of autocast, None for fp32."""
+    """One model, ready to predict on its hardware."""
 
     place: Place
     origin: Origin
@@ -49,7 +50,7 @@ class Member:
     module: PreTrainedModel
     reading: Reading
     collator: Collator
-    dtype: torch.dtype | None
+    hardware: Hardware
 
     def probabilities(self, encoded: Encoded, batch_size: int) -> NDArray[np.float64]:
         """Predict encoded rows, those of similar length together."""
@@ -62,10 +63,7 @@ class Member:
         return predict(self.module, self._logits, batches, shape, self.module.device).probabilities
 
     def _logits(self, inputs: Inputs) -> torch.Tensor:
-        import torch
-
-        kind = self.module.device.type
-        with nullcontext() if self.dtype is None else torch.autocast(kind, self.dtype):
+        with self.hardware.autocast():
             logits: torch.Tensor = self.module(**inputs).logits
         return logits.float()
 
@@ -110,6 +108,6 @@ def _memory() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
-            raise KexpError(f"out of memory; lower --batch-size ({str(error).splitlines()[0]})") from None
+        if message := out_of_memory(error, "lower --batch-size"):
+            raise KexpError(message) from None
         raise

@@ -162,6 +162,9 @@ def _doubts(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
+    if spec.training.length_bucketing and spec.sampler.keeps_order:
+        message = "has no effect, since the sampler keeps its order"
+        yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
 
 
 def dump(spec: Spec, catalog: Catalog) -> nested.Table:

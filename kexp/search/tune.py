@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display
@@ -132,7 +132,7 @@ def _search(doing: Undertaking) -> tuple[Study, str, str]:
 def _prepare(doing: Undertaking) -> None:
     """Make sure of device and data, and leave the tokenised texts where all workers find them."""
     prepared = PreparedInputs(doing.catalog, cache_folder(), doing.display.phase)
-    make_accelerator(doing.spec.training.device, doing.spec.training.precision)
+    choose(doing.spec.training.device, doing.spec.training.precision)
     for seed in doing.spec.seeds[: doing.search.seeds_per_trial]:
         prepared.inputs(doing.spec, seed)
 

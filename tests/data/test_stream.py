@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kexp.batches import HostBatch
 from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSampler
-from kexp.contracts import Rejected
+from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.stream import Augmentation, Collator, LabelledStream
@@ -146,11 +148,23 @@ def test_without_bucketing_batches_follow_the_sampler(stream: LabelledStream) ->
     assert visited(ordered, 0) == visited(ordered, 1) == list(range(ROWS))
 
 
-def test_a_kept_order_is_bucketed_without_shuffling_the_batches(stream: LabelledStream) -> None:
-    kept = replace(stream, sampler=SequentialSampler())
-    lengths = stream.encoded.tokens.lengths[visited(kept, 0)]
-    assert (np.diff(lengths) >= 0).all()
-    assert visited(kept, 0) == visited(kept, 1)
+class OwnOrder(SamplerOptions):
+    """An order of its own in every epoch, as a plugin may have it."""
+
+    keeps_order: ClassVar[bool] = True
+
+    def order(self, labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        return generator.permutation(len(labels))
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_a_sampler_that_keeps_its_order_gets_exactly_that(stream: LabelledStream, bucketing: bool) -> None:
+    sequential = replace(stream, sampler=SequentialSampler(), bucketing=bucketing)
+    assert visited(sequential, 0) == visited(sequential, 1) == list(range(ROWS))
+    own = replace(stream, sampler=OwnOrder(), bucketing=bucketing)
+    for epoch in range(3):
+        assert visited(own, epoch) == own.order(epoch).tolist()
+    assert visited(own, 0) != visited(own, 1)
 
 
 def test_a_balanced_stream_has_the_labels_in_equal_numbers(stream: LabelledStream, rows: Rows) -> None:

@@ -260,6 +260,28 @@ def test_unusable_data_is_told_before_anything_is_created(
     assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data)
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
+def test_kept_model_is_named_beside_the_best_evaluation(
+    write_spec: Write, reviews: Path, tmp_path: Path, keep: str, kept: int
+) -> None:
+    # Weights hardly move, so that no evaluation is better than the first.
+    settings = ("training.learning_rate=1e-30", f"training.keep={keep}", "training.evaluate_every=12")
+    done = kexp(
+        "run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path, "--json", "--seeds", "1",
+        "--variant", "plain", *(part for setting in settings for part in ("--set", setting)),
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    folder = Path(json.loads(done.stdout)["folder"])
+    result = json.loads((folder / "plain" / "seed-1" / "result.json").read_text("utf-8"))
+    # 192 rows of train are twelve steps of sixteen.
+    assert (result["best_step"], result["best_epoch"], result["steps"]) == (12, 1.0, 36)
+    assert (result["kept_step"], result["kept_epoch"]) == (12 * kept, kept)
+    report = (folder / "report.html").read_text("utf-8")
+    assert re.search(rf"chosen epoch\W+(?:\w+\W+){{1,3}}{kept}\b", report)
+    (run,) = json.loads(kexp("runs", "show", folder, "--json").stdout)["runs"]
+    assert (run["best_epoch"], run["kept_epoch"]) == (1.0, kept)
+
+
 def test_label_that_only_test_has_is_named(write_spec: Write, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {n},{n % 2}\n" for n in range(40)))
     (tmp_path / "test.csv").write_text("text,label\nnew,0\nother,2\n")

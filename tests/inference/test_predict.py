@@ -361,13 +361,20 @@ def test_data_of_the_experiment_may_be_gone(experiment: Path, reviews: Path, tmp
 
 
 def test_device_and_precision_that_are_not_there_are_told(run: Path) -> None:
-    assert refused("predict", run, "x", "--device", "tpu") == "--device tpu: expected auto, cpu, cuda, cuda:N or mps"
-    assert refused("predict", run, "x", "--precision", "fp8") == "--precision fp8: expected auto, fp32, bf16, fp16"
+    assert (
+        refused("predict", run, "x", "--device", "tpu")
+        == "--device: expected auto, cpu, cuda, cuda:N or mps, found tpu"
+    )
+    assert (
+        refused("predict", run, "x", "--precision", "fp8") == "--precision: expected auto, fp32, bf16, fp16, found fp8"
+    )
     assert refused("predict", run, "x", "--device", "cpu", "--precision", "fp16") == (
-        "--precision fp16: needs a GPU; use bf16 or fp32 on a CPU"
+        "--precision: fp16 needs a GPU; use bf16 or fp32 on a CPU"
     )
     if not torch.cuda.is_available():
-        assert refused("predict", run, "x", "--device", "cuda").startswith("--device cuda: device")
+        assert refused("predict", run, "x", "--device", "cuda").startswith(
+            "--device: cuda is not available, PyTorch sees 0 CUDA devices"
+        )
 
 
 def test_bf16_is_near(run: Path, model: TrainedModel) -> None:

@@ -34,8 +34,8 @@ EXIT_CODES = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
 """W&B's own for Ctrl-C is 255; a pruned trial ended as it should."""
 
 TOLD = (
-    "monitor", "best_step", "best_epoch", "steps", "epochs", "stopped_early", "examples_per_second",
-    "tokens_per_second", "train_seconds", "peak_memory_mib", "device", "precision", "parameters",
+    "monitor", "best_step", "best_epoch", "kept_step", "kept_epoch", "steps", "epochs", "stopped_early",
+    "examples_per_second", "tokens_per_second", "train_seconds", "peak_memory_mib", "device", "precision", "parameters",
 )  # fmt: skip
 """What of ``result.json`` the summary tells besides the metrics."""
 
