@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,8 +20,8 @@ from kexp.options import Options, component, component_title
 class Rejected:
     """An augmented text that is not good enough to be used, and why.
 
-    A row of the pool that a costly augmenter rejects leaves the pool, and is counted by reason. Everywhere else, for
-    labelled rows too, the original text is trained on in that epoch; a run warns once, with how many were rejected.
+    An unlabelled row that a costly augmenter rejects is left out, and counted by reason. Everywhere else, for labelled
+    rows too, the original text is trained on in that epoch; a run warns once, with how many were rejected.
     """
 
     text: str
@@ -40,7 +42,7 @@ class Augmenter(Protocol):
 class AugmenterContext:
     """What an augmenter may learn from, and where it works.
 
-    ``texts`` are those of the train split, the unlabelled pool included; ``labelled`` and ``labels`` (ids) the labelled
+    ``texts`` are those of the train split, unlabelled ones included; ``labelled`` and ``labels`` (ids) the labelled
     rows among them. ``store`` is a folder that outlives the run, for what is costly to make; ``device`` is as in the
     spec's training section; ``progress`` shows a line of progress.
     """
@@ -51,6 +53,11 @@ class AugmenterContext:
     store: Path = Path()
     device: str = "auto"
     progress: Callable[[str], None] = lambda line: None
+
+    def digest(self) -> str:
+        """Return a hash of the texts and labels."""
+        content = json.dumps([list(self.texts), list(self.labelled), list(self.labels)], ensure_ascii=False)
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class AugmenterOptions(Options):
@@ -64,8 +71,16 @@ class AugmenterOptions(Options):
         return False
 
     def views(self) -> int:
-        """Return how many forms of each text a costly augmenter is asked for; epochs take them in turn."""
+        """Return how many views of each text a costly augmenter makes; epochs take them in turn."""
         return 1
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what the texts depend on besides options and package version: what is learnt from, and files read.
+
+        The texts of a costly augmenter are stored under it. One that learns nothing from the context returns "", so
+        that they are shared by runs on other data.
+        """
+        return context.digest()
 
     @abstractmethod
     def build(self, context: AugmenterContext) -> Augmenter:

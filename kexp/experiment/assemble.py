@@ -16,10 +16,12 @@ from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, tokenise
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
-from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream
+from kexp.data.stored_views import LabelledViews
+from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
 from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.options import component_title
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
@@ -49,8 +51,8 @@ class AssembledRun:
     greater_is_better: bool
     collator: Collator
     stream: Stream
-    augmenters: Mapping[str, CheckedAugmenter]
-    """Those that make new texts every epoch, by what they augment: labelled, unlabelled."""
+    augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
+    """What makes the texts of an epoch, and counts the rejected ones, by what it augments: labelled, unlabelled."""
 
     def evaluate(self, split: str, logits: Logits) -> Predictions:
         """Predict a split."""
@@ -89,7 +91,10 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
     metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
     augmenters = _fresh_augmenters(spec, prepared, inputs)
-    labelled = _labelled_stream(spec, seed, inputs, collator, augmenters.get("labelled"))
+    counted: dict[str, CheckedAugmenter | LabelledViews] = {**augmenters}
+    if inputs.labelled_views is not None and spec.augmentation.labelled is not None:
+        counted["labelled"] = LabelledViews(component_title(spec.augmentation.labelled), inputs.labelled_views.views)
+    labelled = _labelled_stream(spec, seed, inputs, collator, counted.get("labelled"))
     stream: Stream = labelled
     if unlabelled is not None:
         stream = _semi_supervised(spec, seed, inputs, unlabelled, labelled, augmenters.get("unlabelled"))
@@ -103,13 +108,13 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
         monitored.greater_is_better,
         collator,
         stream,
-        augmenters,
+        counted,
     )
 
 
 def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -> dict[str, CheckedAugmenter]:
     options, unlabelled = spec.augmentation, inputs.unlabelled
-    wanted = {"labelled": options.labelled}
+    wanted = {} if inputs.labelled_views is not None else {"labelled": options.labelled}
     if unlabelled is not None and spec.objective.uses_augmented and not unlabelled.views:
         wanted["unlabelled"] = options.unlabelled
     return {
@@ -120,11 +125,12 @@ def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -
 
 
 def _labelled_stream(
-    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | None
+    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | LabelledViews | None
 ) -> LabelledStream:
     augmentation = None
     if augmenter is not None:
-        augmentation = Augmentation(augmenter, spec.augmentation.probability, _encoder(spec, inputs))
+        views = augmenter if isinstance(augmenter, LabelledViews) else new_texts(inputs.data.train, augmenter)
+        augmentation = Augmentation(views, spec.augmentation.probability, _encoder(spec, inputs))
     return LabelledStream(
         rows=inputs.data.train,
         encoded=inputs.encoded["train"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def ahead(
     made = prepared.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
     if output is not None:
         _write(output, rows, made)
-    return {"rows": len(rows), "accepted": len(made.rows), "forms": len(made.views), "rejected": made.rejected}
+    return {"rows": len(rows), "accepted": len(made.accepted()), "forms": len(made.views), "rejected": made.rejected()}
 
 
 def _subject(
@@ -107,8 +107,9 @@ def _choice(variant: str, rows: str, stated: Mapping[str, AugmenterOptions], cat
 def _write(path: Path, rows: Rows, made: StoredViews) -> None:
     import pandas as pd
 
-    texts: Sequence[str] = [rows.texts[row] for row in made.rows]
-    frame = pd.concat([pd.DataFrame({"text": texts, "augmented": forms}) for forms in made.views], ignore_index=True)
+    texts = [rows.texts[row] for row in made.accepted()]
+    views = [pd.DataFrame({"text": texts, "augmented": view}) for view in made.accepted_texts()]
+    frame = pd.concat(views, ignore_index=True)
     writers: dict[str, Callable[[], None]] = {
         ".csv": lambda: frame.to_csv(path, index=False),
         ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kexp.contracts import Inputs, RunIdentity
 from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.data.stored_views import LabelledViews
 from kexp.devices import make_accelerator, peak_memory_mib, precision_of
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate.predictions import Predictions
@@ -166,7 +167,7 @@ def train_run(
 
 
 def _with_rejections(
-    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter]
+    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
 ) -> Iterator[Event]:
     """Train, and warn once of each augmenter some of whose texts were rejected."""
     told: set[str] = set()
@@ -177,7 +178,7 @@ def _with_rejections(
             yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")
 
 
-def _rejections(augmenter: CheckedAugmenter) -> str:
+def _rejections(augmenter: CheckedAugmenter | LabelledViews) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
     count = f"{augmenter.rejected.total():,} of {augmenter.asked:,} texts"
     return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"

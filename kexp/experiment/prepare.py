@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import kexp
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
@@ -17,11 +18,11 @@ from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, fr
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
-from kexp.errors import Problem, SpecError
+from kexp.errors import Problem, SpecError, plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
-from kexp.options import plugin_results
-from kexp.plan.resolve import dump
+from kexp.options import Options, component_title, plugin_results
+from kexp.plan.resolve import components, dump
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UnlabelledInputs:
-    """The unlabelled rows of a run, encoded; ``views`` are their augmented forms where these were made beforehand."""
+    """The unlabelled rows of a run, encoded; ``views`` are augmented ones that were made before training, if any."""
 
     rows: Rows
     encoded: Encoded
@@ -40,11 +41,15 @@ class UnlabelledInputs:
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The data of a run, its tokenizer, every split encoded, and the pool where the objective asks for one."""
+    """The data of a run, its tokenizer, every split encoded, and the unlabelled rows if the objective takes them.
+
+    ``labelled_views`` are the augmented texts of the labelled rows, if their augmenter is costly.
+    """
 
     data: PreparedData
     tokenizer: PreTrainedTokenizerFast
     encoded: Mapping[str, Encoded]
+    labelled_views: StoredViews | None
     unlabelled: UnlabelledInputs | None
 
     def record(self) -> dict[str, Any]:
@@ -94,22 +99,24 @@ class PreparedInputs:
         _check_positions(spec)
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
-        return RunInputs(data, tokenizer, encoded, unlabelled)
+        return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, seed), unlabelled)
 
     def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
-        """Return the augmented forms of rows by a costly augmenter: from the folder, or made now and kept there."""
+        """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""
         data = self.data(spec, seed)
-        identity = json.dumps(
-            [dump(spec, self.catalog)["augmentation"], self._data_key(spec, seed)], ensure_ascii=False
-        )
+        identity = self._identity(augmenter, self._augmenter_context(spec, data))
         # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
         build = partial(self.augmenter, spec, data, augmenter)
         maker = ViewMaker(build, spec.split.seed, self.folder / "augmented", identity, self.progress)
         return make_views(rows, maker, augmenter.views())
 
     def augmenter(self, spec: Spec, data: PreparedData, options: AugmenterOptions) -> CheckedAugmenter:
-        """Build an augmenter of these data, which learns from train alone, never from validation or test."""
-        context = AugmenterContext(
+        """Build an augmenter of these data."""
+        return build_augmenter(options, self._augmenter_context(spec, data))
+
+    def _augmenter_context(self, spec: Spec, data: PreparedData) -> AugmenterContext:
+        """Let augmenters learn from train alone, never from validation or test."""
+        return AugmenterContext(
             texts=train_texts(data),
             labelled=data.train.texts,
             labels=data.train.labels.tolist(),
@@ -117,7 +124,17 @@ class PreparedInputs:
             device=spec.training.device,
             progress=self.progress,
         )
-        return build_augmenter(options, context)
+
+    def _identity(self, augmenter: AugmenterOptions, context: AugmenterContext) -> str:
+        """Name everything that the views of a text depend on besides the text and its random stream."""
+        with plugin_call(f"{component_title(augmenter)}, identity()"):
+            learnt = augmenter.identity(context)
+        used = components([augmenter], self.catalog)
+        return json.dumps([kexp.__version__, used, self._options(augmenter), learnt], ensure_ascii=False)
+
+    def _options(self, component: Options) -> dict[str, Any]:
+        dumped = component.model_dump(mode="json", context={"catalog": self.catalog}, exclude_none=True)
+        return {"use": self.catalog.name_of(type(component)), **dumped}
 
     def baseline(self, spec: Spec, seed: int, name: str) -> dict[str, Predictions]:
         """Fit a baseline on train and predict validation and test."""
@@ -146,21 +163,34 @@ class PreparedInputs:
         return encoded
 
     def _unlabelled(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> UnlabelledInputs:
-        """Encode the pool, and its augmented forms where they came with the data or are costly."""
-        key = f"pool {key} {self._key(spec, 'augmentation')}"
-        rows, views, rejected = self._once(key, lambda: self._unlabelled_texts(spec, seed))
+        """Encode the unlabelled rows, and their views if these came with the data or are costly."""
+        augmenter = spec.augmentation.unlabelled
+        own = "" if augmenter is None else json.dumps(self._options(augmenter), ensure_ascii=False)
+        rows, views, rejected = self._once(
+            f"unlabelled {self._data_key(spec, seed)} {own}", lambda: self._unlabelled_texts(spec, seed)
+        )
         encoded = [
-            self._encode(spec, tokenizer, replace(rows, texts=texts), f"copy {number} {key}")
+            self._encode(spec, tokenizer, replace(rows, texts=texts), f"view {number} {key} {own}")
             for number, texts in enumerate(views)
         ]
-        return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, key), encoded, rejected)
+        return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, f"unlabelled {key} {own}"), encoded, rejected)
+
+    def _labelled_views(self, spec: Spec, seed: int) -> StoredViews | None:
+        augmenter = spec.augmentation.labelled
+        if augmenter is None or not augmenter.costly:
+            return None
+        views: StoredViews = self._once(
+            f"labelled views {self._data_key(spec, seed)} {json.dumps(self._options(augmenter), ensure_ascii=False)}",
+            lambda: self.augment_rows(spec, seed, self.data(spec, seed).train, augmenter),
+        )
+        return views
 
     def _unlabelled_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
         rows, augmenter = self.data(spec, seed).unlabelled, spec.augmentation.unlabelled
         assert rows is not None
         if augmenter is not None and augmenter.costly:
             made = self.augment_rows(spec, seed, rows, augmenter)
-            return rows.take(made.rows), made.views, made.rejected
+            return rows.take(made.accepted()), made.accepted_texts(), made.rejected()
         return rows, [rows.augmented] if augmenter is None and rows.augmented is not None else [], {}
 
     def _data_key(self, spec: Spec, seed: int) -> str:

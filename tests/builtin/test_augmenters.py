@@ -615,6 +615,24 @@ def test_a_model_must_be_stated_once_and_pinned(tmp_path: Path) -> None:
     assert [warning.path for warning in MaskFill(id="klue/bert-base").warnings()] == ["revision"]
 
 
+def test_views_are_stored_under_the_contents_of_a_local_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "README.md").write_text("a")
+    mask_fill, other = MaskFill(path=tmp_path), AugmenterContext(texts=["다른 글"])
+    before = mask_fill.identity(CONTEXT)
+    (tmp_path / "README.md").write_text("b")
+    assert mask_fill.identity(other) == before
+    (tmp_path / "config.json").write_text('{"layers": 2}')
+    assert mask_fill.identity(CONTEXT) != before
+
+
+def test_what_is_made_of_augmenters_is_stored_under_what_they_learn() -> None:
+    other = AugmenterContext(texts=["다른 글"])
+    for learns, steps in ((False, (RandomDeletion(), Aeda(), CharNoise())), (True, (Aeda(), TfIdfReplacement()))):
+        for options in (Compose(steps=steps), OneOf(choices=steps)):
+            assert (options.identity(CONTEXT) != options.identity(other)) is learns
+
+
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     with pytest.raises(KexpError, match="mask-fill: folder"):
         MaskFill(path=tmp_path).build(CONTEXT)

@@ -9,8 +9,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kexp.builtin.augmenters import RandomDeletion
+from kexp.catalog import Catalog
 from kexp.cli import app
+from kexp.experiment.assemble import cache_folder
 from kexp.experiment.augment import Pair
+from kexp.experiment.prepare import PreparedInputs
+from kexp.plan.resolve import resolve
 
 Write = Callable[..., Path]
 
@@ -90,6 +94,19 @@ def test_costly_forms_are_made_once_and_written(write_spec: Write, reviews: Path
     again = kexp(spec, "--output", tmp_path / "again.parquet", "--json")
     assert "texts/s" not in again.stderr
     assert pd.read_parquet(tmp_path / "again.parquet")["augmented"].tolist() == frame["augmented"].tolist()
+
+
+@pytest.mark.usefixtures("costly")
+def test_views_of_labelled_rows_are_made_ahead_for_training(
+    write_spec: Write, reviews: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_spec(SPEC.format(data=reviews) + DELETION.replace("unlabelled", "labelled"))
+    counts = json.loads(kexp(spec, "--json").stdout)
+    assert counts == {"rows": 15, "accepted": 15, "forms": 1, "rejected": {}}
+    monkeypatch.setattr(RandomDeletion, "build", None)
+    inputs = PreparedInputs(catalog, cache_folder()).inputs(resolve(spec, catalog).base, 7)
+    assert inputs.labelled_views is not None
+    assert len(inputs.labelled_views.views[0]) == 15
 
 
 @pytest.mark.usefixtures("costly")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Annotated
@@ -27,8 +28,12 @@ class Compose(AugmenterOptions):
         return any(step.costly for step in self.steps)
 
     def views(self) -> int:
-        """Return the most forms that a step is asked for."""
+        """Return the most views that a step makes."""
         return max(step.views() for step in self.steps)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what its augmenters learn from."""
+        return json.dumps([step.identity(context) for step in self.steps])
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
@@ -60,8 +65,12 @@ class OneOf(AugmenterOptions):
         return any(choice.costly for choice in self.choices)
 
     def views(self) -> int:
-        """Return the most forms that a choice is asked for."""
+        """Return the most views that a choice makes."""
         return max(choice.views() for choice in self.choices)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what its augmenters learn from."""
+        return json.dumps([choice.identity(context) for choice in self.choices])
 
     def problems(self) -> Iterable[Problem]:
         """Yield weights that do not belong to the choices."""

@@ -17,7 +17,7 @@ from kexp.contracts import Augmenter, AugmenterContext, Rejected
 from kexp.errors import KexpError, Problem
 from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath
-from kexp.pretrained import folder_problems, positions
+from kexp.pretrained import fingerprint, folder_problems, positions
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +64,10 @@ class MaskFill(ProtectingOptions):
         """Yield a revision that may change."""
         if self.id is not None and self.revision is None:
             yield Problem("revision", "not pinned: the weights may change under the experiment", "state a commit")
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what protected words are learnt from, and the contents of a local model."""
+        return super().identity(context) + ("" if self.path is None else fingerprint(self.path))
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Load the model; raises ``KexpError`` where there is none, or one without a masked-language-model head."""

@@ -33,12 +33,16 @@ _STOPPED = re.compile("지[는도를]?$")
 
 
 class ProtectingOptions(AugmenterOptions):
-    """Base of augmenters that can leave words alone."""
+    """Base of augmenters that can leave words alone; one that learns more from the context overrides ``identity``."""
 
     protect: Protect = Field("negation", description=PROTECT_DESCRIPTION)
     label_threshold: float = Field(
         1.96, ge=0, description="z-score of the log-odds from which a word is bound to a label, for negation-and-label."
     )
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the rows that protected words are learnt from, if they are."""
+        return context.digest() if self.protect == "negation-and-label" else ""
 
     def guard(self, context: AugmenterContext) -> Guard:
         """Return what tells the protected words; raises ``KexpError`` where labels are needed and there are none."""

@@ -44,6 +44,10 @@ class TfIdfReplacement(ProtectingOptions):
     p: float = Field(0.3, gt=0, le=1, description="Expected share of the eojeol that are replaced.")
     protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
 
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the texts that it is fitted on."""
+        return context.digest()
+
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""
         idf = inverse_document_frequencies(context.texts)
@@ -99,6 +103,10 @@ class UnigramReplacement(ProtectingOptions):
 
     p: float = Field(0.1, gt=0, le=1, description="Probability with which an eojeol is replaced (their gamma).")
     protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the texts that it is fitted on."""
+        return context.digest()
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""

@@ -60,6 +60,10 @@ class Aeda(AugmenterOptions):
 
     share: float = Field(0.3, gt=0, le=1, description="Most marks per eojeol; their number is uniform from 1 upwards.")
 
+    def identity(self, context: AugmenterContext) -> str:
+        """Return "": it learns nothing from the context."""
+        return ""
+
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         return per_text(self._insert)

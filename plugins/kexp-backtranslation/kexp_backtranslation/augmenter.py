@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -19,9 +20,11 @@ from kexp.contracts import (
     Rejected,
 )
 from kexp.errors import Problem
+from kexp.pretrained import fingerprint
 from kexp_backtranslation.gate import Gate, Judge
 from kexp_backtranslation.paraphrase import Paraphraser
 from kexp_backtranslation.progress import INTERVAL
+from kexp_backtranslation.workplace import ReadsFiles
 
 
 class BackTranslation(AugmenterOptions):
@@ -70,6 +73,14 @@ class BackTranslation(AugmenterOptions):
         """Return how many forms of a text training can take in turn."""
         return self.copies
 
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the contents of local models and scripts, and what the fallback learns from."""
+        both: tuple[object, ...] = (self.translator, self.back)
+        translators = [options.files() for options in both if isinstance(options, ReadsFiles)]
+        classifier = "" if self.gate.classifier is None else fingerprint(self.gate.classifier)
+        fallback = "" if self.fallback is None else self.fallback.identity(context)
+        return json.dumps([translators, classifier, fallback])
+
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter; models are downloaded here if need be, and loaded when a text is missing."""
         decoding = Decoding(self.method, self.beams if self.method == "beam" else 1, self.temperature)
@@ -86,6 +97,10 @@ class BackTranslation(AugmenterOptions):
 
 class KeepOriginal(AugmenterOptions):
     """Return the text as it is: as a fallback, what UDA's authors do with texts that have no good paraphrase."""
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Return "": it learns nothing from the context."""
+        return ""
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,6 +55,20 @@ class Command(TranslatorOptions):
         name = self.command[0]
         return shutil.which(name if Path(name).name == name else str((self.folder or Path.cwd()) / name))
 
+    def files(self) -> str:
+        """Return a hash of each small file that the command names: an edited script is another translator."""
+        return json.dumps(self.scripts(), sort_keys=True)
+
+    def scripts(self) -> dict[str, str]:
+        """Return a hash of each small file that the command names, by argument."""
+        found = {}
+        for argument in self.command:
+            path = (self.folder or Path.cwd()) / argument
+            with contextlib.suppress(OSError, ValueError):
+                if path.is_file() and path.stat().st_size <= SCRIPT:
+                    found[argument] = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        return found
+
     def build(self, context: TranslatorContext) -> Translator:
         """Return the translator; the program starts with the first text."""
         if not commands_allowed():
@@ -76,16 +90,8 @@ class CommandTranslator:
     def __init__(self, options: Command, context: TranslatorContext, program: str) -> None:
         self.options, self.context, self.program = options, context, program
         stated = {"engine": "command", "command": options.command, "version": options.version}
-        self.identity = json.dumps({**stated, "scripts": dict(self._scripts())}, sort_keys=True)
+        self.identity = json.dumps({**stated, "scripts": options.scripts()}, sort_keys=True)
         self._process: subprocess.Popen[bytes] | None = None
-
-    def _scripts(self) -> Iterator[tuple[str, str]]:
-        """Yield the hash of each small file that the command names: an edited script is another translator."""
-        for argument in self.options.command:
-            path = (self.options.folder or Path.cwd()) / argument
-            with contextlib.suppress(OSError, ValueError):
-                if path.is_file() and path.stat().st_size <= SCRIPT:
-                    yield argument, hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
     def translate(self, texts: Sequence[str], decoding: Decoding, copies: int, seed: int) -> list[list[str]]:
         """Ask for each text; sampling asks once per copy and adds temperature and seed to the question.

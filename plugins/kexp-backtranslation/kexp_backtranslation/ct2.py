@@ -15,8 +15,8 @@ from pydantic import Field
 
 from kexp.contracts import Decoding, Translator, TranslatorContext
 from kexp.errors import KexpError, Problem
+from kexp.pretrained import fingerprint
 from kexp.seeds import derive
-from kexp_backtranslation.models import fingerprint
 from kexp_backtranslation.seq2seq import Draw, Seq2SeqOptions, Seq2SeqTranslator, load
 from kexp_backtranslation.workplace import store_of
 

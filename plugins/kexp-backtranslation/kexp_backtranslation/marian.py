@@ -11,7 +11,7 @@ from pydantic import Field
 
 from kexp.contracts import Decoding, Translator, TranslatorContext
 from kexp.devices import torch_device
-from kexp_backtranslation.models import fingerprint
+from kexp.pretrained import fingerprint
 from kexp_backtranslation.sampling import RowSampling, draws
 from kexp_backtranslation.seq2seq import Draw, Seq2SeqOptions, Seq2SeqTranslator, load
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath, Section
 from kexp.pretrained import folder_problems
 
-# What makes a model what it is; read-me files and other frameworks' weights do not.
-PARTS = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
-FOREIGN = ("*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.npz", "*.tflite", "*/*")
+OTHER_FRAMEWORKS = ("*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.npz", "*.tflite", "*/*")
 
 
 class ModelSource(Section):
@@ -66,18 +63,7 @@ class ModelSource(Section):
         import huggingface_hub.constants
 
         if huggingface_hub.constants.HF_HUB_OFFLINE or self.hub is None:
-            return list(FOREIGN)
+            return list(OTHER_FRAMEWORKS)
         names = huggingface_hub.HfApi().list_repo_files(self.hub, revision=self.revision)
-        return [*FOREIGN, "*.bin"] if any(name.endswith(".safetensors") for name in names) else list(FOREIGN)
-
-
-def fingerprint(folder: Path) -> str:
-    """Return a hash of the model's files, so that a folder that changes is a new model, wherever it lies."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in PARTS and path.is_file())
-    if any(path.suffix == ".safetensors" for path in files):
-        files = [path for path in files if path.suffix != ".bin"]
-    total = hashlib.blake2b(digest_size=16)
-    for path in files:
-        with path.open("rb") as content:
-            total.update(path.name.encode() + b"\0" + hashlib.file_digest(content, "blake2b").digest())
-    return total.hexdigest()
+        pickled = ["*.bin"] if any(name.endswith(".safetensors") for name in names) else []
+        return [*OTHER_FRAMEWORKS, *pickled]

@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 
 from kexp.contracts import Decoding, TranslatorContext, TranslatorOptions
 from kexp.errors import KexpError
+from kexp.pretrained import fingerprint
 from kexp_backtranslation.batching import by_budget
 from kexp_backtranslation.languages import language_code
 from kexp_backtranslation.models import ModelSource
@@ -48,6 +49,11 @@ class Seq2SeqOptions(TranslatorOptions):
     def source_of(self, context: TranslatorContext) -> ModelSource:
         """Return the model for the direction."""
         return self.back_model if self.back_model is not None and context.target == self.language else self.model
+
+    def files(self) -> str:
+        """Return a hash of the local models."""
+        sources = [self.model, *([] if self.back_model is None else [self.back_model])]
+        return " ".join(fingerprint(source.path) for source in sources if source.path is not None)
 
 
 class Vocabulary:

@@ -44,6 +44,14 @@ class Usage:
 
 
 @runtime_checkable
+class ReadsFiles(Protocol):
+    """A translator's options whose translations depend on files of this machine."""
+
+    def files(self) -> str:
+        """Return a hash of their contents."""
+
+
+@runtime_checkable
 class Batching(Protocol):
     """A translator that knows which texts it translates best together."""
 

@@ -10,9 +10,10 @@ import pytest
 
 from kexp.devices import torch_device
 from kexp.errors import KexpError
+from kexp.pretrained import fingerprint
 from kexp_backtranslation import progress
 from kexp_backtranslation.batching import by_budget, in_chunks
-from kexp_backtranslation.models import ModelSource, fingerprint
+from kexp_backtranslation.models import ModelSource
 from kexp_backtranslation.progress import Meter, Progress, duration
 from kexp_backtranslation.sampling import RowSampling, draws
 from kexp_backtranslation.sentences import split_sentences

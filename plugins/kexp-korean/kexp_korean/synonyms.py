@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ class LexiconOptions(ProtectingOptions):
                 read_lexicon(self.lexicon)
         except DataError as error:
             yield Problem("lexicon", str(error))
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what protected words are learnt from, and the contents of the user's lexicon."""
+        own = "" if self.lexicon is None else hashlib.sha256(self.lexicon.read_bytes()).hexdigest()
+        return super().identity(context) + own
 
     def words(self) -> Lexicon:
         """Return the lexicon; raises ``DataError`` with file and line."""
