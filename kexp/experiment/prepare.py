@@ -21,6 +21,7 @@ from kexp.data.stored_views import StoredViews, ViewMaker, make_views
 from kexp.errors import Problem, SpecError, plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
+from kexp.experiment.recent import RecentResults
 from kexp.options import Options, component_title, plugin_results
 from kexp.plan.resolve import components, dump
 from kexp.spec.sections import Spec
@@ -76,16 +77,19 @@ class RunInputs:
 
 @dataclass(slots=True)
 class PreparedInputs:
-    """Makes the materials of runs. ``folder`` keeps tokenised texts and costly augmentations between experiments."""
+    """Makes the inputs of runs. ``folder`` stores tokenised texts and costly augmentations between experiments.
+
+    What runs share stays in memory, up to a limit; what was dropped is made, or read from the folder, again.
+    """
 
     catalog: Catalog
     folder: Path
     progress: Callable[[str], None] = lambda line: None
-    made: dict[str, Any] = field(default_factory=dict)
+    made: RecentResults = field(default_factory=RecentResults)
 
     def data(self, spec: Spec, seed: int) -> PreparedData:
         """Read, clean and divide the data of a run."""
-        data: PreparedData = self._once(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
+        data: PreparedData = self.made.get(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
         return data
 
     def inputs(self, spec: Spec, seed: int) -> RunInputs:
@@ -93,7 +97,7 @@ class PreparedInputs:
         data = self.data(spec, seed)
         _check(spec, data)
         key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
-        tokenizer = self._once(
+        tokenizer = self.made.get(
             f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(clean(spec, train_texts(data)))
         )
         _check_positions(spec)
@@ -138,7 +142,7 @@ class PreparedInputs:
 
     def baseline(self, spec: Spec, seed: int, name: str) -> dict[str, Predictions]:
         """Fit a baseline on train and predict validation and test."""
-        predictions: dict[str, Predictions] = self._once(
+        predictions: dict[str, Predictions] = self.made.get(
             f"baseline {name} {self._data_key(spec, seed)}", lambda: _baseline(self.data(spec, seed), name)
         )
         return predictions
@@ -154,9 +158,9 @@ class PreparedInputs:
             cache = TokenCache(self.folder / "tokens")
             return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer)
 
-        first, second = self._once(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+        first, second = self.made.get(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
         training = spec.training
-        encoded: Encoded = self._once(
+        encoded: Encoded = self.made.get(
             f"encoded {key} {training.max_length} {training.truncation}",
             lambda: frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation),
         )
@@ -166,7 +170,7 @@ class PreparedInputs:
         """Encode the unlabelled rows, and their views if these came with the data or are costly."""
         augmenter = spec.augmentation.unlabelled
         own = "" if augmenter is None else json.dumps(self._options(augmenter), ensure_ascii=False)
-        rows, views, rejected = self._once(
+        rows, views, rejected = self.made.get(
             f"unlabelled {self._data_key(spec, seed)} {own}", lambda: self._unlabelled_texts(spec, seed)
         )
         encoded = [
@@ -179,7 +183,7 @@ class PreparedInputs:
         augmenter = spec.augmentation.labelled
         if augmenter is None or not augmenter.costly:
             return None
-        views: StoredViews = self._once(
+        views: StoredViews = self.made.get(
             f"labelled views {self._data_key(spec, seed)} {json.dumps(self._options(augmenter), ensure_ascii=False)}",
             lambda: self.augment_rows(spec, seed, self.data(spec, seed).train, augmenter),
         )
@@ -196,11 +200,6 @@ class PreparedInputs:
     def _data_key(self, spec: Spec, seed: int) -> str:
         own = f" {seed}" if spec.split.resplit else ""
         return self._key(spec, "dataset", "cleaning", "split", "labelled") + own
-
-    def _once(self, key: str, make: Callable[[], Any]) -> Any:
-        if key not in self.made:
-            self.made[key] = make()
-        return self.made[key]
 
     def _key(self, spec: Spec, *sections: str) -> str:
         table = dump(spec, self.catalog)

@@ -184,3 +184,15 @@ def test_stored_views_of_labelled_rows_reach_training_and_rejected_ones_do_not(
     counts = run.augmenters["labelled"]
     assert 0 < counts.asked < 2 * len(train)
     assert set(counts.rejected) == {"ninth"}
+
+
+def test_memory_of_inputs_is_bounded(spec_of: Resolve, prepare: Prepare) -> None:
+    prepared = prepare()
+    prepared.made.limit = 200_000
+    first = prepared.data(spec_of("", "objective.use=cross-entropy"), 1)
+    for seed in range(30):
+        prepared.data(spec_of("", "objective.use=cross-entropy", f"split.seed={seed}"), 1)
+    assert sum(size for _, size in prepared.made.results.values()) <= 200_000
+    again = prepared.data(spec_of("", "objective.use=cross-entropy"), 1)
+    assert again is not first
+    assert again.train.digest() == first.train.digest()
