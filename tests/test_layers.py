@@ -15,8 +15,8 @@ HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
 LAYERS = (
-    ("errors", "seeds", "redaction", "hub", "hangul", "nested", "sample_reviews"),
-    ("options", "files", "devices"),
+    ("errors", "seeds", "redaction", "settings", "hangul", "nested", "sample_reviews"),
+    ("options", "files", "devices", "hub"),
     ("contracts",),
     ("pretrained", "hookspecs", "spec"),
     ("data", "model", "evaluate"),

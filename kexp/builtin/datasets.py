@@ -52,7 +52,7 @@ class ColumnOptions(DatasetOptions):
 
     def select(self, frame: pd.DataFrame, source: Path | str, *, labelled: bool = True) -> Dataset:
         """Turn a table into the columns that kexp reads; raises ``DataError`` with the source and the row."""
-        from kexp.files import need_columns
+        from kexp.files import need_columns, to_dataset
 
         optional = {"text_pair": self.text_pair, "group": self.group, "augmented": self.augmented}
         others = {name: column for name, column in optional.items() if column is not None}
@@ -71,41 +71,6 @@ class ColumnOptions(DatasetOptions):
 
 def _as_text(column: pd.Series[Any]) -> pd.Series[str]:
     return column.astype("str").where(column.notna(), "")
-
-
-def to_dataset(columns: Mapping[str, Any], source: Path | str, label_names: Mapping[str, str] | None = None) -> Dataset:
-    """Make a Hugging Face dataset; ``label_names`` turns the labels, if there are any, into a ``ClassLabel``.
-
-    Raises ``DataError`` for a row without label, or with a label that ``label_names`` lacks.
-    """
-    import pandas as pd
-    from datasets import ClassLabel, Dataset
-
-    frame = pd.DataFrame(columns)
-    if "label" not in frame:
-        return Dataset.from_pandas(frame, preserve_index=False)
-    labels = frame["label"]
-    missing = labels.isna() | (labels.astype("str").str.strip() == "")
-    if missing.any():
-        row = int(missing.to_numpy().argmax()) + 1
-        raise DataError(
-            f"{source}: data row {row} has no label ({int(missing.sum())} such rows); fill them in or remove them"
-        )
-    if pd.api.types.is_float_dtype(labels) and (labels % 1 == 0).all():
-        labels = labels.astype("int64")
-    frame["label"] = labels.astype("str").str.strip()
-    if label_names is None:
-        return Dataset.from_pandas(frame, preserve_index=False)
-    unknown = ~frame["label"].isin(list(label_names))
-    if unknown.any():
-        row = int(unknown.to_numpy().argmax())
-        known = ", ".join(label_names)
-        raise DataError(
-            f"{source}: data row {row + 1}: label {frame['label'].iloc[row]!r} is not in label_names ({known})"
-        )
-    frame["label"] = frame["label"].map({raw: number for number, raw in enumerate(label_names)})
-    dataset: Dataset = Dataset.from_pandas(frame, preserve_index=False)
-    return dataset.cast_column("label", ClassLabel(names=list(label_names.values())))
 
 
 class TableDataset(ColumnOptions):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+import unicodedata
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
 
@@ -16,12 +19,24 @@ TEXTS = ("text", "text_pair")
 
 
 def normalise(frame: pd.DataFrame, trim: bool) -> pd.DataFrame:
-    """Bring every text to NFC, since decomposed Hangul (as macOS writes it) defeats tokenisers, and trim it."""
-    columns = {}
-    for name in (name for name in TEXTS if name in frame):
-        column = frame[name].fillna("").astype("str").str.normalize("NFC")
-        columns[name] = column.str.strip() if trim else column
+    """Normalise the texts of a table."""
+    columns = {
+        name: frame[name].fillna("").map(partial(normal_text, trim=trim)).astype("str")
+        for name in TEXTS
+        if name in frame
+    }
     return frame.assign(**columns)
+
+
+def normal_text(text: Any, *, trim: bool) -> str:
+    """Bring a text to NFC, since decomposed Hangul (as macOS writes it) defeats tokenizers, and trim it.
+
+    A missing text becomes an empty one.
+    """
+    if text is None or (isinstance(text, float) and math.isnan(text)):
+        return ""
+    composed = unicodedata.normalize("NFC", str(text))
+    return composed.strip() if trim else composed
 
 
 def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.contracts import HostBatch, Inputs, Metric, Objective, ObjectiveContext
@@ -186,10 +184,3 @@ def takes_token_types(model: PreTrainedModel) -> bool:
         getattr(model.config, "type_vocab_size", 0) > 1
         and "token_type_ids" in inspect.signature(model.forward).parameters
     )
-
-
-def cache_folder() -> Path:
-    """Return the folder of what is kept between experiments: ``KEXP_CACHE_DIR``, or the platform's cache folder."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp"))

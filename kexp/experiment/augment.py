@@ -14,10 +14,10 @@ from kexp.data.rows import Rows
 from kexp.data.semi_supervised import streams
 from kexp.data.stored_views import StoredViews
 from kexp.errors import KexpError
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Plan
 from kexp.seeds import generator
+from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
 
 Tell = Callable[[str], None]

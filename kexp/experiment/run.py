@@ -11,7 +11,6 @@ from kexp.contracts import Metric
 from kexp.devices import make_accelerator
 from kexp.errors import PluginError
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display, Run, execute
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Plan, Variant, components
@@ -20,6 +19,7 @@ from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, read_json, write_json, write_text
 from kexp.report.html import write_report
 from kexp.report.summary import build_summary
+from kexp.settings import cache_folder
 from kexp.spec import toml
 
 BASELINE_ROWS = 200_000

@@ -13,7 +13,6 @@ from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
 from kexp.devices import make_accelerator
 from kexp.errors import KexpError, RunFailed, RunInterrupted
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Plan, Variant, check, components, dump, resolved, space_of
@@ -29,6 +28,7 @@ from kexp.search.question import Question, digest
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.trial import run_trial
+from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.search import Search, seconds_of
 from kexp.spec.sections import Spec

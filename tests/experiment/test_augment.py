@@ -11,10 +11,10 @@ from typer.testing import CliRunner, Result
 from kexp.builtin.augmenters import RandomDeletion
 from kexp.catalog import Catalog
 from kexp.cli import app
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.augment import Pair
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import resolve
+from kexp.settings import cache_folder
 
 Write = Callable[..., Path]
 

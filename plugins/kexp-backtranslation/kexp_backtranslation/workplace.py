@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from kexp.contracts import Decoding, TranslatorContext
+from kexp.settings import cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,7 @@ def store_of(context: TranslatorContext) -> Path:
     """Return the folder for what is kept between runs: the augmenter's, or else kexp's cache folder."""
     if isinstance(context, Workplace):
         return context.store
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp")) / "translators"
+    return cache_folder() / "translators"
 
 
 @dataclass(slots=True)

@@ -82,7 +82,7 @@ class Rows:
 
         Scheme "region" has the regions that occur, of which it needs two.
         """
-        from kexp.builtin.datasets import to_dataset
+        from kexp.files import to_dataset
 
         counts = Counter(self.label)
         labels = [label for label in labels_of(self.scheme) if counts[label]]
