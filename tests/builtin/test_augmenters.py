@@ -30,11 +30,10 @@ from kexp.builtin.augmenters import (
     UnigramReplacement,
 )
 from kexp.builtin.augmenters.noise import NEIGHBOURS, TYPOS, read_keys, type_keys
-from kexp.builtin.augmenters.protect import Guard, label_words
-from kexp.builtin.augmenters.units import cut, keep
 from kexp.catalog import Catalog, Entry, Owner
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.errors import KexpError
+from kexp.word_augmenter import Guard, cut, keep, label_words
 
 TRAIN = (
     "이 영화 정말 재밌다 정말",

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.protect import Guard, ProtectingOptions
-from kexp.builtin.augmenters.units import cut
 from kexp.contracts import Augmenter, AugmenterContext, Rejected
 from kexp.errors import KexpError, Problem
 from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath
 from kexp.pretrained import fingerprint, folder_problems, positions
+from kexp.word_augmenter import Guard, WordAugmenterOptions, cut
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,7 @@ LONGEST_EOJEOL = 6
 """In tokens; what is longer is mostly a whole sentence written without spaces, and is not masked as one word."""
 
 
-class MaskFill(ProtectingOptions):
+class MaskFill(WordAugmenterOptions):
     """Mask words and sample others from a masked language model (Kumar et al. 2020, without their label).
 
     Only letters are masked and put in; a token at the start of a word gives way to such a token, a continuing one to a

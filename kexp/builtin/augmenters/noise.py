@@ -10,10 +10,10 @@ from unicodedata import normalize
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.units import cut, per_text
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions
 from kexp.errors import Problem
 from kexp.hangul import FINALS, LEADS, compose, decompose
+from kexp.word_augmenter import cut, per_text
 
 # The 두벌식 keyboard (KS X 5002), row by row; each row stands half a key to the right of the one above.
 ROWS: Final = ("ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", "ㅋㅌㅊㅍㅠㅜㅡ")

@@ -12,12 +12,11 @@ from unicodedata import is_normalized, normalize
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.protect import Guard, ProtectingOptions
-from kexp.builtin.augmenters.units import cut, per_text
 from kexp.contracts import Augmenter, AugmenterContext
 from kexp.errors import DataError, Problem
 from kexp.hangul import final_of
 from kexp.options import LocalPath
+from kexp.word_augmenter import Guard, WordAugmenterOptions, cut, per_text
 from kexp_korean.lexicon import PARTS, Lexicon, Part, Reading, bundled, read_lexicon
 
 # A word is a run of syllables: punctuation, emoticons (ㅋㅋ) and brackets around it stay. One that a Latin letter or a
@@ -49,7 +48,7 @@ class Found:
     reading: Reading
 
 
-class LexiconOptions(ProtectingOptions):
+class LexiconOptions(WordAugmenterOptions):
     """Base of augmenters that look words up."""
 
     share: float = Field(0.1, gt=0, le=1, description="Words changed per eojeol (EDA's alpha), at least one.")
