@@ -11,7 +11,7 @@ from kexp.settings import is_on, offline
 
 
 def reachable() -> bool:
-    """Tell whether the hub may be used and answers."""
+    """Return whether the hub may be used and answers."""
     return not obstacle()
 
 

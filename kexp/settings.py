@@ -14,10 +14,10 @@ def cache_folder() -> Path:
 
 
 def offline() -> bool:
-    """Tell whether kexp has to stay off the network."""
+    """Return whether kexp has to stay off the network."""
     return is_on("KEXP_OFFLINE")
 
 
 def is_on(name: str) -> bool:
-    """Tell whether an environment variable says yes."""
+    """Return whether an environment variable says yes."""
     return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")

@@ -1,4 +1,4 @@
-"""Datasets that belong to no corpus in particular: tables on disk and anything on the Hugging Face hub."""
+"""Datasets of any content: tables on disk, and the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ColumnOptions(DatasetOptions):
     text_pair: str | None = Field(None, description="Column of the second text of a pair.")
     label: str = Field("label", description="Label column: strings or integers.")
     group: str | None = Field(None, description="Column whose equal values must not be divided between splits.")
-    augmented: str | None = Field(None, description="Column of augmented forms, used where rows are unlabelled.")
+    augmented: str | None = Field(None, description="Column of augmented texts, used where rows are unlabelled.")
     label_names: dict[str, str] | None = LABEL_NAMES
 
     def problems(self) -> Iterable[Problem]:
@@ -80,7 +80,9 @@ class TableDataset(ColumnOptions):
     train: LocalPath | None = Field(None, description="File of the train split.")
     validation: LocalPath | None = Field(None, description="File of the validation split.")
     test: LocalPath | None = Field(None, description="File of the test split.")
-    unlabelled: LocalPath | None = Field(None, description="File of rows without labels, for objectives with a pool.")
+    unlabelled: LocalPath | None = Field(
+        None, description="File of rows without labels, for semi-supervised objectives."
+    )
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
         "auto", description="auto goes by the file's name."
     )
@@ -103,15 +105,15 @@ class TableDataset(ColumnOptions):
         """Yield files that are missing and options that clash."""
         yield from super().problems()
         if self.path and self.train:
-            yield Problem("train", "path and train both name the train rows", "state one of them")
+            yield Problem("train", "path and train both name the train rows", "keep one of them")
         if not self.path and not self.train:
-            yield Problem("path", "no file is named", "state path, or train and perhaps validation and test")
+            yield Problem("path", "no file is named", "set path, or train and optionally validation and test")
         for split, path in self.files.items():
             key = "path" if split == "train" and self.path else split
             if not path.is_file():
                 yield Problem(key, f"{path} does not exist" if not path.exists() else f"{path} is not a file")
             elif self._format(path) is None:
-                yield Problem("format", f"{path.name} does not tell its format", 'state format = "csv", "tsv", ...')
+                yield Problem("format", f"the format of {path.name} is unknown", 'set format = "csv", "tsv", ...')
         if not self.header and not self.columns:
             yield Problem("columns", "a file without header needs the names of its columns")
         if self.header and self.columns:
@@ -164,10 +166,10 @@ class HubDataset(ColumnOptions):
     )
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a source that is not stated or missing."""
+        """Yield a missing source, and splits without train."""
         yield from super().problems()
         if (self.id is None) == (self.path is None):
-            yield Problem("id", "state either id, a hub id, or path, a local folder")
+            yield Problem("id", "give either id, a hub id, or path, a local folder")
         if self.path is not None and not self.path.is_dir():
             yield Problem("path", f"{self.path} is not a folder", "give a hub id or an existing folder")
         if self.splits is not None and "train" not in self.splits:
@@ -176,7 +178,7 @@ class HubDataset(ColumnOptions):
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change."""
         if self.id is not None and self.revision is None:
-            yield Problem("revision", "not pinned: the data may change under the experiment", "state a commit")
+            yield Problem("revision", "not pinned: the data may change under the experiment", "give a commit")
 
     @property
     def source(self) -> str:
@@ -184,18 +186,18 @@ class HubDataset(ColumnOptions):
         return str(self.path or self.id)
 
     def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
-        """Load every split that is asked for."""
+        """Load the splits."""
         loaded = self._load()
-        wanted: dict[str, str] = {"train": "train"} | {
+        names: dict[str, str] = {"train": "train"} | {
             split: split for split in (*SPLITS, UNLABELLED) if split in loaded
         }
         if self.splits is not None:
-            wanted = {str(split): name for split, name in self.splits.items()}
-        missing = [name for name in wanted.values() if name not in loaded]
+            names = {str(split): name for split, name in self.splits.items()}
+        missing = [name for name in names.values() if name not in loaded]
         if missing:
-            has = f"it has {', '.join(loaded)}; state dataset.splits"
+            has = f"it has {', '.join(loaded)}; set dataset.splits"
             raise DataError(f"{self.source}: no split {', '.join(missing)}; {has}")
-        return {split: self._columns(split, loaded[name], name) for split, name in wanted.items()}
+        return {split: self._columns(split, loaded[name], name) for split, name in names.items()}
 
     def _load(self) -> Mapping[str, Dataset]:
         from kexp.hub import explain_missing, prepare_offline

@@ -61,13 +61,13 @@ class AugmenterContext:
 
 
 class AugmenterOptions(Options):
-    """Base of every augmenter. A cheap one makes new texts every epoch; a costly one is run once and its texts kept."""
+    """Base of every augmenter. A cheap one makes new texts every epoch; a costly one is run once, its texts stored."""
 
     kind: ClassVar[str] = "augmenter"
 
     @property
     def costly(self) -> bool:
-        """Tell whether it is run once, before training, and its texts kept."""
+        """Return whether it is run once, before training, and its texts stored."""
         return False
 
     def views(self) -> int:

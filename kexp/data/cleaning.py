@@ -40,7 +40,7 @@ def normal_text(text: Any, *, trim: bool) -> str:
 
 
 def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """Drop rows of which a text is nothing but white space."""
+    """Drop rows with a text of white space alone."""
     empty = frame["text"].str.strip() == ""
     if "text_pair" in frame:
         empty |= frame["text_pair"].str.strip() == ""
@@ -95,7 +95,7 @@ def length_bounds(train: pd.DataFrame, options: Cleaning) -> tuple[float, float]
 
 
 def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts) -> pd.DataFrame:
-    """Drop train rows whose text stands in validation or test: a model must not be examined on what it has seen."""
+    """Drop train rows whose text is in validation or test, so that a model is not tested on what it was trained on."""
     seen = {text for other in others for text in _key(other)}
     overlap = _key(train).isin(seen)
     counts["overlap"] = int(overlap.sum())
@@ -122,7 +122,7 @@ def lengths(frame: pd.DataFrame) -> pd.Series[int]:
 
 
 def need_rows(frame: pd.DataFrame, split: str, counts: Counts) -> None:
-    """Refuse a split of which nothing is left, and say where its rows went."""
+    """Refuse a split without rows, and say which step dropped them."""
     if frame.empty:
         gone = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
         why = gone or "it was empty"

@@ -152,7 +152,7 @@ class PreparedInputs:
         return build_metrics(spec.evaluation.metrics, labels, self.catalog.name_of)
 
     def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
-        """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""
+        """Encode the rows that ``key`` names: tokenised once, cut to each maximum length."""
 
         def tokens(texts: Sequence[str] | None) -> Ragged | None:
             cache = TokenCache(self.folder / "tokens")
@@ -213,7 +213,7 @@ def encode_texts(
     pairs: Sequence[str] | None,
     tokenise: Tokenise,
 ) -> Encoded:
-    """Clean texts as the backbone wants them, tokenise them, and cut them to the spec's length."""
+    """Clean texts as the backbone does, tokenise them, and cut them to the spec's length."""
     return encode(
         clean(spec, texts),
         None if pairs is None else clean(spec, pairs),
@@ -225,7 +225,7 @@ def encode_texts(
 
 
 def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
-    """Clean texts as the backbone wants them."""
+    """Clean texts as the backbone does."""
     return [spec.backbone.clean(text) for text in texts]
 
 
@@ -235,7 +235,7 @@ def train_texts(data: PreparedData) -> list[str]:
 
 
 def _check(spec: Spec, data: PreparedData) -> None:
-    """Tell what only the data can show: options that do not fit the labels, a pool that is missing or too small."""
+    """Check what only the data show: options that do not fit the labels, unlabelled rows missing or too few."""
     found = plugin_results(spec.objective, "label_problems", str, len(data.labels))
     problems = [Problem("objective", message) for message in found]
     problems += _check_unlabelled(spec, data.unlabelled) if spec.objective.uses_unlabelled else ()
@@ -245,23 +245,27 @@ def _check(spec: Spec, data: PreparedData) -> None:
 
 def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
     if unlabelled is None:
-        message = "needs unlabelled rows, and there are none"
-        yield Problem("objective", message, "state labelled.n or per_class, or a dataset with an unlabelled split")
+        message = "needs unlabelled rows, but there are none"
+        yield Problem(
+            "objective", message, "set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"
+        )
         return
-    wanted = spec.training.batch_size * spec.training.unlabelled_ratio
-    if len(unlabelled) < wanted:
-        message = f"a step takes {wanted} unlabelled rows, the pool has {len(unlabelled)}"
+    taken = spec.training.batch_size * spec.training.unlabelled_ratio
+    if len(unlabelled) < taken:
+        message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
         yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
     if spec.objective.uses_augmented and spec.augmentation.unlabelled is None and unlabelled.augmented is None:
-        message = "the objective needs an augmented form of every unlabelled row"
-        yield Problem("augmentation.unlabelled", message, "name an augmenter, or a dataset's column with augmented")
+        message = "the objective needs an augmented view of every unlabelled row"
+        yield Problem(
+            "augmentation.unlabelled", message, "name an augmenter, or a column of the dataset with dataset.augmented"
+        )
 
 
 def _check_positions(spec: Spec) -> None:
     """Repeat the spec's check, since the configuration of a hub model is known only now."""
-    positions, wanted = spec.backbone.max_positions(), spec.training.max_length
-    if positions is not None and wanted > positions:
-        message = f"{wanted} is more than the {positions} positions of the backbone"
+    positions, length = spec.backbone.max_positions(), spec.training.max_length
+    if positions is not None and length > positions:
+        message = f"{length} is more than the {positions} positions of the backbone"
         raise SpecError(spec.name, [Problem("training.max_length", message, f"use {positions} or fewer")])
 
 

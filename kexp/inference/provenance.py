@@ -29,7 +29,7 @@ class Provenance:
 
     @property
     def cleans(self) -> bool:
-        """Tell whether the backbone changes texts before they are tokenised."""
+        """Return whether the backbone changes texts before they are tokenised."""
         return self.backbone is not None and type(self.backbone).clean is not BackboneOptions.clean
 
     def metrics(self, labels: Sequence[str]) -> dict[str, Metric]:

@@ -64,7 +64,7 @@ class Table:
 
 
 def format_of(path: Path, option: str) -> str:
-    """Return the format that a file's name tells: csv, tsv, jsonl or parquet."""
+    """Return the format that a file's name implies: csv, tsv, jsonl or parquet."""
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:

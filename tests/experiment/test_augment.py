@@ -118,9 +118,13 @@ def test_limit_takes_a_part_of_the_pool(write_spec: Write, reviews: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        ("", [], "{spec}: no augmenter is stated; name one in augmentation.unlabelled or augmentation.labelled"),
-        (DELETION, [], "{spec}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead"),
-        (DELETION, ["--of", "labelled"], "{spec}: no augmenter is stated; name one in augmentation.labelled"),
+        ("", [], "{spec}: the spec has no augmenter; name one in augmentation.unlabelled or augmentation.labelled"),
+        (
+            DELETION,
+            [],
+            "{spec}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead",
+        ),
+        (DELETION, ["--of", "labelled"], "{spec}: the spec has no augmenter; name one in augmentation.labelled"),
         (DELETION, ["--of", "pool"], "--of pool: expected labelled or unlabelled"),
         (DELETION, ["--output", "x.txt"], "--output x.txt: expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
     ],

@@ -24,7 +24,7 @@ class Compose(AugmenterOptions):
 
     @property
     def costly(self) -> bool:
-        """Tell whether any step is costly."""
+        """Return whether any step is costly."""
         return any(step.costly for step in self.steps)
 
     def views(self) -> int:
@@ -61,7 +61,7 @@ class OneOf(AugmenterOptions):
 
     @property
     def costly(self) -> bool:
-        """Tell whether any choice is costly."""
+        """Return whether any choice is costly."""
         return any(choice.costly for choice in self.choices)
 
     def views(self) -> int:

@@ -24,7 +24,7 @@ class Lottery:
 
     @property
     def empty(self) -> bool:
-        """Tell whether no word has a weight."""
+        """Return whether no word has a weight."""
         return not self._bounds or self._bounds[-1] <= 0
 
     def draw(self, random: Random) -> str:

@@ -108,14 +108,14 @@ class KeepOriginal(AugmenterOptions):
 
 
 class BackTranslator:
-    """Paraphrases texts; ``judge.counts`` tells what became of the paraphrases."""
+    """Paraphrases texts; ``judge.counts`` counts the paraphrases by outcome."""
 
     def __init__(
         self, paraphraser: Paraphraser, judge: Judge, fallback: Augmenter | None, options: BackTranslation
     ) -> None:
         self.paraphraser, self.judge, self.fallback, self.options = paraphraser, judge, fallback, options
         self._offers: dict[str, list[str] | Rejected] = {}
-        self._told: tuple[float, int] = (float("-inf"), 0)
+        self._shown: tuple[float, int] = (float("-inf"), 0)
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return an accepted paraphrase of each text, else what the fallback makes of it, else ``Rejected``."""
@@ -137,30 +137,30 @@ class BackTranslator:
 
     def _judge(self, texts: Sequence[str]) -> None:
         """Remember the accepted paraphrases of each text, or why the first of them was not."""
-        wanted = []
+        translated = []
         for text in texts:
             reason = self.judge.hopeless(text)
             if reason is None:
-                wanted.append(text)
+                translated.append(text)
             else:
                 self._offers[text] = Rejected(text, reason)
                 self.judge.counts[reason] += self.options.copies
-        copies = self.paraphraser.paraphrase(wanted, self.options.copies, split=self.options.split)
+        copies = self.paraphraser.paraphrase(translated, self.options.copies, split=self.options.split)
         with self.paraphraser.meter.measure("judging"):
-            pairs = [(text, paraphrase) for text in wanted for paraphrase in copies[text]]
+            pairs = [(text, paraphrase) for text in translated for paraphrase in copies[text]]
             verdicts = iter(self.judge.judge(pairs))
-        for text in wanted:
+        for text in translated:
             judged = [(paraphrase, next(verdicts)) for paraphrase in copies[text]]
             accepted = list(dict.fromkeys(paraphrase for paraphrase, reason in judged if reason is None))
             self._offers[text] = accepted or Rejected(judged[0][0], str(judged[0][1]))
-        self._tell()
+        self._show_counts()
 
-    def _tell(self) -> None:
+    def _show_counts(self) -> None:
         """Say how it went so far; of calls that find all in the store, now and then."""
         now, made = time.monotonic(), self.paraphraser.meter.texts
-        if made == self._told[1] and now - self._told[0] < INTERVAL:
+        if made == self._shown[1] and now - self._shown[0] < INTERVAL:
             return
-        self._told = (now, made)
-        self.paraphraser.tell(self.judge.summary())
+        self._shown = (now, made)
+        self.paraphraser.show(self.judge.summary())
         if made:
-            self.paraphraser.tell(self.paraphraser.meter.summary())
+            self.paraphraser.show(self.paraphraser.meter.summary())

@@ -23,9 +23,9 @@ class ModelSource(Section):
     revision: str | None = Field(None, description="Commit, tag or branch of the repository.")
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a source that is stated twice or not at all, and a folder that cannot be a model."""
+        """Yield two sources or none, and a folder that cannot be a model."""
         if (self.path is None) == (self.hub is None):
-            finding = "states no model" if self.path is None else "states both path and hub"
+            finding = "names no model" if self.path is None else "gives both path and hub"
             yield Problem("", finding, 'give a folder with path = "...", or a repository with hub = "OWNER/NAME"')
         if self.revision is not None and self.hub is None:
             yield Problem("revision", "only a repository of the hub has revisions", "remove it")
@@ -35,7 +35,7 @@ class ModelSource(Section):
     def warnings(self) -> Iterable[Problem]:
         """Yield a repository that may change under the spec."""
         if self.hub is not None and self.revision is None:
-            yield Problem("revision", f"{self.hub} is not pinned", "state the commit, so that the model stays the same")
+            yield Problem("revision", f"{self.hub} is not pinned", "give the commit, so that the model stays the same")
 
     @property
     def name(self) -> str:
@@ -47,7 +47,7 @@ class ModelSource(Section):
         if self.path is not None:
             return self.path
         if self.hub is None:
-            raise KexpError("translator: no model is stated; give a folder with model.path or a repository with hub")
+            raise KexpError("translator: no model is named; give a folder with model.path or a repository with hub")
         prepare_offline(self.hub)
         from huggingface_hub import snapshot_download
 

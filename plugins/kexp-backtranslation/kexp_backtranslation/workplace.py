@@ -1,4 +1,4 @@
-"""What this package's parts know of each other beyond kexp's contracts: folders, devices, and optional abilities."""
+"""Interfaces within this package: the folder of a translator, and what only some translators can do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Workplace(TranslatorContext):
     """
 
     store: Path = Path()
-    tell: Callable[[str], None] = lambda line: None
+    progress: Callable[[str], None] = lambda line: None
 
 
 def store_of(context: TranslatorContext) -> Path:
@@ -69,4 +69,4 @@ class Closable(Protocol):
     """A translator that holds memory or a process until it is closed; it opens again when it is used again."""
 
     def close(self) -> None:
-        """Let go of the model or the process."""
+        """Free the model, or end the process."""

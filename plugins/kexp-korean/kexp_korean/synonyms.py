@@ -28,7 +28,7 @@ _LIGHT_VERBS: Final = (*_AUXILIARIES, "있", "없", "되", "된", "될", "됨", 
 _COMITATIVES: Final = ("와", "과", "랑", "하고", "다")
 _CONCESSIVES: Final = ("도", "는", "은", "긴", "게", "고", "를", "을", "야", "만", "서")
 
-# Not inserted: what joins sentences has its place between them alone, and 매력적 wants 인 or 으로 after it.
+# Not inserted: what joins sentences has its place between them alone, and 매력적 needs 인 or 으로 after it.
 _MISPLACED: Final = re.compile("하지만|그러나|그렇지만|근데|그런데|그러면|그럼|혹은|또는|게다가|더구나|더군다나|.+적")
 # Nothing comes before a bound noun or 싶다 (or what begins alike: a place too few does no harm), nor after a determiner
 # or a short verb that is one.
@@ -154,7 +154,7 @@ def _composed(text: str) -> str:
 
 
 def _is_free(word: str, reading: Reading, before: str, after: str) -> bool:
-    """Tell whether a word stands for itself, not as a part of a set phrase with the eojeol before or after it."""
+    """Return whether a word stands for itself, not as a part of a set phrase with the eojeol before or after it."""
     match reading.entry.part:
         case "noun":  # 재미 있다, 질문 했으면
             return reading.ending != "" or not after.startswith(_LIGHT_VERBS)
