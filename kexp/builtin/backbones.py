@@ -37,13 +37,13 @@ class HubBackbone(PretrainedBackbone):
     def problems(self) -> Iterable[Problem]:
         """Yield a missing or doubtful source."""
         if (self.id is None) == (self.path is None):
-            yield Problem("id", "state either id, a hub id, or path, a local folder")
+            yield Problem("id", "give either id, a hub id, or path, a local folder")
         yield from super().problems()
 
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change."""
         if self.id is not None and self.revision is None:
-            yield Problem("revision", "not pinned: the weights may change under the experiment", "state a commit")
+            yield Problem("revision", "not pinned: the weights may change under the experiment", "give a commit")
 
 
 class TinyBackbone(BackboneOptions):

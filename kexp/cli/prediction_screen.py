@@ -24,7 +24,7 @@ def tell_of(model: TrainedModel, *, paired: bool) -> None:
     for line in model.notes:
         note(f"note: {line}")
     for member in model.members:
-        if member.origin.paired and not paired:
+        if member.provenance.paired and not paired:
             note(f"note: {member.place.name} was trained on pairs of texts; name the second with --pair")
 
 

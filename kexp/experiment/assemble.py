@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.batches import HostBatch
@@ -17,13 +15,14 @@ from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, tokenise
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
-from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream
+from kexp.data.stored_views import LabelledViews
+from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.devices import Hardware
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
 from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
 from kexp.model.forward import Classifier
-from kexp.options import build_component
+from kexp.options import build_component, component_title
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
@@ -50,8 +49,8 @@ class AssembledRun:
     greater_is_better: bool
     collator: Collator
     stream: Stream
-    augmenters: Mapping[str, CheckedAugmenter]
-    """Those that make new texts every epoch, by what they augment: labelled, unlabelled."""
+    augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
+    """What makes the texts of an epoch, and counts the rejected ones, by what it augments: labelled, unlabelled."""
 
     @property
     def model(self) -> PreTrainedModel:
@@ -96,7 +95,10 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware
     metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
     augmenters = _fresh_augmenters(spec, prepared, inputs)
-    labelled = _labelled_stream(spec, seed, inputs, collator, augmenters.get("labelled"))
+    counted: dict[str, CheckedAugmenter | LabelledViews] = {**augmenters}
+    if inputs.labelled_views is not None and spec.augmentation.labelled is not None:
+        counted["labelled"] = LabelledViews(component_title(spec.augmentation.labelled), inputs.labelled_views.views)
+    labelled = _labelled_stream(spec, seed, inputs, collator, counted.get("labelled"))
     stream: Stream = labelled
     if unlabelled is not None:
         stream = _semi_supervised(spec, seed, inputs, unlabelled, labelled, augmenters.get("unlabelled"))
@@ -110,13 +112,13 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware
         monitored.greater_is_better,
         collator,
         stream,
-        augmenters,
+        counted,
     )
 
 
 def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -> dict[str, CheckedAugmenter]:
     options, unlabelled = spec.augmentation, inputs.unlabelled
-    wanted = {"labelled": options.labelled}
+    wanted = {} if inputs.labelled_views is not None else {"labelled": options.labelled}
     if unlabelled is not None and spec.objective.uses_augmented and not unlabelled.views:
         wanted["unlabelled"] = options.unlabelled
     return {
@@ -127,11 +129,12 @@ def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -
 
 
 def _labelled_stream(
-    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | None
+    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | LabelledViews | None
 ) -> LabelledStream:
     augmentation = None
     if augmenter is not None:
-        augmentation = Augmentation(augmenter, spec.augmentation.probability, _encoder(spec, inputs))
+        views = augmenter if isinstance(augmenter, LabelledViews) else new_texts(inputs.data.train, augmenter)
+        augmentation = Augmentation(views, spec.augmentation.probability, _encoder(spec, inputs))
     return LabelledStream(
         rows=inputs.data.train,
         encoded=inputs.encoded["train"],
@@ -187,10 +190,3 @@ def takes_token_types(model: PreTrainedModel) -> bool:
         getattr(model.config, "type_vocab_size", 0) > 1
         and "token_type_ids" in inspect.signature(model.forward).parameters
     )
-
-
-def cache_folder() -> Path:
-    """Return the folder of what is kept between experiments: ``KEXP_CACHE_DIR``, or the platform's cache folder."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp"))

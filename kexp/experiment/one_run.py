@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from kexp.contracts import RunIdentity
 from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.data.stored_views import LabelledViews
 from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate.predictions import Predictions
@@ -163,7 +164,7 @@ def train_run(
 
 
 def _with_rejections(
-    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter]
+    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
 ) -> Iterator[Event]:
     """Train, and warn once of each augmenter some of whose texts were rejected."""
     warned: set[str] = set()
@@ -174,7 +175,7 @@ def _with_rejections(
             yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")
 
 
-def _rejections(augmenter: CheckedAugmenter) -> str:
+def _rejections(augmenter: CheckedAugmenter | LabelledViews) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
     count = f"{augmenter.rejected.total():,} of {augmenter.asked:,} texts"
     return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,16 @@ from kexp.contracts import Metric
 from kexp.devices import choose
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display, Run, train_and_test
 from kexp.experiment.prepare import PreparedInputs
-from kexp.options import Options
-from kexp.plan.resolve import Plan, Variant, parts
+from kexp.plan.resolve import Plan, Variant, components
 from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, read_json, write_json, write_text
 from kexp.report.html import write_report
 from kexp.report.summary import build_summary
+from kexp.settings import cache_folder
 from kexp.spec import toml
-from kexp.spec.sections import Spec
 
 BASELINE_ROWS = 200_000
 
@@ -79,7 +77,7 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
 
 def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
     """Write the resolved spec and the environment; a resumed experiment keeps both and adds where it went on."""
-    now = environment(providers([variant.spec for variant in plan.variants], catalog))
+    now = environment(components([variant.spec for variant in plan.variants], catalog))
     path = folder.path / "environment.json"
     if path.is_file():
         first = read_json(path)
@@ -87,12 +85,6 @@ def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
         return
     write_text(folder.path / "spec.toml", toml.dumps(plan.table))
     write_json(path, now)
-
-
-def providers(specs: Iterable[Spec], catalog: Catalog) -> dict[str, str]:
-    """Return the components of some specs, each with the package and version that it comes from."""
-    used = {type(part) for spec in specs for _, part in parts("", spec) if isinstance(part, Options)}
-    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
 
 
 def _finished(path: Path) -> dict[str, Any] | None:

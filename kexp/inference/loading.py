@@ -14,7 +14,8 @@ from kexp.errors import KexpError
 from kexp.experiment.assemble import takes_token_types
 from kexp.inference.folders import Place, find
 from kexp.inference.model import BATCH_SIZE, Member, TrainedModel
-from kexp.inference.origin import Origin, Reading, origin_of
+from kexp.inference.provenance import Provenance, provenance_of
+from kexp.inference.text_pipeline import TextPipeline
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, positions
 
@@ -58,11 +59,11 @@ def load_places(
     # Once for all models that want the same plugins: a local file is run once, and its cleaning is one cleaning.
     catalogs = cache(partial(catalog_with, allow_local_code=allow_local_code))
     # The specs first: a mistake there is told before any weight is read.
-    origins = [origin_of(place, catalogs) for place in places]
+    provenances = [provenance_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
     hardware = choose(device, precision, prefix="--")
-    members = [_load(place, origin, hardware) for place, origin in zip(places, origins, strict=True)]
+    members = [_load(place, provenance, hardware) for place, provenance in zip(places, provenances, strict=True)]
     for other in members[1:]:
         _check_labels(members[0], other)
     return TrainedModel(members[0].labels, members, [note for member in members for note in _notes(member)], batch_size)
@@ -79,9 +80,9 @@ def _notes(member: Member) -> Iterator[str]:
         yield f"{member.place.name}: no spec.toml belongs to it; {how}"
 
 
-def _load(place: Place, origin: Origin, hardware: Hardware) -> Member:
+def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
     with _quiet():
-        tokenizer, module = _from_pretrained(place, getattr(origin.backbone, "trust_remote_code", False))
+        tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
     config: Any = module.config
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
@@ -90,10 +91,10 @@ def _load(place: Place, origin: Origin, hardware: Hardware) -> Member:
     labels = tuple(str(config.id2label[number]) for number in range(config.num_labels))
     if len(set(labels)) < len(labels):
         raise KexpError(f"{place.name}: two labels have one name: {', '.join(labels)}; correct id2label in config.json")
-    reading = Reading.of(tokenizer, origin, _max_length(place, tokenizer, config))
+    pipeline = TextPipeline.of(tokenizer, provenance, _max_length(place, tokenizer, config))
     collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
     module.to(hardware.device)  # type: ignore[arg-type]
-    return Member(place, origin, labels, module, reading, collator, hardware)
+    return Member(place, provenance, labels, module, pipeline, collator, hardware)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:

@@ -19,7 +19,8 @@ from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import predict
 from kexp.inference.folders import Place
-from kexp.inference.origin import Origin, Reading
+from kexp.inference.provenance import Provenance
+from kexp.inference.text_pipeline import TextPipeline
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +46,10 @@ class Member:
     """One model, ready to predict on its hardware."""
 
     place: Place
-    origin: Origin
+    provenance: Provenance
     labels: tuple[str, ...]
     module: PreTrainedModel
-    reading: Reading
+    pipeline: TextPipeline
     collator: Collator
     hardware: Hardware
 
@@ -86,19 +87,19 @@ class TrainedModel:
 
         Texts are normalised, cleaned and cut as in training. Models that read alike share the tokens.
         """
-        known: list[tuple[Reading, Encoded]] = []
+        known: list[tuple[TextPipeline, Encoded]] = []
         total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:
-            encoded = next((made for reading, made in known if reading == member.reading), None)
+            encoded = next((made for pipeline, made in known if pipeline == member.pipeline), None)
             if encoded is None:
-                encoded = member.reading.encode(texts, pairs)
-                known.append((member.reading, encoded))
+                encoded = member.pipeline.encode(texts, pairs)
+                known.append((member.pipeline, encoded))
             order = [member.labels.index(label) for label in self.labels]
             with _memory():
                 total += member.probabilities(encoded, self.batch_size)[:, order]
         truncated = max(encoded.truncated for _, encoded in known)
         blank = max(
-            int((encoded.tokens.lengths == reading.specials[pairs is not None]).sum()) for reading, encoded in known
+            int((encoded.tokens.lengths == pipeline.specials[pairs is not None]).sum()) for pipeline, encoded in known
         )
         return Answers(total / len(self.members), truncated, blank)
 

@@ -256,6 +256,12 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
         )
 
 
+def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
+    """Return the components in some sections as "kind name", each with the package and version that it comes from."""
+    used = {type(part) for section in sections for _, part in parts("", section) if isinstance(part, Options)}
+    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
+
+
 def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:
     """Yield a section and every section nested in it, with its dotted path."""
     if isinstance(value, Section):

@@ -11,11 +11,11 @@ from typing import Any
 from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.listeners import RunListeners
 from kexp.experiment.one_run import Run, record_outcome, train_run
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Variant, check
+from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
 
 

@@ -16,7 +16,7 @@ from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSamp
 from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
-from kexp.data.stream import Augmentation, Collator, LabelledStream
+from kexp.data.stream import Augmentation, Collator, LabelledStream, new_texts
 
 ROWS = 103
 PAD = 9999
@@ -63,7 +63,11 @@ def stream(rows: Rows) -> LabelledStream:
 
 @pytest.fixture(scope="module")
 def augmented(stream: LabelledStream) -> LabelledStream:
-    return replace(stream, augmentation=Augmentation(delete_words, 1.0, encode_words))
+    return with_augmentation(stream)
+
+
+def with_augmentation(stream: LabelledStream) -> LabelledStream:
+    return replace(stream, augmentation=Augmentation(new_texts(stream.rows, delete_words), 1.0, encode_words))
 
 
 Step = list[tuple[list[list[int]], list[int], int]]
@@ -195,7 +199,7 @@ def test_augmentation_does_not_depend_on_order_batches_or_neighbours(augmented: 
         assert words(changed, 2) == expected
     half = slice(0, ROWS, 2)
     fewer = Rows(rows.texts[half], None, rows.labels[half], rows.numbers[half])
-    remaining = words(replace(augmented, rows=fewer, encoded=encode_words(fewer.texts)), 2)
+    remaining = words(with_augmentation(replace(augmented, rows=fewer, encoded=encode_words(fewer.texts))), 2)
     assert remaining == {row: expected[row] for row in range(0, ROWS, 2)}
 
 
@@ -207,7 +211,7 @@ def test_the_share_of_rows_that_change_is_the_probability(stream: LabelledStream
     def mark(given: Sequence[str], generators: Sequence[Random]) -> list[str]:
         return [f"{text.split()[0]} {text.split()[0]}" for text in given]
 
-    changed = replace(stream, augmentation=Augmentation(mark, 0.3, encode_words))
+    changed = replace(stream, augmentation=Augmentation(new_texts(stream.rows, mark), 0.3, encode_words))
     whole = words(stream, 0)
     epochs = [words(changed, epoch) for epoch in range(5)]
     shares = [sum(found[row] != whole[row] for row in whole) / ROWS for found in epochs]
@@ -224,7 +228,7 @@ def test_the_second_text_of_a_pair_is_encoded_unchanged(stream: LabelledStream, 
         return encode_words(given)
 
     paired = replace(rows, pairs=[f"짝 {row}" for row in range(ROWS)])
-    changed = replace(stream, rows=paired, augmentation=Augmentation(delete_words, 1.0, encode))
+    changed = replace(stream, rows=paired, augmentation=Augmentation(new_texts(paired, delete_words), 1.0, encode))
     assert sorted(visited(changed, 0)) == list(range(ROWS))
     assert seen == [paired.pairs]
 
@@ -234,7 +238,7 @@ def test_an_augmenter_that_loses_a_text_is_noticed(stream: LabelledStream) -> No
         return list(given)[1:]
 
     with pytest.raises(ValueError, match="zip"):
-        steps(replace(stream, augmentation=Augmentation(lose, 1.0, encode_words)), 0)
+        steps(replace(stream, augmentation=Augmentation(new_texts(stream.rows, lose), 1.0, encode_words)), 0)
 
 
 def test_a_rejected_text_leaves_the_row_as_it_was(stream: LabelledStream) -> None:
@@ -243,7 +247,9 @@ def test_a_rejected_text_leaves_the_row_as_it_was(stream: LabelledStream) -> Non
         return [Rejected(text, "too short") if int(text.split("-")[0]) % 2 else text for text in texts]
 
     whole = words(stream, 0)
-    changed = words(replace(stream, augmentation=Augmentation(first_word, 1.0, encode_words)), 0)
+    changed = words(
+        replace(stream, augmentation=Augmentation(new_texts(stream.rows, first_word), 1.0, encode_words)), 0
+    )
     assert changed == {row: tokens if row % 2 else tokens[:1] for row, tokens in whole.items()}
 
 

@@ -22,7 +22,6 @@ from kexp.builtin.trackers.common import (
     final_metrics,
     measured,
     missing,
-    offline_asked,
     remember,
     remembered,
     result,
@@ -30,6 +29,7 @@ from kexp.builtin.trackers.common import (
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import KexpError, Problem
+from kexp.settings import cache_folder, offline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +56,7 @@ class MLflow(TrackerOptions):
     def build(self, run: RunIdentity) -> Tracker:
         """Start a run, or go on with it; raises ``KexpError`` where kexp is to stay off the network."""
         place = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-        if offline_asked() and place.startswith(("http://", "https://", "databricks")):
+        if offline() and place.startswith(("http://", "https://", "databricks")):
             raise KexpError("KEXP_OFFLINE is set, and the runs would go to a server")
         # Its log goes where the log of other libraries goes; what it would report to its makers stays here.
         os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
@@ -144,9 +144,7 @@ def _alone(place: str) -> Iterator[None]:
     if not place.startswith("sqlite:"):
         yield
         return
-    from platformdirs import user_cache_path
-
-    folder = Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp")) / "locks"
+    folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     # A transaction is a lock that every system has, and that ends with the process.
     lock = sqlite3.connect(folder / hashlib.sha256(place.encode()).hexdigest()[:16], timeout=60, isolation_level=None)

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from kexp.builtin.trackers.common import missing, offline_asked
+from kexp.builtin.trackers.common import missing
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.settings import offline
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -77,7 +78,7 @@ class Wandb(TrackerOptions):
             return MODES[stated], ""
         if self.mode == "disabled":
             return "disabled", ""
-        if offline_asked():
+        if offline():
             return "offline", ""
         if self.mode != "auto":
             return self.mode, ""
