@@ -52,7 +52,7 @@ from kexp.contracts.search import (
     PrunerOptions,
     Sampling,
     SearchSamplerOptions,
-    label,
+    choice_label,
 )
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
@@ -130,6 +130,6 @@ __all__ = [
     "UnlabelledBatch",
     "Work",
     "block_names",
+    "choice_label",
     "known_hidden",
-    "label",
 ]

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kexp.contracts import label
+from kexp.contracts import choice_label
 from kexp.errors import Problem
 from kexp.spec.space import CONTEXTS, Space
 
@@ -48,7 +48,7 @@ def _check_one(space: Space, path: str, check: Check) -> Iterator[Problem]:
             for problem in _try(space, {**context, path: value}, check):
                 if str(problem) not in told:
                     told.add(str(problem))
-                    yield Problem(f"search.space.{path}", f"{label(value)}: {problem}")
+                    yield Problem(f"search.space.{path}", f"{choice_label(value)}: {problem}")
 
 
 def _check_pair(space: Space, pair: tuple[str, str], check: Check) -> Iterator[Problem]:
@@ -61,6 +61,6 @@ def _check_pair(space: Space, pair: tuple[str, str], check: Check) -> Iterator[P
             if not all(space.active(path, space.apply(chosen)) for path in pair):
                 continue
             if problems := _try(space, chosen, check):
-                message = f"{label(values[1])} with {first} = {label(values[0])}: {problems[0]}"
+                message = f"{choice_label(values[1])} with {first} = {choice_label(values[0])}: {problems[0]}"
                 yield Problem(f"search.space.{second}", message, 'narrow it, or state where with "when"')
                 return

@@ -12,6 +12,7 @@ import pytest
 from kexp.catalog import Catalog
 from kexp.contracts import PrunerOptions
 from kexp.plan.resolve import check
+from kexp.search.quiet import quiet_optuna
 
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "hyperband": "HyperbandPruner",
            "successive-halving": "SuccessiveHalvingPruner", "wilcoxon": "WilcoxonPruner"}  # fmt: skip
@@ -19,10 +20,8 @@ PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "hyperband": "Hyperban
 
 @pytest.fixture(autouse=True)
 def _silent() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+    with quiet_optuna():
+        yield
 
 
 def options(catalog: Catalog, name: str, **stated: Any) -> PrunerOptions:
