@@ -17,27 +17,56 @@ from kexp.plan.search_metrics import SearchMetric
 from kexp.report.folder import RunFolder
 from kexp.search.job import SearchJob
 from kexp.search.study import Study
+from kexp.search.summary import best_trials, ranked
 from kexp.spec.sections import Spec
 
 DEFAULT, BEST = "default", "best"
 
+POLL = 1.0
+"""Seconds between two looks at what other processes of the study have done."""
+
+
+def await_best(study: Study) -> list[FrozenTrial]:
+    """Return the best trials as soon as the first of them has been tested, or this process is to test it.
+
+    Of the processes that are alive, the one that ran the best trial tests the best spec, so it is tested once.
+    """
+    waiting = False
+    while (best := best_trials(study)) and not (is_tested(study, best[0]) or _is_tester(study)):
+        if not waiting:
+            study.job.display.phase("the process that ran the best trial tests the best spec; waiting for it")
+        waiting = True
+        time.sleep(POLL)
+    return best
+
+
+def _is_tester(study: Study) -> bool:
+    beats, attributes = study.heartbeats, study.optuna.user_attrs
+    processes = dict.fromkeys(trial.user_attrs.get("worker", "") for trial in ranked(study))
+    alive = [process for process in processes if process == beats.own or not beats.dead(process, attributes)]
+    return not alive or alive[0] == beats.own
+
+
+def is_tested(study: Study, trial: FrozenTrial) -> bool:
+    """Return whether a trial's spec was tested to the end."""
+    return _stored(study, trial).get("status") == "done"
+
+
+def _stored(study: Study, trial: FrozenTrial) -> dict[str, Any]:
+    """Return what the study knows of the final run of a trial's spec."""
+    final: dict[str, Any] = study.optuna.user_attrs.get("final", {})
+    return final if final.get("trial") == trial.number else {}
+
 
 def final_run(study: Study, trial: FrozenTrial) -> dict[str, Any]:
-    """Test the best spec, unless that was done; where another process of the study does it, wait for it.
+    """Test the spec of the best trial, unless that was done.
 
     Returns status, reason, final (the run folder), gains and remarks of ``study.json``.
     """
-    with study.heartbeats.beating():
-        waiting = False
-        while study.final_of(trial.number).get("status") != "done" and not study.take_final():
-            if not waiting:
-                study.job.display.phase("another process of the study tests the best spec; waiting for it")
-            waiting = True
-            time.sleep(1)
-        final = study.final_of(trial.number)
-        if final.get("status") != "done":
-            final = _test(study.job, trial, final.get("final"))
-            study.keep_final(trial.number, final)
+    final = _stored(study, trial)
+    if final.get("status") != "done":
+        final = {"trial": trial.number, **_test(study.job, trial, final.get("final"))}
+        study.optuna.set_user_attr("final", final)
     return {key: value for key, value in final.items() if key != "trial"}
 
 

@@ -64,30 +64,6 @@ class Study:
         """Return whether another process is running a trial."""
         return any(outcome(trial) == "running" and trial.number not in self.own for trial in self.trials())
 
-    def final_of(self, trial: int) -> dict[str, Any]:
-        """Return what is stored about the final run of a trial's spec."""
-        final: dict[str, Any] = self.optuna.user_attrs.get("final", {})
-        return final if final.get("trial") == trial else {}
-
-    def keep_final(self, trial: int, final: Mapping[str, Any]) -> None:
-        """Store the outcome of the final run of a trial's spec."""
-        self.optuna.set_user_attr("final", {"trial": trial, **final})
-        self.optuna.set_user_attr("finalist", "")
-
-    def take_final(self) -> bool:
-        """Return whether this process is to test the best spec.
-
-        Of several processes that ask within a moment, the last one gets it.
-        """
-        attributes = self.optuna.user_attrs
-        holder = attributes.get("finalist", "")
-        if holder not in ("", self.heartbeats.own) and not self.heartbeats.dead(holder, attributes):
-            return False
-        self.optuna.set_user_attr("finalist", self.heartbeats.own)
-        if any(key.startswith("worker ") and key != f"worker {self.heartbeats.own}" for key in attributes):
-            time.sleep(1)
-        return bool(self.optuna.user_attrs["finalist"] == self.heartbeats.own)
-
     # --- the next trial --------------------------------------------------------------------------------------------
 
     def next_trial(self, target: int | None) -> Trial | None:

@@ -20,7 +20,7 @@ from kexp.redaction import without_passwords
 from kexp.report.environment import environment
 from kexp.report.folder import write_json, write_text
 from kexp.search.display import SearchDisplay
-from kexp.search.final_run import final_run
+from kexp.search.final_run import await_best, final_run
 from kexp.search.job import SearchJob, search_job
 from kexp.search.loop import TrialLoop
 from kexp.search.page import write_page
@@ -42,12 +42,13 @@ def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, disp
     with quiet_optuna():
         job = search_job(plan, catalog, runs_dir, name, display)
         study, status, reason = _search(job)
-        best = best_trials(study)
-        found = {"status": status, "reason": reason, **summary(study, best)}
-        if best:
-            found["best_spec"] = str(_write_best(job, best))
-        if status == "done":
-            found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
+        with study.heartbeats.beating():
+            best = await_best(study) if status == "done" else best_trials(study)
+            found = {"status": status, "reason": reason, **summary(study, best)}
+            if best:
+                found["best_spec"] = str(_write_best(job, best))
+            if status == "done":
+                found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
         write_json(job.folder / "study.json", found)
         write_trials(job.folder / "trials.csv", study)
         write_page(job.folder, study, found)

@@ -214,7 +214,7 @@ def test_search_over_what_only_a_variant_has(write_spec: Write, catalog: Catalog
     when = '"training.epochs" = {low = 1, high = 4, when = {"objective.use" = "focal"}}\n'
     spec = write_spec(GOOD + search + when + MIXED)
     assert problems(spec, catalog) == [
-        "search.space.training.epochs.when: never holds; name values that the spec or the search can have"
+        "search.space.training.epochs.when: is never true; give values that the spec or the search can have"
     ]
     assert resolve(spec, catalog, variants=["sharp"]).variants[0].spec.training.patience == 2
 

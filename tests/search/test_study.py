@@ -11,11 +11,12 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from kexp.builtin.search_samplers import TPE, BruteForce, Random
+from kexp.cli.search_screen import NullSearchDisplay
 from kexp.contracts import Parameter
 from kexp.errors import KexpError, Problem
 from kexp.plan.search_metrics import SearchMetric
 from kexp.redaction import without_passwords
-from kexp.search import heartbeats
+from kexp.search import final_run, heartbeats
 from kexp.search.job import SearchJob, digest
 from kexp.search.quiet import quiet_optuna
 from kexp.search.storage import open_storage
@@ -49,7 +50,7 @@ def search(
         metrics=[SearchMetric("validation.f1", "maximize")],
         identity=identity,
         catalog=None,
-        display=None,
+        display=NullSearchDisplay(),
     )
 
 
@@ -215,16 +216,63 @@ def test_search_without_a_number_ends_when_nothing_new_comes(storage: BaseStorag
     assert study.exhausted
 
 
-def test_final_test_is_done_by_one_and_taken_over_from_the_dead(storage: BaseStorage) -> None:
+def test_best_spec_is_tested_by_the_living_process_with_the_best_trial(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(final_run.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    job = search()
+    place = heartbeats._place()
+    studies = [join(storage, own, job) for own in ("far/1", "far/2", f"{place}/{2**22 + 1}@1.00")]
+    for study, value in zip(studies, (0.4, 0.6, 0.8), strict=True):
+        study.complete(study.next_trial(None).number, [result(value)], "rows", "f")
+    one, two, _dead = studies
+    assert [trial.number for trial in final_run.await_best(two)] == [2]
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        two.optuna.set_user_attr("final", {"trial": 2, "status": "done" if len(waited) == 3 else "failed"})
+
+    monkeypatch.setattr(final_run.time, "sleep", sleep)
+    for other in (one, join(storage, "far/3", job)):
+        waited.clear()
+        two.optuna.set_user_attr("final", {})
+        # It gets what the tester has found.
+        assert [trial.number for trial in final_run.await_best(other)] == [2]
+        assert len(waited) == 3
+        assert final_run.final_run(other, other.trials()[2]) == {"status": "done"}
+
+
+def test_best_spec_is_tested_by_any_process_when_those_with_trials_are_gone(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(heartbeats.time, "monotonic", lambda: now)
+    for number in (1, 2):
+        gone = join(storage, f"far/{number}")
+        gone.complete(gone.next_trial(None).number, [result(0.1 * number)], "rows", "f")
+    new = join(storage, "far/3")
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(final_run.time, "sleep", sleep)
+    assert [trial.number for trial in final_run.await_best(new)] == [1]
+    # Both are watched at the same time.
+    assert heartbeats.GRACE < now <= heartbeats.GRACE + 2 * final_run.POLL
+
+
+def test_a_better_trial_of_another_process_is_waited_for(storage: BaseStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = join(storage, "far/1"), join(storage, "far/2")
-    dead = join(storage, f"{heartbeats._place()}/{2**22 + 1}@1.00")
-    assert dead.take_final()
-    assert one.take_final()
-    assert not two.take_final()
-    one.keep_final(4, {"status": "done"})
-    assert two.final_of(4)["status"] == "done"
-    assert two.final_of(5) == {}
-    assert two.take_final()
+    two.complete(two.next_trial(None).number, [result(0.5)], "rows", "f")
+    begun = one.next_trial(None).number
+
+    def sleep(seconds: float) -> None:
+        one.complete(begun, [result(0.9)], "rows", "f")
+
+    monkeypatch.setattr(final_run.time, "sleep", sleep)
+    assert [trial.number for trial in final_run.await_best(one)] == [begun]
 
 
 def test_study_of_another_identity_or_another_maker_is_refused(
