@@ -21,7 +21,7 @@ from kexp.errors import Problem, SpecError
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.options import plugin_results
-from kexp.plan.resolve import dump
+from kexp.plan.validate import dump
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display, Run, execute
 from kexp.experiment.prepare import PreparedInputs
 from kexp.options import Options
-from kexp.plan.resolve import Plan, Variant, parts
+from kexp.plan.checks import sections_in
+from kexp.plan.resolve import Plan, Variant
 from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, read_json, write_json, write_text
@@ -91,7 +92,7 @@ def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
 
 def providers(specs: Iterable[Spec], catalog: Catalog) -> dict[str, str]:
     """Return the components of some specs, each with the package and version that it comes from."""
-    used = {type(part) for spec in specs for _, part in parts("", spec) if isinstance(part, Options)}
+    used = {type(part) for spec in specs for _, part in sections_in("", spec) if isinstance(part, Options)}
     return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
 
 

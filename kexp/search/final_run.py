@@ -12,8 +12,9 @@ from optuna.trial import FrozenTrial
 
 from kexp import nested
 from kexp.experiment.run import run
-from kexp.plan.resolve import Plan, Variant, dump
+from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
+from kexp.plan.validate import dump
 from kexp.report.folder import RunFolder
 from kexp.search.job import SearchJob
 from kexp.search.study import Study

@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial
 
 from kexp.catalog import Catalog
 from kexp.errors import KexpError, Problem
-from kexp.plan.resolve import Plan, check, dump, resolved, space_of
+from kexp.plan.resolve import Plan
 from kexp.plan.search_metrics import SearchMetric, search_metrics
+from kexp.plan.validate import dump, space_of, validate, with_defaults
 from kexp.search.display import SearchDisplay
 from kexp.spec.search import Search
 from kexp.spec.sections import Spec
@@ -54,12 +55,12 @@ class SearchJob:
 
     def table_of(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Problem]]:
         """Return the spec with these values as a table with every default written out, and what is wrong with it."""
-        return resolved(self.space.apply(values), self.catalog)
+        return with_defaults(self.space.apply(values), self.catalog)
 
     def spec_of(self, trial: FrozenTrial) -> Spec:
         """Return the spec of a trial."""
         values = {path: self.space.parameters[path].value_of(name) for path, name in trial.params.items()}
-        spec, problems = check(self.space.apply(values), self.catalog)
+        spec, problems = validate(self.space.apply(values), self.catalog)
         if spec is None:
             raise KexpError(f"trial {trial.number}: its values no longer make a valid spec: {problems[0]}")
         return spec

@@ -15,7 +15,8 @@ from kexp.experiment.assemble import cache_folder
 from kexp.experiment.listeners import RunListeners
 from kexp.experiment.one_run import Run, recorded, train_run
 from kexp.experiment.prepare import PreparedInputs
-from kexp.plan.resolve import Variant, check
+from kexp.plan.resolve import Variant
+from kexp.plan.validate import validate
 from kexp.spec.sections import Spec
 
 
@@ -46,7 +47,7 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
     """
     trial = TrialRun(**task.payload)
     prepared = _prepared_inputs(trial.block, trial.local)
-    spec, problems = check(trial.table, prepared.catalog)
+    spec, problems = validate(trial.table, prepared.catalog)
     if spec is None:
         return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
     results: list[dict[str, Any]] = []

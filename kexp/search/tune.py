@@ -15,7 +15,8 @@ from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.experiment.assemble import cache_folder
 from kexp.experiment.prepare import PreparedInputs
 from kexp.experiment.run import providers
-from kexp.plan.resolve import Plan, dump
+from kexp.plan.resolve import Plan
+from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
 from kexp.report.environment import environment
 from kexp.report.folder import write_json, write_text

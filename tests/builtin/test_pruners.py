@@ -11,7 +11,7 @@ import pytest
 
 from kexp.catalog import Catalog
 from kexp.contracts import PrunerOptions
-from kexp.plan.resolve import check
+from kexp.plan.validate import validate
 from kexp.search.quiet import quiet_optuna
 
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "hyperband": "HyperbandPruner",
@@ -155,4 +155,4 @@ def test_wilcoxon_lets_a_trial_go_on_that_is_better(catalog: Catalog) -> None:
 def test_options_of_pruners_are_checked(catalog: Catalog, pruner: Any, expected: list[str]) -> None:
     search = {"trials": 3, "seeds_per_trial": 2, "pruner": pruner, "space": {"training.epochs": {"low": 1, "high": 3}}}
     table = {"name": "x", "seeds": [1, 2], "dataset": "dialect-sample", "backbone": "tiny", "search": search}
-    assert [str(problem) for problem in check(table, catalog)[1]] == expected
+    assert [str(problem) for problem in validate(table, catalog)[1]] == expected

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kexp.catalog import Catalog
-from kexp.plan.resolve import check
 from kexp.plan.search_metrics import MEASURES, SearchMetric, search_metrics
+from kexp.plan.validate import validate
 
 RESULT = {
     "metrics": {"validation": {"macro_f1": 0.75, "cross_entropy": 0.5}, "test": {"macro_f1": 0.25}},
@@ -27,11 +27,11 @@ def table(search: dict[str, Any], **sections: Any) -> dict[str, Any]:
 
 
 def problems(catalog: Catalog, **search: Any) -> list[str]:
-    return [str(problem) for problem in check(table(search), catalog)[1]]
+    return [str(problem) for problem in validate(table(search), catalog)[1]]
 
 
 def metrics_of(catalog: Catalog, search: dict[str, Any], **sections: Any) -> list[tuple[str, str]]:
-    spec, found = check(table(search, **sections), catalog)
+    spec, found = validate(table(search, **sections), catalog)
     assert spec is not None, found
     assert spec.search is not None
     return [

@@ -8,7 +8,7 @@ import pytest
 
 from kexp import nested
 from kexp.catalog import Catalog
-from kexp.plan.resolve import check
+from kexp.plan.validate import validate
 from kexp.spec import toml
 from kexp.spec.search import seconds_of
 
@@ -24,7 +24,9 @@ NO_GAMMA = 'objective.gamma: unknown option of objective "cross-entropy"; known:
 def problems(catalog: Catalog, space: dict[str, Any], base: dict[str, Any] | None = None, **search: Any) -> list[str]:
     stated = {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", "training": {"max_length": 32}}
     table = nested.merge(stated, toml.expand(base or {}))
-    return [str(problem) for problem in check({**table, "search": {"trials": 9, "space": space, **search}}, catalog)[1]]
+    return [
+        str(problem) for problem in validate({**table, "search": {"trials": 9, "space": space, **search}}, catalog)[1]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def problems(catalog: Catalog, space: dict[str, Any], base: dict[str, Any] | Non
         ({"trainin.epochs": {"choices": [3]}}, ['trainin.epochs: 3: trainin: unknown key; did you mean "training"?']),
         ({"training.epochs": {"low": 0, "high": 3}}, ["training.epochs: 0: training.epochs: expected greater than 0, found 0"]),
         ({"training.learning_rate": {"low": 1e-5, "high": 1.0}}, ["training.learning_rate: 1.0: training.learning_rate: expected less than 1, found 1.0"]),
-        ({"training.epochs": {"choices": [1, "two"]}}, ['training.epochs: two: training.epochs: expected a valid integer, unable to parse string as an integer, found "two"']),
+        ({"training.epochs": {"choices": [1, "two"]}}, ['training.epochs: two: training.epochs: expected a whole number, found "two"']),
         ({"objective.use": {"choices": ["focal", "focl"]}}, ['objective.use: focl: objective: unknown objective "focl"; did you mean "focal"?']),
         ({"freezing": {"choices": ["none", {"use": "bottom-layers", "layers": 9}]}}, ["freezing: bottom-layers layers=9: freezing: 9 layers cannot be frozen, the model has 2"]),
         (USE | {"objective.gamma": GAMMA}, [f"objective.gamma: 0.5: {NO_GAMMA}"]),
@@ -118,9 +120,9 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
         ({"timeout": "30m1h"}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found "30m1h"'),
         ({"metric": ["validation.mcc", "validation.mcc"]}, "metric: a metric is stated twice"),
         ({"storage": "disk"}, 'storage: expected "journal", a database URL or grpc://HOST:PORT, found "disk"'),
-        ({"seeds_per_trial": 3}, "seeds_per_trial: a trial takes the first 3 seeds, the spec states 2; state more seeds"),
+        ({"seeds_per_trial": 3}, "seeds_per_trial: a trial takes the first 3 seeds, and the spec has 2; add seeds"),
         ({"jobs": 0}, "jobs: expected greater than 0, found 0"),
-        ({"space": {}}, "space: Dictionary should have at least 1 item after validation, not 0"),
+        ({"space": {}}, "space: expected at least 1 entry, found 0"),
         ({"space": {"training.epochs": {}}}, "space.training.epochs: expected low and high, or choices"),
         ({"space": {"training.epochs": {"low": 5, "high": 1}}}, "space.training.epochs.high: 1 is not above low, 5"),
         ({"space": {"training.epochs": {"low": "1", "high": 5}}}, "space.training.epochs.low: expected a whole number, found a string"),
@@ -132,7 +134,7 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
 def test_what_the_section_cannot_mean_is_told(catalog: Catalog, search: dict[str, Any], expected: str) -> None:
     stated = {key: value for key, value in {"space": EPOCHS, "trials": 9, **search}.items() if value is not None}
     table = {"name": "x", "seeds": [1, 2], "dataset": "dialect-sample", "backbone": "tiny", "search": stated}
-    assert [str(problem) for problem in check(table, catalog)[1]] == [f"search.{expected}"]
+    assert [str(problem) for problem in validate(table, catalog)[1]] == [f"search.{expected}"]
 
 
 @pytest.mark.parametrize("space", [{"training.epochs": {"lo": 1, "high": 5}}, {"training": {"epochs": {"lo": 1, "high": 5}}}])  # fmt: skip
