@@ -18,10 +18,11 @@ LAYERS = (
     ("errors", "seeds", "redaction", "hub", "hangul", "nested", "sample_reviews"),
     ("options", "files", "devices"),
     ("contracts",),
-    ("pretrained", "hookspecs", "spec"),
+    ("pretrained", "batches", "cross_entropy", "hookspecs", "spec"),
+    ("semi_supervised",),
     ("data", "model", "evaluate"),
     ("train", "report"),
-    ("builtin",),
+    ("builtin", "plugin_checks"),
     ("catalog",),
     ("plan", "results", "scaffold"),
     ("experiment",),
@@ -61,6 +62,10 @@ def test_imports_run_one_way(path: Path) -> None:
         return
     for name in imported(path) - {own}:
         assert LAYER[name] < LAYER[own], f"{own} imports {name}"
+
+
+def test_the_design_page_shows_the_table() -> None:
+    assert "\n".join(" ".join(names) for names in LAYERS) in (PACKAGE.parent / "docs" / "design.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("heart", ["data", "train", "report"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from kexp.catalog import Catalog, Observer, Owner
+from kexp.catalog import Catalog, Command, Owner
 from kexp.cli.base import report_errors
 
 
@@ -37,7 +37,7 @@ def foreign(catalog: Catalog, own: Collection[str]) -> Iterator[PluginCommand]:
             yield _made(command)
 
 
-def _made(command: Observer) -> PluginCommand:
+def _made(command: Command) -> PluginCommand:
     single = typer.Typer(add_completion=False)
     single.command(command.name)(_told(command.function))
     try:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from kexp.catalog import Catalog
-from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions, block_names
+from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions
+from kexp.contracts.freezing import block_names
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Options, Section, plugin_results
 from kexp.plan.search_metrics import check_search

@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from kexp.contracts import Parameter, Sampling, SearchSamplerOptions, choice_label
+from kexp.contracts import Parameter, SearchContext, SearchSamplerOptions, choice_label
 from kexp.seeds import derive
 from kexp.spec.space import Space
 
@@ -92,4 +92,4 @@ class PerTrialSampler(BaseSampler):
         # Optuna takes seeds of 32 bits.
         study_seed = derive(self.seed, "search") % 2**32
         trial_seed = derive(self.seed, "search", trial.number) % 2**32
-        return self.options.build(Sampling(self.space, study_seed, trial_seed))
+        return self.options.build(SearchContext(self.space, study_seed, trial_seed))

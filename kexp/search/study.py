@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as OptunaTrial
 
+from kexp.contracts import PrunerContext
 from kexp.errors import KexpError, Problem
 from kexp.search.heartbeats import Heartbeats
 from kexp.search.job import SearchJob
@@ -223,7 +224,8 @@ def open_study(storage: BaseStorage, job: SearchJob) -> Study:
     The spec without a search is the first trial, where its values lie in the space.
     """
     options, space = job.options, job.space
-    pruner = options.pruner.build() if options.pruner else NopPruner() if len(job.metrics) > 1 else MedianPruner()
+    default = NopPruner() if len(job.metrics) > 1 else MedianPruner()
+    pruner = options.pruner.build(PrunerContext(options.seeds_per_trial)) if options.pruner else default
     sampler = PerTrialSampler(options.sampler, space.parameters, job.seed)
     directions = [metric.direction for metric in job.metrics]
     try:
@@ -231,8 +233,8 @@ def open_study(storage: BaseStorage, job: SearchJob) -> Study:
             storage=storage, sampler=sampler, pruner=pruner, study_name=job.name, directions=directions
         )
         study.set_user_attr(IDENTITY, job.identity)
-        if not options.sampler.exhaustive and (default := space.default()) is not None:
-            study.enqueue_trial(params_of(default, space))
+        if not options.sampler.exhaustive and (values := space.default()) is not None:
+            study.enqueue_trial(params_of(values, space))
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=job.name, storage=storage, sampler=sampler, pruner=pruner)
         _check_identity(study, job.identity)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import tiny_spec
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -36,11 +37,13 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 from typer.testing import CliRunner
 
+from kexp.batches import HostBatch, KnownInputs
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, FreezeEmbeddings, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy, RDropOptions
 from kexp.builtin.samplers import RandomSampler
 from kexp.cli import app
-from kexp.contracts import Batch, HostBatch, KnownInputs, ObjectiveContext, Progress, block_names
+from kexp.contracts import Batch, ObjectiveContext, Progress
+from kexp.contracts.freezing import block_names
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
@@ -369,26 +372,7 @@ def test_only_what_is_frozen_in_every_epoch_counts() -> None:
 
 # --- whole runs ------------------------------------------------------------------------------------------------------
 
-SPEC = """
-seeds = [1]
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 2
-hidden = 32
-heads = 2
-vocabulary = 300
-[freezing]
-use = "bottom-layers"
-layers = 1
-[training]
-epochs = 3
-batch_size = 16
-max_length = 16
-learning_rate = 5e-3
-"""
+SPEC = tiny_spec("seeds = [1]", '[freezing]\nuse = "bottom-layers"\nlayers = 1', layers=2)
 KEPT = "were computed once and are kept"
 
 
