@@ -8,8 +8,8 @@ from typing import Any
 from rich.markup import escape
 
 from kexp.cli.screen import NullDisplay, TerminalDisplay, print_table
-from kexp.contracts import label
-from kexp.search.study import Claim
+from kexp.contracts import choice_label
+from kexp.search.trial import Trial
 
 COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red", "lost": "red", "interrupted": "yellow"}
 
@@ -17,7 +17,7 @@ COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red", "lost": "re
 class NullSearchDisplay(NullDisplay):
     """Shows nothing."""
 
-    def trial_started(self, claim: Claim) -> None:
+    def trial_started(self, trial: Trial) -> None:
         """Show nothing."""
 
     def trial_reported(self, number: int, step: int, value: float) -> None:
@@ -30,10 +30,10 @@ class NullSearchDisplay(NullDisplay):
 class TerminalSearchDisplay(TerminalDisplay):
     """A line when a trial begins and one when it ends, on standard error."""
 
-    def trial_started(self, claim: Claim) -> None:
+    def trial_started(self, trial: Trial) -> None:
         """Print the trial's values."""
-        values = "  ".join(f"{path} {_short(value)}" for path, value in claim.values.items())
-        self.console.print(f"[dim]trial {claim.number}  {escape(values)}[/]")
+        values = "  ".join(f"{path} {_short(value)}" for path, value in trial.values.items())
+        self.console.print(f"[dim]trial {trial.number}  {escape(values)}[/]")
 
     def trial_reported(self, number: int, step: int, value: float) -> None:
         """Print nothing: evaluations of several trials at once would bury the rest."""
@@ -44,17 +44,17 @@ class TerminalSearchDisplay(TerminalDisplay):
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(label(value))
+    return f"{value:.3g}" if isinstance(value, float) else str(choice_label(value))
 
 
 def print_found(found: Mapping[str, Any]) -> None:
-    """Print the best trial and what its test told."""
-    told = ", ".join(f"{count} {name}" for name, count in found["trials"].items() if count)
-    rows = [["study", found["study"]], ["trials", told]]
+    """Print the best trial and the result of its test."""
+    counts = ", ".join(f"{count} {name}" for name, count in found["trials"].items() if count)
+    rows = [["study", found["study"]], ["trials", counts]]
     if found["best_trial"] is not None:
         values = found["front"][0]["values"]
-        goals = zip(found["goals"], values, strict=True)
-        rows.append(["best trial", f"{found['best_trial']}: " + ", ".join(f"{name} {v:.4f}" for name, v in goals)])
+        metrics = zip(found["goals"], values, strict=True)
+        rows.append(["best trial", f"{found['best_trial']}: " + ", ".join(f"{name} {v:.4f}" for name, v in metrics)])
         rows += [[path, _short(value)] for path, value in found["best_params"].items()]
         rows.append(["best spec", found["best_spec"]])
     if len(found["front"]) > 1:

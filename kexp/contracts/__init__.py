@@ -47,7 +47,7 @@ from kexp.contracts.search import (
     PrunerOptions,
     SearchContext,
     SearchSamplerOptions,
-    label,
+    choice_label,
 )
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
@@ -115,5 +115,5 @@ __all__ = [
     "TranslatorOptions",
     "UnlabelledBatch",
     "Work",
-    "label",
+    "choice_label",
 ]

@@ -22,7 +22,8 @@ from kexp.experiment.frozen_blocks import reuse_frozen
 from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.listeners import RunListeners, log_file
 from kexp.experiment.prepare import PreparedInputs, clean
-from kexp.plan.resolve import Variant, dump
+from kexp.plan.resolve import Variant
+from kexp.plan.validate import dump
 from kexp.report import predictions as report
 from kexp.report.folder import write_json
 from kexp.train.events import Evaluated, Event, Warned

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.options import Options
-from kexp.plan.resolve import parts
+from kexp.plan.checks import sections_in
 from kexp.sample_reviews import korean_reviews
 from kexp.testing.fixtures import (
     ODD_TEXTS,
@@ -128,7 +128,7 @@ class AugmenterContract(OptionsContract):
         assert isinstance(options.costly, bool)
         assert isinstance(options.views(), int)
         assert options.views() == 1 or (options.costly and options.views() > 1)
-        held = [part for place, part in parts("", options) if isinstance(part, AugmenterOptions) and place]
+        held = [part for place, part in sections_in("", options) if isinstance(part, AugmenterOptions) and place]
         if any(part.costly for part in held):
             assert options.costly
         assert options.views() >= max((part.views() for part in held), default=1)

@@ -15,7 +15,7 @@ from kexp.catalog import Catalog, Entry, Owner, load_catalog
 from kexp.errors import Problem
 from kexp.hookspecs import HOOK_OF_KIND, KINDS
 from kexp.options import Options
-from kexp.plan.resolve import parts
+from kexp.plan.checks import sections_in
 from kexp.plan.schema import options_of
 from kexp.spec import toml
 from kexp.testing.light import send
@@ -76,7 +76,7 @@ class OptionsContract:
 
     def test_is_frozen_and_closed(self, options: Options) -> None:
         """Neither it nor a table in it can be changed, or takes an option that it does not know."""
-        for place, section in parts("options", options):
+        for place, section in sections_in("options", options):
             with pytest.raises(ValidationError):
                 setattr(section, next(iter(type(section).model_fields), "anything"), None)
             with pytest.raises(ValidationError) as caught:
@@ -114,7 +114,7 @@ class OptionsContract:
 
     def test_has_no_problems(self, options: Options) -> None:
         """An example is one that can be used; what is wrong or doubtful is told as ``Problem``, by option."""
-        for place, section in parts(type(options).__name__, options):
+        for place, section in sections_in(type(options).__name__, options):
             assert [str(problem.under(place)) for problem in section.problems()] == []
             for doubt in section.warnings():
                 assert isinstance(doubt, Problem)
@@ -134,7 +134,7 @@ def catalog_with(options: Options) -> Catalog:
     installed = _installed()
     claims = dict(installed.registered)
     known = {entry.options for entry in installed.entries()}
-    for _, part in parts("", options):
+    for _, part in sections_in("", options):
         if isinstance(part, Options) and type(part) not in known:
             cls = type(part)
             owner = Owner(cls.__module__.partition(".")[0], "not installed")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from kexp.contracts import PrunerContext, PrunerOptions
 from kexp.options import Options
+from kexp.spec.search import Direction
 from kexp.testing.options import OptionsContract
 from kexp.testing.studies import QuietOptuna
 
 if TYPE_CHECKING:
     import optuna
-
-Direction = Literal["maximize", "minimize"]
 
 TRIALS, STEPS = 10, 9
 DIRECTIONS = pytest.mark.parametrize("direction", ["maximize", "minimize"])

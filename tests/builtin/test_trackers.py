@@ -31,7 +31,7 @@ from kexp.builtin.trackers.trackio import hushed
 from kexp.builtin.trackers.wandb import key_configured
 from kexp.builtin.trackers.wandb_run import worst_first
 from kexp.contracts import RunIdentity, Task
-from kexp.search.trial import run_trial
+from kexp.search.trial_run import run_trial
 from kexp.train.loop import Trainer
 
 Json = dict[str, Any]
