@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app, report_errors
+from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, app, report_errors
+from kexp.cli.base import AsJson, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog, Entry
@@ -54,14 +55,16 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
     """Return what is installed as plain data."""
     from dataclasses import asdict
 
-    from kexp.cli.plugin_commands import foreign
+    from kexp.cli.plugin_commands import plugin_commands
 
     return {
         "components": [
             {"kind": e.kind, "name": e.name, **asdict(e.owner), "state": _state(catalog, e), "summary": e.summary}
             for e in entries
         ],
-        "commands": [{"name": c.name, **asdict(c.owner), "state": c.state} for c in foreign(catalog, _own_commands())],
+        "commands": [
+            {"name": c.name, **asdict(c.owner), "state": c.state} for c in plugin_commands(catalog, _own_commands())
+        ],
         "observers": [{"hook": observer.name, **asdict(observer.owner)} for observer in catalog.observers],
         "disabled": list(map(asdict, catalog.disabled)),
         "broken": list(map(asdict, catalog.broken)),
@@ -70,9 +73,9 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
 
 def _others(catalog: Catalog) -> Iterator[str]:
     """Yield a line for what is no component: commands, observers, and plugins that are not used."""
-    from kexp.cli.plugin_commands import foreign
+    from kexp.cli.plugin_commands import plugin_commands
 
-    for command in foreign(catalog, _own_commands()):
+    for command in plugin_commands(catalog, _own_commands()):
         yield f"command: kexp {command.name} ({command.owner})" + f", {command.state}" * (command.state != "ok")
     for observer in catalog.observers:
         yield f"observer: {observer.name} ({observer.owner})"

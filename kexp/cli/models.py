@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, app, report_errors
+from kexp.cli.base import AsJson, LocalCode, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.inference.folders import Place

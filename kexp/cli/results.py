@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, RunsDir, app, report_errors
+from kexp.cli.base import AsJson, RunsDir, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.results.runs import RunRow

@@ -28,8 +28,8 @@ from typer.testing import Result
 
 from kexp.builtin.trackers import TRACKERS, TensorBoard, Wandb, common
 from kexp.builtin.trackers.trackio import hushed
-from kexp.builtin.trackers.wandb import key_configured
-from kexp.builtin.trackers.wandb_run import worst_first
+from kexp.builtin.trackers.wandb_plots import worst_first
+from kexp.builtin.trackers.wandb_settings import key_configured
 from kexp.contracts import RunIdentity, Task
 from kexp.search.trial import run_trial
 from kexp.train.loop import Trainer
