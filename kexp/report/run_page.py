@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp.evaluate.calibration import calibration_error, reliability
+from kexp.evaluate.calibration import expected_calibration_error, reliability
 from kexp.report.curves import curves
 from kexp.report.figures import draw_reliability
 from kexp.report.folder import read_events, read_json
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MISTAKES = 15
 LOG_LINES = 30
+BINS = 10
+"""Bins of the reliability diagram."""
+
 SLACK = 1.01
 """Validation loss must rise by more than this factor before the report speaks of overfitting; less is noise."""
 
@@ -127,8 +130,12 @@ def _predicted(path: Path, split: str) -> pd.DataFrame | None:
 
 
 def _reliability(key: str, rows: pd.DataFrame) -> Json:
-    bins = reliability(rows["confidence"].to_numpy("float64"), (rows["label"] == rows["predicted"]).to_numpy())
-    return {"bins": bins, "error": calibration_error(bins), "svg": draw_reliability(f"{key}-reliability", bins)}
+    confidence, correct = rows["confidence"].to_numpy("float64"), (rows["label"] == rows["predicted"]).to_numpy()
+    return {
+        "bins": BINS,
+        "error": expected_calibration_error(confidence, correct, BINS),
+        "svg": draw_reliability(f"{key}-reliability", reliability(confidence, correct, BINS)),
+    }
 
 
 def mistakes(rows: pd.DataFrame | None) -> Json:
