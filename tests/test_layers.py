@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "kexp"
-HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "matplotlib", "numpy"}
+HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "numpy"}
 HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.

@@ -35,16 +35,15 @@ def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
     chosen = _chosen(result, evaluations)
     split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
     rows = _predicted(folder / "predictions.parquet", split)
-    key = f"run-{number}"
     return {
         "variant": variant,
         "seed": seed,
-        "anchor": key,
+        "anchor": f"run-{number}",
         "result": result,
         "facts": facts(result),
         "pool": _pool(evaluations, chosen),
-        "curves": curves(key, result.get("monitor", ""), events, chosen),
-        "reliability": None if rows is None else _reliability(key, rows),
+        "curves": curves(result.get("monitor", ""), events, chosen),
+        "reliability": None if rows is None else _reliability(rows),
         "remarks": [*filter(None, [overfitting(evaluations)]), *_warnings(events)],
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),
@@ -129,12 +128,12 @@ def _predicted(path: Path, split: str) -> pd.DataFrame | None:
     return frame if len(frame) else None
 
 
-def _reliability(key: str, rows: pd.DataFrame) -> Json:
+def _reliability(rows: pd.DataFrame) -> Json:
     confidence, correct = rows["confidence"].to_numpy("float64"), (rows["label"] == rows["predicted"]).to_numpy()
     return {
         "bins": BINS,
         "error": expected_calibration_error(confidence, correct, BINS),
-        "svg": draw_reliability(f"{key}-reliability", reliability(confidence, correct, BINS)),
+        "svg": draw_reliability(reliability(confidence, correct, BINS)),
     }
 
 

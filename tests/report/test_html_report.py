@@ -271,34 +271,68 @@ def test_the_page_suits_reader_and_paper(page: Page, run_folder: Path) -> None:
     # Loss, monitor, reliability; learning rate, gradient norm, two speeds. uda: losses, masks, targets, its own, pool.
     # The failed run neither knows what it monitored nor has predictions.
     assert len(figures) == 4 * 7 + 2 * 5 - 2
-    assert not re.findall(r"#[0-9a-fA-F]{6}\b", "".join(figures))
-    assert all("currentColor" in figure and "<text" in figure for figure in figures)
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b|style=", "".join(figures))
+    assert all("<text" in figure for figure in figures)
+    classes = {name for names in re.findall(r'class="([^"]+)"', "".join(figures)) for name in names.split()}
+    assert classes <= set(re.findall(r"\.([\w-]+)", html[: html.index("</style>")]))
     used = set(re.findall(r"var\((--[\w-]+)\)", html))
     assert used <= set(re.findall(r"(--[\w-]+):", html))
 
 
+def dots(svg: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)]
+
+
+def ticks(svg: str, name: str) -> dict[str, float]:
+    """The places of an axis's numbers: x where they are centred, y where they end at the axis."""
+    found = re.findall(rf'<text class="{name}" x="([\d.]+)" y="([\d.]+)">([-\de.+]+)</text>', svg)
+    return {text: float(x) if name == "middle" else float(y) - 3 for x, y, text in found}
+
+
 def test_the_chosen_epoch_is_marked_where_it_is() -> None:
-    svg = draw("a", [Series("x", [1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], 0)], 2.0)
-    marks = [
-        float(x) for x in re.findall(r'<use href="#a-m\w+" x="([\d.]+)" y="[\d.]+" style="fill: var\(--series-0', svg)
-    ]
-    assert len(marks) == 4
+    svg = draw([Series("x", [1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], 0)], 2.0)
+    assert len(dots(svg)) == 4
     chosen = re.search(r'x="([\d.]+)"[^>]*>chosen</text>', svg)
     assert chosen is not None
-    assert float(chosen[1]) == pytest.approx(marks[1], abs=0.01)
-    assert "chosen" not in draw("a", [Series("x", [1], [4.0], 0)], None)
+    assert float(chosen[1]) == dots(svg)[1][0]
+    assert "chosen" not in draw([Series("x", [1], [4.0], 0)], None)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.91, 1.1], ["0.95", "1.00", "1.05", "1.10"]),
+        ([0.0, 1.0], ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        ([-3.0, 3.0], ["-2", "0", "2"]),
+        ([1e-5, 5e-5], ["1e-05", "2e-05", "3e-05", "4e-05", "5e-05"]),
+        ([12_000.0, 15_000.0], ["12000", "13000", "14000", "15000"]),
+        ([2e6, 4e6], ["2e+06", "2.5e+06", "3e+06", "3.5e+06", "4e+06"]),
+    ],
+)
+def test_numbers_of_an_axis_are_round_and_where_they_belong(values: list[float], expected: list[str]) -> None:
+    svg = draw([Series("x", [1, 2], values, 0)], None)
+    places = ticks(svg, "end")
+    assert list(places) == expected
+    (_, low), (_, high) = dots(svg)
+    for text, place in places.items():
+        share = (float(text) - values[0]) / (values[1] - values[0])
+        assert place == pytest.approx(low + share * (high - low), abs=0.11)
 
 
 def test_figures_bear_gaps_long_runs_and_any_name() -> None:
     steps = [n / 1000 for n in range(5000)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = draw("a", [Series("손실 ✓", steps, [1 / (1 + s) for s in steps], 0, faint=True)], None)
-        draw("b", [Series("gaps", [1, 2, 3], [None, float("nan"), 1.0], 1)], 1.0)
-        draw("c", [Series("nothing", [1, 2], [None, None], 1)], None)
-    line = max(re.findall(r'<path d="([^"]*)"', svg), key=len)
-    assert line.count("L") < 200
+        svg = draw([Series("손실 ✓", steps, [1 / (1 + s) for s in steps], 0, faint=True)], None)
+        gaps = draw([Series("gaps", [1, 2, 3, 4], [0.5, float("nan"), 1.0, 2.0], 1)], 1.0)
+        draw([Series("nothing", [1, 2], [None, None], 1)], None)
+        assert len(dots(draw([Series("zero", [0], [0.0], 1)], 0.0))) == 1
+    line = max(re.findall(r'<path class="line" d="([^"]*)"', svg), key=len)
+    assert line.count("L") == 199
     assert "손실" not in svg
+    assert not dots(svg)
+    assert len(dots(gaps)) == 3
+    assert re.findall("[ML]", re.findall(r'<path class="line" d="([^"]*)"', gaps)[0]) == ["M", "M", "L"]
 
 
 def titles(page: Page) -> list[str]:
@@ -313,7 +347,7 @@ def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
     ]  # fmt: skip
     objective = [
         "Losses of the objective by epoch", "Masks and thresholds by epoch", "Targets of the unlabelled rows by epoch",
-        "강도 <b> by epoch", "Predictions for the pool by epoch",
+        "강도 <b> by epoch", "Predictions for the unlabelled data by epoch",
     ]  # fmt: skip
     assert titles(page)[:7] == plain_run
     assert titles(page)[14:26] == [*plain_run[:3], *objective, *plain_run[3:]]
@@ -324,25 +358,31 @@ def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
 
 def test_lines_hold_what_was_logged() -> None:
     events = [step(n, {"confident": n / 40, "ramp_loss": 1.0}) for n in (1, 2)] + [OVERFITTED[0] | {"pool": POOL}]
-    drawn = curves("run-0", "macro_f1", events, None)
+    drawn = curves("macro_f1", events, None)
     norm = next(figure for figure in drawn.work if figure.title == "Gradient norm")
     assert (list(norm.lines[0].epochs), list(norm.lines[0].values)) == ([0.1, 0.2], [2.0, 3.0])
     losses, masks, pool = drawn.objective
     assert [line.name for line in losses.lines] == ["ramp loss"]
     assert list(masks.lines[0].values) == [1 / 40, 2 / 40]
     assert {line.name: list(line.values) for line in pool.lines}["accuracy"] == [0.81234]
-    assert curves("run-0", "", [{"event": "started"}], None).learning == []
+    assert curves("", [{"event": "started"}], None).learning == []
 
 
 # --- reliability ---------------------------------------------------------------------------------------------------
 
 
-def test_reliability_diagram_shows_the_counts() -> None:
+def test_reliability_diagram_shows_accuracy_gap_and_counts() -> None:
     bins = reliability(np.repeat([0.55, 0.95], [3, 12_000]), np.repeat([True, False], [3, 12_000]), 10)
-    svg = draw_reliability("a", bins)
+    svg = draw_reliability(bins)
     assert ">3</text>" in svg
     assert ">12k</text>" in svg
-    assert not re.findall(r"#[0-9a-fA-F]{6}\b", svg)
+    bars = re.findall(r'<rect class="([\w -]+)" x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', svg)
+    sizes = [(name, float(height)) for name, _, height in bars if name != "rows"]
+    unit = ticks(svg, "end")["0.0"] - ticks(svg, "end")["1.0"]
+    expected = [("series-0", 1.0), ("series-1 gap", 0.45), ("series-0", 0.0), ("series-1 gap", 0.95)]
+    assert [name for name, _ in sizes] == [name for name, _ in expected]
+    for (_, height), (_, share) in zip(sizes, expected, strict=True):
+        assert height == pytest.approx(share * unit, abs=0.2)
 
 
 def test_calibration_error_is_that_of_the_metric(page: Page, run_folder: Path) -> None:
