@@ -8,11 +8,13 @@ import urllib.error
 import urllib.request
 
 
-def offline_asked() -> bool:
-    """Tell whether the user asked to stay offline."""
-    return any(
-        os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in ("KEXP_OFFLINE", "HF_HUB_OFFLINE")
-    )
+def offline() -> bool:
+    """Return whether KEXP_OFFLINE keeps kexp off the network."""
+    return _enabled("KEXP_OFFLINE")
+
+
+def _enabled(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true", "yes", "on")
 
 
 def reachable() -> bool:
@@ -26,7 +28,7 @@ def obstacle() -> str:
 
     Remembered from the first time, since ``prepare_offline`` sets the variables that are looked at here.
     """
-    if offline_asked():
+    if offline() or _enabled("HF_HUB_OFFLINE"):
         return "KEXP_OFFLINE or HF_HUB_OFFLINE is set"
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:

@@ -115,16 +115,42 @@ class PretrainedBackbone(BackboneOptions):
         return model
 
     def _load(self, factory: Any, **options: Any) -> Any:
-        prepare_offline(None if self.path else self.model_id)
-        try:
-            return factory.from_pretrained(
-                self.source, revision=self.pinned or "main", trust_remote_code=self.trust_remote_code, **options
-            )
-        # A damaged folder fails in as many ways as there are libraries below; none of them is kexp's own mistake.
-        except Exception as error:
-            if self.path:
-                raise KexpError(f"backbone folder {self.path} cannot be loaded: {error}") from error
-            raise KexpError(explain_missing("backbone", self.source, error)) from error
+        options["trust_remote_code"] = self.trust_remote_code
+        return load_pretrained(factory, "backbone", self.path or self.source, self.pinned, **options)
+
+
+def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str | None = None, **options: Any) -> Any:
+    """Load what a class of transformers reads from a folder or, where ``source`` is a string, from the hub.
+
+    Without a network the hub's cache is used. No progress bar is shown. Raises ``KexpError`` that names the ``kind`` of
+    what cannot be loaded.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    local = isinstance(source, Path)
+    prepare_offline(None if local else str(source))
+    try:
+        return factory.from_pretrained(str(source), revision=revision or "main", local_files_only=local, **options)
+    # A damaged folder raises whatever the libraries below raise.
+    except Exception as error:
+        if local:
+            raise KexpError(f"{kind} folder {source} cannot be loaded: {error}") from error
+        raise KexpError(explain_missing(kind, str(source), error)) from error
+
+
+def source_problems(id: str | None, path: Path | None) -> Iterable[Problem]:
+    """Yield a source that is neither a hub id nor a folder, or both, and what the folder lacks."""
+    if (id is None) == (path is None):
+        yield Problem("id", "give either id, a hub id, or path, a local folder")
+    if path is not None:
+        yield from (Problem("path", message, hint) for message, hint in folder_problems(path))
+
+
+def unpinned(id: str | None, revision: str | None) -> Iterable[Problem]:
+    """Yield a warning that a hub repository may change."""
+    if id is not None and revision is None:
+        yield Problem("revision", "not pinned: the weights may change under the experiment", "give a commit")
 
 
 def folder_problems(folder: Path) -> Iterable[tuple[str, str]]:

@@ -17,7 +17,7 @@ from kexp.inference.folders import Place, find
 from kexp.inference.model import BATCH_SIZE, Member, TrainedModel
 from kexp.inference.origin import Origin, Reading, origin_of
 from kexp.plan.plugins import catalog_with
-from kexp.pretrained import folder_problems, positions
+from kexp.pretrained import folder_problems, load_pretrained, positions
 
 if TYPE_CHECKING:
     import torch
@@ -105,15 +105,9 @@ def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFa
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place.model, **options)
-        module, found = AutoModelForSequenceClassification.from_pretrained(
-            place.model, dtype=torch.float32, output_loading_info=True, **options
-        )
-    # A damaged folder fails in as many ways as there are libraries below; none of them is kexp's own mistake.
-    except Exception as error:
-        raise KexpError(f"{place.model} cannot be loaded: {error}") from error
+    load = partial(load_pretrained, kind="model", source=place.model, trust_remote_code=trusted)
+    tokenizer = load(AutoTokenizer)
+    module, found = load(AutoModelForSequenceClassification, dtype=torch.float32, output_loading_info=True)
     # transformers gives a model that lacks its classifier a random one.
     if found["missing_keys"]:
         missing = ", ".join(sorted(found["missing_keys"])[:5])
@@ -168,11 +162,10 @@ def _dtype(asked: str, device: str) -> torch.dtype | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bar and report of weights off the screen; what is wrong is told as an error."""
+    """Keep transformers' report of weights off the screen: weights that are missing raise an error."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield

@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_loaded_is_told_with_the_reason(copy: Path, toke
 
 
 def test_either_a_hub_id_or_a_folder_has_to_be_stated(folder: Path) -> None:
-    expected = "id: state either id, a hub id, or path, a local folder"
+    expected = "id: give either id, a hub id, or path, a local folder"
     assert [str(problem) for problem in HubBackbone().problems()] == [expected]
     assert [str(problem) for problem in HubBackbone(id="owner/name", path=folder).problems()] == [expected]
     assert [str(problem) for problem in HubBackbone(id="owner/name").problems()] == []
@@ -336,7 +336,7 @@ def test_either_a_hub_id_or_a_folder_has_to_be_stated(folder: Path) -> None:
 
 def test_a_hub_id_without_revision_is_warned_of(folder: Path) -> None:
     (warning,) = HubBackbone(id="owner/name").warnings()
-    assert str(warning) == "revision: not pinned: the weights may change under the experiment; state a commit"
+    assert str(warning) == "revision: not pinned: the weights may change under the experiment; give a commit"
     assert list(HubBackbone(id="owner/name", revision="0123abc").warnings()) == []
     assert list(HubBackbone(path=folder).warnings()) == []
 

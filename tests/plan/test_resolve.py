@@ -246,7 +246,7 @@ def test_without_variants_there_is_one_named_default(write_spec: Write, catalog:
 def test_unpinned_revision_is_a_warning_of_the_plan(write_spec: Write, catalog: Catalog) -> None:
     plan = resolve(write_spec(GOOD.replace('use = "tiny"', 'use = "hf"\nid = "a/b"')), catalog)
     assert [str(w) for w in plan.warnings] == [
-        "backbone.revision: not pinned: the weights may change under the experiment; state a commit"
+        "backbone.revision: not pinned: the weights may change under the experiment; give a commit"
     ]
 
 

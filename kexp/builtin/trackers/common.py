@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,6 @@ def missing(package: str, install: str) -> Iterator[Problem]:
     # A folder of that name in the working folder is no package: W&B and MLflow leave such folders.
     if found is None or found.origin is None:
         yield Problem("", f"needs the package {package}", f"pip install '{install}'")
-
-
-def offline_asked() -> bool:
-    """Tell whether kexp is to stay off the network."""
-    return os.environ.get("KEXP_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def title(run: RunIdentity) -> str:

@@ -22,7 +22,6 @@ from kexp.builtin.trackers.common import (
     final_metrics,
     measured,
     missing,
-    offline_asked,
     remember,
     remembered,
     result,
@@ -30,6 +29,7 @@ from kexp.builtin.trackers.common import (
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import KexpError, Problem
+from kexp.hub import offline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +56,7 @@ class MLflow(TrackerOptions):
     def build(self, run: RunIdentity) -> Tracker:
         """Start a run, or go on with it; raises ``KexpError`` where kexp is to stay off the network."""
         place = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-        if offline_asked() and place.startswith(("http://", "https://", "databricks")):
+        if offline() and place.startswith(("http://", "https://", "databricks")):
             raise KexpError("KEXP_OFFLINE is set, and the runs would go to a server")
         # Its log goes where the log of other libraries goes; what it would report to its makers stays here.
         os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")

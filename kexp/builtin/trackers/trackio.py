@@ -16,12 +16,12 @@ from kexp.builtin.trackers.common import (
     final_metrics,
     measured,
     missing,
-    offline_asked,
     result,
     title,
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.hub import offline
 
 logger = logging.getLogger("kexp")
 
@@ -42,7 +42,7 @@ class Trackio(TrackerOptions):
     def build(self, run: RunIdentity) -> Tracker:
         """Start a run, or go on with it."""
         space = self.space_id
-        if space and offline_asked():
+        if space and offline():
             run.warn(f"KEXP_OFFLINE is set: the run stays on this machine and is not sent to the Space {space}")
             space = None
         return TrackioRun(self, run, space)

@@ -17,7 +17,6 @@ from kexp.builtin.trackers.common import (
     final_metrics,
     measured,
     missing,
-    offline_asked,
     remember,
     remembered,
     result,
@@ -26,6 +25,7 @@ from kexp.builtin.trackers.common import (
 from kexp.builtin.trackers.wandb_settings import Mode, key_configured, user_mode
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.hub import offline
 from kexp.redaction import without_passwords
 
 logger = logging.getLogger("kexp")
@@ -34,8 +34,8 @@ EXIT_CODES = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
 """W&B's own code for Ctrl-C is 255; a pruned trial ended as it should."""
 
 SUMMARY = (
-    "monitor", "best_step", "best_epoch", "steps", "epochs", "stopped_early", "examples_per_second",
-    "tokens_per_second", "train_seconds", "peak_memory_mib", "device", "precision", "parameters",
+    "monitor", "best_step", "best_epoch", "kept_step", "kept_epoch", "steps", "epochs", "stopped_early",
+    "examples_per_second", "tokens_per_second", "train_seconds", "peak_memory_mib", "device", "precision", "parameters",
 )  # fmt: skip
 """Keys of ``result.json`` that W&B's summary has besides the metrics."""
 
@@ -83,7 +83,7 @@ class Wandb(TrackerOptions):
             return configured, ""
         if self.mode == "disabled":
             return "disabled", ""
-        if offline_asked():
+        if offline():
             return "offline", ""
         if self.mode != "auto":
             return self.mode, ""
