@@ -28,6 +28,8 @@ def report_errors() -> Iterator[None]:
 
     try:
         yield
+        # A closed pipe is noticed when it is written to, and not after this block.
+        sys.stdout.flush()
     except KexpError as error:
         if settings.debug:
             raise

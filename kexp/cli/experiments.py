@@ -51,7 +51,8 @@ def run(
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
     with report_errors():
-        from kexp.cli.screen import NullDisplay, TerminalDisplay, print_dry_run, print_summary
+        from kexp.cli.display import NullDisplay, TerminalDisplay
+        from kexp.cli.output import print_dry_run, print_summary
         from kexp.errors import KexpError
         from kexp.plan.plugins import catalog_of
         from kexp.report.folder import RunFolder, finite
@@ -170,7 +171,8 @@ def augment(
 ) -> None:
     """Make costly augmentations ahead of training, or look at what an augmenter does."""
     with report_errors():
-        from kexp.cli.screen import TerminalDisplay, print_pairs
+        from kexp.cli.display import TerminalDisplay
+        from kexp.cli.output import print_pairs
         from kexp.errors import KexpError
         from kexp.experiment import augment as stage
         from kexp.plan.plugins import catalog_of
@@ -232,7 +234,8 @@ def tune(
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, [*(assignments or ()), *stated], variants, "")
         _warn(plan)
-        from kexp.cli.search_screen import NullSearchDisplay, TerminalSearchDisplay, print_found
+        from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
+        from kexp.cli.output import print_search
         from kexp.search.tune import tune as search
 
         display = NullSearchDisplay() if quiet else TerminalSearchDisplay()
@@ -240,7 +243,7 @@ def tune(
         if as_json:
             print(json.dumps(finite(found), ensure_ascii=False))
         else:
-            print_found(found)
+            print_search(found)
         if found["status"] != "done":
             again = "; the same command goes on" if found["status"] == "interrupted" else ""
             print(f"{found['status']}: {found['reason']}{again}", file=sys.stderr)

@@ -38,7 +38,7 @@ def list_plugins(
     """List every installed component, and the plugins that do not load."""
     with report_errors():
         from kexp.catalog import load_catalog
-        from kexp.cli.screen import print_table
+        from kexp.cli.tables import print_table
 
         catalog = load_catalog()
         entries = list(catalog.entries(_kind(kind)))
@@ -103,7 +103,7 @@ def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
         from dataclasses import asdict
 
         from kexp.catalog import load_catalog
-        from kexp.cli.screen import print_table
+        from kexp.cli.tables import print_table
         from kexp.plan.schema import options_of
 
         entry = load_catalog().find(_kind(kind) or kind, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,7 +74,8 @@ def predict(
     without text stays, with empty cells. After --, a text may begin with a dash.
     """
     with report_errors():
-        from kexp.cli import prediction_screen as screen
+        from kexp.cli.display import note, row_progress
+        from kexp.cli.predictions import print_notes, standard_output
         from kexp.errors import KexpError
         from kexp.inference.loading import load_places
         from kexp.inference.predict import Columns, predict_table
@@ -90,17 +92,17 @@ def predict(
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
-        screen.tell_of(model, paired=pair is not None)
+        print_notes(model, paired=pair is not None)
         columns.check(table, model.labels)
         added = columns.added(model.labels)
-        if output is not None:
-            with sink_to(output, table, added, force=force) as sink:
-                counts = predict_table(model, table, columns, sink, screen.progress())
-        else:
-            few = bool(texts) and texts != ["-"]
-            with screen.standard_output(table, added, as_json=as_json, few=few) as sink:
-                counts = predict_table(model, table, columns, sink, screen.progress())
-        screen.note(counts.sentence())
+        few = bool(texts) and texts != ["-"]
+        with (
+            nullcontext(standard_output(table, added, as_json=as_json, few=few))
+            if output is None
+            else sink_to(output, table, added, force=force)
+        ) as sink:
+            counts = predict_table(model, table, columns, sink, row_progress())
+        note(counts.sentence())
 
 
 def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
@@ -173,7 +175,9 @@ def evaluate(
     Texts are read as in training; rows are not cleaned away, but for those without text, which are counted.
     """
     with report_errors():
-        from kexp.cli import prediction_screen as screen
+        from kexp.cli.display import note, row_progress
+        from kexp.cli.output import print_evaluation
+        from kexp.cli.predictions import print_notes
         from kexp.inference.folders import find
         from kexp.inference.loading import load_places
         from kexp.inference.measure import Labels, measure
@@ -191,21 +195,21 @@ def evaluate(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
         metrics = model.members[0].origin.metrics(model.labels)
-        screen.tell_of(model, paired=pair is not None)
+        print_notes(model, paired=pair is not None)
         names = {**model.members[0].origin.label_names, **renamed}
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown)
         # The file is read twice, so that a label in its last row is told before anything is predicted.
         unknown = labels.check(seen, ", ".join(model.labels))
-        found, counts = measure(model, table(), text, pair, labels, metrics, screen.progress())
+        found, counts = measure(model, table(), text, pair, labels, metrics, row_progress())
         for name, rows in unknown.items():
-            screen.note(f'{rows:,} rows left out: the model does not know the label "{name}"')
-        screen.note(counts.sentence())
+            note(f'{rows:,} rows left out: the model does not know the label "{name}"')
+        note(counts.sentence())
         if as_json:
             read = {"rows": counts.rows, "empty": counts.empty, "truncated": counts.truncated, "unknown": unknown}
             result = {"models": [place.name for place in places], "data": str(data), **read, **found}
             print(json.dumps(finite(result), ensure_ascii=False))
         else:
-            screen.print_measured(found)
+            print_evaluation(found)
 
 
 def _renames(renames: Sequence[str]) -> dict[str, str]:
@@ -238,7 +242,7 @@ def export(
 ) -> None:
     """Export a trained model to ONNX, and compare it with PyTorch before it is called done."""
     with report_errors():
-        from kexp.cli import prediction_screen as screen
+        from kexp.cli.display import note
         from kexp.errors import KexpError
         from kexp.inference import export as exporting
         from kexp.inference.folders import find
@@ -249,7 +253,7 @@ def export(
         place = find(folder, variant=variant, seed=seed)
         home = output or exporting.beside(place, quantize)
         made = exporting.export(
-            place, home, quantize=quantize, force=force, tell=screen.note, allow_local_code=allow_local_code
+            place, home, quantize=quantize, force=force, tell=note, allow_local_code=allow_local_code
         )
         if as_json:
             print(json.dumps({"folder": str(home), **made}, ensure_ascii=False))

@@ -41,7 +41,7 @@ def list_folders(
         if context.invoked_subcommand is not None:
             _refuse_options_before(context, context.invoked_subcommand)
             return
-        from kexp.cli.screen import print_table
+        from kexp.cli.tables import print_table
         from kexp.results.runs import chosen, list_runs, list_studies
 
         if studies:
@@ -78,7 +78,7 @@ def _cells(row: RunRow, metric: str | None) -> list[str]:
 
 
 def _list_studies(runs_dir: Path, as_json: bool) -> None:
-    from kexp.cli.screen import print_table
+    from kexp.cli.tables import print_table
     from kexp.report.words import plain
     from kexp.results.runs import list_studies, local_time
 
@@ -117,7 +117,8 @@ def show_folder(folder: Folder, as_json: AsJson = False) -> None:
 
 
 def _print_shown(shown: dict[str, Any]) -> None:
-    from kexp.cli.screen import print_summary, print_table
+    from kexp.cli.output import print_summary
+    from kexp.cli.tables import print_table
     from kexp.report.export import changes
     from kexp.report.words import duration
     from kexp.results.runs import local_time
@@ -192,7 +193,7 @@ def _agreed(question: str) -> bool:
 
 
 def _print_removals(removals: list[Any]) -> None:
-    from kexp.cli.screen import print_table
+    from kexp.cli.tables import print_table
     from kexp.report.words import size
     from kexp.results.runs import local_time
 
@@ -238,7 +239,7 @@ def compare(
 def _print_comparison(found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from kexp.cli.screen import print_table
+    from kexp.cli.tables import print_table
     from kexp.report.export import cells, head, spec_notes, test_notes
 
     rows: list[list[str | Text]] = []

@@ -212,7 +212,7 @@ def test_pairs_are_predicted_as_they_were_recorded(paired: Path, tmp_path: Path)
 def test_one_text_for_a_model_of_pairs_is_remarked(paired: Path) -> None:
     result = kexp("predict", paired, "최고")
     assert result.exit_code == 0
-    assert "was trained on pairs of texts; name the second with --pair" in result.stderr
+    assert "was trained on pairs of texts; name the second column with --pair" in result.stderr
 
 
 def test_pair_without_its_second_text_has_no_label(paired: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from kexp.cli.screen import print_summary
+from kexp.cli.output import print_summary
 from kexp.evaluate.statistics import mcnemar
 from kexp.report.summary import build_summary, sentence
 
