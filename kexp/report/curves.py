@@ -11,24 +11,24 @@ from kexp.report.figures import Series, draw
 Json = dict[str, Any]
 
 MASKS = {
-    "confident": "share of the unlabelled rows that count",
+    "confident": "share of the unlabelled rows in the loss",
     "tsa_left_out": "share of the labelled rows left out",
-    "tsa_threshold": "true-class probability that leaves a labelled row out",
+    "tsa_threshold": "true-class probability above which a labelled row is left out",
     "threshold_lowest": "lowest threshold of a class",
     "threshold_highest": "highest threshold of a class",
-    "confidence_mean": "mean that the weights are centred on",
+    "confidence_mean": "mean of the confidence, the centre of the weights",
     "confidence_deviation": "its deviation",
 }
 TARGETS = {
     "target_confidence": "mean largest probability",
-    "target_balance": "1 all classes alike, 0 collapsed to one",
-    "agreement": "share of rows whose two views get one label",
+    "target_balance": "1 if all classes are equally frequent, 0 if only one occurs",
+    "agreement": "share of rows whose two views get the same label",
 }
 UNLABELLED = {
-    "accuracy": "share that is right",
+    "accuracy": "share of correct predictions",
     "confidence": "mean largest probability",
-    "balance": "1 all classes alike, 0 collapsed to one",
-    "largest_share": "share of the most predicted label",
+    "balance": "1 if all classes are equally frequent, 0 if only one occurs",
+    "largest_share": "share of the most frequent prediction",
 }
 
 
@@ -64,9 +64,9 @@ def curves(monitor: str, events: Sequence[Json], chosen: float | None) -> Curves
             at_evaluation.line("train_loss", 0, "train, mean between evaluations"),
             validation.line("cross_entropy", 1, "validation"),
         ],
-        f"Validation {monitor}": [validation.line(monitor, 2, "the metric that chooses")],
+        f"Validation {monitor}": [validation.line(monitor, 2, "the metric that chooses the model")],
     }
-    objective = {**_of_objective(logs), "Predictions for the unlabelled data": unlabelled.known(UNLABELLED)}
+    objective = {**_of_objective(logs), "Predictions for the unlabelled rows": unlabelled.known(UNLABELLED)}
     work = {
         "Learning rate": [by_step.line("learning_rate", 3)],
         "Gradient norm": [by_step.line("gradient_norm", 1, "before clipping")],

@@ -69,7 +69,7 @@ def test_check_as_json_has_the_problems_in_parts(write_spec: Write) -> None:
             "--seeds one: expected whole numbers with commas between, for example 1,2,3",
         ),
         (["run", "x.toml"], "x.toml: cannot be read: No such file or directory; expected a spec in TOML"),
-        (["run", "--resume", "nowhere"], "nowhere is no run folder: it has no spec.toml"),
+        (["run", "--resume", "nowhere"], "nowhere is not a run folder: it has no spec.toml"),
         (["check", "x.toml", "--set", "epochs"], "--set epochs: expected path=value, for example training.epochs=1"),
         (["plugins", "show", "objective", "vocal"], 'unknown objective "vocal"; did you mean "focal"?'),
         (["plugins", "list", "--kind", "objectives"], 'unknown kind "objectives"; did you mean "objective"?'),

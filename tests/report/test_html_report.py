@@ -347,11 +347,11 @@ def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
     ]  # fmt: skip
     objective = [
         "Losses of the objective by epoch", "Masks and thresholds by epoch", "Targets of the unlabelled rows by epoch",
-        "강도 <b> by epoch", "Predictions for the unlabelled data by epoch",
+        "강도 <b> by epoch", "Predictions for the unlabelled rows by epoch",
     ]  # fmt: skip
     assert titles(page)[:7] == plain_run
     assert titles(page)[14:26] == [*plain_run[:3], *objective, *plain_run[3:]]
-    assert "confident share of the unlabelled rows that count" in " ".join(page.text.split())
+    assert "confident share of the unlabelled rows in the loss" in " ".join(page.text.split())
     assert "0.812" in page.text  # the pool's accuracy at the chosen epoch
     assert "&lt;b&gt; by epoch" in (run_folder / "report.html").read_text("utf-8")
 
@@ -438,7 +438,7 @@ def test_an_experiment_that_never_got_anywhere_has_a_report(run_folder: Path) ->
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KexpError, match="is no run folder"):
+    with pytest.raises(KexpError, match="is not a run folder"):
         write_report(tmp_path)
     (tmp_path / "spec.toml").write_text("", "utf-8")
     with pytest.raises(KexpError, match=r"summary\.json"):
@@ -471,12 +471,12 @@ def test_the_command_leaves_studies_and_other_folders_alone(tmp_path: Path) -> N
     result = report(tmp_path)
     assert result.exit_code == 2
     assert result.stderr.strip() == (
-        f"{tmp_path} is a study, whose page is study.html, and no run folder; its best spec was tested in runs/x/1"
+        f"{tmp_path} is a study, not a run folder; its page is study.html; its best spec was tested in runs/x/1"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"study.toml", "study.json"}
     assert "does not exist" in report(tmp_path / "none").stderr
     (tmp_path / "empty").mkdir()
-    assert "is no run folder: it has no spec.toml" in report(tmp_path / "empty").stderr
+    assert "is not a run folder: it has no spec.toml" in report(tmp_path / "empty").stderr
     (tmp_path / "empty" / "spec.toml").write_text("")
     assert "has no summary.json yet; kexp run --resume" in report(tmp_path / "empty").stderr
 

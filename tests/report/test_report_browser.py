@@ -271,7 +271,7 @@ def test_masks_and_pool_are_shown(browser: Browser, page: Path) -> None:
     for title in (
         "Masks and thresholds",
         "Losses of the objective",
-        "Predictions for the unlabelled data",
+        "Predictions for the unlabelled rows",
         "Reliability on test",
     ):
         assert title in titles
