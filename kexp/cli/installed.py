@@ -16,7 +16,7 @@ from kexp.cli.errors import report_errors
 if TYPE_CHECKING:
     from kexp.catalog import Catalog, Entry
 
-plugins = typer.Typer(help="What is installed: components by kind, and plugins that do not load.", no_args_is_help=True)
+plugins = typer.Typer(help="Installed components by kind, and plugins that do not load.", no_args_is_help=True)
 app.add_typer(plugins, name="plugins")
 
 
@@ -46,7 +46,7 @@ def list_plugins(
             print(json.dumps(_listed(catalog, entries), ensure_ascii=False))
             return
         rows = [[e.kind, e.name, str(e.owner), _state(catalog, e), e.summary] for e in entries]
-        print_table("components", ["kind", "name", "package", "state", "what it is"], rows)
+        print_table("components", ["kind", "name", "package", "state", "description"], rows)
         for line in _others(catalog):
             print(line, file=sys.stderr)
 
@@ -72,7 +72,7 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
 
 
 def _others(catalog: Catalog) -> Iterator[str]:
-    """Yield a line for what is no component: commands, observers, and plugins that are not used."""
+    """Yield a line per command, observer, and plugin that is not used."""
     from kexp.cli.plugin_commands import plugin_commands
 
     for command in plugin_commands(catalog, _own_commands()):
@@ -91,7 +91,7 @@ def _own_commands() -> set[str]:
 
 
 def _state(catalog: Catalog, entry: Entry) -> str:
-    """Return ok, or that several packages claim the name, so that none has it."""
+    """Return "ok", or which other packages register the name, so that none provides it."""
     return "ok" if len(catalog.claims[entry.kind, entry.name]) == 1 else f"shadowed{catalog.contest(entry)}"
 
 
@@ -114,7 +114,7 @@ def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
             return
         print(f'{kind} "{name}", from {entry.owner}\n\n{text}\n')
         rows = [[o.name, o.type, "required" if o.default is None else o.default, o.description] for o in options]
-        print_table("options", ["option", "type", "default", "what it does"], rows)
+        print_table("options", ["option", "type", "default", "description"], rows)
 
 
 @plugins.command("new")
@@ -122,11 +122,11 @@ def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package, such as kexp-dialects.")],
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", metavar="KIND", help="What it brings; repeatable. An augmenter when not given."),
+        typer.Option("--kind", metavar="KIND", help="Kind of component; repeatable. An augmenter by default."),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where its folder is made.")] = Path(),
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where its folder is created.")] = Path(),
 ) -> None:
-    """Write a package of your own that works as it is: components, tests, a spec, README and CI."""
+    """Write a new package that works at once: components, tests, a spec, README and CI."""
     with report_errors():
         from kexp.catalog import load_catalog
         from kexp.scaffold.kinds import searches

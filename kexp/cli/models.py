@@ -32,7 +32,7 @@ NoQuoting = Annotated[
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 
 
 @app.command()
@@ -106,16 +106,16 @@ def predict(
 
 
 def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
-    """Divide the words of a command into models and texts: folders come first."""
+    """Split the arguments of a command into models and texts: folders come first."""
     from kexp.errors import KexpError
     from kexp.inference.folders import EXPECTED, find
 
     first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
     folders, texts = words[:first_text], list(words[first_text:])
     if not folders:
-        raise KexpError(f"{words[0]} is no folder; {EXPECTED}")
+        raise KexpError(f"{words[0]} is not a folder; {EXPECTED}")
     for word in texts:
-        # Where the folder above is there, the last part of a path was mistyped.
+        # A path below an existing folder was mistyped.
         if "/" in word and not any(map(str.isspace, word)) and _is_folder(word.rpartition("/")[0]):
             raise KexpError(f"{word} does not exist; {EXPECTED}")
         if any("\ud800" <= character <= "\udfff" for character in word):
@@ -136,7 +136,7 @@ def _table(source: Path | None, texts: Sequence[str], encoding: str, no_quoting:
     from kexp.inference.tables import Table, open_table, read_lines
 
     if source is not None and texts:
-        raise KexpError(f"--input and texts ({texts[0][:40]} ...) both say what to predict; give one of them")
+        raise KexpError(f"--input and texts ({texts[0][:40]} ...) both give texts to predict; use one of them")
     if (source is not None and str(source) == "-") or texts == ["-"]:
         return read_lines(sys.stdin.buffer, "standard input")
     if source is not None:
@@ -155,7 +155,7 @@ def evaluate(
     pair: Pair = None,
     renames: Annotated[
         list[str] | None,
-        typer.Option("--rename", metavar="OLD=NEW", help="A label of the file in the model's words; repeatable."),
+        typer.Option("--rename", metavar="OLD=NEW", help="Rename a label of the file to the model's; repeatable."),
     ] = None,
     ignore_unknown: Annotated[
         bool, typer.Option("--ignore-unknown", help="Leave out rows whose label the model does not know.")
@@ -172,7 +172,7 @@ def evaluate(
 ) -> None:
     """Measure trained models on other labelled data, with the metrics of their spec.
 
-    Texts are read as in training; rows are not cleaned away, but for those without text, which are counted.
+    Texts are read as in training. Rows are not dropped by cleaning; only those without text are, and counted.
     """
     with report_errors():
         from kexp.cli.display import note, row_progress
@@ -188,9 +188,9 @@ def evaluate(
             return open_table(data, "--data", encoding=encoding, quoting=not no_quoting)
 
         places = [find(folder, variant=variant, seed=seed) for folder in folders]
-        renamed, seen = _renames(renames or ()), table()
+        renamed, labelled = _renames(renames or ()), table()
         for column, option in ((text, "--text"), (label, "--label"), *([(pair, "--pair")] if pair else [])):
-            seen.need(column, option)
+            labelled.need(column, option)
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
@@ -198,8 +198,8 @@ def evaluate(
         print_notes(model, paired=pair is not None)
         names = {**model.members[0].origin.label_names, **renamed}
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown)
-        # The file is read twice, so that a label in its last row is told before anything is predicted.
-        unknown = labels.check(seen, ", ".join(model.labels))
+        # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
+        unknown = labels.check(labelled, ", ".join(model.labels))
         found, counts = measure(model, table(), text, pair, labels, metrics, row_progress())
         for name, rows in unknown.items():
             note(f'{rows:,} rows left out: the model does not know the label "{name}"')
@@ -240,7 +240,7 @@ def export(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a trained model to ONNX, and compare it with PyTorch before it is called done."""
+    """Export a trained model to ONNX, and check the export against PyTorch."""
     with report_errors():
         from kexp.cli.display import note
         from kexp.errors import KexpError
@@ -251,9 +251,9 @@ def export(
             if value not in known:
                 raise KexpError(f"{option} {value}: expected {known[-1]}")
         place = find(folder, variant=variant, seed=seed)
-        home = output or exporting.beside(place, quantize)
+        home = output or exporting.default_output(place, quantize)
         made = exporting.export(
-            place, home, quantize=quantize, force=force, tell=note, allow_local_code=allow_local_code
+            place, home, quantize=quantize, force=force, progress=note, allow_local_code=allow_local_code
         )
         if as_json:
             print(json.dumps({"folder": str(home), **made}, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Loading trained models: every mistake in a folder is told, and no weight of a classifier is ever made up."""
+"""Loading trained models, with checks of their folders: missing weights raise an error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load(
     """
     places = [find(Path(folder), variant=variant, seed=seed) for folder in folders]
     if not places:
-        raise KexpError("no model is named; expected at least one folder")
+        raise KexpError("load() needs at least one folder with a model")
     return load_places(
         places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
     )
@@ -59,9 +59,9 @@ def load_places(
     allow_local_code: bool = False,
 ) -> TrainedModel:
     """Load the models at some places, in this order."""
-    # Once for all models that want the same plugins: a local file is run once, and its cleaning is one cleaning.
+    # Once for all models with the same plugins, so that a local file runs once and equal text pipelines stay equal.
     catalogs = cache(partial(catalog_with, allow_local_code=allow_local_code))
-    # The specs first: a mistake there is told before any weight is read.
+    # The specs first, so that an error in one is reported before any weights are read.
     origins = [origin_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
@@ -80,8 +80,8 @@ def _check_folder(place: Place) -> None:
 
 def _notes(member: Member) -> Iterator[str]:
     if member.place.spec is None:
-        how = "texts are brought to NFC and trimmed, not cleaned as a backbone may want it"
-        yield f"{member.place.name}: no spec.toml belongs to it; {how}"
+        how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
+        yield f"{member.place.name}: it has no spec.toml; {how}"
 
 
 def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) -> Member:
@@ -91,10 +91,11 @@ def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) 
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
         found = kind or f"{config.num_labels} label"
-        raise KexpError(f"{place.name}: predicts {found}; kexp predicts one label out of several")
+        raise KexpError(f"{place.name}: predicts {found}; expected a classifier with two or more labels")
     labels = tuple(str(config.id2label[number]) for number in range(config.num_labels))
     if len(set(labels)) < len(labels):
-        raise KexpError(f"{place.name}: two labels have one name: {', '.join(labels)}; correct id2label in config.json")
+        names = ", ".join(labels)
+        raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
     reading = Reading.of(tokenizer, origin, _max_length(place, tokenizer, config))
     collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
     module.to(device)  # type: ignore[arg-type]
@@ -108,21 +109,21 @@ def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFa
     load = partial(load_pretrained, kind="model", source=place.model, trust_remote_code=trusted)
     tokenizer = load(AutoTokenizer)
     module, found = load(AutoModelForSequenceClassification, dtype=torch.float32, output_loading_info=True)
-    # transformers gives a model that lacks its classifier a random one.
+    # transformers initialises missing weights at random.
     if found["missing_keys"]:
         missing = ", ".join(sorted(found["missing_keys"])[:5])
-        raise KexpError(f"{place.model} is no trained classifier: its weights lack {missing}")
+        raise KexpError(f"{place.model} is not a trained classifier: its weights lack {missing}")
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
         raise KexpError(f"{place.model}: kexp needs a fast tokenizer (tokenizer.json) with a padding token")
     return tokenizer, module
 
 
 def _max_length(place: Place, tokenizer: PreTrainedTokenizerFast, config: Any) -> int:
-    """Return the length of training, which the tokenizer keeps; a stranger's tokenizer may know of no limit."""
+    """Return the length of training, which the tokenizer stores; other models' tokenizers may have no limit."""
     limits = [tokenizer.model_max_length, positions(config.to_dict()) or tokenizer.model_max_length]
     if min(limits) > 1_000_000:
-        hint = "state model_max_length in tokenizer_config.json"
-        raise KexpError(f"{place.model}: neither tokenizer nor model says how many tokens it reads; {hint}")
+        hint = "set model_max_length in tokenizer_config.json"
+        raise KexpError(f"{place.model}: neither tokenizer nor model has a maximum length; {hint}")
     return int(min(limits))
 
 
@@ -138,26 +139,26 @@ def _check_labels(first: Member, other: Member) -> None:
     raise KexpError(f"models with different labels cannot be averaged: {'; '.join(lacks)}")
 
 
-def _device(asked: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
-        raise KexpError(f"--device {asked}: expected auto, cpu, cuda, cuda:N or mps")
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise KexpError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
     try:
-        return torch_device(asked)
+        return torch_device(name)
     except KexpError as error:
-        raise KexpError(str(error).replace("training.device", f"--device {asked}")) from None
+        raise KexpError(str(error).replace("training.device", f"--device {name}")) from None
 
 
-def _dtype(asked: str, device: str) -> torch.dtype | None:
+def _dtype(name: str, device: str) -> torch.dtype | None:
     """Return the type of autocast, chosen as in training."""
     import torch
 
-    if asked not in PRECISIONS:
-        raise KexpError(f"--precision {asked}: expected {', '.join(PRECISIONS)}")
-    if asked == "auto":
-        asked = "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
-    if asked == "fp16" and device == "cpu":
+    if name not in PRECISIONS:
+        raise KexpError(f"--precision {name}: expected {', '.join(PRECISIONS)}")
+    if name == "auto":
+        name = "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+    if name == "fp16" and device == "cpu":
         raise KexpError("--precision fp16: needs a GPU; use bf16 or fp32 on a CPU")
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[asked]
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 @contextmanager

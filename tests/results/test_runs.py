@@ -181,7 +181,7 @@ def test_studies_are_listed_apart(runs_dir: Path, korean_clock: None) -> None:
     assert str(done) not in result.stdout
     assert result.stderr == "2 studies: kexp runs --studies\n"
     head, *listed = rows("--runs-dir", runs_dir, "--studies")
-    assert head == ["started", "experiment", "status", "trials", "goal", "best", "trial", "folder"]
+    assert head == ["started", "experiment", "status", "trials", "metric", "best", "trial", "folder"]
     assert sorted(listed) == [
         ["2026-03-01 21:00", "dialect", "done", "4 complete, 1 failed", "validation.macro_f1", "0.91", "3", str(done)],
         ["2026-03-01 21:00", "nsmc", "unfinished", "", "", "", "", str(begun)],
@@ -239,7 +239,7 @@ def test_other_folders_are_refused(command: str, runs_dir: Path, tmp_path: Path)
 
 def test_options_before_the_subcommand_are_not_dropped(runs_dir: Path) -> None:
     result = kexp("runs", "--runs-dir", runs_dir, "prune", "--status", "done", "--yes")
-    assert (result.exit_code, result.stderr) == (2, "kexp runs prune: options stand after prune\n")
+    assert (result.exit_code, result.stderr) == (2, "kexp runs prune: put options after prune\n")
     assert len(list_runs(runs_dir)) == 4
 
 
@@ -259,7 +259,7 @@ def test_nothing_goes_without_a_wish_or_without_a_yes(runs_dir: Path) -> None:
     assert "select what to remove: --status, --older-than, --keep or folders" in result.stderr
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--status", "failed")
     assert result.exit_code == 2
-    assert re.search(r"^nothing was removed, since nobody can be asked here: --yes removes 1 run folder, [\d.]+ k?B$",
+    assert re.search(r"^nothing was removed: without a terminal, --yes is needed to remove 1 run folder, [\d.]+ k?B$",
                      result.stderr.strip())  # fmt: skip
     folder = runs_dir / "nsmc" / "20260103T000000Z-abcdef01"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
