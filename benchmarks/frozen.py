@@ -31,10 +31,10 @@ from transformers import (
     TrainingArguments,
 )
 
+from kexp.batches import HostBatch
 from kexp.builtin.freezing import FreezeBottomLayers
 from kexp.builtin.objectives import CrossEntropy
 from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import HostBatch
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows

@@ -22,11 +22,12 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, pad
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from kexp.batches import MicroBatch
 from kexp.builtin.augmenters import RandomDeletion
 from kexp.builtin.objectives import UdaOptions
-from kexp.builtin.objectives.supervised import CrossEntropyOptions
 from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import AugmenterContext, Batch, Inputs, MicroBatch, ObjectiveContext, Progress, UnlabelledBatch
+from kexp.contracts import AugmenterContext, Batch, Inputs, ObjectiveContext, Progress, UnlabelledBatch
+from kexp.cross_entropy import CrossEntropyOptions
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import SemiSupervisedStream, fresh

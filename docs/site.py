@@ -13,7 +13,7 @@ from site_kinds import guides, title
 from site_pages import PACKAGES, documented, pages, plural
 
 from kexp.catalog import Catalog, load_catalog
-from kexp.contracts import KINDS
+from kexp.hookspecs import KINDS
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

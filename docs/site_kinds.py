@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 
 import kexp.testing
-from kexp import contracts
+from kexp import hookspecs
 from kexp.scaffold.kinds import KINDS, searches, spec_parts
 from kexp.scaffold.package import module_of, package_files, short
 from kexp.spec import toml
@@ -31,8 +31,8 @@ def _guide(kind: str) -> Iterator[str]:
     module = f"{module_of(PACKAGE)}/{kind.replace('-', '_')}.py"
     test = f"tests/test_{kind.replace('-', '_')}.py"
     yield f"# {title(kind)}"
-    if kind in contracts.KINDS:
-        base = contracts.KINDS[kind]
+    if kind in hookspecs.KINDS:
+        base = hookspecs.KINDS[kind]
         promise = (inspect.getdoc(inspect.getmodule(base)) or "").partition("\n")[0]
         yield f"{promise} [Its contract][{base.__module__}] says all of it."
     else:
@@ -55,7 +55,7 @@ def _guide(kind: str) -> Iterator[str]:
     )
     yield "## Tests"
     yield _file("python", test, content[test])
-    if kind in contracts.KINDS:
+    if kind in hookspecs.KINDS:
         yield from _suite(kind)
 
 
@@ -66,7 +66,7 @@ def _file(language: str, path: str, text: str) -> str:
 def _suite(kind: str) -> Iterator[str]:
     """Yield what the tests of the kind's suite say of themselves."""
     suites = [found for found in vars(kexp.testing).values() if inspect.isclass(found)]
-    suite = {found.base: found for found in suites if issubclass(found, OptionsContract)}[contracts.KINDS[kind]]
+    suite = {found.base: found for found in suites if issubclass(found, OptionsContract)}[hookspecs.KINDS[kind]]
     yield f"{(inspect.getdoc(suite) or '').partition(chr(10))[0]} [`{suite.__name__}`](testing.md) tests:"
     own, shared = vars(suite), vars(OptionsContract)
     lines = [

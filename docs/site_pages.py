@@ -18,8 +18,7 @@ from pydantic import ValidationError
 
 from kexp.catalog import Catalog, Entry
 from kexp.cli import app
-from kexp.contracts import KINDS
-from kexp.hookspecs import HOOK_OF_KIND
+from kexp.hookspecs import HOOK_OF_KIND, KINDS
 from kexp.options import COMPONENT_KEY
 from kexp.plan.schema import Json, json_schema, keys_of
 from kexp.spec.sections import Spec

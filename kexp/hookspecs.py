@@ -25,6 +25,7 @@ from kexp.contracts import (
     TrackerOptions,
     TranslatorOptions,
 )
+from kexp.options import Options
 
 hookspec = pluggy.HookspecMarker("kexp")
 
@@ -130,3 +131,13 @@ HOOK_OF_KIND: Mapping[str, str] = {
     "pruner": "kexp_pruners",
     "executor": "kexp_executors",
 }
+
+KINDS: Mapping[str, type[Options]] = {
+    base.kind: base
+    for base in (
+        DatasetOptions, BackboneOptions, ObjectiveOptions, FreezingOptions,
+        SamplerOptions, AugmenterOptions, TranslatorOptions, MetricOptions, TrackerOptions,
+        SearchSamplerOptions, PrunerOptions, ExecutorOptions,
+    )
+}  # fmt: skip
+"""The base of the options of every kind."""

@@ -22,7 +22,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kexp.errors import PluginError, Problem, did_you_mean, plugin_call
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class SpecText(str):
@@ -98,27 +98,33 @@ class Options(Section):
     """
 
     kind: ClassVar[str]
-
-
-TITLES: dict[type[Section], str] = {}
-"""How messages name the components that are registered; the catalog enters them."""
+    registered_as: ClassVar[str] = ""
+    """How messages name the component; set when a plugin registers the class."""
 
 
 def component_title(part: Section) -> str:
     """Return how messages name a component, ``metric "recall" of kexp-more 0.1``, or a section by its class."""
     cls = type(part)
-    return TITLES.get(cls, f"{getattr(cls, 'kind', 'section')} {cls.__module__}.{cls.__qualname__}")
+    # Not inherited: a subclass that is not registered has the name of its class.
+    registered_as: str | None = vars(cls).get("registered_as")
+    return registered_as or f"{getattr(cls, 'kind', 'section')} {cls.__module__}.{cls.__qualname__}"
 
 
-def plugin_results(part: Section, method: str, answer: type[Answer], *arguments: object) -> list[Answer]:
-    """Return what a section yields to a question such as ``problems``; raises ``PluginError`` that names it."""
+def build_component(options: Any, context: object) -> Any:
+    """Return what a component builds; raises ``PluginError`` that names the component when it fails."""
+    with plugin_call(component_title(options)):
+        return options.build(context)
+
+
+def plugin_results(part: Section, method: str, expected: type[Result], *arguments: object) -> list[Result]:
+    """Return what a method such as ``problems`` yields; raises ``PluginError`` that names the component."""
     place = f"{component_title(part)}, {method}()"
     with plugin_call(place):
-        answers = list(getattr(part, method)(*arguments))
-    for found in answers:
-        if not isinstance(found, answer):
-            raise PluginError(f"{place}: yields {found!r}, expected {answer.__name__}")
-    return answers
+        results = list(getattr(part, method)(*arguments))
+    for result in results:
+        if not isinstance(result, expected):
+            raise PluginError(f"{place}: yields {result!r}, expected {expected.__name__}")
+    return results
 
 
 COMPONENT_KEY = "x-kexp-component"

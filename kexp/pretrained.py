@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from kexp.contracts import BackboneOptions
+from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
 from kexp.errors import KexpError, Problem
 from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath
@@ -82,7 +82,7 @@ class PretrainedBackbone(BackboneOptions):
         config: PretrainedConfig = self._load(AutoConfig)
         return config
 
-    def build_tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
         """Load the model's own tokenizer."""
         from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -100,13 +100,13 @@ class PretrainedBackbone(BackboneOptions):
             raise KexpError(f'the tokenizer of backbone "{self.source}" has {sizes}; they do not match')
         return tokenizer
 
-    def build(self, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-        """Load the weights under a fresh head for ``labels``."""
+    def build(self, context: BackboneContext) -> PreTrainedModel:
+        """Load the weights under a fresh head for the labels."""
         import torch
         from transformers import AutoModelForSequenceClassification
 
         config = self.load_config()
-        set_labels(config, labels)
+        set_labels(config, context.label_names)
         set_dropout(config, self.dropout)
         # A head of another size, from an earlier fine-tuning, is replaced, and logged.
         model: PreTrainedModel = self._load(

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from kexp import catalog as module
+from kexp import contracts
 from kexp.catalog import Catalog, UnknownComponent, load_catalog
+from kexp.options import component_title
+from kexp.plugin_checks import CHANGES
 
 PLUGIN = """
 from kexp import hookimpl
@@ -22,6 +25,36 @@ class Backwards(SamplerOptions):
 @hookimpl
 def kexp_samplers():
     return NAMES
+"""
+
+
+METRIC = """
+import kexp
+from kexp.contracts import MetricOptions
+
+class M(MetricOptions):
+    "Measure."
+    def build(self, {parameters}):
+        return lambda labels, probabilities: 0.0
+
+@kexp.hookimpl
+def kexp_metrics():
+    return {{"m": M}}
+"""
+OBJECTIVE = """
+import kexp
+from typing import ClassVar
+from kexp.contracts import ObjectiveOptions
+
+class O(ObjectiveOptions):
+    "Lose."
+    {body}
+    def build(self, context):
+        raise NotImplementedError
+
+@kexp.hookimpl
+def kexp_objectives():
+    return {{"o": O}}
 """
 
 
@@ -67,7 +100,7 @@ def test_name_claimed_twice_is_told_with_every_way_out(install, tmp_path: Path) 
     catalog = install(plugin_a=source, plugin_b=source)
     with pytest.raises(UnknownComponent) as caught:
         catalog.find("sampler", "backwards")
-    owners = [str(entry.owner) for entry in catalog.claims["sampler", "backwards"]]
+    owners = [str(entry.owner) for entry in catalog.registered["sampler", "backwards"]]
     first, second = (owner.partition(" ")[0] for owner in owners)
     assert str(caught.value) == (
         f'sampler "backwards" is provided twice, by {owners[0]} and {owners[1]}; uninstall {first} or {second}, or leave '
@@ -96,7 +129,25 @@ def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
             'kexp has no hook kexp_sampler; did you mean "kexp_samplers"?',
         ),
         ("def kexp_samplers():\n    return {}", "has no hooks; functions that are hooks are marked with kexp.hookimpl"),
-        ("KEXP_API = '1'", "KEXP_API is '1', expected a whole number such as 1"),
+        ("KEXP_API = '1'", "KEXP_API is '1', expected a whole number such as 2"),
+        (
+            "from kexp.contracts import POOL",
+            f"cannot import name 'POOL' from 'kexp.contracts' ({contracts.__file__}); {CHANGES}",
+        ),
+        ("import kexp.data.files", f"ModuleNotFoundError: No module named 'kexp.data.files'; {CHANGES}"),
+        (
+            METRIC.format(parameters="names"),
+            f'kexp_metrics: metric "m": build takes (context), found build(names); {CHANGES}',
+        ),
+        (METRIC.format(parameters=""), f'kexp_metrics: metric "m": build takes (context), found build(); {CHANGES}'),
+        (
+            OBJECTIVE.format(body="uses_pool: ClassVar[bool] = True"),
+            f'kexp_objectives: objective "o": uses_pool is now uses_unlabelled; {CHANGES}',
+        ),
+        (
+            OBJECTIVE.format(body="def check_labels(self, labels): return ()"),
+            f'kexp_objectives: objective "o": check_labels is now label_problems; {CHANGES}',
+        ),
         (PLUGIN.replace("NAMES", "[Backwards]"), "kexp_samplers: expected a mapping from names, found list"),
         (
             PLUGIN.replace("NAMES", "{3: Backwards}"),
@@ -105,7 +156,7 @@ def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
         (PLUGIN.replace("NAMES", "{'a b': Backwards}"), "found 'a b'"),
         (
             PLUGIN.replace("NAMES", '{"x": type("X", (Backwards,), {"__annotations__": {"use": int}, "use": 1})}'),
-            'sampler "x" has an option "use", by which specs name components',
+            'sampler "x" has an option "use", which is the key that names a component; rename it',
         ),
         (
             "import kexp\n@kexp.hookimpl\ndef kexp_commands():\n    return {'go': 3}",
@@ -126,6 +177,20 @@ def test_broken_plugin_is_collected_and_the_others_load(install, source: str, re
     assert catalog.broken[0].name == "plugin_a"
     assert reason in catalog.broken[0].reason
     assert catalog.find("sampler", "backwards")
+
+
+@pytest.mark.parametrize("parameters", ["context", "_context", "context, more=1"])
+def test_build_takes_one_context(install, parameters: str) -> None:
+    catalog = install(plugin_a=METRIC.format(parameters=parameters))
+    assert catalog.broken == []
+    assert component_title(catalog.find("metric", "m").options()) == 'metric "m" of plugin_a unknown version'
+
+
+def test_a_class_that_is_not_registered_has_no_name_of_its_base(catalog: Catalog) -> None:
+    class Mine(catalog.find("metric", "accuracy").options):  # type: ignore[misc]
+        """Measure."""
+
+    assert component_title(Mine()) == f"metric {__name__}.{Mine.__qualname__}"
 
 
 def test_unknown_name_mentions_the_plugins_that_do_not_load(install) -> None:

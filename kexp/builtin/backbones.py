@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kexp.contracts import BackboneOptions
+from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
 from kexp.errors import Problem
 from kexp.pretrained import PretrainedBackbone, set_dropout, set_labels, source_problems, unpinned
 
@@ -66,26 +66,26 @@ class TinyBackbone(BackboneOptions):
         """Return the option."""
         return self.layers
 
-    def build_tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
         """Make a cased WordPiece tokenizer from the texts."""
-        return cased_wordpiece(wordpiece_vocabulary(texts, self.vocabulary))
+        return cased_wordpiece(wordpiece_vocabulary(context.texts, self.vocabulary))
 
-    def build(self, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    def build(self, context: BackboneContext) -> PreTrainedModel:
         """Return a classifier with random weights."""
         from transformers import AutoConfig, AutoModelForSequenceClassification
 
         config = AutoConfig.for_model(
             self.family,
-            vocab_size=len(tokenizer),
+            vocab_size=len(context.tokenizer),
             hidden_size=self.hidden,
             embedding_size=self.hidden,
             num_hidden_layers=self.layers,
             num_attention_heads=self.heads,
             intermediate_size=4 * self.hidden,
             max_position_embeddings=self.positions,
-            pad_token_id=tokenizer.pad_token_id,
+            pad_token_id=context.tokenizer.pad_token_id,
         )
-        set_labels(config, labels)
+        set_labels(config, context.label_names)
         set_dropout(config, self.dropout)
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         return model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from kexp.contracts import SPLITS, UNLABELLED, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.options import LocalPath
 
@@ -179,7 +179,7 @@ class TableDataset(ColumnOptions):
             quoting=self.quoting,
         )
 
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read every file."""
         return {
             split: self.select(self._read(path), path, labelled=split != UNLABELLED)
@@ -218,7 +218,7 @@ class HubDataset(ColumnOptions):
         """The folder if one is given, else the hub id."""
         return str(self.path or self.id)
 
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Load every split that is asked for."""
         loaded = self._load()
         wanted: dict[str, str] = {"train": "train"} | {

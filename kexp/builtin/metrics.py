@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kexp.contracts import Metric, MetricOptions
+from kexp.contracts import Metric, MetricContext, MetricOptions
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.calibration import expected_calibration_error
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Accuracy(MetricOptions):
     """Share of rows whose most probable label is the true one."""
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
         from sklearn.metrics import accuracy_score
 
@@ -30,7 +30,7 @@ class Accuracy(MetricOptions):
 class MacroF1(MetricOptions):
     """F1 of each label, averaged with equal weight; a label without a correct prediction counts as 0."""
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
         return lambda labels, probabilities: _f1(labels, probabilities, "macro")
 
@@ -38,7 +38,7 @@ class MacroF1(MetricOptions):
 class WeightedF1(MetricOptions):
     """F1 of each label, averaged in proportion to its rows."""
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
         return lambda labels, probabilities: _f1(labels, probabilities, "weighted")
 
@@ -59,10 +59,11 @@ class OneLabel(MetricOptions):
     def score(self) -> Callable[..., Any]:
         """Return scikit-learn's function."""
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]; raises ``KexpError`` for a label that the data does not have."""
+        names = context.label_names
         if self.label not in names:
-            raise KexpError(f'there is no label "{self.label}"; {did_you_mean(self.label, names)}')
+            raise KexpError(f'evaluation.metrics: there is no label "{self.label}"; {did_you_mean(self.label, names)}')
         score, own = self.score(), names.index(self.label)
         return lambda labels, probabilities: float(
             score(labels == own, probabilities.argmax(1) == own, zero_division=0)
@@ -102,7 +103,7 @@ class Recall(OneLabel):
 class MCC(MetricOptions):
     """Matthews correlation coefficient for K classes (Gorodkin 2004)."""
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [-1, 1]."""
         from sklearn.metrics import matthews_corrcoef
 
@@ -120,7 +121,7 @@ class CrossEntropy(MetricOptions):
 
     greater_is_better: ClassVar[bool] = False
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, from 0 upwards."""
         from sklearn.metrics import log_loss
 
@@ -134,7 +135,7 @@ class MSE(MetricOptions):
 
     greater_is_better: ClassVar[bool] = False
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
         import numpy as np
         from sklearn.metrics import mean_squared_error
@@ -150,7 +151,7 @@ class ECE(MetricOptions):
     greater_is_better: ClassVar[bool] = False
     bins: int = Field(15, ge=2, le=1000, description="Number of equal bins of confidence.")
 
-    def build(self, names: Sequence[str]) -> Metric:
+    def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
         return lambda labels, probabilities: expected_calibration_error(
             probabilities.max(1), probabilities.argmax(1) == labels, self.bins

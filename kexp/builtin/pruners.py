@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.contracts import PrunerOptions
+from kexp.contracts import PrunerContext, PrunerOptions
 from kexp.errors import Problem
 from kexp.spec.search import experimental
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class NoPruner(PrunerOptions):
     """End no trial early."""
 
-    def build(self) -> BasePruner:
+    def build(self, context: PrunerContext) -> BasePruner:
         """Return the pruner."""
         from optuna.pruners import NopPruner
 
@@ -31,7 +31,7 @@ class Median(PrunerOptions):
     startup_trials: int = Field(5, ge=0, description="Finished trials before any is pruned.")
     warmup: int = Field(0, ge=0, description="Evaluations of a trial before it may be pruned.")
 
-    def build(self) -> BasePruner:
+    def build(self, context: PrunerContext) -> BasePruner:
         """Return the pruner."""
         from optuna.pruners import MedianPruner
 
@@ -53,7 +53,7 @@ class Hyperband(PrunerOptions):
         if self.max_evaluations != "auto" and self.max_evaluations < self.min_evaluations:
             yield Problem("max_evaluations", f"{self.max_evaluations} is below min_evaluations, {self.min_evaluations}")
 
-    def build(self) -> BasePruner:
+    def build(self, context: PrunerContext) -> BasePruner:
         """Return the pruner."""
         from optuna.pruners import HyperbandPruner
 
@@ -71,7 +71,7 @@ class SuccessiveHalving(PrunerOptions):
     reduction: int = Field(4, ge=2, description="One in this many trials goes on to the next rung.")
     rate: int = Field(0, ge=0, description="Rungs without pruning (min_early_stopping_rate).")
 
-    def build(self) -> BasePruner:
+    def build(self, context: PrunerContext) -> BasePruner:
         """Return the pruner."""
         from optuna.pruners import SuccessiveHalvingPruner
 
@@ -93,7 +93,7 @@ class Wilcoxon(PrunerOptions):
         if 0.5**seeds > self.p_threshold:
             yield f"{seeds} seeds of a trial cannot give a p-value of {self.p_threshold:g}, the least is {0.5**seeds:g}"
 
-    def build(self) -> BasePruner:
+    def build(self, context: PrunerContext) -> BasePruner:
         """Return the pruner."""
         from optuna.pruners import WilcoxonPruner
 

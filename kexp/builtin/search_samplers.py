@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.contracts import Parameter, Sampling, SearchSamplerOptions, label
+from kexp.contracts import Parameter, SearchContext, SearchSamplerOptions, label
 from kexp.spec.search import experimental
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class TPE(SearchSamplerOptions):
     candidates: PositiveInt = Field(24, description="Points among which the expected improvement is compared.")
     multivariate: bool = Field(True, description="Model parameters together instead of one by one.")
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler; running trials count as bad ones, so that several jobs do not try the same."""
         from optuna.samplers import TPESampler
 
@@ -33,7 +33,7 @@ class TPE(SearchSamplerOptions):
                 # With conditions, trials are grouped by the parameters that they have.
                 group=self.multivariate,
                 constant_liar=True,
-                seed=sampling.trial_seed,
+                seed=context.trial_seed,
             )
 
 
@@ -47,7 +47,7 @@ class GP(SearchSamplerOptions):
         """Yield parameters that are not always there."""
         return _conditional("gp", space)
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler."""
         from optuna.samplers import GPSampler
 
@@ -55,7 +55,7 @@ class GP(SearchSamplerOptions):
             return GPSampler(
                 n_startup_trials=self.startup_trials,
                 deterministic_objective=self.deterministic,
-                seed=sampling.trial_seed,
+                seed=context.trial_seed,
             )
 
 
@@ -72,7 +72,7 @@ class CmaEs(SearchSamplerOptions):
         yield from _choices("cmaes", space)
         yield from _conditional("cmaes", space)
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler."""
         from optuna.samplers import CmaEsSampler
 
@@ -80,7 +80,7 @@ class CmaEs(SearchSamplerOptions):
             return CmaEsSampler(
                 n_startup_trials=self.startup_trials,
                 popsize=self.population,
-                seed=sampling.trial_seed,
+                seed=context.trial_seed,
                 # It cannot model a space of one parameter and draws it independently.
                 warn_independent_sampling=False,
             )
@@ -89,11 +89,11 @@ class CmaEs(SearchSamplerOptions):
 class Random(SearchSamplerOptions):
     """Every trial drawn independently; the search that others have to beat (Bergstra & Bengio 2012)."""
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler."""
         from optuna.samplers import RandomSampler
 
-        return RandomSampler(seed=sampling.trial_seed)
+        return RandomSampler(seed=context.trial_seed)
 
 
 class Grid(SearchSamplerOptions):
@@ -106,15 +106,15 @@ class Grid(SearchSamplerOptions):
         yield from _endless("grid", space)
         yield from _conditional("grid", space)
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler."""
         from optuna.samplers import GridSampler
 
         values: dict[str, list[Any]] = {
-            path: list(map(label, parameter.values or ())) for path, parameter in sampling.space.items()
+            path: list(map(label, parameter.values or ())) for path, parameter in context.space.items()
         }
         # The order of the grid belongs to the study: every process has to number the points alike.
-        return GridSampler(values, seed=sampling.study_seed)
+        return GridSampler(values, seed=context.study_seed)
 
 
 class QMC(SearchSamplerOptions):
@@ -128,7 +128,7 @@ class QMC(SearchSamplerOptions):
         yield from _choices("qmc", space)
         yield from _conditional("qmc", space)
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler; the sequence belongs to the study, its place in it is kept there."""
         from optuna.samplers import QMCSampler, RandomSampler
 
@@ -136,9 +136,9 @@ class QMC(SearchSamplerOptions):
             return QMCSampler(
                 qmc_type=self.sequence,
                 scramble=self.scramble,
-                seed=sampling.study_seed,
+                seed=context.study_seed,
                 # The first trial shows the sampler the space and is drawn at random.
-                independent_sampler=RandomSampler(seed=sampling.trial_seed),
+                independent_sampler=RandomSampler(seed=context.trial_seed),
                 warn_independent_sampling=False,
             )
 
@@ -150,7 +150,7 @@ class NSGA2(SearchSamplerOptions):
     mutation: float | None = Field(None, ge=0, le=1, description="Probability; one in the number of parameters.")
     crossover: float = Field(0.9, ge=0, le=1, description="Probability that a child has two parents.")
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler."""
         from optuna.samplers import NSGAIISampler
 
@@ -159,7 +159,7 @@ class NSGA2(SearchSamplerOptions):
                 population_size=self.population,
                 mutation_prob=self.mutation,
                 crossover_prob=self.crossover,
-                seed=sampling.trial_seed,
+                seed=context.trial_seed,
             )
 
 
@@ -172,12 +172,12 @@ class BruteForce(SearchSamplerOptions):
         """Yield parameters with endlessly many values."""
         return _endless("brute-force", space)
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler."""
         from optuna.samplers import BruteForceSampler
 
         with experimental():
-            return BruteForceSampler(seed=sampling.trial_seed)
+            return BruteForceSampler(seed=context.trial_seed)
 
 
 def _endless(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:

@@ -45,7 +45,7 @@ def list_plugins(
         if as_json:
             print(json.dumps(_listed(catalog, entries), ensure_ascii=False))
             return
-        rows = [[e.kind, e.name, str(e.owner), _state(catalog, e), e.summary] for e in entries]
+        rows = [[e.kind, e.name, str(e.owner), catalog.state(e), e.summary] for e in entries]
         print_table("components", ["kind", "name", "package", "state", "description"], rows)
         for line in _others(catalog):
             print(line, file=sys.stderr)
@@ -59,13 +59,13 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
 
     return {
         "components": [
-            {"kind": e.kind, "name": e.name, **asdict(e.owner), "state": _state(catalog, e), "summary": e.summary}
+            {"kind": e.kind, "name": e.name, **asdict(e.owner), "state": catalog.state(e), "summary": e.summary}
             for e in entries
         ],
         "commands": [
             {"name": c.name, **asdict(c.owner), "state": c.state} for c in plugin_commands(catalog, _own_commands())
         ],
-        "observers": [{"hook": observer.name, **asdict(observer.owner)} for observer in catalog.observers],
+        "observers": [{"hook": observer.hook, **asdict(observer.owner)} for observer in catalog.observers],
         "disabled": list(map(asdict, catalog.disabled)),
         "broken": list(map(asdict, catalog.broken)),
     }
@@ -78,7 +78,7 @@ def _others(catalog: Catalog) -> Iterator[str]:
     for command in plugin_commands(catalog, _own_commands()):
         yield f"command: kexp {command.name} ({command.owner})" + f", {command.state}" * (command.state != "ok")
     for observer in catalog.observers:
-        yield f"observer: {observer.name} ({observer.owner})"
+        yield f"observer: {observer.hook} ({observer.owner})"
     for owner in catalog.disabled:
         yield f"disabled: {owner}"
     for plugin in catalog.broken:
@@ -88,11 +88,6 @@ def _others(catalog: Catalog) -> Iterator[str]:
 def _own_commands() -> set[str]:
     groups = {group.name for group in app.registered_groups if group.name}
     return groups | {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
-
-
-def _state(catalog: Catalog, entry: Entry) -> str:
-    """Return "ok", or which other packages register the name, so that none provides it."""
-    return "ok" if len(catalog.claims[entry.kind, entry.name]) == 1 else f"shadowed{catalog.contest(entry)}"
 
 
 @plugins.command("show")
@@ -142,8 +137,8 @@ def new_plugin(
 
 
 def _kind(kind: str | None) -> str | None:
-    from kexp.contracts import KINDS
     from kexp.errors import KexpError, did_you_mean
+    from kexp.hookspecs import KINDS
 
     if kind is not None and kind not in KINDS:
         raise KexpError(f'unknown kind "{kind}"; {did_you_mean(kind, KINDS)}')

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from kexp.catalog import Catalog, Observer, Owner
+from kexp.catalog import Catalog, Command, Owner
 from kexp.cli.errors import report_errors
 
 
@@ -36,7 +36,7 @@ def plugin_commands(catalog: Catalog, reserved: Collection[str]) -> Iterator[Plu
             yield _make(command)
 
 
-def _make(command: Observer) -> PluginCommand:
+def _make(command: Command) -> PluginCommand:
     single = typer.Typer(add_completion=False)
     single.command(command.name)(_reporting_errors(command.function))
     try:

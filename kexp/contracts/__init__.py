@@ -5,11 +5,9 @@ torch, transformers and datasets are imported here for type checking only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kexp.contracts.augmenter import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
-from kexp.contracts.backbone import AnyBackbone, BackboneOptions
-from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetOptions
+from kexp.contracts.backbone import AnyBackbone, BackboneContext, BackboneOptions, TokenizerContext
+from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetContext, DatasetOptions
 from kexp.contracts.executor import (
     Answer,
     AnyExecutor,
@@ -24,16 +22,12 @@ from kexp.contracts.executor import (
     Task,
     Work,
 )
-from kexp.contracts.freezing import AnyFreezing, FreezingOptions, block_names
-from kexp.contracts.metric import AnyMetric, Metric, MetricOptions
+from kexp.contracts.freezing import AnyFreezing, FreezingOptions
+from kexp.contracts.metric import AnyMetric, Metric, MetricContext, MetricOptions
 from kexp.contracts.objective import (
     AnyObjective,
     Batch,
-    HostBatch,
-    HostUnlabelledBatch,
     Inputs,
-    KnownInputs,
-    MicroBatch,
     Model,
     Objective,
     ObjectiveContext,
@@ -41,34 +35,24 @@ from kexp.contracts.objective import (
     Progress,
     StepLoss,
     SupervisedObjective,
+    SupervisedObjectiveOptions,
     UnlabelledBatch,
-    known_hidden,
 )
 from kexp.contracts.sampler import AnySampler, SamplerOptions
 from kexp.contracts.search import (
     AnyPruner,
     AnySearchSampler,
     Parameter,
+    PrunerContext,
     PrunerOptions,
-    Sampling,
+    SearchContext,
     SearchSamplerOptions,
     label,
 )
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
-from kexp.options import Options
-
-KINDS: Mapping[str, type[Options]] = {
-    base.kind: base
-    for base in (
-        DatasetOptions, BackboneOptions, ObjectiveOptions, FreezingOptions,
-        SamplerOptions, AugmenterOptions, TranslatorOptions, MetricOptions, TrackerOptions,
-        SearchSamplerOptions, PrunerOptions, ExecutorOptions,
-    )
-}  # fmt: skip
 
 __all__ = [
-    "KINDS",
     "SPLITS",
     "UNLABELLED",
     "Answer",
@@ -87,8 +71,10 @@ __all__ = [
     "Augmenter",
     "AugmenterContext",
     "AugmenterOptions",
+    "BackboneContext",
     "BackboneOptions",
     "Batch",
+    "DatasetContext",
     "DatasetOptions",
     "Decoding",
     "Ended",
@@ -96,32 +82,32 @@ __all__ = [
     "ExecutorContext",
     "ExecutorOptions",
     "FreezingOptions",
-    "HostBatch",
-    "HostUnlabelledBatch",
     "Inputs",
-    "KnownInputs",
     "Link",
     "Lost",
     "Message",
     "Metric",
+    "MetricContext",
     "MetricOptions",
-    "MicroBatch",
     "Model",
     "Objective",
     "ObjectiveContext",
     "ObjectiveOptions",
     "Parameter",
     "Progress",
+    "PrunerContext",
     "PrunerOptions",
     "Rejected",
     "Reported",
     "RunIdentity",
     "SamplerOptions",
-    "Sampling",
+    "SearchContext",
     "SearchSamplerOptions",
     "StepLoss",
     "SupervisedObjective",
+    "SupervisedObjectiveOptions",
     "Task",
+    "TokenizerContext",
     "Tracker",
     "TrackerOptions",
     "Translator",
@@ -129,7 +115,5 @@ __all__ = [
     "TranslatorOptions",
     "UnlabelledBatch",
     "Work",
-    "block_names",
-    "known_hidden",
     "label",
 ]

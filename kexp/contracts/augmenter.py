@@ -11,7 +11,7 @@ from random import Random
 from typing import Annotated, ClassVar, Protocol
 
 from kexp.errors import PluginError, plugin_call
-from kexp.options import Options, component, component_title
+from kexp.options import Options, build_component, component, component_title
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +101,4 @@ class CheckedAugmenter:
 
 def build_augmenter(options: AugmenterOptions, context: AugmenterContext) -> CheckedAugmenter:
     """Build an augmenter; raises ``PluginError`` that names it when it fails."""
-    with plugin_call(component_title(options)):
-        return CheckedAugmenter(component_title(options), options.build(context))
+    return CheckedAugmenter(component_title(options), build_component(options, context))

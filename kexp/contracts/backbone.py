@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -12,6 +13,21 @@ from kexp.options import Options, component
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerContext:
+    """What a tokenizer is built for: ``texts`` are those of the train split, unlabelled ones included."""
+
+    texts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneContext:
+    """What a classifier is built for: the names of the labels, by id, and the tokenizer."""
+
+    label_names: Sequence[str]
+    tokenizer: PreTrainedTokenizerFast
 
 
 class BackboneOptions(Options):
@@ -36,12 +52,12 @@ class BackboneOptions(Options):
         return text
 
     @abstractmethod
-    def build_tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerFast:
-        """Return the tokenizer; ``texts`` are those of the train split, for backbones that train their own."""
+    def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
+        """Return the tokenizer: the model's own, or one trained on the texts."""
 
     @abstractmethod
-    def build(self, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-        """Return a sequence classifier over ``labels`` in fp32 on the CPU, with ``id2label`` set."""
+    def build(self, context: BackboneContext) -> PreTrainedModel:
+        """Return a sequence classifier over the labels in fp32 on the CPU, with ``id2label`` set."""
 
 
 AnyBackbone = Annotated[BackboneOptions, *component("backbone")]

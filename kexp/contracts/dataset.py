@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.errors import PluginError, plugin_call
-from kexp.options import Options, component, component_title
+from kexp.errors import PluginError
+from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
 """Name of the split that a dataset may bring without labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetContext:
+    """What a dataset is read with.
+
+    ``counts`` is for the dataset to fill: how many rows were left out while reading, by reason. It is kept in the
+    record of the run.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class DatasetOptions(Options):
@@ -35,13 +48,13 @@ class DatasetOptions(Options):
         return None
 
     @abstractmethod
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
-        """Read the data, and add to ``notes`` how many rows were left out while reading, by reason.
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
+        """Read the data, and add to ``context.counts`` how many rows were left out while reading, by reason.
 
         Returns a Hugging Face dataset per split name (train, and perhaps validation, test and unlabelled) with the
         columns ``text`` (str), ``label`` (str, int or ClassLabel; not needed where unlabelled), and optionally
         ``text_pair`` (str), ``group`` (str or int; rows of one group are never divided between splits) and
-        ``augmented`` (str; an augmented form of the text, used where the row is unlabelled). Raises ``DataError`` with
+        ``augmented`` (str; an augmented view of the text, used where the row is unlabelled). Raises ``DataError`` with
         file and row.
         """
 
@@ -50,13 +63,12 @@ AnyDataset = Annotated[DatasetOptions, *component("dataset")]
 """A field that holds a component of this kind."""
 
 
-def read_dataset(options: DatasetOptions, notes: dict[str, int]) -> Mapping[str, Dataset]:
+def read_dataset(options: DatasetOptions, context: DatasetContext) -> Mapping[str, Dataset]:
     """Build a dataset; raises ``PluginError`` that names it when it fails, or returns what it may not."""
     from datasets import Dataset
 
     name = component_title(options)
-    with plugin_call(name):
-        read = options.build(notes)
+    read = build_component(options, context)
     if not isinstance(read, Mapping):
         raise PluginError(f"{name}: build returned a {type(read).__name__}, expected a Dataset per split name")
     for split, rows in read.items():
@@ -65,7 +77,7 @@ def read_dataset(options: DatasetOptions, notes: dict[str, int]) -> Mapping[str,
             raise PluginError(f"{name}: build returned a split {split!r}, which kexp does not know; name it {known}")
         if not isinstance(rows, Dataset):
             raise PluginError(f"{name}: the {split} split is a {type(rows).__name__}, expected a datasets.Dataset")
-    for reason, count in notes.items():
+    for reason, count in context.counts.items():
         if not isinstance(count, Integral):
-            raise PluginError(f"{name}: notes[{reason!r}] is {count!r}, expected a number of rows")
+            raise PluginError(f"{name}: counts[{reason!r}] is {count!r}, expected a number of rows")
     return read

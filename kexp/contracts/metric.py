@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
-from kexp.errors import KexpError, PluginError, describe_value, plugin_call
-from kexp.options import Options, component, component_title
+from kexp.errors import PluginError, describe_value, plugin_call
+from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,13 @@ class Metric(Protocol):
         """Score label ids of shape (rows,) against probabilities of shape (rows, labels)."""
 
 
+@dataclass(frozen=True, slots=True)
+class MetricContext:
+    """What a metric is built for: the names of the labels, by id."""
+
+    label_names: Sequence[str]
+
+
 class MetricOptions(Options):
     """Base of every metric."""
 
@@ -31,8 +38,8 @@ class MetricOptions(Options):
     """Whether more is better; a metric that is to be small, such as an error, says False."""
 
     @abstractmethod
-    def build(self, names: Sequence[str]) -> Metric:
-        """Return the metric; ``names`` are those of the labels, by id. Raises ``KexpError`` for a label not there."""
+    def build(self, context: MetricContext) -> Metric:
+        """Return the metric; raises ``KexpError`` where an option names a label that the data does not have."""
 
 
 AnyMetric = Annotated[MetricOptions, *component("metric")]
@@ -40,35 +47,21 @@ AnyMetric = Annotated[MetricOptions, *component("metric")]
 
 
 def build_metrics(
-    stated: Iterable[MetricOptions], names: Sequence[str], name_of: Callable[[type[Options]], str]
+    metrics: Iterable[MetricOptions], context: MetricContext, name_of: Callable[[type[Options]], str]
 ) -> dict[str, Metric]:
-    """Build metrics by the names under which they are registered, for labels of these ``names``."""
-    return {name_of(type(options)): build_metric(options, names) for options in stated}
+    """Build metrics by the names under which they are registered."""
+    return {name_of(type(options)): build_metric(options, context) for options in metrics}
 
 
-def build_metric(options: MetricOptions, names: Sequence[str]) -> Metric:
+def build_metric(options: MetricOptions, context: MetricContext) -> Metric:
     """Build a metric that raises ``PluginError`` with its name, whatever goes wrong, and gives plain numbers."""
-    name = component_title(options)
-    with _named(name):
-        metric = options.build(names)
+    title, metric = component_title(options), build_component(options, context)
 
     def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-        with _named(name):
+        with plugin_call(title):
             value = metric(labels, probabilities)
         if not isinstance(value, Real):
-            raise PluginError(f"{name}: returned {describe_value(value)}, expected a number")
+            raise PluginError(f"{title}: returned {describe_value(value)}, expected a number")
         return float(value)
 
     return measure
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Name the metric in what it says to users, too: it does not know under which name it is registered."""
-    try:
-        with plugin_call(name):
-            yield
-    except PluginError:
-        raise
-    except KexpError as error:
-        raise PluginError(f"{name}: {error}") from error

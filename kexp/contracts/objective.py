@@ -8,88 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 from kexp.errors import PluginError, describe_value, plugin_call
-from kexp.options import Options, component, component_title
+from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 Inputs = Mapping[str, "torch.Tensor"]
 """What the model takes: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, of shape (rows, tokens)."""
-
-
-class KnownInputs(dict[str, "torch.Tensor"]):
-    """Inputs of rows for which the frozen blocks of the model were run before; the model runs the others alone.
-
-    Whatever an objective makes out of them is plain inputs, for which all blocks are run.
-    """
-
-    def __init__(self, inputs: Inputs, hidden: torch.Tensor) -> None:
-        super().__init__(inputs)
-        self._hidden = hidden
-        self._given = {name: (tensor, _version(tensor)) for name, tensor in inputs.items()}
-
-    @property
-    def hidden(self) -> torch.Tensor | None:
-        """Return what the frozen blocks gave, of shape (rows, tokens, hidden); None once an input was changed."""
-        given = self._given
-        now = {name: (tensor, _version(tensor)) for name, tensor in self.items()}
-        same = now.keys() == given.keys() and all(
-            now[name][0] is given[name][0] and now[name][1] == given[name][1] for name in now
-        )
-        return self._hidden if same else None
-
-
-def known_hidden(inputs: Inputs) -> torch.Tensor | None:
-    """Return what the frozen blocks of the model make of inputs, where that is known."""
-    return inputs.hidden if isinstance(inputs, KnownInputs) else None
-
-
-def _version(tensor: torch.Tensor) -> int:
-    """Return how often a tensor was changed in place, which PyTorch does not count where there are no gradients."""
-    return 0 if tensor.is_inference() else tensor._version
-
-
-@dataclass(frozen=True, slots=True)
-class HostBatch:
-    """Rows as NumPy arrays, before they are on the device: inputs of shape (rows, tokens), labels of shape (rows,).
-
-    ``hidden`` is what the frozen blocks of the model make of the rows, where that is known.
-    """
-
-    inputs: Mapping[str, NDArray[np.int64]]
-    labels: NDArray[np.int64]
-    tokens: int
-    hidden: torch.Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def inputs_on(self, device: torch.device) -> Inputs:
-        """Return the inputs on a device."""
-        import torch
-
-        moved = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in self.inputs.items()}
-        return moved if self.hidden is None else KnownInputs(moved, self.hidden.to(device, non_blocking=True))
-
-
-@dataclass(frozen=True, slots=True)
-class HostUnlabelledBatch:
-    """Unlabelled rows and their augmented forms as NumPy arrays; ``rows`` are their numbers in the pool."""
-
-    original: Mapping[str, NDArray[np.int64]]
-    augmented: Mapping[str, NDArray[np.int64]]
-    rows: NDArray[np.int64]
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class MicroBatch:
-    """What one forward pass is about: labelled rows and, for objectives that ask for a pool, unlabelled ones."""
-
-    labelled: HostBatch
-    unlabelled: HostUnlabelledBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +36,28 @@ class UnlabelledBatch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is: ``step`` optimiser steps done out of ``total_steps``."""
+    """Where training is: ``step`` optimiser steps done out of ``total_steps``.
+
+    ``batch`` counts, from 0, the batches whose gradients are accumulated for the next step.
+    """
 
     step: int
     total_steps: int
+    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveContext:
-    """What an objective may need to know of the data.
+    """The data and the seed that an objective is built for.
 
-    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others.
+    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others. ``seed``
+    is that of the run. An objective that draws random numbers seeds its generator with ``seed`` and the step and batch
+    of ``Progress``, so that a resumed run draws the same numbers.
     """
 
     class_counts: Sequence[int]
     unlabelled_rows: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +91,6 @@ class Model(Protocol):
 class Objective(ABC):
     """Turns the rows of a step into its loss. What it remembers between steps is its state, saved with the run."""
 
-    component: str = "the objective"
-    """How messages name it; kexp says so when it builds it."""
-
     @abstractmethod
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss; ``unlabelled`` is None for objectives that do not ask for a pool."""
@@ -185,17 +114,18 @@ class SupervisedObjective(Objective):
         """Return the loss of each row, shape (rows,), from fp32 logits of shape (rows, labels)."""
 
     def row_losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return ``losses``; raises ``PluginError`` that names the objective unless there is one per row.
+        """Return ``losses``; raises ``PluginError`` that names the class of the objective unless there is one per row.
 
-        A mean over the rows would pass for the loss of each where rows are weighed or left out, and undo that unseen.
+        A scalar would be broadcast where an objective weighs its rows or leaves some out, without an error.
         """
-        with plugin_call(self.component):
+        title = f"objective {type(self).__module__}.{type(self).__qualname__}"
+        with plugin_call(title):
             losses = self.losses(logits, labels)
         shape = getattr(losses, "shape", None)
         if shape != labels.shape:
             found = f"a {type(losses).__name__}" if shape is None else f"shape {tuple(shape)}"
             rows = f"shape {tuple(labels.shape)}, one loss per row"
-            raise PluginError(f"{self.component}: losses() returned {found}, expected {rows}; do not average over rows")
+            raise PluginError(f"{title}: losses() returned {found}, expected {rows}; do not average over rows")
         return losses
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
@@ -226,17 +156,23 @@ class ObjectiveOptions(Options):
         """Return the objective."""
 
 
+class SupervisedObjectiveOptions(ObjectiveOptions):
+    """Base of training objectives that are a loss per labelled row, so that other objectives can nest them."""
+
+    @abstractmethod
+    def build(self, context: ObjectiveContext) -> SupervisedObjective:
+        """Return the objective."""
+
+
 AnyObjective = Annotated[ObjectiveOptions, *component("objective")]
 """A field that holds a component of this kind."""
 
 
 def build_objective(options: ObjectiveOptions, context: ObjectiveContext) -> Objective:
-    """Build an objective that knows its name; raises ``PluginError`` when it fails, or gives none."""
-    name = component_title(options)
-    with plugin_call(name):
-        objective = options.build(context)
-    if not isinstance(objective, Objective):
-        raise PluginError(f"{name}: build returned {describe_value(objective)}, expected an Objective")
-    # A frozen dataclass is an objective too.
-    object.__setattr__(objective, "component", name)
+    """Build an objective; raises ``PluginError`` that names it when it fails, or returns something else."""
+    objective = build_component(options, context)
+    expected = SupervisedObjective if isinstance(options, SupervisedObjectiveOptions) else Objective
+    if not isinstance(objective, expected):
+        found = f"build returned {describe_value(objective)}, expected one that extends {expected.__name__}"
+        raise PluginError(f"{component_title(options)}: {found}")
     return objective

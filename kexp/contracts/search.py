@@ -100,8 +100,8 @@ def label(choice: Any) -> str | int | float | bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """What a search sampler draws from: the parameters by path, a seed of the study's and one of the trial's own."""
+class SearchContext:
+    """What a search sampler is built for: the parameters by path, the seed of the study and that of the trial."""
 
     space: Mapping[str, Parameter]
     study_seed: int
@@ -122,8 +122,15 @@ class SearchSamplerOptions(Options):
         return ()
 
     @abstractmethod
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return Optuna's sampler."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrunerContext:
+    """What a pruner is built for: the number of seeds with which every trial is trained."""
+
+    seeds_per_trial: int = 1
 
 
 class PrunerOptions(Options):
@@ -138,7 +145,7 @@ class PrunerOptions(Options):
         return ()
 
     @abstractmethod
-    def build(self) -> BasePruner:
+    def build(self, context: PrunerContext) -> BasePruner:
         """Return Optuna's pruner."""
 
 

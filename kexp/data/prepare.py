@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import SPLITS, UNLABELLED, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
 from kexp.contracts.dataset import read_dataset
 from kexp.data.cleaning import (
     Counts,
@@ -41,8 +41,8 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     Raises ``DataError`` for data that cannot be used, with the split, the label and the remedy.
     """
     seed = derive(run_seed if spec.split.resplit else spec.split.seed, "split") % 2**32
-    notes: dict[str, int] = {}
-    frames, names = _read(spec.dataset, notes)
+    context = DatasetContext()
+    frames, names = _read(spec.dataset, context)
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     frames = _clean(frames, spec, counts)
     frames = divide(frames, spec.split, seed, counts["train"])
@@ -62,7 +62,7 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     labels = _label_names(frames, names)
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
-    source = {"source": {"read": notes}} if notes else {}
+    source = {"source": {"read": dict(context.counts)}} if context.counts else {}
     return PreparedData(labels, rows, unlabelled, source | _record(frames, counts))
 
 
@@ -82,12 +82,12 @@ def _choose_labelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, cou
     counts.setdefault(UNLABELLED, {})["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
 
 
-def _read(dataset: DatasetOptions, notes: dict[str, int]) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
+def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
     """Read the splits as tables with string labels; the names of a ``ClassLabel`` keep their order."""
     from datasets import ClassLabel, disable_progress_bars
 
     disable_progress_bars()
-    read = read_dataset(dataset, notes)
+    read = read_dataset(dataset, context)
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
     frames, names = {}, None

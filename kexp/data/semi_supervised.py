@@ -9,7 +9,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, HostUnlabelledBatch, MicroBatch, Rejected
+from kexp.batches import HostUnlabelledBatch, MicroBatch
+from kexp.contracts import Augmenter, Rejected
 from kexp.data.batching import batches
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, HostBatch, MicroBatch, Rejected, SamplerOptions
+from kexp.batches import HostBatch, MicroBatch
+from kexp.contracts import Augmenter, Rejected, SamplerOptions
 from kexp.data.batching import batches, collate
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import HostBatch, Metric
+from kexp.batches import HostBatch
+from kexp.contracts import Metric
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kexp.contracts import HostBatch, Inputs, Metric, Objective, ObjectiveContext
+from kexp.batches import HostBatch
+from kexp.contracts import BackboneContext, Inputs, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
@@ -20,6 +21,7 @@ from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
 from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.options import build_component
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
@@ -82,10 +84,10 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
 
     inputs = prepared.inputs(spec, seed)
     torch.manual_seed(derive(seed, "weights"))
-    model = spec.backbone.build(inputs.data.labels, inputs.tokenizer)
+    model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
     collator = Collator(_pad_id(inputs.tokenizer), takes_token_types(model))
     unlabelled = inputs.unlabelled
-    context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows))
+    context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
     metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
     augmenters = _fresh_augmenters(spec, prepared, inputs)

@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kexp.contracts import HostBatch, Inputs
+from kexp.batches import HostBatch
+from kexp.contracts import Inputs
 from kexp.data.stream import LabelledStream
 from kexp.experiment.assemble import AssembledRun
 from kexp.model.frozen import Prefix, always_frozen, find_prefix

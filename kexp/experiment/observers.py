@@ -47,7 +47,7 @@ class Observers:
             self.epoch = None
 
     def _tell(self, hook: str, **arguments: Any) -> None:
-        for observer in [observer for observer in self.observers if observer.name == hook]:
+        for observer in [observer for observer in self.observers if observer.hook == hook]:
             try:
                 observer(run=self.run, **arguments)
             # A stranger's observer must not stop training, whatever it raises.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.catalog import Catalog
-from kexp.contracts import AugmenterContext, AugmenterOptions, Metric
+from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
@@ -88,9 +88,8 @@ class PreparedInputs:
         data = self.data(spec, seed)
         _check(spec, data)
         key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
-        tokenizer = self._once(
-            f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(clean(spec, train_texts(data)))
-        )
+        context = TokenizerContext(clean(spec, train_texts(data)))
+        tokenizer = self._once(f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(context))
         _check_positions(spec)
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
@@ -128,7 +127,7 @@ class PreparedInputs:
 
     def metrics(self, spec: Spec, labels: Sequence[str]) -> dict[str, Metric]:
         """Build the metrics of a spec by name, for these labels."""
-        return build_metrics(spec.evaluation.metrics, labels, self.catalog.name_of)
+        return build_metrics(spec.evaluation.metrics, MetricContext(labels), self.catalog.name_of)
 
     def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
         """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""

@@ -9,7 +9,7 @@ from typing import Any
 from kexp.catalog import Catalog
 from kexp.contracts import Metric
 from kexp.devices import make_accelerator
-from kexp.errors import PluginError
+from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display, Run, execute
@@ -152,6 +152,6 @@ def _scores(found: Predictions, metrics: Mapping[str, Metric]) -> tuple[dict[str
         try:
             scores |= found.measure({name: metric})
         # A metric may be undefined for predictions as plain as a baseline's; the experiment's results are there.
-        except PluginError as error:
+        except KexpError as error:
             failures.append(f"{name}: {error}")
     return scores, failures

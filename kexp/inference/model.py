@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import HostBatch, Inputs
+from kexp.batches import HostBatch
+from kexp.contracts import Inputs
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded
 from kexp.data.stream import Collator

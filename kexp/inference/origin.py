@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kexp.catalog import Catalog
-from kexp.contracts import AnyBackbone, BackboneOptions, Metric
+from kexp.contracts import AnyBackbone, BackboneOptions, Metric, MetricContext
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, encode, special_tokens, tokenise
 from kexp.inference.folders import Place
@@ -40,7 +40,7 @@ class Origin:
     def metrics(self, labels: Sequence[str]) -> dict[str, Metric]:
         """Build the metrics of the spec for the model's labels; only a measurement needs them."""
         metrics = self.stated.part("evaluation", Evaluation, {}).metrics
-        return build_metrics(metrics, labels, self.stated.catalog.name_of)
+        return build_metrics(metrics, MetricContext(labels), self.stated.catalog.name_of)
 
 
 def origin_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Origin:

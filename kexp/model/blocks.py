@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import block_names
+from kexp.contracts.freezing import block_names
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.contracts import Inputs, KnownInputs, known_hidden
+from kexp.batches import KnownInputs, known_hidden
+from kexp.contracts import Inputs
 
 if TYPE_CHECKING:
     import torch

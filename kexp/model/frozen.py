@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kexp.contracts import FreezingOptions, HostBatch, Inputs, KnownInputs, known_hidden
+from kexp.batches import HostBatch, KnownInputs, known_hidden
+from kexp.contracts import FreezingOptions, Inputs
 from kexp.model.blocks import Blocks
 from kexp.model.forward import fuse
 from kexp.seeds import derive

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from kexp import nested
 from kexp.catalog import Catalog
-from kexp.contracts import BackboneOptions, FreezingOptions, block_names
+from kexp.contracts import BackboneOptions, FreezingOptions
+from kexp.contracts.freezing import block_names
 from kexp.errors import KexpError, Problem, SpecError, did_you_mean
 from kexp.nested import find
 from kexp.options import Options, Section, plugin_results

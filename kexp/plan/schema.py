@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kexp.catalog import Catalog, Entry
-from kexp.contracts import KINDS
+from kexp.hookspecs import KINDS
 from kexp.options import COMPONENT_KEY
 from kexp.spec.sections import Spec
 

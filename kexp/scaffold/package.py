@@ -60,7 +60,7 @@ def check_components(package: str, kinds: Sequence[str], catalog: Catalog, comma
     """Raise ``KexpError`` for a name that a component or command has already: nobody could use either."""
     for kind in kinds:
         name = component(kind, short(package))
-        for entry in catalog.claims.get((kind, name), ()):
+        for entry in catalog.registered.get((kind, name), ()):
             raise KexpError(f'{kind} "{name}" is there already, from {entry.owner}; choose another name')
         if kind == "command" and name in commands:
             raise KexpError(f'kexp has a command "{name}" already; choose another name')

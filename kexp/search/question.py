@@ -15,7 +15,7 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import BaseStorage
 
-from kexp.contracts import Parameter, label
+from kexp.contracts import Parameter, PrunerContext, label
 from kexp.errors import KexpError, Problem
 from kexp.plan.search_metrics import Goal
 from kexp.search.sampling import PerTrial
@@ -49,7 +49,13 @@ def open_optuna(name: str, storage: BaseStorage, question: Question) -> optuna.S
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     options, space, goals = question.options, question.space, question.goals
-    pruner = options.pruner.build() if options.pruner else NopPruner() if len(goals) > 1 else MedianPruner()
+    pruner = (
+        options.pruner.build(PrunerContext(options.seeds_per_trial))
+        if options.pruner
+        else NopPruner()
+        if len(goals) > 1
+        else MedianPruner()
+    )
     sampler = PerTrial(options.sampler, space.parameters, question.seed)
     directions = [goal.direction for goal in goals]
     try:

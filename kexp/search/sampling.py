@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from kexp.contracts import Parameter, Sampling, SearchSamplerOptions
+from kexp.contracts import Parameter, SearchContext, SearchSamplerOptions
 from kexp.seeds import derive
 
 
@@ -52,4 +52,4 @@ class PerTrial(BaseSampler):
         # Optuna takes seeds of 32 bits.
         study_seed = derive(self.seed, "search") % 2**32
         trial_seed = derive(self.seed, "search", trial.number) % 2**32
-        return self.options.build(Sampling(self.space, study_seed, trial_seed))
+        return self.options.build(SearchContext(self.space, study_seed, trial_seed))

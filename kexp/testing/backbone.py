@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from hypothesis import given
 
-from kexp.contracts import BackboneOptions
+from kexp.contracts import BackboneOptions, TokenizerContext
 from kexp.errors import KexpError
 from kexp.options import Options
 from kexp.pretrained import positions
@@ -35,7 +35,7 @@ class BackboneContract(OptionsContract):
     @pytest.fixture
     def tokenizer(self, options: BackboneOptions) -> PreTrainedTokenizerFast:
         """Build the tokenizer."""
-        return options.build_tokenizer(self.texts)
+        return options.build_tokenizer(TokenizerContext(self.texts))
 
     @pytest.fixture
     def model(self, options: BackboneOptions, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
@@ -50,7 +50,7 @@ class BackboneContract(OptionsContract):
 
         assert isinstance(tokenizer, PreTrainedTokenizerFast)
         assert isinstance(tokenizer.pad_token_id, int)
-        again = options.build_tokenizer(self.texts)
+        again = options.build_tokenizer(TokenizerContext(self.texts))
         assert again.get_vocab() == tokenizer.get_vocab()
         assert again(list(self.texts)).input_ids == tokenizer(list(self.texts)).input_ids
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from kexp.contracts import SPLITS, UNLABELLED, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
 from kexp.errors import DataError
 from kexp.options import Options
 from kexp.testing.fixtures import no_global_randomness, tiny_backbone
@@ -34,7 +34,7 @@ class DatasetContract(OptionsContract):
     @pytest.fixture
     def built(self, options: DatasetOptions) -> Mapping[str, Dataset]:
         """Read the data."""
-        return options.build({})
+        return options.build(DatasetContext())
 
     def test_has_splits_that_kexp_knows(self, built: Mapping[str, Dataset]) -> None:
         """There is a train split, and perhaps validation, test and unlabelled; none is empty."""
@@ -70,22 +70,24 @@ class DatasetContract(OptionsContract):
         assert known is None or known == (len(feature.names) if isinstance(feature, ClassLabel) else len(labels))
 
     def test_reads_the_same_twice(self, options: DatasetOptions) -> None:
-        """Rows, their order, label ids and notes do not change from one reading to the next."""
-        notes: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        """Rows, their order, label ids and counts do not change from one reading to the next."""
+        first, second = DatasetContext(), DatasetContext()
         with no_global_randomness():
-            one, other = (options.build(told) for told in notes)
+            one, other = options.build(first), options.build(second)
         assert list(one) == list(other)
-        assert notes[0] == notes[1]
+        assert first.counts == second.counts
         for split, rows in one.items():
             assert rows.features == other[split].features
             assert rows.to_dict() == other[split].to_dict()
 
-    def test_notes_count(self, options: DatasetOptions) -> None:
-        """Notes say in words what was counted while reading, and leave alone what stood there."""
-        notes = {"what stood there": 1}
-        options.build(notes)
-        assert notes.pop("what stood there") == 1
-        assert all(isinstance(what, str) and isinstance(count, int) and count >= 0 for what, count in notes.items())
+    def test_counts_are_of_rows(self, options: DatasetOptions) -> None:
+        """What was counted while reading has a name and a number of rows."""
+        context = DatasetContext()
+        options.build(context)
+        for reason, count in context.counts.items():
+            assert isinstance(reason, str)
+            assert isinstance(count, int)
+            assert count >= 0
 
     def test_a_run_can_use_it(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
         """A run prepares the splits; every row that was read is kept or counted by why it is not."""
@@ -125,7 +127,7 @@ class DatasetContract(OptionsContract):
             lost = options.model_copy(update={name: nowhere})
             assert any(str(nowhere) in problem.message for problem in lost.problems()), f"{name}: no problem is told"
             with pytest.raises(DataError, match="nowhere"):
-                lost.build({})
+                lost.build(DatasetContext())
 
 
 def spec_of(options: DatasetOptions) -> Spec:

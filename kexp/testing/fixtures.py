@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from kexp.builtin.backbones import TinyBackbone
+from kexp.contracts import BackboneContext, TokenizerContext
 from kexp.sample_reviews import korean_reviews
 from kexp.seeds import python_random
 
@@ -99,7 +100,7 @@ def tiny_classifier(
 
 @cache
 def _tiny_tokenizer() -> PreTrainedTokenizerFast:
-    return tiny_backbone().build_tokenizer(korean_texts())
+    return tiny_backbone().build_tokenizer(TokenizerContext(korean_texts()))
 
 
 def seeded(backbone: Any, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
@@ -108,7 +109,7 @@ def seeded(backbone: Any, labels: Sequence[str], tokenizer: PreTrainedTokenizerF
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = backbone.build(labels, tokenizer)
+        model: PreTrainedModel = backbone.build(BackboneContext(labels, tokenizer))
     return model
 
 

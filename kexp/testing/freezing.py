@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from kexp.contracts import FreezingOptions, block_names
+from kexp.contracts import FreezingOptions
+from kexp.contracts.freezing import block_names
 from kexp.options import Options
 from kexp.testing.fixtures import tiny_classifier
 from kexp.testing.options import OptionsContract

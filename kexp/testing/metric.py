@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from kexp.contracts import Metric, MetricOptions
+from kexp.contracts import Metric, MetricContext, MetricOptions
 from kexp.options import Options
 from kexp.seeds import generator
 from kexp.testing.fixtures import no_global_randomness
@@ -41,7 +41,7 @@ class MetricContract(OptionsContract):
     @pytest.fixture
     def metric(self, options: MetricOptions, classes: int) -> Metric:
         """Build the metric."""
-        return options.build(self.names[:classes])
+        return options.build(MetricContext(self.names[:classes]))
 
     @pytest.mark.parametrize("rows", [1, 2, 50])
     def test_is_a_finite_number(self, metric: Metric, rows: int, classes: int) -> None:

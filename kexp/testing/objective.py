@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from kexp.contracts import ObjectiveOptions, Progress, SupervisedObjective
+from kexp.contracts import ObjectiveOptions, Progress, SupervisedObjective, SupervisedObjectiveOptions
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
 from kexp.testing.steps import LABELS, GivenLogits, Rows, backward, build, check_loss, judged, saved, train
@@ -141,8 +141,13 @@ class ObjectiveContract(OptionsContract):
                 assert isinstance(message, str)
                 assert message
 
-    def test_asks_for_a_pool_if_for_its_augmented_forms(self, options: ObjectiveOptions) -> None:
-        """Augmented forms are those of unlabelled rows."""
+    def test_its_class_says_whether_it_is_a_loss_per_row(self, options: ObjectiveOptions) -> None:
+        """Options that build a ``SupervisedObjective`` extend ``SupervisedObjectiveOptions``, and only those."""
+        supervised = isinstance(build(options), SupervisedObjective)
+        assert supervised is isinstance(options, SupervisedObjectiveOptions)
+
+    def test_augmented_views_need_unlabelled_rows(self, options: ObjectiveOptions) -> None:
+        """An objective that uses augmented views uses unlabelled rows."""
         assert type(options).uses_unlabelled or not type(options).uses_augmented
 
 

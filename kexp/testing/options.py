@@ -12,9 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from kexp import contracts
 from kexp.catalog import Catalog, Entry, Owner, load_catalog
-from kexp.contracts import KINDS
 from kexp.errors import Problem
-from kexp.hookspecs import HOOK_OF_KIND
+from kexp.hookspecs import HOOK_OF_KIND, KINDS
 from kexp.options import Options
 from kexp.plan.resolve import parts
 from kexp.plan.schema import options_of
@@ -133,7 +132,7 @@ class OptionsContract:
 def catalog_with(options: Options) -> Catalog:
     """Return what is installed, and beside it the components of an example whose package is not."""
     installed = _installed()
-    claims = dict(installed.claims)
+    claims = dict(installed.registered)
     known = {entry.options for entry in installed.entries()}
     for _, part in parts("", options):
         if isinstance(part, Options) and type(part) not in known:

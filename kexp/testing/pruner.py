@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pytest
 
-from kexp.contracts import PrunerOptions
+from kexp.contracts import PrunerContext, PrunerOptions
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
 from kexp.testing.studies import QuietOptuna
@@ -64,7 +64,7 @@ def study_of(options: PrunerOptions, direction: Direction) -> optuna.Study:
     """Return a study with the pruner; its name is fixed, by which some pruners deal out their trials."""
     import optuna
 
-    return optuna.create_study(study_name="contract", direction=direction, pruner=options.build())
+    return optuna.create_study(study_name="contract", direction=direction, pruner=options.build(PrunerContext()))
 
 
 def follow(study: optuna.Study, values: Sequence[float], options: PrunerOptions) -> list[bool]:

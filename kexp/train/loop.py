@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.contracts import Batch, FreezingOptions, Inputs, MicroBatch, Objective, Progress, UnlabelledBatch
+from kexp.batches import MicroBatch
+from kexp.contracts import Batch, FreezingOptions, Inputs, Objective, Progress, UnlabelledBatch
 from kexp.devices import precision_of
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.model.blocks import find_blocks
@@ -145,10 +146,10 @@ class Trainer:
 
         state, started = self.state, time.perf_counter()
         torch.manual_seed(derive(self.seed, "dropout", state.step))
-        progress = Progress(state.step, self.total_steps)
         rows = sum(len(batch.labelled) for batch in batches)
         loss = torch.zeros((), device=self.accelerator.device)
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            progress = Progress(state.step, self.total_steps, number)
             share = len(batch.labelled) / rows
             told = self.objective.step(self.live, *self._to_device(batch), progress)
             self.accelerator.backward(told.loss * share)
@@ -161,7 +162,7 @@ class Trainer:
         )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.objective.stepped(self.live, progress)
+        self.objective.stepped(self.live, Progress(state.step, self.total_steps))
         window.losses.append(loss)
         window.examples += rows + sum(len(batch.unlabelled.rows) for batch in batches if batch.unlabelled)
         window.tokens += sum(part.tokens for batch in batches for part in (batch.labelled, batch.unlabelled) if part)
@@ -252,7 +253,7 @@ class Trainer:
         remedies = ["lower training.learning_rate"] if step > 1 else []
         if precision_of(self.accelerator) != "fp32":
             remedies.append("use precision fp32")
-        source = f"{self.objective.component} and its options, and the weights of the backbone"
+        source = "the objective and its options, and the weights of the backbone"
         return ", or ".join(remedies) or f"nothing has been learnt by then: look at {source}"
 
     def _learning_rate(self) -> float:

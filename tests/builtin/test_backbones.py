@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from kexp import hub
 from kexp.builtin.backbones import HubBackbone, TinyBackbone, cased_wordpiece, wordpiece_vocabulary
+from kexp.contracts import BackboneContext, TokenizerContext
 from kexp.errors import KexpError
 from kexp.pretrained import folder_problems, positions, set_dropout
 
@@ -50,14 +51,14 @@ def _quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return TinyBackbone(**SMALL).build_tokenizer(TEXTS)
+    return TinyBackbone(**SMALL).build_tokenizer(TokenizerContext(TEXTS))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     """Return a model folder as save_pretrained makes it."""
     path = tmp_path_factory.mktemp("model")
-    TinyBackbone(**SMALL).build(LABELS, tokenizer).save_pretrained(path)
+    TinyBackbone(**SMALL).build(BackboneContext(LABELS, tokenizer)).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
 
@@ -152,7 +153,7 @@ def test_a_saved_tokenizer_is_loaded_without_network_and_does_the_same(
 @pytest.mark.parametrize("family", ["bert", "electra"])
 def test_a_tiny_model_classifies_over_the_labels(family: str, tokenizer: PreTrainedTokenizerFast) -> None:
     options = TinyBackbone(family=family, **SMALL)
-    model = options.build(LABELS, tokenizer).eval()
+    model = options.build(BackboneContext(LABELS, tokenizer)).eval()
     inputs = tokenizer(TEXTS[:4], padding=True, truncation=True, max_length=40, return_tensors="pt")
     with torch.inference_mode():
         logits = model(**inputs).logits
@@ -169,7 +170,7 @@ def test_a_tiny_model_classifies_over_the_labels(family: str, tokenizer: PreTrai
 
 @pytest.mark.parametrize("family", ["bert", "electra"])
 def test_a_model_knows_its_labels_and_that_a_row_has_one(family: str, tokenizer: PreTrainedTokenizerFast) -> None:
-    config = TinyBackbone(family=family, **SMALL).build(LABELS, tokenizer).config
+    config = TinyBackbone(family=family, **SMALL).build(BackboneContext(LABELS, tokenizer)).config
     assert config.id2label == dict(enumerate(LABELS))
     assert config.label2id == {label: number for number, label in enumerate(LABELS)}
     assert config.num_labels == 3
@@ -178,7 +179,7 @@ def test_a_model_knows_its_labels_and_that_a_row_has_one(family: str, tokenizer:
 
 @pytest.mark.parametrize("family", ["bert", "electra"])
 def test_dropout_is_that_before_the_classifier(family: str, tokenizer: PreTrainedTokenizerFast) -> None:
-    model = TinyBackbone(family=family, dropout=0.37, **SMALL).build(LABELS, tokenizer)
+    model = TinyBackbone(family=family, dropout=0.37, **SMALL).build(BackboneContext(LABELS, tokenizer))
     head = model.dropout if family == "bert" else model.classifier.dropout
     assert head.p == 0.37
     others = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout) and module is not head}
@@ -188,7 +189,9 @@ def test_dropout_is_that_before_the_classifier(family: str, tokenizer: PreTraine
 def test_the_seed_of_torch_decides_the_weights(tokenizer: PreTrainedTokenizerFast) -> None:
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return torch.cat([part.flatten() for part in TinyBackbone(**SMALL).build(LABELS, tokenizer).parameters()])
+        return torch.cat(
+            [part.flatten() for part in TinyBackbone(**SMALL).build(BackboneContext(LABELS, tokenizer)).parameters()]
+        )
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
@@ -233,9 +236,9 @@ def test_a_folder_is_loaded_under_a_head_for_the_labels_at_hand(
 ) -> None:
     options = HubBackbone(path=folder, dropout=0.25)
     assert list(options.problems()) == []
-    loaded = options.build_tokenizer([])
+    loaded = options.build_tokenizer(TokenizerContext())
     assert loaded(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
-    model = options.build(("아니오", "예"), loaded)
+    model = options.build(BackboneContext(("아니오", "예"), loaded))
     assert model.config.id2label == {0: "아니오", 1: "예"}
     assert model.classifier.out_features == 2
     assert model.dropout.p == 0.25
@@ -314,7 +317,7 @@ def test_a_folder_without_tokenizer_is_told_with_the_folder(copy: Path) -> None:
     for file in copy.glob("*token*"):
         file.unlink()
     with pytest.raises(KexpError) as caught:
-        HubBackbone(path=copy).build_tokenizer([])
+        HubBackbone(path=copy).build_tokenizer(TokenizerContext())
     assert str(copy) in str(caught.value)
     assert "tokenizer" in str(caught.value)
 
@@ -322,7 +325,7 @@ def test_a_folder_without_tokenizer_is_told_with_the_folder(copy: Path) -> None:
 def test_a_folder_that_cannot_be_loaded_is_told_with_the_reason(copy: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     (copy / "config.json").write_text('{"model_type": "no such model"}')
     with pytest.raises(KexpError) as caught:
-        HubBackbone(path=copy).build(LABELS, tokenizer)
+        HubBackbone(path=copy).build(BackboneContext(LABELS, tokenizer))
     assert str(caught.value).startswith(f"backbone folder {copy} cannot be loaded: ")
     assert "no such model" in str(caught.value)
 
@@ -355,7 +358,10 @@ def test_a_hub_model_that_is_not_cached_is_told_with_the_remedy(
     options = HubBackbone(id="kexp-tests/not-there", revision="0123abc")
     assert options.max_positions() is None
     assert options.layer_count() is None
-    for build in (lambda: options.build_tokenizer([]), lambda: options.build(LABELS, None)):
+    for build in (
+        lambda: options.build_tokenizer(TokenizerContext()),
+        lambda: options.build(BackboneContext(LABELS, None)),
+    ):
         with pytest.raises(KexpError) as caught:
             build()
         assert str(caught.value).startswith(

@@ -29,7 +29,7 @@ from kexp.builtin.augmenters import (
 )
 from kexp.builtin.backbones import HubBackbone, TinyBackbone
 from kexp.builtin.trackers import MLflow, TensorBoard, Trackio, Wandb
-from kexp.contracts import KINDS
+from kexp.hookspecs import KINDS
 from kexp.testing import (
     ODD_TEXTS,
     AugmenterContract,
@@ -550,7 +550,7 @@ class Backwards(TranslatorOptions):
 
 class Shuffled(DatasetOptions):
     """Shuffle by chance, with a label that is empty."""
-    def build(self, notes):
+    def build(self, context):
         from datasets import Dataset
         rows = [{"text": f"글 {n}", "label": "ab"[n % 2], "more": 1} for n in range(60)]
         random.shuffle(rows)
@@ -562,14 +562,14 @@ class Stubborn(BackboneOptions):
         return 7
     def clean(self, text):
         return text + "."
-    def build_tokenizer(self, texts):
+    def build_tokenizer(self, context):
         from kexp.testing import tiny_classifier
         return tiny_classifier()[1]
-    def build(self, labels, tokenizer):
+    def build(self, context):
         from kexp.testing import tiny_classifier
         return tiny_classifier(seed=3)[0]
 
-class Naive(ObjectiveOptions):
+class Naive(SupervisedObjectiveOptions):
     """Take the logarithm of the probability."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -577,7 +577,7 @@ class Naive(ObjectiveOptions):
                 return -logits.softmax(-1).gather(1, labels[:, None]).squeeze(1).log()
         return Loss()
 
-class Counting(ObjectiveOptions):
+class Counting(SupervisedObjectiveOptions):
     """Count the steps and forget them, log with a gradient."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -590,7 +590,7 @@ class Counting(ObjectiveOptions):
                 return StepLoss(told.loss, {"loss": told.loss})
         return Loss()
 
-class Averaged(ObjectiveOptions):
+class Averaged(SupervisedObjectiveOptions):
     """Return the mean over the rows for the loss of each."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -600,7 +600,7 @@ class Averaged(ObjectiveOptions):
                 return self.losses(logits, labels)
         return Loss()
 
-class Squeezed(ObjectiveOptions):
+class Squeezed(SupervisedObjectiveOptions):
     """Lose the dimension of the rows where there is one."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -608,7 +608,7 @@ class Squeezed(ObjectiveOptions):
                 return -logits.log_softmax(-1).gather(1, labels[:, None]).squeeze()
         return Loss()
 
-class Relative(ObjectiveOptions):
+class Relative(SupervisedObjectiveOptions):
     """Measure each row by the others."""
     def build(self, context):
         class Loss(SupervisedObjective):
@@ -617,9 +617,15 @@ class Relative(ObjectiveOptions):
                 return losses + losses.mean()
         return Loss()
 
+class Undeclared(ObjectiveOptions):
+    """Be a loss per row, and not say so."""
+    def build(self, context):
+        from kexp.cross_entropy import CrossEntropy
+        return CrossEntropy(0.0, None)
+
 class Leaky(ObjectiveOptions):
     """Learn from the targets, and switch dropout off for good."""
-    uses_pool: ClassVar[bool] = True
+    uses_unlabelled: ClassVar[bool] = True
     uses_augmented: ClassVar[bool] = True
     def build(self, context):
         class Loss(Objective):
@@ -641,7 +647,7 @@ class OffByOne(SamplerOptions):
 
 class First(MetricOptions):
     """Look at the first row, and sort the others."""
-    def build(self, names):
+    def build(self, context):
         def measure(labels, probabilities):
             value = probabilities[0, labels[0]]
             probabilities.sort(axis=0)
@@ -651,7 +657,7 @@ class First(MetricOptions):
 class Downwards(MetricOptions):
     """Say that less is better where more is."""
     greater_is_better: ClassVar[bool] = False
-    def build(self, names):
+    def build(self, context):
         return lambda labels, probabilities: float((probabilities.argmax(1) == labels).mean())
 
 class Chatty(TrackerOptions):
@@ -667,13 +673,13 @@ class Chatty(TrackerOptions):
 
 class Seedless(SearchSamplerOptions):
     """Draw without a seed."""
-    def build(self, sampling):
+    def build(self, context):
         from optuna.samplers import RandomSampler
         return RandomSampler()
 
 class Impatient(PrunerOptions):
     """End every trial at its third report."""
-    def build(self):
+    def build(self, context):
         from optuna.pruners import BasePruner
         class Third(BasePruner):
             def prune(self, study, trial):
@@ -742,6 +748,7 @@ SEEN = {
     "Averaged": "losses_are_one_per_row a_row_has_a_loss_of_its_own",
     "Squeezed": "losses_are_one_per_row takes_a_single_row",
     "Relative": "a_row_has_a_loss_of_its_own",
+    "Undeclared": "its_class_says_whether_it_is_a_loss_per_row",
     "Leaky": "leaves_the_model_as_it_is targets_take_no_gradient",
     "Everything": "freezes_a_model leaves_something_to_train names_blocks_that_exist",
     "OffByOne": "orders_rows_that_exist visits_what_it_promises",

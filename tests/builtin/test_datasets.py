@@ -15,6 +15,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from kexp import hub
 from kexp.builtin.datasets import HubDataset, TableDataset
+from kexp.contracts import DatasetContext
 from kexp.errors import DataError
 
 
@@ -55,9 +56,9 @@ def write_jsonl(folder: Path, rows: list[dict[str, object]]) -> Path:
 
 
 def build(options: TableDataset | HubDataset) -> Mapping[str, Dataset]:
-    notes: dict[str, int] = {}
-    built = options.build(notes)
-    assert notes == {}  # these datasets leave out no row
+    context = DatasetContext()
+    built = options.build(context)
+    assert not context.counts  # these datasets leave out no row
     return built
 
 

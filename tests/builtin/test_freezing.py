@@ -13,7 +13,8 @@ from kexp.builtin.freezing import (
     NoFreezing,
 )
 from kexp.catalog import load_catalog
-from kexp.contracts import FreezingOptions, block_names
+from kexp.contracts import FreezingOptions
+from kexp.contracts.freezing import block_names
 from kexp.plan.resolve import check
 
 BLOCKS = block_names(12)

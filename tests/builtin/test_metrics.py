@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sklearn import metrics as sklearn_metrics
 
 from kexp.builtin.metrics import ECE, F1, MCC, MSE, Accuracy, CrossEntropy, MacroF1, Precision, Recall, WeightedF1
-from kexp.contracts import MetricOptions
+from kexp.contracts import MetricContext, MetricOptions
 from kexp.errors import KexpError
 
 Ids = NDArray[np.int64]
@@ -31,7 +31,7 @@ def certain(guesses: list[int], labels: int) -> Table:
 
 def score(options: MetricOptions, true: Ids | list[int], probabilities: Table) -> float:
     names = [f"라벨{number}" for number in range(probabilities.shape[1])]
-    value = options.build(names)(np.asarray(true), probabilities)
+    value = options.build(MetricContext(names))(np.asarray(true), probabilities)
     assert type(value) is float
     return value
 
@@ -191,4 +191,4 @@ def test_a_label_that_nobody_has_or_says_scores_nothing(options: MetricOptions) 
 
 def test_a_label_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(KexpError, match='there is no label "긍적"; known: 긍정, 부정'):
-        F1(label="긍적").build(["부정", "긍정"])
+        F1(label="긍적").build(MetricContext(["부정", "긍정"]))

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from kexp.catalog import Catalog
-from kexp.contracts import PrunerOptions
+from kexp.contracts import PrunerContext, PrunerOptions
 from kexp.plan.resolve import check
 
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "hyperband": "HyperbandPruner",
@@ -31,7 +31,9 @@ def options(catalog: Catalog, name: str, **stated: Any) -> PrunerOptions:
 
 def study_of(catalog: Catalog, name: str, direction: str = "maximize", **stated: Any) -> optuna.Study:
     # Hyperband deals out its brackets by the name of the study.
-    return optuna.create_study(study_name="s", direction=direction, pruner=options(catalog, name, **stated).build())
+    return optuna.create_study(
+        study_name="s", direction=direction, pruner=options(catalog, name, **stated).build(PrunerContext())
+    )
 
 
 def follow(study: optuna.Study, values: Any, first: int = 1) -> list[bool]:
@@ -52,7 +54,7 @@ def curves(trials: int, steps: int = 6, seed: int = 0) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("name", PRUNERS)
 def test_pruners_build_with_their_defaults_and_never_prune_the_first_trial(catalog: Catalog, name: str) -> None:
     chosen = options(catalog, name)
-    assert type(chosen.build()).__name__ == PRUNERS[name]
+    assert type(chosen.build(PrunerContext())).__name__ == PRUNERS[name]
     assert chosen.compares_seeds is (name == "wilcoxon")
     assert not any(follow(study_of(catalog, name), [0.1, 0.2, 0.3]))
 

@@ -1,4 +1,4 @@
-"""The objectives that learn from a pool, besides UDA, against their papers' formulas in NumPy."""
+"""The semi-supervised objectives besides UDA, against their papers' formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -28,11 +28,21 @@ from kexp.builtin.objectives import (
     SoftMatchOptions,
     VatOptions,
 )
-from kexp.builtin.objectives.pool import PoolOptions
 from kexp.builtin.objectives.vat import _unit
-from kexp.contracts import Batch, Objective, ObjectiveContext, ObjectiveOptions, Progress, StepLoss, UnlabelledBatch
+from kexp.contracts import (
+    Batch,
+    Objective,
+    ObjectiveContext,
+    ObjectiveOptions,
+    Progress,
+    StepLoss,
+    SupervisedObjective,
+    SupervisedObjectiveOptions,
+    UnlabelledBatch,
+)
 from kexp.errors import KexpError
 from kexp.seeds import derive
+from kexp.semi_supervised import SemiSupervisedOptions
 
 Array = NDArray[np.float64]
 
@@ -115,10 +125,12 @@ def tokens(rows: int, seed: int, length: int = 4) -> dict[str, torch.Tensor]:
     return {"input_ids": torch.as_tensor(ids), "attention_mask": torch.as_tensor(mask.astype(np.int64))}
 
 
-def token_step(objective: Objective, model: NetworkModel, step: int = 0, total: int = 100, seed: int = 0) -> StepLoss:
-    batch = Batch(tokens(4, seed), torch.arange(4) % 3)
+def token_step(
+    objective: Objective, model: NetworkModel, step: int = 0, total: int = 100, seed: int = 0, batch: int = 0
+) -> StepLoss:
+    rows = Batch(tokens(4, seed), torch.arange(4) % 3)
     pairs = UnlabelledBatch(tokens(6, seed + 100), tokens(6, seed + 200), torch.arange(6))
-    return objective.step(model, batch, pairs, Progress(step, total))
+    return objective.step(model, rows, pairs, Progress(step, total, batch))
 
 
 def leaf(values: Any) -> torch.Tensor:
@@ -153,8 +165,8 @@ class Case:
 POOL = 20
 
 
-def build(options: ObjectiveOptions, labels: int = 3, pool: int = POOL) -> Objective:
-    return options.build(ObjectiveContext(class_counts=[5] * labels, unlabelled_rows=pool))
+def build(options: ObjectiveOptions, labels: int = 3, pool: int = POOL, seed: int = 0) -> Objective:
+    return options.build(ObjectiveContext(class_counts=[5] * labels, unlabelled_rows=pool, seed=seed))
 
 
 def softmax(logits: Array) -> Array:
@@ -180,7 +192,7 @@ def array(tensor: torch.Tensor) -> Array:
 
 # --- what holds for all ---------------------------------------------------------------------------------------------
 
-POOL_NAMES = [name for name, options in OBJECTIVES.items() if options.uses_unlabelled]
+SEMI_SUPERVISED = [name for name, options in OBJECTIVES.items() if options.uses_unlabelled]
 VIEWS = ["uda", "fixmatch", "flexmatch", "softmatch", "freematch"]
 
 
@@ -201,23 +213,51 @@ def test_what_each_objective_needs() -> None:
     }
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_a_step_without_unlabelled_rows_says_what_is_missing(name: str) -> None:
     batch = Batch(tokens(2, 0), torch.tensor([0, 1]))
-    with pytest.raises(KexpError, match=r"\[labelled\].* or give an unlabelled pool"):
+    with pytest.raises(KexpError, match=r"\[labelled\].* or use a dataset with an unlabelled split"):
         build(OBJECTIVES[name]()).step(NetworkModel(), batch, None, Progress(0, 10))
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_every_objective_nests_a_loss_per_row_only(name: str) -> None:
     options = OBJECTIVES[name]
     assert list(options(supervised=FocalOptions()).problems()) == []
     assert [problem.path for problem in options(supervised=RDropOptions()).problems()] == ["supervised"]
     assert [problem.path for problem in options(supervised=options()).problems()] == ["supervised"]
-    with pytest.raises(KexpError, match="no loss per labelled row"):
+    with pytest.raises(KexpError, match="not a loss per labelled row"):
         build(options(supervised=RDropOptions()))
     told = list(options(supervised=CrossEntropyOptions(class_weights=(1.0,))).label_problems(3))
     assert told == ["supervised: 1 weights are given for 3 labels"]
+
+
+class Unbuilt(ObjectiveOptions):
+    """An objective of which only the class is known."""
+
+    def build(self, context: ObjectiveContext) -> Objective:
+        raise NotImplementedError
+
+
+class UnbuiltLoss(SupervisedObjectiveOptions):
+    """A loss per row of which only the class is known."""
+
+    def build(self, context: ObjectiveContext) -> SupervisedObjective:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
+def test_what_can_be_nested_is_known_without_building_it(name: str) -> None:
+    assert list(OBJECTIVES[name](supervised=UnbuiltLoss()).problems()) == []
+    (problem,) = OBJECTIVES[name](supervised=Unbuilt()).problems()
+    assert str(problem) == (
+        "supervised: is not a loss per labelled row; name another objective, such as cross-entropy or focal"
+    )
+
+
+def test_builtin_objectives_that_are_a_loss_per_row() -> None:
+    names = {name for name, options in OBJECTIVES.items() if issubclass(options, SupervisedObjectiveOptions)}
+    assert names == {"cross-entropy", "focal"}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -238,8 +278,8 @@ def test_every_step_gives_a_finite_loss_with_gradient_and_plain_logs(name: str) 
             assert torch.isfinite(parameter.grad).all()
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
-def test_every_pool_objective_logs_what_shows_a_collapse(name: str) -> None:
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
+def test_every_semi_supervised_objective_logs_what_shows_a_collapse(name: str) -> None:
     told = token_step(build(OBJECTIVES[name]()), NetworkModel(), step=90)
     assert {"supervised_loss", "unsupervised_loss", "confident", "target_confidence", "target_balance"} <= set(
         told.logs
@@ -247,7 +287,7 @@ def test_every_pool_objective_logs_what_shows_a_collapse(name: str) -> None:
     assert 0 <= value(told.logs["target_balance"]) <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_without_a_coefficient_only_the_supervised_loss_is_left(name: str) -> None:
     options = OBJECTIVES[name].model_validate({"coefficient": 0.0} | ({"fairness": 0.0} if name == "freematch" else {}))
     assert [problem.path for problem in options.warnings()] == ["coefficient"]
@@ -302,7 +342,7 @@ REMEMBERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", POOL_NAMES)
+@pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_a_restored_state_continues_identically(name: str) -> None:
     def continued(objective: Objective, model: NetworkModel, steps: range) -> Iterator[float]:
         optimizer = torch.optim.SGD(model.module.parameters(), lr=0.1)
@@ -396,7 +436,7 @@ def test_fixmatch_is_cross_entropy_with_confident_labels_over_all_rows() -> None
     np.testing.assert_allclose(case.tensors[2].grad, expected, atol=1e-12)
 
 
-def test_a_threshold_that_masks_nothing_or_everything_is_doubted() -> None:
+def test_a_threshold_that_masks_nothing_or_everything_gets_a_warning() -> None:
     for options in (FixMatchOptions, FlexMatchOptions):
         assert list(options(confidence=0.95).label_warnings(2)) == []
         assert len(list(options(confidence=0.5).label_warnings(2))) == 1
@@ -440,7 +480,7 @@ def test_flexmatch_keeps_thresholds_low_while_most_rows_are_unused() -> None:
     assert value(told.logs["threshold_highest"]) == pytest.approx(0.9 * (2 / 18) / (2 - 2 / 18))
 
 
-def test_flexmatch_needs_to_know_the_pool() -> None:
+def test_flexmatch_needs_unlabelled_rows() -> None:
     with pytest.raises(KexpError, match="unlabelled row"):
         FlexMatchOptions().build(ObjectiveContext(class_counts=[1, 1]))
 
@@ -606,7 +646,7 @@ def test_a_teacher_that_was_loaded_and_not_used_is_saved_again() -> None:
 
 
 def vat_by_hand(
-    model: NetworkModel, inputs: dict[str, torch.Tensor], options: VatOptions, step: int
+    model: NetworkModel, inputs: dict[str, torch.Tensor], options: VatOptions, step: int, seed: int = 0, batch: int = 0
 ) -> tuple[Any, Any]:
     """Return the change and the loss, by finite differences instead of autograd."""
     mask = inputs["attention_mask"][..., None].numpy().astype(float)
@@ -618,7 +658,7 @@ def vat_by_hand(
     def unit(change: Array) -> Array:
         return change / np.sqrt((change**2).sum((1, 2), keepdims=True))
 
-    generator = torch.Generator().manual_seed(derive(0, "vat", step))
+    generator = torch.Generator().manual_seed(derive(seed, "vat", step, batch))
     direction = unit(torch.randn(embedded.shape, generator=generator, dtype=torch.float64).numpy() * mask)
     target = predicted(np.zeros_like(embedded))
     for _ in range(options.iterations):
@@ -633,11 +673,11 @@ def vat_by_hand(
     return change, kl(target, predicted(change)).mean()
 
 
-@pytest.mark.parametrize("iterations", [1, 3])
-def test_vat_finds_the_change_that_the_power_iteration_finds(iterations: int) -> None:
+@pytest.mark.parametrize(("iterations", "seed", "batch"), [(1, 0, 0), (3, 0, 0), (1, 5, 0), (1, 5, 2)])
+def test_vat_finds_the_change_that_the_power_iteration_finds(iterations: int, seed: int, batch: int) -> None:
     model, options = NetworkModel(), VatOptions(epsilon=0.7, xi=0.1, iterations=iterations, coefficient=2.0)
-    told = token_step(build(options), model, step=7)
-    change, expected = vat_by_hand(NetworkModel(), tokens(6, 100), options, step=7)
+    told = token_step(build(options, seed=seed), model, step=7, batch=batch)
+    change, expected = vat_by_hand(NetworkModel(), tokens(6, 100), options, step=7, seed=seed, batch=batch)
     np.testing.assert_allclose((change**2).sum((1, 2)), 0.7**2)
     assert value(told.logs["unsupervised_loss"]) == pytest.approx(expected, rel=1e-5)
     assert value(told.loss) == pytest.approx(value(told.logs["supervised_loss"]) + 2.0 * expected, rel=1e-5)
@@ -671,7 +711,7 @@ def test_vat_leaves_padding_alone() -> None:
     torch.testing.assert_close(model.changes.norm(dim=(1, 2)), torch.ones(6, dtype=torch.float64))
 
 
-def test_vat_draws_from_its_own_stream_by_step() -> None:
+def test_vat_draws_from_its_own_stream_by_seed_step_and_batch() -> None:
     model = NetworkModel()
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -679,7 +719,12 @@ def test_vat_draws_from_its_own_stream_by_step() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
     assert value(token_step(build(VatOptions()), model, step=3).loss) == first
-    assert value(token_step(build(VatOptions()), model, step=4).loss) != first
+    others = [
+        token_step(build(VatOptions()), model, step=4),
+        token_step(build(VatOptions()), model, step=3, batch=1),
+        token_step(build(VatOptions(), seed=1), model, step=3),
+    ]
+    assert len({first, *(value(other.loss) for other in others)}) == 4
 
 
 def test_vat_gives_no_gradient_but_that_of_its_loss() -> None:
@@ -751,4 +796,4 @@ def test_defaults_are_neither_wrong_nor_doubted_and_every_option_is_described(na
     options = OBJECTIVES[name]()
     assert not [*options.problems(), *options.warnings(), *options.label_problems(2), *options.label_warnings(2)]
     assert all(field.get("description") for field in options.model_json_schema()["properties"].values())
-    assert isinstance(options, PoolOptions) == options.uses_unlabelled
+    assert isinstance(options, SemiSupervisedOptions) == options.uses_unlabelled

@@ -514,12 +514,12 @@ def test_the_supervised_objective_can_be_another_loss_per_row() -> None:
 def test_an_objective_that_is_no_loss_per_row_cannot_be_nested() -> None:
     nested = UdaOptions(supervised=RDropOptions())
     assert [str(problem) for problem in nested.problems()] == [
-        "supervised: is no loss per labelled row; name another one, such as cross-entropy or focal"
+        "supervised: is not a loss per labelled row; name another objective, such as cross-entropy or focal"
     ]
-    with pytest.raises(KexpError, match=r"objective\.supervised: is no loss per labelled row"):
+    with pytest.raises(KexpError, match=r"objective\.supervised: is not a loss per labelled row"):
         nested.build(ObjectiveContext(class_counts=[1, 1, 1]))
     (problem,) = UdaOptions(supervised=UdaOptions()).problems()
-    assert (problem.path, problem.message) == ("supervised", "needs unlabelled rows itself")
+    assert (problem.path, problem.message) == ("supervised", "is not a loss per labelled row")
     assert list(UdaOptions().problems()) == []
     assert list(UdaOptions().label_problems(3)) == []
 
@@ -532,7 +532,7 @@ def test_what_is_wrong_with_the_nested_objective_is_told() -> None:
 def test_a_step_without_unlabelled_rows_says_what_is_missing() -> None:
     batch = Batch({"logits": torch.zeros(2, 3)}, torch.tensor([0, 1]))
     for options in ({}, {"supervised_warmup": 5}):
-        with pytest.raises(KexpError, match=r"\[labelled\].* or give an unlabelled pool"):
+        with pytest.raises(KexpError, match=r"\[labelled\].* or use a dataset with an unlabelled split"):
             build(**options).step(GivenModel(), batch, None, Progress(0, 10))
 
 

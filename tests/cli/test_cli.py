@@ -94,7 +94,7 @@ def test_resume_takes_no_changes(tmp_path: Path) -> None:
 
 
 def test_plugins_list_names_components_and_broken_plugins(monkeypatch: pytest.MonkeyPatch, catalog: Catalog) -> None:
-    broken = Catalog(catalog.claims, [BrokenPlugin("bad", Owner("kexp-bad", "1.0"), "ImportError: no")])
+    broken = Catalog(catalog.registered, [BrokenPlugin("bad", Owner("kexp-bad", "1.0"), "ImportError: no")])
     monkeypatch.setattr("kexp.catalog.load_catalog", lambda: broken)
     result = run("plugins", "list", "--kind", "sampler")
     lines = [line.split("\t")[:3] for line in result.stdout.splitlines()]

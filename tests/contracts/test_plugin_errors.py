@@ -22,13 +22,16 @@ from kexp.contracts import (
     AugmenterContext,
     AugmenterOptions,
     Batch,
+    DatasetContext,
     DatasetOptions,
+    MetricContext,
     MetricOptions,
     ObjectiveContext,
     ObjectiveOptions,
     Progress,
     Rejected,
     SupervisedObjective,
+    SupervisedObjectiveOptions,
     UnlabelledBatch,
 )
 from kexp.contracts.augmenter import build_augmenter
@@ -52,7 +55,7 @@ from kexp.errors import KexpError
 class ClassRecall(MetricOptions):
     """Recall of the first class."""
 
-    def build(self, names):
+    def build(self, context):
         def measure(labels, probabilities):
             if (probabilities == probabilities[0]).all():
                 raise ValueError("the predictions are constant")
@@ -63,7 +66,7 @@ class ClassRecall(MetricOptions):
 class Broken(MetricOptions):
     """Refuse everything."""
 
-    def build(self, names):
+    def build(self, context):
         def measure(labels, probabilities):
             raise KexpError("no metric for these labels")
         return measure
@@ -72,7 +75,7 @@ class Broken(MetricOptions):
 class Undefined(MetricOptions):
     """Be no number."""
 
-    def build(self, names):
+    def build(self, context):
         return lambda labels, probabilities: float("nan")
 
 
@@ -172,7 +175,7 @@ def test_a_metric_that_fails_fails_its_runs_and_the_experiment_ends_as_it_should
     (tmp_path / "strict.py").write_text(STRICT, encoding="utf-8")
     more = '[variants.broken]\nevaluation.metrics = ["macro_f1", "broken"]\n[variants.plain]\n'
     result = experiment(more, "--seeds", "1,2", "--quiet")
-    said = f'metric "broken" of {owner(tmp_path)}: no metric for these labels'
+    said = "no metric for these labels"
     folder = folder_of(tmp_path)
     told = result.stderr.splitlines()
     assert result.exit_code == 1
@@ -232,13 +235,13 @@ def test_rejected_texts_are_counted_and_told_once(experiment: Experiment, tmp_pa
 class Given(MetricOptions):
     """Return what is given."""
 
-    def build(self, names: Any) -> Any:
+    def build(self, context: Any) -> Any:
         return lambda labels, probabilities: labels
 
 
 @pytest.mark.parametrize("number", [1, 0.5, np.float32(0.5), np.int64(3), float("inf")])
 def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
-    found = build_metric(Given(), ["부정", "긍정"])(number, np.empty(0))
+    found = build_metric(Given(), MetricContext(["부정", "긍정"]))(number, np.empty(0))
     assert type(found) is float
     assert found == number
 
@@ -255,7 +258,7 @@ def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
 )
 def test_what_is_no_number_is_refused(value: Any, said: str) -> None:
     with pytest.raises(PluginError) as refused:
-        build_metric(Given(), ["부정", "긍정"])(value, np.empty(0))
+        build_metric(Given(), MetricContext(["부정", "긍정"]))(value, np.empty(0))
     assert str(refused.value) == f"metric {HERE}.Given: returned {said}, expected a number"
 
 
@@ -313,13 +316,13 @@ def test_what_a_dataset_returns_is_checked() -> None:
     class Planted(DatasetOptions):
         """Return what was planted."""
 
-        def build(self, notes: dict[str, int]) -> Any:
-            notes |= noted
+        def build(self, context: DatasetContext) -> Any:
+            context.counts.update(noted)
             return planted()
 
     def refusal() -> str:
         with pytest.raises(KexpError) as refused:
-            read_dataset(Planted(), {})
+            read_dataset(Planted(), DatasetContext())
         return str(refused.value).removeprefix(f"dataset {name}: ")
 
     def failing() -> Any:
@@ -341,10 +344,10 @@ def test_what_a_dataset_returns_is_checked() -> None:
     planted = lambda: {"train": [{"text": "가"}]}  # noqa: E731
     assert refusal() == "the train split is a list, expected a datasets.Dataset"
     planted, noted = lambda: {"train": rows()}, {"empty": "three"}
-    assert refusal() == "notes['empty'] is 'three', expected a number of rows"
-    noted, kept = {"empty": np.int64(3)}, dict[str, int]()
-    assert list(read_dataset(Planted(), kept)) == ["train"]
-    assert kept == {"empty": 3}
+    assert refusal() == "counts['empty'] is 'three', expected a number of rows"
+    noted, context = {"empty": np.int64(3)}, DatasetContext()
+    assert list(read_dataset(Planted(), context)) == ["train"]
+    assert context.counts == {"empty": 3}
 
 
 # --- augmenters -----------------------------------------------------------------------------------------------------
@@ -398,13 +401,20 @@ class Loss(SupervisedObjective):
         return self.answer(logits, labels)
 
 
-class Losing(ObjectiveOptions):
+class Losing(SupervisedObjectiveOptions):
     """Give the losses that are given."""
 
     answer: Any = None
 
     def build(self, context: ObjectiveContext) -> Any:
         return self.answer and Loss(self.answer)
+
+
+class Nothing(ObjectiveOptions):
+    """Build nothing."""
+
+    def build(self, context: ObjectiveContext) -> Any:
+        return None
 
 
 class FixedLogits:
@@ -421,10 +431,17 @@ def step(options: ObjectiveOptions) -> float:
 
 
 def test_what_is_no_objective_is_refused() -> None:
-    for options in (Losing(), UdaOptions(supervised=Losing())):
+    for options, expected in (
+        (Losing(), "SupervisedObjective"),
+        (UdaOptions(supervised=Losing()), "SupervisedObjective"),
+        (Nothing(), "Objective"),
+    ):
         with pytest.raises(PluginError) as refused:
             step(options)
-        assert str(refused.value) == f"objective {HERE}.Losing: build returned None, expected an Objective"
+        name = "Nothing" if isinstance(options, Nothing) else "Losing"
+        assert (
+            str(refused.value) == f"objective {HERE}.{name}: build returned None, expected one that extends {expected}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -441,7 +458,7 @@ def test_losses_that_are_not_one_per_row_are_refused_inside_others_too(answer: A
     for options in (losing, UdaOptions(supervised=losing, tsa="linear"), UdaOptions(supervised=losing)):
         with pytest.raises(PluginError) as refused:
             step(options)
-        assert str(refused.value).startswith(f"objective {HERE}.Losing: {said}")
+        assert str(refused.value).startswith(f"objective {HERE}.Loss: {said}")
 
 
 def test_losses_per_row_pass() -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kexp.catalog import load_catalog
-from kexp.contracts import DatasetOptions
+from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.data.prepare import _label_names, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.errors import DataError
@@ -34,8 +34,8 @@ class Given(DatasetOptions):
     splits: dict[str, Any]
     left_out: dict[str, int]
 
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
-        notes.update(self.left_out)
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
+        context.counts.update(self.left_out)
         return {
             split: made if isinstance(made, Dataset) else Dataset.from_dict(made) for split, made in self.splits.items()
         }

@@ -7,8 +7,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from kexp.batches import HostUnlabelledBatch, MicroBatch
 from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import HostUnlabelledBatch, MicroBatch, Rejected
+from kexp.contracts import Rejected
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import SemiSupervisedStream, cycle, new_views, stored_views

@@ -9,8 +9,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from kexp.batches import HostBatch
 from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSampler
-from kexp.contracts import HostBatch, Rejected
+from kexp.contracts import Rejected
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.stream import Augmentation, Collator, LabelledStream

@@ -212,8 +212,8 @@ def test_one_label_can_choose_the_model(write_spec: Write, reviews: Path, tmp_pa
     done = json.loads((folder / "result.json").read_text())
     assert done["monitor"] == "f1"
     assert done["metrics"]["test"]["f1"] == pytest.approx(done["per_class"]["test"][done["labels"].index("좋음")]["f1"])
-    assert 'metric "f1" of kexp' in (told := kexp(*command[:-1], metrics.replace("좋음", "최고")).stderr)
-    assert 'there is no label "최고"; known: 나쁨, 보통, 좋음' in told
+    refused = kexp(*command[:-1], metrics.replace("좋음", "최고"))
+    assert 'evaluation.metrics: there is no label "최고"; known: 나쁨, 보통, 좋음' in refused.stderr
 
 
 # --- what bad input gets --------------------------------------------------------------------------------------------
@@ -457,3 +457,41 @@ def test_pool_that_is_missing_or_too_small_is_told(
     text = few_labels(reviews, "uda")
     assert change[0] in text
     assert refused(write_spec(text.replace(*change)), runs=tmp_path / "runs") == message
+
+
+SEED_LOGGING = """
+import torch
+from kexp import hookimpl
+from kexp.builtin.objectives import CrossEntropy
+from kexp.contracts import ObjectiveOptions, StepLoss
+
+class SeedLogging(CrossEntropy):
+    def __init__(self, seed):
+        super().__init__(0.0, None)
+        self.seed = seed
+
+    def step(self, model, labelled, unlabelled, progress):
+        loss = super().step(model, labelled, unlabelled, progress).loss
+        return StepLoss(loss, {"seed": torch.tensor(float(self.seed))})
+
+class SeedLoggingOptions(ObjectiveOptions):
+    def build(self, context):
+        return SeedLogging(context.seed)
+
+@hookimpl
+def kexp_objectives():
+    return {"seed-logging": SeedLoggingOptions}
+"""
+
+
+def test_an_objective_is_built_with_the_seed_of_its_run(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(SEED_LOGGING, encoding="utf-8")
+    text = SPEC.format(data=reviews).partition("[variants")[0].replace("epochs = 3", "epochs = 1")
+    spec = write_spec(text + '[objective]\nuse = "seed-logging"\n[plugins]\nlocal = ["own.py"]\n')
+    result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet", "--allow-local-code")
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout)["folder"])
+    for seed in (1, 2):
+        lines = (folder / "default" / f"seed-{seed}" / "metrics.jsonl").read_text().splitlines()
+        steps = [event for event in map(json.loads, lines) if event["event"] == "step"]
+        assert {event["logs"]["seed"] for event in steps} == {seed}

@@ -30,7 +30,7 @@ from kexp.builtin.objectives import OBJECTIVES
 
 class Right(MetricOptions):
     "Share of right answers."
-    def build(self, names):
+    def build(self, context):
         return lambda labels, probabilities: float((probabilities.argmax(1) == labels).mean())
 
 class Mine(OBJECTIVES["cross-entropy"]):
@@ -236,7 +236,7 @@ def test_missing_package_is_named_with_its_version(
     remedy: str,
 ) -> None:
     folder = moved(owner_of(loud, "backbone loud"), "kexp-loud 1.2")
-    present = Catalog(catalog.claims, broken, disabled=disabled)
+    present = Catalog(catalog.registered, broken, disabled=disabled)
     monkeypatch.setattr(loading, "catalog_with", lambda plugins, allow_local_code: present)
     assert refused("predict", folder, "x") == (
         f'{folder / "spec.toml"}: backbone: backbone "loud" is missing; the run had it from kexp-loud 1.2{remedy}'

@@ -37,11 +37,13 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 from typer.testing import CliRunner
 
+from kexp.batches import HostBatch, KnownInputs
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, FreezeEmbeddings, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy, RDropOptions
 from kexp.builtin.samplers import RandomSampler
 from kexp.cli import app
-from kexp.contracts import Batch, HostBatch, KnownInputs, ObjectiveContext, Progress, block_names
+from kexp.contracts import Batch, ObjectiveContext, Progress
+from kexp.contracts.freezing import block_names
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows

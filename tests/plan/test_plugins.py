@@ -17,6 +17,7 @@ import kexp
 from kexp import catalog as module
 from kexp.catalog import load_catalog
 from kexp.cli import app
+from kexp.plugin_checks import CHANGES
 
 SPEC = tiny_spec(epochs=2, batch_size=64, learning_rate=None)
 WATCHER = """
@@ -83,7 +84,10 @@ def spec(reviews: Path, write_spec: Callable[..., Path]) -> Callable[[str], Path
     return lambda more: write_spec(more + SPEC.format(data=reviews), "reviews.toml")
 
 
-@pytest.mark.parametrize(("version", "remedy"), [(0, "install a newer version of it"), (2, "install a newer kexp")])
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [(1, f"install a newer version of the plugin, or adapt it: {CHANGES}"), (3, "install a newer kexp")],
+)
 def test_plugin_for_another_version_of_the_interface_is_one_line(install: Install, version: int, remedy: str) -> None:
     install(old=f"KEXP_API = {version}\n" + OBJECTIVE, new=f"KEXP_API = {kexp.API_VERSION}\n" + OBJECTIVE)
     catalog = load_catalog()
@@ -175,10 +179,10 @@ def test_local_file_that_does_not_load_is_one_message(spec: Callable[[str], Path
 
 
 def test_local_file_for_another_version_is_named(spec: Callable[[str], Path], tmp_path: Path) -> None:
-    (tmp_path / "newer.py").write_text("KEXP_API = 2\n")
+    (tmp_path / "newer.py").write_text("KEXP_API = 3\n")
     result = call("check", spec('[plugins]\nlocal = ["newer.py"]\n'), "--allow-local-code")
     assert result.exit_code == 2
-    assert "newer.py: written for version 2 of kexp's plugin interface" in result.stderr
+    assert "newer.py: written for version 3 of kexp's plugin interface" in result.stderr
 
 
 def test_argument_that_a_hook_has_not_breaks_the_whole_plugin_and_no_other(

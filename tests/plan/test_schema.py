@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from kexp.catalog import Catalog
-from kexp.contracts import KINDS
+from kexp.hookspecs import KINDS
 from kexp.plan.schema import json_schema, options_of
 
 REPOSITORY = Path(__file__).parents[2]

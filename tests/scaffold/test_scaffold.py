@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 import kexp
 from kexp import catalog as catalog_module
-from kexp import contracts
+from kexp import hookspecs
 from kexp.catalog import load_catalog
 from kexp.cli import app
 from kexp.hookspecs import HOOK_OF_KIND
@@ -46,7 +46,7 @@ def as_if_installed(folder: Path) -> dict[str, str]:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     points = project["entry-points"]["kexp"].items()
     (info / "entry_points.txt").write_text("[kexp]\n" + "".join(f"{name} = {value}\n" for name, value in points))
-    return {**os.environ, "PYTHONPATH": str(folder)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def passes_its_tests(folder: Path) -> str:
@@ -116,7 +116,7 @@ def test_a_package_of_one_kind_is_whole(kind: str, tmp_path: Path, monkeypatch: 
     assert catalog.broken == []
     (module,) = [importlib.import_module(value) for value in points.values()]
     assert module.KEXP_API == kexp.API_VERSION
-    if kind in contracts.KINDS:
+    if kind in hookspecs.KINDS:
         name = component(kind, f"only-{kind}")
         assert catalog.find(kind, name).options.__module__ == module.__name__
         assert [*getattr(module, HOOK_OF_KIND[kind])()] == [name]
@@ -130,7 +130,7 @@ def test_a_package_of_one_kind_is_whole(kind: str, tmp_path: Path, monkeypatch: 
 
 
 def test_there_is_a_template_for_everything_that_a_plugin_can_bring() -> None:
-    assert set(KINDS) == {*contracts.KINDS, "observer", "command"}
+    assert set(KINDS) == {*hookspecs.KINDS, "observer", "command"}
 
 
 def test_an_augmenter_is_what_one_begins_with(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from kexp.batches import HostBatch, MicroBatch
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
-from kexp.contracts import FreezingOptions, HostBatch, MicroBatch, Progress, StepLoss
+from kexp.contracts import FreezingOptions, Progress, StepLoss
 from kexp.devices import make_accelerator
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.seeds import derive
@@ -125,6 +126,19 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
         assert [event.step for event in run.events() if isinstance(event, Finished)] == [2]
     for ours, theirs in zip(small.model.parameters(), large.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_an_objective_can_tell_the_batches_of_a_step_apart(tmp_path: Path) -> None:
+    seen = []
+
+    class Recording(CrossEntropy):
+        def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+            seen.append((progress.step, progress.batch))
+            return super().step(model, labelled, unlabelled, progress)
+
+    run = trainer(tmp_path, stream=FixedStream(accumulation=3), objective=Recording(0.0, None), epochs=1, keep="last")
+    list(run.events())
+    assert seen == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
 
 
 def test_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
@@ -252,8 +266,6 @@ def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> 
 class Exploding(CrossEntropy):
     """A loss that is no number from a step on."""
 
-    component = 'objective "exploding" of test 1'
-
     def __init__(self, at: int) -> None:
         super().__init__(0.0, None)
         self.at = at
@@ -263,7 +275,7 @@ class Exploding(CrossEntropy):
         return StepLoss(told.loss * (math.nan if progress.step + 1 >= self.at else 1.0))
 
 
-SOURCE = 'nothing has been learnt by then: look at objective "exploding" of test 1 and its options, and the weights of the backbone'  # fmt: skip
+SOURCE = "nothing has been learnt by then: look at the objective and its options, and the weights of the backbone"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training objectives: losses on labelled rows, and losses on an unlabelled pool beside them."""
+"""Training objectives: losses on labelled rows, and losses on unlabelled rows beside them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ from kexp.builtin.objectives.freematch import FreeMatchOptions
 from kexp.builtin.objectives.hard_targets import FixMatchOptions, PseudoLabelOptions
 from kexp.builtin.objectives.mean_teacher import MeanTeacherOptions
 from kexp.builtin.objectives.softmatch import SoftMatchOptions
-from kexp.builtin.objectives.supervised import (
-    CrossEntropy,
-    CrossEntropyOptions,
-    Focal,
-    FocalOptions,
-    RDrop,
-    RDropOptions,
-)
+from kexp.builtin.objectives.supervised import Focal, FocalOptions, RDrop, RDropOptions
 from kexp.builtin.objectives.uda import UdaOptions
 from kexp.builtin.objectives.vat import VatOptions
 from kexp.contracts import ObjectiveOptions
+from kexp.cross_entropy import CrossEntropy, CrossEntropyOptions
 
 OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
     "cross-entropy": CrossEntropyOptions,

@@ -1,4 +1,4 @@
-"""FlexMatch: thresholds by class that follow how well each class is learnt (Zhang et al. 2021, arXiv 2110.08263)."""
+"""FlexMatch: thresholds by class, lower for classes that are learnt slowly (Zhang et al. 2021, arXiv 2110.08263)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FlexMatchOptions(FixMatchOptions):
     confidence: float = Field(0.95, gt=0, le=1, description="Threshold of the class that is learnt best (tau).")
 
     def build(self, context: ObjectiveContext) -> Objective:
-        """Return the objective; raises ``KexpError`` without a pool."""
+        """Return the objective; raises ``KexpError`` without unlabelled rows."""
         if context.unlabelled_rows < 1:
             raise KexpError("flexmatch remembers a label for each unlabelled row, and there are none; see [labelled]")
         curriculum = Curriculum(self.confidence, len(context.class_counts), context.unlabelled_rows)
@@ -31,17 +31,17 @@ class FlexMatchOptions(FixMatchOptions):
 class Curriculum:
     """Weight 1 for rows whose largest probability is above the threshold of its class, else 0.
 
-    The learning effect ``sigma_c`` counts the rows of the pool whose last prediction above ``tau`` was c (equation 5).
+    The learning effect ``sigma_c`` counts the unlabelled rows whose last prediction above ``tau`` was c (equation 5).
     ``beta_c = sigma_c / max(max_c sigma_c, rows never above tau)``, whose second term is the warm-up (equation 11), and
     the threshold of c is ``tau * beta_c / (2 - beta_c)`` (equation 12). While nothing has been learnt, all are 0.
     """
 
-    def __init__(self, tau: float, labels: int, pool: int) -> None:
+    def __init__(self, tau: float, labels: int, rows: int) -> None:
         import torch
 
         self.tau = tau
         self.labels = labels
-        self.remembered = torch.full((pool,), -1, dtype=torch.int64)
+        self.remembered = torch.full((rows,), -1, dtype=torch.int64)
 
     def thresholds(self) -> torch.Tensor:
         """Return the threshold of each class, shape (classes,)."""
@@ -68,7 +68,7 @@ class Curriculum:
         return Weights(weights, {"threshold_lowest": thresholds.min(), "threshold_highest": thresholds.max()})
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the label last predicted with confidence for each row of the pool; -1 for none."""
+        """Return the label last predicted with confidence for each unlabelled row; -1 for none."""
         return {"remembered": self.remembered}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from kexp.builtin.objectives.hard_targets import Weights, hard_consistency
-from kexp.builtin.objectives.pool import PoolObjective, PoolOptions, forward_views, require_pool
 from kexp.contracts import (
     Batch,
     Model,
@@ -19,6 +18,7 @@ from kexp.contracts import (
     SupervisedObjective,
     UnlabelledBatch,
 )
+from kexp.semi_supervised import SemiSupervisedObjective, SemiSupervisedOptions, require_unlabelled, view_logits
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ SMALLEST = 1e-12
 """Added inside a logarithm, and least divisor: a class may be missing from a batch."""
 
 
-class FreeMatchOptions(PoolOptions):
+class FreeMatchOptions(SemiSupervisedOptions):
     """FixMatch with a self-adaptive threshold per class and a fairness term (Wang et al. 2023, section 4)."""
 
     uses_augmented: ClassVar[bool] = True
@@ -106,7 +106,7 @@ def label_shares(
     return (found if weights is None else found * weights[:, None]).mean(0)
 
 
-class FreeMatch(PoolObjective):
+class FreeMatch(SemiSupervisedObjective):
     """``mean supervised loss + coefficient * hard consistency + fairness * unfairness``."""
 
     def __init__(self, options: FreeMatchOptions, supervised: SupervisedObjective, thresholds: SelfAdaptive) -> None:
@@ -115,12 +115,12 @@ class FreeMatch(PoolObjective):
         self.thresholds = thresholds
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
-        """Return the loss of the labelled rows and of the pool."""
-        pool = require_pool(unlabelled)
-        seen = forward_views(model, labelled, pool)
-        supervised = self.supervised.row_losses(seen.labelled, labelled.labels).mean()
-        consistency = hard_consistency(seen, pool.rows, self.thresholds)
-        unfairness = self.thresholds.unfairness(seen.augmented, consistency.weights)
+        """Return the loss of the labelled rows and of the unlabelled ones."""
+        unlabelled = require_unlabelled(unlabelled)
+        views = view_logits(model, labelled, unlabelled)
+        supervised = self.supervised.row_losses(views.labelled, labelled.labels).mean()
+        consistency = hard_consistency(views, unlabelled.rows, self.thresholds)
+        unfairness = self.thresholds.unfairness(views.augmented, consistency.weights)
         loss = supervised + self.options.coefficient * consistency.loss + self.options.fairness * unfairness
         own = {"supervised_loss": supervised.detach(), "fairness_loss": unfairness.detach()}
         return StepLoss(loss, {**own, **consistency.logs})

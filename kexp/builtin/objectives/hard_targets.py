@@ -8,18 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import Field
 
-from kexp.builtin.objectives.pool import (
-    PoolObjective,
-    PoolOptions,
-    Stateful,
-    Views,
-    agreement,
-    doubt_confidence,
-    doubt_full_confidence,
-    forward_views,
-    require_pool,
-    watch,
-)
 from kexp.contracts import (
     Batch,
     Model,
@@ -31,6 +19,18 @@ from kexp.contracts import (
     UnlabelledBatch,
 )
 from kexp.errors import Problem
+from kexp.semi_supervised import (
+    SemiSupervisedObjective,
+    SemiSupervisedOptions,
+    Stateful,
+    ViewLogits,
+    agreement,
+    confidence_warnings,
+    full_confidence_warnings,
+    require_unlabelled,
+    target_logs,
+    view_logits,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class Weighting(Stateful, Protocol):
     """Decides from the predictions of the originals how much each row counts."""
 
     def __call__(self, probabilities: torch.Tensor, rows: torch.Tensor) -> Weights:
-        """Weigh ``probabilities`` of shape (rows, classes); ``rows`` are their numbers in the pool."""
+        """Weigh ``probabilities`` of shape (rows, classes); ``rows`` are their numbers among all unlabelled ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +62,28 @@ class Consistency:
     logs: Mapping[str, torch.Tensor]
 
 
-def hard_consistency(seen: Views, rows: torch.Tensor, weighting: Weighting) -> Consistency:
+def hard_consistency(views: ViewLogits, rows: torch.Tensor, weighting: Weighting) -> Consistency:
     """Return ``1/N sum_u w_u H(argmax p(original), p(augmented))``: the mean over all N rows, not those that count."""
     from torch.nn.functional import cross_entropy, one_hot
 
-    probabilities = seen.original.softmax(-1)
+    probabilities = views.original.softmax(-1)
     labels = probabilities.argmax(-1)
     weights = weighting(probabilities, rows)
-    loss = (cross_entropy(seen.augmented, labels, reduction="none") * weights.values).mean()
+    loss = (cross_entropy(views.augmented, labels, reduction="none") * weights.values).mean()
     target = one_hot(labels, probabilities.shape[-1]).to(probabilities.dtype)
     return Consistency(
         loss,
         weights.values,
         {
             "unsupervised_loss": loss.detach(),
-            **watch(target, probabilities, weights.values),
-            "agreement": agreement(probabilities, seen.augmented),
+            **target_logs(target, probabilities, weights.values),
+            "agreement": agreement(probabilities, views.augmented),
             **weights.logs,
         },
     )
 
 
-class HardTargets(PoolObjective):
+class HardTargets(SemiSupervisedObjective):
     """``mean supervised loss + coefficient * hard consistency``; what differs between methods is the weighting."""
 
     def __init__(self, supervised: SupervisedObjective, weighting: Weighting, coefficient: float) -> None:
@@ -92,11 +92,11 @@ class HardTargets(PoolObjective):
         self.coefficient = coefficient
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
-        """Return the loss of the labelled rows and of the pool."""
-        pool = require_pool(unlabelled)
-        seen = forward_views(model, labelled, pool)
-        supervised = self.supervised.row_losses(seen.labelled, labelled.labels).mean()
-        consistency = hard_consistency(seen, pool.rows, self.weighting)
+        """Return the loss of the labelled rows and of the unlabelled ones."""
+        unlabelled = require_unlabelled(unlabelled)
+        views = view_logits(model, labelled, unlabelled)
+        supervised = self.supervised.row_losses(views.labelled, labelled.labels).mean()
+        consistency = hard_consistency(views, unlabelled.rows, self.weighting)
         logs = {"supervised_loss": supervised.detach(), **consistency.logs}
         return StepLoss(supervised + self.coefficient * consistency.loss, logs)
 
@@ -104,7 +104,7 @@ class HardTargets(PoolObjective):
 # --- FixMatch -------------------------------------------------------------------------------------------------------
 
 
-class FixMatchOptions(PoolOptions):
+class FixMatchOptions(SemiSupervisedOptions):
     """Confident predictions of the originals are the labels of the augmented texts (Sohn et al. 2020, equation 4).
 
     The original is the weakly augmented view, its augmented form the strongly augmented one.
@@ -119,12 +119,12 @@ class FixMatchOptions(PoolOptions):
     def warnings(self) -> Iterable[Problem]:
         """Yield a threshold that masks everything."""
         yield from super().warnings()
-        yield from doubt_full_confidence(self.confidence)
+        yield from full_confidence_warnings(self.confidence)
 
     def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield a threshold that masks nothing."""
         yield from super().label_warnings(labels)
-        yield from doubt_confidence(self.confidence, labels)
+        yield from confidence_warnings(self.confidence, labels)
 
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective."""
@@ -152,7 +152,7 @@ class FixedThreshold:
 # --- pseudo-labels --------------------------------------------------------------------------------------------------
 
 
-class PseudoLabelOptions(PoolOptions):
+class PseudoLabelOptions(SemiSupervisedOptions):
     """The most probable class of an unlabelled row is taken for its label (Lee 2013, equations 14 to 16)."""
 
     coefficient: float = Field(
@@ -178,7 +178,7 @@ class PseudoLabelOptions(PoolOptions):
         return PseudoLabel(self, self.build_supervised(context))
 
 
-class PseudoLabel(PoolObjective):
+class PseudoLabel(SemiSupervisedObjective):
     """``mean supervised loss + alpha(t) / N sum_u H(argmax p_u, p_u)``.
 
     ``alpha(t)`` is 0 until ``start``, then rises linearly to the coefficient, which it has from ``full`` on. The paper
@@ -193,12 +193,12 @@ class PseudoLabel(PoolObjective):
         """Return the loss, from one forward pass; the unlabelled rows are left out of it while alpha is 0."""
         from torch.nn.functional import cross_entropy, one_hot
 
-        pool, alpha = require_pool(unlabelled), self.alpha(progress)
+        unlabelled, alpha = require_unlabelled(unlabelled), self.alpha(progress)
         if alpha == 0:
             (logits,) = model.logits(labelled.inputs)
             supervised = self.supervised.row_losses(logits, labelled.labels).mean()
             return StepLoss(supervised, {"supervised_loss": supervised.detach()})
-        logits, original = model.logits(labelled.inputs, pool.original)
+        logits, original = model.logits(labelled.inputs, unlabelled.original)
         supervised = self.supervised.row_losses(logits, labelled.labels).mean()
         labels = original.detach().argmax(-1)
         unsupervised = cross_entropy(original, labels)
@@ -209,7 +209,7 @@ class PseudoLabel(PoolObjective):
             {
                 "supervised_loss": supervised.detach(),
                 "unsupervised_loss": unsupervised.detach(),
-                **watch(target, probabilities, probabilities.new_ones(len(labels))),
+                **target_logs(target, probabilities, probabilities.new_ones(len(labels))),
                 "coefficient": probabilities.new_full((), alpha),
             },
         )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from kexp.builtin.objectives.divergence import mse
-from kexp.builtin.objectives.pool import PoolObjective, PoolOptions, agreement, require_pool, watch
 from kexp.contracts import (
     Batch,
     Model,
@@ -21,12 +20,19 @@ from kexp.contracts import (
     SupervisedObjective,
     UnlabelledBatch,
 )
+from kexp.semi_supervised import (
+    SemiSupervisedObjective,
+    SemiSupervisedOptions,
+    agreement,
+    require_unlabelled,
+    target_logs,
+)
 
 if TYPE_CHECKING:
     import torch
 
 
-class MeanTeacherOptions(PoolOptions):
+class MeanTeacherOptions(SemiSupervisedOptions):
     """A moving average of the model is the teacher of what it predicts (Tarvainen and Valpola 2017)."""
 
     uses_augmented: ClassVar[bool] = True
@@ -47,9 +53,9 @@ class MeanTeacherOptions(PoolOptions):
 
 
 class Teacher:
-    """A copy of the student that follows it: ``teacher = a teacher + (1 - a) student`` after every step.
+    """A moving average of the student: ``teacher = a teacher + (1 - a) student`` after every step.
 
-    It is made when it is first asked for. As in the authors' code, a is at most 1 - 1/(n + 1) at the n-th move, so that
+    It is made when it is first used. As in the authors' code, a is at most 1 - 1/(n + 1) at the n-th move, so that
     the average is a true one before it is a moving one.
     """
 
@@ -67,7 +73,7 @@ class Teacher:
                 self._waiting = {}
         return self.module
 
-    def follow(self, student: torch.nn.Module, decay: float) -> None:
+    def update(self, student: torch.nn.Module, decay: float) -> None:
         """Move every weight towards the student's; what is no weight, such as a statistic, is copied."""
         import torch
 
@@ -75,8 +81,8 @@ class Teacher:
         self.moves += 1
         share = max(1 - decay, 1 / (self.moves + 1))
         with torch.no_grad():
-            for weight, followed in zip(teacher.parameters(), student.parameters(), strict=True):
-                weight.lerp_(followed.to(weight.dtype), share)
+            for weight, current in zip(teacher.parameters(), student.parameters(), strict=True):
+                weight.lerp_(current.to(weight.dtype), share)
             for statistic, copied in zip(teacher.buffers(), student.buffers(), strict=True):
                 statistic.copy_(copied)
 
@@ -96,11 +102,11 @@ class Teacher:
         self.module = None
 
 
-class MeanTeacher(PoolObjective):
+class MeanTeacher(SemiSupervisedObjective):
     """``mean supervised loss + coefficient(t) / (N K) sum_u |p_student(augmented) - p_teacher(original)|^2``.
 
     The coefficient rises as ``exp(-5 (1 - x)^2)`` over the ramp-up. The teacher sees the original, without dropout and
-    without gradient. The paper also applies the consistency to labelled rows; here, to the pool alone.
+    without gradient. The paper also applies the consistency to labelled rows; here, to the unlabelled ones alone.
     """
 
     def __init__(self, options: MeanTeacherOptions, supervised: SupervisedObjective) -> None:
@@ -110,9 +116,9 @@ class MeanTeacher(PoolObjective):
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss, from one pass of the student and one of the teacher."""
-        pool = require_pool(unlabelled)
-        logits, augmented = model.logits(labelled.inputs, pool.augmented)
-        target = model.target_logits(pool.original, self.teacher.of(model.module)).detach().log_softmax(-1)
+        unlabelled = require_unlabelled(unlabelled)
+        logits, augmented = model.logits(labelled.inputs, unlabelled.augmented)
+        target = model.target_logits(unlabelled.original, self.teacher.of(model.module)).detach().log_softmax(-1)
         supervised = self.supervised.row_losses(logits, labelled.labels).mean()
         unsupervised = mse(target, augmented.log_softmax(-1)).mean() / augmented.shape[-1]
         coefficient, probabilities = self.coefficient(progress), target.exp()
@@ -121,17 +127,17 @@ class MeanTeacher(PoolObjective):
             {
                 "supervised_loss": supervised.detach(),
                 "unsupervised_loss": unsupervised.detach(),
-                **watch(probabilities, probabilities, probabilities.new_ones(len(probabilities))),
+                **target_logs(probabilities, probabilities, probabilities.new_ones(len(probabilities))),
                 "agreement": agreement(target, augmented),
                 "coefficient": probabilities.new_full((), coefficient),
             },
         )
 
     def stepped(self, model: Model, progress: Progress) -> None:
-        """Let the teacher follow the student."""
+        """Update the teacher."""
         super().stepped(model, progress)
         settling = progress.step < self.options.rampup * progress.total_steps
-        self.teacher.follow(model.module, self.options.rampup_decay if settling else self.options.decay)
+        self.teacher.update(model.module, self.options.rampup_decay if settling else self.options.decay)
 
     def coefficient(self, progress: Progress) -> float:
         """Return the weight of the consistency at this step."""

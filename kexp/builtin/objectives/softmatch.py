@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from kexp.builtin.objectives.hard_targets import HardTargets, Weights
-from kexp.builtin.objectives.pool import PoolOptions
 from kexp.contracts import Objective, ObjectiveContext
+from kexp.semi_supervised import SemiSupervisedOptions
 
 if TYPE_CHECKING:
     import torch
 
 
-class SoftMatchOptions(PoolOptions):
+class SoftMatchOptions(SemiSupervisedOptions):
     """Pseudo-labels weighted by a truncated Gaussian of their confidence (Chen et al. 2023)."""
 
     uses_augmented: ClassVar[bool] = True
@@ -54,7 +54,7 @@ class TruncatedGaussian:
     def __call__(self, probabilities: torch.Tensor, rows: torch.Tensor) -> Weights:
         """Move the averages by this batch, then weigh each row."""
         confidence = self._aligned(probabilities).max(-1).values
-        self._follow(confidence)
+        self._update(confidence)
         below = (confidence - self.mean).clamp(max=0)
         # The variance can come down to 0 when all rows are alike.
         spread = (2 * self.variance / self.options.sigmas**2).clamp(min=1e-12)
@@ -72,7 +72,7 @@ class TruncatedGaussian:
         aligned = probabilities / self.shares.clamp(min=1e-6)
         return aligned / aligned.sum(-1, keepdim=True)
 
-    def _follow(self, confidence: torch.Tensor) -> None:
+    def _update(self, confidence: torch.Tensor) -> None:
         rows = len(confidence)
         self.mean = self._moved(self.mean.to(confidence.device), confidence.mean())
         # One row has no variance.

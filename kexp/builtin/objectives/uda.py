@@ -10,17 +10,6 @@ from pydantic import Field, NonNegativeInt
 
 from kexp.builtin.objectives.alignment import Alignment, AlignmentName, class_prior
 from kexp.builtin.objectives.divergence import DIVERGENCES, DivergenceName
-from kexp.builtin.objectives.pool import (
-    PoolObjective,
-    PoolOptions,
-    Views,
-    agreement,
-    doubt_confidence,
-    doubt_full_confidence,
-    forward_views,
-    require_pool,
-    watch,
-)
 from kexp.contracts import (
     Batch,
     Model,
@@ -32,6 +21,17 @@ from kexp.contracts import (
     UnlabelledBatch,
 )
 from kexp.errors import Problem
+from kexp.semi_supervised import (
+    SemiSupervisedObjective,
+    SemiSupervisedOptions,
+    ViewLogits,
+    agreement,
+    confidence_warnings,
+    full_confidence_warnings,
+    require_unlabelled,
+    target_logs,
+    view_logits,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ Annealing = Literal["none", "linear", "log", "exp"]
 Logs = dict[str, "torch.Tensor"]
 
 
-class UdaOptions(PoolOptions):
+class UdaOptions(SemiSupervisedOptions):
     """Unsupervised data augmentation: predict of an augmented text what the original predicts (Xie et al. 2020)."""
 
     uses_augmented: ClassVar[bool] = True
@@ -70,14 +70,14 @@ class UdaOptions(PoolOptions):
     def warnings(self) -> Iterable[Problem]:
         """Yield thresholds and temperatures that undo what they are for."""
         yield from super().warnings()
-        yield from doubt_full_confidence(self.confidence)
+        yield from full_confidence_warnings(self.confidence)
         if self.temperature > 1:
             yield Problem("temperature", f"{self.temperature:g} flattens the targets; below 1 sharpens them")
 
     def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield a confidence that masks nothing, or that annealing keeps out of reach for most of training."""
         yield from super().label_warnings(labels)
-        yield from doubt_confidence(self.confidence, labels)
+        yield from confidence_warnings(self.confidence, labels)
         share = reached_at(self.tsa, self.confidence, labels)
         if share > 0.5:
             yield (
@@ -113,7 +113,7 @@ def reached_at(schedule: Annealing, threshold: float, labels: int) -> float:
     return min(max(inverse, 0.0), 1.0)
 
 
-class Uda(PoolObjective):
+class Uda(SemiSupervisedObjective):
     """``sum(mask CE) / max(sum(mask), 1) + coefficient / N sum_u mask_u KL(p(original) || p(augmented))``."""
 
     def __init__(self, options: UdaOptions, supervised: SupervisedObjective, alignment: Alignment) -> None:
@@ -123,21 +123,21 @@ class Uda(PoolObjective):
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss; labelled and augmented rows share a pass, the originals have one without gradient."""
-        pool = require_pool(unlabelled)
+        unlabelled = require_unlabelled(unlabelled)
         if progress.step < self.options.supervised_warmup:
             (logits,) = model.logits(labelled.inputs)
             return StepLoss(*self._annealed(logits, labelled.labels, progress))
-        seen = self._forward(model, labelled, pool)
-        supervised, logs = self._annealed(seen.labelled, labelled.labels, progress)
-        unsupervised, more = self._consistency(seen)
+        views = self._forward(model, labelled, unlabelled)
+        supervised, logs = self._annealed(views.labelled, labelled.labels, progress)
+        unsupervised, more = self._consistency(views)
         return StepLoss(supervised + self._coefficient(progress) * unsupervised, logs | more)
 
-    def _forward(self, model: Model, labelled: Batch, pool: UnlabelledBatch) -> Views:
+    def _forward(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch) -> ViewLogits:
         """Predict the originals with dropout or without it."""
         if self.options.target_mode == "train":
-            return forward_views(model, labelled, pool)
-        logits, augmented = model.logits(labelled.inputs, pool.augmented)
-        return Views(logits, model.target_logits(pool.original).detach(), augmented)
+            return view_logits(model, labelled, unlabelled)
+        logits, augmented = model.logits(labelled.inputs, unlabelled.augmented)
+        return ViewLogits(logits, model.target_logits(unlabelled.original).detach(), augmented)
 
     def _annealed(self, logits: torch.Tensor, labels: torch.Tensor, progress: Progress) -> tuple[torch.Tensor, Logs]:
         """Return the mean loss of the labelled rows that the model is not yet sure of (training signal annealing).
@@ -155,21 +155,21 @@ class Uda(PoolObjective):
             "tsa_left_out": 1 - kept.mean(),
         }
 
-    def _consistency(self, seen: Views) -> tuple[torch.Tensor, Logs]:
+    def _consistency(self, views: ViewLogits) -> tuple[torch.Tensor, Logs]:
         """Return the mean divergence over all unlabelled rows, of which those below the confidence count as zero.
 
         Only the originals are aligned and sharpened. The mask looks at them aligned, but not sharpened.
         """
-        scores = self.alignment(seen.original)
+        scores = self.alignment(views.original)
         probabilities = scores.softmax(-1)
         target = (scores / self.options.temperature).log_softmax(-1)
         kept = (probabilities.max(-1).values > self.options.confidence).to(scores.dtype)
         divergence = DIVERGENCES[self.options.divergence]
-        loss = (divergence(target, seen.augmented.log_softmax(-1)) * kept).mean()
+        loss = (divergence(target, views.augmented.log_softmax(-1)) * kept).mean()
         return loss, {
             "unsupervised_loss": loss.detach(),
-            **watch(target.exp(), probabilities, kept),
-            "agreement": agreement(seen.original, seen.augmented),
+            **target_logs(target.exp(), probabilities, kept),
+            "agreement": agreement(views.original, views.augmented),
         }
 
     def _coefficient(self, progress: Progress) -> float:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pydantic import Field, PositiveInt
 
 from kexp.builtin.objectives.divergence import kl
-from kexp.builtin.objectives.pool import PoolObjective, PoolOptions, agreement, require_pool, watch
 from kexp.contracts import (
     Batch,
     Inputs,
@@ -20,12 +19,19 @@ from kexp.contracts import (
     UnlabelledBatch,
 )
 from kexp.seeds import derive
+from kexp.semi_supervised import (
+    SemiSupervisedObjective,
+    SemiSupervisedOptions,
+    agreement,
+    require_unlabelled,
+    target_logs,
+)
 
 if TYPE_CHECKING:
     import torch
 
 
-class VatOptions(PoolOptions):
+class VatOptions(SemiSupervisedOptions):
     """Predictions must not change where a small change of the embeddings changes them most (Miyato et al. 2018)."""
 
     epsilon: float = Field(
@@ -41,10 +47,10 @@ class VatOptions(PoolOptions):
 
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective."""
-        return Vat(self, self.build_supervised(context))
+        return Vat(self, self.build_supervised(context), context.seed)
 
 
-class Vat(PoolObjective):
+class Vat(SemiSupervisedObjective):
     """``mean supervised loss + coefficient / N sum_u KL(p(x_u) || p(x_u + r_u))``.
 
     The change r of length epsilon is found by power iteration (section 3.3, algorithm 1): from a random direction d,
@@ -54,16 +60,17 @@ class Vat(PoolObjective):
     Korean BERT fine-tuned on film reviews changes a quarter of its predictions at 0.1, and half of them at 1.
     """
 
-    def __init__(self, options: VatOptions, supervised: SupervisedObjective) -> None:
+    def __init__(self, options: VatOptions, supervised: SupervisedObjective, seed: int) -> None:
         super().__init__(supervised)
         self.options = options
+        self.seed = seed
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss: a pass of the labelled rows and ``iterations + 2`` of the unlabelled ones."""
-        pool = require_pool(unlabelled)
+        unlabelled = require_unlabelled(unlabelled)
         (logits,) = model.logits(labelled.inputs)
         supervised = self.supervised.row_losses(logits, labelled.labels).mean()
-        unsupervised, logs = self._smoothness(model, pool.original, progress)
+        unsupervised, logs = self._smoothness(model, unlabelled.original, progress)
         loss = supervised + self.options.coefficient * unsupervised
         return StepLoss(loss, {"supervised_loss": supervised.detach(), **logs})
 
@@ -83,7 +90,7 @@ class Vat(PoolObjective):
         probabilities = target.exp()
         return loss, {
             "unsupervised_loss": loss.detach(),
-            **watch(probabilities, probabilities, probabilities.new_ones(len(probabilities))),
+            **target_logs(probabilities, probabilities, probabilities.new_ones(len(probabilities))),
             "agreement": agreement(target, changed),
         }
 
@@ -93,7 +100,8 @@ class Vat(PoolObjective):
         """Return the change of length epsilon that moves the predictions most, of the embeddings' shape."""
         import torch
 
-        generator = torch.Generator(embeddings.device).manual_seed(derive(0, "vat", progress.step))
+        stream = derive(self.seed, "vat", progress.step, progress.batch)
+        generator = torch.Generator(embeddings.device).manual_seed(stream)
         noise = torch.randn(embeddings.shape, generator=generator, device=embeddings.device, dtype=embeddings.dtype)
         tokens = inputs["attention_mask"][..., None].to(embeddings.dtype)
         direction = _unit(noise * tokens)

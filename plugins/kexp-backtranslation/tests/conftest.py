@@ -157,5 +157,5 @@ def catalog() -> Catalog:
     owner = Owner("kexp-backtranslation", "0.1.0")
     for kind, components in (("augmenter", plugin.kexp_augmenters()), ("translator", plugin.kexp_translators())):
         for name, options in components.items():
-            loaded.claims[kind, name] = [Entry(kind, name, options, owner)]
+            loaded.registered[kind, name] = [Entry(kind, name, options, owner)]
     return loaded

@@ -6,28 +6,28 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kexp.contracts import Objective, ObjectiveContext, ObjectiveOptions, SupervisedObjective
+from kexp.contracts import ObjectiveContext, SupervisedObjective, SupervisedObjectiveOptions
 
 if TYPE_CHECKING:
     import torch
 
 
-class GeneralizedCrossEntropy(ObjectiveOptions):
+class GeneralizedCrossEntropy(SupervisedObjectiveOptions):
     """Generalized cross entropy (Zhang & Sabuncu 2018, equation 6), for labels some of which are wrong.
 
-    loss = (1 - p^q) / q, with p the probability of the stated label. It goes to cross entropy as q goes to 0, and is
+    loss = (1 - p^q) / q, with p the probability of the given label. It goes to cross entropy as q goes to 0, and is
     the mean absolute error at q = 1: the larger q, the less a row counts whose label the model does not believe.
     """
 
     q: float = Field(0.7, gt=0, le=1, description="Between cross entropy (towards 0) and mean absolute error (1).")
 
-    def build(self, context: ObjectiveContext) -> Objective:
+    def build(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective."""
         return RobustLoss(self.q)
 
 
 class RobustLoss(SupervisedObjective):
-    """The loss per row; objectives with a pool, such as ``uda``, can use it for their labelled rows."""
+    """The loss per row; semi-supervised objectives such as ``uda`` can use it for their labelled rows."""
 
     def __init__(self, q: float) -> None:
         self.q = q

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from kexp.contracts import DatasetOptions
+from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.options import LocalPath
 from kexp_korean.schemes import SCHEME_DESCRIPTION, STANDARD, Pair, Rows, Scheme, regions_of
@@ -77,10 +77,10 @@ class AIHubDialect(DatasetOptions):
         if self.identical == "standard" and self.scheme == "region":
             yield Problem("identical", 'scheme "region" has no standard rows', 'use identical = "drop"')
 
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read all files into one split; raises ``DataError`` with the file and the place in it."""
         rows, counts = self.read()
-        notes |= counts.notes()
+        context.counts.update(counts.notes())
         return {"train": rows.dataset(self.path)}
 
     def read(self) -> tuple[Rows, Counts]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from kexp.contracts import BackboneContext, TokenizerContext
 from kexp.errors import KexpError, Problem
 from kexp.pretrained import OFFSET_POSITIONS, PretrainedBackbone
 from kexp_korean import kcbert_cleaning
@@ -60,7 +61,7 @@ class KoreanBackbone(PretrainedBackbone):
         if self.path is None and self.pinned is None:
             yield Problem("revision", "not pinned: the weights may change under the experiment", "state a commit")
 
-    def build_tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
         """Load the cased WordPiece tokenizer.
 
         It is asked for by its class: left to guess from a folder with vocab.txt alone, transformers takes lower-casing
@@ -85,10 +86,10 @@ class KoreanBackbone(PretrainedBackbone):
         tokenizer.model_max_length = self.max_positions() or tokenizer.model_max_length
         return tokenizer
 
-    def build(self, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-        """Load the weights under a fresh head for ``labels``, with the tokenizer's padding."""
-        model = super().build(labels, tokenizer)
-        stated, padding = model.config.pad_token_id, tokenizer.pad_token_id
+    def build(self, context: BackboneContext) -> PreTrainedModel:
+        """Load the weights under a fresh head for the labels, with the tokenizer's padding."""
+        model = super().build(context)
+        stated, padding = model.config.pad_token_id, context.tokenizer.pad_token_id
         if stated == padding:
             return model
         if model.config.model_type in OFFSET_POSITIONS:
@@ -207,7 +208,7 @@ class KoBERT(KoreanBackbone):
         if folder is not None and folder.is_dir() and not [*folder.glob("*.model"), *folder.glob("tokenizer.json")]:
             yield Problem("path", f"{folder} has no tokenizer", f"copy {self.PIECES} and {self.VOCABULARY} there")
 
-    def build_tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
         """Make a fast tokenizer out of the SentencePiece model, or load the one that a kexp run saved."""
         from transformers import PreTrainedTokenizerFast
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kexp.contracts import DatasetOptions
+from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.errors import DataError
 from kexp_korean.schemes import SCHEME_DESCRIPTION, Pair, Rows, Scheme, labels_of, regions_of
 
@@ -37,7 +37,7 @@ class DialectSample(DatasetOptions):
         """Return the number of labels of the scheme."""
         return len(labels_of(self.scheme))
 
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Compose the rows; the same options give the same rows."""
         rows = Rows(self.scheme)
         standard, dialect = self._shares()

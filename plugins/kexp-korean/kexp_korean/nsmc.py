@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kexp.contracts import DatasetOptions
+from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.options import LocalPath
 
@@ -42,7 +42,7 @@ class NSMC(DatasetOptions):
         """Return the number of labels."""
         return 2
 
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read both files; raises ``DataError`` with file and row."""
         return {split: _read(self.path / name) for split, name in FILES.items()}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kexp.contracts import DatasetContext
 from kexp.errors import DataError
 from kexp_korean.aihub import AIHubDialect
 from kexp_korean.transcripts import spoken
@@ -41,7 +42,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def rows(options: AIHubDialect) -> list[tuple[str, str, str]]:
-    dataset = options.build({})["train"]
+    dataset = options.build(DatasetContext())["train"]
     names = dataset.features["label"].names
     return [(row["text"], names[row["label"]], row["group"]) for row in dataset]
 
@@ -72,13 +73,13 @@ def test_four_labels_leave_other_regions_out_and_say_so(tmp_path: Path, write: W
     for number, (category, dialect) in enumerate([(JEJU, "제"), (GYEONGSANG, "경"), (JEOLLA, "전"), (GANGWON, "강")]):
         write(f"{number}.json", category, utterance("표", dialect), utterance("표준", "표준"))
     options = AIHubDialect(path=tmp_path, scheme="four")
-    notes: dict[str, int] = {}
-    dataset = options.build(notes)["train"]
+    context = DatasetContext()
+    dataset = options.build(context)["train"]
     assert dataset.features["label"].names == ["standard", "gyeongsang", "jeju", "jeolla"]
     assert list(zip(dataset["text"][:], dataset["label"][:], strict=True)) == [
         ("표", 0), ("제", 2), ("표", 0), ("경", 1), ("표", 0), ("전", 3),
     ]  # fmt: skip
-    assert notes == {
+    assert context.counts == {
         "files": 4, "utterances": 8, "read from the field form": 0, "pairs": 3, "with equal forms": 3,
         "without words": 0, "of gangwon, not in the scheme": 2,
     }  # fmt: skip
@@ -87,11 +88,11 @@ def test_four_labels_leave_other_regions_out_and_say_so(tmp_path: Path, write: W
 def test_regions_are_those_that_occur(tmp_path: Path, write: Write) -> None:
     write("1.json", GANGWON, utterance("표", "강"))
     with pytest.raises(DataError, match="all rows are of gangwon"):
-        AIHubDialect(path=tmp_path, scheme="region").build({})
+        AIHubDialect(path=tmp_path, scheme="region").build(DatasetContext())
     write("2.json", JEJU, utterance("표", "제"))
     options = AIHubDialect(path=tmp_path, scheme="region")
     assert rows(options) == [("강", "gangwon", "1"), ("제", "jeju", "2")]
-    assert options.build({})["train"].features["label"].names == ["jeju", "gangwon"]
+    assert options.build(DatasetContext())["train"].features["label"].names == ["jeju", "gangwon"]
 
 
 def test_old_files_have_the_inline_form_alone(tmp_path: Path, write: Write) -> None:
@@ -176,7 +177,7 @@ def test_problems_of_the_options(tmp_path: Path, write: Write) -> None:
 def test_bad_files_are_named_with_the_place(tmp_path: Path, content: bytes, finding: str) -> None:
     (tmp_path / "bad.json").write_bytes(content)
     with pytest.raises(DataError, match=finding) as caught:
-        AIHubDialect(path=tmp_path).build({})
+        AIHubDialect(path=tmp_path).build(DatasetContext())
     assert str(tmp_path / "bad.json") in str(caught.value)
     assert "; " in str(caught.value)
 
@@ -184,23 +185,23 @@ def test_bad_files_are_named_with_the_place(tmp_path: Path, content: bytes, find
 def test_an_unknown_region_matters_where_regions_are_labels(tmp_path: Path, write: Write) -> None:
     path = write("1.json", "서울말 > 제주 이야기", utterance("뭐", "머"))
     with pytest.raises(DataError, match=r"'서울말 > 제주 이야기' names no known region .*scheme = \"two\"") as caught:
-        AIHubDialect(path=tmp_path, scheme="four").build({})
+        AIHubDialect(path=tmp_path, scheme="four").build(DatasetContext())
     assert str(path) in str(caught.value)
     assert len(rows(AIHubDialect(path=tmp_path))) == 2
     path.write_text(json.dumps({"utterance": []}))
     with pytest.raises(DataError, match=r"no metadata\.category"):
-        AIHubDialect(path=tmp_path, scheme="region").build({})
+        AIHubDialect(path=tmp_path, scheme="region").build(DatasetContext())
 
 
 def test_nothing_usable_is_an_error_with_the_counts(tmp_path: Path, write: Write) -> None:
     with pytest.raises(DataError, match=r"no \.json file"):
-        AIHubDialect(path=tmp_path).build({})
+        AIHubDialect(path=tmp_path).build(DatasetContext())
     write("1.json", JEJU, utterance("네", "네"), utterance("(())", "(())"))
     with pytest.raises(DataError, match=r"no usable utterance .*1 with equal forms, 1 without words"):
-        AIHubDialect(path=tmp_path).build({})
+        AIHubDialect(path=tmp_path).build(DatasetContext())
 
 
 def test_four_needs_its_three_regions(tmp_path: Path, write: Write) -> None:
     write("1.json", JEJU, utterance("뭐", "무시거"))
     with pytest.raises(DataError, match=r"no row labelled gyeongsang, jeolla; .*scheme = \"two\""):
-        AIHubDialect(path=tmp_path, scheme="four").build({})
+        AIHubDialect(path=tmp_path, scheme="four").build(DatasetContext())

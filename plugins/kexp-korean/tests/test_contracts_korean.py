@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kexp.contracts import AugmenterContext
+from kexp.contracts import AugmenterContext, TokenizerContext
 from kexp.testing import (
     AugmenterContract,
     BackboneContract,
@@ -132,7 +132,7 @@ def write_model(folder: Path, architecture: str, words: list[str], **config: Any
 
 def wordpieces(specials: tuple[str, ...]) -> list[str]:
     """Return special tokens in the order of a model's authors, and pieces of the Korean texts after them."""
-    known = tiny_backbone().build_tokenizer(korean_texts()).get_vocab()
+    known = tiny_backbone().build_tokenizer(TokenizerContext(korean_texts())).get_vocab()
     return [*specials, *sorted(known.keys() - set(specials), key=known.__getitem__)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from kexp.contracts import DatasetContext
 from kexp.errors import DataError
 from kexp_korean import dialect_grammar
 from kexp_korean.dialect_sample import DialectSample
@@ -22,14 +23,14 @@ LABELS = {
 
 
 def read(**options: Any) -> list[tuple[str, str, str]]:
-    dataset = DialectSample(**options).build({})["train"]
+    dataset = DialectSample(**options).build(DatasetContext())["train"]
     names = dataset.features["label"].names
     return [(row["text"], names[row["label"]], row["group"]) for row in dataset]
 
 
 @pytest.mark.parametrize("scheme", LABELS)
 def test_labels_share_the_rows_evenly(scheme: Scheme) -> None:
-    splits = DialectSample(scheme=scheme, rows=602).build({})
+    splits = DialectSample(scheme=scheme, rows=602).build(DatasetContext())
     assert list(splits) == ["train"]
     assert splits["train"].features["label"].names == LABELS[scheme]
     counts = Counter(label for _, label, _ in read(scheme=scheme, rows=602))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kexp.contracts import BackboneOptions, DatasetOptions
+from kexp.contracts import BackboneContext, BackboneOptions, DatasetOptions, TokenizerContext
 from kexp.errors import KexpError
 from kexp_korean import backbones, kcbert_cleaning, plugin
 from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
@@ -129,7 +129,7 @@ def test_positions_are_those_of_the_folder(family: Family, options: KoreanBackbo
 
 
 def test_tokenizer_keeps_hangul_and_case(family: Family, options: KoreanBackbone) -> None:
-    tokenizer = options.build_tokenizer([])
+    tokenizer = options.build_tokenizer(TokenizerContext())
     padding = family.vocabulary.index("[PAD]")
     assert tokenizer.pad_token_id == padding
     assert tokenizer.get_vocab() == {token: number for number, token in enumerate(family.vocabulary)}
@@ -146,8 +146,8 @@ def test_tokenizer_keeps_hangul_and_case(family: Family, options: KoreanBackbone
 def test_padding_changes_nothing(family: Family, options: KoreanBackbone) -> None:
     import torch
 
-    tokenizer = options.build_tokenizer([])
-    model = options.build(LABELS, tokenizer).eval()
+    tokenizer = options.build_tokenizer(TokenizerContext())
+    model = options.build(BackboneContext(LABELS, tokenizer)).eval()
     assert model.config.pad_token_id == tokenizer.pad_token_id == model.get_input_embeddings().padding_idx
     assert model.config.id2label == dict(enumerate(LABELS))
     assert model.dtype == torch.float32
@@ -160,8 +160,8 @@ def test_padding_changes_nothing(family: Family, options: KoreanBackbone) -> Non
 
 
 def test_reads_as_many_tokens_as_it_says(family: Family, options: KoreanBackbone) -> None:
-    tokenizer = options.build_tokenizer([])
-    model = options.build(LABELS, tokenizer).eval()
+    tokenizer = options.build_tokenizer(TokenizerContext())
+    model = options.build(BackboneContext(LABELS, tokenizer)).eval()
     full = tokenizer("영화 " * 99, truncation=True, return_tensors="pt")
     assert full["input_ids"].shape == (1, family.positions)
     assert model(**full).logits.shape == (1, 3)
@@ -174,14 +174,17 @@ def test_saved_folder_loads_without_this_package(family: Family, options: Korean
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    tokenizer = options.build_tokenizer([])
-    model = options.build(LABELS, tokenizer).eval()
+    tokenizer = options.build_tokenizer(TokenizerContext())
+    model = options.build(BackboneContext(LABELS, tokenizer)).eval()
     folder = tmp_path / "saved"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     texts = ["정말 영화.", "한글 재미있다 A"]
     inputs = tokenizer(texts, padding=True, return_tensors="pt")
-    for again in (AutoTokenizer.from_pretrained(folder), type(options)(path=folder).build_tokenizer([])):
+    for again in (
+        AutoTokenizer.from_pretrained(folder),
+        type(options)(path=folder).build_tokenizer(TokenizerContext()),
+    ):
         assert again(texts)["input_ids"] == tokenizer(texts)["input_ids"]
         assert again.pad_token_id == tokenizer.pad_token_id
     reloaded = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -194,7 +197,7 @@ def test_a_tokenizer_of_other_weights_is_refused(family: Family, options: Korean
     vocabulary = [*family.vocabulary, "##더", "##많은"]
     (options.path / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
     with pytest.raises(KexpError, match=rf"tokenizer has {len(vocabulary)} tokens, its weights {len(vocabulary) - 2}"):
-        options.build_tokenizer([])
+        options.build_tokenizer(TokenizerContext())
 
 
 def test_a_folder_without_tokenizer_is_refused(family: Family, options: KoreanBackbone) -> None:
@@ -206,7 +209,7 @@ def test_a_folder_without_tokenizer_is_refused(family: Family, options: KoreanBa
         assert "has no tokenizer" in problem.message
         assert KoBERT.PIECES in problem.hint
     with pytest.raises(KexpError, match=str(options.path)):
-        options.build_tokenizer([])
+        options.build_tokenizer(TokenizerContext())
 
 
 def test_roberta_needs_the_padding_that_its_positions_start_from(tmp_path: Path) -> None:
@@ -215,7 +218,7 @@ def test_roberta_needs_the_padding_that_its_positions_start_from(tmp_path: Path)
     (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": 0}))
     options = KLUE(model="roberta-base", path=folder)
     with pytest.raises(KexpError, match=r"pad_token_id 0.*pads with 1"):
-        options.build(LABELS, options.build_tokenizer([]))
+        options.build(BackboneContext(LABELS, options.build_tokenizer(TokenizerContext())))
 
 
 # --- what is known without loading -----------------------------------------------------------------------------------
@@ -257,7 +260,7 @@ def test_without_network_the_missing_weights_are_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     for options in (KLUE(), KoBERT()):
         with pytest.raises(KexpError, match=rf'"{options.model_id}" is not in the local cache.*path = '):
-            options.build_tokenizer([])
+            options.build_tokenizer(TokenizerContext())
 
 
 def test_every_component_is_complete_and_described() -> None:
@@ -317,7 +320,7 @@ def test_kobert_without_vocabulary_takes_the_order_of_the_pieces(tmp_path: Path)
     folder = make_folder(tmp_path, FAMILIES[5])
     (folder / "vocab.txt").unlink()
     (folder / KoBERT.PIECES).rename(folder / "spiece.model")
-    vocabulary = KoBERT(path=folder).build_tokenizer([]).get_vocab()
+    vocabulary = KoBERT(path=folder).build_tokenizer(TokenizerContext()).get_vocab()
     assert sorted(vocabulary, key=vocabulary.__getitem__) == [*SENTENCEPIECE[:5], *sorted(SENTENCEPIECE[5:])]
 
 
@@ -347,7 +350,7 @@ def test_damaged_pieces_are_named(tmp_path: Path, content: bytes, finding: str) 
     folder = make_folder(tmp_path, FAMILIES[5])
     (folder / KoBERT.PIECES).write_bytes(content)
     with pytest.raises(KexpError, match=finding) as caught:
-        KoBERT(path=folder).build_tokenizer([])
+        KoBERT(path=folder).build_tokenizer(TokenizerContext())
     assert str(folder / KoBERT.PIECES) in str(caught.value)
 
 
@@ -355,15 +358,15 @@ def test_pieces_of_another_kind_or_vocabulary_are_refused(tmp_path: Path) -> Non
     folder = make_folder(tmp_path, FAMILIES[5])
     write_pieces(folder / KoBERT.PIECES, SENTENCEPIECE, model_type=2)
     with pytest.raises(KexpError, match="its type is 2, not 1"):
-        KoBERT(path=folder).build_tokenizer([])
+        KoBERT(path=folder).build_tokenizer(TokenizerContext())
     write_pieces(folder / KoBERT.PIECES, [*SENTENCEPIECE, "낯선"])
     with pytest.raises(
         KexpError, match=r"vocab\.txt: 1 pieces of the model have no id in the vocabulary, such as '낯선'"
     ):
-        KoBERT(path=folder).build_tokenizer([])
+        KoBERT(path=folder).build_tokenizer(TokenizerContext())
     (folder / "vocab.txt").write_text("\n".join(SENTENCEPIECE[5:]), "utf-8")
     with pytest.raises(KexpError, match=r"lacks \[UNK\], \[PAD\]"):
-        KoBERT(path=folder).build_tokenizer([])
+        KoBERT(path=folder).build_tokenizer(TokenizerContext())
 
 
 def test_tokens_are_those_of_sentencepiece(tmp_path: Path) -> None:
@@ -406,8 +409,8 @@ def test_the_shared_model_tokenises_as_it_was_trained() -> None:
     options = backbones.KcBERT(path=path)
     assert list(options.problems()) == []
     assert options.max_positions() == 256
-    tokenizer = options.build_tokenizer([])
+    tokenizer = options.build_tokenizer(TokenizerContext())
     texts = ["이 영화 정말 재미있다!", "최악... 돈 아깝다 ㅠㅠ"]
     assert tokenizer(texts)["input_ids"] == AutoTokenizer.from_pretrained(path)(texts)["input_ids"]
-    model = options.build(LABELS[:2], tokenizer)
+    model = options.build(BackboneContext(LABELS[:2], tokenizer))
     assert model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.shape == (2, 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kexp.contracts import DatasetContext
 from kexp.errors import DataError
 from kexp_korean.nsmc import NSMC
 
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 def test_reads_both_files_as_they_stand(folder: Path) -> None:
     options = NSMC(path=folder)
     assert list(options.problems()) == []
-    splits = options.build({})
+    splits = options.build(DatasetContext())
     assert set(splits) == {"train", "test"}
     assert splits["train"].column_names == ["text", "label"]
     # Quotation marks that never close, empty documents and words that pandas takes for nothing stay what they are.
@@ -38,7 +39,7 @@ def test_reads_both_files_as_they_stand(folder: Path) -> None:
 
 def test_reads_a_byte_order_mark_and_windows_line_ends(folder: Path) -> None:
     (folder / "ratings_test.txt").write_bytes(b"\xef\xbb\xbf" + TEST.replace("\n", "\r\n").encode())
-    assert NSMC(path=folder).build({})["test"][0] == {"text": '"굿', "label": 1}
+    assert NSMC(path=folder).build(DatasetContext())["test"][0] == {"text": '"굿', "label": 1}
 
 
 def test_names_what_is_missing(folder: Path) -> None:
@@ -71,7 +72,7 @@ def test_refuses_what_is_no_folder(folder: Path) -> None:
 def test_tells_file_and_place_of_bad_content(folder: Path, content: bytes, finding: str) -> None:
     (folder / "ratings_train.txt").write_bytes(content)
     with pytest.raises(DataError, match=finding) as caught:
-        NSMC(path=folder).build({})
+        NSMC(path=folder).build(DatasetContext())
     assert str(folder / "ratings_train.txt") in str(caught.value)
 
 
@@ -80,7 +81,7 @@ def test_reads_the_shared_reviews() -> None:
     path = SHARED / "data" / "nsmc"
     if not path.is_dir():
         pytest.skip(f"{path} is absent: set KEXP_SHARED")
-    splits = NSMC(path=path).build({})
+    splits = NSMC(path=path).build(DatasetContext())
     for split, rows in (("train", 150_000), ("test", 10_000)):
         lines = (path / f"ratings_{split}.txt").read_text("utf-8").split("\n")[1:-1]
         assert len(lines) == rows == len(splits[split])

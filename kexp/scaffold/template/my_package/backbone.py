@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import kexp
-from kexp.contracts import BackboneOptions
+from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
 from pydantic import Field
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-KEXP_API = 1
+KEXP_API = 2
 """Version of the interface to plugins for which this was written."""
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -37,12 +37,12 @@ class MyBackbone(BackboneOptions):
         """Return the option, by which freezing policies are checked."""
         return self.layers
 
-    def build_tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
         """Make a tokenizer of the characters that the train texts have."""
         from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
         from transformers import PreTrainedTokenizerFast
 
-        counts = Counter(character for text in texts for character in text if not character.isspace())
+        counts = Counter(character for text in context.texts for character in text if not character.isspace())
         # The order of a set differs from process to process; this one is the same for the same texts.
         words = [*SPECIAL, *sorted(counts)]
         tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
@@ -56,20 +56,20 @@ class MyBackbone(BackboneOptions):
         )
         return made
 
-    def build(self, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    def build(self, context: BackboneContext) -> PreTrainedModel:
         """Return a classifier with random weights, which kexp has seeded."""
         from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
         config = DistilBertConfig(
-            vocab_size=len(tokenizer),
+            vocab_size=len(context.tokenizer),
             dim=self.hidden,
             hidden_dim=4 * self.hidden,
             n_layers=self.layers,
             n_heads=4,
             max_position_embeddings=self.positions,
-            pad_token_id=tokenizer.pad_token_id,
-            id2label=dict(enumerate(labels)),
-            label2id={label: number for number, label in enumerate(labels)},
+            pad_token_id=context.tokenizer.pad_token_id,
+            id2label=dict(enumerate(context.label_names)),
+            label2id={label: number for number, label in enumerate(context.label_names)},
         )
         if self.dropout is not None:
             config.seq_classif_dropout = self.dropout

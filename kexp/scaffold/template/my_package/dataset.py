@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import kexp
-from kexp.contracts import DatasetOptions
+from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.options import LocalPath
 from pydantic import Field
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-KEXP_API = 1
+KEXP_API = 2
 """Version of the interface to plugins for which this was written."""
 
 
@@ -29,7 +29,7 @@ class MyDataset(DatasetOptions):
         if not self.path.is_dir():
             yield Problem("path", f"{self.path} is not a folder", "name the folder with a text file per label")
 
-    def build(self, notes: dict[str, int]) -> Mapping[str, Dataset]:
+    def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read all files; kexp takes validation and test out of train where a dataset does not bring them."""
         from datasets import Dataset
 
@@ -41,7 +41,7 @@ class MyDataset(DatasetOptions):
             empty = sum(not line.strip() for line in lines)
             if empty:
                 # Nothing is dropped without a count.
-                notes["empty lines"] = notes.get("empty lines", 0) + empty
+                context.counts["empty lines"] += empty
         if not rows:
             raise DataError(f"{self.path}: no text in any file that ends in .txt; expected a file per label")
         return {"train": Dataset.from_list(rows)}

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import kexp
-from kexp.contracts import Metric, MetricOptions
+from kexp.contracts import Metric, MetricContext, MetricOptions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-KEXP_API = 1
+KEXP_API = 2
 """Version of the interface to plugins for which this was written."""
 
 
 class MyMetric(MetricOptions):
     """Mean reciprocal rank of the true label among the labels by probability, in (0, 1]."""
 
-    def build(self, names: Sequence[str]) -> Metric:
-        """Return the metric for labels of these names; set ``greater_is_better = False`` where it is to be small."""
+    def build(self, context: MetricContext) -> Metric:
+        """Return the metric for the labels of ``context``; set ``greater_is_better = False`` where it is to be small."""
         return reciprocal_rank
 
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import kexp
-from kexp.contracts import Objective, ObjectiveContext, ObjectiveOptions, SupervisedObjective
+from kexp.contracts import ObjectiveContext, ObjectiveOptions, SupervisedObjective, SupervisedObjectiveOptions
 from pydantic import Field
 
 if TYPE_CHECKING:
     import torch
 
 
-KEXP_API = 1
+KEXP_API = 2
 """Version of the interface to plugins for which this was written."""
 
 
-class MyObjective(ObjectiveOptions):
+class MyObjective(SupervisedObjectiveOptions):
     """Poly-1 loss (Leng et al. 2022): cross entropy plus ``epsilon`` times the probability that is missing.
 
     loss = -log p + epsilon (1 - p), with p the probability of the true label.
@@ -25,7 +25,7 @@ class MyObjective(ObjectiveOptions):
 
     epsilon: float = Field(1.0, ge=-1, description="Weight of the first term of the polynomial; 0 is cross entropy.")
 
-    def build(self, context: ObjectiveContext) -> Objective:
+    def build(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective; ``context`` has the rows of each class, for losses that weight them."""
         return PolyLoss(self.epsilon)
 
@@ -37,7 +37,7 @@ def kexp_objectives() -> Mapping[str, type[ObjectiveOptions]]:
 
 
 class PolyLoss(SupervisedObjective):
-    """A loss per labelled row; objectives that use the unlabelled pool extend ``Objective`` and define ``step``."""
+    """A loss per labelled row; one that learns from unlabelled rows too has a base in ``kexp.semi_supervised``."""
 
     def __init__(self, epsilon: float) -> None:
         self.epsilon = epsilon

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import kexp
-from kexp.contracts import PrunerOptions
+from kexp.contracts import PrunerContext, PrunerOptions
 from pydantic import Field
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 
-KEXP_API = 1
+KEXP_API = 2
 """Version of the interface to plugins for which this was written."""
 
 
@@ -23,7 +23,7 @@ class MyPruner(PrunerOptions):
     percentile: float = Field(25.0, gt=0, lt=100, description="Share of the trials that may go on, in per cent.")
     startup_trials: int = Field(5, ge=1, description="Finished trials before any is pruned.")
 
-    def build(self) -> BasePruner:
+    def build(self, context: PrunerContext) -> BasePruner:
         """Return Optuna's pruner; a step is an evaluation, counted from 1."""
         from optuna.pruners import PercentilePruner
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import kexp
-from kexp.contracts import Sampling, SearchSamplerOptions
+from kexp.contracts import SearchContext, SearchSamplerOptions
 from pydantic import Field
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-KEXP_API = 1
+KEXP_API = 2
 """Version of the interface to plugins for which this was written."""
 
 
@@ -28,7 +28,7 @@ class MySearchSampler(SearchSamplerOptions):
     draws: int = Field(4, ge=2, description="Values drawn for each parameter; more of them stay nearer to the best.")
     startup_trials: int = Field(5, ge=1, description="Trials drawn at random before any is called the best.")
 
-    def build(self, sampling: Sampling) -> BaseSampler:
+    def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler. It is built anew for every trial, with a seed of the trial's own; the study remembers."""
         from optuna.samplers import RandomSampler
         from optuna.trial import TrialState
@@ -49,7 +49,7 @@ class MySearchSampler(SearchSamplerOptions):
                 place = param_distribution.to_internal_repr
                 return min(values, key=lambda value: abs(place(value) - place(best)))
 
-        return LocalSearch(seed=sampling.trial_seed)
+        return LocalSearch(seed=context.trial_seed)
 
 
 @kexp.hookimpl

@@ -1,5 +1,6 @@
 """The backbone in kexp's suite for backbones, and what its tokens are."""
 
+from kexp.contracts import TokenizerContext
 from kexp.testing import BackboneContract
 
 from my_package.backbone import MyBackbone
@@ -10,6 +11,6 @@ class TestMyBackbone(BackboneContract):
 
 
 def test_a_token_is_a_character() -> None:
-    tokenizer = MyBackbone().build_tokenizer(["안 좋은 영화", "좋은 배우"])
+    tokenizer = MyBackbone().build_tokenizer(TokenizerContext(["안 좋은 영화", "좋은 배우"]))
     tokens = tokenizer.convert_ids_to_tokens(tokenizer("좋은  꽃").input_ids)
     assert tokens == ["[CLS]", "좋", "은", "[UNK]", "[SEP]"]

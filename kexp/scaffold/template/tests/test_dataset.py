@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from kexp.contracts import DatasetContext
 from kexp.errors import DataError
 from kexp.testing import DatasetContract, korean_reviews
 
@@ -26,13 +27,13 @@ class TestMyDataset(DatasetContract):
 
 
 def test_every_line_is_a_row_or_counted(tmp_path: Path) -> None:
-    notes: dict[str, int] = {}
-    train = MyDataset(path=write(tmp_path)).build(notes)["train"]
+    context = DatasetContext()
+    train = MyDataset(path=write(tmp_path)).build(context)["train"]
     assert len(train) == 80
     assert set(train["label"]) == {"나쁨", "좋음"}
-    assert notes == {"empty lines": 2}
+    assert context.counts == {"empty lines": 2}
 
 
 def test_a_folder_without_texts_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no text in any file"):
-        MyDataset(path=tmp_path).build({})
+        MyDataset(path=tmp_path).build(DatasetContext())

@@ -1,6 +1,7 @@
 """The pruner in kexp's suite for pruners, and which trials it ends."""
 
 import optuna
+from kexp.contracts import PrunerContext
 from kexp.testing import PrunerContract
 
 from my_package.pruner import MyPruner
@@ -11,7 +12,7 @@ class TestMyPruner(PrunerContract):
 
 
 def test_only_the_best_quarter_goes_on() -> None:
-    study = optuna.create_study(direction="maximize", pruner=MyPruner(startup_trials=4).build())
+    study = optuna.create_study(direction="maximize", pruner=MyPruner(startup_trials=4).build(PrunerContext()))
     ended = []
     for value in (0.1, 0.2, 0.3, 0.4, 0.3, 0.5):
         trial = study.ask()
