@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "kexp"
-HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "matplotlib", "numpy"}
+HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "numpy"}
 HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
@@ -66,6 +67,33 @@ def test_imports_run_one_way(path: Path) -> None:
 
 def test_the_design_page_shows_the_table() -> None:
     assert "\n".join(" ".join(names) for names in LAYERS) in (PACKAGE.parent / "docs" / "design.md").read_text("utf-8")
+
+
+def imported_files(path: Path) -> set[Path]:
+    """Return the files of kexp that a module imports, in functions and for type checking too."""
+    files: set[Path | None] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            files |= {module(f"{node.module}.{alias.name}") or module(node.module) for alias in node.names}
+        if isinstance(node, ast.Import):
+            files |= {module(alias.name) for alias in node.names}
+    return {file for file in files if file is not None}
+
+
+def module(name: str) -> Path | None:
+    """Return the file of a module of kexp; None for other names."""
+    place = PACKAGE.parent.joinpath(*name.split("."))
+    found = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found[0] if found and name.partition(".")[0] == "kexp" else None
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    graph = {path: imported_files(path) for path in MODULES}
+    assert PACKAGE / "catalog.py" in graph[PACKAGE / "cli/plugin_commands.py"]
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(str(path.relative_to(PACKAGE)) for path in error.args[1]))
 
 
 @pytest.mark.parametrize("heart", ["data", "train", "report"])

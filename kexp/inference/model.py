@@ -31,7 +31,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Probabilities of shape (rows, labels), how many rows were cut, and how many hold no token that the model knows.
+    """Probabilities of shape (rows, labels), the number of truncated rows and that of rows without any known token.
 
     Rows without a token are predicted from the special tokens alone.
     """

@@ -270,7 +270,7 @@ def test_a_folder_that_is_missing_or_a_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_configuration_and_weights_is_told_with_both(tmp_path: Path) -> None:
-    remedy = "give a folder that save_pretrained or a download made"
+    remedy = "give a folder written by save_pretrained, or a download"
     assert told(tmp_path) == [
         f"{tmp_path} has no config.json; {remedy}",
         f"{tmp_path} has no weights (model.safetensors); {remedy}",
@@ -284,7 +284,7 @@ def test_a_configuration_that_is_damaged_is_told(copy: Path) -> None:
     assert problem.startswith(f"{config} cannot be read: ")
     assert problem.endswith("; download the model again")
     config.write_text("[]")
-    assert told(copy) == [f"{config} holds no object; download the model again"]
+    assert told(copy) == [f"{config} is not an object; download the model again"]
 
 
 @pytest.mark.parametrize("damage", ["cut in half", "cut at the end", "empty", "a pointer of Git LFS"])

@@ -130,8 +130,8 @@ def test_model_without_a_spec_is_not_cleaned_for_and_says_so(
     moved = load(tmp_path / "moved")
     assert moved.predict(TEXTS) == pytest.approx(plain(run / "model", TEXTS), abs=1e-6)
     assert moved.notes == [
-        f"{tmp_path / 'moved'}: no spec.toml belongs to it; "
-        "texts are brought to NFC and trimmed, not cleaned as a backbone may want it"
+        f"{tmp_path / 'moved'}: it has no spec.toml; "
+        "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
     ]
     assert f"note: {moved.notes[0]}" in kexp("predict", tmp_path / "moved", "최고").stderr
 
@@ -214,7 +214,7 @@ def test_pairs_are_predicted_as_they_were_recorded(paired: Path, tmp_path: Path)
 def test_one_text_for_a_model_of_pairs_is_remarked(paired: Path) -> None:
     result = kexp("predict", paired, "최고")
     assert result.exit_code == 0
-    assert "was trained on pairs of texts; name the second with --pair" in result.stderr
+    assert "was trained on pairs of texts; name the second column with --pair" in result.stderr
 
 
 def test_pair_without_its_second_text_has_no_label(paired: Path, tmp_path: Path) -> None:
@@ -295,14 +295,14 @@ def test_several_models_in_a_folder_are_named(experiment: Path) -> None:
 
 def test_folder_without_a_model_is_told(run: Path, tmp_path: Path) -> None:
     expected = "expected a run folder, <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
-    assert refused("predict", "최고") == f"최고 is no folder; {expected}"
+    assert refused("predict", "최고") == f"최고 is not a folder; {expected}"
     assert refused("predict", tmp_path, "최고") == f"{tmp_path} holds no trained model; {expected}"
     assert refused("predict", run, f"{run}0", "최고") == f"{run}0 does not exist; {expected}"
     (tmp_path / "result.json").write_text('{"status": "failed", "reason": "out of memory"}')
     assert refused("predict", tmp_path, "x") == f"{tmp_path} holds no model; the run is failed: out of memory"
     with pytest.raises(KexpError, match="does not exist"):
         load(tmp_path / "nowhere")
-    with pytest.raises(KexpError, match="no model is named"):
+    with pytest.raises(KexpError, match="at least one folder"):
         load()
 
 
@@ -311,15 +311,15 @@ def test_model_without_a_trained_classifier_is_refused(run: Path, tmp_path: Path
     AutoTokenizer.from_pretrained(run / "model").save_pretrained(tmp_path / "headless")
     message = refused("predict", tmp_path / "headless", "최고")
     assert message == (
-        f"{tmp_path / 'headless'} is no trained classifier: its weights lack classifier.bias, classifier.weight"
+        f"{tmp_path / 'headless'} is not a trained classifier: its weights lack classifier.bias, classifier.weight"
     )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"problem_type": "multi_label_classification"}, "{}: predicts multi_label_classification; kexp predicts one label out of several"),
-        ({"id2label": {"0": "x", "1": "x", "2": "y"}}, "{}: two labels have one name: x, x, y; correct id2label in config.json"),
+        ({"problem_type": "multi_label_classification"}, "{}: predicts multi_label_classification; expected a classifier with two or more labels"),
+        ({"id2label": {"0": "x", "1": "x", "2": "y"}}, "{}: two labels have the same name: x, x, y; correct id2label in config.json"),
     ],
 )  # fmt: skip
 def test_models_of_other_kinds_are_refused(run: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -405,7 +405,7 @@ def test_best_labels_are_in_order(run: Path, model: TrainedModel) -> None:
         first, second, _ = np.argsort(-probabilities)
         assert (row["predicted"], row["predicted:2"]) == (LABELS[first], LABELS[second])
         assert float(row["confidence:2"]) == pytest.approx(probabilities[second], rel=1e-4)
-    assert refused("predict", run, "x", "--top-k", "4") == "--top-k 4: the model knows 3 labels; use 3 or fewer"
+    assert refused("predict", run, "x", "--top-k", "4") == "--top-k 4: the model has 3 labels; use 3 or fewer"
 
 
 @pytest.mark.parametrize("how", [("-",), ("--input", "-")])
@@ -522,7 +522,7 @@ def test_files_of_other_encodings_and_without_quoting(run: Path, tmp_path: Path)
         ("in.csv", "body,n\nx,1\n", "{}: no column 'text'; the columns are body, n; name one with --text"),
         ("in.txt", "최고\n최악\n", "{}: no column 'text'; the columns are 최고; name one with --text; a text per line is read from standard input"),
         ("in.csv", "text,text\nx,1\n", "{}: two columns have one name: text, text"),
-        ("in.csv", "text,predicted\nx,1\n", "{}: there is a column 'predicted' already, where predictions go; rename it"),
+        ("in.csv", "text,predicted\nx,1\n", "{}: the column 'predicted' would be added by predictions; rename it"),
         ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cell, expected 2; check the separator, or use --no-quoting"),
         ("in.csv", 'text,n\n"x,1\ny,2\n', "{}: line 2: a quotation mark is opened and never closed; use --no-quoting, or correct the file"),
         ("in.csv", "text\n가\n".encode("cp949"), '{}: line 2: byte 0xb0 is not utf-8-sig; try --encoding "cp949", or convert the file'),
@@ -560,7 +560,7 @@ def test_what_contradicts_is_told(run: Path, tmp_path: Path) -> None:
         "nothing to predict; give texts, --input FILE, or - for a text per line from standard input"
     )
     assert refused("predict", run, "x", "--input", "in.csv") == (
-        "--input and texts (x ...) both say what to predict; give one of them"
+        "--input and texts (x ...) both give texts to predict; use one of them"
     )
     assert refused("predict", run, "x", "--json", "--output", tmp_path / "out.csv") == (
         "--json prints the result, --output writes it; give one of them"

@@ -6,6 +6,7 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -13,9 +14,8 @@ from pydantic import Field
 
 from kexp.contracts import Augmenter, AugmenterContext, Rejected
 from kexp.errors import KexpError, Problem
-from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath
-from kexp.pretrained import fingerprint, folder_problems, positions
+from kexp.pretrained import fingerprint, load_pretrained, positions, source_problems, unpinned
 from kexp.word_augmenter import Guard, WordAugmenterOptions, cut
 
 if TYPE_CHECKING:
@@ -53,16 +53,12 @@ class MaskFill(WordAugmenterOptions):
     batch_size: int = Field(32, ge=1, description="Texts per forward pass.")
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a missing or damaged model."""
-        if (self.id is None) == (self.path is None):
-            yield Problem("id", "give either id, a hub id, or path, a local folder")
-        if self.path is not None:
-            yield from (Problem("path", message, hint) for message, hint in folder_problems(self.path))
+        """Yield a missing or ambiguous model, and what a folder lacks."""
+        return source_problems(self.id, self.path)
 
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change."""
-        if self.id is not None and self.revision is None:
-            yield Problem("revision", "not pinned: the weights may change under the experiment", "give a commit")
+        return unpinned(self.id, self.revision)
 
     def identity(self, context: AugmenterContext) -> str:
         """Name what protected words are learnt from, and the contents of a local model."""
@@ -82,18 +78,12 @@ class MaskFill(WordAugmenterOptions):
         import torch
         from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
-        source, revision = str(self.path or self.id), self.revision or "main"
-        prepare_offline(None if self.path else self.id)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-            model, report = AutoModelForMaskedLM.from_pretrained(
-                source, revision=revision, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
-            )
-        # A damaged folder fails in as many ways as there are libraries below; none of them is kexp's own mistake.
-        except Exception as error:
-            if self.path:
-                raise KexpError(f"mask-fill: folder {self.path} cannot be loaded: {error}") from error
-            raise KexpError(explain_missing("masked language model", source, error)) from error
+        source = self.path or str(self.id)
+        load = partial(load_pretrained, kind="masked language model", source=source, revision=self.revision)
+        tokenizer = load(AutoTokenizer, trust_remote_code=False)
+        model, report = load(
+            AutoModelForMaskedLM, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+        )
         if report["missing_keys"]:
             missing = ", ".join(sorted(report["missing_keys"])[:3])
             raise KexpError(f"mask-fill: {source} has no masked-language-model head ({missing} not in its weights)")
