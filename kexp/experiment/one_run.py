@@ -233,7 +233,7 @@ class TrainedRun:
         """Return the keys of ``result.json`` about training, and about predictions by split."""
         assembled, trainer = self.assembled, self.trainer
         labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
-        seconds = max(state.seconds, 1e-9)
+        seconds = max(state.training_seconds, 1e-9)
         return {
             "labels": labels,
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
@@ -247,7 +247,8 @@ class TrainedRun:
             "stopped_early": state.stopped_early,
             "examples_per_second": state.examples / seconds,
             "tokens_per_second": state.tokens / seconds,
-            "train_seconds": state.seconds,
+            "train_seconds": state.training_seconds,
+            "time_shares": state.time_shares(),
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
             "precision": hardware.precision,

@@ -76,7 +76,7 @@ def events(steps: int, after: int = 0) -> list[dict[str, Any]]:
     told: list[Event] = [Started(after, 8, 4, 12_345, "cpu", "fp32"), EpochStarted(after // 4, after, 12_345)]
     for step in range(after + 1, steps + 1):
         logs = {"supervised_loss": 0.5 / step}
-        told.append(StepsDone(step, step / 4, 1 / step, 5e-5, 1.25, 100.0, 1500.0, logs))
+        told.append(StepsDone(step, step / 4, 1 / step, 5e-5, 1.25, 100.0, 1500.0, 0.05, logs))
         if step % 4 == 0:
             metrics = {"accuracy": 1 - 1 / step, "macro_f1": 0.5}
             told.append(Evaluated(step, step / 4, 0.6, metrics, best=True, seconds=0.25, pool={"accuracy": 0.5}))
@@ -119,6 +119,7 @@ def leave(folder: Path, status: str) -> None:
             "stopped_early": False,
         },
         **{"examples_per_second": 100.0, "tokens_per_second": 1500.0, "train_seconds": 1.5, "peak_memory_mib": None},
+        "time_shares": {"data": 0.05, "steps": 0.75, "evaluation": 0.15, "writing": 0.05},
         **{"device": "cpu", "precision": "fp32", "parameters": {"total": 12_345, "trainable": 12_345}},
         "per_class": {},
         "confusion_matrix": {split: [[2, 0], [1, 1]] for split in ("validation", "test")},

@@ -87,7 +87,7 @@ class TrackerContract(OptionsContract):
         """A loss that is nan or infinite is what one most wants to see."""
         followed = start()
         for number, value in enumerate((math.nan, math.inf, -math.inf), 1):
-            event = StepsDone(number, 0.1, value, 1e-5, value, 10.0, 100.0, {"supervised_loss": value})
+            event = StepsDone(number, 0.1, value, 1e-5, value, 10.0, 100.0, 0.05, {"supervised_loss": value})
             followed.log([event.as_dict()])
         followed.finish("failed")
 
