@@ -5,7 +5,14 @@ torch, transformers and datasets are imported here for type checking only.
 
 from __future__ import annotations
 
-from kexp.contracts.augmenter import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.contracts.augmenter import (
+    AnyAugmenter,
+    Augmenter,
+    AugmenterContext,
+    AugmenterOptions,
+    ClosableAugmenter,
+    Rejected,
+)
 from kexp.contracts.backbone import AnyBackbone, BackboneContext, BackboneOptions, TokenizerContext
 from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetContext, DatasetOptions
 from kexp.contracts.executor import (
@@ -74,6 +81,7 @@ __all__ = [
     "BackboneContext",
     "BackboneOptions",
     "Batch",
+    "ClosableAugmenter",
     "DatasetContext",
     "DatasetOptions",
     "Decoding",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from kexp.errors import PluginError, plugin_call
 from kexp.options import Options, build_component, component, component_title
@@ -34,6 +34,14 @@ class Augmenter(Protocol):
 
         A text of which nothing good can be made comes back as ``Rejected``; none is left out.
         """
+
+
+@runtime_checkable
+class ClosableAugmenter(Augmenter, Protocol):
+    """An augmenter that holds a process or a model until it is closed; it opens again when it is called again."""
+
+    def close(self) -> None:
+        """End the process or free the memory. kexp calls it when the texts are made, and when a run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ AnyAugmenter = Annotated[AugmenterOptions, *component("augmenter")]
 
 @dataclass(slots=True)
 class CheckedAugmenter:
-    """An augmenter that is named when it fails or breaks its promise, and whose rejections are counted."""
+    """An augmenter that is named when it fails or returns something unexpected, and whose rejections are counted."""
 
     name: str
     augmenter: Augmenter
@@ -97,6 +105,12 @@ class CheckedAugmenter:
         self.asked += len(texts)
         self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
         return made
+
+    def close(self) -> None:
+        """Close the augmenter if it can be closed."""
+        if isinstance(self.augmenter, ClosableAugmenter):
+            with plugin_call(self.name):
+                self.augmenter.close()
 
 
 def build_augmenter(options: AugmenterOptions, context: AugmenterContext) -> CheckedAugmenter:

@@ -39,6 +39,9 @@ class Translator(Protocol):
     def translate(self, texts: Sequence[str], decoding: Decoding, copies: int, seed: int) -> list[list[str]]:
         """Return ``copies`` translations of each text; only sampling makes them differ. Equal seeds, equal texts."""
 
+    def close(self) -> None:
+        """End the process or free the memory that it holds, if any; it opens again when it is used again."""
+
 
 class TranslatorOptions(Options):
     """Base of every translator."""

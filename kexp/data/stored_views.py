@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, Rejected
+from kexp.contracts import Augmenter, ClosableAugmenter, Rejected
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import streams
 
@@ -80,7 +80,11 @@ class ViewMaker:
 
 def make_views(unlabelled: Rows, maker: ViewMaker, views: int) -> StoredViews:
     """Augment every text of a pool ``views`` times; what was made before is not made again."""
-    made = [maker.copy(unlabelled, copy) for copy in range(views)]
+    try:
+        made = [maker.copy(unlabelled, copy) for copy in range(views)]
+    finally:
+        if isinstance(maker.augmenter, ClosableAugmenter):
+            maker.augmenter.close()
     reasons: Counter[str] = Counter()
     accepted = []
     for row, forms in enumerate(zip(*made, strict=True)):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.batches import HostBatch
-from kexp.contracts import BackboneContext, Inputs, Metric, Objective, ObjectiveContext
+from kexp.contracts import BackboneContext, ClosableAugmenter, Inputs, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
@@ -65,6 +65,12 @@ class AssembledRun:
             return None
         rows = generator(0, "watched rows").permutation(len(unlabelled.rows))[:WATCHED_ROWS]
         return self._predict(unlabelled.rows.take(rows), unlabelled.encoded.take(rows), logits)
+
+    def close(self) -> None:
+        """End the processes and free the models of augmenters."""
+        for augmenter in self.augmenters.values():
+            if isinstance(augmenter, ClosableAugmenter):
+                augmenter.close()
 
     def _predict(self, rows: Rows, encoded: Encoded, logits: Logits) -> Predictions:
         shape = (len(rows), len(self.inputs.data.labels))

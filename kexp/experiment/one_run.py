@@ -155,13 +155,16 @@ def train_run(
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     following.start(resumed_at)
     reuse_frozen(experiment, trainer)
-    for event in _with_rejections(trainer, should_stop, experiment.augmenters):
-        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
-            validation.keep()
-        if isinstance(event, Warned):
-            logger.warning(event.message)
-        following.tell(event.as_dict())
-        run.display.event(event.as_dict())
+    try:
+        for event in _with_rejections(trainer, should_stop, experiment.augmenters):
+            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+                validation.keep()
+            if isinstance(event, Warned):
+                logger.warning(event.message)
+            following.tell(event.as_dict())
+            run.display.event(event.as_dict())
+    finally:
+        experiment.close()
     return TrainedRun(experiment, trainer, validation)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, ClosableAugmenter, Rejected
 from kexp.options import Options
 from kexp.plan.resolve import parts
 from kexp.sample_reviews import korean_reviews
@@ -132,8 +132,7 @@ def check_results(texts: Sequence[str], results: Sequence[str | Rejected]) -> No
             assert result.reason
 
 
-def close(built: object) -> None:
-    """Let go of models and programs, where a component holds some."""
-    end = getattr(built, "close", None)
-    if end is not None:
-        end()
+def close(augmenter: Augmenter) -> None:
+    """Close an augmenter that can be closed."""
+    if isinstance(augmenter, ClosableAugmenter):
+        augmenter.close()

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from kexp.contracts import Decoding, Translator, TranslatorContext, TranslatorOptions
 from kexp.options import Options
-from kexp.testing.augmenter import close
 from kexp.testing.fixtures import ODD_TEXTS, STEADY, any_text, korean_texts
 from kexp.testing.options import OptionsContract
 
@@ -37,10 +36,10 @@ class TranslatorContract(OptionsContract):
 
     @pytest.fixture
     def translator(self, options: TranslatorOptions) -> Iterator[Translator]:
-        """Build the translator, and close it if it can be closed."""
+        """Build the translator, and close it."""
         built = options.build(TranslatorContext(self.source, self.target, "cpu"))
         yield built
-        close(built)
+        built.close()
 
     @METHODS
     def test_gives_as_many_translations_as_asked(self, translator: Translator, decoding: Decoding) -> None:
@@ -58,12 +57,12 @@ class TranslatorContract(OptionsContract):
         """The same texts, decoding and seed give the same, also of a translator that is built anew or was closed."""
         first = translator.translate(self.texts, decoding, 2, 1)
         assert translator.translate(self.texts, decoding, 2, 1) == first
-        close(translator)
+        translator.close()
         assert translator.translate(self.texts, decoding, 2, 1) == first
         other = options.build(TranslatorContext(self.source, self.target, "cpu"))
         assert other.identity == translator.identity
         assert other.translate(self.texts, decoding, 2, 1) == first
-        close(other)
+        other.close()
 
     def test_seeds_matter_in_sampling_alone(self, translator: Translator) -> None:
         """Other seeds sample other texts, and change nothing else."""
@@ -108,7 +107,7 @@ class TranslatorContract(OptionsContract):
         for identity in (translator.identity, back.identity):
             assert isinstance(identity, str)
             assert identity
-        close(back)
+        back.close()
 
 
 def check_translations(texts: Sequence[str], made: Made, copies: int) -> None:

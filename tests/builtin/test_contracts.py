@@ -547,6 +547,7 @@ class Backwards(TranslatorOptions):
         def translate(self, texts, decoding, copies, seed):
             longest = max(map(len, texts), default=0)
             return [[text[::-1].ljust(longest) + str(seed)] * copies for text in texts]
+        def close(self): pass
 
 class Shuffled(DatasetOptions):
     """Shuffle by chance, with a label that is empty."""

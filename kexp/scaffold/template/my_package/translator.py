@@ -70,6 +70,9 @@ class GlossaryTranslator:
         streams = [[Random(f"{seed} {copy} {text}") for copy in range(copies)] for text in texts]
         return [[self._sampled(text, stream) for stream in row] for text, row in zip(texts, streams, strict=True)]
 
+    def close(self) -> None:
+        """Do nothing: there is no process to end and no model to free."""
+
     def _first(self, text: str) -> str:
         return " ".join(self.words.get(word, (word,))[0] for word in text.split())
 
