@@ -1,4 +1,4 @@
-"""What plugins and the core promise each other: one options class per kind, and what its ``build`` returns.
+"""The interface between kexp and components: per kind a class of options, and what its ``build`` takes and returns.
 
 torch, transformers and datasets are imported here for type checking only.
 """

@@ -68,7 +68,7 @@ class AugmenterOptions(Options):
 
     @property
     def costly(self) -> bool:
-        """Tell whether it is run once, before training, and its texts kept."""
+        """Whether it is run once, before training, and its texts are stored."""
         return False
 
     def views(self) -> int:

@@ -87,5 +87,5 @@ def whole_spec(kinds: Sequence[str], name: str) -> Table:
 
 
 def searches(kinds: Sequence[str]) -> bool:
-    """Tell whether the components are used by ``kexp tune``."""
+    """Return whether the components are used by ``kexp tune``."""
     return any(kind in SEARCHES for kind in kinds)

@@ -338,9 +338,7 @@ def test_what_a_dataset_returns_is_checked() -> None:
     planted = rows
     assert refusal() == "build returned a Dataset, expected a Dataset per split name"
     planted = lambda: {"train": rows(), "trian": rows()}  # noqa: E731
-    assert refusal() == (
-        "build returned a split 'trian', which kexp does not know; name it train, validation, test or unlabelled"
-    )
+    assert refusal() == ("build returned a split 'trian', expected train, validation, test or unlabelled")
     planted = lambda: {"train": [{"text": "가"}]}  # noqa: E731
     assert refusal() == "the train split is a list, expected a datasets.Dataset"
     planted, noted = lambda: {"train": rows()}, {"empty": "three"}

@@ -1,4 +1,4 @@
-"""A tracker: it follows a run and sends somewhere what happens."""
+"""A tracker: it logs the events of a run."""
 
 from __future__ import annotations
 
