@@ -64,6 +64,10 @@ def test_imports_run_one_way(path: Path) -> None:
         assert LAYER[name] < LAYER[own], f"{own} imports {name}"
 
 
+def test_the_design_page_shows_the_table() -> None:
+    assert "\n".join(" ".join(names) for names in LAYERS) in (PACKAGE.parent / "docs" / "design.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("heart", ["data", "train", "report"])
 def test_data_training_and_report_do_not_know_each_other(heart: str) -> None:
     others = {"data", "train", "report"} - {heart}

@@ -23,13 +23,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
+from support import kexp, tiny_spec
+from typer.testing import Result
 
 from kexp.builtin.trackers import TRACKERS, TensorBoard, Wandb, common
 from kexp.builtin.trackers.trackio import hushed
 from kexp.builtin.trackers.wandb import key_configured
 from kexp.builtin.trackers.wandb_run import worst_first
-from kexp.cli import app
 from kexp.contracts import RunIdentity, Task
 from kexp.search.trial import run_trial
 from kexp.train.loop import Trainer
@@ -37,26 +37,7 @@ from kexp.train.loop import Trainer
 Json = dict[str, Any]
 KEY = "0123456789" * 4
 
-SPEC = """
-name = "reviews"
-seeds = [1]
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 3
-batch_size = 16
-max_length = 16
-learning_rate = 5e-3
-[evaluation]
-baselines = []
-"""
+SPEC = tiny_spec('name = "reviews"\nseeds = [1]', "[evaluation]\nbaselines = []")
 W_AND_B = """
 [[trackers]]
 use = "wandb"
@@ -70,10 +51,6 @@ use = "trackio"
 use = "mlflow"
 log_artifacts = true
 """
-
-
-def kexp(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
 def run_of(result: Result, seed: int = 1) -> Path:

@@ -18,40 +18,17 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
+from support import kexp, tiny_spec
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from typer.testing import CliRunner, Result
 
 from kexp import __version__ as version
-from kexp.cli import app
 
 Write = Callable[..., Path]
 
-SPEC = """
-seeds = [1, 2]
-[dataset]
-use = "table"
-path = "{data}"
-[cleaning]
-max_characters = 40
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 3
-batch_size = 16
-max_length = 16
-learning_rate = 5e-3
-[variants.plain]
-[variants.focal]
-objective.use = "focal"
-"""
-
-
-def kexp(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+SPEC = tiny_spec(
+    "seeds = [1, 2]",
+    '[cleaning]\nmax_characters = 40\n[variants.plain]\n[variants.focal]\nobjective.use = "focal"',
+)
 
 
 @pytest.fixture(scope="module")

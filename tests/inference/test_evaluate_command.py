@@ -10,37 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_score
-from typer.testing import CliRunner, Result
+from support import kexp, tiny_spec
 
-from kexp.cli import app
 from kexp.inference import tables
 from kexp.trained import load
 
-SPEC = """
-seeds = [1, 2]
-[dataset]
-use = "table"
-path = "{data}"
-label_names = {{ good = "좋음", bad = "나쁨", so-so = "보통" }}
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 2
-batch_size = 16
-max_length = 16
-learning_rate = 5e-3
-[evaluation]
-metrics = ["accuracy", "macro_f1", "cross_entropy"]
-"""
+SPEC = tiny_spec(
+    "seeds = [1, 2]",
+    '[evaluation]\nmetrics = ["accuracy", "macro_f1", "cross_entropy"]',
+    dataset='label_names = {{ good = "좋음", bad = "나쁨", so-so = "보통" }}',
+    epochs=2,
+)
 NAMES = {"좋음": "good", "나쁨": "bad", "보통": "so-so"}
-
-
-def kexp(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
 def refused(*arguments: str | Path) -> str:

@@ -14,37 +14,18 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+from support import kexp, tiny_spec
 from tokenizers import Tokenizer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from kexp.cli import app
 from kexp.inference import export as exporting
 from kexp.inference import onnx as graphs
 from kexp.inference.folders import find
 from kexp.trained import load
 
-SPEC = """
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 2
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 3
-batch_size = 16
-max_length = 24
-learning_rate = 5e-3
-"""
+SPEC = tiny_spec(layers=2, max_length=24)
 TEXTS = ["최고", "정말 최고 영화 " * 9, "3번째 영화 별로 배우", "", "무난 정말 " * 3]
 FILES = {"model.onnx", "config.json", "kexp.json", "README.md", "tokenizer.json", "tokenizer_config.json"}
-
-
-def kexp(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")

@@ -21,45 +21,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from support import kexp, tiny_spec
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from kexp.builtin.backbones import TinyBackbone
-from kexp.cli import app
 from kexp.errors import KexpError
 from kexp.inference import origin, sinks, tables
 from kexp.inference.predict import Columns, predict_table
 from kexp.inference.tables import Row, Table, open_table
 from kexp.trained import TrainedModel, load
 
-SPEC = """
-seeds = [1, 2]
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 3
-batch_size = 16
-max_length = 16
-learning_rate = 5e-3
-"""
+SPEC = tiny_spec("seeds = [1, 2]")
 LABELS = ["나쁨", "보통", "좋음"]
 PROBABILITIES = [f"probability:{label}" for label in LABELS]
 TEXTS = ["정말 최고 영화", "3번째 영화 별로", "무난", "5번째 영화 감동 배우 3 정말 " * 4, "지루하다 최악"]
 
 
-def kexp(*arguments: str | Path, given: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=given, catch_exceptions=False)
-
-
 def refused(*arguments: str | Path, given: str | bytes | None = None) -> str:
-    result = kexp(*arguments, given=given)
+    result = kexp(*arguments, stdin=given)
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     return result.stderr.strip().splitlines()[-1]
@@ -421,7 +401,7 @@ def test_best_labels_are_in_order(run: Path, model: TrainedModel) -> None:
 
 @pytest.mark.parametrize("how", [("-",), ("--input", "-")])
 def test_standard_input_is_a_text_per_line(run: Path, model: TrainedModel, how: tuple[str, ...]) -> None:
-    result = kexp("predict", run, *how, given="\ufeff정말 최고\r\n\n최악\t이다")
+    result = kexp("predict", run, *how, stdin="\ufeff정말 최고\r\n\n최악\t이다")
     rows = printed(result)
     assert [row["text"] for row in rows] == ["정말 최고", "", "최악\t이다"]
     assert [row["predicted"] for row in rows][1] == ""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import tiny_spec
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -371,26 +372,7 @@ def test_only_what_is_frozen_in_every_epoch_counts() -> None:
 
 # --- whole runs ------------------------------------------------------------------------------------------------------
 
-SPEC = """
-seeds = [1]
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 2
-hidden = 32
-heads = 2
-vocabulary = 300
-[freezing]
-use = "bottom-layers"
-layers = 1
-[training]
-epochs = 3
-batch_size = 16
-max_length = 16
-learning_rate = 5e-3
-"""
+SPEC = tiny_spec("seeds = [1]", '[freezing]\nuse = "bottom-layers"\nlayers = 1', layers=2)
 KEPT = "were computed once and are kept"
 
 

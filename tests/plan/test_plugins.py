@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import tiny_spec
 from typer.testing import CliRunner, Result
 
 import kexp
@@ -18,21 +19,7 @@ from kexp.catalog import load_catalog
 from kexp.cli import app
 from kexp.plugin_checks import CHANGES
 
-SPEC = """
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 2
-max_length = 16
-batch_size = 64
-"""
+SPEC = tiny_spec(epochs=2, batch_size=64, learning_rate=None)
 WATCHER = """
 import json, pathlib
 from kexp import hookimpl

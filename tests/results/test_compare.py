@@ -16,9 +16,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
-from typer.testing import CliRunner, Result
+from support import kexp, tiny_spec
 
-from kexp.cli import app
 from kexp.errors import KexpError
 from kexp.evaluate.statistics import holm
 from kexp.results.compare import compare
@@ -45,10 +44,6 @@ use = "{backbone}"
 use = "cross-entropy"
 label_smoothing = 0.0
 """
-
-
-def kexp(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
 def predicted(accuracy: float, seed: int) -> np.ndarray:
@@ -480,11 +475,8 @@ def test_one_form_at_a_time(folder: Path) -> None:
 
 
 def test_an_experiment_compares_as_its_summary_does(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
-    spec = write_spec(
-        f'[dataset]\nuse = "table"\npath = "{reviews}"\n[backbone]\nuse = "tiny"\nlayers = 1\nhidden = 32\nheads = 2\n'
-        "vocabulary = 300\n[training]\nepochs = 1\nbatch_size = 16\nmax_length = 16\nlearning_rate = 2e-3\n"
-        '[variants.plain]\n[variants.focal]\nobjective.use = "focal"\n[variants.long]\ntraining.epochs = 2\n'
-    )
+    variants = '[variants.plain]\n[variants.focal]\nobjective.use = "focal"\n[variants.long]\ntraining.epochs = 2\n'
+    spec = write_spec(tiny_spec(tables=variants, epochs=1, learning_rate=2e-3).format(data=reviews))
     result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet")
     summary = json.loads(result.stdout)
     found = json.loads(kexp("compare", summary["folder"], "--json").stdout)

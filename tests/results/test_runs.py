@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from support import kexp
+from typer.testing import CliRunner
 
-from kexp.cli import app
 from kexp.errors import KexpError
 from kexp.results import prune
 from kexp.results.runs import list_runs, local_time
@@ -23,10 +23,6 @@ from kexp.results.runs import list_runs, local_time
 SPEC = 'name = "{name}"\nseeds = [1, 2]\n[training]\nmonitor = "{monitor}"\n[objective]\nuse = "cross-entropy"\n'
 FOCAL = '[variants.plain]\n[variants."초점"]\nobjective = {use = "focal", gamma = 2.0}\n'
 OLD = time.time() - 24 * 3600
-
-
-def kexp(*arguments: str | Path, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, catch_exceptions=False)
 
 
 def stamp(days: float = 0) -> str:

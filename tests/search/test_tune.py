@@ -19,27 +19,9 @@ import pandas as pd
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from typer.testing import CliRunner, Result
+from support import kexp, tiny_spec
 
-from kexp.cli import app
-
-BASE = """
-seeds = [1, 2]
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 2
-max_length = 16
-batch_size = 16
-learning_rate = 5e-3
-"""
+BASE = tiny_spec("seeds = [1, 2]", epochs=2)
 SEARCH = """
 [search]
 trials = 6
@@ -58,10 +40,6 @@ Write = Callable[[str], Path]
 def spec(reviews: Path, write_spec: Callable[..., Path]) -> Write:
     """Return a function that writes the base spec with a search behind it."""
     return lambda search: write_spec(BASE.format(data=reviews) + search, "reviews.toml")
-
-
-def kexp(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
 def tune(spec: Path, *arguments: str | Path, status: int = 0) -> dict[str, Any]:

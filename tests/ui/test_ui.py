@@ -15,32 +15,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from support import tiny_spec
 from typer.testing import CliRunner
 
 from kexp.cli import app
 from kexp.inference.loading import load
 from kexp.ui.app import make_app
 
-SPEC = """
-seeds = [1, 2]
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 3
-batch_size = 16
-max_length = 16
-learning_rate = 5e-3
-[variants.plain]
-[variants.focal]
-objective.use = "focal"
-"""
+SPEC = tiny_spec("seeds = [1, 2]", '[variants.plain]\n[variants.focal]\nobjective.use = "focal"')
 
 
 @pytest.fixture(scope="module")
