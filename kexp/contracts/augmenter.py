@@ -27,7 +27,7 @@ class Rejected:
 
 
 class Augmenter(Protocol):
-    """Texts in, texts out; the same text and generator give the same result whatever stands around it."""
+    """Texts in, texts out; the same text and generator give the same result, whatever the other texts are."""
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return one augmented text per text, drawing for each from its own generator only.

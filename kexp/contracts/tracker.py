@@ -25,7 +25,7 @@ class RunIdentity:
     spec: Mapping[str, Any]
     """The resolved spec as plain data."""
     resumed_at: int | None = None
-    """The step after which the run goes on, so that a tracker can continue what it has up to there."""
+    """The step after which the run continues, so that a tracker can continue what it has up to there."""
     warn: Callable[[str], None] = field(default=logger.warning, compare=False, repr=False)
     """Shows the user a warning that does not end the tracking, for example that there is no network."""
 

@@ -587,8 +587,8 @@ class Counting(SupervisedObjectiveOptions):
                 self.seen += 1
                 return logits.logsumexp(-1) * self.seen
             def step(self, model, labelled, unlabelled, progress):
-                told = super().step(model, labelled, unlabelled, progress)
-                return StepLoss(told.loss, {"loss": told.loss})
+                result = super().step(model, labelled, unlabelled, progress)
+                return StepLoss(result.loss, {"loss": result.loss})
         return Loss()
 
 class Averaged(SupervisedObjectiveOptions):
@@ -691,12 +691,12 @@ class Twice(ExecutorOptions):
     """Do nothing, here, and tell the end of it twice."""
     def build(self, context):
         class Echo:
-            told = []
+            messages = []
             def submit(self, task):
-                self.told = [Ended(task.number, {"number": task.number, **task.payload})] * 2
+                self.messages = [Ended(task.number, {"number": task.number, **task.payload})] * 2
             def wait(self, seconds):
-                told, self.told = self.told, []
-                return told
+                messages, self.messages = self.messages, []
+                return messages
             def answer(self, number, answer): pass
             def stop(self, number): pass
             def close(self): pass
@@ -791,6 +791,6 @@ def test_components_without_a_suite_are_named() -> None:
 @pytest.mark.parametrize("missing", ["pytest", "hypothesis"])
 def test_what_is_missing_is_told_in_one_line(missing: str) -> None:
     script = f"import sys; sys.modules[{missing!r}] = None; import kexp.testing"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert told.returncode == 1
-    assert told.stderr.splitlines()[-1] == f"ImportError: kexp.testing needs {missing}: pip install 'kexp[testing]'"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == f"ImportError: kexp.testing needs {missing}: pip install 'kexp[testing]'"

@@ -35,7 +35,7 @@ class MyExecutor(ExecutorOptions):
     The program has to pass on standard input and output and to end with the process.
     """
 
-    prefix: tuple[str, ...] = Field((), description='What stands before the command, such as ["srun", "--gres=gpu:1"].')
+    prefix: tuple[str, ...] = Field((), description='Words before the command, such as ["srun", "--gres=gpu:1"].')
 
     def build(self, context: ExecutorContext) -> Executor:
         """Return the executor; a process is begun with each task."""
@@ -142,7 +142,7 @@ class Pipes:
 def main() -> None:
     """Do the one task that comes by standard input."""
     requests, messages = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
-    # What the work prints must not stand between the messages.
+    # What the work prints must not mix with the messages.
     os.dup2(2, 1)
     work, task = requests.recv()
     messages.send(Ended(task.number, work(task, Pipes(task.number, requests, messages))))
