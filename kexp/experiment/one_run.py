@@ -154,13 +154,16 @@ def train_run(
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    for event in _with_rejections(trainer, should_stop, assembled.augmenters):
-        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
-            validation.keep()
-        if isinstance(event, Warned):
-            logger.warning(event.message)
-        listeners.event(event.as_dict())
-        run.display.event(event.as_dict())
+    try:
+        for event in _with_rejections(trainer, should_stop, assembled.augmenters):
+            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+                validation.keep()
+            if isinstance(event, Warned):
+                logger.warning(event.message)
+            listeners.event(event.as_dict())
+            run.display.event(event.as_dict())
+    finally:
+        assembled.close()
     return TrainedRun(assembled, trainer, validation)
 
 
