@@ -34,11 +34,11 @@ UNLABELLED = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawn figure with its title and the lines of its legend."""
+    """A drawn figure, as a data URI, with its title and the lines of its legend."""
 
     title: str
     lines: Sequence[Series]
-    svg: str
+    image: str
 
 
 @dataclass(frozen=True, slots=True)

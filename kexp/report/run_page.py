@@ -136,7 +136,7 @@ def _reliability(rows: pd.DataFrame) -> Json:
     return {
         "bins": BINS,
         "error": expected_calibration_error(confidence, correct, BINS),
-        "svg": draw_reliability(reliability(confidence, correct, BINS)),
+        "image": draw_reliability(reliability(confidence, correct, BINS)),
     }
 
 
