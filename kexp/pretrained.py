@@ -56,9 +56,14 @@ class PretrainedBackbone(BackboneOptions):
         return positions(self._stored_config())
 
     def layer_count(self) -> int | None:
-        """Read the number of layers from the model's configuration, if it is on this machine."""
-        config = self._stored_config()
-        count = config.get("num_hidden_layers", config.get("n_layers"))
+        """Read the number of layers from the model's configuration, if it is on this machine.
+
+        Layers that share their weights (ALBERT) count as one.
+        """
+        stored = self._stored_config()
+        count = next(
+            (stored[key] for key in ("num_hidden_groups", "num_hidden_layers", "n_layers") if key in stored), None
+        )
         return count if isinstance(count, int) else None
 
     def _stored_config(self) -> dict[str, Any]:

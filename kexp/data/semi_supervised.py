@@ -1,4 +1,4 @@
-"""The two streams of semi-supervised training: each step has labelled rows, and unlabelled ones in two forms."""
+"""The two streams of semi-supervised training: each step has labelled rows, and two views of unlabelled ones."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from kexp.data.stream import Encode, LabelledStream
 from kexp.seeds import generator, python_random
 
 AugmentUnlabelled = Callable[[int, NDArray[np.int64]], Encoded]
-"""From an epoch and rows of the pool to the encoded augmented forms of these rows."""
+"""From an epoch and numbers of unlabelled rows to the encoded augmented views of these rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class SemiSupervisedStream:
-    """A labelled stream beside a pool. Both are gone through again and again, each in passes of its own.
+    """A labelled stream beside unlabelled rows. Both are visited again and again, each in passes of its own.
 
-    An epoch is a pass over the labelled rows, or over the pool where ``unlabelled_epochs``. In an epoch, labelled and
-    unlabelled batches of similar length meet, so that a fused forward pass has little padding; without bucketing, both
-    are cut from their orders as they stand.
+    An epoch is a pass over the labelled rows, or over the unlabelled ones with ``unlabelled_epochs``. In an epoch,
+    labelled and unlabelled batches of similar length meet, so that a fused forward pass has little padding; without
+    bucketing, both are cut from their orders as they stand.
     """
 
     labelled: LabelledStream
@@ -94,7 +94,7 @@ def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> 
     return passes[start - first * length :][:count]
 
 
-# --- where augmented forms come from --------------------------------------------------------------------------------
+# --- where augmented views come from --------------------------------------------------------------------------------
 
 
 def new_views(unlabelled: Rows, augmenter: Augmenter, encode: Encode, seed: int) -> AugmentUnlabelled:
@@ -103,17 +103,17 @@ def new_views(unlabelled: Rows, augmenter: Augmenter, encode: Encode, seed: int)
     def augment(epoch: int, rows: NDArray[np.int64]) -> Encoded:
         texts = [unlabelled.texts[row] for row in rows]
         made = augmenter(texts, streams(unlabelled, rows, seed, epoch))
-        stored_views = [text if isinstance(new, Rejected) else new for text, new in zip(texts, made, strict=True)]
-        return encode(stored_views, None if unlabelled.pairs is None else [unlabelled.pairs[row] for row in rows])
+        views = [text if isinstance(new, Rejected) else new for text, new in zip(texts, made, strict=True)]
+        return encode(views, None if unlabelled.pairs is None else [unlabelled.pairs[row] for row in rows])
 
     return augment
 
 
 def stored_views(views: Sequence[Encoded]) -> AugmentUnlabelled:
-    """Take what was augmented beforehand: copy after copy, epoch after epoch."""
+    """Take views that were made beforehand: one after the other, epoch after epoch."""
     return lambda epoch, rows: views[epoch % len(views)].take(rows)
 
 
 def streams(unlabelled: Rows, rows: NDArray[np.int64], seed: int, epoch: int) -> list[Random]:
-    """Return the random stream of each row in an epoch (or copy)."""
+    """Return the random stream of each row in an epoch, or for a stored view."""
     return [python_random(seed, "augment pool", epoch, int(unlabelled.numbers[row])) for row in rows]

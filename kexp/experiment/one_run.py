@@ -217,11 +217,11 @@ class PseudoLabelMonitor:
             return {}, ()
         data = self.assembled.inputs.data
         counts = data.class_counts()
-        health = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
-        warnings = health.warnings(data.labels, self.best)
-        if health.accuracy is not None:
-            self.best = max(health.accuracy, self.best or 0.0)
-        return health.numbers(), warnings
+        stats = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
+        warnings = stats.warnings(data.labels, self.best)
+        if stats.accuracy is not None:
+            self.best = max(stats.accuracy, self.best or 0.0)
+        return stats.numbers(), warnings
 
 
 @dataclass(frozen=True, slots=True)

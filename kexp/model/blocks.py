@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,25 +54,45 @@ class Blocks:
 def find_blocks(model: PreTrainedModel) -> Blocks:
     """Find the embeddings, the layers and the head of any encoder of transformers.
 
-    The layers are the list of ``num_hidden_layers`` modules inside the base model; what stands beside it there and is
-    named after embeddings is the embeddings; everything else (pooler, classifier) is the head.
+    The layers are the list of ``num_hidden_layers`` modules inside the base model, or of ``num_hidden_groups`` where
+    layers share their weights (ALBERT). What stands beside the list belongs to the block that it is a part of.
     """
     import torch
 
-    base = model.base_model_prefix
-    count = model.config.num_hidden_layers
-    lists = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == count and name.startswith(f"{base}.")
-    ]
-    stack = f"{lists[0]}." if lists else None
+    base = f"{model.base_model_prefix}."
+    count = getattr(model.config, "num_hidden_groups", model.config.num_hidden_layers)
+    modules = dict(model.named_modules())
+    stack = next(
+        (
+            f"{name}."
+            for name, module in modules.items()
+            if isinstance(module, torch.nn.ModuleList) and len(module) == count and name.startswith(base)
+        ),
+        None,
+    )
+    names = block_names(count if stack else 0)
     block_of = {}
-    for name, _ in model.named_modules():
+    for name in modules:
         if stack and name.startswith(stack):
             block_of[name] = f"layer.{name.removeprefix(stack).split('.')[0]}"
-        elif name.startswith(f"{base}.") and "embed" in name.split(".")[1]:
-            block_of[name] = "embeddings"
+        elif name.startswith(base):
+            relative = f"{name.rpartition('.')[0]}.rel_embeddings" in modules
+            block_of[name] = _block_beside_layers(name.removeprefix(base), names, relative=relative)
         else:
             block_of[name] = "head"
-    return Blocks(block_names(count if stack else 0), block_of, model)
+    return Blocks(names, block_of, model)
+
+
+def _block_beside_layers(path: str, names: Sequence[str], *, relative: bool) -> str:
+    """Return the block of a module of the base model that is in no layer; ``relative`` if beside relative positions."""
+    # Projections of embeddings and positions that layers share are embeddings, and so is DeBERTa's norm of the latter.
+    if "embed" in path or "relative_attention_bias" in path or (relative and path.endswith("LayerNorm")):
+        return "embeddings"
+    _, *layers, head = names
+    # DeBERTa-v2 adds a convolution to what its first layer returns.
+    if layers and path.startswith("encoder.conv"):
+        return layers[0]
+    # A norm after the last layer belongs to it: it is pre-trained with it, and other families have it inside the layer.
+    if layers and "norm" in path.lower() and "pooler" not in path:
+        return layers[-1]
+    return head

@@ -156,8 +156,8 @@ def find_prefix(blocks: Blocks, count: int, short: Inputs, long: Inputs) -> Pref
     """Return the ``count`` lowest blocks of a model, or None where the rest of it needs more than what they give.
 
     Two groups of rows are run through them apart, and through the rest together, padded: logits and gradients have to
-    be those of the whole model, in training mode and with its dropout. A part of the prefix that is trained after all
-    (such as relative positions that layers share), that drops at random, or that looks at padding is found out so.
+    be those of the whole model, in training mode and with its dropout. This finds a part of the prefix that is trained
+    after all, that drops at random, or that looks at padding.
     """
     names, model = blocks.names[:count], blocks.model
     found: dict[str, list[torch.nn.Module]] = {name: [] for name in blocks.names}
@@ -165,7 +165,9 @@ def find_prefix(blocks: Blocks, count: int, short: Inputs, long: Inputs) -> Pref
         if blocks.block_of[name] != blocks.block_of[name.rpartition(".")[0]]:
             found[blocks.block_of[name]].append(module)
     layers = [module for name in names[1:] for module in found[name]]
-    prefix = Prefix(blocks, names, found["embeddings"], layers)
+    # Relative positions are embeddings too, but the layers above read them.
+    before = [module for module in model.base_model.children() if module in found["embeddings"]]
+    prefix = Prefix(blocks, names, before, layers)
     blocks.apply_freezing(names)
     # Where other people's code is run in a way that it was not written for, it may fail in any way.
     try:

@@ -1,4 +1,4 @@
-"""What training tells: plain values, one object per line of ``metrics.jsonl``."""
+"""The events of training: plain values, one object per line of ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; ``name`` tells them apart in files."""
+    """Base of all events; ``name`` is their kind in files."""
 
     name: ClassVar[str]
 
@@ -72,7 +72,7 @@ class Evaluated(Event):
     best: bool
     seconds: float
     pool: Mapping[str, float] = field(default_factory=dict)
-    """What is watched of the predictions for unlabelled rows."""
+    """Statistics of the predictions for unlabelled rows."""
 
 
 @dataclass(frozen=True, slots=True)

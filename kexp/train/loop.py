@@ -94,7 +94,7 @@ class Trainer:
         self.optimizer = self._make_optimizer()
         self.scaler = self.hardware.gradient_scaler()
 
-    # --- what a reader wants to know -------------------------------------------------------------------------------
+    # --- what others call ------------------------------------------------------------------------------------------
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train from where the state stands to the end and yield what happens.
@@ -282,7 +282,7 @@ class Trainer:
 
     def _evaluate(self, clock: Stopwatch) -> Iterator[Event]:
         state, started = self.state, time.perf_counter()
-        metrics, (pool, warnings) = self.evaluate(), self.watch()
+        metrics, (unlabelled, warnings) = self.evaluate(), self.watch()
         clock.lap("evaluation")
         value = metrics[self.options.monitor]
         best = is_better(value, state.best, greater_is_better=self.greater_is_better)
@@ -300,7 +300,7 @@ class Trainer:
             self._checkpoint()
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
-        yield Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds, pool)
+        yield Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds, unlabelled)
         yield from (
             Warned(state.step, message) for message in (*metric_warnings(metrics, self.options.monitor), *warnings)
         )

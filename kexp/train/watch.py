@@ -1,4 +1,4 @@
-"""Watching semi-supervised training: does the model feed on its own mistakes?"""
+"""Statistics of pseudo-labels, and warnings when the model learns from its own mistakes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LEANING = 0.1
 class PseudoLabelStats:
     """Predictions for unlabelled rows in numbers.
 
-    ``shares`` are those of the predicted labels, ``expected`` those of the labelled rows; ``accuracy`` counts the rows
-    whose label is known to the reader of the data (None without such rows), ``confidence`` is the mean highest
-    probability.
+    ``shares`` are those of the predicted labels, ``expected`` those of the labelled rows; ``accuracy`` is that on rows
+    whose label is in the data, though training does not see it (None without such rows), ``confidence`` is the mean
+    highest probability.
     """
 
     shares: Sequence[float]
@@ -62,8 +62,9 @@ class PseudoLabelStats:
         if self.accuracy is None or best is None or best - self.accuracy < WORSE:
             return []
         return [
-            f"pseudo-labels are getting worse: {self.accuracy:.3f} of the pool right, {best:.3f} at best; the model "
-            "learns from its own mistakes: raise the confidence it must have, lower the coefficient, or stop earlier"
+            f"pseudo-labels are getting worse: {self.accuracy:.3f} of the unlabelled rows right, {best:.3f} at best; "
+            "the model learns from its own mistakes: raise the confidence it must have, lower the coefficient, or stop "
+            "earlier"
         ]
 
     def _leaning(self, names: Sequence[str]) -> list[str]:
@@ -72,6 +73,6 @@ class PseudoLabelStats:
             return []
         label = max(range(len(pairs)), key=lambda number: pairs[number][0] - pairs[number][1])
         return [
-            f'pseudo-labels lean to "{names[label]}": {self.shares[label]:.0%} of the pool, '
+            f'pseudo-labels lean to "{names[label]}": {self.shares[label]:.0%} of the unlabelled rows, '
             f"{self.expected[label]:.0%} of the labelled rows; if both have the same classes, align the distributions"
         ]

@@ -89,7 +89,16 @@ def deberta() -> PreTrainedModel:
     return DebertaV2ForSequenceClassification(DebertaV2Config(**SHAPE, **DROPOUT))
 
 
-MODELS = [bert, roberta, electra, distilbert, deberta]
+def relative() -> PreTrainedModel:
+    kinds = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"]}
+    return DebertaV2ForSequenceClassification(DebertaV2Config(**SHAPE, **kinds))
+
+
+def mpnet() -> PreTrainedModel:
+    return MPNetForSequenceClassification(MPNetConfig(**SHAPE))
+
+
+MODELS = [bert, roberta, electra, distilbert, deberta, relative, mpnet]
 Build = Callable[[], PreTrainedModel]
 
 
@@ -140,7 +149,9 @@ def freeze_plainly(model: PreTrainedModel, count: int) -> None:
     model.train()
     stack = next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
     embeddings = [module for name, module in model.base_model.named_children() if name.startswith("embeddings")]
-    for module in [*embeddings, *stack[: count - 1]]:
+    shared = ("rel_embeddings", "relative_attention_bias")
+    positions = [module for name, module in model.named_modules() if name.endswith(shared)]
+    for module in [*embeddings, *positions, *stack[: count - 1]]:
         module.eval().requires_grad_(False)
 
 
@@ -289,19 +300,14 @@ def test_kept_states_have_the_precision_that_comes_out() -> None:
 # --- models that need more than hidden states -----------------------------------------------------------------------
 
 
-def relative() -> PreTrainedModel:
-    kinds = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"]}
-    return DebertaV2ForSequenceClassification(DebertaV2Config(**SHAPE, **kinds))
-
-
-def mpnet() -> PreTrainedModel:
-    return MPNetForSequenceClassification(MPNetConfig(**SHAPE))
-
-
-@pytest.mark.parametrize("build", [relative, mpnet])
-def test_positions_that_layers_share_and_that_are_trained_do_not_fit(build: Build) -> None:
-    assert prefix_of(built(build), 3) is None
-    assert prefix_of(built(build), LAYERS + 1) is None
+def test_positions_that_layers_share_and_that_are_trained_do_not_fit() -> None:
+    blocks = find_blocks(built(relative))
+    positions = "deberta.encoder.rel_embeddings"
+    assert blocks.block_of[positions] == "embeddings"
+    trained = replace(blocks, block_of={**blocks.block_of, positions: "head"})
+    for count in (3, LAYERS + 1):
+        assert find_prefix(blocks, count, *probe(encoded())) is not None
+        assert find_prefix(trained, count, *probe(encoded())) is None
 
 
 def test_layers_that_look_at_padding_do_not_fit() -> None:

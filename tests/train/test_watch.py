@@ -30,12 +30,12 @@ def test_falling_accuracy_is_warned_of_with_both_figures() -> None:
     found = health([0, 1, 0, 1], [0, 1, 1, 1])
     assert found.warnings(("부정", "긍정"), best=0.76) == []
     (warning,) = found.warnings(("부정", "긍정"), best=0.8)
-    assert warning.startswith("pseudo-labels are getting worse: 0.750 of the pool right, 0.800 at best; ")
+    assert warning.startswith("pseudo-labels are getting worse: 0.750 of the unlabelled rows right, 0.800 at best; ")
 
 
 def test_collapse_is_warned_of_with_the_label() -> None:
     (warning,) = health([1] * 9 + [0], [-1] * 10).warnings(("부정", "긍정"), best=None)
-    assert warning.startswith('pseudo-labels lean to "긍정": 90% of the pool, 50% of the labelled rows; ')
+    assert warning.startswith('pseudo-labels lean to "긍정": 90% of the unlabelled rows, 50% of the labelled rows; ')
     assert health([1, 1, 1, 0, 0], [-1] * 5).warnings(("부정", "긍정"), best=None) == []
 
 
