@@ -39,7 +39,7 @@ class TerminalSearchDisplay(TerminalDisplay):
         """Print nothing: evaluations of several trials at once would bury the rest."""
 
     def trial_ended(self, number: int, status: str, text: str) -> None:
-        """Print what became of the trial."""
+        """Print the outcome of the trial."""
         self.console.print(f"trial {number}  [{COLOURS[status]}]{status}[/]  {escape(text)}")
 
 
