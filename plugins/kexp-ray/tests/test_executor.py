@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_gpus_are_shared_and_hidden(build: Build, caplog: pytest.LogCaptureFixtu
     assert not caplog.records
     build()
     (record,) = caplog.records
-    assert "state search.executor.gpus = 1 to use them" in record.getMessage()
+    assert "set search.executor.gpus = 1 to use them" in record.getMessage()
 
 
 def test_reports_are_answered(build: Build) -> None:
