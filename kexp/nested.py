@@ -11,7 +11,7 @@ Table = dict[str, Any]
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
     """Lay ``over`` on ``base``, table by table.
 
-    A table that names another component with ``use`` starts anew: the options of the one before would mean nothing.
+    A table that names another component with ``use`` replaces the one below, whose options would mean nothing.
     """
     merged: Table = dict(base)
     for key, value in over.items():
@@ -69,7 +69,7 @@ def flat(value: Any, is_leaf: Callable[[Table], bool] = lambda table: not table)
 
 
 def find(table: Mapping[str, Any], path: str) -> Any:
-    """Return what a spec has at a dotted path, None where there is nothing; a component's short form has a ``use``."""
+    """Return the value at a dotted path or None; a component that is written as its name has a ``use`` too."""
     value: Any = table
     for key in path.split("."):
         if key == "use" and isinstance(value, str):
@@ -81,9 +81,9 @@ def find(table: Mapping[str, Any], path: str) -> Any:
 
 
 def put(table: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Return the table with a value at a dotted path; another component replaces the one that stands there.
+    """Return the table with a value at a dotted path; another component replaces the one there.
 
-    The component that stands there keeps the options that a choice does not state.
+    If it is the same component, options that the value does not set are kept.
     """
     if isinstance(value, str) and isinstance(find(table, path), Mapping):
         value = {"use": value}

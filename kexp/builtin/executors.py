@@ -26,7 +26,7 @@ from kexp.contracts import (
 
 
 class Local(ExecutorOptions):
-    """One process per job on this machine; what one trial loaded, the next one of the same process finds there."""
+    """One process per job on this machine; what one trial loaded, the next one of the same process reuses."""
 
     def build(self, context: ExecutorContext) -> Executor:
         """Start the processes, so that they import what they need while the first trial is being prepared."""
@@ -35,7 +35,7 @@ class Local(ExecutorOptions):
 
 @dataclass(slots=True)
 class Slot:
-    """A process and what it is doing."""
+    """A process and the number of its task."""
 
     process: SpawnProcess
     connection: Connection
@@ -44,7 +44,7 @@ class Slot:
 
 
 class LocalExecutor:
-    """Processes that stay, joined by pipes."""
+    """Processes that run one task after the other, connected by pipes."""
 
     def __init__(self, context: ExecutorContext) -> None:
         self.work = context.work
@@ -57,11 +57,11 @@ class LocalExecutor:
         try:
             slot.connection.send(task)
         except OSError:
-            # It died while it was idle; the task is told as lost when the pipe's end is read.
+            # It died while it was idle; the task is reported as lost when the pipe's end is read.
             return
 
     def wait(self, seconds: float) -> Sequence[Message]:
-        """Read what the processes told; one that is gone is replaced."""
+        """Read the messages of the processes; one that is gone is replaced."""
         ready = wait([slot.connection for slot in self.slots if slot.task is not None], timeout=seconds)
         messages: list[Message] = []
         for index, slot in enumerate(self.slots):
@@ -76,11 +76,11 @@ class LocalExecutor:
 
     def answer(self, number: int, answer: Answer) -> None:
         """Send the answer."""
-        self._tell(number, answer)
+        self._send(number, answer)
 
     def stop(self, number: int) -> None:
-        """Send the wish, which the task sees after its step, or as the answer to its next report."""
-        self._tell(number, "stop")
+        """Send a stop, which the task sees after its step, or as the answer to its next report."""
+        self._send(number, "stop")
 
     def close(self) -> None:
         """End the processes: idle ones by the end of their pipe, others by force."""
@@ -94,11 +94,11 @@ class LocalExecutor:
                 slot.process.kill()
                 slot.process.join()
 
-    def _tell(self, number: int, word: Answer) -> None:
+    def _send(self, number: int, answer: Answer) -> None:
         for slot in self.slots:
             if slot.task == number:
                 try:
-                    slot.connection.send(word)
+                    slot.connection.send(answer)
                 except OSError:
                     return
 
@@ -137,19 +137,19 @@ class PipeLink:
         return answer
 
     def should_stop(self) -> bool:
-        """Look whether anything came: only a wish to stop comes unasked, and the end of the pipe means the same."""
+        """Return whether anything came: a stop, or the end of the pipe, which means the same."""
         return self.connection.poll()
 
 
 def serve(connection: Connection, work: Work) -> None:
-    """Do tasks until the pipe ends."""
+    """Run tasks until the pipe ends."""
     if hasattr(os, "setsid"):
-        # Ctrl-C is for the process that a person started; this one is told through its pipe.
+        # Ctrl-C is for the process that a person started; this one is stopped through its pipe.
         os.setsid()
     while (task := _next(connection)) is not None:
         try:
             result = work(task, PipeLink(connection, task.number))
-        # The work has its own net; what falls through it is told by the end of the process.
+        # The work catches its own errors; any other is reported by the end of the process.
         except Exception:  # noqa: BLE001
             traceback.print_exc()
             raise SystemExit(1) from None
@@ -160,10 +160,10 @@ def serve(connection: Connection, work: Work) -> None:
 
 
 def _next(connection: Connection) -> Task | None:
-    """Wait for the next task; None when the pipe has ended."""
+    """Wait for the next task and return it; None when the pipe has ended."""
     try:
         while True:
-            # A word that crossed the end of the task before is of no use any more.
+            # An answer that came after the end of its task is of no use any more.
             if isinstance(task := connection.recv(), Task):
                 return task
     except (EOFError, OSError):
@@ -172,7 +172,7 @@ def _next(connection: Connection) -> Task | None:
 
 @contextmanager
 def _environ(changes: Mapping[str, str]) -> Iterator[None]:
-    """Let a process that is started meanwhile have other variables."""
+    """Change variables for a process that is started meanwhile."""
     before = dict(os.environ)
     os.environ.update(changes)
     try:

@@ -42,7 +42,7 @@ class GP(SearchSamplerOptions):
     deterministic: bool = Field(False, description="Trust every value as it is instead of estimating its noise.")
 
     def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
-        """Yield parameters that are not always there."""
+        """Yield parameters with conditions."""
         return _conditional("gp", space)
 
     def build(self, context: SearchContext) -> BaseSampler:
@@ -65,7 +65,7 @@ class CmaEs(SearchSamplerOptions):
     population: int | None = Field(None, ge=2, description="Trials of a generation; by the number of parameters.")
 
     def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
-        """Yield choices and parameters that are not always there."""
+        """Yield choices and parameters with conditions."""
         yield from _choices("cmaes", space)
         yield from _conditional("cmaes", space)
 
@@ -98,8 +98,8 @@ class Grid(SearchSamplerOptions):
     exhaustive: ClassVar[bool] = True
 
     def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
-        """Yield parameters with endlessly many values or conditions."""
-        yield from _endless("grid", space)
+        """Yield parameters with infinitely many values or conditions."""
+        yield from _infinite("grid", space)
         yield from _conditional("grid", space)
 
     def build(self, context: SearchContext) -> BaseSampler:
@@ -120,7 +120,7 @@ class QMC(SearchSamplerOptions):
     scramble: bool = Field(True, description="Randomise the sequence.")
 
     def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
-        """Yield choices and parameters that are not always there."""
+        """Yield choices and parameters with conditions."""
         yield from _choices("qmc", space)
         yield from _conditional("qmc", space)
 
@@ -158,13 +158,13 @@ class NSGA2(SearchSamplerOptions):
 
 
 class BruteForce(SearchSamplerOptions):
-    """Every point of a finite space once, conditions included."""
+    """Every point of a finite space once; copes with conditions."""
 
     exhaustive: ClassVar[bool] = True
 
     def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
-        """Yield parameters with endlessly many values."""
-        return _endless("brute-force", space)
+        """Yield parameters with infinitely many values."""
+        return _infinite("brute-force", space)
 
     def build(self, context: SearchContext) -> BaseSampler:
         """Return the sampler."""
@@ -173,19 +173,19 @@ class BruteForce(SearchSamplerOptions):
         return BruteForceSampler(seed=context.trial_seed)
 
 
-def _endless(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
+def _infinite(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
     for path, parameter in space.items():
         if parameter.values is None:
-            yield f'"{name}" visits every value, and {path} has endlessly many; give it a step, or choices'
+            yield f'"{name}" visits every value, and {path} has infinitely many; give it a step, or choices'
 
 
 def _conditional(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
     for path, parameter in space.items():
         if parameter.when:
-            yield f'"{name}" knows no conditions, and {path} has one; use "tpe" or "brute-force"'
+            yield f'"{name}" does not support conditions, and {path} has "when"; use "tpe" or "brute-force"'
 
 
 def _choices(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
     for path, parameter in space.items():
         if parameter.choices is not None:
-            yield f'"{name}" searches ranges alone, and {path} has choices; use "tpe"'
+            yield f'"{name}" searches ranges only, and {path} has choices; use "tpe"'

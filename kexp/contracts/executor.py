@@ -1,4 +1,4 @@
-"""What an executor promises: to do tasks elsewhere, several at once, and to carry reports and answers."""
+"""What an executor promises: to run tasks in other processes, several at once, and to pass on reports and answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What did the task is gone (a killed process, a lost machine), for a reason in words."""
+    """The process of the task is gone (killed, or its machine is lost), for a reason in words."""
 
     number: int
     reason: str
@@ -51,19 +51,19 @@ class Link(Protocol):
     """The task's side of the connection."""
 
     def report(self, step: int, value: float) -> Answer:
-        """Tell a value and wait for the answer."""
+        """Report a value and wait for the answer."""
 
     def should_stop(self) -> bool:
-        """Tell whether the task should stop; cheap enough to be asked after every step."""
+        """Return whether the task should stop; cheap enough for every training step."""
 
 
 Work = Callable[[Task, Link], Mapping[str, Any]]
-"""The function that does a task. It is found by import on the other side, so it is a module's own function."""
+"""The function that runs a task. Other processes import it, so it is a function of a module."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorContext:
-    """What is to be done with tasks, how many at once (``jobs``), and on which device, in a spec's words."""
+    """The function that runs tasks, how many run at once, and ``training.device`` of the spec."""
 
     work: Work
     jobs: int
@@ -71,22 +71,22 @@ class ExecutorContext:
 
 
 class Executor(Protocol):
-    """Does tasks; every submitted task ends in one ``Ended`` or ``Lost``, whatever happens to it."""
+    """Runs tasks; every submitted task ends in one ``Ended`` or ``Lost``, whatever happens to it."""
 
     def submit(self, task: Task) -> None:
         """Begin a task; at most ``jobs`` are under way at once."""
 
     def wait(self, seconds: float) -> Sequence[Message]:
-        """Return what was told since the last time; waits for at most this long when there is nothing."""
+        """Return the messages since the last call; waits at most ``seconds`` if there are none."""
 
     def answer(self, number: int, answer: Answer) -> None:
         """Answer the report of a task."""
 
     def stop(self, number: int) -> None:
-        """Ask a task to stop; it still ends in a message."""
+        """Stop a task after its step; it still ends in a message."""
 
     def close(self) -> None:
-        """Give everything back, at once; called exactly once, also after errors."""
+        """Release everything, without waiting for tasks; called exactly once, also after errors."""
 
 
 class ExecutorOptions(Options):

@@ -1,4 +1,4 @@
-"""What a search is made of: samplers that propose trials and pruners that end hopeless ones, both Optuna's."""
+"""What a search is made of: parameters, samplers that propose trials, and pruners that end bad ones; Optuna's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Parameter(Section):
     choices: tuple[Any, ...] | None = Field(
         None,
         min_length=1,
-        description="Values, or whole components; the one that the spec states keeps the options stated there.",
+        description="Values, or whole components; the one that is in the spec keeps the options set there.",
     )
     when: Annotated[dict[str, Any], BeforeValidator(nested.flat)] = Field(
         {}, description="Only where these paths of the spec have this value, or one of a list of values."
@@ -43,7 +43,7 @@ class Parameter(Section):
             if self.low is not None or self.high is not None or self.log or self.step is not None:
                 yield Problem("choices", "choices exclude low, high, log and step")
             if len({choice_label(choice) for choice in self.choices}) < len(self.choices):
-                yield Problem("choices", "a choice is stated twice")
+                yield Problem("choices", "a choice is given twice")
             return
         if self.low is None or self.high is None:
             yield Problem("", "expected low and high, or choices")
@@ -61,7 +61,7 @@ class Parameter(Section):
 
     @property
     def whole(self) -> bool:
-        """Tell whether a range holds whole numbers only."""
+        """Whether a range holds whole numbers only."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
@@ -71,7 +71,7 @@ class Parameter(Section):
 
     @property
     def values(self) -> tuple[Any, ...] | None:
-        """Every value, or None where there are endlessly many."""
+        """Every value, or None if there are infinitely many."""
         if self.choices is not None:
             return self.choices
         assert self.low is not None
@@ -90,7 +90,7 @@ class Parameter(Section):
 
 
 def choice_label(choice: Any) -> str | int | float | bool:
-    """Return a choice as one word of a table: ``{use = "bottom-layers", layers = 2}`` is ``bottom-layers layers=2``."""
+    """Return a choice as tables show it: ``{use = "bottom-layers", layers = 2}`` is ``bottom-layers layers=2``."""
     if isinstance(choice, Mapping):
         options = [f"{key}={choice_label(value)}" for key, value in choice.items() if key != "use"]
         return " ".join([str(choice.get("use", "")), *options]).strip()
@@ -109,13 +109,13 @@ class SearchContext:
 
 
 class SearchSamplerOptions(Options):
-    """Base of every search sampler. A sampler is built anew for every trial and keeps its state in Optuna's study."""
+    """Base of every search sampler. A new sampler is built for every trial; its state is in Optuna's study."""
 
     kind: ClassVar[str] = "search-sampler"
     multi_objective: ClassVar[bool] = True
     """Whether several metrics can be searched at once."""
     exhaustive: ClassVar[bool] = False
-    """Whether it visits every point once, so that no trial may be given to it."""
+    """Whether it visits every point once; the default spec is then no additional trial."""
 
     def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield why these parameters cannot be searched."""

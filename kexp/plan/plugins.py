@@ -1,4 +1,4 @@
-"""Which plugins an experiment uses: the catalog as the ``[plugins]`` section of its spec wants it."""
+"""Which plugins an experiment uses: the catalog as the ``[plugins]`` section of its spec sets it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from kexp.spec.sections import Plugins
 def catalog_of(path: Path, *, allow_local_code: bool) -> Catalog:
     """Load the catalog for a spec file.
 
-    Raises ``SpecError`` when the spec names Python files and nobody allowed them: a spec alone runs no code.
+    Raises ``SpecError`` when the spec names Python files that are not allowed: a spec alone runs no code.
     """
     plugins = plugins_of(toml.read(path)) if path.is_file() else Plugins()
     if plugins.local and not allow_local_code:
         files = ", ".join(map(str, plugins.local))
-        message = f"the spec wants to run code beside it: {files}"
-        raise SpecError(str(path), [Problem("plugins.local", message, "read it, then say --allow-local-code")])
+        message = f"the spec runs Python code: {files}"
+        raise SpecError(str(path), [Problem("plugins.local", message, "read it first, then add --allow-local-code")])
     return catalog_with(plugins, allow_local_code=allow_local_code)
 
 
 def catalog_with(plugins: Plugins, *, allow_local_code: bool) -> Catalog:
-    """Load the catalog as a section wants it, without its Python files where nobody allowed them."""
+    """Load the catalog as a section sets it, without its Python files unless they are allowed."""
     local = [file for file in plugins.local if file.is_file()] if allow_local_code else []
     return load_catalog(block=plugins.block, local=local)
 
 
 def plugins_of(table: Mapping[str, Any]) -> Plugins:
-    """Return the section of a table; the empty one where it is wrong, which the check of the whole spec tells."""
+    """Return the section of a table, or the empty one if it is not valid, which the check of the whole spec reports."""
     try:
         return Plugins.model_validate(table.get("plugins", {}))
     except ValidationError:

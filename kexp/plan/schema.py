@@ -1,4 +1,4 @@
-"""What a spec may say, for editors (JSON Schema) and for people (the options of a component as a table)."""
+"""What a spec may contain, for editors (JSON Schema) and for people (the options of a component as a table)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def json_schema(catalog: Catalog) -> Json:
         tables = [_table(entry, definitions) for entry in catalog.entries(kind)]
         definitions[kind] = {"anyOf": [{"type": "string", "enum": names}, *tables]}
     properties = {
-        "extends": {"type": "string", "description": "Another spec, laid below this one."},
+        "extends": {"type": "string", "description": "Another spec, on which this one is laid."},
         **schema["properties"],
         "variants": {
             "type": "object",
@@ -63,7 +63,7 @@ def _link(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a component, in words; ``default`` is None where it must be stated."""
+    """One option of a component, in words; ``default`` is None if it is required."""
 
     name: str
     type: str
@@ -103,7 +103,7 @@ TYPES = {"number": "number", "integer": "whole number", "string": "string", "boo
 
 
 def _words(field: Mapping[str, Any], definitions: Json) -> str:
-    """Say a JSON Schema in words: ``number ≥ 0 < 1``."""
+    """Return a JSON Schema in words: ``number ≥ 0 < 1``."""
     if COMPONENT_KEY in field:
         return f"component of kind {field[COMPONENT_KEY]}"
     if "$ref" in field:

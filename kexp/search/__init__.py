@@ -1,1 +1,1 @@
-"""Search for the best spec: Optuna proposes trials, executors run them, the best is trained anew and tested."""
+"""Search for the best spec: Optuna proposes trials, executors run them, the best spec is trained again and tested."""

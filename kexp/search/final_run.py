@@ -71,9 +71,9 @@ def final_run(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     return {key: value for key, value in final.items() if key != "trial"}
 
 
-def _test(job: SearchJob, trial: FrozenTrial, begun: str | None) -> dict[str, Any]:
-    """Test the best spec; ``begun`` is the folder of a test that was interrupted."""
-    resume = RunFolder.open(Path(begun)) if begun and Path(begun).is_dir() else None
+def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, Any]:
+    """Test the best spec; ``folder`` is that of a test that was interrupted."""
+    resume = RunFolder.open(Path(folder)) if folder and Path(folder).is_dir() else None
     job.display.phase("testing the best spec")
     summary = _run_best(job, job.spec_of(trial), resume)
     found: dict[str, Any] = {"status": summary["status"], "final": summary["folder"]}

@@ -40,16 +40,18 @@ class Heartbeats:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Count every ``BEAT`` seconds, in a thread of its own, whatever this process is busy with."""
+        """Raise the counter every ``BEAT`` seconds in a thread of its own, whatever this process is busy with."""
         over = threading.Event()
 
         def beat() -> None:
             for count in itertools.count():
                 try:
                     self.study.set_user_attr(f"worker {self.own}", count)
-                # A storage that cannot be reached for a moment is no reason to die; the next trial will tell.
+                # A storage that cannot be reached for a moment is no reason to end; the next trial will show.
                 except Exception:
-                    logger.warning("the study's storage could not be told that this process lives", exc_info=True)
+                    logger.warning(
+                        "the study's storage cannot be reached to show that this process is alive", exc_info=True
+                    )
                 if over.wait(BEAT):
                     return
 
@@ -62,7 +64,7 @@ class Heartbeats:
             thread.join()
 
     def dead(self, worker: str, attributes: Mapping[str, object]) -> bool:
-        """Tell whether a process is gone: at once for one of this machine, after a while for others."""
+        """Return whether a process is gone: known at once on this machine, after ``GRACE`` seconds for others."""
         place, _, process = worker.rpartition("/")
         if process and place == _place():
             return _identity(int(process.partition("@")[0])) != worker
@@ -75,7 +77,7 @@ class Heartbeats:
 
 
 def _identity(process: int) -> str:
-    """Name a process for good: numbers are used again, so the moment of its start belongs to the name."""
+    """Return a name that no other process ever has: numbers are reused, so the time of its start belongs to it."""
     import psutil
 
     try:
@@ -87,7 +89,7 @@ def _identity(process: int) -> str:
 
 
 def _place() -> str:
-    """Name what process numbers belong to: a machine, or one container of it."""
+    """Return a name of what process numbers belong to: a machine, or a container on it."""
     namespace = Path("/proc/self/ns/pid")
     container = str(namespace.readlink()) if namespace.is_symlink() else ""
     return f"{socket.gethostname()}-{uuid.getnode():x}{container}"

@@ -45,7 +45,7 @@ def params_of(values: Mapping[str, Any], space: Space) -> dict[str, Any]:
 
 
 class PerTrialSampler(BaseSampler):
-    """Builds the sampler of the options anew for every trial, with seeds that depend only on the trial's number.
+    """Builds a new sampler of the options for every trial, with seeds that depend only on the trial's number.
 
     Processes that share a study therefore never draw the same, and a study that is continued draws what an
     uninterrupted one would have drawn.

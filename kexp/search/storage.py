@@ -46,7 +46,7 @@ def _proxy(place: str) -> BaseStorage:
     try:
         storage.wait_server_ready(timeout=PATIENCE)
     except ConnectionError:
-        raise KexpError(f"search.storage: {place} does not answer; is Optuna's proxy server running there?") from None
+        raise KexpError(f"search.storage: {place} does not answer; start Optuna's proxy server there") from None
     return storage
 
 

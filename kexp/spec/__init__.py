@@ -1,1 +1,1 @@
-"""What a spec file can state: its sections, reading and writing TOML, and the space of a search."""
+"""What a spec file can contain: its sections, reading and writing TOML, and the space of a search."""

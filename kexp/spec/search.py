@@ -1,4 +1,4 @@
-"""The section of a spec that states a search."""
+"""The section ``[search]`` of a spec."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kexp.spec.space import Parameters
 
 
 def _one_or_several(item: Any) -> BeforeValidator:
-    """Let a list of one be stated without brackets."""
+    """Let a list of one be written without brackets."""
     accepted = Union[item, tuple[item, ...], None]  # noqa: UP007
     return BeforeValidator(lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=accepted)
 
 
 Direction = Literal["maximize", "minimize"]
 NEVER_SEARCHED = ("name", "description", "seeds", "split", "evaluation", "trackers", "search", "plugins")
-"""Sections that a search may not change: what they state is what makes trials comparable."""
+"""Sections that a search may not change: trials could not be compared."""
 
 
 class Search(Section):
-    """What ``kexp tune`` looks for, where, and with how much work."""
+    """What ``kexp tune`` searches, where, and with how much work."""
 
     metric: Annotated[tuple[str, ...] | None, _one_or_several(str)] = Field(
         None, description="validation.NAME or train_seconds; several give a Pareto front. The monitor if not given."
@@ -35,7 +35,7 @@ class Search(Section):
         None, description="One per metric; as the metric says when not given."
     )
     trials: PositiveInt | None = Field(None, description="Finished trials of the study, over all its processes.")
-    timeout: str | None = Field(None, description="Time after which no trial is begun: 2h, 90m or 1h30m.")
+    timeout: str | None = Field(None, description="Time after which no trial begins: 2h, 90m or 1h30m.")
     sampler: AnySearchSampler = Field("tpe")  # type: ignore[assignment]
     pruner: AnyPruner | None = Field(None, description="Median when not given; none with several metrics.")
     seeds_per_trial: PositiveInt = Field(1, description="The first seeds of the spec, whose mean is a trial's value.")
@@ -60,22 +60,22 @@ class Search(Section):
         return value
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a search without an end or in directions that do not fit, and paths that stay as they are."""
+        """Yield a search without an end, directions that do not fit the metrics, and paths that may not change."""
         if self.trials is None and self.timeout is None:
-            yield Problem("trials", "nothing ends the search", "state trials, timeout or both")
+            yield Problem("trials", "nothing ends the search", "set trials, timeout or both")
         if self.metric is not None and len(set(self.metric)) < len(self.metric):
-            yield Problem("metric", "a metric is stated twice")
+            yield Problem("metric", "a metric is given twice")
         if self.direction is not None and len(self.direction) != len(self.metric or ("monitor",)):
             yield Problem(
                 "direction", f"{len(self.direction)} directions for {len(self.metric or ('monitor',))} metrics"
             )
         for path in self.space:
             if path.split(".")[0] in NEVER_SEARCHED:
-                yield Problem(f"space.{path}", "is the same in all trials; they could not be compared otherwise")
+                yield Problem(f"space.{path}", "cannot be searched: trials could not be compared")
 
 
 def seconds_of(duration: str) -> int:
-    """Return the seconds of a duration such as 1h30m, 0 where it is none."""
+    """Return the seconds of a duration such as 1h30m; 0 for any other text."""
     found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", duration)
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     return hours * 3600 + minutes * 60 + seconds

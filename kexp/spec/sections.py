@@ -1,4 +1,4 @@
-"""The sections of a spec file: what can be stated, with types, bounds and defaults."""
+"""The sections of a spec file: their keys with types, bounds and defaults."""
 
 from __future__ import annotations
 
@@ -88,31 +88,31 @@ class Split(Section):
 
 
 class Labelled(Section):
-    """Few-label work: which rows of train stay labelled; the rest becomes the unlabelled pool."""
+    """Few-label work: which rows of train stay labelled; the rest becomes unlabelled rows."""
 
     n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
     per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
-    pool: PositiveInt | None = Field(None, description="Most rows of the unlabelled pool; all others when not given.")
+    pool: PositiveInt | None = Field(None, description="Most unlabelled rows; all others when not given.")
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a choice stated twice."""
+        """Yield options that exclude each other."""
         if self.n is not None and self.per_class is not None:
-            yield Problem("per_class", "n and per_class both choose the labelled rows", "state one of them")
+            yield Problem("per_class", "n and per_class both choose the labelled rows", "set one of them")
         if self.pool is not None and not self.chosen:
-            yield Problem("pool", "there is no pool where all rows are labelled", "state n or per_class")
+            yield Problem("pool", "all rows are labelled, so there are no unlabelled rows", "set n or per_class")
 
     @property
     def chosen(self) -> bool:
-        """Tell whether the spec asks for a labelled subset."""
+        """Whether only a subset of train is labelled."""
         return self.n is not None or self.per_class is not None
 
 
 class Augmentation(Section):
-    """Changes to training texts, made anew every epoch before they are tokenised."""
+    """Changes to training texts, made in every epoch before they are tokenised."""
 
     labelled: AnyAugmenter | None = Field(None, description="Augmenter of the labelled rows.")
     probability: float = Field(1.0, gt=0, le=1, description="Share of the labelled rows that an epoch changes.")
-    unlabelled: AnyAugmenter | None = Field(None, description="Augmenter of the pool, for consistency training.")
+    unlabelled: AnyAugmenter | None = Field(None, description="Augmenter of unlabelled rows, for consistency training.")
 
 
 class Training(Section):
@@ -123,10 +123,10 @@ class Training(Section):
     batch_size: PositiveInt = Field(32, description="Rows per forward pass.")
     gradient_accumulation: PositiveInt = Field(1, description="Batches per optimiser step.")
     unlabelled_ratio: PositiveInt = Field(
-        3, description="Rows of the pool per labelled row, for objectives with a pool."
+        3, description="Unlabelled rows per labelled row, for objectives that use them."
     )
     epochs_of: Literal["labelled", "unlabelled"] = Field(
-        "labelled", description="Whether an epoch is a pass over the labelled rows or over the pool."
+        "labelled", description="Whether an epoch is a pass over the labelled or the unlabelled rows."
     )
     max_length: int = Field(128, ge=3, description="Tokens per row, special tokens included; longer rows are cut.")
     truncation: Literal["right", "left"] = Field("right", description="Which end of a row that is too long is cut off.")
@@ -169,7 +169,7 @@ class Training(Section):
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
         if self.warmup_steps and self.warmup_ratio:
-            yield Problem("warmup_ratio", "warmup_steps and warmup_ratio both state the warm-up", "state one of them")
+            yield Problem("warmup_ratio", "warmup_steps and warmup_ratio both set the warm-up", "set one of them")
         if self.steps is not None and self.warmup_steps >= self.steps:
             yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
         if self.precision == "fp16" and self.device == "cpu":
@@ -194,13 +194,13 @@ class Evaluation(Section):
 
 
 class Plugins(Section):
-    """Which installed packages an experiment needs and does without, and files of its own."""
+    """Which installed packages an experiment needs or does not use, and Python files of its own."""
 
-    require: tuple[str, ...] = Field((), description='Packages that must be there, such as "kexp-korean>=0.1".')
+    require: tuple[str, ...] = Field((), description='Packages that must be installed, such as "kexp-korean>=0.1".')
     block: tuple[str, ...] = Field((), description="Packages whose components are not used.")
     local: tuple[LocalPath, ...] = Field(
         (),
-        description="Python files whose hooks are used; only with --allow-local-code, for a spec alone runs no code.",
+        description="Python files whose hooks are used; only with --allow-local-code, since a spec alone runs no code.",
     )
 
     @field_validator("require")
@@ -208,11 +208,11 @@ class Plugins(Section):
     def _requirements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         from packaging.requirements import InvalidRequirement, Requirement
 
-        for stated in value:
+        for text in value:
             try:
-                Requirement(stated)
+                Requirement(text)
             except InvalidRequirement:
-                raise ValueError(f'expected a package such as "kexp-korean>=0.1", found "{stated}"') from None
+                raise ValueError(f'expected a package such as "kexp-korean>=0.1", found "{text}"') from None
         return value
 
     def problems(self) -> Iterable[Problem]:
@@ -224,16 +224,16 @@ class Plugins(Section):
         for number, path in enumerate(self.local):
             if not path.is_file():
                 yield Problem(f"local[{number}]", f"{path} does not exist")
-        for number, stated in enumerate(self.require):
-            wanted = Requirement(stated)
+        for number, text in enumerate(self.require):
+            required = Requirement(text)
             try:
-                found = version(wanted.name)
+                found = version(required.name)
             except PackageNotFoundError:
-                yield Problem(f"require[{number}]", f"{wanted.name} is not installed", f"pip install '{stated}'")
+                yield Problem(f"require[{number}]", f"{required.name} is not installed", f"pip install '{text}'")
                 continue
-            if not wanted.specifier.contains(found, prereleases=True):
-                message = f"expected {stated}, found {wanted.name} {found}"
-                yield Problem(f"require[{number}]", message, f"pip install '{stated}'")
+            if not required.specifier.contains(found, prereleases=True):
+                message = f"expected {text}, found {required.name} {found}"
+                yield Problem(f"require[{number}]", message, f"pip install '{text}'")
 
 
 class Spec(Section):
@@ -270,5 +270,5 @@ class Spec(Section):
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed is stated twice")
+            raise ValueError("a seed is given twice")
         return seeds

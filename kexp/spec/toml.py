@@ -56,7 +56,7 @@ def _parse(path: Path) -> Table:
 
 
 def _quoted(text: str, line: int, column: int) -> str:
-    """Say how a word in Korean has to stand, where that is what the parser stumbled over; keys need quotes too."""
+    """Return a remedy if the error is at a Korean word without quotes; keys need quotes too."""
     row = text.split("\n")[line - 1]
     for word in re.finditer(r"[^\s.,=\[\]{}\"'#]+", row):
         if word.start() < column <= word.end() and not row[column - 1].isascii():
@@ -104,7 +104,7 @@ def expand(overrides: Mapping[str, Any]) -> Table:
 
 
 PARAMETER_KEYS = {"low", "high", "log", "step", "choices", "when"}
-"""What tells the table of a parameter of a search from one that leads to it."""
+"""Keys of a search parameter's table, which distinguish it from a table that contains parameters."""
 
 
 def join_paths(table: Table) -> Table:
@@ -116,7 +116,7 @@ def join_paths(table: Table) -> Table:
 
 
 def is_parameter(table: Table) -> bool:
-    """Tell whether a table states a parameter of a search, or leads to some."""
+    """Return whether a table is a search parameter, not one that contains parameters."""
     return bool(PARAMETER_KEYS & table.keys()) or not any(isinstance(value, dict) for value in table.values())
 
 

@@ -27,15 +27,15 @@ from threadpoolctl import threadpool_info
 def work(task, link):
     return globals()[task.payload["do"]](link, **task.payload["options"])
 def echo(link, **options):
-    return {**options, "pid": os.getpid(), "stop": link.stop_asked()}
+    return {**options, "pid": os.getpid(), "stop": link.should_stop()}
 def tell(link, values=(1.0,)):
     answers = [link.report(1, values[0])]
     while answers[-1] == "go on" and len(answers) < len(values):
         answers.append(link.report(len(answers) + 1, values[len(answers)]))
-    return {"answers": answers, "stop": link.stop_asked()}
+    return {"answers": answers, "stop": link.should_stop()}
 def last(link, deaf=False):
     link.report(1, 1.0)
-    while deaf or not link.stop_asked():
+    while deaf or not link.should_stop():
         time.sleep(0.01)
     return {"stopped": True}
 def end(link, how):

@@ -268,7 +268,7 @@ def test_more_labelled_rows_than_a_class_has_are_refused_with_the_class() -> Non
 
 def test_stating_the_choice_twice_is_a_problem() -> None:
     (problem,) = Labelled(n=10, per_class=5).problems()
-    assert str(problem) == "per_class: n and per_class both choose the labelled rows; state one of them"
+    assert str(problem) == "per_class: n and per_class both choose the labelled rows; set one of them"
     assert Labelled(n=10).chosen
     assert Labelled(per_class=10).chosen
     assert not Labelled().chosen

@@ -133,7 +133,7 @@ def test_spec_blocks_one_of_two_that_claim_a_name(install: Install, spec: Callab
             'require = ["kexp korean"]',
             'plugins.require: expected a package such as "kexp-korean>=0.1", found "kexp korean"',
         ),
-        ('local = ["nothing.py"]', "plugins.local: the spec wants to run code beside it: "),
+        ('local = ["nothing.py"]', "plugins.local: the spec runs Python code: "),
         ("blocks = []", 'plugins.blocks: unknown key of [plugins]; did you mean "block"?'),
     ],
 )
@@ -148,7 +148,7 @@ def test_local_file_runs_only_when_the_command_line_says_so(spec: Callable[[str]
     path = spec('objective = "mine"\n[plugins]\nlocal = ["my_objective.py"]\n')
     refused = call("run", path, "--runs-dir", tmp_path / "runs")
     assert refused.exit_code == 2
-    assert "read it, then say --allow-local-code" in refused.stderr
+    assert "read it first, then add --allow-local-code" in refused.stderr
     assert not (tmp_path / "ran").exists()
 
     result = call("run", path, "--runs-dir", tmp_path / "runs", "--allow-local-code", "--json", "--quiet")

@@ -55,7 +55,7 @@ metrics = ["accuracy", "f2"]
     assert 'training.max_lenght: unknown key of [training]; did you mean "max_length"?' in found
     assert "training.epochs: expected greater than 0, found 0" in found
     assert 'backbone: unknown backbone "tinny"; did you mean "tiny"?' in found
-    assert "seeds: a seed is stated twice" in found
+    assert "seeds: a seed is given twice" in found
     assert f"dataset.path: {spec.parent / 'missing.csv'} does not exist" in found
     assert any(line.startswith('evaluation.metrics[1]: unknown metric "f2"; ') for line in found)
     assert len(found) == 7
@@ -78,7 +78,7 @@ def test_problem_reads_as_promised(write_spec: Write, catalog: Catalog) -> None:
         ("[cleaning]\ntrim = 1", "cleaning.trim: expected true or false, found a whole number"),
         ("[cleaning]\nmin_characters = 9\nmax_characters = 3", "cleaning.max_characters: 3 is below min_characters, 9"),
         ("[split]\nvalidation = 0.5\ntest = 0.6", "split: validation and test take 1.1 of all rows; nothing is left for train"),
-        ("[labelled]\nn = 5\nper_class = 2", "labelled.per_class: n and per_class both choose the labelled rows; state one of them"),
+        ("[labelled]\nn = 5\nper_class = 2", "labelled.per_class: n and per_class both choose the labelled rows; set one of them"),
         ("[evaluation]\nmetrics = ['macro_f1', 'f1']", "evaluation.metrics[1].label: is required"),
         ("[training]\nmonitor = 'f1'", 'training.monitor: "f1" is not among evaluation.metrics; known: accuracy, cross_entropy, ece, macro_f1, mcc, weighted_f1'),
         ("[training]\nmax_length = 500", 'training.max_length: 500 is more than the 256 positions of backbone "tiny"; use 256 or fewer'),

@@ -111,14 +111,14 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
 @pytest.mark.parametrize(
     ("search", "expected"),
     [
-        ({"trials": None}, "trials: nothing ends the search; state trials, timeout or both"),
+        ({"trials": None}, "trials: nothing ends the search; set trials, timeout or both"),
         ({"trials": 0}, "trials: expected greater than 0, found 0"),
         ({"trails": 3}, 'trails: unknown key of [search]; did you mean "trials"?'),
         ({"timeout": "soon"}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found "soon"'),
         ({"timeout": "0h"}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found "0h"'),
         ({"timeout": ""}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found ""'),
         ({"timeout": "30m1h"}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found "30m1h"'),
-        ({"metric": ["validation.mcc", "validation.mcc"]}, "metric: a metric is stated twice"),
+        ({"metric": ["validation.mcc", "validation.mcc"]}, "metric: a metric is given twice"),
         ({"storage": "disk"}, 'storage: expected "journal", a database URL or grpc://HOST:PORT, found "disk"'),
         ({"seeds_per_trial": 3}, "seeds_per_trial: a trial takes the first 3 seeds, and the spec has 2; add seeds"),
         ({"jobs": 0}, "jobs: expected greater than 0, found 0"),
@@ -127,7 +127,7 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
         ({"space": {"training.epochs": {"low": 5, "high": 1}}}, "space.training.epochs.high: 1 is not above low, 5"),
         ({"space": {"training.epochs": {"low": "1", "high": 5}}}, "space.training.epochs.low: expected a whole number, found a string"),
         ({"space": {"training": {"epochs": {"low": "1", "high": 5}}}}, "space.training.epochs.low: expected a whole number, found a string"),
-        *(({"space": {path: {"choices": [[1]]}}}, f"space.{path}: is the same in all trials; they could not be compared otherwise")
+        *(({"space": {path: {"choices": [[1]]}}}, f"space.{path}: cannot be searched: trials could not be compared")
           for path in ("name", "seeds", "split.seed", "evaluation.metrics", "trackers", "search.trials")),
     ],
 )  # fmt: skip

@@ -83,7 +83,7 @@ def test_an_assignment_changes_what_it_names_and_nothing_else(quote: str, assign
         ({"low": 0.0, "high": 1.0, "step": 0.3}, "step: steps of 0.3 do not lead from 0 to 1"),
         ({"low": 1, "high": 3, "step": 0.5}, "step: a range of whole numbers has a whole step, found 0.5"),
         ({"choices": [1, 2], "log": True}, "choices: choices exclude low, high, log and step"),
-        ({"choices": ["focal", {"use": "focal"}]}, "choices: a choice is stated twice"),
+        ({"choices": ["focal", {"use": "focal"}]}, "choices: a choice is given twice"),
     ],
 )
 def test_a_range_or_choices_that_mean_nothing_are_told(options: dict[str, Any], expected: str) -> None:

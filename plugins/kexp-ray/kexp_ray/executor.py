@@ -1,4 +1,4 @@
-"""The executor itself: a Ray task for each task, and a mailbox for what is told before its end."""
+"""The executor itself: a Ray task for each task, and a mailbox for what it reports before its end."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kexp.contracts import Answer, Ended, Lost, Message, Task, Work
 from kexp_ray.cluster import alive
-from kexp_ray.mailbox import GONE, Mailbox, perform
+from kexp_ray.mailbox import GONE, Mailbox, run_task
 
-LOOK = 5.0
-"""Seconds between two looks for nodes that the cluster has given up: connections to a machine without power stay."""
+CHECK_EVERY = 5.0
+"""Seconds between two checks for nodes that are gone: connections to a machine without power stay open."""
 
 PASSED = ("KEXP_CACHE_DIR", "KEXP_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT")
-"""Variables that trials have as the search has them: where models and texts are found.
+"""Variables that are passed on to trials: where models and texts are found.
 
 Ray shows and logs what it passes on, so none of them is a secret (``KEXP_STORAGE`` may be one, ``HF_TOKEN`` is).
 """
@@ -41,26 +41,26 @@ class RayExecutor:
         self.work = work
         self.connection = connection
         self.tasks: dict[int, Any] = {}
-        self.looked = time.monotonic()
-        # A lost task is told: the search itself has it done again.
-        self.perform = ray.remote(perform).options(
+        self.checked = time.monotonic()
+        # A lost task is reported, and the search repeats it.
+        self.run_task = ray.remote(run_task).options(
             num_cpus=cpus, num_gpus=gpus, max_retries=0, runtime_env={"env_vars": environment(gpus)}
         )
         self._open_mailbox()
 
     def submit(self, task: Task) -> None:
         """Put the task into the cluster's queue."""
-        self.tasks[task.number] = self.perform.remote(self.work, task, self.mailbox)
+        self.tasks[task.number] = self.run_task.remote(self.work, task, self.mailbox)
 
     def wait(self, seconds: float) -> Sequence[Message]:
-        """Return the end of a task, or else what tasks told."""
-        if time.monotonic() - self.looked > LOOK:
-            self.looked = time.monotonic()
+        """Return the end of a task, or else what tasks reported."""
+        if time.monotonic() - self.checked > CHECK_EVERY:
+            self.checked = time.monotonic()
             self.mailbox.give_up.remote(set(alive()))
-        ready, _ = ray.wait([*self.tasks.values(), self.letters], num_returns=1, timeout=seconds)
+        ready, _ = ray.wait([*self.tasks.values(), self.messages], num_returns=1, timeout=seconds)
         if not ready:
             return ()
-        if ready[0] == self.letters:
+        if ready[0] == self.messages:
             return self._collect()
         return [self._end(next(number for number, end in self.tasks.items() if end == ready[0]))]
 
@@ -69,7 +69,7 @@ class RayExecutor:
         self.mailbox.answer.remote(number, answer)
 
     def stop(self, number: int) -> None:
-        """Send the wish, which the task sees after its step, or as the answer to its report."""
+        """Send a stop, which the task sees after its step, or as the answer to its report."""
         self.mailbox.stop.remote(number)
 
     def close(self) -> None:
@@ -81,28 +81,28 @@ class RayExecutor:
 
     def _open_mailbox(self) -> None:
         self.mailbox = make_mailbox()
-        self.letters = self.mailbox.collect.remote()
+        self.messages = self.mailbox.collect.remote()
 
     def _collect(self) -> list[Message]:
         try:
-            told = ray.get(self.letters)
+            messages = ray.get(self.messages)
         except RayActorError:
             # The tasks that knew it stop by themselves.
             self._open_mailbox()
             return []
-        self.letters = self.mailbox.collect.remote()
-        messages = []
-        for message in told:
-            # The end of a task is the last word about it.
+        self.messages = self.mailbox.collect.remote()
+        current = []
+        for message in messages:
+            # After the end of a task its messages are ignored.
             if message.number in self.tasks:
-                messages.append(message)
+                current.append(message)
                 if isinstance(message, Lost):
                     ray.cancel(self.tasks.pop(message.number))
-        return messages
+        return current
 
     def _end(self, number: int) -> Message:
         end = self.tasks.pop(number)
-        # Whatever of the task still waits in the mailbox is let go.
+        # Nothing of the task waits in the mailbox any longer.
         self.mailbox.stop.remote(number)
         try:
             return Ended(number, ray.get(end))
@@ -111,7 +111,7 @@ class RayExecutor:
 
 
 def make_mailbox() -> Any:
-    """Start a mailbox beside the search: no other machine's end takes it away."""
+    """Start a mailbox on the machine of the search, which needs no other machine."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
 
@@ -124,12 +124,12 @@ def environment(gpus: float) -> dict[str, str]:
 
 
 def reason(error: RayError) -> str:
-    """Say in words why a task is lost."""
+    """Return in words why a task is lost."""
     match error:
         case RayTaskError():
             return f"its work raised {type(error.cause).__name__}: {error.cause}"
         case OutOfMemoryError():
-            return "Ray killed it, for its machine ran out of memory: with more cpus per trial fewer run there"
+            return "Ray killed it, since its machine ran out of memory; with more cpus per trial fewer run there"
         case NodeDiedError():
             return GONE
         case WorkerCrashedError():

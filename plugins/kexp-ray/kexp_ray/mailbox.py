@@ -16,19 +16,19 @@ GONE = "its machine is gone"
 
 
 class Mailbox:
-    """Keeps what tasks told until the search collects it, and answers and wishes until the tasks see them."""
+    """Keeps reports until the search collects them, and answers and stops until the tasks see them."""
 
     def __init__(self) -> None:
-        self.letters: asyncio.Queue[Message] = asyncio.Queue()
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.answers: dict[int, asyncio.Future[Answer]] = {}
         self.stops: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
-        self.begun: dict[int, str] = {}
+        self.started: dict[int, str] = {}
 
     # --- called by tasks -------------------------------------------------------------------------------------------
 
     async def begin(self, number: int, node: str) -> bool:
-        """Tell whether the task may begin on a node: it was not stopped before."""
-        self.begun[number] = node
+        """Return whether the task may begin on a node: it was not stopped before."""
+        self.started[number] = node
         return not self.stops[number].is_set()
 
     async def should_stop(self, number: int) -> None:
@@ -41,17 +41,17 @@ class Mailbox:
             return "stop"
         answer: asyncio.Future[Answer] = asyncio.Future()
         self.answers[number] = answer
-        await self.letters.put(Reported(number, step, value))
+        await self.messages.put(Reported(number, step, value))
         return await answer
 
     # --- called by the search --------------------------------------------------------------------------------------
 
     async def collect(self) -> list[Message]:
-        """Return what was told since the last time, as soon as there is something."""
-        letters = [await self.letters.get()]
-        while not self.letters.empty():
-            letters.append(self.letters.get_nowait())
-        return letters
+        """Return the messages since the last call, as soon as there are any."""
+        messages = [await self.messages.get()]
+        while not self.messages.empty():
+            messages.append(self.messages.get_nowait())
+        return messages
 
     async def answer(self, number: int, answer: Answer) -> None:
         """Answer the report for which a task waits, if it does."""
@@ -60,17 +60,17 @@ class Mailbox:
             waiting.set_result(answer)
 
     async def stop(self, number: int) -> None:
-        """Ask a task to stop; here alone is decided whether one that waits for its machine still begins."""
+        """Stop a task; only here is decided whether one that waits for its machine still begins."""
         self.stops[number].set()
         await self.answer(number, "stop")
-        if number not in self.begun:
-            await self.letters.put(Lost(number, "it was stopped before it began"))
+        if number not in self.started:
+            await self.messages.put(Lost(number, "it was stopped before it began"))
 
     async def give_up(self, nodes: set[str]) -> None:
-        """Tell the tasks as lost that began on another node than these."""
-        for number in [number for number, node in self.begun.items() if node not in nodes]:
-            del self.begun[number]
-            await self.letters.put(Lost(number, GONE))
+        """Report the tasks as lost that run on another node than these."""
+        for number in [number for number, node in self.started.items() if node not in nodes]:
+            del self.started[number]
+            await self.messages.put(Lost(number, GONE))
 
 
 class MailboxLink:
@@ -79,7 +79,7 @@ class MailboxLink:
     def __init__(self, mailbox: Any, number: int) -> None:
         self.mailbox = mailbox
         self.number = number
-        self.wish = mailbox.should_stop.remote(number).future()
+        self.stop = mailbox.should_stop.remote(number).future()
 
     def report(self, step: int, value: float) -> Answer:
         """Send the value and wait for the answer."""
@@ -91,12 +91,12 @@ class MailboxLink:
         return answer
 
     def should_stop(self) -> bool:
-        """Look whether the mailbox has answered."""
-        return bool(self.wish.done())
+        """Return whether the mailbox has answered."""
+        return bool(self.stop.done())
 
 
-def perform(work: Work, task: Task, mailbox: Any) -> Mapping[str, Any]:
-    """Do a task; this is what runs on the other machines."""
+def run_task(work: Work, task: Task, mailbox: Any) -> Mapping[str, Any]:
+    """Run a task; this is the function that other machines run."""
     node = ray.get_runtime_context().get_node_id()
     if not mailbox.begin.remote(task.number, node).future().result():
         return {}

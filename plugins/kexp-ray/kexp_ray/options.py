@@ -1,4 +1,4 @@
-"""Executor ``ray`` as a spec states it."""
+"""Executor ``ray`` and its options."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def _cluster() -> Iterator[None]:
     # Short, for Ray's sockets.
     with TemporaryDirectory(prefix="kexp-", ignore_cleanup_errors=True) as folder:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(HERE))
+            patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
             patch.delenv("OMP_NUM_THREADS", raising=False)
             ray.init(
                 "local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
@@ -96,7 +97,7 @@ def test_gpus_are_shared_and_hidden(build: Build, caplog: pytest.LogCaptureFixtu
     assert not caplog.records
     build()
     (record,) = caplog.records
-    assert "state search.executor.gpus = 1 to use them" in record.getMessage()
+    assert "set search.executor.gpus = 1 to use them" in record.getMessage()
 
 
 def test_reports_are_answered(build: Build) -> None:
@@ -209,7 +210,7 @@ def test_waiting_ends_after_its_time_and_takes_no_processor(build: Build) -> Non
 def busy(process: psutil.Process) -> bool:
     """Tell whether a worker still does a task: it may be killed, or see first that its search is gone, and be idle."""
     try:
-        return "perform" in " ".join(process.cmdline())
+        return "run_task" in " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return False
 
@@ -229,7 +230,7 @@ def test_closing_kills_what_runs_and_leaves_a_connection_that_was_there(build: B
     [
         ({"cpus": 64}, "auto", "no node of the cluster has 64 processors and 0 GPUs for a trial, only 2 processors"),
         ({"gpus": 2}, "auto", "no node of the cluster has 1 processors and 2 GPUs for a trial, only 2 processors"),
-        ({}, "cuda", 'training.device is "cuda" and trials have no GPU; state search.executor.gpus = 1'),
+        ({}, "cuda", 'training.device is "cuda" and trials have no GPU; set search.executor.gpus = 1'),
     ],
 )
 def test_what_no_node_has_is_told_at_once(options: dict[str, Any], device: str, message: str) -> None:

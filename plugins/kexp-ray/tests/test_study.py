@@ -164,7 +164,8 @@ def test_frozen_machine_is_lost_though_its_connections_stay(
 ) -> None:
     quick = {"initial_delay": "1000", "period": "1000", "timeout": "1000"}
     cluster = start_cluster(
-        PYTHONPATH=str(HERE), **{f"RAY_health_check_{name}_ms": value for name, value in quick.items()}
+        PYTHONPATH=os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        **{f"RAY_health_check_{name}_ms": value for name, value in quick.items()},
     )
     executor = Ray(address=cluster.address).build(ExecutorContext(works.work, 2, "cpu"))
     try:
