@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+# What makes a model what it is; read-me files and other frameworks' weights do not.
+MODEL_FILES = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
 # RoBERTa numbers positions from pad_token_id + 1, so that its table is longer than what it can read.
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm", "mpnet")
 
@@ -225,3 +228,15 @@ def set_dropout(config: PretrainedConfig, dropout: float | None) -> None:
             setattr(config, name, dropout)
             return
     raise KexpError(f"backbone.dropout: models of type {config.model_type} have no dropout before the classifier")
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the model's files, so that a folder that changes is a new model, wherever it lies."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in MODEL_FILES and path.is_file())
+    if any(path.suffix == ".safetensors" for path in files):
+        files = [path for path in files if path.suffix != ".bin"]
+    total = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with path.open("rb") as content:
+            total.update(path.name.encode() + b"\0" + hashlib.file_digest(content, "blake2b").digest())
+    return total.hexdigest()

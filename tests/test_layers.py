@@ -16,10 +16,10 @@ HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
 LAYERS = (
-    ("errors", "seeds", "redaction", "hub", "hangul", "nested", "sample_reviews"),
-    ("options", "files", "devices"),
+    ("errors", "seeds", "redaction", "settings", "hangul", "nested", "sample_reviews"),
+    ("options", "files", "devices", "hub"),
     ("contracts",),
-    ("pretrained", "batches", "cross_entropy", "hookspecs", "spec"),
+    ("pretrained", "word_augmenter", "batches", "cross_entropy", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model", "evaluate"),
     ("train", "report"),
@@ -101,6 +101,19 @@ def test_data_training_and_report_do_not_know_each_other(heart: str) -> None:
     others = {"data", "train", "report"} - {heart}
     for path in (PACKAGE / heart).rglob("*.py"):
         assert not imported(path) & others, path
+
+
+PLUGINS = [
+    *sorted(PACKAGE.parent.glob("plugins/*/kexp_*/**/*.py")),
+    *sorted(PACKAGE.glob("scaffold/template/my_package/*.py")),
+]
+PUBLIC = {"contracts", "testing", *(path.stem for path in PACKAGE.glob("*.py"))}
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_plugins_import_public_modules_alone(path: Path) -> None:
+    """Public are the modules at the top of kexp, ``kexp.contracts`` and ``kexp.testing``."""
+    assert imported(path) <= PUBLIC
 
 
 def loaded_by(*arguments: str) -> set[str]:

@@ -194,9 +194,9 @@ def evaluate(
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
-        metrics = model.members[0].origin.metrics(model.labels)
+        metrics = model.members[0].provenance.metrics(model.labels)
         print_notes(model, paired=pair is not None)
-        names = {**model.members[0].origin.label_names, **renamed}
+        names = {**model.members[0].provenance.label_names, **renamed}
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown)
         # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
         unknown = labels.check(labelled, ", ".join(model.labels))

@@ -20,7 +20,7 @@ def print_notes(model: TrainedModel, *, paired: bool) -> None:
     for line in model.notes:
         note(f"note: {line}")
     for member in model.members:
-        if member.origin.paired and not paired:
+        if member.provenance.paired and not paired:
             note(f"note: {member.place.name} was trained on pairs of texts; name the second column with --pair")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,8 +20,8 @@ from kexp.options import Options, build_component, component, component_title
 class Rejected:
     """An augmented text that is not good enough to be used, and why.
 
-    A row of the pool that a costly augmenter rejects leaves the pool, and is counted by reason. Everywhere else, for
-    labelled rows too, the original text is trained on in that epoch; a run warns once, with how many were rejected.
+    An unlabelled row that a costly augmenter rejects is left out, and counted by reason. Everywhere else, for labelled
+    rows too, the original text is trained on in that epoch; a run warns once, with how many were rejected.
     """
 
     text: str
@@ -40,7 +42,7 @@ class Augmenter(Protocol):
 class AugmenterContext:
     """What an augmenter may learn from, and where it works.
 
-    ``texts`` are those of the train split, the unlabelled pool included; ``labelled`` and ``labels`` (ids) the labelled
+    ``texts`` are those of the train split, unlabelled ones included; ``labelled`` and ``labels`` (ids) the labelled
     rows among them. ``store`` is a folder that outlives the run, for what is costly to make; ``device`` is as in the
     spec's training section; ``progress`` shows a line of progress.
     """
@@ -52,20 +54,33 @@ class AugmenterContext:
     device: str = "auto"
     progress: Callable[[str], None] = lambda line: None
 
+    def digest(self) -> str:
+        """Return a hash of the texts and labels."""
+        content = json.dumps([list(self.texts), list(self.labelled), list(self.labels)], ensure_ascii=False)
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
 
 class AugmenterOptions(Options):
-    """Base of every augmenter. A cheap one makes new texts every epoch; a costly one is run once and its texts kept."""
+    """Base of every augmenter. A cheap one makes new texts every epoch; a costly one is run once, its texts stored."""
 
     kind: ClassVar[str] = "augmenter"
 
     @property
     def costly(self) -> bool:
-        """Tell whether it is run once, before training, and its texts kept."""
+        """Return whether it is run once, before training, and its texts stored."""
         return False
 
     def views(self) -> int:
-        """Return how many forms of each text a costly augmenter is asked for; epochs take them in turn."""
+        """Return how many views of each text a costly augmenter makes; epochs take them in turn."""
         return 1
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what the texts depend on besides options and package version: what is learnt from, and files read.
+
+        The texts of a costly augmenter are stored under it. One that learns nothing from the context returns "", so
+        that they are shared by runs on other data.
+        """
+        return context.digest()
 
     @abstractmethod
     def build(self, context: AugmenterContext) -> Augmenter:

@@ -36,7 +36,7 @@ class UnlabelledBatch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is: ``step`` optimiser steps done out of ``total_steps``.
+    """Where training is: ``step`` optimiser steps are done, out of ``total_steps``.
 
     ``batch`` counts, from 0, the batches whose gradients are accumulated for the next step.
     """
@@ -96,7 +96,10 @@ class Objective(ABC):
         """Return the loss; ``unlabelled`` is None for objectives that do not ask for a pool."""
 
     def stepped(self, model: Model, progress: Progress) -> None:  # noqa: B027
-        """Do what follows the optimiser's step, such as moving a teacher."""
+        """Do what follows the optimiser's step, such as moving a teacher.
+
+        ``progress`` counts the step that was just done: it is 1 after the first step, whose ``step`` was given 0.
+        """
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return what has to be saved to resume."""

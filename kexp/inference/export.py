@@ -88,7 +88,7 @@ def export(
 
 def _write_graph(folder: Path, member: Member, quantize: str | None) -> None:
     whole = folder / "model.onnx"
-    onnx.write_graph(whole, member.module, _inputs(member), member.reading.max_length)
+    onnx.write_graph(whole, member.module, _inputs(member), member.pipeline.max_length)
     if quantize is not None:
         small = folder / "int8.onnx"
         onnx.quantize(whole, small)
@@ -104,7 +104,7 @@ def _inputs(member: Member) -> tuple[str, ...]:
 def compare(member: Member, session: onnx.Session) -> Check:
     """Predict the same texts both ways, alone and in batches."""
     texts, pairs = _texts(member)
-    encoded = member.reading.encode(texts, pairs)
+    encoded = member.pipeline.encode(texts, pairs)
     lengths = encoded.tokens.lengths
     expected = member.probabilities(encoded, 32)
     largest, equal = 0.0, np.zeros(len(texts), bool)
@@ -131,7 +131,7 @@ def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _texts(member: Member) -> tuple[list[str], list[str] | None]:
     """Return texts of all lengths: of the run's test split, or else random tokens of the vocabulary."""
     texts, pairs = _recorded(member) or (_random_texts(member), None)
-    longest = " ".join(texts * (1 + member.reading.max_length // len(texts)))
+    longest = " ".join(texts * (1 + member.pipeline.max_length // len(texts)))
     return [*texts, longest], None if pairs is None else [*pairs, longest]
 
 
@@ -148,8 +148,8 @@ def _recorded(member: Member) -> tuple[list[str], list[str] | None] | None:
 
 
 def _random_texts(member: Member) -> list[str]:
-    tokenizer, draw = member.reading.tokenizer, generator(0, "made-up texts")
-    longest = member.reading.max_length
+    tokenizer, draw = member.pipeline.tokenizer, generator(0, "made-up texts")
+    longest = member.pipeline.max_length
     sizes = draw.integers(1, longest + 1, 64).tolist()
     drawn = [draw.integers(0, len(tokenizer), size).tolist() for size in sizes]
     return [str(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in drawn]
@@ -165,8 +165,8 @@ def _need_agreement(check: Check, quantize: str | None) -> None:
 
 def _describe(folder: Path, member: Member, quantize: str | None, check: Check) -> dict[str, Any]:
     """Write tokenizer, configuration, ``kexp.json`` and a README beside the graph."""
-    reading = member.reading
-    reading.tokenizer.save_pretrained(folder)
+    pipeline = member.pipeline
+    pipeline.tokenizer.save_pretrained(folder)
     member.module.config.save_pretrained(folder)
     described = {
         "kexp": kexp.__version__,
@@ -174,13 +174,13 @@ def _describe(folder: Path, member: Member, quantize: str | None, check: Check) 
         "opset": onnx.OPSET,
         "quantize": quantize,
         "labels": list(member.labels),
-        "max_length": reading.max_length,
-        "truncation": reading.truncation,
+        "max_length": pipeline.max_length,
+        "truncation": pipeline.truncation,
         "pad_id": member.collator.pad_id,
         "inputs": list(_inputs(member)),
         "output": "logits",
-        "normalisation": "NFC" + (", trimmed" if reading.trim else ""),
-        "cleaning": None if reading.backbone is None else type(reading.backbone).__name__,
+        "normalisation": "NFC" + (", trimmed" if pipeline.trim else ""),
+        "cleaning": None if pipeline.backbone is None else type(pipeline.backbone).__name__,
         "run": _run(member.place),
         "check": check,
     }
@@ -199,10 +199,10 @@ def _run(place: Place) -> dict[str, Any] | None:
 
 def _readme(member: Member, check: Check) -> str:
     cleaning = ""
-    if member.reading.backbone is not None:
-        name = type(member.reading.backbone).__name__
+    if member.pipeline.backbone is not None:
+        name = type(member.pipeline.backbone).__name__
         cleaning = f"\nThe model was trained on texts that kexp's backbone {name} had cleaned first; do the same.\n"
-    strip = ".strip()" if member.reading.trim else ""
+    strip = ".strip()" if member.pipeline.trim else ""
     return README.substitute(strip=strip, labels=", ".join(member.labels), check=sentence(check), cleaning=cleaning)
 
 

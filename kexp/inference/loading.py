@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -10,20 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.data.stream import Collator
-from kexp.devices import torch_device
+from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
 from kexp.experiment.assemble import takes_token_types
 from kexp.inference.folders import Place, find
 from kexp.inference.model import BATCH_SIZE, Member, TrainedModel
-from kexp.inference.origin import Origin, Reading, origin_of
+from kexp.inference.provenance import Provenance, provenance_of
+from kexp.inference.text_pipeline import TextPipeline
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, positions
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def load(
@@ -62,12 +59,11 @@ def load_places(
     # Once for all models with the same plugins, so that a local file runs once and equal text pipelines stay equal.
     catalogs = cache(partial(catalog_with, allow_local_code=allow_local_code))
     # The specs first, so that an error in one is reported before any weights are read.
-    origins = [origin_of(place, catalogs) for place in places]
+    provenances = [provenance_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
-    where = _device(device)
-    dtype = _dtype(precision, where)
-    members = [_load(place, origin, where, dtype) for place, origin in zip(places, origins, strict=True)]
+    hardware = choose(device, precision, prefix="--")
+    members = [_load(place, provenance, hardware) for place, provenance in zip(places, provenances, strict=True)]
     for other in members[1:]:
         _check_labels(members[0], other)
     return TrainedModel(members[0].labels, members, [note for member in members for note in _notes(member)], batch_size)
@@ -84,9 +80,9 @@ def _notes(member: Member) -> Iterator[str]:
         yield f"{member.place.name}: it has no spec.toml; {how}"
 
 
-def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) -> Member:
+def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
     with _quiet():
-        tokenizer, module = _from_pretrained(place, getattr(origin.backbone, "trust_remote_code", False))
+        tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
     config: Any = module.config
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
@@ -96,10 +92,10 @@ def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) 
     if len(set(labels)) < len(labels):
         names = ", ".join(labels)
         raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
-    reading = Reading.of(tokenizer, origin, _max_length(place, tokenizer, config))
+    pipeline = TextPipeline.of(tokenizer, provenance, _max_length(place, tokenizer, config))
     collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
-    module.to(device)  # type: ignore[arg-type]
-    return Member(place, origin, labels, module, reading, collator, dtype)
+    module.to(hardware.device)  # type: ignore[arg-type]
+    return Member(place, provenance, labels, module, pipeline, collator, hardware)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
@@ -137,28 +133,6 @@ def _check_labels(first: Member, other: Member) -> None:
         if set(one.labels) - set(two.labels)
     ]
     raise KexpError(f"models with different labels cannot be averaged: {'; '.join(lacks)}")
-
-
-def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise KexpError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
-    try:
-        return torch_device(name)
-    except KexpError as error:
-        raise KexpError(str(error).replace("training.device", f"--device {name}")) from None
-
-
-def _dtype(name: str, device: str) -> torch.dtype | None:
-    """Return the type of autocast, chosen as in training."""
-    import torch
-
-    if name not in PRECISIONS:
-        raise KexpError(f"--precision {name}: expected {', '.join(PRECISIONS)}")
-    if name == "auto":
-        name = "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
-    if name == "fp16" and device == "cpu":
-        raise KexpError("--precision fp16: needs a GPU; use bf16 or fp32 on a CPU")
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 @contextmanager

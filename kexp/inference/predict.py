@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
 from kexp.inference.model import TrainedModel
-from kexp.inference.origin import normalised
 from kexp.inference.sinks import Added, Sink
 from kexp.inference.tables import Row, Table
 
@@ -106,8 +106,8 @@ def predict_table(
 
 def readable(chunk: Sequence[Row], text: str, pair: str | None) -> tuple[list[int], list[str], list[str] | None]:
     """Return the numbers of the rows that have text after normalisation, and their texts."""
-    texts = [normalised(row.get(text), trim=False) for row in chunk]
-    pairs = None if pair is None else [normalised(row.get(pair), trim=False) for row in chunk]
+    texts = [normal_text(row.get(text), trim=False) for row in chunk]
+    pairs = None if pair is None else [normal_text(row.get(pair), trim=False) for row in chunk]
     numbers = [number for number, one in enumerate(texts) if one.strip() and (pairs is None or pairs[number].strip())]
     return numbers, _take(texts, numbers), None if pairs is None else _take(pairs, numbers)
 

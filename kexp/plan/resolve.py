@@ -162,6 +162,9 @@ def _doubts(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
+    if spec.training.length_bucketing and spec.sampler.keeps_order:
+        message = "has no effect, since the sampler keeps its order"
+        yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
 
 
 def dump(spec: Spec, catalog: Catalog) -> nested.Table:
@@ -251,6 +254,12 @@ def _cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem
         yield from (
             Problem("objective", message) for message in plugin_results(objective, "label_problems", str, labels)
         )
+
+
+def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
+    """Return the components in some sections as "kind name", each with the package and version that it comes from."""
+    used = {type(part) for section in sections for _, part in parts("", section) if isinstance(part, Options)}
+    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
 
 
 def parts(place: str, value: Any) -> Iterator[tuple[str, Section]]:

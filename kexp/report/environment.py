@@ -14,8 +14,8 @@ from typing import Any
 from kexp.redaction import without_passwords
 
 PACKAGES = (
-    "kexp", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "scipy", "numpy",
-    "pandas", "pyarrow", "pydantic", "pluggy", "safetensors", "optuna",
+    "kexp", "torch", "transformers", "tokenizers", "datasets", "scikit-learn", "scipy", "numpy", "pandas",
+    "pyarrow", "pydantic", "pluggy", "safetensors", "optuna",
 )  # fmt: skip
 
 

@@ -65,8 +65,8 @@ def _warnings(events: Sequence[Json]) -> list[str]:
 
 def _chosen(result: Mapping[str, Any], evaluations: Sequence[Json]) -> float | None:
     """Return the epoch of the kept model; a run that did not end has the best one so far."""
-    if "best_epoch" in result:
-        epoch: float | None = result["best_epoch"]
+    if "kept_epoch" in result:
+        epoch: float | None = result["kept_epoch"]
         return epoch
     return next((event["epoch"] for event in reversed(evaluations) if event["best"]), None)
 
@@ -87,7 +87,8 @@ def facts(result: Mapping[str, Any]) -> Json:
         "trainable": count(parameters.get("trainable")),
         "steps": count(result.get("steps")),
         "epochs": plain(result.get("epochs")),
-        "chosen epoch": plain(result.get("best_epoch")),
+        "chosen epoch": plain(result.get("kept_epoch")),
+        "best epoch": plain(result.get("best_epoch")),
         "training time": duration(result.get("train_seconds")),
         "examples per second": count(result.get("examples_per_second")),
         "tokens per second": count(result.get("tokens_per_second")),

@@ -268,5 +268,15 @@ PATHS = ("spec.toml", "environment.json", "summary.json", "report.html")
 
 def _run(folder: Path, result: Mapping[str, Any]) -> Json:
     path = folder / result["variant"] / f"seed-{result['seed']}"
-    kept = ("variant", "seed", "status", "reason", "metrics", "best_epoch", "train_seconds", "peak_memory_mib")
-    return {**{name: result.get(name) for name in kept}, "folder": str(path)}
+    keys = (
+        "variant",
+        "seed",
+        "status",
+        "reason",
+        "metrics",
+        "best_epoch",
+        "kept_epoch",
+        "train_seconds",
+        "peak_memory_mib",
+    )
+    return {**{name: result.get(name) for name in keys}, "folder": str(path)}

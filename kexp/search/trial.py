@@ -11,11 +11,11 @@ from typing import Any
 from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.listeners import RunListeners
-from kexp.experiment.one_run import Run, recorded, train_run
+from kexp.experiment.one_run import Run, record_outcome, train_run
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Variant, check
+from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
 
 
@@ -53,7 +53,7 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
     for number, seed in enumerate(trial.seeds):
         reporter = Reporter(link, trial.reports if number == 0 and not trial.by_seed else None)
         run = Run(Variant(trial.name, spec), seed, trial.group, _folder(trial, seed), prepared, reporter)
-        results.append(recorded(run, lambda following, run=run: _train(run, following, link)))  # type: ignore[misc]
+        results.append(record_outcome(run, lambda listeners, run=run: _train(run, listeners, link)))  # type: ignore[misc]
         last = results[-1]
         if last["status"] == "done" and trial.by_seed and trial.reports is not None:
             value = last["metrics"]["validation"][trial.reports]
@@ -74,12 +74,12 @@ def _folder(trial: Trial, seed: int) -> Path:
     return Path(trial.folder) / f"seed-{seed}"
 
 
-def _train(run: Run, following: RunListeners, link: Link) -> dict[str, Any]:
-    fitted = train_run(run, following, link.should_stop, None)
-    kept = fitted.validation.kept
+def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
+    trained = train_run(run, listeners, link.should_stop, None)
+    kept = trained.validation.kept
     # Training ends with an evaluation, and the first one is the best so far.
     assert kept is not None
-    return fitted.result({"validation": kept})
+    return trained.result({"validation": kept})
 
 
 def _rows(prepared: PreparedInputs, spec: Spec, seeds: tuple[int, ...]) -> str:

@@ -11,13 +11,11 @@ from optuna.trial import FrozenTrial
 
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.one_run import Display
 from kexp.experiment.prepare import PreparedInputs
-from kexp.experiment.run import providers
-from kexp.plan.resolve import Plan, Variant, check, dump, resolved, space_of
+from kexp.plan.resolve import Plan, Variant, check, components, dump, resolved, space_of
 from kexp.plan.search_metrics import goals
 from kexp.redaction import without_passwords
 from kexp.report.environment import environment
@@ -30,6 +28,7 @@ from kexp.search.question import Question, digest
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.trial import run_trial
+from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.search import Search, seconds_of
 from kexp.spec.sections import Spec
@@ -132,7 +131,7 @@ def _search(doing: Undertaking) -> tuple[Study, str, str]:
 def _prepare(doing: Undertaking) -> None:
     """Make sure of device and data, and leave the tokenised texts where all workers find them."""
     prepared = PreparedInputs(doing.catalog, cache_folder(), doing.display.phase)
-    make_accelerator(doing.spec.training.device, doing.spec.training.precision)
+    choose(doing.spec.training.device, doing.spec.training.precision)
     for seed in doing.spec.seeds[: doing.search.seeds_per_trial]:
         prepared.inputs(doing.spec, seed)
 
@@ -149,7 +148,7 @@ def _open(doing: Undertaking) -> Study:
     hidden = doing.search.model_copy(update={"storage": without_passwords(doing.search.storage)})
     stated = doing.spec.model_copy(update={"search": hidden})
     write_text(doing.folder / "study.toml", toml.dumps(dump(stated, doing.catalog)))
-    write_json(doing.folder / "environment.json", environment(providers([stated], doing.catalog)))
+    write_json(doing.folder / "environment.json", environment(components([stated], doing.catalog)))
     done = findings.finished(study)
     doing.display.phase(f"study {doing.name}: " + (f"{done} trials are finished, going on" if done else "new"))
     return study

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -71,6 +72,18 @@ class AugmenterContract(OptionsContract):
         assert augmenter(self.texts[::-1], generators(len(self.texts))[::-1])[::-1] == together
         pairs = zip(self.texts, generators(len(self.texts)), strict=True)
         assert [row for text, generator in pairs for row in augmenter([text], [generator])] == together
+
+    def test_identity_names_what_it_learns(
+        self, options: AugmenterOptions, context: AugmenterContext, augmenter: Augmenter
+    ) -> None:
+        """It has one identity for one context; with the same identity, another context gives the same texts."""
+        assert options.identity(context) == options.identity(context)
+        texts, labels = korean_reviews(300, seed=1)
+        other = replace(context, texts=texts, labelled=texts[:90], labels=labels[:90])
+        if options.identity(other) == options.identity(context):
+            built = options.build(other)
+            assert built(self.texts, generators(len(self.texts))) == augmenter(self.texts, generators(len(self.texts)))
+            close(built)
 
     def test_gives_one_result_per_text(self, augmenter: Augmenter) -> None:
         """Each result is a text, or a rejection with its reason; of no texts nothing is made."""

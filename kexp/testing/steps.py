@@ -34,13 +34,13 @@ class Rows:
 
     def __init__(self, options: ObjectiveOptions, labelled: int = 6, unlabelled: int = 5, seed: int = 0) -> None:
         import torch
-        from accelerate import Accelerator
 
-        from kexp.model.forward import TrainingModel
+        from kexp.devices import choose
+        from kexp.model.forward import Classifier
 
         self.module, tokenizer = tiny_classifier(LABELS, seed)
         self.module.train()
-        self.model: Model = TrainingModel(self.module, Accelerator(cpu=True))
+        self.model: Model = Classifier(self.module, choose("cpu", "fp32"))
         texts, labels = korean_reviews(40)
         self.batch = Batch(inputs_of(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
         self.pairs = _pairs(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kexp.errors import KexpError
 
@@ -26,18 +26,8 @@ class TrainState:
     """Of the steps since the last evaluation."""
 
 
-class Stateful(Protocol):
-    """Anything whose state torch can save."""
-
-    def state_dict(self) -> Any:
-        """Return the state."""
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Restore the state."""
-
-
-def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Stateful]) -> None:
-    """Write the checkpoint beside and rename it, so that there is always a whole one."""
+def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Any]) -> None:
+    """Write the numbers and each part's ``state_dict`` to a file beside and rename it, so that it is always whole."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +36,8 @@ def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Statefu
     part.replace(folder / "state.pt")
 
 
-def load_checkpoint(folder: Path, parts: Mapping[str, Stateful]) -> TrainState | None:
-    """Restore the checkpoint into the parts; None when there is none."""
+def load_checkpoint(folder: Path, parts: Mapping[str, Any]) -> TrainState | None:
+    """Restore the parts by their ``load_state_dict`` and return the numbers; None when there is no checkpoint."""
     import torch
 
     path = folder / "state.pt"

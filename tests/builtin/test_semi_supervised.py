@@ -266,7 +266,7 @@ def test_every_step_gives_a_finite_loss_with_gradient_and_plain_logs(name: str) 
     for step in (0, 30, 90):
         told = token_step(objective, model, step=step)
         told.loss.backward()
-        objective.stepped(model, Progress(step, 100))
+        objective.stepped(model, Progress(step + 1, 100))
         assert told.loss.shape == ()
         assert torch.isfinite(told.loss)
         for log in told.logs.values():
@@ -597,9 +597,9 @@ def test_the_teacher_follows_the_student_and_teaches_by_squared_error() -> None:
         assert value(told.logs["coefficient"]) == pytest.approx(weight)
         assert value(told.loss) == pytest.approx(value(told.logs["supervised_loss"]) + weight * error)
         moved(model)
-        objective.stepped(model, Progress(step, 8))
+        objective.stepped(model, Progress(step + 1, 8))
         # During the ramp-up the decay of 0 makes the teacher the student; then at most 1 - 1 / (n + 1).
-        decay = 0.0 if step < 4 else min(0.6, 1 - 1 / (step + 2))
+        decay = 0.0 if step + 1 < 4 else min(0.6, 1 - 1 / (step + 2))
         with torch.no_grad():
             for own, other in zip(expected.parameters(), student.parameters(), strict=True):
                 own.copy_(decay * own + (1 - decay) * other)
@@ -616,7 +616,7 @@ def test_the_teacher_is_a_true_average_at_first() -> None:
     for step in range(3):
         moved(model, by=float(step + 1))
         weights.append(model.module.head.bias.detach().clone())
-        objective.stepped(model, Progress(step, 100))
+        objective.stepped(model, Progress(step + 1, 100))
     torch.testing.assert_close(objective.state_dict()["teacher.module.head.bias"], torch.stack(weights).mean(0))
 
 

@@ -199,7 +199,7 @@ def test_a_metric_that_is_no_number_is_told_on_the_screen_and_chooses_no_model(
 ) -> None:
     result = experiment('[evaluation]\nmetrics = ["undefined", "accuracy"]\n', "--set", "training.monitor=undefined")
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.count('metric "undefined" is nan on validation; the model is chosen by it') == 2
+    assert result.stderr.count('metric "undefined" is nan on validation; it is the monitored metric') == 2
     assert read(folder_of(tmp_path) / "default" / "seed-1" / "result.json")["best_epoch"] == 1
 
 

@@ -27,7 +27,7 @@ from typer.testing import Result
 
 from kexp.builtin.backbones import TinyBackbone
 from kexp.errors import KexpError
-from kexp.inference import origin, sinks, tables
+from kexp.inference import sinks, tables, text_pipeline
 from kexp.inference.predict import Columns, predict_table
 from kexp.inference.tables import Row, Table, open_table
 from kexp.trained import TrainedModel, load
@@ -152,7 +152,9 @@ def test_texts_of_similar_length_share_a_batch_and_are_tokenised_once(
 ) -> None:
     both = load(*sorted(experiment.glob("default/seed-*")), batch_size=10)
     tokenised, shapes = [], []
-    monkeypatch.setattr(origin, "tokenise", lambda texts, tok: tokenised.append(len(texts)) or tokenise(texts, tok))
+    monkeypatch.setattr(
+        text_pipeline, "tokenise", lambda texts, tok: tokenised.append(len(texts)) or tokenise(texts, tok)
+    )
     from kexp.data.encoding import tokenise
 
     for member in both.members:
@@ -344,7 +346,7 @@ def test_model_without_positions_or_limit_needs_one(run: Path, tmp_path: Path) -
     path.write_text(json.dumps(stated))
     # The model's own positions are a limit too.
     positions = AutoConfig.from_pretrained(run / "model").max_position_embeddings
-    assert load(tmp_path / "model").members[0].reading.max_length == positions
+    assert load(tmp_path / "model").members[0].pipeline.max_length == positions
 
 
 def moved_experiment(experiment: Path, to: Path, change: tuple[str, str]) -> Path:
@@ -361,13 +363,20 @@ def test_data_of_the_experiment_may_be_gone(experiment: Path, reviews: Path, tmp
 
 
 def test_device_and_precision_that_are_not_there_are_told(run: Path) -> None:
-    assert refused("predict", run, "x", "--device", "tpu") == "--device tpu: expected auto, cpu, cuda, cuda:N or mps"
-    assert refused("predict", run, "x", "--precision", "fp8") == "--precision fp8: expected auto, fp32, bf16, fp16"
+    assert (
+        refused("predict", run, "x", "--device", "tpu")
+        == "--device: expected auto, cpu, cuda, cuda:N or mps, found tpu"
+    )
+    assert (
+        refused("predict", run, "x", "--precision", "fp8") == "--precision: expected auto, fp32, bf16, fp16, found fp8"
+    )
     assert refused("predict", run, "x", "--device", "cpu", "--precision", "fp16") == (
-        "--precision fp16: needs a GPU; use bf16 or fp32 on a CPU"
+        "--precision: fp16 needs a GPU; use bf16 or fp32 on a CPU"
     )
     if not torch.cuda.is_available():
-        assert refused("predict", run, "x", "--device", "cuda").startswith("--device cuda: device")
+        assert refused("predict", run, "x", "--device", "cuda").startswith(
+            "--device: cuda is not available, PyTorch sees 0 CUDA devices"
+        )
 
 
 def test_bf16_is_near(run: Path, model: TrainedModel) -> None:
@@ -514,8 +523,8 @@ def test_files_of_other_encodings_and_without_quoting(run: Path, tmp_path: Path)
         ("in.txt", "최고\n최악\n", "{}: no column 'text'; the columns are 최고; name one with --text; a text per line is read from standard input"),
         ("in.csv", "text,text\nx,1\n", "{}: two columns have one name: text, text"),
         ("in.csv", "text,predicted\nx,1\n", "{}: the column 'predicted' would be added by predictions; rename it"),
-        ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cells, expected 2; check the separator, or say --no-quoting"),
-        ("in.csv", 'text,n\n"x,1\ny,2\n', "{}: line 2: a quotation mark is opened and never closed; say --no-quoting, or correct the file"),
+        ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cell, expected 2; check the separator, or use --no-quoting"),
+        ("in.csv", 'text,n\n"x,1\ny,2\n', "{}: line 2: a quotation mark is opened and never closed; use --no-quoting, or correct the file"),
         ("in.csv", "text\n가\n".encode("cp949"), '{}: line 2: byte 0xb0 is not utf-8-sig; try --encoding "cp949", or convert the file'),
         ("in.jsonl", '{"text": "x"}\n{"text": }\n', "{}: line 2, column 10: not valid JSON: Expecting value"),
         ("in.jsonl", '{"text": "x"}\n["x"]\n', '{}: line 2: expected an object, found ["x"]'),
@@ -659,7 +668,7 @@ def test_mistake_far_down_leaves_no_output(run: Path, tmp_path: Path, monkeypatc
     lines = itertools.chain(["text,n"], [f"최고,{n}" for n in range(50)], ["최고"])
     (tmp_path / "in.csv").write_text("\n".join(lines), encoding="utf-8")
     message = refused("predict", run, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv")
-    assert "line 52: found 1 cells, expected 2" in message
+    assert "line 52: found 1 cell, expected 2" in message
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 

@@ -250,6 +250,17 @@ def test_unpinned_revision_is_a_warning_of_the_plan(write_spec: Write, catalog: 
     ]
 
 
+def test_bucketing_has_no_effect_with_a_sampler_that_keeps_its_order(write_spec: Write, catalog: Catalog) -> None:
+    for sampler, bucketing, expected in (("sequential", "true", 1), ("sequential", "false", 0), ("random", "true", 0)):
+        table = f'[sampler]\nuse = "{sampler}"\n[training]\nlength_bucketing = {bucketing}\n'
+        found = [str(warning) for warning in resolve(write_spec(GOOD + table), catalog).warnings]
+        message = (
+            "training.length_bucketing: has no effect, since the sampler keeps its order; "
+            "set it to false, or use another sampler"
+        )
+        assert found == [message] * expected
+
+
 def test_folder_instead_of_a_spec_is_explained(catalog: Catalog, tmp_path: Path) -> None:
     with pytest.raises(KexpError, match=r"is a folder; expected a spec file, such as .*spec\.toml"):
         resolve(tmp_path, catalog)

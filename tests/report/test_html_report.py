@@ -69,7 +69,7 @@ def result(variant: str, seed: int, accuracy: float) -> dict[str, Any]:
         "status": "done", "reason": None, "experiment": "nsmc", "variant": variant, "seed": seed, "labels": LABELS,
         "metrics": {"validation": scores, "test": scores}, "per_class": {"test": per_class, "validation": per_class},
         "confusion_matrix": {"test": [[40, 10], [5, 45]], "validation": [[1, 0], [0, 1]]}, "best_epoch": 2.0,
-        "best_step": 20, "monitor": "macro_f1", "steps": 40, "epochs": 4.0, "examples_per_second": 1234.5,
+        "best_step": 20, "kept_epoch": 2.0, "kept_step": 20, "monitor": "macro_f1", "steps": 40, "epochs": 4.0, "examples_per_second": 1234.5,
         "tokens_per_second": 54321.0, "train_seconds": 200.0, "peak_memory_mib": 2048.0, "device": "cuda:0",
         "precision": "bf16", "parameters": {"total": 110_000_000, "trainable": 7_000_000},
     }  # fmt: skip

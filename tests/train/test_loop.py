@@ -15,8 +15,9 @@ from kexp.batches import HostBatch, MicroBatch
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions, Progress, StepLoss
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone, Warned
@@ -69,8 +70,8 @@ def trainer(folder: Path, freezing: FreezingOptions | None = None, stream=None, 
 
     settings = Training(learning_rate=1e-2, batch_size=8, **options)
     return Trainer(
-        evaluated, objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
-        make_accelerator("cpu", options.get("precision", "fp32")), seed=7, greater_is_better=True, folder=folder,
+        Classifier(evaluated, choose("cpu", options.get("precision", "fp32"))), objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
+        seed=7, greater_is_better=True, folder=folder,
     )  # fmt: skip
 
 
@@ -275,6 +276,31 @@ class Exploding(CrossEntropy):
         return StepLoss(told.loss * (math.nan if progress.step + 1 >= self.at else 1.0))
 
 
+class Recording(CrossEntropy):
+    """Writes down with which progress it was called."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, None)
+        self.calls: list[tuple[str, int, int]] = []
+
+    def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+        self.calls.append(("step", progress.step, progress.total_steps))
+        return super().step(model, labelled, unlabelled, progress)
+
+    def stepped(self, model, progress: Progress) -> None:
+        self.calls.append(("stepped", progress.step, progress.total_steps))
+
+
+def test_progress_counts_the_steps_that_are_done_when_the_objective_is_called(tmp_path: Path) -> None:
+    objective = Recording()
+    list(trainer(tmp_path, objective=objective, stream=FixedStream(accumulation=3), epochs=2).events())
+    # Steps of three and of two batches; a call of step() for each batch, one of stepped() for each optimiser step.
+    assert objective.calls == [
+        *[("step", 0, 4)] * 3, ("stepped", 1, 4), *[("step", 1, 4)] * 2, ("stepped", 2, 4),
+        *[("step", 2, 4)] * 3, ("stepped", 3, 4), *[("step", 3, 4)] * 2, ("stepped", 4, 4),
+    ]  # fmt: skip
+
+
 SOURCE = "nothing has been learnt by then: look at the objective and its options, and the weights of the backbone"
 
 
@@ -323,7 +349,7 @@ def test_metrics_that_are_not_finite_are_warned_of_and_the_monitor_most_of_all(t
     events = scored(tmp_path, [0.5, math.nan, math.inf], steps=3)
     told = {step: [event.message for event in events if isinstance(event, Warned) and event.step == step] for step in (1, 2, 3)}  # fmt: skip
     other = 'metric "undefined" is nan on validation'
-    chosen = "the model is chosen by it, and this counts as worse than any number"
+    chosen = "it is the monitored metric, and counts as worse than any number"
     assert told == {
         1: [other],
         2: [f'metric "macro_f1" is nan on validation; {chosen}', other],

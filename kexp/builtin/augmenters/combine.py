@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Annotated
@@ -23,12 +24,16 @@ class Compose(AugmenterOptions):
 
     @property
     def costly(self) -> bool:
-        """Tell whether any step is costly."""
+        """Return whether any step is costly."""
         return any(step.costly for step in self.steps)
 
     def views(self) -> int:
-        """Return the most forms that a step is asked for."""
+        """Return the most views that a step makes."""
         return max(step.views() for step in self.steps)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what its augmenters learn from."""
+        return json.dumps([step.identity(context) for step in self.steps])
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
@@ -56,12 +61,16 @@ class OneOf(AugmenterOptions):
 
     @property
     def costly(self) -> bool:
-        """Tell whether any choice is costly."""
+        """Return whether any choice is costly."""
         return any(choice.costly for choice in self.choices)
 
     def views(self) -> int:
-        """Return the most forms that a choice is asked for."""
+        """Return the most views that a choice makes."""
         return max(choice.views() for choice in self.choices)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what its augmenters learn from."""
+        return json.dumps([choice.identity(context) for choice in self.choices])
 
     def problems(self) -> Iterable[Problem]:
         """Yield weights that do not belong to the choices."""

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.protect import Guard, ProtectingOptions
-from kexp.builtin.augmenters.units import cut
 from kexp.contracts import Augmenter, AugmenterContext, Rejected
 from kexp.errors import KexpError, Problem
 from kexp.options import LocalPath
-from kexp.pretrained import load_pretrained, positions, source_problems, unpinned
+from kexp.pretrained import fingerprint, load_pretrained, positions, source_problems, unpinned
+from kexp.word_augmenter import Guard, WordAugmenterOptions, cut
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,7 @@ LONGEST_EOJEOL = 6
 """In tokens; what is longer is mostly a whole sentence written without spaces, and is not masked as one word."""
 
 
-class MaskFill(ProtectingOptions):
+class MaskFill(WordAugmenterOptions):
     """Mask words and sample others from a masked language model (Kumar et al. 2020, without their label).
 
     Only letters are masked and put in; a token at the start of a word gives way to such a token, a continuing one to a
@@ -60,6 +59,10 @@ class MaskFill(ProtectingOptions):
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change."""
         return unpinned(self.id, self.revision)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what protected words are learnt from, and the contents of a local model."""
+        return super().identity(context) + ("" if self.path is None else fingerprint(self.path))
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Load the model; raises ``KexpError`` where there is none, or one without a masked-language-model head."""
@@ -197,7 +200,7 @@ class MaskFiller:
         """
         import torch
 
-        asked = [(row, mask) for row, job in enumerate(batch) for mask in job.masks if mask.turn == turn]
+        masked = [(row, mask) for row, job in enumerate(batch) for mask in job.masks if mask.turn == turn]
         shape = (self._options.batch_size, self._padded(batch[0]))
         ids = torch.full(shape, self._tokenizer.pad_token_id or 0)
         attention = torch.zeros(shape, dtype=torch.long)
@@ -210,10 +213,10 @@ class MaskFiller:
         with torch.inference_mode():
             device = self._model.device
             logits = self._model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
-            logits = logits[[row for row, _ in asked], [mask.place for _, mask in asked]].cpu()
-        continuing = self._continuing[[batch[row].ids[mask.place] for row, mask in asked]]
-        drawn = self._draw(logits, continuing, [mask.draw for _, mask in asked])
-        for (row, mask), token in zip(asked, drawn, strict=True):
+            logits = logits[[row for row, _ in masked], [mask.place for _, mask in masked]].cpu()
+        continuing = self._continuing[[batch[row].ids[mask.place] for row, mask in masked]]
+        drawn = self._draw(logits, continuing, [mask.draw for _, mask in masked])
+        for (row, mask), token in zip(masked, drawn, strict=True):
             batch[row].drawn[mask.place] = token
 
     def _draw(self, logits: torch.Tensor, continuing: torch.Tensor, numbers: Sequence[float]) -> list[int]:

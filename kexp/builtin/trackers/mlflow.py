@@ -29,7 +29,7 @@ from kexp.builtin.trackers.common import (
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import KexpError, Problem
-from kexp.hub import offline
+from kexp.settings import cache_folder, offline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -144,9 +144,7 @@ def _alone(place: str) -> Iterator[None]:
     if not place.startswith("sqlite:"):
         yield
         return
-    from platformdirs import user_cache_path
-
-    folder = Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp")) / "locks"
+    folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     # A transaction is a lock that every platform has and that ends with the process.
     lock = sqlite3.connect(folder / hashlib.sha256(place.encode()).hexdigest()[:16], timeout=60, isolation_level=None)

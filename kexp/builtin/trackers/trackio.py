@@ -21,7 +21,7 @@ from kexp.builtin.trackers.common import (
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
-from kexp.hub import offline
+from kexp.settings import offline
 
 logger = logging.getLogger("kexp")
 

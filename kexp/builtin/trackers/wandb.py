@@ -25,8 +25,8 @@ from kexp.builtin.trackers.common import (
 from kexp.builtin.trackers.wandb_settings import Mode, key_configured, user_mode
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
-from kexp.hub import offline
 from kexp.redaction import without_passwords
+from kexp.settings import offline
 
 logger = logging.getLogger("kexp")
 

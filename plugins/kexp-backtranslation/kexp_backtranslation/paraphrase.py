@@ -37,12 +37,12 @@ class Paraphraser:
         self.context = context
         self.meter = Meter()
 
-    def tell(self, line: str) -> None:
+    def show(self, line: str) -> None:
         """Show a line of progress."""
         self.context.progress(f"back-translation: {line}")
 
     def close(self) -> None:
-        """Let go of what the translators hold; they stay open between calls, since kexp brings texts in portions."""
+        """Close the translators; between calls they stay open, since kexp passes texts in portions."""
         for translator in self.translators:
             if isinstance(translator, Closable):
                 translator.close()
@@ -75,7 +75,7 @@ class Paraphraser:
             made.append(worker.translate(texts, number, Progress(title, len(set(texts)), self.context.progress)))
         if _cut(translator) > before:
             cut = f"{_cut(translator):,} texts reached the longest input of the model and may have been cut"
-            self.tell(f"{source} to {target}: {cut}; see max_length and split")
+            self.show(f"{source} to {target}: {cut}; see max_length and split")
         return made
 
 
