@@ -26,8 +26,8 @@ from kexp import hookspecs, nested
 from kexp.catalog import Catalog
 from kexp.contracts import RunIdentity
 from kexp.options import Options, Section
-from kexp.plan import resolve
 from kexp.plan.schema import options_of
+from kexp.plan.validate import validate
 from kexp.scaffold.kinds import KINDS
 from kexp.scaffold.package import package_files
 from kexp.spec.sections import Spec
@@ -322,7 +322,7 @@ def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalo
     for line in lines:
         part = tomllib.loads(line)
         table = nested.merge(PART_OF, part | ({"search": search | part["search"]} if "search" in part else {}))
-        _, problems = resolve.check(table, catalog)
+        _, problems = validate(table, catalog)
         assert [str(problem) for problem in problems if not wanting.match(problem.message)] == [], line
 
 

@@ -9,11 +9,13 @@ from random import Random
 
 import pytest
 
+from kexp import nested
 from kexp.catalog import Catalog
 from kexp.cli import app
 from kexp.cli.installed import plugins
 from kexp.contracts import AugmenterContext
-from kexp.plan import resolve
+from kexp.plan.validate import validate
+from kexp.spec import toml
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -38,15 +40,15 @@ def test_specs_are_valid_but_for_the_data_that_they_name(text: str, catalog: Cat
         table = tomllib.loads(block)
         variants = table.pop("variants", {})
         for changes in ({}, *variants.values()):
-            layered = resolve.nested.merge({"name": "readme", **table}, resolve.toml.expand(changes))
-            _, problems = resolve.check(layered, catalog)
+            layered = nested.merge({"name": "readme", **table}, toml.expand(changes))
+            _, problems = validate(layered, catalog)
             assert [problem.path for problem in problems] == ["dataset.path"], problems
 
 
 def test_parts_of_specs_are_valid_where_they_are_put(catalog: Catalog) -> None:
     for block in blocks(README, "toml"):
         if "[dataset]" not in block:
-            _, problems = resolve.check(
+            _, problems = validate(
                 {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", **tomllib.loads(block)}, catalog
             )
             assert problems == []

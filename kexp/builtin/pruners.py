@@ -9,7 +9,6 @@ from pydantic import Field, PositiveInt
 
 from kexp.contracts import PrunerContext, PrunerOptions
 from kexp.errors import Problem
-from kexp.spec.search import experimental
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -97,5 +96,4 @@ class Wilcoxon(PrunerOptions):
         """Return the pruner."""
         from optuna.pruners import WilcoxonPruner
 
-        with experimental():
-            return WilcoxonPruner(p_threshold=self.p_threshold, n_startup_steps=self.startup_seeds)
+        return WilcoxonPruner(p_threshold=self.p_threshold, n_startup_steps=self.startup_seeds)

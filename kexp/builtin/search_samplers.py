@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from kexp.contracts import Parameter, SearchContext, SearchSamplerOptions, label
-from kexp.spec.search import experimental
+from kexp.contracts import Parameter, SearchContext, SearchSamplerOptions, choice_label
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -25,16 +24,15 @@ class TPE(SearchSamplerOptions):
         """Return the sampler; running trials count as bad ones, so that several jobs do not try the same."""
         from optuna.samplers import TPESampler
 
-        with experimental():
-            return TPESampler(
-                n_startup_trials=self.startup_trials,
-                n_ei_candidates=self.candidates,
-                multivariate=self.multivariate,
-                # With conditions, trials are grouped by the parameters that they have.
-                group=self.multivariate,
-                constant_liar=True,
-                seed=context.trial_seed,
-            )
+        return TPESampler(
+            n_startup_trials=self.startup_trials,
+            n_ei_candidates=self.candidates,
+            multivariate=self.multivariate,
+            # With conditions, trials are grouped by the parameters that they have.
+            group=self.multivariate,
+            constant_liar=True,
+            seed=context.trial_seed,
+        )
 
 
 class GP(SearchSamplerOptions):
@@ -51,12 +49,11 @@ class GP(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import GPSampler
 
-        with experimental():
-            return GPSampler(
-                n_startup_trials=self.startup_trials,
-                deterministic_objective=self.deterministic,
-                seed=context.trial_seed,
-            )
+        return GPSampler(
+            n_startup_trials=self.startup_trials,
+            deterministic_objective=self.deterministic,
+            seed=context.trial_seed,
+        )
 
 
 class CmaEs(SearchSamplerOptions):
@@ -76,14 +73,13 @@ class CmaEs(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import CmaEsSampler
 
-        with experimental():
-            return CmaEsSampler(
-                n_startup_trials=self.startup_trials,
-                popsize=self.population,
-                seed=context.trial_seed,
-                # It cannot model a space of one parameter and draws it independently.
-                warn_independent_sampling=False,
-            )
+        return CmaEsSampler(
+            n_startup_trials=self.startup_trials,
+            popsize=self.population,
+            seed=context.trial_seed,
+            # It cannot model a space of one parameter and draws it independently.
+            warn_independent_sampling=False,
+        )
 
 
 class Random(SearchSamplerOptions):
@@ -111,7 +107,7 @@ class Grid(SearchSamplerOptions):
         from optuna.samplers import GridSampler
 
         values: dict[str, list[Any]] = {
-            path: list(map(label, parameter.values or ())) for path, parameter in context.space.items()
+            path: list(map(choice_label, parameter.values or ())) for path, parameter in context.space.items()
         }
         # The order of the grid belongs to the study: every process has to number the points alike.
         return GridSampler(values, seed=context.study_seed)
@@ -132,15 +128,14 @@ class QMC(SearchSamplerOptions):
         """Return the sampler; the sequence belongs to the study, its place in it is kept there."""
         from optuna.samplers import QMCSampler, RandomSampler
 
-        with experimental():
-            return QMCSampler(
-                qmc_type=self.sequence,
-                scramble=self.scramble,
-                seed=context.study_seed,
-                # The first trial shows the sampler the space and is drawn at random.
-                independent_sampler=RandomSampler(seed=context.trial_seed),
-                warn_independent_sampling=False,
-            )
+        return QMCSampler(
+            qmc_type=self.sequence,
+            scramble=self.scramble,
+            seed=context.study_seed,
+            # The first trial shows the sampler the space and is drawn at random.
+            independent_sampler=RandomSampler(seed=context.trial_seed),
+            warn_independent_sampling=False,
+        )
 
 
 class NSGA2(SearchSamplerOptions):
@@ -154,13 +149,12 @@ class NSGA2(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import NSGAIISampler
 
-        with experimental():
-            return NSGAIISampler(
-                population_size=self.population,
-                mutation_prob=self.mutation,
-                crossover_prob=self.crossover,
-                seed=context.trial_seed,
-            )
+        return NSGAIISampler(
+            population_size=self.population,
+            mutation_prob=self.mutation,
+            crossover_prob=self.crossover,
+            seed=context.trial_seed,
+        )
 
 
 class BruteForce(SearchSamplerOptions):
@@ -176,8 +170,7 @@ class BruteForce(SearchSamplerOptions):
         """Return the sampler."""
         from optuna.samplers import BruteForceSampler
 
-        with experimental():
-            return BruteForceSampler(seed=context.trial_seed)
+        return BruteForceSampler(seed=context.trial_seed)
 
 
 def _endless(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from kexp.cli.tables import setting
 
 if TYPE_CHECKING:
-    from kexp.search.study import Claim
+    from kexp.search.trial import Trial
 
 Json = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ class TerminalDisplay:
 class NullSearchDisplay(NullDisplay):
     """Shows no progress of a search."""
 
-    def trial_started(self, claim: Claim) -> None:
+    def trial_started(self, trial: Trial) -> None:
         """Show nothing."""
 
     def trial_reported(self, number: int, step: int, value: float) -> None:
@@ -104,10 +104,10 @@ class NullSearchDisplay(NullDisplay):
 class TerminalSearchDisplay(TerminalDisplay):
     """A line when a trial begins and one when it ends."""
 
-    def trial_started(self, claim: Claim) -> None:
+    def trial_started(self, trial: Trial) -> None:
         """Print the trial's values."""
-        values = "  ".join(f"{path} {setting(value)}" for path, value in claim.values.items())
-        self.console.print(f"[dim]trial {claim.number}  {escape(values)}[/]")
+        values = "  ".join(f"{path} {setting(value)}" for path, value in trial.values.items())
+        self.console.print(f"[dim]trial {trial.number}  {escape(values)}[/]")
 
     def trial_reported(self, number: int, step: int, value: float) -> None:
         """Print nothing: evaluations of several trials at once would hide the rest."""

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from kexp.contracts import label
+from kexp.contracts import choice_label
 
 
 def print_table(
@@ -40,4 +40,4 @@ def as_text(value: Any) -> str:
 
 def setting(value: Any) -> str:
     """Return the text of a value that a search chose."""
-    return f"{value:.3g}" if isinstance(value, float) else str(label(value))
+    return f"{value:.3g}" if isinstance(value, float) else str(choice_label(value))

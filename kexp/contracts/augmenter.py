@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from kexp.errors import PluginError, plugin_call
 from kexp.options import Options, build_component, component, component_title
@@ -29,13 +29,21 @@ class Rejected:
 
 
 class Augmenter(Protocol):
-    """Texts in, texts out; the same text and generator give the same result whatever stands around it."""
+    """Texts in, texts out; the same text and generator give the same result, whatever the other texts are."""
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return one augmented text per text, drawing for each from its own generator only.
 
         A text of which nothing good can be made comes back as ``Rejected``; none is left out.
         """
+
+
+@runtime_checkable
+class ClosableAugmenter(Augmenter, Protocol):
+    """An augmenter that holds a process or a model until it is closed; it opens again when it is called again."""
+
+    def close(self) -> None:
+        """End the process or free the memory. kexp calls it when the texts are made, and when a run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ class AugmenterOptions(Options):
 
     @property
     def costly(self) -> bool:
-        """Return whether it is run once, before training, and its texts stored."""
+        """Whether it is run once, before training, and its texts are stored."""
         return False
 
     def views(self) -> int:
@@ -93,7 +101,7 @@ AnyAugmenter = Annotated[AugmenterOptions, *component("augmenter")]
 
 @dataclass(slots=True)
 class CheckedAugmenter:
-    """An augmenter that is named when it fails or breaks its promise, and whose rejections are counted."""
+    """An augmenter that is named when it fails or returns something unexpected, and whose rejections are counted."""
 
     name: str
     augmenter: Augmenter
@@ -112,6 +120,12 @@ class CheckedAugmenter:
         self.asked += len(texts)
         self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
         return made
+
+    def close(self) -> None:
+        """Close the augmenter if it can be closed."""
+        if isinstance(self.augmenter, ClosableAugmenter):
+            with plugin_call(self.name):
+                self.augmenter.close()
 
 
 def build_augmenter(options: AugmenterOptions, context: AugmenterContext) -> CheckedAugmenter:

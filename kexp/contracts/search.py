@@ -42,7 +42,7 @@ class Parameter(Section):
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log or self.step is not None:
                 yield Problem("choices", "choices exclude low, high, log and step")
-            if len({label(choice) for choice in self.choices}) < len(self.choices):
+            if len({choice_label(choice) for choice in self.choices}) < len(self.choices):
                 yield Problem("choices", "a choice is stated twice")
             return
         if self.low is None or self.high is None:
@@ -84,18 +84,18 @@ class Parameter(Section):
         # Rounded, since 0.1 + 6 * 0.1 is a little more than 0.7.
         return tuple(float(f"{self.low + number * self.step:.12g}") for number in range(count))
 
-    def named(self, value: Any) -> Any:
-        """Return the value that a search calls so: choices go by their label."""
-        return value if self.choices is None else next(choice for choice in self.choices if label(choice) == value)
+    def value_of(self, name: Any) -> Any:
+        """Return the value that Optuna stores as ``name``: a choice is stored by its label."""
+        return name if self.choices is None else next(choice for choice in self.choices if choice_label(choice) == name)
 
 
-def label(choice: Any) -> str | int | float | bool:
+def choice_label(choice: Any) -> str | int | float | bool:
     """Return a choice as one word of a table: ``{use = "bottom-layers", layers = 2}`` is ``bottom-layers layers=2``."""
     if isinstance(choice, Mapping):
-        options = [f"{key}={label(value)}" for key, value in choice.items() if key != "use"]
+        options = [f"{key}={choice_label(value)}" for key, value in choice.items() if key != "use"]
         return " ".join([str(choice.get("use", "")), *options]).strip()
     if isinstance(choice, list | tuple):
-        return "[" + ", ".join(str(label(item)) for item in choice) + "]"
+        return "[" + ", ".join(str(choice_label(item)) for item in choice) + "]"
     return str(choice) if isinstance(choice, str) else choice
 
 

@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, Rejected
+from kexp.contracts import Augmenter, ClosableAugmenter, Rejected
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import streams
 
@@ -116,7 +116,11 @@ class ViewMaker:
 
 def make_views(rows: Rows, maker: ViewMaker, count: int) -> StoredViews:
     """Augment every text ``count`` times; what is stored already is not made again."""
-    return StoredViews([maker.view(rows, number) for number in range(count)])
+    try:
+        return StoredViews([maker.view(rows, number) for number in range(count)])
+    finally:
+        if isinstance(maker.augmenter, ClosableAugmenter):
+            maker.augmenter.close()
 
 
 def _read(path: Path) -> View | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kexp.batches import HostBatch
-from kexp.contracts import BackboneContext, Metric, Objective, ObjectiveContext
+from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
@@ -68,6 +68,12 @@ class AssembledRun:
             return None
         rows = generator(0, "watched rows").permutation(len(unlabelled.rows))[:WATCHED_ROWS]
         return self._predict(unlabelled.rows.take(rows), unlabelled.encoded.take(rows))
+
+    def close(self) -> None:
+        """End the processes and free the models of augmenters."""
+        for augmenter in self.augmenters.values():
+            if isinstance(augmenter, ClosableAugmenter):
+                augmenter.close()
 
     def _predict(self, rows: Rows, encoded: Encoded) -> Predictions:
         shape = (len(rows), len(self.inputs.data.labels))

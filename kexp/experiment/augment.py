@@ -46,8 +46,11 @@ def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: P
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
     spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    build = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
-    made = build([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
+    built = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
+    try:
+        made = built([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
+    finally:
+        built.close()
     return [
         Pair(rows.texts[row], new.text, new.reason) if isinstance(new, Rejected) else Pair(rows.texts[row], new, "")
         for row, new in zip(chosen, made, strict=True)

@@ -22,7 +22,8 @@ from kexp.experiment.frozen_blocks import reuse_frozen
 from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.listeners import RunListeners, log_file
 from kexp.experiment.prepare import PreparedInputs, clean
-from kexp.plan.resolve import Variant, dump
+from kexp.plan.resolve import Variant
+from kexp.plan.validate import dump
 from kexp.report import predictions as report
 from kexp.report.folder import write_json
 from kexp.train.events import Evaluated, Event, Warned
@@ -153,13 +154,16 @@ def train_run(
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    for event in _with_rejections(trainer, should_stop, assembled.augmenters):
-        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
-            validation.keep()
-        if isinstance(event, Warned):
-            logger.warning(event.message)
-        listeners.event(event.as_dict())
-        run.display.event(event.as_dict())
+    try:
+        for event in _with_rejections(trainer, should_stop, assembled.augmenters):
+            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+                validation.keep()
+            if isinstance(event, Warned):
+                logger.warning(event.message)
+            listeners.event(event.as_dict())
+            run.display.event(event.as_dict())
+    finally:
+        assembled.close()
     return TrainedRun(assembled, trainer, validation)
 
 
@@ -232,7 +236,7 @@ class TrainedRun:
         """Return the keys of ``result.json`` about training, and about predictions by split."""
         assembled, trainer = self.assembled, self.trainer
         labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
-        seconds = max(state.seconds, 1e-9)
+        seconds = max(state.training_seconds, 1e-9)
         return {
             "labels": labels,
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
@@ -246,7 +250,8 @@ class TrainedRun:
             "stopped_early": state.stopped_early,
             "examples_per_second": state.examples / seconds,
             "tokens_per_second": state.tokens / seconds,
-            "train_seconds": state.seconds,
+            "train_seconds": state.training_seconds,
+            "time_shares": state.time_shares(),
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
             "precision": hardware.precision,

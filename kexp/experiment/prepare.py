@@ -23,7 +23,8 @@ from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.recent import RecentResults
 from kexp.options import Options, component_title, plugin_results
-from kexp.plan.resolve import components, dump
+from kexp.plan.checks import components
+from kexp.plan.validate import dump
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:

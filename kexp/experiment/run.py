@@ -13,7 +13,8 @@ from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.one_run import Display, Run, train_and_test
 from kexp.experiment.prepare import PreparedInputs
-from kexp.plan.resolve import Plan, Variant, components
+from kexp.plan.checks import components
+from kexp.plan.resolve import Plan, Variant
 from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, read_json, write_json, write_text

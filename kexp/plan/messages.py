@@ -1,8 +1,9 @@
-"""pydantic's errors in the words of a spec: where, what was found, what was expected."""
+"""pydantic's errors in plain words: the place in the spec, what was expected, what was found."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -13,24 +14,43 @@ from kexp.errors import Problem, did_you_mean
 from kexp.options import Section
 from kexp.spec.sections import Spec
 
+PLAIN_WORDS = (
+    (r"a valid integer\b.*", "a whole number"),
+    (r"a valid number\b.*", "a number"),
+    (r"a valid string\b.*", "a string"),
+    (r"a valid boolean\b.*", "true or false"),
+    (r"a valid (tuple|list)\b.*", "a list"),
+    (r"a valid dictionary\b.*", "a table"),
+)
+"""What pydantic says that an input should be, and how a spec calls it."""
+
 
 def translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any]) -> list[Problem]:
-    """Say each error in a spec's terms; the branches of a union share a place and become one problem."""
+    """Return a problem for each place with errors: the branches of a union share a place."""
     places: dict[str, dict[str, str]] = {}
     for error in errors:
         path = _path(error, table)
         places.setdefault(path, {})[_message(error, path)] = error.get("ctx", {}).get("owner", "")
-    # Of a union whose tables were tried too, what is wrong inside the table says more.
-    inner = [path for path in places if not any(other.startswith(f"{path}.") for other in places)]
-    return [Problem(path, " or ".join(places[path]), owner=next(iter(places[path].values()))) for path in inner]
+    # An error inside a table or list says more than one about the whole of it.
+    inner = [path for path in places if not any(other.startswith((f"{path}.", f"{path}[")) for other in places)]
+    return [Problem(path, _joined(list(places[path])), owner=next(iter(places[path].values()))) for path in inner]
+
+
+def _joined(messages: Sequence[str]) -> str:
+    """Return messages as one: ``expected a table or a string, found 3``."""
+    expected = [re.fullmatch(r"expected (.*), found (.*)", message, re.DOTALL) for message in messages]
+    found = {match[2] for match in expected if match}
+    if len(found) == 1 and all(expected):
+        return f"expected {' or '.join(match[1] for match in expected if match)}, found {found.pop()}"
+    return " or ".join(messages)
 
 
 def _path(error: ErrorDetails, table: Any) -> str:
     """Return the dotted path of an error, without the tags that pydantic adds for the branches of a union."""
     path, last = "", len(error["loc"]) - 1
     for place, key in enumerate(error["loc"]):
-        if isinstance(key, int) and isinstance(table, Sequence) and key < len(table):
-            path, table = f"{path}[{key}]", table[key]
+        if isinstance(key, int) and isinstance(table, Sequence) and (key < len(table) or error["type"] == "missing"):
+            path, table = f"{path}[{key}]", table[key] if key < len(table) else None
         elif isinstance(table, Mapping) and (key in table or error["type"] == "missing"):
             path, table = f"{path}.{key}" if path else str(key), table.get(key)
         elif isinstance(table, str) and error["type"] == "missing" and place == last:
@@ -50,9 +70,16 @@ def _message(error: ErrorDetails, path: str) -> str:
     if kind == "missing":
         return "is required"
     message = message.removeprefix("Value error, ")
-    if message.startswith("Input should be"):
-        found = json.dumps(error["input"], ensure_ascii=False, default=str)
-        return f"expected{message.removeprefix('Input should be')}, found {found}"
+    found = json.dumps(error["input"], ensure_ascii=False, default=str)
+    if message.startswith("Input should be "):
+        expected = message.removeprefix("Input should be ")
+        for pattern, words in PLAIN_WORDS:
+            expected = re.sub(pattern, words, expected)
+        return f"expected {expected}, found {found}"
+    if count := re.match(r"\w+ should have (at least|at most) (\d+) items? after validation, not (\d+)", message):
+        return f"expected {count[1]} {count[2]} {'entry' if count[2] == '1' else 'entries'}, found {count[3]}"
+    if mismatch := re.match(r"String should match pattern '(.*)'", message):
+        return f"expected a string that matches {mismatch[1]}, found {found}"
     return message
 
 

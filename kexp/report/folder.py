@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,7 +55,8 @@ class RunFolder:
 
 def write_text(path: Path, text: str) -> None:
     """Write a temporary file and rename it, so that a killed process leaves no partial file."""
-    part = path.with_name(f".{path.name}.part")
+    # Several processes of a search may write the same file.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
 

@@ -92,6 +92,8 @@ def facts(result: Mapping[str, Any]) -> Json:
         "training time": duration(result.get("train_seconds")),
         "examples per second": count(result.get("examples_per_second")),
         "tokens per second": count(result.get("tokens_per_second")),
+        "time spent on": ", ".join(f"{name} {share:.0%}" for name, share in result.get("time_shares", {}).items())
+        or None,
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}

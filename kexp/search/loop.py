@@ -1,4 +1,4 @@
-"""The search itself: claims trials, hands them to the executor, and records what becomes of them."""
+"""The search itself: takes trials, hands them to the executor, and records what becomes of them."""
 
 from __future__ import annotations
 
@@ -7,74 +7,56 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kexp.contracts import Ended, Executor, Lost, Message, Reported, Task
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.experiment.interrupt import graceful_stop
-from kexp.search.study import Claim, Study, outcome
-from kexp.search.trial import Trial
-from kexp.spec.sections import Plugins
+from kexp.search.study import Study
+from kexp.search.trial import Trial, outcome
+from kexp.search.trial_run import TrialRun
 
 POLL = 1.0
-"""Seconds between two looks at what other processes of the study do."""
+"""Seconds to wait for a message of the executor before looking at the study again."""
 
-
-LOOK = 5.0
-"""Seconds between two looks for trials whose process is gone."""
-
-
-class Watcher(Protocol):
-    """What a person sees of a search."""
-
-    def trial_started(self, claim: Claim) -> None:
-        """Show that a trial begins."""
-
-    def trial_reported(self, number: int, step: int, value: float) -> None:
-        """Show an intermediate value."""
-
-    def trial_ended(self, number: int, status: str, text: str) -> None:
-        """Show how a trial ended."""
+RECOVER_EVERY = 5.0
+"""Seconds between two checks for trials whose process is gone."""
 
 
 @dataclass(slots=True)
-class Searcher:
+class TrialLoop:
     """One process's part in a study, trial by trial."""
 
     study: Study
     executor: Executor
-    watcher: Watcher
-    folder: Path
-    seeds: tuple[int, ...]
-    jobs: int
-    plugins: Plugins
     running: dict[int, Path] = field(default_factory=dict)
+    """Folders of the trials that the executor runs, by number."""
     stopping: bool = False
-    looked: float = -math.inf
+    recovered: float = -math.inf
 
-    def search(self, wanted: int | None, seconds: float | None) -> None:
-        """Do trials until ``wanted`` of the study are finished or the time is over; running ones are finished first.
+    def run(self, target: int | None, seconds: float | None) -> None:
+        """Run trials until ``target`` of the study are finished or the time is over; running ones are finished first.
 
         Raises ``RunFailed`` after too many failures in a row, and ``RunInterrupted`` when a person stops it: its trials
-        are then given back to the study, for whoever continues it.
+        are then given back to the study, to be run when it is continued.
         """
         end = None if seconds is None else time.monotonic() + seconds
         with graceful_stop() as should_stop:
             try:
-                while self._fill(wanted, end) or self.running or self._wait_for_others(wanted, end):
+                while self._fill(target, end) or self.running or self._waits_for_others(target, end):
                     if should_stop() and not self.stopping:
                         self._stop()
                     for message in self.executor.wait(POLL):
-                        self._take(message)
-                    self._recover()
+                        self._handle(message)
+                    self._recover_lost()
             finally:
                 # Whatever ends the loop, no trial stays behind as running.
                 for number in list(self.running):
                     self.study.interrupt(number, "the search ended")
             if self.stopping:
                 raise RunInterrupted("interrupted")
-        failures = self.study.failures
-        if len(failures) >= self.study.question.options.max_failures:
+        if self.study.failing:
+            failures = self.study.failures
             raise RunFailed(f"{len(failures)} trials in a row failed, and the search stopped; the last: {failures[-1]}")
 
     def _stop(self) -> None:
@@ -82,60 +64,60 @@ class Searcher:
         for number in self.running:
             self.executor.stop(number)
 
-    def _fill(self, wanted: int | None, end: float | None) -> bool:
-        """Begin trials up to the number of jobs; tell whether one was begun."""
+    def _fill(self, target: int | None, end: float | None) -> bool:
+        """Begin trials up to the number of jobs; return whether one was begun."""
         before = len(self.running)
-        while len(self.running) < self.jobs and self._may_go_on(end):
-            claim = self.study.claim(wanted)
-            if claim is None:
+        while len(self.running) < self.study.job.options.jobs and self._may_go_on(end):
+            trial = self.study.next_trial(target)
+            if trial is None:
                 break
-            self._begin(claim)
+            self._begin(trial)
         return len(self.running) > before
 
     def _may_go_on(self, end: float | None) -> bool:
-        failing = len(self.study.failures) >= self.study.question.options.max_failures
-        return not failing and not self.stopping and (end is None or time.monotonic() < end)
+        return not self.study.failing and not self.stopping and (end is None or time.monotonic() < end)
 
-    def _wait_for_others(self, wanted: int | None, end: float | None) -> bool:
-        """Tell whether other processes have trials under way, one of which may be lost and need a second attempt."""
-        return wanted is not None and self._may_go_on(end) and not self.study.exhausted and self.study.others()
+    def _waits_for_others(self, target: int | None, end: float | None) -> bool:
+        """Return whether other processes run trials, one of which may be lost and need a second attempt."""
+        return target is not None and self._may_go_on(end) and not self.study.exhausted and self.study.others_running()
 
-    def _begin(self, claim: Claim) -> None:
-        self.watcher.trial_started(claim)
-        folder = self.folder / "trials" / f"{claim.number:04d}"
-        self.running[claim.number] = folder
-        goals, pruner = self.study.question.goals, self.study.question.options.pruner
-        trial = Trial(
-            name=f"trial-{claim.number:04d}",
+    def _begin(self, trial: Trial) -> None:
+        job = self.study.job
+        job.display.trial_started(trial)
+        folder = job.folder / "trials" / f"{trial.number:04d}"
+        self.running[trial.number] = folder
+        pruner = job.options.pruner
+        run = TrialRun(
+            name=f"trial-{trial.number:04d}",
             group=self.study.optuna.study_name,
-            table=claim.table,
-            seeds=self.seeds,
-            # Workers may stand in another folder than this process.
+            table=trial.table,
+            seeds=job.trial_seeds,
+            # Workers may have another working directory than this process.
             folder=str(folder.resolve()),
-            reports=goals[0].metric if len(goals) == 1 else None,
+            reports=job.metrics[0].validation_metric if len(job.metrics) == 1 else None,
             by_seed=pruner is not None and pruner.compares_seeds,
-            block=self.plugins.block,
-            local=self.plugins.local,
+            block=job.spec.plugins.block,
+            local=job.spec.plugins.local,
         )
-        self.executor.submit(Task(claim.number, asdict(trial)))
+        self.executor.submit(Task(trial.number, asdict(run)))
 
-    def _recover(self) -> None:
-        if time.monotonic() - self.looked > LOOK:
-            self.looked = time.monotonic()
-            self.study.recover()
+    def _recover_lost(self) -> None:
+        if time.monotonic() - self.recovered > RECOVER_EVERY:
+            self.recovered = time.monotonic()
+            self.study.recover_lost()
 
-    def _take(self, message: Message) -> None:
-        number = message.number
+    def _handle(self, message: Message) -> None:
+        number, display = message.number, self.study.job.display
         if isinstance(message, Reported):
-            self.watcher.trial_reported(number, message.step, message.value)
+            display.trial_reported(number, message.step, message.value)
             pruned = self.study.report(number, message.step, message.value)
             self.executor.answer(number, "stop" if self.stopping else "prune" if pruned else "go on")
             return
         folder = self.running.pop(number)
         if isinstance(message, Lost):
-            # Of a search that ends, trials that are lost were not lost by accident.
+            # A trial that is lost while the search stops was not lost by accident.
             (self.study.interrupt if self.stopping else self.study.lose)(number, message.reason)
-            self.watcher.trial_ended(number, "lost", message.reason)
+            display.trial_ended(number, "lost", message.reason)
         elif isinstance(message, Ended):
             self._record(number, message.result, str(folder))
 
@@ -152,4 +134,4 @@ class Searcher:
         trial = self.study.trials()[number]
         ended = outcome(trial)
         values = ", ".join(f"{value:.4f}" for value in trial.values or ()) if ended == "complete" else ""
-        self.watcher.trial_ended(number, ended, values or trial.user_attrs.get("reason", reason))
+        self.study.job.display.trial_ended(number, ended, values or trial.user_attrs.get("reason", reason))

@@ -1,4 +1,4 @@
-"""``study.html``: one page that tells a study, with Optuna's interactive figures, and needs no network."""
+"""``study.html``: one page about a study, with Optuna's interactive figures; it needs no network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.exceptions import ExperimentalWarning
-
 from kexp.report.folder import write_text
 from kexp.report.html import page_environment, plain, score
-from kexp.search import findings
 from kexp.search.study import Study
+from kexp.search.summary import Row, ranked, rows
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -36,13 +34,13 @@ def write_page(folder: Path, study: Study, found: Mapping[str, Any]) -> Path:
 
     jinja = page_environment()
     jinja.filters |= {"score": score, "plain": plain}
-    goals = study.question.goals
+    table = rows(study)
     page = jinja.from_string(files("kexp.search").joinpath("study.html.j2").read_text("utf-8")).render(
         found=found,
-        goals=goals,
-        parameters=list(study.question.space.parameters),
+        metrics=study.job.metrics,
+        parameters=list(study.job.space.parameters),
         rows=best_rows(study),
-        failures=[row for row in findings.rows(study) if row["outcome"] in ("failed", "lost", "interrupted")],
+        failures=[row for row in table if row["outcome"] in ("failed", "lost", "interrupted")],
         figures=[(title, Markup(_html(figure))) for title, figure in figures(study)],
         plotly=Markup(get_plotlyjs()),
         spec=(folder / "study.toml").read_text("utf-8"),
@@ -52,32 +50,31 @@ def write_page(folder: Path, study: Study, found: Mapping[str, Any]) -> Path:
     return path
 
 
-def best_rows(study: Study) -> list[findings.Row]:
-    """Return the complete trials, the best in the first goal first, without repetitions."""
-    goal = study.question.goals[0]
-    done = [row for row in findings.rows(study) if row["outcome"] == "complete" and row["same as"] is None]
-    return sorted(done, key=lambda row: row[goal.name], reverse=goal.direction == "maximize")[:SHOWN]
+def best_rows(study: Study) -> list[Row]:
+    """Return the rows of the best trials, the best first."""
+    table = rows(study)
+    return [table[trial.number] for trial in ranked(study)[:SHOWN]]
 
 
 def figures(study: Study) -> Iterator[tuple[str, Figure]]:
     """Yield Optuna's figures of the study with their titles; those for which there are too few trials are left out."""
     from optuna import visualization as draw
 
-    goals = study.question.goals
+    metrics = study.job.metrics
     charts: Mapping[str, Callable[..., Figure]] = {
         "History": draw.plot_optimization_history,
         "Importance of parameters": draw.plot_param_importances,
         "Parallel coordinates": draw.plot_parallel_coordinate,
         "Slices": draw.plot_slice,
     }
-    for number, goal in enumerate(goals):
-        target = {"target": _target(number) if len(goals) > 1 else None, "target_name": goal.name}
+    for number, metric in enumerate(metrics):
+        target = {"target": _target(number) if len(metrics) > 1 else None, "target_name": metric.name}
         for title, chart in charts.items():
-            yield from _drawn(f"{title} of {goal.name}" if len(goals) > 1 else title, chart, study, **target)
-    if len(goals) == 1:
+            yield from _drawn(f"{title} of {metric.name}" if len(metrics) > 1 else title, chart, study, **target)
+    if len(metrics) == 1:
         yield from _drawn("Values during training", draw.plot_intermediate_values, study)
-    elif len(goals) <= 3:
-        names = [goal.name for goal in goals]
+    elif len(metrics) <= 3:
+        names = [metric.name for metric in metrics]
         yield from _drawn("Pareto front", draw.plot_pareto_front, study, target_names=names)
 
 
@@ -91,7 +88,6 @@ def _drawn(title: str, chart: Callable[..., Figure], study: Study, **options: An
         with warnings.catch_warnings():
             # Where there are too few trials Optuna warns and draws something anyway.
             warnings.simplefilter("error", UserWarning)
-            warnings.simplefilter("ignore", ExperimentalWarning)
             figure = chart(study.optuna, **options)
     except (RuntimeError, ValueError, UserWarning) as error:
         logger.info("%s: not drawn: %s", title, error)

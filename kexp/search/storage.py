@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from kexp.errors import KexpError
 from kexp.redaction import without_passwords
-from kexp.spec.search import experimental
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -43,8 +42,7 @@ def _proxy(place: str) -> BaseStorage:
     except ImportError:
         raise KexpError(f"search.storage: {place} needs the package grpcio; pip install 'kexp[grpc]'") from None
     host, _, port = place.removeprefix("grpc://").rstrip("/").partition(":")
-    with experimental():
-        storage = GrpcStorageProxy(host=host, port=int(port or 13000))
+    storage = GrpcStorageProxy(host=host, port=int(port or 13000))
     try:
         storage.wait_server_ready(timeout=PATIENCE)
     except ConnectionError:

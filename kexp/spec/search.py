@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator
@@ -81,13 +79,3 @@ def seconds_of(duration: str) -> int:
     found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", duration)
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     return hours * 3600 + minutes * 60 + seconds
-
-
-@contextmanager
-def experimental() -> Iterator[None]:
-    """Let parts of Optuna be used without its remark that they may change: the constraints pin what was tested."""
-    from optuna.exceptions import ExperimentalWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield

@@ -17,17 +17,13 @@ from kexp.spec import toml
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
 Table = Mapping[str, Any]
 
-CONTEXTS = 64
-"""Most combinations of other choices in which an end or choice is resolved."""
-
-
 Parameters = Annotated[dict[str, Parameter], BeforeValidator(lambda value: nested.flat(value, toml.is_parameter))]
 """Parameters by the dotted path that they change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The parameters in an order in which each comes after those that decide whether it is there.
+    """The parameters in an order in which each comes after those on which it depends.
 
     ``base`` is the whole experiment as a table with every default written out.
     """
@@ -46,7 +42,7 @@ class Space:
         return cls(base, {path: parameters[path] for path in order})
 
     def active(self, path: str, table: Table) -> bool:
-        """Tell whether a parameter is there in the spec as decided so far."""
+        """Return whether a parameter's condition holds in the spec with the values drawn so far."""
         return all(_matches(nested.find(table, place), value) for place, value in self.parameters[path].when.items())
 
     def apply(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,18 +54,18 @@ class Space:
         return table
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of a whole trial: those given, and for all others that are there then some of theirs."""
+        """Return the values of a whole trial: those given, and for other active parameters the spec's or the first."""
         chosen: dict[str, Any] = {}
         for path, parameter in self.parameters.items():
             if path in values:
                 chosen[path] = values[path]
             elif self.active(path, self.apply(chosen)):
-                stated = _contained(nested.find(self.base, path), parameter)
-                chosen[path] = parameter.ends[0] if stated is None else stated[0]
+                default = _contained(nested.find(self.base, path), parameter)
+                chosen[path] = parameter.ends[0] if default is None else default[0]
         return chosen
 
     def typed(self, resolve: Callable[[Table], Table]) -> Space:
-        """Return the space with the ranges of keys that hold any number as ranges of numbers, however they are stated.
+        """Return the space with ranges of fractions for keys that hold fractions, also where both ends are whole.
 
         ``resolve`` returns a table with values as their keys hold them.
         """
@@ -84,7 +80,7 @@ class Space:
         return Space(self.base, typed)
 
     def default(self) -> dict[str, Any] | None:
-        """Return the values that the experiment has without a search, or None where one lies outside of the space."""
+        """Return the values that the experiment has without a search, or None if one lies outside the space."""
         chosen: dict[str, Any] = {}
         for path, parameter in self.parameters.items():
             if not self.active(path, self.base):
@@ -95,28 +91,26 @@ class Space:
             chosen[path] = value[0]
         return chosen
 
-    def contexts(self, *paths: str) -> Iterator[dict[str, Any]]:
-        """Yield values of the parameters on which ``paths`` depend, such that all of ``paths`` are there."""
-        needed: set[str] = set()
-        for path in paths:
-            needed |= self._ancestors(path)
-        names = [path for path in self.parameters if path in needed - set(paths)]
-        told: list[dict[str, Any]] = []
-        for combination in itertools.product(*map(self._telling, names)):
+    def contexts(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield the values of the parameters on which one depends, where its condition holds."""
+        needed = self._ancestors(path)
+        names = [name for name in self.parameters if name in needed]
+        seen: list[dict[str, Any]] = []
+        for combination in itertools.product(*map(self._decisive, names)):
             chosen: dict[str, Any] = {}
             for name, value in zip(names, combination, strict=True):
                 if self.active(name, self.apply(chosen)):
                     chosen[name] = value
-            if chosen not in told and all(self.active(path, self.apply(chosen)) for path in paths):
-                told.append(chosen)
+            if chosen not in seen and self.active(path, self.apply(chosen)):
+                seen.append(chosen)
                 yield chosen
 
-    def _telling(self, name: str) -> list[Any]:
-        """Return the values of a parameter that can make a difference to others: its ends, and what conditions name."""
+    def _decisive(self, name: str) -> list[Any]:
+        """Return the values of a parameter that can matter to others: its ends, and those in conditions."""
         values = list(self.parameters[name].ends)
         for parameter in self.parameters.values():
-            wanted = parameter.when.get(name, ())
-            for value in wanted if isinstance(wanted, list | tuple) else (wanted,):
+            required = parameter.when.get(name, ())
+            for value in required if isinstance(required, list | tuple) else (required,):
                 if value not in values and _contained(value, self.parameters[name]) is not None:
                     values.append(value)
         return values
@@ -129,12 +123,12 @@ class Space:
 
 
 def _component(path: str) -> str:
-    """Return the path of what a path decides about: ``objective.use`` chooses the whole of ``objective``."""
+    """Return the path of what a parameter sets: ``objective.use`` chooses the whole of ``objective``."""
     return path.removesuffix(".use")
 
 
 def _before(path: str, parameters: Mapping[str, Parameter]) -> set[str]:
-    """Return the parameters that must be decided first: those that conditions name, and the component of an option."""
+    """Return the parameters that must be drawn first: those in conditions, and the component of an option."""
     others = [other for other in parameters if other != path]
     named = {other for other in others for place in parameters[path].when if _related(_component(other), place)}
     return named | {other for other in others if path.startswith(f"{_component(other)}.")}
@@ -144,10 +138,10 @@ def _related(component: str, place: str) -> bool:
     return place == component or place.startswith(f"{component}.") or component.startswith(f"{place}.")
 
 
-def _matches(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, list | tuple) and not isinstance(found, list | tuple):
-        return found in wanted
-    return bool(found == wanted)
+def _matches(found: Any, required: Any) -> bool:
+    if isinstance(required, list | tuple) and not isinstance(found, list | tuple):
+        return found in required
+    return bool(found == required)
 
 
 def _contained(value: Any, parameter: Parameter) -> tuple[Any] | None:
@@ -166,6 +160,6 @@ def _contained(value: Any, parameter: Parameter) -> tuple[Any] | None:
 
 
 def _same_component(choice: Any, value: Table) -> bool:
-    """Tell whether a choice that leaves defaults out names the component that ``value`` states with all of them."""
-    stated = {"use": choice} if isinstance(choice, str) else choice
-    return isinstance(stated, Mapping) and "use" in stated and nested.merge(value, stated) == value
+    """Return whether a choice, which may leave defaults out, is the component ``value``, which has all of them."""
+    component = {"use": choice} if isinstance(choice, str) else choice
+    return isinstance(component, Mapping) and "use" in component and nested.merge(value, component) == value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kexp.contracts import Parameter, SearchSamplerOptions, label
+from kexp.contracts import Parameter, SearchSamplerOptions
 from kexp.spec.space import Space
 
 if TYPE_CHECKING:
@@ -30,16 +30,14 @@ SPACES: Mapping[str, Mapping[str, Parameter]] = {
 
 
 class QuietOptuna:
-    """Keeps Optuna from telling of every study and trial."""
+    """Silences Optuna's log lines, and its warnings about experimental parts."""
 
     @pytest.fixture(autouse=True)
     def _silent(self) -> Iterator[None]:
-        import optuna
+        from kexp.search.quiet import quiet_optuna
 
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        yield
-        optuna.logging.set_verbosity(before)
+        with quiet_optuna():
+            yield
 
 
 def study_of(
@@ -54,9 +52,9 @@ def study_of(
 
 def sampler_of(options: SearchSamplerOptions, space: Mapping[str, Parameter], seed: int) -> optuna.samplers.BaseSampler:
     """Return a sampler that is built anew for every trial, as a search has it."""
-    from kexp.search.sampling import PerTrial
+    from kexp.search.sampling import PerTrialSampler
 
-    return PerTrial(options, _ordered(space).parameters, seed)
+    return PerTrialSampler(options, _ordered(space).parameters, seed)
 
 
 def _ordered(space: Mapping[str, Parameter]) -> Space:
@@ -89,34 +87,19 @@ def tell(
     values: float | Sequence[float] | None,
     state: optuna.trial.TrialState | None = None,
 ) -> bool:
-    """Tell the end of a trial; False when the sampler says that every point has been visited, as Optuna's do it."""
-    try:
-        study.tell(trial, values, state)
-    except RuntimeError as error:
-        if "Study.stop" not in str(error):
-            raise
-        return False
-    return True
+    """Record the end of a trial; False when the sampler has visited every point."""
+    from kexp.search.sampling import PerTrialSampler
+
+    study.tell(trial, values, state)
+    assert isinstance(study.sampler, PerTrialSampler)
+    return not study.sampler.exhausted
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, Parameter]) -> Point:
-    """Draw a trial as a search does: in the order of the space, and only what is there."""
-    ordered = _ordered(space)
-    point: Point = {}
-    for path, one in ordered.parameters.items():
-        if not ordered.active(path, ordered.apply(point)):
-            continue
-        if one.choices is not None:
-            point[path] = one.named(trial.suggest_categorical(path, [label(choice) for choice in one.choices]))
-            continue
-        assert one.low is not None
-        assert one.high is not None
-        if one.whole:
-            step = int(one.step or 1)
-            point[path] = trial.suggest_int(path, int(one.low), int(one.high), step=step, log=one.log)
-        else:
-            point[path] = trial.suggest_float(path, one.low, one.high, step=one.step, log=one.log)
-    return point
+    """Draw a trial as a search does: in the order of the space, and only parameters whose condition holds."""
+    from kexp.search.sampling import suggest as draw_values
+
+    return draw_values(trial, _ordered(space))
 
 
 def contains(parameter: Parameter, value: Any) -> bool:

@@ -20,6 +20,7 @@ from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started,
 from kexp.train.monitor import is_better, metric_warnings
 from kexp.train.schedule import multiplier
 from kexp.train.state import TrainState, load_checkpoint, save_checkpoint
+from kexp.train.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +47,17 @@ def total_steps(options: Training, stream: Stream) -> int:
 
 @dataclass(slots=True)
 class Window:
-    """Sums since the last ``StepsDone``; tensors stay on the device until the window is closed."""
+    """Sums since the last ``StepsDone``; tensors stay on the device until the window is closed.
 
+    ``data`` and ``training`` are the seconds of the run, on data and on steps with data, when the window began.
+    """
+
+    data: float
+    training: float
     losses: list[torch.Tensor] = field(default_factory=list)
     logs: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     examples: int = 0
     tokens: int = 0
-    started: float = field(default_factory=time.perf_counter)
 
 
 class Trainer:
@@ -92,30 +97,40 @@ class Trainer:
     # --- what a reader wants to know -------------------------------------------------------------------------------
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train from where the state stands to the end, telling what happens; ``should_stop`` is asked after each step.
+        """Train from where the state stands to the end and yield what happens.
 
-        Raises ``RunFailed`` when the loss is not finite, ``RunInterrupted`` (after a checkpoint) when asked to stop.
+        ``should_stop`` is called after each step. Raises ``RunFailed`` when the loss is not finite, and
+        ``RunInterrupted`` (after a checkpoint) when ``should_stop`` returns True.
         """
-        state, window = self.state, Window()
-        state.seconds += self.spent
+        state = self.state
+        state.seconds["steps"] += self.spent
+        clock = Stopwatch(state.seconds)
+        window = self._window()
         yield self._started()
         while state.step < self.total_steps and not state.stopped_early:
             epoch, place = divmod(state.step, self.steps_per_epoch)
             yield self._start_epoch(epoch)
+            clock.lap("writing")
             for batches in self.stream.epoch(epoch, place):
+                clock.lap("data")
                 self._step(batches, window)
+                clock.lap("steps")
                 due, stop = self._evaluation_due(), should_stop()
                 if due or stop or state.step % LOG_EVERY == 0:
-                    yield self._close(window)
+                    yield self._close(window, clock)
+                    clock.lap("writing")
                     if due:
-                        yield from self._evaluate()
-                    window = Window()
+                        yield from self._evaluate(clock)
+                    window = self._window()
                 if state.step == self.total_steps or state.stopped_early:
                     break
                 if stop:
                     self._checkpoint()
                     raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
         yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
+
+    def _window(self) -> Window:
+        return Window(self.state.seconds["data"], self.state.training_seconds)
 
     def resume(self) -> int | None:
         """Continue from the folder's checkpoint; return its step, or None when there is none."""
@@ -148,7 +163,7 @@ class Trainer:
         """Do one optimiser step; each batch counts by its rows, so that a short last batch weighs no more."""
         import torch
 
-        state, started = self.state, time.perf_counter()
+        state = self.state
         torch.manual_seed(derive(self.seed, "dropout", state.step))
         rows = sum(len(batch.labelled) for batch in batches)
         loss = torch.zeros((), device=self.hardware.device)
@@ -173,7 +188,6 @@ class Trainer:
         window.tokens += sum(part.tokens for batch in batches for part in (batch.labelled, batch.unlabelled) if part)
         state.step += 1
         self.objective.stepped(self.classifier, Progress(state.step, self.total_steps))
-        state.seconds += time.perf_counter() - started
 
     def _to_device(self, batch: MicroBatch) -> tuple[Batch, UnlabelledBatch | None]:
         import torch
@@ -221,14 +235,13 @@ class Trainer:
     def _unfreeze(self, epoch: int) -> None:
         self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))
 
-    def _close(self, window: Window) -> StepsDone:
+    def _close(self, window: Window, clock: Stopwatch) -> StepsDone:
         """Turn a window into an event: here the device is waited for, once in ``LOG_EVERY`` steps."""
         import torch
 
         state = self.state
-        started = time.perf_counter()
         losses = torch.stack(window.losses).tolist()
-        state.seconds += time.perf_counter() - started
+        clock.lap("steps")
         if not all(map(math.isfinite, losses)):
             step = state.step - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
             raise RunFailed(
@@ -238,7 +251,7 @@ class Trainer:
         state.examples += window.examples
         state.tokens += window.tokens
         state.losses += losses
-        seconds = max(time.perf_counter() - window.started, 1e-9)
+        seconds = max(state.training_seconds - window.training, 1e-9)
         return StepsDone(
             state.step,
             state.step / self.steps_per_epoch,
@@ -247,6 +260,7 @@ class Trainer:
             float(self.gradient_norm),
             window.examples / seconds,
             window.tokens / seconds,
+            (state.seconds["data"] - window.data) / seconds,
             {name: float(torch.stack(values).float().mean()) for name, values in window.logs.items()},
         )
 
@@ -266,9 +280,10 @@ class Trainer:
         every = self.options.evaluate_every or self.steps_per_epoch
         return step % every == 0 or step == self.total_steps
 
-    def _evaluate(self) -> Iterator[Event]:
+    def _evaluate(self, clock: Stopwatch) -> Iterator[Event]:
         state, started = self.state, time.perf_counter()
         metrics, (pool, warnings) = self.evaluate(), self.watch()
+        clock.lap("evaluation")
         value = metrics[self.options.monitor]
         best = is_better(value, state.best, greater_is_better=self.greater_is_better)
         # Summed exactly: where a run was interrupted must not change the last digit.
@@ -289,6 +304,7 @@ class Trainer:
         yield from (
             Warned(state.step, message) for message in (*metric_warnings(metrics, self.options.monitor), *warnings)
         )
+        clock.lap("writing")
 
     def _save_best(self) -> None:
         if self.best_weights is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
+from kexp.train.stopwatch import ACTIVITIES
 
 
 @dataclass(slots=True)
@@ -21,9 +22,20 @@ class TrainState:
     stopped_early: bool = False
     examples: int = 0
     tokens: int = 0
-    seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACTIVITIES, 0.0))
+    """By activity."""
     losses: list[float] = field(default_factory=list)
     """Of the steps since the last evaluation."""
+
+    @property
+    def training_seconds(self) -> float:
+        """Seconds of training steps, waiting for their data included; examples per second are counted by them."""
+        return self.seconds["data"] + self.seconds["steps"]
+
+    def time_shares(self) -> dict[str, float]:
+        """Return the share of each activity in the time of the whole training."""
+        whole = max(sum(self.seconds.values()), 1e-9)
+        return {activity: seconds / whole for activity, seconds in self.seconds.items()}
 
 
 def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from kexp.builtin.freezing import (
 from kexp.catalog import load_catalog
 from kexp.contracts import FreezingOptions
 from kexp.contracts.freezing import block_names
-from kexp.plan.resolve import check
+from kexp.plan.validate import validate
 
 BLOCKS = block_names(12)
 LAYERS = [f"layer.{number}" for number in range(12)]
@@ -77,7 +77,7 @@ def test_too_many_layers_are_a_problem_of_the_spec_before_anything_is_built() ->
         "backbone": {"use": "tiny", "layers": 2},
         "freezing": {"use": "bottom-layers", "layers": 3},
     }
-    _, problems = check(table, load_catalog())
+    _, problems = validate(table, load_catalog())
     assert [str(problem) for problem in problems] == ["freezing: 3 layers cannot be frozen, the model has 2"]
 
 

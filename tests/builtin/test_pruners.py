@@ -11,7 +11,8 @@ import pytest
 
 from kexp.catalog import Catalog
 from kexp.contracts import PrunerContext, PrunerOptions
-from kexp.plan.resolve import check
+from kexp.plan.validate import validate
+from kexp.search.quiet import quiet_optuna
 
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "hyperband": "HyperbandPruner",
            "successive-halving": "SuccessiveHalvingPruner", "wilcoxon": "WilcoxonPruner"}  # fmt: skip
@@ -19,10 +20,8 @@ PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "hyperband": "Hyperban
 
 @pytest.fixture(autouse=True)
 def _silent() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+    with quiet_optuna():
+        yield
 
 
 def options(catalog: Catalog, name: str, **stated: Any) -> PrunerOptions:
@@ -158,4 +157,4 @@ def test_wilcoxon_lets_a_trial_go_on_that_is_better(catalog: Catalog) -> None:
 def test_options_of_pruners_are_checked(catalog: Catalog, pruner: Any, expected: list[str]) -> None:
     search = {"trials": 3, "seeds_per_trial": 2, "pruner": pruner, "space": {"training.epochs": {"low": 1, "high": 3}}}
     table = {"name": "x", "seeds": [1, 2], "dataset": "dialect-sample", "backbone": "tiny", "search": search}
-    assert [str(problem) for problem in check(table, catalog)[1]] == expected
+    assert [str(problem) for problem in validate(table, catalog)[1]] == expected

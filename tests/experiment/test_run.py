@@ -84,6 +84,20 @@ def test_result_holds_what_is_promised(experiment: dict[str, Any]) -> None:
     assert set(result["metrics"]) == {"validation", "test"}
     assert result["best_epoch"] in (1.0, 2.0, 3.0)
     assert result["tokens_per_second"] > result["examples_per_second"] > 0
+    assert set(result["time_shares"]) == {"data", "steps", "evaluation", "writing"}
+    assert sum(result["time_shares"].values()) == pytest.approx(1)
+
+
+def test_speed_in_events_is_speed_in_the_result(experiment: dict[str, Any]) -> None:
+    run = Path(experiment["folder"]) / "plain" / "seed-1"
+    result = json.loads((run / "result.json").read_text())
+    events = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    steps = [(event["step"], event["examples_per_second"]) for event in events if event["event"] == "step"]
+    # 192 rows of train are twelve steps of sixteen.
+    assert result["examples_per_second"] * result["train_seconds"] == pytest.approx(3 * 192)
+    lasts = [0, *(step for step, _ in steps)]
+    seconds = sum(16 * (step - last) / speed for last, (step, speed) in zip(lasts, steps, strict=False))
+    assert seconds == pytest.approx(result["train_seconds"], rel=0.01)
 
 
 def test_metrics_are_those_of_the_predictions(experiment: dict[str, Any]) -> None:

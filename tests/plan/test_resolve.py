@@ -86,7 +86,12 @@ def test_problem_reads_as_promised(write_spec: Write, catalog: Catalog) -> None:
         ("[freezing]\nuse = 'bottom-layers'", "freezing.layers: is required"),
         ("[training]\nprecision = 'fp16'\ndevice = 'cpu'", 'training.precision: fp16 needs a GPU; use "bf16" or "fp32" on a CPU'),
         ("[training]\ndevice = 'gpu'", 'training.device: expected auto, cpu, cuda, cuda:N or mps, found "gpu"'),
-        ("[evaluation]\nmetrics = ['accuracy', 'accuracy', 'macro_f1']", 'evaluation.metrics: metric "accuracy" is stated twice'),
+        ("[evaluation]\nmetrics = ['accuracy', 'accuracy', 'macro_f1']", 'evaluation.metrics: metric "accuracy" is given twice'),
+        ("[training]\nepochs = [1]", "training.epochs: expected a whole number, found [1]"),
+        ("[training]\nbetas = [0.9]", "training.betas[1]: is required"),
+        ("[evaluation]\nmetrics = []", "evaluation.metrics: expected at least 1 entry, found 0"),
+        ("[cleaning]\nsplits = ['tst']", "cleaning.splits[0]: expected 'train', 'validation' or 'test', found \"tst\""),
+        ("[objective]\nclass_weights = 'x'", "objective.class_weights: expected 'none' or 'balanced' or a list, found \"x\""),
         ("[objective]\ngamma = 1", 'objective.gamma: unknown option of objective "cross-entropy"; known: class_weights, label_smoothing'),
         ("[augmentation]\nlabelled = {p = 0.1}", 'augmentation.labelled: names no augmenter; expected use = "NAME" in this table'),
     ],
@@ -214,7 +219,7 @@ def test_search_over_what_only_a_variant_has(write_spec: Write, catalog: Catalog
     when = '"training.epochs" = {low = 1, high = 4, when = {"objective.use" = "focal"}}\n'
     spec = write_spec(GOOD + search + when + MIXED)
     assert problems(spec, catalog) == [
-        "search.space.training.epochs.when: never holds; name values that the spec or the search can have"
+        "search.space.training.epochs.when: is never true; give values that the spec or the search can have"
     ]
     assert resolve(spec, catalog, variants=["sharp"]).variants[0].spec.training.patience == 2
 

@@ -1,4 +1,4 @@
-"""What a search is after, and samplers and pruners that cannot work with it."""
+"""What a search optimises, and samplers and pruners that cannot work with it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kexp.catalog import Catalog
-from kexp.plan.resolve import check
-from kexp.plan.search_metrics import MEASURES, Goal, goals
+from kexp.plan.search_metrics import MEASURES, SearchMetric, search_metrics
+from kexp.plan.validate import validate
 
 RESULT = {
     "metrics": {"validation": {"macro_f1": 0.75, "cross_entropy": 0.5}, "test": {"macro_f1": 0.25}},
@@ -27,14 +27,17 @@ def table(search: dict[str, Any], **sections: Any) -> dict[str, Any]:
 
 
 def problems(catalog: Catalog, **search: Any) -> list[str]:
-    return [str(problem) for problem in check(table(search), catalog)[1]]
+    return [str(problem) for problem in validate(table(search), catalog)[1]]
 
 
-def wanted(catalog: Catalog, search: dict[str, Any], **sections: Any) -> list[tuple[str, str]]:
-    spec, found = check(table(search, **sections), catalog)
+def metrics_of(catalog: Catalog, search: dict[str, Any], **sections: Any) -> list[tuple[str, str]]:
+    spec, found = validate(table(search, **sections), catalog)
     assert spec is not None, found
     assert spec.search is not None
-    return [(goal.name, goal.direction) for goal in goals(spec.search, spec.training, spec.evaluation, catalog)]
+    return [
+        (metric.name, metric.direction)
+        for metric in search_metrics(spec.search, spec.training, spec.evaluation, catalog)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -52,12 +55,12 @@ def wanted(catalog: Catalog, search: dict[str, Any], **sections: Any) -> list[tu
          [("parameters.total", "minimize"), ("parameters.trainable", "minimize"), ("examples_per_second", "maximize")]),
     ],
 )  # fmt: skip
-def test_goals_have_the_direction_in_which_they_are_better(catalog: Catalog, search: Any, expected: Any) -> None:
-    assert wanted(catalog, search) == expected
+def test_metrics_have_the_direction_in_which_they_are_better(catalog: Catalog, search: Any, expected: Any) -> None:
+    assert metrics_of(catalog, search) == expected
 
 
-def test_without_a_metric_a_search_is_after_the_monitor(catalog: Catalog) -> None:
-    assert wanted(catalog, {}, training={"monitor": "cross_entropy"}) == [("validation.cross_entropy", "minimize")]
+def test_without_a_metric_a_search_optimises_the_monitor(catalog: Catalog) -> None:
+    assert metrics_of(catalog, {}, training={"monitor": "cross_entropy"}) == [("validation.cross_entropy", "minimize")]
 
 
 @pytest.mark.parametrize(
@@ -71,19 +74,19 @@ def test_without_a_metric_a_search_is_after_the_monitor(catalog: Catalog) -> Non
         ("parameters.trainable", None, 10.0),
     ],
 )
-def test_a_goal_is_a_number_of_the_result(name: str, metric: str | None, value: float) -> None:
-    goal = Goal(name, "maximize")
-    assert (goal.metric, goal.of(RESULT)) == (metric, value)
+def test_a_search_metric_is_a_number_of_the_result(name: str, metric: str | None, value: float) -> None:
+    found = SearchMetric(name, "maximize")
+    assert (found.validation_metric, found.of(RESULT)) == (metric, value)
     assert name.startswith("validation.") or name in MEASURES
-    assert math.isnan(goal.of({"metrics": {"test": {"macro_f1": 1.0}}}))
+    assert math.isnan(found.of({"metrics": {"test": {"macro_f1": 1.0}}}))
 
 
 def test_better_follows_the_direction() -> None:
-    up, down = Goal("a", "maximize"), Goal("a", "minimize")
+    up, down = SearchMetric("a", "maximize"), SearchMetric("a", "minimize")
     assert (up.better(2, 1), up.better(1, 2), down.better(2, 1), down.better(1, 2)) == (True, False, False, True)
     assert not up.better(1, 1)
     assert not down.better(1, 1)
-    assert not any(goal.better(*pair) for goal in (up, down) for pair in ((math.nan, 1), (1, math.nan)))
+    assert not any(metric.better(*pair) for metric in (up, down) for pair in ((math.nan, 1), (1, math.nan)))
 
 
 KNOWN = ["examples_per_second", "parameters.total", "parameters.trainable", "train_seconds"]
@@ -104,7 +107,7 @@ CONDITION = {"training.weight_decay": {"low": 0.0, "high": 0.1, "when": {"traini
         ({"direction": ["minimize", "maximize"]}, ["search.direction: 2 directions for 1 metrics"]),
         ({"sampler": "cmaes", "space": RATE | CHOICES}, ['search.sampler: "cmaes" searches ranges alone, and training.batch_size has choices; use "tpe"']),
         ({"sampler": "cmaes", "space": RATE | CONDITION}, ['search.sampler: "cmaes" knows no conditions, and training.weight_decay has one; use "tpe" or "brute-force"']),
-        ({"sampler": "cmaes", "metric": BOTH}, ['search.sampler: "cmaes" searches one metric; use "nsga2" or "tpe"']),
+        ({"sampler": "cmaes", "metric": BOTH}, ['search.sampler: "cmaes" searches one metric only; use "nsga2" or "tpe"']),
         ({"sampler": "grid"}, ['search.sampler: "grid" visits every value, and training.learning_rate has endlessly many; give it a step, or choices']),
         ({"sampler": "grid", "space": RATE | CONDITION}, [
             'search.sampler: "grid" visits every value, and training.learning_rate has endlessly many; give it a step, or choices',
@@ -114,7 +117,7 @@ CONDITION = {"training.weight_decay": {"low": 0.0, "high": 0.1, "when": {"traini
         ({"sampler": {"use": "tpe", "candidates": 0}}, ["search.sampler.candidates: expected greater than 0, found 0"]),
         ({"sampler": "zzz"}, ['search.sampler: unknown search-sampler "zzz"; known: brute-force, cmaes, gp, grid, nsga2, qmc, random, tpe']),
         ({"metric": BOTH, "pruner": "median"}, ["search.pruner: trials with several metrics cannot be pruned; leave it out"]),
-        ({"metric": "train_seconds", "pruner": "hyperband"}, ['search.pruner: evaluations do not tell train_seconds; use "none"']),
+        ({"metric": "train_seconds", "pruner": "hyperband"}, ['search.pruner: evaluations do not report train_seconds; use "none"']),
         ({"pruner": "wilcoxon"}, ["search.pruner: 1 seeds of a trial cannot give a p-value of 0.1, the least is 0.5; raise search.seeds_per_trial"]),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from kexp import nested
 from kexp.catalog import Catalog
-from kexp.plan.resolve import check
+from kexp.plan.validate import validate
 from kexp.spec import toml
 from kexp.spec.search import seconds_of
 
@@ -24,7 +24,9 @@ NO_GAMMA = 'objective.gamma: unknown option of objective "cross-entropy"; known:
 def problems(catalog: Catalog, space: dict[str, Any], base: dict[str, Any] | None = None, **search: Any) -> list[str]:
     stated = {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", "training": {"max_length": 32}}
     table = nested.merge(stated, toml.expand(base or {}))
-    return [str(problem) for problem in check({**table, "search": {"trials": 9, "space": space, **search}}, catalog)[1]]
+    return [
+        str(problem) for problem in validate({**table, "search": {"trials": 9, "space": space, **search}}, catalog)[1]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -34,16 +36,14 @@ def problems(catalog: Catalog, space: dict[str, Any], base: dict[str, Any] | Non
         ({"trainin.epochs": {"choices": [3]}}, ['trainin.epochs: 3: trainin: unknown key; did you mean "training"?']),
         ({"training.epochs": {"low": 0, "high": 3}}, ["training.epochs: 0: training.epochs: expected greater than 0, found 0"]),
         ({"training.learning_rate": {"low": 1e-5, "high": 1.0}}, ["training.learning_rate: 1.0: training.learning_rate: expected less than 1, found 1.0"]),
-        ({"training.epochs": {"choices": [1, "two"]}}, ['training.epochs: two: training.epochs: expected a valid integer, unable to parse string as an integer, found "two"']),
+        ({"training.epochs": {"choices": [1, "two"]}}, ['training.epochs: two: training.epochs: expected a whole number, found "two"']),
         ({"objective.use": {"choices": ["focal", "focl"]}}, ['objective.use: focl: objective: unknown objective "focl"; did you mean "focal"?']),
         ({"freezing": {"choices": ["none", {"use": "bottom-layers", "layers": 9}]}}, ["freezing: bottom-layers layers=9: freezing: 9 layers cannot be frozen, the model has 2"]),
         (USE | {"objective.gamma": GAMMA}, [f"objective.gamma: 0.5: {NO_GAMMA}"]),
         (USE | {"objective.gamma": {**GAMMA, "low": -1.0, **FOCAL}}, ["objective.gamma: -1.0: objective.gamma: expected greater than or equal to 0, found -1.0"]),
-        (USE | {"objective.gamma": {**GAMMA, "when": {"objective.use": "r-drop"}}}, ["objective.gamma.when: never holds; name values that the spec or the search can have"]),
-        (EPOCHS | {"training.patience": {"low": 1, "high": 2, "when": {"training.epochs": 6}}}, ["training.patience.when: never holds; name values that the spec or the search can have"]),
-        (EPOCHS | {"training.patience": {"low": 1, "high": 2, "when": {"training.epocs": 1}}}, ["training.patience.when: never holds; name values that the spec or the search can have"]),
-        (POSITIONS | LENGTHS, ['training.max_length: 128 with backbone.positions = 64: training.max_length: 128 is more than the 64 positions of backbone "tiny"; use 64 or fewer; narrow it, or state where with "when"']),
-        ({"freezing": {"choices": ["none", {"use": "bottom-layers", "layers": 2}]}, "backbone.layers": {"choices": [1, 4]}}, ['backbone.layers: 1 with freezing = bottom-layers layers=2: freezing: 2 layers cannot be frozen, the model has 1; narrow it, or state where with "when"']),
+        (USE | {"objective.gamma": {**GAMMA, "when": {"objective.use": "r-drop"}}}, ["objective.gamma.when: is never true; give values that the spec or the search can have"]),
+        (EPOCHS | {"training.patience": {"low": 1, "high": 2, "when": {"training.epochs": 6}}}, ["training.patience.when: is never true; give values that the spec or the search can have"]),
+        (EPOCHS | {"training.patience": {"low": 1, "high": 2, "when": {"training.epocs": 1}}}, ["training.patience.when: is never true; give values that the spec or the search can have"]),
     ],
 )  # fmt: skip
 def test_what_no_trial_could_do_is_told_where_it_is_stated(catalog: Catalog, space: Any, expected: list[str]) -> None:
@@ -68,7 +68,8 @@ def test_conditions_in_a_circle_are_told(catalog: Catalog) -> None:
         # An end that only the spec's value of another parameter would refuse, or the lack of one: no trial has either.
         ({"freezing.use": {"choices": ["none", "bottom-layers"]}, "freezing.layers": {"low": 1, "high": 2, "when": {"freezing.use": "bottom-layers"}}}, {}),
         ({"backbone.positions": {"choices": [64, 128]}, "training.max_length": {"choices": [32, 64]}}, {"training.max_length": 200}),
-        # A pair that would fail together is kept apart by a condition, or lies outside of the choices.
+        # Of two parameters that do not depend on each other, not every pair is checked.
+        (POSITIONS | LENGTHS, {}),
         (POSITIONS | {"training.max_length": {"choices": [32, 128], "when": {"backbone.positions": 256}}}, {}),
         (POSITIONS | {"training.max_length": {"choices": [32, 64]}}, {}),
         # Conditions in a row, on the spec itself, and on values within a range.
@@ -88,12 +89,20 @@ def test_a_condition_within_a_range_is_looked_at_like_any_other(catalog: Catalog
     assert found == ["search.space.training.patience: 0: training.patience: expected greater than 0, found 0"]
 
 
-def test_every_wrong_parameter_is_told_and_pairs_only_of_the_others(catalog: Catalog) -> None:
+def test_a_parameter_is_checked_with_all_values_of_those_it_depends_on(catalog: Catalog) -> None:
+    """The condition holds with 64 positions, which are too few for one of the lengths."""
     found = problems(
-        catalog, {**POSITIONS, **LENGTHS, "training.epochs": {"choices": [0]}, "training.patience": {"choices": [0]}}
+        catalog, POSITIONS | {"training.max_length": {"choices": [32, 128], "when": {"backbone.positions": [64, 256]}}}
     )
-    assert [line.split(": ")[0] for line in found] == [
-        "search.space.training.epochs", "search.space.training.patience", "search.space.training.max_length"]  # fmt: skip
+    assert found == [
+        'search.space.training.max_length: 128: training.max_length: 128 is more than the 64 positions of backbone "tiny";'
+        " use 64 or fewer"
+    ]
+
+
+def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
+    found = problems(catalog, {"training.epochs": {"choices": [0]}, "training.patience": {"choices": [0]}})
+    assert [line.split(": ")[0] for line in found] == ["search.space.training.epochs", "search.space.training.patience"]
 
 
 # --- the section itself ---------------------------------------------------------------------------------------------
@@ -111,9 +120,9 @@ def test_every_wrong_parameter_is_told_and_pairs_only_of_the_others(catalog: Cat
         ({"timeout": "30m1h"}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found "30m1h"'),
         ({"metric": ["validation.mcc", "validation.mcc"]}, "metric: a metric is stated twice"),
         ({"storage": "disk"}, 'storage: expected "journal", a database URL or grpc://HOST:PORT, found "disk"'),
-        ({"seeds_per_trial": 3}, "seeds_per_trial: a trial takes the first 3 seeds, the spec states 2; state more seeds"),
+        ({"seeds_per_trial": 3}, "seeds_per_trial: a trial takes the first 3 seeds, and the spec has 2; add seeds"),
         ({"jobs": 0}, "jobs: expected greater than 0, found 0"),
-        ({"space": {}}, "space: Dictionary should have at least 1 item after validation, not 0"),
+        ({"space": {}}, "space: expected at least 1 entry, found 0"),
         ({"space": {"training.epochs": {}}}, "space.training.epochs: expected low and high, or choices"),
         ({"space": {"training.epochs": {"low": 5, "high": 1}}}, "space.training.epochs.high: 1 is not above low, 5"),
         ({"space": {"training.epochs": {"low": "1", "high": 5}}}, "space.training.epochs.low: expected a whole number, found a string"),
@@ -125,7 +134,7 @@ def test_every_wrong_parameter_is_told_and_pairs_only_of_the_others(catalog: Cat
 def test_what_the_section_cannot_mean_is_told(catalog: Catalog, search: dict[str, Any], expected: str) -> None:
     stated = {key: value for key, value in {"space": EPOCHS, "trials": 9, **search}.items() if value is not None}
     table = {"name": "x", "seeds": [1, 2], "dataset": "dialect-sample", "backbone": "tiny", "search": stated}
-    assert [str(problem) for problem in check(table, catalog)[1]] == [f"search.{expected}"]
+    assert [str(problem) for problem in validate(table, catalog)[1]] == [f"search.{expected}"]
 
 
 @pytest.mark.parametrize("space", [{"training.epochs": {"lo": 1, "high": 5}}, {"training": {"epochs": {"lo": 1, "high": 5}}}])  # fmt: skip

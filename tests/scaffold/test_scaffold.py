@@ -23,7 +23,7 @@ from kexp import hookspecs
 from kexp.catalog import load_catalog
 from kexp.cli import app
 from kexp.hookspecs import HOOK_OF_KIND
-from kexp.plan import resolve
+from kexp.plan.validate import validate
 from kexp.scaffold.kinds import KINDS, component
 from kexp.scaffold.package import package_files
 from kexp.spec import toml
@@ -125,7 +125,7 @@ def test_a_package_of_one_kind_is_whole(kind: str, tmp_path: Path, monkeypatch: 
     if kind == "translator" and find_spec("kexp_backtranslation") is None:
         return
     table = toml.read(tmp_path / "experiments" / f"only-{kind}.toml")
-    _, problems = resolve.check({"name": "x", **table}, catalog)
+    _, problems = validate({"name": "x", **table}, catalog)
     assert problems == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +11,64 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from kexp.builtin.search_samplers import TPE, BruteForce, Random
+from kexp.cli.display import NullSearchDisplay
 from kexp.contracts import Parameter
 from kexp.errors import KexpError, Problem
-from kexp.plan.search_metrics import Goal
+from kexp.plan.search_metrics import SearchMetric
 from kexp.redaction import without_passwords
-from kexp.search import findings, workers
-from kexp.search.question import Question, digest
+from kexp.search import final_run, heartbeats
+from kexp.search.job import SearchJob, digest
+from kexp.search.quiet import quiet_optuna
 from kexp.search.storage import open_storage
-from kexp.search.study import Study, open_study, outcome
+from kexp.search.study import Study, open_study
+from kexp.search.summary import counts, finished
+from kexp.search.trial import outcome
 from kexp.spec.search import Search
+from kexp.spec.sections import Spec
 from kexp.spec.space import Space
 
 RANGE = {"lr": Parameter(low=0.0, high=1.0)}
 
 
-def question(
-    parameters: Mapping[str, Parameter] = RANGE, sampler: Any = None, identity: str = "a", **options: Any
-) -> Question:
-    search = Search.model_construct(sampler=sampler or Random(), pruner=None, max_failures=3, **options)
+class Job(SearchJob):
+    """A search of which every spec is valid that has another ``lr`` than 9."""
 
-    def resolve(table: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
+    def table_of(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
+        table = self.space.apply(values)
         return table, [Problem("lr", "too high")] if table["lr"] == 9 else []
 
-    space = Space.of({"lr": -1.0}, parameters)
-    return Question(space, [Goal("validation.f1", "maximize")], search, 1, identity, resolve)
+
+def search(
+    parameters: Mapping[str, Parameter] = RANGE, sampler: Any = None, identity: str = "a", **options: Any
+) -> SearchJob:
+    return Job(
+        name="s",
+        folder=Path("s"),
+        spec=Spec.model_construct(seeds=(1,)),
+        options=Search.model_construct(sampler=sampler or Random(), pruner=None, max_failures=3, **options),
+        space=Space.of({"lr": -1.0}, parameters),
+        metrics=[SearchMetric("validation.f1", "maximize")],
+        identity=identity,
+        catalog=None,
+        display=NullSearchDisplay(),
+    )
 
 
-def join(storage: BaseStorage, own: str, asked: Question | None = None) -> Study:
+def join(storage: BaseStorage, own: str, job: SearchJob | None = None) -> Study:
     """Take part in the study as the process ``own``."""
-    study = open_study("s", storage, asked or question())
-    study.workers.own = own
+    study = open_study(storage, job or search())
+    study.heartbeats.own = own
     return study
 
 
 def result(value: float, seed: int = 1) -> dict[str, Any]:
     return {"seed": seed, "train_seconds": 1.0, "metrics": {"validation": {"f1": value}}}
+
+
+@pytest.fixture(autouse=True)
+def _silent() -> Iterator[None]:
+    with quiet_optuna():
+        yield
 
 
 @pytest.fixture
@@ -55,40 +78,40 @@ def storage() -> BaseStorage:
 
 def test_a_number_of_trials_is_shared_out(storage: BaseStorage) -> None:
     one, two = join(storage, "far/1"), join(storage, "far/2")
-    claims = [study.claim(3) for study in (one, two, one, two)]
-    assert [claim.number if claim else None for claim in claims] == [0, 1, 2, None]
-    assert two.others()
-    for study, claim in zip((one, two, one), claims[:3], strict=True):
-        study.complete(claim.number, [result(0.1)], "rows", "f")
-    assert one.claim(3) is None
-    assert not one.others()
-    assert findings.finished(one) == 3
+    trials = [study.next_trial(3) for study in (one, two, one, two)]
+    assert [trial.number if trial else None for trial in trials] == [0, 1, 2, None]
+    assert two.others_running()
+    for study, trial in zip((one, two, one), trials[:3], strict=True):
+        study.complete(trial.number, [result(0.1)], "rows", "f")
+    assert one.next_trial(3) is None
+    assert not one.others_running()
+    assert finished(one) == 3
 
 
 def test_of_two_that_ask_at_once_the_lower_number_wins(storage: BaseStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = join(storage, "far/1"), join(storage, "far/2")
-    honest, calls = Study._taken, []
-    assert one.claim(1).number == 0
+    honest, calls = Study._counted, []
+    assert one.next_trial(1).number == 0
 
-    def taken(self: Study) -> list[int]:
+    def counted(self: Study) -> list[int]:
         # The second asks before it can see that the first has taken the only trial.
         calls.append(1)
         return [] if len(calls) == 1 else honest(self)
 
-    monkeypatch.setattr(Study, "_taken", taken)
-    assert two.claim(1) is None
+    monkeypatch.setattr(Study, "_counted", counted)
+    assert two.next_trial(1) is None
     assert [outcome(trial) for trial in two.trials()] == ["running", "withdrawn"]
 
 
 def test_lost_trial_is_tried_once_more_and_then_counts_as_failed(storage: BaseStorage) -> None:
     study = join(storage, "far/1")
-    first = study.claim(1)
+    first = study.next_trial(1)
     study.lose(first.number, "its process was killed")
-    again = study.claim(1)
+    again = study.next_trial(1)
     assert again.values == first.values
     assert study.trials()[again.number].user_attrs["retry of"] == first.number
     study.lose(again.number, "its process was killed")
-    assert study.claim(1) is None
+    assert study.next_trial(1) is None
     assert [outcome(trial) for trial in study.trials()] == ["lost", "failed"]
     assert "which it repeats, was lost too" in study.trials()[1].user_attrs["reason"]
 
@@ -97,32 +120,32 @@ def test_interrupted_trial_is_given_back_as_often_as_it_takes(storage: BaseStora
     study = join(storage, "far/1")
     values = []
     for _ in range(3):
-        claim = study.claim(1)
-        values.append(claim.values)
-        study.interrupt(claim.number, "stopped")
+        trial = study.next_trial(1)
+        values.append(trial.values)
+        study.interrupt(trial.number, "stopped")
     assert values[0] == values[1] == values[2]
-    study.complete(study.claim(1).number, [result(0.5)], "rows", "f")
-    assert findings.counts(study) == {"complete": 1, "pruned": 0, "failed": 0, "interrupted": 3, "repeated": 0}
+    study.complete(study.next_trial(1).number, [result(0.5)], "rows", "f")
+    assert counts(study) == {"complete": 1, "pruned": 0, "failed": 0, "interrupted": 3, "repeated": 0}
 
 
 def test_process_of_another_machine_is_given_up_when_its_counter_stands_still(
     storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(workers.time, "monotonic", lambda: now)
+    monkeypatch.setattr(heartbeats.time, "monotonic", lambda: now)
     one, two = join(storage, "far/1@5"), join(storage, "farther/2@5")
-    lost = one.claim(2)
+    lost = one.next_trial(2)
     for count in range(5):
         # It counts, on whatever clock, so it lives.
         one.optuna.set_user_attr("worker far/1@5", count)
-        two.recover()
-        now += workers.GRACE * 0.9
-    two.recover()
+        two.recover_lost()
+        now += heartbeats.GRACE * 0.9
+    two.recover_lost()
     assert outcome(two.trials()[0]) == "running"
-    now += workers.GRACE * 0.9
-    two.recover()
+    now += heartbeats.GRACE * 0.9
+    two.recover_lost()
     assert [outcome(trial) for trial in two.trials()] == ["lost", "waiting"]
-    assert two.claim(2).values == lost.values
+    assert two.next_trial(2).values == lost.values
     # Should the first come back to life, its result comes too late and changes nothing.
     assert one.report(lost.number, 1, 0.9)
     one.complete(lost.number, [result(0.9)], "rows", "f")
@@ -131,24 +154,24 @@ def test_process_of_another_machine_is_given_up_when_its_counter_stands_still(
 
 def test_two_that_see_a_loss_repeat_the_trial_once(storage: BaseStorage) -> None:
     one, two = join(storage, "far/1"), join(storage, "far/2")
-    dead = join(storage, f"{workers._place()}/{2**22 + 1}@1.00")
-    dead.claim(None)
+    dead = join(storage, f"{heartbeats._place()}/{2**22 + 1}@1.00")
+    dead.next_trial(None)
     for study in (one, two):
-        study.recover()
+        study.recover_lost()
     assert [outcome(trial) for trial in one.trials()] == ["lost", "waiting"]
 
 
 def test_living_process_of_this_machine_is_not_given_up(storage: BaseStorage) -> None:
-    one, two = open_study("s", storage, question()), join(storage, "far/2")
-    one.claim(None)
-    two.recover()
+    one, two = open_study(storage, search()), join(storage, "far/2")
+    one.next_trial(None)
+    two.recover_lost()
     assert outcome(two.trials()[0]) == "running"
 
 
 def test_validation_rows_must_be_the_same(storage: BaseStorage) -> None:
     study = join(storage, "far/1")
-    study.complete(study.claim(None).number, [result(0.5)], "rows", "f")
-    number = study.claim(None).number
+    study.complete(study.next_trial(None).number, [result(0.5)], "rows", "f")
+    number = study.next_trial(None).number
     study.complete(number, [result(0.9)], "other rows", "f")
     assert outcome(study.trials()[number]) == "failed"
     assert "its validation rows differ" in study.failures[-1]
@@ -156,66 +179,113 @@ def test_validation_rows_must_be_the_same(storage: BaseStorage) -> None:
 
 def test_value_that_is_no_number_is_a_failure(storage: BaseStorage) -> None:
     study = join(storage, "far/1")
-    study.complete(study.claim(None).number, [result(float("nan"))], "rows", "f")
+    study.complete(study.next_trial(None).number, [result(float("nan"))], "rows", "f")
     assert study.failures == ["validation.f1 is nan"]
-    study.complete(study.claim(None).number, [result(0.4, 1), result(0.8, 2)], "rows", "f")
+    study.complete(study.next_trial(None).number, [result(0.4, 1), result(0.8, 2)], "rows", "f")
     assert study.failures == []
     assert study.trials()[1].value == pytest.approx(0.6)
 
 
 def test_values_that_make_no_spec_fail_without_being_given_out(storage: BaseStorage) -> None:
-    asked = question({"lr": Parameter(choices=(9, 1))}, BruteForce())
-    study = join(storage, "far/1", asked)
-    claims = []
-    while (claim := study.claim(5)) is not None:
-        claims.append(claim.values)
-        study.complete(claim.number, [result(0.5)], "rows", "f")
-    assert claims == [{"lr": 1}]
+    job = search({"lr": Parameter(choices=(9, 1))}, BruteForce())
+    study = join(storage, "far/1", job)
+    values = []
+    while (trial := study.next_trial(5)) is not None:
+        values.append(trial.values)
+        study.complete(trial.number, [result(0.5)], "rows", "f")
+    assert values == [{"lr": 1}]
     assert sorted(outcome(trial) for trial in study.trials()) == ["complete", "failed"]
     assert study.exhausted
 
 
 def test_point_that_is_tried_at_this_moment_is_not_tried_beside_it(storage: BaseStorage) -> None:
-    asked = question({"lr": Parameter(choices=(1, 2, 3))}, Random())
-    one, two = join(storage, "far/1", asked), join(storage, "far/2", asked)
-    first = one.claim(None)
-    others = [two.claim(None).values for _ in range(1)]
+    job = search({"lr": Parameter(choices=(1, 2, 3))}, Random())
+    one, two = join(storage, "far/1", job), join(storage, "far/2", job)
+    first = one.next_trial(None)
+    others = [two.next_trial(None).values for _ in range(1)]
     assert first.values not in others
 
 
 def test_search_without_a_number_ends_when_nothing_new_comes(storage: BaseStorage) -> None:
-    study = join(storage, "far/1", question({"lr": Parameter(choices=(1, 2))}, TPE()))
+    study = join(storage, "far/1", search({"lr": Parameter(choices=(1, 2))}, TPE()))
     run = 0
-    while (claim := study.claim(None)) is not None:
+    while (trial := study.next_trial(None)) is not None:
         run += 1
-        study.complete(claim.number, [result(0.1 * claim.values["lr"])], "rows", "f")
+        study.complete(trial.number, [result(0.1 * trial.values["lr"])], "rows", "f")
     assert run == 2
     assert study.exhausted
 
 
-def test_final_test_is_done_by_one_and_taken_over_from_the_dead(storage: BaseStorage) -> None:
+def test_best_spec_is_tested_by_the_living_process_with_the_best_trial(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(final_run.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    job = search()
+    place = heartbeats._place()
+    studies = [join(storage, own, job) for own in ("far/1", "far/2", f"{place}/{2**22 + 1}@1.00")]
+    for study, value in zip(studies, (0.4, 0.6, 0.8), strict=True):
+        study.complete(study.next_trial(None).number, [result(value)], "rows", "f")
+    one, two, _dead = studies
+    assert [trial.number for trial in final_run.await_best(two)] == [2]
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        two.optuna.set_user_attr("final", {"trial": 2, "status": "done" if len(waited) == 3 else "failed"})
+
+    monkeypatch.setattr(final_run.time, "sleep", sleep)
+    for other in (one, join(storage, "far/3", job)):
+        waited.clear()
+        two.optuna.set_user_attr("final", {})
+        # It gets what the tester has found.
+        assert [trial.number for trial in final_run.await_best(other)] == [2]
+        assert len(waited) == 3
+        assert final_run.final_run(other, other.trials()[2]) == {"status": "done"}
+
+
+def test_best_spec_is_tested_by_any_process_when_those_with_trials_are_gone(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(heartbeats.time, "monotonic", lambda: now)
+    for number in (1, 2):
+        gone = join(storage, f"far/{number}")
+        gone.complete(gone.next_trial(None).number, [result(0.1 * number)], "rows", "f")
+    new = join(storage, "far/3")
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(final_run.time, "sleep", sleep)
+    assert [trial.number for trial in final_run.await_best(new)] == [1]
+    # Both are watched at the same time.
+    assert heartbeats.GRACE < now <= heartbeats.GRACE + 2 * final_run.POLL
+
+
+def test_a_better_trial_of_another_process_is_waited_for(storage: BaseStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = join(storage, "far/1"), join(storage, "far/2")
-    dead = join(storage, f"{workers._place()}/{2**22 + 1}@1.00")
-    assert dead.take_final()
-    assert one.take_final()
-    assert not two.take_final()
-    one.keep_final(4, {"status": "done"})
-    assert two.final_of(4)["status"] == "done"
-    assert two.final_of(5) == {}
-    assert two.take_final()
+    two.complete(two.next_trial(None).number, [result(0.5)], "rows", "f")
+    begun = one.next_trial(None).number
+
+    def sleep(seconds: float) -> None:
+        one.complete(begun, [result(0.9)], "rows", "f")
+
+    monkeypatch.setattr(final_run.time, "sleep", sleep)
+    assert [trial.number for trial in final_run.await_best(one)] == [begun]
 
 
 def test_study_of_another_identity_or_another_maker_is_refused(
     storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     join(storage, "far/1")
-    with pytest.raises(KexpError, match='study "s" is about another experiment or another space; name another'):
-        open_study("s", storage, question(identity="b"))
-    monkeypatch.setattr("kexp.search.question.time.sleep", lambda seconds: None)
+    with pytest.raises(KexpError, match='study "s" is about another experiment or another space; choose another name'):
+        open_study(storage, search(identity="b"))
+    monkeypatch.setattr("kexp.search.study.time.sleep", lambda seconds: None)
     strange = InMemoryStorage()
     optuna.create_study(storage=strange, study_name="s")
     with pytest.raises(KexpError, match='study "s" was not made by kexp'):
-        open_study("s", strange, question())
+        open_study(strange, search())
 
 
 def test_digest_does_not_depend_on_where_the_files_are() -> None:
@@ -226,7 +296,7 @@ def test_digest_does_not_depend_on_where_the_files_are() -> None:
 
 def test_storages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = join(open_storage("journal", tmp_path), "far/1")
-    study.claim(None)
+    study.next_trial(None)
     assert len(join(open_storage("journal", tmp_path), "far/2").trials()) == 1
     assert without_passwords("postgresql://user:secret@host/db") == "postgresql://user:***@host/db"
     assert without_passwords("see http://user:p/a:s@host:80/ for more") == "see http://user:***@host:80/ for more"
@@ -237,7 +307,6 @@ def test_storages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         open_storage("grpc://127.0.0.1:9", tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_grpc_proxy(tmp_path: Path) -> None:
     import socket
     import threading
@@ -253,5 +322,5 @@ def test_grpc_proxy(tmp_path: Path) -> None:
     )
     server.start()
     study = join(open_storage(f"grpc://127.0.0.1:{port}", tmp_path), "far/1")
-    study.complete(study.claim(None).number, [result(0.5)], "rows", "f")
+    study.complete(study.next_trial(None).number, [result(0.5)], "rows", "f")
     assert optuna.load_study(study_name="s", storage=behind).best_value == 0.5

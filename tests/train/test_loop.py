@@ -264,6 +264,95 @@ def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> 
     assert found["bert.embeddings.word_embeddings.weight"] == 1.25e-3
 
 
+class Clock:
+    """Time that passes only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow(FixedStream):
+    """Takes two seconds for a batch."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def epoch(self, number: int, start: int = 0):
+        for step in super().epoch(number, start):
+            self.clock.now += 2
+            yield step
+
+
+class SlowObjective(CrossEntropy):
+    """Takes three seconds for a step."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(0.0, None)
+        self.clock = clock
+
+    def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+        self.clock.now += 3
+        return super().step(model, labelled, unlabelled, progress)
+
+
+def slow(folder: Path, clock: Clock, **options) -> Trainer:
+    """Return a trainer whose evaluation takes five seconds."""
+    run = trainer(folder, stream=Slow(clock), objective=SlowObjective(clock), **options)
+    evaluate = run.evaluate
+
+    def slowly() -> Mapping[str, float]:
+        clock.now += 5
+        return evaluate()
+
+    run.evaluate = slowly
+    return run
+
+
+def written(run: Trainer, clock: Clock, stop_after: int | None = None) -> list[Event]:
+    """Take one second to write an event."""
+    events = []
+    for event in run.events(lambda: run.state.step == stop_after):
+        events.append(event)
+        clock.now += 1
+    return events
+
+
+def test_time_is_divided_among_data_steps_evaluation_and_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("kexp.train.stopwatch.perf_counter", clock)
+    run = slow(tmp_path, clock, epochs=1)
+    events = written(run, clock)
+    # Five steps, one evaluation, and four events before the last one.
+    assert run.state.seconds == {"data": 10, "steps": 15, "evaluation": 5, "writing": 4}
+    assert run.state.training_seconds == 25
+    assert run.state.time_shares() == {"data": 10 / 34, "steps": 15 / 34, "evaluation": 5 / 34, "writing": 4 / 34}
+    (event,) = [event for event in events if isinstance(event, StepsDone)]
+    assert (event.examples_per_second, event.tokens_per_second) == (ROWS / 25, ROWS * TOKENS / 25)
+    assert event.data_share == 10 / 25
+
+
+def test_time_of_a_resumed_run_is_that_of_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("kexp.train.stopwatch.perf_counter", clock)
+    with pytest.raises(RunInterrupted):
+        written(slow(tmp_path, clock, epochs=2), clock, stop_after=7)
+    clock.now += 1000
+    run = slow(tmp_path, clock, epochs=2)
+    assert run.resume() == 7
+    events = written(run, clock)
+    # Ten steps and two evaluations; six events in the first part, four before the last one in the second.
+    assert run.state.seconds == {"data": 20, "steps": 30, "evaluation": 10, "writing": 10}
+    assert run.state.examples / run.state.training_seconds == 2 * ROWS / 50
+    (event,) = [event for event in events if isinstance(event, StepsDone)]
+    assert event.examples_per_second == 24 / 15
+
+
 class Exploding(CrossEntropy):
     """A loss that is no number from a step on."""
 

@@ -16,6 +16,7 @@ from kexp.contracts import (
     Augmenter,
     AugmenterContext,
     AugmenterOptions,
+    ClosableAugmenter,
     Decoding,
     Rejected,
 )
@@ -134,6 +135,8 @@ class BackTranslator:
     def close(self) -> None:
         """Free the models' memory and end the programs; the next call loads or starts them again."""
         self.paraphraser.close()
+        if isinstance(self.fallback, ClosableAugmenter):
+            self.fallback.close()
 
     def _judge(self, texts: Sequence[str]) -> None:
         """Remember the accepted paraphrases of each text, or why the first of them was not."""

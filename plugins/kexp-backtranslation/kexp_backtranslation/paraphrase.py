@@ -9,7 +9,7 @@ from kexp_backtranslation.progress import Meter, Progress
 from kexp_backtranslation.sentences import split_sentences
 from kexp_backtranslation.store import Store
 from kexp_backtranslation.work import Worker
-from kexp_backtranslation.workplace import Closable, Metered, Workplace
+from kexp_backtranslation.workplace import Metered, Workplace
 
 FILE = "translations.sqlite"
 
@@ -42,10 +42,9 @@ class Paraphraser:
         self.context.progress(f"back-translation: {line}")
 
     def close(self) -> None:
-        """Close the translators; between calls they stay open, since kexp passes texts in portions."""
+        """Close the translators; they stay open between calls, since kexp passes texts in portions."""
         for translator in self.translators:
-            if isinstance(translator, Closable):
-                translator.close()
+            translator.close()
 
     def paraphrase(self, texts: Sequence[str], copies: int, *, split: bool) -> Mapping[str, list[str]]:
         """Return ``copies`` paraphrases of each text; a text of several sentences is put together from theirs."""

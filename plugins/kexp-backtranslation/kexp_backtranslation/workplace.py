@@ -62,11 +62,3 @@ class Metered(Protocol):
     """A translator that counts what it does."""
 
     usage: Usage
-
-
-@runtime_checkable
-class Closable(Protocol):
-    """A translator that holds memory or a process until it is closed; it opens again when it is used again."""
-
-    def close(self) -> None:
-        """Free the model, or end the process."""

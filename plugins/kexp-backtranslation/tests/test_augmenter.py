@@ -53,6 +53,9 @@ class Known:
             return [["x"]]
         return [[self.options.known.get(text, text)] * copies for text in texts]
 
+    def close(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize("engine", ["marian", "ctranslate2"])
 def test_paraphrases(engine: str, back_translation: Any, context: AugmenterContext) -> None:

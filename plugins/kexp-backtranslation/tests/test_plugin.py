@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from kexp.catalog import Catalog
 from kexp.options import SpecText
-from kexp.plan.resolve import parts
+from kexp.plan.checks import sections_in
 from kexp.plan.schema import json_schema
 from kexp_backtranslation import plugin
 from kexp_backtranslation.augmenter import BackTranslation
@@ -41,7 +41,7 @@ def test_a_spec_names_everything(catalog: Catalog, tmp_path: Path) -> None:
     )
     assert options.translator.model.path == tmp_path / "ko-en"  # type: ignore[attr-defined]
     assert options.gate.classifier == tmp_path / "run" / "model"
-    found = [problem.under(place) for place, part in parts("augmenter", options) for problem in part.problems()]
+    found = [problem.under(place) for place, part in sections_in("augmenter", options) for problem in part.problems()]
     assert {problem.path for problem in found} == {
         "augmenter.translator.model.path", "augmenter.back", "augmenter.back.command", "augmenter.gate.classifier"
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which processes work on a study, and which of them are gone: a counter per process that has to go on counting."""
+"""Which processes work on a study, and which of them are gone: each keeps raising a counter of its own."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ GRACE = 60.0
 
 
 @dataclass(slots=True)
-class Workers:
-    """The processes of a study as one of them sees the others.
+class Heartbeats:
+    """The counters of a study's processes as one of them sees them.
 
     Clocks of different machines need not agree: only this process's own clock measures how long a counter stood still.
     """

@@ -1,0 +1,72 @@
+"""From one table to a spec: types, bounds and components, then all checks; and back to a table with every default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from kexp.catalog import Catalog
+from kexp.errors import Problem
+from kexp.nested import Table
+from kexp.plan.checks import cross_check
+from kexp.plan.messages import translate
+from kexp.plan.space_ends import check_space_ends
+from kexp.spec import toml
+from kexp.spec.search import Search
+from kexp.spec.sections import Spec
+from kexp.spec.space import Space
+
+
+def validate(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list[Problem]]:
+    """Return the spec that a table describes, or None, and everything that is wrong with it."""
+    context: dict[str, Any] = {"catalog": catalog, "valid": {}}
+    problems: list[Problem] = []
+    spec = None
+    table = {name: _with_component(name, value) for name, value in toml.join_paths(dict(table)).items()}
+    try:
+        spec = Spec.model_validate(table, context=context)
+    except ValidationError as error:
+        problems = translate(error.errors(include_url=False), table)
+    problems += cross_check(context["valid"], catalog)
+    if spec and spec.search and not problems:
+        problems += _check_space(spec, spec.search, catalog)
+    return (None if problems else spec), problems
+
+
+def dump(spec: Spec, catalog: Catalog) -> Table:
+    """Return a spec as a table with every default written out."""
+    dumped: Table = spec.model_dump(mode="json", context={"catalog": catalog}, exclude_none=True)
+    return dumped
+
+
+def with_defaults(table: Mapping[str, Any], catalog: Catalog) -> tuple[Mapping[str, Any], Sequence[Problem]]:
+    """Return a table with every default written out, or as it is with what is wrong with it."""
+    spec, problems = validate(table, catalog)
+    return (dump(spec, catalog) if spec else table), problems
+
+
+def space_of(spec: Spec, search: Search, catalog: Catalog) -> Space:
+    """Return the space of a search over an experiment without its ``[search]``."""
+    space = Space.of(dump(spec.model_copy(update={"search": None}), catalog), search.space)
+    return space.typed(lambda table: with_defaults(table, catalog)[0])
+
+
+def _check_space(spec: Spec, search: Search, catalog: Catalog) -> Iterable[Problem]:
+    try:
+        space = space_of(spec, search, catalog)
+    except ValueError as error:
+        return [Problem("search.space", str(error))]
+    # The space as written was checked before; only now is it known which ranges hold fractions though both ends are
+    # whole.
+    refused = [Problem("search.sampler", message) for message in search.sampler.space_problems(space.parameters)]
+    return [*refused, *check_space_ends(space, lambda table: validate(table, catalog)[1])]
+
+
+def _with_component(section: str, value: Any) -> Any:
+    """Let a table without ``use`` hold options of the section's default component."""
+    field = Spec.model_fields.get(section)
+    if field and isinstance(field.default, str) and field.default and isinstance(value, dict) and "use" not in value:
+        return {"use": field.default, **value}
+    return value

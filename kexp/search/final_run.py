@@ -1,0 +1,158 @@
+"""After the search: the best spec beside the default, trained on all seeds and tested once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from kexp import nested
+from kexp.experiment.run import run
+from kexp.plan.resolve import Plan, Variant
+from kexp.plan.search_metrics import SearchMetric
+from kexp.plan.validate import dump
+from kexp.report.folder import RunFolder
+from kexp.search.job import SearchJob
+from kexp.search.study import Study
+from kexp.search.summary import best_trials, ranked
+from kexp.spec.sections import Spec
+
+DEFAULT, BEST = "default", "best"
+
+POLL = 1.0
+"""Seconds between two looks at what other processes of the study have done."""
+
+
+def await_best(study: Study) -> list[FrozenTrial]:
+    """Return the best trials as soon as the first of them has been tested, or this process is to test it.
+
+    Of the processes that are alive, the one that ran the best trial tests the best spec, so it is tested once.
+    """
+    waiting = False
+    while (best := best_trials(study)) and not (is_tested(study, best[0]) or _is_tester(study)):
+        if not waiting:
+            study.job.display.phase("the process that ran the best trial tests the best spec; waiting for it")
+        waiting = True
+        time.sleep(POLL)
+    return best
+
+
+def _is_tester(study: Study) -> bool:
+    beats, attributes = study.heartbeats, study.optuna.user_attrs
+    processes = dict.fromkeys(trial.user_attrs.get("worker", "") for trial in ranked(study))
+    alive = [process for process in processes if process == beats.own or not beats.dead(process, attributes)]
+    return not alive or alive[0] == beats.own
+
+
+def is_tested(study: Study, trial: FrozenTrial) -> bool:
+    """Return whether a trial's spec was tested to the end."""
+    return _stored(study, trial).get("status") == "done"
+
+
+def _stored(study: Study, trial: FrozenTrial) -> dict[str, Any]:
+    """Return what the study knows of the final run of a trial's spec."""
+    final: dict[str, Any] = study.optuna.user_attrs.get("final", {})
+    return final if final.get("trial") == trial.number else {}
+
+
+def final_run(study: Study, trial: FrozenTrial) -> dict[str, Any]:
+    """Test the spec of the best trial, unless that was done.
+
+    Returns status, reason, final (the run folder), gains and remarks of ``study.json``.
+    """
+    final = _stored(study, trial)
+    if final.get("status") != "done":
+        final = {"trial": trial.number, **_test(study.job, trial, final.get("final"))}
+        study.optuna.set_user_attr("final", final)
+    return {key: value for key, value in final.items() if key != "trial"}
+
+
+def _test(job: SearchJob, trial: FrozenTrial, begun: str | None) -> dict[str, Any]:
+    """Test the best spec; ``begun`` is the folder of a test that was interrupted."""
+    resume = RunFolder.open(Path(begun)) if begun and Path(begun).is_dir() else None
+    job.display.phase("testing the best spec")
+    summary = _run_best(job, job.spec_of(trial), resume)
+    found: dict[str, Any] = {"status": summary["status"], "final": summary["folder"]}
+    if summary["status"] != "done":
+        return {**found, "reason": f"the best spec could not be tested to the end: see {summary['folder']}"}
+    found["gains"] = gains(summary, job.metrics[0].validation_metric or job.spec.training.monitor)
+    remarks = [describe_gain(gain) for gain in found["gains"]]
+    remarks = remarks or ["no trial is better than the spec without a search"]
+    return {**found, "remarks": [*remarks, compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary)]}
+
+
+def _run_best(job: SearchJob, best: Spec, resume: RunFolder | None) -> dict[str, Any]:
+    """Run the best spec, and beside it the spec without a search where that differs; return the summary."""
+    base = dump(job.spec, job.catalog)
+    changes = nested.difference(base, dump(best, job.catalog))
+    variants = (Variant(DEFAULT, job.spec), Variant(BEST, best)) if changes else (Variant(BEST, best),)
+    tables = {variant.name: changes if variant.name == BEST else {} for variant in variants}
+    plan = Plan("the best trial", job.spec, variants, {**base, "variants": tables})
+    return run(plan, job.catalog, runs_dir=job.folder.parent.parent, display=job.display, resume=resume)
+
+
+def gains(summary: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
+    """Return by split how much better the best is than the default, and the noise between seeds.
+
+    ``noise`` is the standard deviation of a difference of means: sqrt(s_a^2 / n_a + s_b^2 / n_b), None for one seed.
+    """
+    variants = summary["variants"]
+    if DEFAULT not in variants:
+        return []
+    found = []
+    for split in ("validation", "test"):
+        before, after = (variants[name]["metrics"].get(split, {}).get(metric) for name in (DEFAULT, BEST))
+        if before is None or after is None:
+            continue
+        sign = -1 if metric in summary["lower_is_better"] else 1
+        spread = [part["sd"] ** 2 / part["n"] for part in (before, after) if part["sd"] is not None]
+        found.append(
+            {
+                "split": split,
+                "metric": metric,
+                "default": before["mean"],
+                "best": after["mean"],
+                "gain": sign * (after["mean"] - before["mean"]),
+                "noise": math.sqrt(sum(spread)) if len(spread) == 2 else None,
+                "seeds": after["n"],
+            }
+        )
+    return found
+
+
+def describe_gain(gain: Mapping[str, Any]) -> str:
+    """Return a gain in words, and whether it is more than the noise between seeds."""
+    name = f"{gain['split']} {gain['metric']}"
+    text = f"{name}: {gain['best']:.4f} against {gain['default']:.4f} by default, a gain of {gain['gain']:+.4f}"
+    if gain["noise"] is None:
+        return f"{text}; with one seed the noise between seeds is unknown"
+    if gain["noise"] == 0:
+        return f"{text}; all {gain['seeds']} seeds agree"
+    times = gain["gain"] / gain["noise"]
+    judged = "more than seeds alone make" if times > 2 else "no more than seeds alone can make"
+    return f"{text}, {times:.1f} times the noise between {gain['seeds']} seeds ({gain['noise']:.4f}): {judged}"
+
+
+def compare_with_trial(
+    values: Mapping[str, Sequence[float]], metrics: Sequence[SearchMetric], summary: Mapping[str, Any]
+) -> str:
+    """Say whether the best spec, trained again, has the validation metrics of its trial, seed by seed.
+
+    ``values`` are those of the search metrics in the trial, by seed.
+    """
+    best = summary["variants"][BEST]
+    for number, metric in enumerate(metrics):
+        if metric.validation_metric is None:
+            continue
+        again = best["metrics"]["validation"][metric.validation_metric]["values"]
+        by_seed = dict(zip(map(str, best["seeds"]), again, strict=True))
+        for seed, in_trial in values.items():
+            if seed in by_seed and by_seed[seed] != in_trial[number]:
+                was, now = f"{in_trial[number]:.6f}", f"{by_seed[seed]:.6f}"
+                cause = "another device or number of threads rounds differently"
+                return f"{metric.name} of seed {seed} was {was} in the search and is {now} now: {cause}"
+    return "the best spec, trained again, has the validation metrics of its trial to the last digit"
