@@ -39,8 +39,9 @@ from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows
 from kexp.data.stream import Collator, LabelledStream
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.model.blocks import find_blocks
+from kexp.model.forward import Classifier
 from kexp.model.frozen import find_prefix
 from kexp.spec.sections import Training
 from kexp.train.loop import Trainer as KexpTrainer
@@ -71,30 +72,32 @@ def ours(
 ) -> float:
     collator = Collator(tokenizer.pad_token_id, token_types=True)
     stream = LabelledStream(rows, encoded, RandomSampler(), collator, seed=0, batch_size=BATCH)
-    run = KexpTrainer(
-        model, CrossEntropy(0.0, None), FreezeBottomLayers(layers=layers), stream, lambda: {"macro_f1": 0.0},
-        Training(epochs=epochs, learning_rate=RATE, batch_size=BATCH, checkpoint=False, keep="last"),
-        make_accelerator("auto", "fp32"), seed=0, greater_is_better=True, folder=None,
-    )  # fmt: skip
+    hardware = choose("auto", "fp32")
+    classifier = Classifier(model.to(hardware.device), hardware)
     started = time.perf_counter()
     if reuse:
-        keep(run, stream, 1 + layers)
+        classifier, stream = with_hidden_states(classifier, stream, 1 + layers)
+    run = KexpTrainer(
+        classifier, CrossEntropy(0.0, None), FreezeBottomLayers(layers=layers), stream, lambda: {"macro_f1": 0.0},
+        Training(epochs=epochs, learning_rate=RATE, batch_size=BATCH, checkpoint=False, keep="last"),
+        seed=0, greater_is_better=True, folder=None,
+    )  # fmt: skip
     for _ in run.events():
         pass
     return time.perf_counter() - started
 
 
-def keep(run: KexpTrainer, stream: LabelledStream, count: int) -> None:
+def with_hidden_states(classifier: Classifier, stream: LabelledStream, count: int) -> tuple[Classifier, LabelledStream]:
     """Do what ``kexp.experiment.frozen_blocks.reuse_frozen`` does, without validation."""
     encoded, lengths = stream.encoded, stream.encoded.tokens.lengths
     batches = [(rows, stream.batch(encoded, rows)) for rows in by_length(lengths, 128)]
     longest, shortest = (batch for _, batch in (batches[0], batches[-1]))
-    short, long = (few(batch).inputs_on(run.accelerator.device) for batch in (shortest, longest))
-    prefix = find_prefix(run.blocks, count, short, long)
+    short, long = (few(batch).inputs_on(classifier.hardware.device) for batch in (shortest, longest))
+    prefix = find_prefix(find_blocks(classifier.module), count, short, long)
     if prefix is None:
         raise SystemExit("this model cannot go on from hidden states alone")
-    kept = prefix.keep(batches, lengths, run.accelerator)
-    run.reuse(replace(stream, encoded=replace(encoded, hidden=kept.of)), prefix, 0.0)
+    stored = prefix.run(batches, lengths, classifier.hardware)
+    return replace(classifier, prefix=prefix), replace(stream, encoded=replace(encoded, hidden=stored.of))
 
 
 def few(batch: HostBatch) -> HostBatch:

@@ -35,7 +35,8 @@ from kexp.builtin.samplers import RandomSampler
 from kexp.data.encoding import encode, tokenise
 from kexp.data.rows import Rows
 from kexp.data.stream import Collator, LabelledStream
-from kexp.devices import make_accelerator
+from kexp.devices import choose
+from kexp.model.forward import Classifier
 from kexp.spec.sections import Training
 from kexp.train.loop import Trainer as KexpTrainer
 
@@ -83,11 +84,14 @@ def ours(
     collator = Collator(tokenizer.pad_token_id, token_types=True)
     stream = LabelledStream(rows, encoded, RandomSampler(), collator, seed=0, batch_size=BATCH)
 
+    hardware = choose("auto", "fp32")
+    classifier = Classifier(model.to(hardware.device), hardware)
+
     def epoch() -> None:
         run = KexpTrainer(
-            model, CrossEntropy(0.0, None), NoFreezing(), stream, lambda: {"macro_f1": 0.0},
-            Training(epochs=1, learning_rate=2e-5, batch_size=BATCH, checkpoint=False, keep="last", precision="fp32"),
-            make_accelerator("auto", "fp32"), seed=0, greater_is_better=True, folder=Path(tempfile.mkdtemp()),
+            classifier, CrossEntropy(0.0, None), NoFreezing(), stream, lambda: {"macro_f1": 0.0},
+            Training(epochs=1, learning_rate=2e-5, batch_size=BATCH, checkpoint=False, keep="last"),
+            seed=0, greater_is_better=True, folder=Path(tempfile.mkdtemp()),
         )  # fmt: skip
         for _ in run.events():
             pass

@@ -30,30 +30,30 @@ from kexp.contracts import AugmenterContext, Batch, Inputs, ObjectiveContext, Pr
 from kexp.cross_entropy import CrossEntropyOptions
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import SemiSupervisedStream, fresh
+from kexp.data.semi_supervised import SemiSupervisedStream, new_views
 from kexp.data.stream import Collator, LabelledStream
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.files import read_delimited
-from kexp.model.forward import TrainingModel
+from kexp.model.forward import Classifier
 
 Step = Callable[[Batch, UnlabelledBatch], torch.Tensor]
 
 
-def fused(live: TrainingModel) -> Step:
+def fused(classifier: Classifier) -> Step:
     objective = UdaOptions(supervised=CrossEntropyOptions()).build(ObjectiveContext([1, 1], 1))
-    return lambda labelled, pairs: objective.step(live, labelled, pairs, Progress(0, 1)).loss
+    return lambda labelled, pairs: objective.step(classifier, labelled, pairs, Progress(0, 1)).loss
 
 
-def separate(live: TrainingModel, width: int | None) -> Step:
+def separate(classifier: Classifier, width: int | None) -> Step:
     def widened(inputs: Inputs) -> Inputs:
         if width is None:
             return inputs
         return {name: pad(tensor, (0, width - tensor.shape[1])) for name, tensor in inputs.items()}
 
     def step(labelled: Batch, pairs: UnlabelledBatch) -> torch.Tensor:
-        loss = cross_entropy(live(widened(labelled.inputs)), labelled.labels)
-        target = live(widened(pairs.original)).log_softmax(-1).detach()
-        predicted = live(widened(pairs.augmented)).log_softmax(-1)
+        loss = cross_entropy(classifier(widened(labelled.inputs)), labelled.labels)
+        target = classifier(widened(pairs.original)).log_softmax(-1).detach()
+        predicted = classifier(widened(pairs.augmented)).log_softmax(-1)
         return loss + kl_div(predicted, target, reduction="batchmean", log_target=True)
 
     return step
@@ -79,7 +79,7 @@ def stream(options: argparse.Namespace, tokenizer) -> SemiSupervisedStream:
         return encode(texts, pairs, tokenizer, max_length=options.max_length, truncation="right", tokenise=tokenise)
 
     few = Rows(texts[:100], None, labels[:100], np.arange(100))
-    pool = Rows(texts[100:], None, np.full(4000, -1), np.arange(4000))
+    unlabelled = Rows(texts[100:], None, np.full(4000, -1), np.arange(4000))
     labelled = LabelledStream(
         few,
         encoded(few.texts),
@@ -88,8 +88,9 @@ def stream(options: argparse.Namespace, tokenizer) -> SemiSupervisedStream:
         0,
         options.labelled,
     )
-    augment = fresh(pool, RandomDeletion(p=0.2).build(AugmenterContext()), encoded, 0)
-    return SemiSupervisedStream(labelled, pool, encoded(pool.texts), augment, options.unlabelled, pool_epochs=True)
+    augment = new_views(unlabelled, RandomDeletion(p=0.2).build(AugmenterContext()), encoded, 0)
+    rows = encoded(unlabelled.texts)
+    return SemiSupervisedStream(labelled, unlabelled, rows, augment, options.unlabelled, unlabelled_epochs=True)
 
 
 def main() -> None:
@@ -103,11 +104,11 @@ def main() -> None:
     options = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     model = AutoModelForSequenceClassification.from_pretrained(options.model, num_labels=2).train()
-    live = TrainingModel(model, make_accelerator("cpu", "fp32"))
+    classifier = Classifier(model, choose("cpu", "fp32"))
     contestants: dict[str, Step] = {
-        "three passes, fixed padding": separate(live, options.max_length),
-        "three passes, dynamic padding": separate(live, None),
-        "kexp": fused(live),
+        "three passes, fixed padding": separate(classifier, options.max_length),
+        "three passes, dynamic padding": separate(classifier, None),
+        "kexp": fused(classifier),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number, (micro,) in zip(range(options.steps + 1), stream(options, tokenizer).epoch(0), strict=False):

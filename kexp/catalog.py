@@ -1,4 +1,4 @@
-"""Every installed component by kind and name, who provides it, and which plugins are broken."""
+"""Every installed component by kind and name, the package that provides it, and the plugins that are broken."""
 
 from __future__ import annotations
 

@@ -1,98 +1,120 @@
-"""Device and precision through accelerate."""
+"""Where a model runs and in which precision: one choice for training, prediction and plugins."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    import torch
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def make_accelerator(device: str, precision: str) -> Accelerator:
-    """Return an accelerator on the device (auto, cpu, cuda, cuda:N, mps) in the precision (auto, fp32, bf16, fp16).
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A device, and the precision (fp32, bf16, fp16) of forward passes on it; weights are always fp32."""
 
-    Raises ``KexpError`` when this machine lacks what is asked for.
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context of a forward pass."""
+        import torch
+
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+
+    def gradient_scaler(self) -> torch.amp.GradScaler:
+        """Return what keeps small gradients from vanishing in fp16; in other precisions it does nothing."""
+        import torch
+
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+    def prepare_training(self) -> None:
+        """Make a GPU deterministic, and measure the peak of memory from here on."""
+        import torch
+
+        if self.device.type == "cuda":
+            # Equal bits for equal specs; kernels without a deterministic form warn in the run's log.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.cuda.set_device(self.device)
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            # Linux forgets the peak of a process when 5 is written here (proc(5)); elsewhere there is no way.
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+    def peak_memory_mib(self) -> float:
+        """Return the peak of memory in MiB since ``prepare_training``.
+
+        On a GPU it is that of PyTorch's allocator. On a CPU it is the resident memory of the process, with Python, the
+        libraries and the data; where the system cannot forget an earlier peak, it is the peak since the process began.
+        """
+        import torch
+
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        with suppress(OSError):
+            if found := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text("utf-8")):
+                return int(found[1]) / 2**10
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def choose(device: str, precision: str, prefix: str = "training.") -> Hardware:
+    """Return the hardware for a device (auto, cpu, cuda, cuda:N, mps) and a precision (auto, fp32, bf16, fp16).
+
+    ``auto`` is the best device that PyTorch sees, and bf16 on a GPU that has it, else fp32. Raises ``KexpError`` for a
+    choice that this machine cannot meet; ``prefix`` is what stands before the names of the two options in the message.
     """
     import torch
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
 
-    chosen = torch_device(device)
-    mixed = _precision(precision, chosen)
-    # accelerate keeps one state per process, but the runs of an experiment may differ in precision.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    with _environment("ACCELERATE_TORCH_DEVICE", chosen):
-        accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision={"fp32": "no"}.get(mixed, mixed))
-    if accelerator.device.type == "cuda":
-        # Equal bits for equal specs; kernels without a deterministic form warn in the run's log.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.cuda.set_device(accelerator.device)
-        torch.cuda.reset_peak_memory_stats()
-    return accelerator
+    place = torch_device(device, f"{prefix}device")
+    if precision not in PRECISIONS:
+        raise KexpError(f"{prefix}precision: expected {', '.join(PRECISIONS)}, found {precision}")
+    if precision == "auto":
+        precision = "bf16" if place.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+    if precision == "fp16" and place == "cpu":
+        raise KexpError(f"{prefix}precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
+    return Hardware(torch.device(place), precision)
 
 
-def torch_device(asked: str) -> str:
-    """Return PyTorch's word for a device as a spec states it; raises ``KexpError`` when this machine has it not."""
+def torch_device(device: str, option: str = "training.device") -> str:
+    """Return PyTorch's name of a device (auto, cpu, cuda, cuda:N, mps).
+
+    Raises ``KexpError`` that names ``option`` when this machine does not have the device.
+    """
     import torch
 
-    if asked == "auto":
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise KexpError(f"{option}: expected auto, cpu, cuda, cuda:N or mps, found {device}")
+    if device == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    if asked.startswith("cuda"):
-        count = torch.cuda.device_count()
-        number = int(asked.partition(":")[2] or 0)
-        if number >= count:
-            seen = f'device "{asked}" is not there, PyTorch sees {count} CUDA devices'
-            raise KexpError(f'training.device: {seen}; use "auto" or "cpu"')
-    if asked == "mps" and not torch.backends.mps.is_available():
-        raise KexpError('training.device: device "mps" is not available on this machine; use "auto" or "cpu"')
-    return asked
+    count = torch.cuda.device_count()
+    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
+        raise KexpError(f"{option}: {device} is not available, PyTorch sees {count} CUDA devices; use auto or cpu")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise KexpError(f"{option}: mps is not available on this machine; use auto or cpu")
+    return device
 
 
-def _precision(asked: str, device: str) -> str:
-    import torch
-
-    if asked == "auto":
-        return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
-    if asked == "fp16" and device == "cpu":
-        raise KexpError('training.precision: fp16 needs a GPU; use "bf16" or "fp32" on a CPU')
-    return asked
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def precision_of(accelerator: Accelerator) -> str:
-    """Return the precision in kexp's words."""
-    precision = str(accelerator.mixed_precision)
-    return "fp32" if precision == "no" else precision
-
-
-def peak_memory_mib(accelerator: Accelerator) -> float:
-    """Return the peak memory in MiB: of the GPU's allocator, else of this process."""
-    import torch
-
-    if accelerator.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(accelerator.device) / 2**20
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+def out_of_memory(error: BaseException, remedy: str) -> str | None:
+    """Return what to tell of an error that says that memory ran out, with a remedy; None for other errors."""
+    text = str(error).strip()
+    if "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        return f"out of memory; {remedy} ({text.splitlines()[0]})"
+    return None

@@ -1,4 +1,4 @@
-"""What can go wrong for a user, as data: every message names the place, the finding and the remedy."""
+"""Errors for users, and problems of a spec as data: a message names the place, the finding and the remedy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 
 
 class KexpError(Exception):
-    """A mistake or a circumstance that a user can act on; printed as one message, never as a traceback."""
+    """An error that a user can act on; printed as one message, without a traceback."""
 
     exit_status = 2
 
 
 class DataError(KexpError):
-    """A dataset cannot be read or used as the spec asks."""
+    """A dataset cannot be read, or not be used as the spec requires."""
 
 
 class PluginError(KexpError):
-    """A plugin is broken, or two plugins claim one name."""
+    """A plugin is broken, or two plugins provide a component of one name."""
 
 
 class RunFailed(KexpError):
@@ -29,13 +29,13 @@ class RunFailed(KexpError):
 
 
 class RunInterrupted(KexpError):
-    """The user stopped the run; it can be resumed from its folder."""
+    """The user stopped the run; it can be resumed."""
 
     exit_status = 130
 
 
 class RunPruned(KexpError):
-    """A search ended the run early, because others are better."""
+    """A search ended the run early, because other trials are better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Problem:
 
 
 class SpecError(KexpError):
-    """Every problem of one spec file, told at once."""
+    """Every problem of one spec file, reported together."""
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source = source
@@ -72,18 +72,18 @@ class SpecError(KexpError):
 
 @contextmanager
 def plugin_call(component: str) -> Iterator[None]:
-    """Name the component whose code runs here when it raises; what it says to users itself passes as it is."""
+    """Name the component whose code runs here when it raises; a ``KexpError`` passes unchanged."""
     try:
         yield
     except KexpError:
         raise
-    # Whatever a plugin's code raises is its author's to repair, who looks for the name first.
+    # Whatever the code of a plugin raises: the name of the component says whose it is.
     except Exception as error:
         raise PluginError(f"{component}: {type(error).__name__}: {error}") from error
 
 
 def describe_value(value: object) -> str:
-    """Say what a component returned, where it is not what was expected: None, or its type."""
+    """Describe an unexpected return value: None, or its type."""
     return "None" if value is None else f"a {type(value).__name__}"
 
 

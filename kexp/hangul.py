@@ -40,7 +40,7 @@ class Syllable(NamedTuple):
 
 
 def is_syllable(char: str) -> bool:
-    """Tell whether ``char`` is one precomposed Hangul syllable."""
+    """Return whether ``char`` is one precomposed Hangul syllable."""
     return len(char) == 1 and _FIRST <= ord(char) <= _LAST
 
 
@@ -76,7 +76,7 @@ def final_of(word: str) -> str:
 
 
 def has_final(word: str) -> bool:
-    """Tell whether a word ends in a consonant."""
+    """Return whether a word ends in a consonant."""
     return final_of(word) != ""
 
 

@@ -1,4 +1,4 @@
-"""The hooks of packages: components, one hook per kind, from name to options class; commands; and what happens to runs.
+"""The hooks of plugins: components by name, one hook per kind; commands; and observers of runs.
 
 A plugin is a module named by an entry point in the group ``kexp``; it marks its functions with ``kexp.hookimpl``.
 """
@@ -97,22 +97,22 @@ def kexp_commands() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-b
 
 @hookspec
 def kexp_run_started(run: RunIdentity) -> None:
-    """Learn that a run begins to train."""
+    """Called when a run begins to train."""
 
 
 @hookspec
 def kexp_epoch_ended(run: RunIdentity, epoch: int, metrics: Mapping[str, float]) -> None:
-    """Learn that an epoch (counted from 0) is over, with the last validation metrics, if any were measured."""
+    """Called when an epoch (from 0) has ended, with the last validation metrics, if any were measured."""
 
 
 @hookspec
 def kexp_run_ended(run: RunIdentity, result: Mapping[str, Any]) -> None:
-    """Learn how a run ended: the object of ``result.json``, with status done, interrupted or pruned."""
+    """Called when a run has ended, with the object of ``result.json``: status done, interrupted or pruned."""
 
 
 @hookspec
 def kexp_run_failed(run: RunIdentity, reason: str) -> None:
-    """Learn that a run failed, and why."""
+    """Called when a run has failed, with the reason."""
 
 
 OBSERVER_HOOKS = ("kexp_run_started", "kexp_epoch_ended", "kexp_run_ended", "kexp_run_failed")

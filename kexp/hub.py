@@ -1,4 +1,4 @@
-"""The Hugging Face hub, reachable or not: asked once and briefly, before any library retries for half a minute."""
+"""Whether the Hugging Face hub can be reached: tried once and briefly, before a library retries for half a minute."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ import os
 import urllib.error
 import urllib.request
 
-
-def offline_asked() -> bool:
-    """Tell whether the user asked to stay offline."""
-    return any(
-        os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in ("KEXP_OFFLINE", "HF_HUB_OFFLINE")
-    )
+from kexp.settings import is_on, offline
 
 
 def reachable() -> bool:
-    """Tell whether the hub may be asked and answers."""
+    """Return whether the hub may be used and answers."""
     return not obstacle()
 
 
@@ -26,7 +21,7 @@ def obstacle() -> str:
 
     Remembered from the first time, since ``prepare_offline`` sets the variables that are looked at here.
     """
-    if offline_asked():
+    if offline() or is_on("HF_HUB_OFFLINE"):
         return "KEXP_OFFLINE or HF_HUB_OFFLINE is set"
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:
@@ -41,7 +36,7 @@ def obstacle() -> str:
 def prepare_offline(needed: str | None) -> None:
     """Before transformers or datasets is used: without a hub, let them look into their caches alone.
 
-    ``needed`` is the hub id that is wanted, or None when nothing is to be downloaded.
+    ``needed`` is the hub id to load, or None when nothing is to be downloaded.
     """
     if needed is None or reachable():
         return

@@ -1,4 +1,4 @@
-"""The base of everything a spec can state: frozen, closed pydantic models, and fields that hold a component."""
+"""Bases of the sections of a spec and of components: frozen, closed pydantic models, and fields with components."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SpecText(str):
 
 
 def _absolute(value: object) -> Path:
-    """Resolve a path against the file that states it, or against the working folder when Python states it."""
+    """Resolve a path against the folder of the spec file, or against the working folder when it comes from Python."""
     if not isinstance(value, str | Path):
         raise ValueError("expected a path in quotes")
     folder = value.folder if isinstance(value, SpecText) else Path.cwd()
@@ -55,7 +55,7 @@ LocalPath = Annotated[
 
 
 def _coerced(given: object, result: object) -> bool:
-    """Tell whether pydantic changed the type of a scalar: TOML has types, so "3" is not 3 and true is not 1."""
+    """Return whether pydantic changed the type of a scalar: TOML has types, so "3" is not 3 and true is not 1."""
     if isinstance(given, list | tuple) and isinstance(result, list | tuple) and len(given) == len(result):
         return any(map(_coerced, given, result))
     if isinstance(result, bool):
@@ -81,7 +81,7 @@ class Section(BaseModel):
         return ()
 
     def warnings(self) -> Iterable[Problem]:
-        """Yield what is allowed but probably not meant."""
+        """Yield what is allowed but probably not intended."""
         return ()
 
 
@@ -158,13 +158,13 @@ class Component:
         return validated
 
     def serialise(self, value: Options, info: SerializationInfo) -> dict[str, Any]:
-        """Write the component as the table that would name it."""
+        """Return the table with which a spec names the component."""
         dumped = value.model_dump(mode=info.mode, context=info.context, exclude_none=True)
         return {"use": _catalog(info).name_of(type(value)), **dumped}
 
 
 def _owned(error: ValidationError, entry: Any, title: str) -> ValidationError:
-    """Say in each error whose option it is, what it may have been meant to be, and which package refused it."""
+    """Say in each error whose option it is, which option may be intended, and which package refused it."""
     details: list[InitErrorDetails] = []
     for found in error.errors(include_url=False):
         message, owner = found["msg"], found.get("ctx", {}).get("owner", str(entry.owner))

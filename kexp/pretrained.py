@@ -1,7 +1,8 @@
-"""Backbones that start from published weights, of the hub or a folder; packages extend ``PretrainedBackbone``."""
+"""Backbones with pre-trained weights of the hub or a folder; plugins extend ``PretrainedBackbone``."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+# What makes a model what it is; read-me files and other frameworks' weights do not.
+MODEL_FILES = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
 # RoBERTa numbers positions from pad_token_id + 1, so that its table is longer than what it can read.
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm", "mpnet")
 
@@ -44,7 +47,7 @@ class PretrainedBackbone(BackboneOptions):
         return str(self.path or self.model_id)
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a folder that cannot be a model."""
+        """Yield what the folder of a model lacks."""
         if self.path is not None:
             yield from (Problem("path", message, hint) for message, hint in folder_problems(self.path))
 
@@ -54,12 +57,12 @@ class PretrainedBackbone(BackboneOptions):
 
     def layer_count(self) -> int | None:
         """Read the number of layers from the model's configuration, if it is on this machine."""
-        stated = self._stored_config()
-        count = stated.get("num_hidden_layers", stated.get("n_layers"))
+        config = self._stored_config()
+        count = config.get("num_hidden_layers", config.get("n_layers"))
         return count if isinstance(count, int) else None
 
     def _stored_config(self) -> dict[str, Any]:
-        """Return the configuration in the folder or in the hub's cache; empty when it is not there or unreadable."""
+        """Return the configuration in the folder or in the hub's cache; empty if it is missing or unreadable."""
         if self.path is not None:
             config = self.path / "config.json"
         else:
@@ -90,14 +93,14 @@ class PretrainedBackbone(BackboneOptions):
         tokenizer = self._load(AutoTokenizer)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise KexpError(f'backbone "{self.source}" has no fast tokenizer (tokenizer.json), which kexp needs')
-        # Without tokenizer files transformers makes a tokenizer of special tokens alone, and says nothing.
+        # Without tokenizer files transformers silently makes a tokenizer of special tokens alone.
         if len(tokenizer) <= len(tokenizer.all_special_tokens):
             raise KexpError(f'backbone "{self.source}" has no tokenizer (tokenizer.json or vocab.txt)')
         if tokenizer.pad_token_id is None:
             raise KexpError(f'the tokenizer of backbone "{self.source}" has no padding token')
         if len(tokenizer) > config.vocab_size:
             sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
-            raise KexpError(f'the tokenizer of backbone "{self.source}" has {sizes}; they do not belong together')
+            raise KexpError(f'the tokenizer of backbone "{self.source}" has {sizes}; they do not match')
         return tokenizer
 
     def build(self, context: BackboneContext) -> PreTrainedModel:
@@ -108,23 +111,49 @@ class PretrainedBackbone(BackboneOptions):
         config = self.load_config()
         set_labels(config, context.label_names)
         set_dropout(config, self.dropout)
-        # A head of another size, from an earlier fine-tuning, is replaced; the log names what was.
+        # A head of another size, from an earlier fine-tuning, is replaced, and logged.
         model: PreTrainedModel = self._load(
             AutoModelForSequenceClassification, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
         )
         return model
 
     def _load(self, factory: Any, **options: Any) -> Any:
-        prepare_offline(None if self.path else self.model_id)
-        try:
-            return factory.from_pretrained(
-                self.source, revision=self.pinned or "main", trust_remote_code=self.trust_remote_code, **options
-            )
-        # A damaged folder fails in as many ways as there are libraries below; none of them is kexp's own mistake.
-        except Exception as error:
-            if self.path:
-                raise KexpError(f"backbone folder {self.path} cannot be loaded: {error}") from error
-            raise KexpError(explain_missing("backbone", self.source, error)) from error
+        options["trust_remote_code"] = self.trust_remote_code
+        return load_pretrained(factory, "backbone", self.path or self.source, self.pinned, **options)
+
+
+def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str | None = None, **options: Any) -> Any:
+    """Load what a class of transformers reads from a folder or, where ``source`` is a string, from the hub.
+
+    Without a network the hub's cache is used. No progress bar is shown. Raises ``KexpError`` that names the ``kind`` of
+    what cannot be loaded.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    local = isinstance(source, Path)
+    prepare_offline(None if local else str(source))
+    try:
+        return factory.from_pretrained(str(source), revision=revision or "main", local_files_only=local, **options)
+    # A damaged folder raises whatever the libraries below raise.
+    except Exception as error:
+        if local:
+            raise KexpError(f"{kind} folder {source} cannot be loaded: {error}") from error
+        raise KexpError(explain_missing(kind, str(source), error)) from error
+
+
+def source_problems(id: str | None, path: Path | None) -> Iterable[Problem]:
+    """Yield a source that is neither a hub id nor a folder, or both, and what the folder lacks."""
+    if (id is None) == (path is None):
+        yield Problem("id", "give either id, a hub id, or path, a local folder")
+    if path is not None:
+        yield from (Problem("path", message, hint) for message, hint in folder_problems(path))
+
+
+def unpinned(id: str | None, revision: str | None) -> Iterable[Problem]:
+    """Yield a warning that a hub repository may change."""
+    if id is not None and revision is None:
+        yield Problem("revision", "not pinned: the weights may change under the experiment", "give a commit")
 
 
 def folder_problems(folder: Path) -> Iterable[tuple[str, str]]:
@@ -134,13 +163,13 @@ def folder_problems(folder: Path) -> Iterable[tuple[str, str]]:
         return
     try:
         if not isinstance(json.loads((folder / "config.json").read_text("utf-8")), dict):
-            yield f"{folder / 'config.json'} holds no object", "download the model again"
+            yield f"{folder / 'config.json'} is not an object", "download the model again"
     except FileNotFoundError:
-        yield f"{folder} has no config.json", "give a folder that save_pretrained or a download made"
+        yield f"{folder} has no config.json", "give a folder written by save_pretrained, or a download"
     except (OSError, ValueError) as error:
         yield f"{folder / 'config.json'} cannot be read: {error}", "download the model again"
     if not any((folder / name).is_file() for name in WEIGHTS):
-        yield f"{folder} has no weights ({WEIGHTS[0]})", "give a folder that save_pretrained or a download made"
+        yield f"{folder} has no weights ({WEIGHTS[0]})", "give a folder written by save_pretrained, or a download"
     for index in (folder / name for name in WEIGHTS if name.endswith(".index.json")):
         if index.is_file():
             yield from _missing_parts(index)
@@ -170,13 +199,13 @@ def _damaged(weights: Path) -> Iterable[tuple[str, str]]:
 
 
 def positions(config: dict[str, Any]) -> int | None:
-    """Return the usable positions that a model's configuration states, special tokens included."""
-    stated = config.get("max_position_embeddings")
-    if not isinstance(stated, int) or stated <= 0:
+    """Return the usable positions of a model, special tokens included; None if its configuration has none."""
+    count = config.get("max_position_embeddings")
+    if not isinstance(count, int) or count <= 0:
         return None
     if config.get("model_type") in OFFSET_POSITIONS:
-        return stated - int(config.get("pad_token_id", 1)) - 1
-    return stated
+        return count - int(config.get("pad_token_id", 1)) - 1
+    return count
 
 
 def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
@@ -188,7 +217,7 @@ def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
 
 
 def set_dropout(config: PretrainedConfig, dropout: float | None) -> None:
-    """Set the dropout before the classifier, whatever this architecture calls it."""
+    """Set the dropout before the classifier, whose name depends on the architecture."""
     if dropout is None:
         return
     if config.model_type in ("deberta", "deberta-v2"):
@@ -199,3 +228,15 @@ def set_dropout(config: PretrainedConfig, dropout: float | None) -> None:
             setattr(config, name, dropout)
             return
     raise KexpError(f"backbone.dropout: models of type {config.model_type} have no dropout before the classifier")
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the model's files, so that a folder that changes is a new model, wherever it lies."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in MODEL_FILES and path.is_file())
+    if any(path.suffix == ".safetensors" for path in files):
+        files = [path for path in files if path.suffix != ".bin"]
+    total = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with path.open("rb") as content:
+            total.update(path.name.encode() + b"\0" + hashlib.file_digest(content, "blake2b").digest())
+    return total.hexdigest()

@@ -1,4 +1,4 @@
-"""Addresses of servers, some of which hold a password that must not be written anywhere."""
+"""Masks passwords in addresses of servers, which must not be printed or written."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s@]*@")
 
 
 def without_passwords(text: str) -> str:
-    """Return a text with asterisks in the place of every password in an address."""
+    """Return a text with asterisks in place of every password in an address."""
     return PASSWORD.sub(r"\1:***@", text)

@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kexp.errors import DataError
-from kexp.files import need_columns, read_delimited, read_jsonl, read_parquet, read_text
+from kexp.files import (
+    FLAGS,
+    delimited_rows,
+    lines_of,
+    need_columns,
+    read_delimited,
+    read_jsonl,
+    read_parquet,
+    read_text,
+)
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -105,14 +114,17 @@ def test_without_quoting_quotation_marks_are_characters(tmp_path: Path) -> None:
 def test_a_quotation_mark_that_nothing_closes_is_told_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, "nsmc.tsv", 'id\tdocument\tlabel\n1\t좋아\t1\n2\t"나쁨\t0\n3\t음\t1\n')
     message = refusal(lambda: read_delimited(path, separator="\t"))
-    assert message == f"{path}: line 3: a quotation mark is opened and never closed; set quoting = false"
+    assert (
+        message
+        == f"{path}: line 3: a quotation mark is opened and never closed; set quoting = false, or correct the file"
+    )
 
 
 def test_text_after_a_closing_quotation_mark_is_refused_instead_of_losing_the_marks(tmp_path: Path) -> None:
     path = write(tmp_path, "nsmc.tsv", 'id\tdocument\tlabel\n1\t좋아\t1\n2\t"다" 좋음\t1\n')
     message = refusal(lambda: read_delimited(path, separator="\t"))
     assert message.startswith(f"{path}: line 3: ")
-    assert message.endswith("set quoting = false")
+    assert message.endswith("set quoting = false, or correct the file")
 
 
 @PATIENT
@@ -146,6 +158,24 @@ def test_names_of_columns_that_are_too_few_are_refused_with_both_numbers(tmp_pat
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "text,label,text\n가,1,나\n")
     assert refusal(lambda: read_delimited(path)) == f"{path}: two columns have one name: text, label, text"
+
+
+def test_a_reader_of_rows_words_its_remedy_as_its_caller_does(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", 'text,label\n가,1\n"나,0\n')
+    rows = delimited_rows(path, lines_of(path, "utf-8", FLAGS), ",", quoting=True, remedies=FLAGS)
+    assert [next(rows), next(rows)] == [["text", "label"], ["가", "1"]]
+    message = refusal(lambda: next(rows))
+    assert (
+        message == f"{path}: line 3: a quotation mark is opened and never closed; use --no-quoting, or correct the file"
+    )
+    assert refusal(lambda: read_delimited(path)) == message.replace("use --no-quoting", "set quoting = false")
+
+
+def test_a_file_in_utf16_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", b"\xff\xfe\x00\xd8")
+    message = refusal(lambda: read_delimited(path, encoding="utf-16"))
+    assert message.startswith(f"{path}: ")
+    assert message.endswith('try encoding = "cp949", or convert the file')
 
 
 @pytest.mark.parametrize("quoting", [True, False])
@@ -210,9 +240,18 @@ def test_a_missing_file_is_told_as_missing(tmp_path: Path, read) -> None:
     assert refusal(lambda: read(path)) == f"{path}: cannot be read: No such file or directory"
 
 
-@pytest.mark.parametrize("read", [read_delimited, read_jsonl])
-def test_bytes_of_another_encoding_are_told_with_their_line_and_the_remedy(tmp_path: Path, read) -> None:
-    path = write(tmp_path, "a.csv", "text,label\nabc,1\n안녕,0\n", "cp949")
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [
+        (read_delimited, "text,label\nabc,1\n안녕,0\n"),
+        (read_jsonl, '{"text": "a"}\n{"text": "b"}\n{"text": "안녕"}\n'),
+        (read_text, "text\n\n안녕\n"),
+    ],
+)
+def test_bytes_of_another_encoding_are_reported_with_their_line_and_the_remedy(
+    tmp_path: Path, read, content: str
+) -> None:
+    path = write(tmp_path, "a.csv", content, "cp949")
     message = refusal(lambda: read(path))
     assert message == (f'{path}: line 3: byte 0xbe is not utf-8-sig; try encoding = "cp949", or convert the file')
 

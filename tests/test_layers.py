@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +11,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "kexp"
-HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "matplotlib", "numpy"}
+HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "numpy"}
 HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
 LAYERS = (
-    ("errors", "seeds", "redaction", "hub", "hangul", "nested", "sample_reviews"),
-    ("options", "files", "devices"),
+    ("errors", "seeds", "redaction", "settings", "hangul", "nested", "sample_reviews"),
+    ("options", "files", "devices", "hub"),
     ("contracts",),
-    ("pretrained", "batches", "cross_entropy", "hookspecs", "spec"),
+    ("pretrained", "word_augmenter", "batches", "cross_entropy", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model", "evaluate"),
     ("train", "report"),
@@ -68,11 +69,51 @@ def test_the_design_page_shows_the_table() -> None:
     assert "\n".join(" ".join(names) for names in LAYERS) in (PACKAGE.parent / "docs" / "design.md").read_text("utf-8")
 
 
+def imported_files(path: Path) -> set[Path]:
+    """Return the files of kexp that a module imports, in functions and for type checking too."""
+    files: set[Path | None] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            files |= {module(f"{node.module}.{alias.name}") or module(node.module) for alias in node.names}
+        if isinstance(node, ast.Import):
+            files |= {module(alias.name) for alias in node.names}
+    return {file for file in files if file is not None}
+
+
+def module(name: str) -> Path | None:
+    """Return the file of a module of kexp; None for other names."""
+    place = PACKAGE.parent.joinpath(*name.split("."))
+    found = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found[0] if found and name.partition(".")[0] == "kexp" else None
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    graph = {path: imported_files(path) for path in MODULES}
+    assert PACKAGE / "catalog.py" in graph[PACKAGE / "cli/plugin_commands.py"]
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(str(path.relative_to(PACKAGE)) for path in error.args[1]))
+
+
 @pytest.mark.parametrize("heart", ["data", "train", "report"])
 def test_data_training_and_report_do_not_know_each_other(heart: str) -> None:
     others = {"data", "train", "report"} - {heart}
     for path in (PACKAGE / heart).rglob("*.py"):
         assert not imported(path) & others, path
+
+
+PLUGINS = [
+    *sorted(PACKAGE.parent.glob("plugins/*/kexp_*/**/*.py")),
+    *sorted(PACKAGE.glob("scaffold/template/my_package/*.py")),
+]
+PUBLIC = {"contracts", "testing", *(path.stem for path in PACKAGE.glob("*.py"))}
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_plugins_import_public_modules_alone(path: Path) -> None:
+    """Public are the modules at the top of kexp, ``kexp.contracts`` and ``kexp.testing``."""
+    assert imported(path) <= PUBLIC
 
 
 def loaded_by(*arguments: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""kexp's own components, registered through the same hooks as anybody's."""
+"""kexp's own components, registered through the same hooks as those of plugins."""
 
 from __future__ import annotations
 

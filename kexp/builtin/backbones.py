@@ -10,7 +10,7 @@ from pydantic import Field
 
 from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
 from kexp.errors import Problem
-from kexp.pretrained import PretrainedBackbone, set_dropout, set_labels
+from kexp.pretrained import PretrainedBackbone, set_dropout, set_labels, source_problems, unpinned
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -35,15 +35,12 @@ class HubBackbone(PretrainedBackbone):
         return self.revision
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a missing or doubtful source."""
-        if (self.id is None) == (self.path is None):
-            yield Problem("id", "state either id, a hub id, or path, a local folder")
-        yield from super().problems()
+        """Yield a missing or ambiguous source, and what a folder lacks."""
+        return source_problems(self.id, self.path)
 
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change."""
-        if self.id is not None and self.revision is None:
-            yield Problem("revision", "not pinned: the weights may change under the experiment", "state a commit")
+        return unpinned(self.id, self.revision)
 
 
 class TinyBackbone(BackboneOptions):

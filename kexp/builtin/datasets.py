@@ -1,4 +1,4 @@
-"""Datasets that belong to no corpus in particular: tables on disk and anything on the Hugging Face hub."""
+"""Datasets of any content: tables on disk, and the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ColumnOptions(DatasetOptions):
     text_pair: str | None = Field(None, description="Column of the second text of a pair.")
     label: str = Field("label", description="Label column: strings or integers.")
     group: str | None = Field(None, description="Column whose equal values must not be divided between splits.")
-    augmented: str | None = Field(None, description="Column of augmented forms, used where rows are unlabelled.")
+    augmented: str | None = Field(None, description="Column of augmented texts, used where rows are unlabelled.")
     label_names: dict[str, str] | None = LABEL_NAMES
 
     def problems(self) -> Iterable[Problem]:
@@ -52,7 +52,7 @@ class ColumnOptions(DatasetOptions):
 
     def select(self, frame: pd.DataFrame, source: Path | str, *, labelled: bool = True) -> Dataset:
         """Turn a table into the columns that kexp reads; raises ``DataError`` with the source and the row."""
-        from kexp.files import need_columns
+        from kexp.files import need_columns, to_dataset
 
         optional = {"text_pair": self.text_pair, "group": self.group, "augmented": self.augmented}
         others = {name: column for name, column in optional.items() if column is not None}
@@ -73,41 +73,6 @@ def _as_text(column: pd.Series[Any]) -> pd.Series[str]:
     return column.astype("str").where(column.notna(), "")
 
 
-def to_dataset(columns: Mapping[str, Any], source: Path | str, label_names: Mapping[str, str] | None = None) -> Dataset:
-    """Make a Hugging Face dataset; ``label_names`` turns the labels, if there are any, into a ``ClassLabel``.
-
-    Raises ``DataError`` for a row without label, or with a label that ``label_names`` lacks.
-    """
-    import pandas as pd
-    from datasets import ClassLabel, Dataset
-
-    frame = pd.DataFrame(columns)
-    if "label" not in frame:
-        return Dataset.from_pandas(frame, preserve_index=False)
-    labels = frame["label"]
-    missing = labels.isna() | (labels.astype("str").str.strip() == "")
-    if missing.any():
-        row = int(missing.to_numpy().argmax()) + 1
-        raise DataError(
-            f"{source}: data row {row} has no label ({int(missing.sum())} such rows); fill them in or remove them"
-        )
-    if pd.api.types.is_float_dtype(labels) and (labels % 1 == 0).all():
-        labels = labels.astype("int64")
-    frame["label"] = labels.astype("str").str.strip()
-    if label_names is None:
-        return Dataset.from_pandas(frame, preserve_index=False)
-    unknown = ~frame["label"].isin(list(label_names))
-    if unknown.any():
-        row = int(unknown.to_numpy().argmax())
-        known = ", ".join(label_names)
-        raise DataError(
-            f"{source}: data row {row + 1}: label {frame['label'].iloc[row]!r} is not in label_names ({known})"
-        )
-    frame["label"] = frame["label"].map({raw: number for number, raw in enumerate(label_names)})
-    dataset: Dataset = Dataset.from_pandas(frame, preserve_index=False)
-    return dataset.cast_column("label", ClassLabel(names=list(label_names.values())))
-
-
 class TableDataset(ColumnOptions):
     """CSV, TSV, JSONL or Parquet files: one file that kexp divides, or one per split."""
 
@@ -115,7 +80,9 @@ class TableDataset(ColumnOptions):
     train: LocalPath | None = Field(None, description="File of the train split.")
     validation: LocalPath | None = Field(None, description="File of the validation split.")
     test: LocalPath | None = Field(None, description="File of the test split.")
-    unlabelled: LocalPath | None = Field(None, description="File of rows without labels, for objectives with a pool.")
+    unlabelled: LocalPath | None = Field(
+        None, description="File of rows without labels, for semi-supervised objectives."
+    )
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
         "auto", description="auto goes by the file's name."
     )
@@ -138,15 +105,15 @@ class TableDataset(ColumnOptions):
         """Yield files that are missing and options that clash."""
         yield from super().problems()
         if self.path and self.train:
-            yield Problem("train", "path and train both name the train rows", "state one of them")
+            yield Problem("train", "path and train both name the train rows", "keep one of them")
         if not self.path and not self.train:
-            yield Problem("path", "no file is named", "state path, or train and perhaps validation and test")
+            yield Problem("path", "no file is named", "set path, or train and optionally validation and test")
         for split, path in self.files.items():
             key = "path" if split == "train" and self.path else split
             if not path.is_file():
                 yield Problem(key, f"{path} does not exist" if not path.exists() else f"{path} is not a file")
             elif self._format(path) is None:
-                yield Problem("format", f"{path.name} does not tell its format", 'state format = "csv", "tsv", ...')
+                yield Problem("format", f"the format of {path.name} is unknown", 'set format = "csv", "tsv", ...')
         if not self.header and not self.columns:
             yield Problem("columns", "a file without header needs the names of its columns")
         if self.header and self.columns:
@@ -199,10 +166,10 @@ class HubDataset(ColumnOptions):
     )
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a source that is not stated or missing."""
+        """Yield a missing source, and splits without train."""
         yield from super().problems()
         if (self.id is None) == (self.path is None):
-            yield Problem("id", "state either id, a hub id, or path, a local folder")
+            yield Problem("id", "give either id, a hub id, or path, a local folder")
         if self.path is not None and not self.path.is_dir():
             yield Problem("path", f"{self.path} is not a folder", "give a hub id or an existing folder")
         if self.splits is not None and "train" not in self.splits:
@@ -211,7 +178,7 @@ class HubDataset(ColumnOptions):
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change."""
         if self.id is not None and self.revision is None:
-            yield Problem("revision", "not pinned: the data may change under the experiment", "state a commit")
+            yield Problem("revision", "not pinned: the data may change under the experiment", "give a commit")
 
     @property
     def source(self) -> str:
@@ -219,18 +186,18 @@ class HubDataset(ColumnOptions):
         return str(self.path or self.id)
 
     def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
-        """Load every split that is asked for."""
+        """Load the splits."""
         loaded = self._load()
-        wanted: dict[str, str] = {"train": "train"} | {
+        names: dict[str, str] = {"train": "train"} | {
             split: split for split in (*SPLITS, UNLABELLED) if split in loaded
         }
         if self.splits is not None:
-            wanted = {str(split): name for split, name in self.splits.items()}
-        missing = [name for name in wanted.values() if name not in loaded]
+            names = {str(split): name for split, name in self.splits.items()}
+        missing = [name for name in names.values() if name not in loaded]
         if missing:
-            has = f"it has {', '.join(loaded)}; state dataset.splits"
+            has = f"it has {', '.join(loaded)}; set dataset.splits"
             raise DataError(f"{self.source}: no split {', '.join(missing)}; {has}")
-        return {split: self._columns(split, loaded[name], name) for split, name in wanted.items()}
+        return {split: self._columns(split, loaded[name], name) for split, name in names.items()}
 
     def _load(self) -> Mapping[str, Dataset]:
         from kexp.hub import explain_missing, prepare_offline

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from kexp.contracts import Metric, MetricContext, MetricOptions
 from kexp.errors import KexpError, did_you_mean
+from kexp.evaluate.calibration import expected_calibration_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ class Accuracy(MetricOptions):
 
 
 class MacroF1(MetricOptions):
-    """F1 of each label, averaged with equal weight; a label that is never right counts as 0."""
+    """F1 of each label, averaged with equal weight; a label without a correct prediction counts as 0."""
 
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
@@ -52,7 +53,7 @@ def _f1(labels: NDArray[np.int64], probabilities: NDArray[np.float64], average: 
 class OneLabel(MetricOptions):
     """Base of metrics of a single label against all others; 0 where they are not defined."""
 
-    label: str = Field(description="Name of the label, as the data or label_names has it.")
+    label: str = Field(description="Name of the label, as in the data or label_names.")
 
     @abstractmethod
     def score(self) -> Callable[..., Any]:
@@ -107,10 +108,10 @@ class MCC(MetricOptions):
         from sklearn.metrics import matthews_corrcoef
 
         def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-            guesses = probabilities.argmax(1)
+            predicted = probabilities.argmax(1)
             # 0 by definition, where scikit-learn warns.
-            single = labels.min() == labels.max() == guesses.min() == guesses.max()
-            return 0.0 if single else float(matthews_corrcoef(labels, guesses))
+            single = labels.min() == labels.max() == predicted.min() == predicted.max()
+            return 0.0 if single else float(matthews_corrcoef(labels, predicted))
 
         return measure
 
@@ -152,16 +153,6 @@ class ECE(MetricOptions):
 
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
-        return lambda labels, probabilities: expected_calibration_error(labels, probabilities, self.bins)
-
-
-def expected_calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int) -> float:
-    """Return the sum over bins of |accuracy - mean confidence| weighted by the bin's share of the rows."""
-    import numpy as np
-
-    confidence = probabilities.max(1)
-    correct = probabilities.argmax(1) == labels
-    # Bins are (low, high], as in the paper.
-    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(number, weights=correct.astype(float) - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(labels))
+        return lambda labels, probabilities: expected_calibration_error(
+            probabilities.max(1), probabilities.argmax(1) == labels, self.bins
+        )

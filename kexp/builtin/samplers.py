@@ -1,4 +1,4 @@
-"""Samplers: the order in which an epoch visits the train rows. Length bucketing works on top of any order."""
+"""Samplers: the order in which an epoch visits the train rows."""
 
 from __future__ import annotations
 

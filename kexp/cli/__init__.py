@@ -1,4 +1,4 @@
-"""The command line: parsing and printing only. Whatever a command needs is imported when it runs."""
+"""The command line: parsing and printing only. A command imports what it needs when it runs."""
 
 from kexp.cli import experiments, installed, models, page, results
 from kexp.cli.base import app

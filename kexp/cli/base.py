@@ -1,12 +1,8 @@
-"""What all commands share: the application, its options, and how mistakes are told."""
+"""What all commands share: the application and the options of several commands."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,39 +10,40 @@ import typer
 from typer.core import TyperGroup
 
 import kexp
+from kexp.cli.errors import settings
 
 PLUGIN_COMMANDS = "kexp commands of plugins"
 
 
 class Commands(TyperGroup):
-    """kexp's commands, and those of plugins, which are loaded only where kexp's do not do."""
+    """kexp's commands and those of plugins; plugins are loaded only when help or a command needs them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return kexp's commands, then those of plugins."""
-        return [*super().list_commands(ctx), *self._foreign(ctx)]
+        return [*super().list_commands(ctx), *self._plugin_commands(ctx)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command of kexp, or else one of a plugin."""
-        return super().get_command(ctx, cmd_name) or self._foreign(ctx).get(cmd_name)
+        return super().get_command(ctx, cmd_name) or self._plugin_commands(ctx).get(cmd_name)
 
-    def _foreign(self, ctx: Any) -> dict[str, Any]:
-        """Return the commands of plugins, which are loaded once for a command line."""
+    def _plugin_commands(self, ctx: Any) -> dict[str, Any]:
+        """Return the usable commands of plugins, loaded once per command line; the others are reported."""
         if PLUGIN_COMMANDS not in ctx.meta:
             from kexp.catalog import load_catalog
-            from kexp.cli.plugin_commands import foreign
+            from kexp.cli.plugin_commands import plugin_commands
 
-            found = list(foreign(load_catalog(), self.commands))
+            found = list(plugin_commands(load_catalog(), self.commands))
             for command in found:
-                if command.made is None:
+                if command.command is None:
                     print(f"command {command.name} of {command.owner}: {command.state}", file=sys.stderr)
-            ctx.meta[PLUGIN_COMMANDS] = {command.name: command.made for command in found if command.made is not None}
+            ctx.meta[PLUGIN_COMMANDS] = {one.name: one.command for one in found if one.command is not None}
         commands: dict[str, Any] = ctx.meta[PLUGIN_COMMANDS]
         return commands
 
 
 app = typer.Typer(
     cls=Commands,
-    help="Run experiments in Korean text classification that are stated in a TOML file.",
+    help="Run experiments in Korean text classification that a TOML file describes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -65,49 +62,13 @@ RunsDir = Annotated[
 ]
 
 
-@dataclass(slots=True)
-class Settings:
-    """What holds for every command of this process."""
-
-    debug: bool = False
-
-
-settings = Settings()
-
-
 @app.callback(invoke_without_command=True)
 def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
     debug: Annotated[bool, typer.Option("--debug", envvar="KEXP_DEBUG", help="Show tracebacks of errors.")] = False,
 ) -> None:
-    """Set what holds for every command."""
+    """Set the options that apply to every command."""
     if version:
         print(f"kexp {kexp.__version__}")
         raise typer.Exit
     settings.debug = debug
-
-
-@contextmanager
-def report_errors() -> Iterator[None]:
-    """Print a user's mistakes as messages, with their exit status."""
-    from kexp.errors import KexpError
-
-    try:
-        yield
-    except KexpError as error:
-        if settings.debug:
-            raise
-        print(error, file=sys.stderr)
-        raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
-        # Whoever read the results has had enough, as `| head` does; what Python still holds for them goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from None
-    # What is left is a full disk or a mistake of kexp's own; neither is told by a traceback unless it is asked for.
-    except Exception as error:
-        if isinstance(error, typer.Exit) or settings.debug:
-            raise
-        print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
-        raise typer.Exit(1) from None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app, report_errors
+from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
@@ -42,7 +43,7 @@ def run(
     runs_dir: RunsDir = Path("runs"),
     resume: Annotated[Path | None, typer.Option("--resume", metavar="FOLDER", help="Continue a run folder.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check spec and data, say what would run, make nothing.")
+        bool, typer.Option("--dry-run", help="Check spec and data and print what would run, without training.")
     ] = False,
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
@@ -50,7 +51,8 @@ def run(
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
     with report_errors():
-        from kexp.cli.screen import NullDisplay, TerminalDisplay, print_dry_run, print_summary
+        from kexp.cli.display import NullDisplay, TerminalDisplay
+        from kexp.cli.output import print_dry_run, print_summary
         from kexp.errors import KexpError
         from kexp.plan.plugins import catalog_of
         from kexp.report.folder import RunFolder, finite
@@ -59,7 +61,7 @@ def run(
             raise KexpError("kexp run: expected a spec file, or --resume FOLDER")
         if resume is not None and (assignments or variants or seeds):
             raise KexpError(
-                "--resume continues an experiment as it was stated; --set, --variant and --seeds do not apply"
+                "--resume continues an experiment with its own spec; --set, --variant and --seeds do not apply"
             )
         folder = RunFolder.open(resume) if resume else None
         source: Path = spec or resume / "spec.toml"  # type: ignore[operator]
@@ -89,12 +91,12 @@ def _exit_with(summary: dict[str, Any]) -> None:
     if status == "failed":
         for failure in _failures(summary):
             print(failure, file=sys.stderr)
-        print(f"not every run succeeded: the log.txt of each run below {folder} has the details", file=sys.stderr)
+        print(f"not every run succeeded; for details see the log.txt of each run below {folder}", file=sys.stderr)
         raise typer.Exit(1)
 
 
 def _failures(summary: dict[str, Any]) -> Iterator[str]:
-    """Yield every different reason for which runs failed, after the names of these runs."""
+    """Yield every distinct reason for failure, with the runs that failed for it."""
     from kexp.report.folder import RunFolder, read_json
 
     folder, runs = RunFolder(Path(summary["folder"])), dict[str, list[str]]()
@@ -113,7 +115,7 @@ def check(
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check every word of a spec without reading data or loading a model."""
+    """Check a spec completely, without reading data or loading a model."""
     with report_errors():
         from kexp.errors import SpecError
         from kexp.plan.plugins import catalog_of
@@ -130,9 +132,8 @@ def check(
             _print_problems((), plan.warnings)
             return
         _warn(plan)
-        variants_told = ", ".join(variant.name for variant in plan.variants)
-        seeds_told = ", ".join(map(str, plan.base.seeds))
-        print(f"{spec}: ok (variants: {variants_told}; seeds: {seeds_told})")
+        names = ", ".join(variant.name for variant in plan.variants)
+        print(f"{spec}: ok (variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))})")
 
 
 def _print_problems(problems: Any, warnings: Any) -> None:
@@ -157,19 +158,20 @@ def augment(
             "--of", metavar="ROWS", help="Augmenter of the labelled or the unlabelled rows, if both have one."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many rows of the pool.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only N unlabelled rows.", metavar="N")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the pairs to a CSV, TSV, JSONL or Parquet file.")
     ] = None,
     show: Annotated[
-        int | None, typer.Option("--show", min=1, metavar="N", help="Only show N texts beside their forms.")
+        int | None, typer.Option("--show", min=1, metavar="N", help="Only show N texts beside their augmented views.")
     ] = None,
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make costly augmentations ahead of training, or look at what an augmenter does."""
+    """Make costly augmentations before training, or show what an augmenter does."""
     with report_errors():
-        from kexp.cli.screen import TerminalDisplay, print_pairs
+        from kexp.cli.display import TerminalDisplay
+        from kexp.cli.output import print_pairs
         from kexp.errors import KexpError
         from kexp.experiment import augment as stage
         from kexp.plan.plugins import catalog_of
@@ -179,21 +181,20 @@ def augment(
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
         plan = _plan(spec, catalog, assignments, variants, "")
         _warn(plan)
-        tell = TerminalDisplay().phase
+        progress = TerminalDisplay().phase
         if show is not None:
-            pairs = stage.sample(plan, catalog, of, show, tell)
+            pairs = stage.sample(plan, catalog, of, show, progress)
             print_pairs(pairs)
             rejected = sum(1 for pair in pairs if pair.rejected)
-            tell(f"{len(pairs)} texts, {rejected} rejected")
+            progress(f"{len(pairs)} texts, {rejected} rejected")
             return
-        counts = stage.ahead(plan, catalog, of, limit, output, tell)
+        counts = stage.ahead(plan, catalog, of, limit, output, progress)
         if as_json:
             print(json.dumps(counts, ensure_ascii=False))
             return
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["rejected"].items()) or "none"
-        print(
-            f"{counts['rows']:,} rows, {counts['accepted']:,} accepted in {counts['forms']} forms; rejected: {reasons}"
-        )
+        views = f"{counts['accepted']:,} accepted in {counts['forms']} augmented views"
+        print(f"{counts['rows']:,} rows, {views}; rejected: {reasons}")
 
 
 @app.command()
@@ -202,10 +203,10 @@ def tune(
     assignments: Set = None,
     variants: Variants = None,
     trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="Finished trials that the study has then.")
+        int | None, typer.Option("--trials", min=1, help="Finished trials of the study at the end.")
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="2h", help="Begin no trial after this time: 2h, 90m, 1h30m.")
+        str | None, typer.Option("--timeout", metavar="2h", help="Start no trial after this time: 2h, 90m, 1h30m.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at once.")] = None,
     executor: Annotated[str | None, typer.Option("--executor", metavar="NAME", help="Where trials run.")] = None,
@@ -219,7 +220,7 @@ def tune(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Search for the best spec, test it once, and write it; run again, the same search goes on."""
+    """Search for the best spec, test it once, and write it; the same command continues a search."""
     with report_errors():
         from kexp.plan.plugins import catalog_of
         from kexp.report.folder import finite
@@ -227,11 +228,12 @@ def tune(
 
         options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
         # As TOML, so that no value is read as another type.
-        stated = [f"search.{key}={dumps({'v': value})[4:]}" for key, value in options.items() if value is not None]
+        changes = [f"search.{key}={dumps({'v': value})[4:]}" for key, value in options.items() if value is not None]
         catalog = catalog_of(spec, allow_local_code=allow_local_code)
-        plan = _plan(spec, catalog, [*(assignments or ()), *stated], variants, "")
+        plan = _plan(spec, catalog, [*(assignments or ()), *changes], variants, "")
         _warn(plan)
-        from kexp.cli.search_screen import NullSearchDisplay, TerminalSearchDisplay, print_found
+        from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
+        from kexp.cli.output import print_search
         from kexp.search.tune import tune as search
 
         display = NullSearchDisplay() if quiet else TerminalSearchDisplay()
@@ -239,9 +241,9 @@ def tune(
         if as_json:
             print(json.dumps(finite(found), ensure_ascii=False))
         else:
-            print_found(found)
+            print_search(found)
         if found["status"] != "done":
-            again = "; the same command goes on" if found["status"] == "interrupted" else ""
+            again = "; the same command continues" if found["status"] == "interrupted" else ""
             print(f"{found['status']}: {found['reason']}{again}", file=sys.stderr)
             raise typer.Exit({"interrupted": 130}.get(found["status"], 1))
 
@@ -252,5 +254,5 @@ def _study_name(name: str | None) -> str | None:
     from kexp.errors import KexpError
 
     if name is not None and not re.fullmatch(r"[\w가-힣][\w가-힣.-]*", name):
-        raise KexpError(f"--study {name}: becomes a folder; letters, digits, '-', '_' and '.' only")
+        raise KexpError(f"--study {name}: it names a folder; expected letters, digits, '-', '_' and '.' only")
     return name

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, app, report_errors
+from kexp.cli.base import AsJson, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog, Entry
 
-plugins = typer.Typer(help="What is installed: components by kind, and plugins that do not load.", no_args_is_help=True)
+plugins = typer.Typer(help="Installed components by kind, and plugins that do not load.", no_args_is_help=True)
 app.add_typer(plugins, name="plugins")
 
 
@@ -37,7 +38,7 @@ def list_plugins(
     """List every installed component, and the plugins that do not load."""
     with report_errors():
         from kexp.catalog import load_catalog
-        from kexp.cli.screen import print_table
+        from kexp.cli.tables import print_table
 
         catalog = load_catalog()
         entries = list(catalog.entries(_kind(kind)))
@@ -45,7 +46,7 @@ def list_plugins(
             print(json.dumps(_listed(catalog, entries), ensure_ascii=False))
             return
         rows = [[e.kind, e.name, str(e.owner), catalog.state(e), e.summary] for e in entries]
-        print_table("components", ["kind", "name", "package", "state", "what it is"], rows)
+        print_table("components", ["kind", "name", "package", "state", "description"], rows)
         for line in _others(catalog):
             print(line, file=sys.stderr)
 
@@ -54,14 +55,16 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
     """Return what is installed as plain data."""
     from dataclasses import asdict
 
-    from kexp.cli.plugin_commands import foreign
+    from kexp.cli.plugin_commands import plugin_commands
 
     return {
         "components": [
             {"kind": e.kind, "name": e.name, **asdict(e.owner), "state": catalog.state(e), "summary": e.summary}
             for e in entries
         ],
-        "commands": [{"name": c.name, **asdict(c.owner), "state": c.state} for c in foreign(catalog, _own_commands())],
+        "commands": [
+            {"name": c.name, **asdict(c.owner), "state": c.state} for c in plugin_commands(catalog, _own_commands())
+        ],
         "observers": [{"hook": observer.hook, **asdict(observer.owner)} for observer in catalog.observers],
         "disabled": list(map(asdict, catalog.disabled)),
         "broken": list(map(asdict, catalog.broken)),
@@ -69,10 +72,10 @@ def _listed(catalog: Catalog, entries: Iterable[Entry]) -> dict[str, Any]:
 
 
 def _others(catalog: Catalog) -> Iterator[str]:
-    """Yield a line for what is no component: commands, observers, and plugins that are not used."""
-    from kexp.cli.plugin_commands import foreign
+    """Yield a line per command, observer, and plugin that is not used."""
+    from kexp.cli.plugin_commands import plugin_commands
 
-    for command in foreign(catalog, _own_commands()):
+    for command in plugin_commands(catalog, _own_commands()):
         yield f"command: kexp {command.name} ({command.owner})" + f", {command.state}" * (command.state != "ok")
     for observer in catalog.observers:
         yield f"observer: {observer.hook} ({observer.owner})"
@@ -95,7 +98,7 @@ def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
         from dataclasses import asdict
 
         from kexp.catalog import load_catalog
-        from kexp.cli.screen import print_table
+        from kexp.cli.tables import print_table
         from kexp.plan.schema import options_of
 
         entry = load_catalog().find(_kind(kind) or kind, name)
@@ -106,7 +109,7 @@ def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
             return
         print(f'{kind} "{name}", from {entry.owner}\n\n{text}\n')
         rows = [[o.name, o.type, "required" if o.default is None else o.default, o.description] for o in options]
-        print_table("options", ["option", "type", "default", "what it does"], rows)
+        print_table("options", ["option", "type", "default", "description"], rows)
 
 
 @plugins.command("new")
@@ -114,11 +117,11 @@ def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package, such as kexp-dialects.")],
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", metavar="KIND", help="What it brings; repeatable. An augmenter when not given."),
+        typer.Option("--kind", metavar="KIND", help="Kind of component; repeatable. An augmenter by default."),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where its folder is made.")] = Path(),
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where its folder is created.")] = Path(),
 ) -> None:
-    """Write a package of your own that works as it is: components, tests, a spec, README and CI."""
+    """Write a new package that works at once: components, tests, a spec, README and CI."""
     with report_errors():
         from kexp.catalog import load_catalog
         from kexp.scaffold.kinds import searches

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, app, report_errors
+from kexp.cli.base import AsJson, LocalCode, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.inference.folders import Place
@@ -30,7 +32,7 @@ NoQuoting = Annotated[
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 
 
 @app.command()
@@ -72,7 +74,8 @@ def predict(
     without text stays, with empty cells. After --, a text may begin with a dash.
     """
     with report_errors():
-        from kexp.cli import prediction_screen as screen
+        from kexp.cli.display import note, row_progress
+        from kexp.cli.predictions import print_notes, standard_output
         from kexp.errors import KexpError
         from kexp.inference.loading import load_places
         from kexp.inference.predict import Columns, predict_table
@@ -89,30 +92,30 @@ def predict(
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
-        screen.tell_of(model, paired=pair is not None)
+        print_notes(model, paired=pair is not None)
         columns.check(table, model.labels)
         added = columns.added(model.labels)
-        if output is not None:
-            with sink_to(output, table, added, force=force) as sink:
-                counts = predict_table(model, table, columns, sink, screen.progress())
-        else:
-            few = bool(texts) and texts != ["-"]
-            with screen.standard_output(table, added, as_json=as_json, few=few) as sink:
-                counts = predict_table(model, table, columns, sink, screen.progress())
-        screen.note(counts.sentence())
+        few = bool(texts) and texts != ["-"]
+        with (
+            nullcontext(standard_output(table, added, as_json=as_json, few=few))
+            if output is None
+            else sink_to(output, table, added, force=force)
+        ) as sink:
+            counts = predict_table(model, table, columns, sink, row_progress())
+        note(counts.sentence())
 
 
 def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
-    """Divide the words of a command into models and texts: folders come first."""
+    """Split the arguments of a command into models and texts: folders come first."""
     from kexp.errors import KexpError
     from kexp.inference.folders import EXPECTED, find
 
     first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
     folders, texts = words[:first_text], list(words[first_text:])
     if not folders:
-        raise KexpError(f"{words[0]} is no folder; {EXPECTED}")
+        raise KexpError(f"{words[0]} is not a folder; {EXPECTED}")
     for word in texts:
-        # Where the folder above is there, the last part of a path was mistyped.
+        # A path below an existing folder was mistyped.
         if "/" in word and not any(map(str.isspace, word)) and _is_folder(word.rpartition("/")[0]):
             raise KexpError(f"{word} does not exist; {EXPECTED}")
         if any("\ud800" <= character <= "\udfff" for character in word):
@@ -133,7 +136,7 @@ def _table(source: Path | None, texts: Sequence[str], encoding: str, no_quoting:
     from kexp.inference.tables import Table, open_table, read_lines
 
     if source is not None and texts:
-        raise KexpError(f"--input and texts ({texts[0][:40]} ...) both say what to predict; give one of them")
+        raise KexpError(f"--input and texts ({texts[0][:40]} ...) both give texts to predict; use one of them")
     if (source is not None and str(source) == "-") or texts == ["-"]:
         return read_lines(sys.stdin.buffer, "standard input")
     if source is not None:
@@ -152,7 +155,7 @@ def evaluate(
     pair: Pair = None,
     renames: Annotated[
         list[str] | None,
-        typer.Option("--rename", metavar="OLD=NEW", help="A label of the file in the model's words; repeatable."),
+        typer.Option("--rename", metavar="OLD=NEW", help="Rename a label of the file to the model's; repeatable."),
     ] = None,
     ignore_unknown: Annotated[
         bool, typer.Option("--ignore-unknown", help="Leave out rows whose label the model does not know.")
@@ -169,10 +172,12 @@ def evaluate(
 ) -> None:
     """Measure trained models on other labelled data, with the metrics of their spec.
 
-    Texts are read as in training; rows are not cleaned away, but for those without text, which are counted.
+    Texts are read as in training. Rows are not dropped by cleaning; only those without text are, and counted.
     """
     with report_errors():
-        from kexp.cli import prediction_screen as screen
+        from kexp.cli.display import note, row_progress
+        from kexp.cli.output import print_evaluation
+        from kexp.cli.predictions import print_notes
         from kexp.inference.folders import find
         from kexp.inference.loading import load_places
         from kexp.inference.measure import Labels, measure
@@ -183,28 +188,28 @@ def evaluate(
             return open_table(data, "--data", encoding=encoding, quoting=not no_quoting)
 
         places = [find(folder, variant=variant, seed=seed) for folder in folders]
-        renamed, seen = _renames(renames or ()), table()
+        renamed, labelled = _renames(renames or ()), table()
         for column, option in ((text, "--text"), (label, "--label"), *([(pair, "--pair")] if pair else [])):
-            seen.need(column, option)
+            labelled.need(column, option)
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
-        metrics = model.members[0].origin.metrics(model.labels)
-        screen.tell_of(model, paired=pair is not None)
-        names = {**model.members[0].origin.label_names, **renamed}
+        metrics = model.members[0].provenance.metrics(model.labels)
+        print_notes(model, paired=pair is not None)
+        names = {**model.members[0].provenance.label_names, **renamed}
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown)
-        # The file is read twice, so that a label in its last row is told before anything is predicted.
-        unknown = labels.check(seen, ", ".join(model.labels))
-        found, counts = measure(model, table(), text, pair, labels, metrics, screen.progress())
+        # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
+        unknown = labels.check(labelled, ", ".join(model.labels))
+        found, counts = measure(model, table(), text, pair, labels, metrics, row_progress())
         for name, rows in unknown.items():
-            screen.note(f'{rows:,} rows left out: the model does not know the label "{name}"')
-        screen.note(counts.sentence())
+            note(f'{rows:,} rows left out: the model does not know the label "{name}"')
+        note(counts.sentence())
         if as_json:
             read = {"rows": counts.rows, "empty": counts.empty, "truncated": counts.truncated, "unknown": unknown}
             result = {"models": [place.name for place in places], "data": str(data), **read, **found}
             print(json.dumps(finite(result), ensure_ascii=False))
         else:
-            screen.print_measured(found)
+            print_evaluation(found)
 
 
 def _renames(renames: Sequence[str]) -> dict[str, str]:
@@ -235,9 +240,9 @@ def export(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a trained model to ONNX, and compare it with PyTorch before it is called done."""
+    """Export a trained model to ONNX, and check the export against PyTorch."""
     with report_errors():
-        from kexp.cli import prediction_screen as screen
+        from kexp.cli.display import note
         from kexp.errors import KexpError
         from kexp.inference import export as exporting
         from kexp.inference.folders import find
@@ -246,9 +251,9 @@ def export(
             if value not in known:
                 raise KexpError(f"{option} {value}: expected {known[-1]}")
         place = find(folder, variant=variant, seed=seed)
-        home = output or exporting.beside(place, quantize)
+        home = output or exporting.default_output(place, quantize)
         made = exporting.export(
-            place, home, quantize=quantize, force=force, tell=screen.note, allow_local_code=allow_local_code
+            place, home, quantize=quantize, force=force, progress=note, allow_local_code=allow_local_code
         )
         if as_json:
             print(json.dumps({"folder": str(home), **made}, ensure_ascii=False))

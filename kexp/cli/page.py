@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kexp.cli.base import RunsDir, app, report_errors
+from kexp.cli.base import RunsDir, app
+from kexp.cli.errors import report_errors
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands of plugins: made one by one, so that a wrong one costs nobody else theirs."""
+"""Commands of plugins, each made on its own: one that fails does not affect the others."""
 
 from __future__ import annotations
 
@@ -10,45 +10,44 @@ from typing import Any
 import typer
 
 from kexp.catalog import Catalog, Command, Owner
-from kexp.cli.base import report_errors
+from kexp.cli.errors import report_errors
 
 
 @dataclass(frozen=True, slots=True)
 class PluginCommand:
-    """A command of a plugin; ``made`` is None where it cannot be used, and ``state`` says why."""
+    """A command of a plugin; ``command`` is None where it cannot be used, and ``state`` says why."""
 
     name: str
     owner: Owner
     state: str
-    made: Any = None
+    command: Any = None
 
 
-def foreign(catalog: Catalog, own: Collection[str]) -> Iterator[PluginCommand]:
-    """Yield the commands of plugins; ``own`` are the names of kexp's, which nobody can replace."""
+def plugin_commands(catalog: Catalog, reserved: Collection[str]) -> Iterator[PluginCommand]:
+    """Yield the commands of plugins; ``reserved`` are the names of kexp's commands, which cannot be replaced."""
     for command in catalog.commands:
         rivals = [str(other.owner) for other in catalog.commands if other.name == command.name and other is not command]
-        if command.name in own:
+        if command.name in reserved:
             yield PluginCommand(command.name, command.owner, "shadowed by kexp's own")
         elif rivals:
-            yield PluginCommand(
-                command.name, command.owner, f"shadowed (refused: {', '.join(rivals)} claims the name too)"
-            )
+            state = f"shadowed (refused: {', '.join(rivals)} claims the name too)"
+            yield PluginCommand(command.name, command.owner, state)
         else:
-            yield _made(command)
+            yield _make(command)
 
 
-def _made(command: Command) -> PluginCommand:
+def _make(command: Command) -> PluginCommand:
     single = typer.Typer(add_completion=False)
-    single.command(command.name)(_told(command.function))
+    single.command(command.name)(_reporting_errors(command.function))
     try:
         return PluginCommand(command.name, command.owner, "ok", typer.main.get_command(single))
-    # Typer resolves the annotations of a stranger's function, which may be anything.
+    # Typer resolves the annotations of the plugin's function, which can raise anything.
     except Exception as error:  # noqa: BLE001
         return PluginCommand(command.name, command.owner, f"broken: {type(error).__name__}: {error}")
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell what a command raises as kexp's own commands do."""
+def _reporting_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a command report errors as kexp's own commands do."""
 
     @functools.wraps(function)
     def command(*arguments: Any, **options: Any) -> Any:

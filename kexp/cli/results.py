@@ -1,4 +1,4 @@
-"""Commands about what was run: runs, compare, report."""
+"""Commands about run folders: runs, compare, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, RunsDir, app, report_errors
+from kexp.cli.base import AsJson, RunsDir, app
+from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
     from kexp.results.runs import RunRow
@@ -40,7 +41,7 @@ def list_folders(
         if context.invoked_subcommand is not None:
             _refuse_options_before(context, context.invoked_subcommand)
             return
-        from kexp.cli.screen import print_table
+        from kexp.cli.tables import print_table
         from kexp.results.runs import chosen, list_runs, list_studies
 
         if studies:
@@ -57,13 +58,13 @@ def list_folders(
 
 
 def _refuse_options_before(context: typer.Context, command: str) -> None:
-    """Refuse options that would be dropped: prune must not look into another folder than the one that was named."""
+    """Refuse options that would be ignored: prune must not use another folder than the one that was given."""
     from kexp.errors import KexpError
 
     for name in context.params:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise KexpError(f"kexp runs {command}: options stand after {command}")
+            raise KexpError(f"kexp runs {command}: put options after {command}")
 
 
 def _cells(row: RunRow, metric: str | None) -> list[str]:
@@ -77,7 +78,7 @@ def _cells(row: RunRow, metric: str | None) -> list[str]:
 
 
 def _list_studies(runs_dir: Path, as_json: bool) -> None:
-    from kexp.cli.screen import print_table
+    from kexp.cli.tables import print_table
     from kexp.report.words import plain
     from kexp.results.runs import list_studies, local_time
 
@@ -98,13 +99,13 @@ def _list_studies(runs_dir: Path, as_json: bool) -> None:
         ]
         for study in studies
     ]
-    header = ["started", "experiment", "status", "trials", "goal", "best", "trial", "folder"]
+    header = ["started", "experiment", "status", "trials", "metric", "best", "trial", "folder"]
     print_table("studies", header, rows)
 
 
 @runs.command("show")
 def show_folder(folder: Folder, as_json: AsJson = False) -> None:
-    """Show a run folder: what was asked, what every variant scored, why runs failed, where the files are."""
+    """Show a run folder: its spec, the results of every variant, why runs failed, where the files are."""
     with report_errors():
         from kexp.results.runs import show
 
@@ -116,12 +117,13 @@ def show_folder(folder: Folder, as_json: AsJson = False) -> None:
 
 
 def _print_shown(shown: dict[str, Any]) -> None:
-    from kexp.cli.screen import print_summary, print_table
+    from kexp.cli.output import print_summary
+    from kexp.cli.tables import print_table
     from kexp.report.export import changes
     from kexp.report.words import duration
     from kexp.results.runs import local_time
 
-    asked = shown["asked"]
+    spec = shown["asked"]
     facts = {
         "experiment": shown["experiment"],
         "description": shown["description"],
@@ -130,10 +132,10 @@ def _print_shown(shown: dict[str, Any]) -> None:
         "training": duration(shown["seconds"]) if shown["seconds"] else "",
         "command": " ".join(shown["command"]),
         "seeds": ", ".join(map(str, shown["seeds"])),
-        **{part: asked.get(part, {}).get("use", "") for part in ("dataset", "backbone", "objective", "freezing")},
+        **{part: spec.get(part, {}).get("use", "") for part in ("dataset", "backbone", "objective", "freezing")},
         **{f"variant {name}": "; ".join(changes(found)) for name, found in shown["variants"].items()},
     }
-    print_table("run folder", ["asked", "value"], [[name, text] for name, text in facts.items() if text])
+    print_table("run folder", ["setting", "value"], [[name, text] for name, text in facts.items() if text])
     print()
     if shown["summary"]:
         print_summary({**shown["summary"], "folder": shown["folder"]})
@@ -147,19 +149,19 @@ def _print_shown(shown: dict[str, Any]) -> None:
 @runs.command("prune")
 def prune_folders(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Only these; below --runs-dir if none.", show_default=False)
+        list[Path] | None, typer.Argument(help="Only these; all below --runs-dir if none.", show_default=False)
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     status: Status = None,
     keep: Annotated[
-        int | None, typer.Option("--keep", min=0, metavar="N", help="Leave the newest N of every experiment.")
+        int | None, typer.Option("--keep", min=0, metavar="N", help="Keep the newest N of every experiment.")
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="30d", help="Only folders of that age: 30d, 12h, 4w.")
+        str | None, typer.Option("--older-than", metavar="30d", help="Only folders older than this: 30d, 12h, 4w.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without a confirmation.")] = False,
 ) -> None:
-    """Remove run folders after showing which, and asking."""
+    """Remove run folders after showing them and a confirmation."""
     with report_errors():
         from kexp.errors import KexpError
         from kexp.report.words import size
@@ -174,8 +176,8 @@ def prune_folders(
             return
         what = f"{len(removals)} run folder{'s' if len(removals) > 1 else ''}, {size(sum(r.size for r in removals))}"
         if not yes and not sys.stdin.isatty():
-            raise KexpError(f"nothing was removed, since nobody can be asked here: --yes removes {what}")
-        if not yes and not _agreed(f"remove {what}?"):
+            raise KexpError(f"nothing was removed: without a terminal, --yes is needed to remove {what}")
+        if not yes and not _confirmed(f"remove {what}?"):
             print("nothing was removed", file=sys.stderr)
             raise typer.Exit(1)
         for removal in removals:
@@ -183,7 +185,7 @@ def prune_folders(
         print(f"removed {what}", file=sys.stderr)
 
 
-def _agreed(question: str) -> bool:
+def _confirmed(question: str) -> bool:
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:
@@ -191,7 +193,7 @@ def _agreed(question: str) -> bool:
 
 
 def _print_removals(removals: list[Any]) -> None:
-    from kexp.cli.screen import print_table
+    from kexp.cli.tables import print_table
     from kexp.report.words import size
     from kexp.results.runs import local_time
 
@@ -220,11 +222,11 @@ def compare(
         from kexp.errors import KexpError
         from kexp.report.export import as_csv, as_latex, as_markdown
         from kexp.report.folder import finite
-        from kexp.results.compare import compare as beside
+        from kexp.results.compare import compare as compare_runs
 
         if as_json + csv + latex + markdown > 1:
             raise KexpError("kexp compare: choose one of --json, --csv, --latex and --markdown")
-        found = beside(folders, split=split, metric=metric)
+        found = compare_runs(folders, split=split, metric=metric)
         if as_json:
             print(json.dumps(finite(found), ensure_ascii=False))
         elif csv or latex or markdown:
@@ -237,7 +239,7 @@ def compare(
 def _print_comparison(found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from kexp.cli.screen import print_table
+    from kexp.cli.tables import print_table
     from kexp.report.export import cells, head, spec_notes, test_notes
 
     rows: list[list[str | Text]] = []
@@ -247,8 +249,8 @@ def _print_comparison(found: dict[str, Any]) -> None:
     print_table(found["split"], ["model", *found["metrics"]], rows, right=1)
     for pair, lines in spec_notes(found):
         print(f"\n{pair}", *(f"  {line}" for line in lines), sep="\n")
-    if told_below := [*test_notes(found), *found["remarks"]]:
-        print("", *told_below, sep="\n")
+    if findings := [*test_notes(found), *found["remarks"]]:
+        print("", *findings, sep="\n")
 
 
 @app.command()
@@ -256,7 +258,7 @@ def report(
     folder: Folder,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Draw report.html of a run folder anew."""
+    """Write report.html of a run folder again."""
     with report_errors():
         from kexp.errors import KexpError
         from kexp.report.html import write_report

@@ -1,11 +1,18 @@
-"""What plugins and the core promise each other: one options class per kind, and what its ``build`` returns.
+"""The interface between kexp and components: per kind a class of options, and what its ``build`` takes and returns.
 
 torch, transformers and datasets are imported here for type checking only.
 """
 
 from __future__ import annotations
 
-from kexp.contracts.augmenter import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.contracts.augmenter import (
+    AnyAugmenter,
+    Augmenter,
+    AugmenterContext,
+    AugmenterOptions,
+    ClosableAugmenter,
+    Rejected,
+)
 from kexp.contracts.backbone import AnyBackbone, BackboneContext, BackboneOptions, TokenizerContext
 from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetContext, DatasetOptions
 from kexp.contracts.executor import (
@@ -74,6 +81,7 @@ __all__ = [
     "BackboneContext",
     "BackboneOptions",
     "Batch",
+    "ClosableAugmenter",
     "DatasetContext",
     "DatasetOptions",
     "Decoding",

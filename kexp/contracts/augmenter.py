@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from kexp.errors import PluginError, plugin_call
 from kexp.options import Options, build_component, component, component_title
@@ -18,8 +20,8 @@ from kexp.options import Options, build_component, component, component_title
 class Rejected:
     """An augmented text that is not good enough to be used, and why.
 
-    A row of the pool that a costly augmenter rejects leaves the pool, and is counted by reason. Everywhere else, for
-    labelled rows too, the original text is trained on in that epoch; a run warns once, with how many were rejected.
+    An unlabelled row that a costly augmenter rejects is left out, and counted by reason. Everywhere else, for labelled
+    rows too, the original text is trained on in that epoch; a run warns once, with how many were rejected.
     """
 
     text: str
@@ -27,7 +29,7 @@ class Rejected:
 
 
 class Augmenter(Protocol):
-    """Texts in, texts out; the same text and generator give the same result whatever stands around it."""
+    """Texts in, texts out; the same text and generator give the same result, whatever the other texts are."""
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return one augmented text per text, drawing for each from its own generator only.
@@ -36,11 +38,19 @@ class Augmenter(Protocol):
         """
 
 
+@runtime_checkable
+class ClosableAugmenter(Augmenter, Protocol):
+    """An augmenter that holds a process or a model until it is closed; it opens again when it is called again."""
+
+    def close(self) -> None:
+        """End the process or free the memory. kexp calls it when the texts are made, and when a run has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class AugmenterContext:
     """What an augmenter may learn from, and where it works.
 
-    ``texts`` are those of the train split, the unlabelled pool included; ``labelled`` and ``labels`` (ids) the labelled
+    ``texts`` are those of the train split, unlabelled ones included; ``labelled`` and ``labels`` (ids) the labelled
     rows among them. ``store`` is a folder that outlives the run, for what is costly to make; ``device`` is as in the
     spec's training section; ``progress`` shows a line of progress.
     """
@@ -52,20 +62,33 @@ class AugmenterContext:
     device: str = "auto"
     progress: Callable[[str], None] = lambda line: None
 
+    def digest(self) -> str:
+        """Return a hash of the texts and labels."""
+        content = json.dumps([list(self.texts), list(self.labelled), list(self.labels)], ensure_ascii=False)
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
 
 class AugmenterOptions(Options):
-    """Base of every augmenter. A cheap one makes new texts every epoch; a costly one is run once and its texts kept."""
+    """Base of every augmenter. A cheap one makes new texts every epoch; a costly one is run once, its texts stored."""
 
     kind: ClassVar[str] = "augmenter"
 
     @property
     def costly(self) -> bool:
-        """Tell whether it is run once, before training, and its texts kept."""
+        """Whether it is run once, before training, and its texts are stored."""
         return False
 
     def views(self) -> int:
-        """Return how many forms of each text a costly augmenter is asked for; epochs take them in turn."""
+        """Return how many views of each text a costly augmenter makes; epochs take them in turn."""
         return 1
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what the texts depend on besides options and package version: what is learnt from, and files read.
+
+        The texts of a costly augmenter are stored under it. One that learns nothing from the context returns "", so
+        that they are shared by runs on other data.
+        """
+        return context.digest()
 
     @abstractmethod
     def build(self, context: AugmenterContext) -> Augmenter:
@@ -78,11 +101,11 @@ AnyAugmenter = Annotated[AugmenterOptions, *component("augmenter")]
 
 @dataclass(slots=True)
 class CheckedAugmenter:
-    """An augmenter that is named when it fails or breaks its promise, and whose rejections are counted."""
+    """An augmenter that is named when it fails or returns something unexpected, and whose rejections are counted."""
 
     name: str
     augmenter: Augmenter
-    asked: int = 0
+    given: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
@@ -94,9 +117,15 @@ class CheckedAugmenter:
         for found in made:
             if not isinstance(found, str | Rejected):
                 raise PluginError(f"{self.name}: made a {type(found).__name__} of a text, expected str or Rejected")
-        self.asked += len(texts)
+        self.given += len(texts)
         self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
         return made
+
+    def close(self) -> None:
+        """Close the augmenter if it can be closed."""
+        if isinstance(self.augmenter, ClosableAugmenter):
+            with plugin_call(self.name):
+                self.augmenter.close()
 
 
 def build_augmenter(options: AugmenterOptions, context: AugmenterContext) -> CheckedAugmenter:

@@ -48,7 +48,7 @@ class BackboneOptions(Options):
         return None
 
     def clean(self, text: str) -> str:
-        """Clean a text as this model's authors did before tokenising; most models want it unchanged."""
+        """Clean a text as this model's authors did before tokenising; for most models, it is unchanged."""
         return text
 
     @abstractmethod

@@ -74,7 +74,7 @@ def read_dataset(options: DatasetOptions, context: DatasetContext) -> Mapping[st
     for split, rows in read.items():
         if split not in (*SPLITS, UNLABELLED):
             known = f"{', '.join(SPLITS)} or {UNLABELLED}"
-            raise PluginError(f"{name}: build returned a split {split!r}, which kexp does not know; name it {known}")
+            raise PluginError(f"{name}: build returned a split {split!r}, expected {known}")
         if not isinstance(rows, Dataset):
             raise PluginError(f"{name}: the {split} split is a {type(rows).__name__}, expected a datasets.Dataset")
     for reason, count in context.counts.items():

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from kexp.options import Options, component
-
-if TYPE_CHECKING:
-    pass
 
 
 class FreezingOptions(Options):
@@ -22,7 +19,7 @@ class FreezingOptions(Options):
         """Return the names of the frozen blocks in ``epoch`` (from 0).
 
         ``blocks`` are named from the input upwards: ``embeddings``, ``layer.0`` ... ``layer.n``, ``head``. Raises
-        ``ValueError`` when the model has not the blocks that the options speak of.
+        ``ValueError`` when the model lacks blocks that the options name.
         """
 
 

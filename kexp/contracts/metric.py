@@ -35,7 +35,7 @@ class MetricOptions(Options):
 
     kind: ClassVar[str] = "metric"
     greater_is_better: ClassVar[bool] = True
-    """Whether more is better; a metric that is to be small, such as an error, says False."""
+    """Whether greater values are better; False for an error or a loss."""
 
     @abstractmethod
     def build(self, context: MetricContext) -> Metric:

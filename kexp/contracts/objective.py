@@ -1,4 +1,4 @@
-"""What an objective promises: the loss of a step, from labelled rows and perhaps a pool beside them."""
+"""What an objective promises: the loss of a step, from labelled rows and perhaps unlabelled ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class UnlabelledBatch:
-    """Unlabelled rows on the device, each as it is and augmented; ``rows`` are their numbers in the pool."""
+    """Unlabelled rows on the device, each as it is and augmented; ``rows`` are their numbers among all of them."""
 
     original: Inputs
     augmented: Inputs
@@ -36,7 +36,7 @@ class UnlabelledBatch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is: ``step`` optimiser steps done out of ``total_steps``.
+    """Where training is: ``step`` optimiser steps are done, out of ``total_steps``.
 
     ``batch`` counts, from 0, the batches whose gradients are accumulated for the next step.
     """
@@ -89,14 +89,17 @@ class Model(Protocol):
 
 
 class Objective(ABC):
-    """Turns the rows of a step into its loss. What it remembers between steps is its state, saved with the run."""
+    """Turns the rows of a step into its loss. What it keeps between steps is its state, saved with the run."""
 
     @abstractmethod
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
-        """Return the loss; ``unlabelled`` is None for objectives that do not ask for a pool."""
+        """Return the loss; ``unlabelled`` is None for objectives that do not use unlabelled rows."""
 
     def stepped(self, model: Model, progress: Progress) -> None:  # noqa: B027
-        """Do what follows the optimiser's step, such as moving a teacher."""
+        """Do what follows the optimiser's step, such as moving a teacher.
+
+        ``progress`` counts the step that was just done: it is 1 after the first step, whose ``step`` was given 0.
+        """
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return what has to be saved to resume."""
@@ -107,7 +110,7 @@ class Objective(ABC):
 
 
 class SupervisedObjective(Objective):
-    """An objective that is a loss per labelled example; other objectives can nest it and ask for ``row_losses``."""
+    """An objective that is a loss per labelled row; other objectives can nest it and call ``row_losses``."""
 
     @abstractmethod
     def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -141,14 +144,14 @@ class ObjectiveOptions(Options):
     uses_unlabelled: ClassVar[bool] = False
     """Whether it needs unlabelled rows."""
     uses_augmented: ClassVar[bool] = False
-    """Whether it needs an augmented form of every unlabelled row."""
+    """Whether it needs an augmented view of every unlabelled row."""
 
     def label_problems(self, labels: int) -> Iterable[str]:
         """Yield what is wrong with the options for this number of labels."""
         return ()
 
     def label_warnings(self, labels: int) -> Iterable[str]:
-        """Yield what is allowed but probably not meant for this number of labels."""
+        """Yield what is allowed but probably not intended for this number of labels."""
         return ()
 
     @abstractmethod

@@ -17,7 +17,7 @@ class SamplerOptions(Options):
 
     kind: ClassVar[str] = "sampler"
     keeps_order: ClassVar[bool] = False
-    """Whether batches must follow one another in the sampler's order instead of being shuffled."""
+    """Whether rows are trained in exactly this order; they are then not grouped by length."""
 
     @abstractmethod
     def order(self, labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:

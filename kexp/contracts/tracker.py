@@ -1,4 +1,4 @@
-"""What a tracker promises: to follow a run from its start to whatever end it takes."""
+"""What a tracker promises: to log the events of a run until it ends, however it ends."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class RunIdentity:
     spec: Mapping[str, Any]
     """The resolved spec as plain data."""
     resumed_at: int | None = None
-    """The step after which the run goes on, so that a tracker may go on with what it has up to there."""
+    """The step after which the run continues, so that a tracker can continue what it has up to there."""
     warn: Callable[[str], None] = field(default=logger.warning, compare=False, repr=False)
-    """Tells a person something that does not end the following: that there is no network, where the rest is."""
+    """Shows the user a warning that does not end the tracking, for example that there is no network."""
 
 
 class Tracker(Protocol):
-    """Follows one run from its start to whatever end it takes, in a thread of its own: it may wait for a network."""
+    """Logs the events of one run, in a thread of its own, so that it may wait for a network."""
 
     def log(self, event: Mapping[str, Any]) -> None:
-        """Take one event, the object that ``metrics.jsonl`` holds."""
+        """Log one event, an object of ``metrics.jsonl``."""
 
     def finish(self, status: str) -> None:
         """Close; ``status`` is done, failed, interrupted or pruned. Called exactly once, even if ``log`` has raised.
 
-        By then the run's folder holds what the run left: ``result.json`` always, ``predictions.parquet`` and ``model``
+        The files of the run are written by then: ``result.json`` always, ``predictions.parquet`` and ``model``
         when it is done.
         """
 
@@ -51,7 +51,7 @@ class TrackerOptions(Options):
 
     @abstractmethod
     def build(self, run: RunIdentity) -> Tracker:
-        """Start following ``run``; an error is told in a warning, since training goes on without the tracker."""
+        """Return the tracker of a run; an error becomes a warning, since training continues without the tracker."""
 
 
 AnyTracker = Annotated[TrackerOptions, *component("tracker")]

@@ -1,16 +1,13 @@
-"""What a translator promises: translations in one direction, under a name to keep them by."""
+"""What a translator promises: translations in one direction, and an identity under which they are stored."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from kexp.options import Options, component
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +29,15 @@ class TranslatorContext:
 
 
 class Translator(Protocol):
-    """Translates in one direction. ``identity`` names model, revision and options: translations are kept under it."""
+    """Translates in one direction. ``identity`` names model, revision and options: translations are stored under it."""
 
     identity: str
 
     def translate(self, texts: Sequence[str], decoding: Decoding, copies: int, seed: int) -> list[list[str]]:
         """Return ``copies`` translations of each text; only sampling makes them differ. Equal seeds, equal texts."""
+
+    def close(self) -> None:
+        """End the process or free the memory that it holds, if any; it opens again when it is used again."""
 
 
 class TranslatorOptions(Options):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+import unicodedata
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
 
@@ -16,16 +19,28 @@ TEXTS = ("text", "text_pair")
 
 
 def normalise(frame: pd.DataFrame, trim: bool) -> pd.DataFrame:
-    """Bring every text to NFC, since decomposed Hangul (as macOS writes it) defeats tokenisers, and trim it."""
-    columns = {}
-    for name in (name for name in TEXTS if name in frame):
-        column = frame[name].fillna("").astype("str").str.normalize("NFC")
-        columns[name] = column.str.strip() if trim else column
+    """Normalise the texts of a table."""
+    columns = {
+        name: frame[name].fillna("").map(partial(normal_text, trim=trim)).astype("str")
+        for name in TEXTS
+        if name in frame
+    }
     return frame.assign(**columns)
 
 
+def normal_text(text: Any, *, trim: bool) -> str:
+    """Bring a text to NFC, since decomposed Hangul (as macOS writes it) defeats tokenizers, and trim it.
+
+    A missing text becomes an empty one.
+    """
+    if text is None or (isinstance(text, float) and math.isnan(text)):
+        return ""
+    composed = unicodedata.normalize("NFC", str(text))
+    return composed.strip() if trim else composed
+
+
 def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """Drop rows of which a text is nothing but white space."""
+    """Drop rows with a text of white space alone."""
     empty = frame["text"].str.strip() == ""
     if "text_pair" in frame:
         empty |= frame["text_pair"].str.strip() == ""
@@ -80,7 +95,7 @@ def length_bounds(train: pd.DataFrame, options: Cleaning) -> tuple[float, float]
 
 
 def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts) -> pd.DataFrame:
-    """Drop train rows whose text stands in validation or test: a model must not be examined on what it has seen."""
+    """Drop train rows whose text is in validation or test, so that a model is not tested on what it was trained on."""
     seen = {text for other in others for text in _key(other)}
     overlap = _key(train).isin(seen)
     counts["overlap"] = int(overlap.sum())
@@ -107,7 +122,7 @@ def lengths(frame: pd.DataFrame) -> pd.Series[int]:
 
 
 def need_rows(frame: pd.DataFrame, split: str, counts: Counts) -> None:
-    """Refuse a split of which nothing is left, and say where its rows went."""
+    """Refuse a split without rows, and say which step dropped them."""
     if frame.empty:
         gone = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
         why = gone or "it was empty"

@@ -44,7 +44,7 @@ class Ragged:
         return self.values[self.offsets[number] : self.offsets[number + 1]]
 
     def take(self, rows: NDArray[np.int64]) -> Ragged:
-        """Return some rows in the order asked for."""
+        """Return some rows in this order."""
         lengths = self.lengths[rows]
         return Ragged(self.values[ranges(self.offsets[rows], lengths)], offsets_of(lengths))
 
@@ -65,7 +65,7 @@ class Encoded:
         return len(self.tokens)
 
     def take(self, rows: NDArray[np.int64]) -> Encoded:
-        """Return some rows in the order asked for."""
+        """Return some rows in this order."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]
         return Encoded(self.tokens.take(rows), boundaries, self.truncated)
 

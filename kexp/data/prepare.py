@@ -67,12 +67,12 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
 
 
 def _choose_labelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
-    """Leave the chosen few in train; the others join the pool that the dataset may have brought."""
+    """Leave the chosen few in train; the others join the unlabelled rows of the dataset, if it has some."""
     import pandas as pd
 
     frames["train"], others = choose_labelled(frames["train"], spec.labelled, seed)
     counts["train"]["unlabelled"] = len(others)
-    # Rows of two sources share a pool: their numbers must stay distinct, since random streams go by them.
+    # Unlabelled rows now have two sources: their numbers must stay distinct, since they name random streams.
     joined = (
         pd.concat([others, frames[UNLABELLED].assign(number=lambda f: -1 - f["number"])])
         if UNLABELLED in frames
@@ -105,7 +105,7 @@ def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, p
         missing = frame["label"].isna() | (frame["label"].astype("str").str.strip() == "")
         if missing.any() and split != UNLABELLED:
             rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
-            raise DataError(f"dataset: {rows} of the {split} split have no label; fill them in, or remove them")
+            raise DataError(f"dataset: {rows} of the {split} split have no label; add the labels, or remove the rows")
         label = frame["label"].astype("str").where(~missing, UNKNOWN)
         frames[split] = frame.assign(label=label, number=range(len(frame)))
     return frames, names
@@ -142,8 +142,8 @@ def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) ->
         if len(unknown):
             rows = f"{len(unknown)} row{'s' if len(unknown) > 1 else ''}"
             found = ", ".join(f'"{label}"' for label in sorted(set(unknown))[:5])
-            where = f"stands in {rows} of the {split} split and nowhere in train"
-            raise DataError(f"dataset: label {found} {where}; add train rows, or remove these")
+            where = f"is in {rows} of the {split} split but not in train"
+            raise DataError(f"dataset: label {found} {where}; add train rows with it, or remove these rows")
     if names is not None:
         return tuple(name for name in names if name in present)
     numeric = all(label.removeprefix("-").isdecimal() for label in present)
@@ -154,7 +154,7 @@ def _distinct_labels(train: pd.DataFrame) -> set[str]:
     present = set(train["label"])
     if len(present) < 2:
         only = f'every train row has the label "{next(iter(present))}"'
-        raise DataError(f"dataset: {only}; a classifier needs two labels at least")
+        raise DataError(f"dataset: {only}; expected at least two labels")
     return present
 
 

@@ -1,4 +1,4 @@
-"""The data of a run once it is prepared: texts in order, label ids, and a record of what became of every row."""
+"""The data of a run once it is prepared: texts in order, label ids, and counts of the rows that each step left out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One split: label ids of shape (rows,), -1 where unknown, and the places at which the rows were read."""
+    """One split: label ids of shape (rows,), -1 where unknown, and the position of each row in its file."""
 
     texts: list[str]
     pairs: list[str] | None
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
     augmented: list[str] | None = None
-    """Augmented forms that the dataset brought along."""
+    """Augmented views that come with the dataset."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -37,7 +37,7 @@ class Rows:
         return digest.hexdigest()
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
-        """Return some rows in the order asked for."""
+        """Return some rows in this order."""
 
         def chosen(texts: list[str] | None) -> list[str] | None:
             return None if texts is None else [texts[row] for row in rows]
@@ -53,7 +53,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
-    """Every split, the label names by id, the unlabelled pool (its labels are hidden from training), and the record."""
+    """Every split, the label names by id, the unlabelled rows (training does not see their labels), and the record."""
 
     labels: tuple[str, ...]
     splits: Mapping[str, Rows]

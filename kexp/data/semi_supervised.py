@@ -26,7 +26,8 @@ class SemiSupervisedStream:
     """A labelled stream beside a pool. Both are gone through again and again, each in passes of its own.
 
     An epoch is a pass over the labelled rows, or over the pool where ``unlabelled_epochs``. In an epoch, labelled and
-    unlabelled batches of similar length meet, so that a fused forward pass has little padding.
+    unlabelled batches of similar length meet, so that a fused forward pass has little padding; without bucketing, both
+    are cut from their orders as they stand.
     """
 
     labelled: LabelledStream
@@ -63,7 +64,7 @@ class SemiSupervisedStream:
         self, epoch: int, rows: NDArray[np.int64], lengths: NDArray[np.int64], unlabelled: NDArray[np.int64]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Cut both streams into batches and let the longest meet the longest, in an order shuffled afterwards."""
-        unlabelled_lengths, bucketing = self.encoded.tokens.lengths, self.labelled.bucketing
+        unlabelled_lengths, bucketing = self.encoded.tokens.lengths, self.labelled.buckets
         few = batches(rows, lengths, self.labelled.batch_size, bucketing=bucketing, generator=None)
         many = batches(unlabelled, unlabelled_lengths, self.batch_size, bucketing=bucketing, generator=None)
         if not bucketing:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def divide(
     frames: dict[str, pd.DataFrame], options: Split, seed: int, counts: dict[str, int]
 ) -> dict[str, pd.DataFrame]:
-    """Take the splits that the dataset does not bring out of train; shares are of the rows that are divided."""
+    """Take the splits that the dataset lacks out of train; shares are of the rows that are divided."""
     divided = dict(frames)
     whole = len(frames["train"])
-    for split, wanted in (("test", options.test), ("validation", options.validation)):
+    for split, share in (("test", options.test), ("validation", options.validation)):
         if split not in divided:
-            rows = round(wanted * whole) if wanted < 1 else int(wanted)
+            rows = round(share * whole) if share < 1 else int(share)
             divided["train"], divided[split] = _take(divided["train"], rows, split, options, seed)
             counts[f"taken_for_{split}"] = len(divided[split])
     return divided
@@ -31,9 +31,7 @@ def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int)
     place = f"split.{split}"
     if not 0 < rows < len(frame):
         other = "larger" if rows == 0 else "smaller"
-        raise DataError(
-            f"{place}: {rows} rows cannot be taken out of {len(frame)}; state a {other} share, or more data"
-        )
+        raise DataError(f"{place}: {rows} rows cannot be taken out of {len(frame)}; use a {other} share, or more data")
     if options.group and "group" in frame:
         return _take_groups(frame, rows, place, options, seed)
     from sklearn.model_selection import train_test_split
@@ -61,7 +59,7 @@ def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
 def _take_groups(
     frame: pd.DataFrame, rows: int, place: str, options: Split, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take groups in a seeded order, each only if it brings the rows (of every label) nearer to what is wanted."""
+    """Take groups in a seeded order, each only if it brings the rows (of every label) nearer to its share."""
     import pandas as pd
 
     labels = frame["label"] if options.stratify else pd.Series("", index=frame.index)
@@ -74,39 +72,39 @@ def _take_groups(
             missing = missing - size
     taken = frame["group"].isin(chosen)
     if not chosen or taken.all():
-        remedy = "state another share, or set split.group = false"
+        remedy = "use another share, or set split.group = false"
         raise DataError(f"{place}: {len(sizes)} groups cannot be divided to take {rows} of {len(frame)} rows; {remedy}")
     return frame[~taken], frame[taken]
 
 
 def choose_labelled(train: pd.DataFrame, options: Labelled, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows that stay labelled and the pool of all others."""
+    """Return the rows that stay labelled, and all others."""
     shuffled = train.sample(frac=1, random_state=seed)
     rank = shuffled.groupby("label").cumcount()
     counts = train["label"].value_counts()
     if options.per_class is not None:
         if counts.min() < options.per_class:
             rarest = f'label "{counts.idxmin()}" has {counts.min()} train rows'
-            raise DataError(f"labelled.per_class: {rarest}, fewer than {options.per_class}; state fewer")
+            raise DataError(f"labelled.per_class: {rarest}, fewer than {options.per_class}; use fewer")
         chosen = rank < options.per_class
     else:
-        wanted = options.n or 0
-        if not len(counts) <= wanted < len(train):
-            remedy = f"state {len(counts)} to {len(train) - 1}"
-            raise DataError(f"labelled.n: {wanted} of {len(train)} train rows with {len(counts)} labels; {remedy}")
-        chosen = rank < shuffled["label"].map(_shares(counts, wanted))
+        count = options.n or 0
+        if not len(counts) <= count < len(train):
+            remedy = f"use {len(counts)} to {len(train) - 1}"
+            raise DataError(f"labelled.n: {count} of {len(train)} train rows with {len(counts)} labels; {remedy}")
+        chosen = rank < shuffled["label"].map(_shares(counts, count))
     return shuffled[chosen].sort_index(), shuffled[~chosen].sort_index()
 
 
-def _shares(counts: pd.Series[int], wanted: int) -> pd.Series[int]:
-    """Divide ``wanted`` rows in the classes' proportions by largest remainders; every class gets one at least."""
-    exact = counts / counts.sum() * wanted
+def _shares(counts: pd.Series[int], total: int) -> pd.Series[int]:
+    """Divide ``total`` rows in the classes' proportions by largest remainders; every class gets one at least."""
+    exact = counts / counts.sum() * total
     shares = exact.astype(int).clip(lower=1)
     by_remainder = (exact - shares).sort_values(ascending=False, kind="stable").index
-    while shares.sum() < wanted:
-        for label in by_remainder[: wanted - shares.sum()]:
+    while shares.sum() < total:
+        for label in by_remainder[: total - shares.sum()]:
             shares[label] += 1
-    while shares.sum() > wanted:
+    while shares.sum() > total:
         shares[shares.idxmax()] -= 1
     return shares
 

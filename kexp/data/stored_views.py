@@ -1,4 +1,4 @@
-"""Augmentations too costly to make anew every epoch: made once, kept on disk chunk by chunk, shared by runs."""
+"""Views of texts that are too costly to make every epoch: made once, stored on disk in chunks, shared by runs."""
 
 from __future__ import annotations
 
@@ -6,38 +6,78 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, Rejected
+from kexp.contracts import Augmenter, ClosableAugmenter, Rejected
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import streams
 
 CHUNK = 500
 """Texts between two writes. Augmenters that keep a store of their own lose nothing by it."""
 
-Made = list[str | Rejected]
+View = list[str | Rejected]
+"""An augmented text, or its rejection, for every row."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredViews:
-    """The rows of a pool that were accepted in every copy, the texts of each copy, and the rejected rows by reason."""
+    """All views of some rows."""
 
-    rows: NDArray[np.int64]
-    views: list[list[str]]
-    rejected: dict[str, int]
+    views: Sequence[View]
+
+    def accepted(self) -> NDArray[np.int64]:
+        """Return the rows that no view rejects."""
+        rows = [row for row, texts in enumerate(zip(*self.views, strict=True)) if _rejection(texts) is None]
+        return np.asarray(rows, np.int64)
+
+    def accepted_texts(self) -> list[list[str]]:
+        """Return for each view the texts of the accepted rows."""
+        rows = self.accepted()
+        return [[str(view[row]) for row in rows] for view in self.views]
+
+    def rejected(self) -> dict[str, int]:
+        """Count the other rows by the reason of their first rejection."""
+        found = map(_rejection, zip(*self.views, strict=True))
+        return dict(Counter(rejection.reason for rejection in found if rejection is not None))
+
+
+def _rejection(texts: Sequence[str | Rejected]) -> Rejected | None:
+    return next((text for text in texts if isinstance(text, Rejected)), None)
+
+
+@dataclass(slots=True)
+class LabelledViews:
+    """Stored views of the labelled rows: epochs take them in turn. Counts what it returns, as augmenters are counted.
+
+    ``name`` is the augmenter's in messages.
+    """
+
+    name: str
+    views: Sequence[View]
+    given: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, epoch: int, rows: Sequence[int], generators: Sequence[Random]) -> View:
+        """Return the texts of some rows in an epoch; the generators are those of augmenters that run every epoch."""
+        view = self.views[epoch % len(self.views)]
+        texts = [view[row] for row in rows]
+        self.given += len(rows)
+        self.rejected.update(text.reason for text in texts if isinstance(text, Rejected))
+        return texts
 
 
 @dataclass(slots=True)
 class ViewMaker:
-    """Makes augmented texts chunk by chunk. ``folder`` keeps the chunks; the augmenter is built when one is missing.
+    """Makes views chunk by chunk. ``folder`` stores the chunks; the augmenter is built when one is missing.
 
-    ``identity`` says everything that the texts depend on besides text and seed: the augmenter's options and what it was
-    fitted on. ``progress`` is shown the rate and the time left.
+    ``identity`` names everything that the texts depend on besides the original text and its random stream: the
+    augmenter, its options and version, and what it was fitted on. ``progress`` shows the rate and the time left.
     """
 
     build: Callable[[], Augmenter]
@@ -47,62 +87,52 @@ class ViewMaker:
     progress: Callable[[str], None] = lambda line: None
     augmenter: Augmenter | None = None
 
-    def copy(self, unlabelled: Rows, copy: int) -> Made:
-        """Return one augmented form of every text of a pool."""
-        made: Made = []
+    def view(self, rows: Rows, number: int) -> View:
+        """Return view ``number`` of every row."""
+        view: View = []
         new, started = 0, time.perf_counter()
-        for start in range(0, len(unlabelled), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(unlabelled)))
-            path = self.folder / f"{self._key(unlabelled, rows, copy)}.json"
+        for start in range(0, len(rows), CHUNK):
+            few = np.arange(start, min(start + CHUNK, len(rows)))
+            path = self.folder / f"{self._key(rows, few, number)}.json"
             chunk = _read(path)
             if chunk is None:
                 self.augmenter = self.augmenter or self.build()
-                chunk = self.augmenter(
-                    [unlabelled.texts[row] for row in rows], streams(unlabelled, rows, self.seed, copy)
-                )
+                chunk = self.augmenter([rows.texts[row] for row in few], streams(rows, few, self.seed, number))
                 _write(path, chunk)
                 new += len(chunk)
                 rate = new / (time.perf_counter() - started)
                 done = start + len(chunk)
-                left = (len(unlabelled) - done) / rate
-                self.progress(
-                    f"augmented {done:,} of {len(unlabelled):,} texts, {rate:,.0f} texts/s, {left:,.0f} s left"
-                )
-            made += chunk
-        return made
+                left = (len(rows) - done) / rate
+                self.progress(f"augmented {done:,} of {len(rows):,} texts, {rate:,.0f} texts/s, {left:,.0f} s left")
+            view += chunk
+        return view
 
-    def _key(self, unlabelled: Rows, rows: NDArray[np.int64], copy: int) -> str:
-        texts = [unlabelled.texts[row] for row in rows]
-        numbers = [int(unlabelled.numbers[row]) for row in rows]
-        content = json.dumps([self.identity, self.seed, copy, texts, numbers], ensure_ascii=False)
+    def _key(self, rows: Rows, few: NDArray[np.int64], number: int) -> str:
+        texts = [rows.texts[row] for row in few]
+        numbers = [int(rows.numbers[row]) for row in few]
+        content = json.dumps([self.identity, self.seed, number, texts, numbers], ensure_ascii=False)
         return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
-def make_views(unlabelled: Rows, maker: ViewMaker, views: int) -> StoredViews:
-    """Augment every text of a pool ``views`` times; what was made before is not made again."""
-    made = [maker.copy(unlabelled, copy) for copy in range(views)]
-    reasons: Counter[str] = Counter()
-    accepted = []
-    for row, forms in enumerate(zip(*made, strict=True)):
-        refused = next((form for form in forms if isinstance(form, Rejected)), None)
-        if refused is None:
-            accepted.append(row)
-        else:
-            reasons[refused.reason] += 1
-    texts = [[str(copy[row]) for row in accepted] for copy in made]
-    return StoredViews(np.asarray(accepted, np.int64), texts, dict(reasons))
+def make_views(rows: Rows, maker: ViewMaker, count: int) -> StoredViews:
+    """Augment every text ``count`` times; what is stored already is not made again."""
+    try:
+        return StoredViews([maker.view(rows, number) for number in range(count)])
+    finally:
+        if isinstance(maker.augmenter, ClosableAugmenter):
+            maker.augmenter.close()
 
 
-def _read(path: Path) -> Made | None:
+def _read(path: Path) -> View | None:
     try:
         stored = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return [form if isinstance(form, str) else Rejected(**form) for form in stored]
+    return [text if isinstance(text, str) else Rejected(**text) for text in stored]
 
 
-def _write(path: Path, made: Made) -> None:
-    stored = [form if isinstance(form, str) else {"text": form.text, "reason": form.reason} for form in made]
+def _write(path: Path, view: View) -> None:
+    stored = [text if isinstance(text, str) else {"text": text.text, "reason": text.reason} for text in view]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(stored, ensure_ascii=False), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from kexp.data.rows import Rows
 from kexp.seeds import generator, python_random
 
 Encode = Callable[[Sequence[str], Sequence[str] | None], Encoded]
+
+Views = Callable[[int, Sequence[int], Sequence[Random]], Sequence[str | Rejected]]
+"""From an epoch and some rows, with a generator each, to the augmented texts of these rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +36,9 @@ class Collator:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Texts that change every epoch: the augmenter, the share of rows it changes, and how to encode the result."""
+    """Texts that change every epoch: where they come from, the share of rows that change, and how they are encoded."""
 
-    augmenter: Augmenter
+    views: Views
     probability: float
     encode: Encode
 
@@ -53,6 +57,11 @@ class LabelledStream:
     bucketing: bool = True
     augmentation: Augmentation | None = None
 
+    @property
+    def buckets(self) -> bool:
+        """Whether batches hold rows of similar length, which a sampler that keeps its order rules out."""
+        return self.bucketing and not self.sampler.keeps_order
+
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch."""
         return -(-len(self.order(0)) // (self.batch_size * self.accumulation))
@@ -60,9 +69,12 @@ class LabelledStream:
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
         encoded = self.encoding(number)
-        shuffler = None if self.sampler.keeps_order else generator(self.seed, "batches", number)
         cut = batches(
-            self.order(number), encoded.tokens.lengths, self.batch_size, bucketing=self.bucketing, generator=shuffler
+            self.order(number),
+            encoded.tokens.lengths,
+            self.batch_size,
+            bucketing=self.buckets,
+            generator=generator(self.seed, "batches", number),
         )
         for first in range(start * self.accumulation, len(cut), self.accumulation):
             yield [MicroBatch(self.batch(encoded, rows)) for rows in cut[first : first + self.accumulation]]
@@ -84,8 +96,13 @@ class LabelledStream:
         streams = [python_random(self.seed, "augment", epoch, int(number)) for number in self.rows.numbers]
         chosen = [row for row, stream in enumerate(streams) if stream.random() < augmentation.probability]
         texts = list(self.rows.texts)
-        changed = augmentation.augmenter([texts[row] for row in chosen], [streams[row] for row in chosen])
+        changed = augmentation.views(epoch, chosen, [streams[row] for row in chosen])
         for row, text in zip(chosen, changed, strict=True):
             if not isinstance(text, Rejected):
                 texts[row] = text
         return augmentation.encode(texts, self.rows.pairs)
+
+
+def new_texts(rows: Rows, augmenter: Augmenter) -> Views:
+    """Augment the texts of an epoch when it begins."""
+    return lambda epoch, chosen, generators: augmenter([rows.texts[row] for row in chosen], generators)

@@ -1,1 +1,1 @@
-"""Predictions and what is measured on them: metrics, baselines, statistics, calibration, word attributions."""
+"""How good a model is: predictions, metrics on them, baselines, statistics, calibration, word attributions."""

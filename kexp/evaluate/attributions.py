@@ -1,4 +1,4 @@
-"""Which words matter to a model: each is taken out in turn, and the loss of probability is what it was worth.
+"""Which words matter to a model: each is left out in turn, and the loss of probability is its attribution.
 
 Occlusion (Zeiler & Fergus 2014, section 4.1), with eojeol for patches.
 """
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_WORDS = 128
-"""Words that are taken out, at most; a longer text costs as many predictions as it has words."""
+"""Most words of a text that get an attribution; each costs one prediction."""
 
 Predict = Callable[[Sequence[str]], "NDArray[np.float64]"]
 
 
 @dataclass(frozen=True, slots=True)
 class WordAttributions:
-    """Probabilities of shape (labels,) of a text, and what each of its words adds to that of the predicted label."""
+    """Probabilities of a text, of shape (labels,), and what each word adds to that of the predicted label."""
 
     probabilities: NDArray[np.float64]
     words: list[tuple[str, float]]
 
 
 def attribute_words(text: str, predict: Predict) -> WordAttributions:
-    """Predict a text as it is and without each of its words, in one go."""
+    """Predict a text whole and without each of its words, in one batch."""
     words = text.split()
     without = [" ".join(words[:number] + words[number + 1 :]) for number in range(min(len(words), MOST_WORDS))]
     # Without its only word nothing is left to predict.

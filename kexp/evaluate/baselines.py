@@ -1,4 +1,4 @@
-"""Simple models on the same rows: what a result has to beat before it means anything."""
+"""Baselines: simple models on the same rows, which a result should beat."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     """Texts in, probabilities of shape (rows, labels) out."""
 
 PAIR_SEPARATOR = " ␞ "
-"""Stands between the texts of a pair: a symbol that texts do not use, so n-grams know which text they end or begin."""
+"""Stands between the texts of a pair: a symbol that texts do not use, so that n-grams show where a text ends."""
 
 CHARACTERS = 1000
-"""As much of a text as a baseline reads: about what fits into 512 tokens, so both kinds of model see the same."""
+"""Characters of a text that a baseline reads: about as many as fit into 512 tokens, as in a language model."""
 
 
 def join_pairs(texts: Sequence[str], pairs: Sequence[str]) -> list[str]:
@@ -51,7 +51,7 @@ def _tfidf_logreg(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int
     from sklearn.pipeline import make_pipeline
 
     known = np.unique(labels)
-    if len(known) == 1:  # nothing to separate, which scikit-learn refuses
+    if len(known) == 1:  # scikit-learn refuses a single class
         return _majority(texts, labels, n_labels, seed)
     # Korean glues particles and endings to its stems and is often written without spaces, so whole words are sparse
     # features: on 10,000 film reviews (NSMC) they reach 75 % accuracy, n-grams of 1 to 3 syllables 83 %. Longer n-grams

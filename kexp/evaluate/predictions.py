@@ -1,4 +1,4 @@
-"""Predictions of a model, and what can be measured on them."""
+"""Predictions of a model, and metrics on them."""
 
 from __future__ import annotations
 

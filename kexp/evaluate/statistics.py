@@ -1,4 +1,4 @@
-"""What seeds and paired predictions allow one to say: means with intervals, and tests between two models."""
+"""Statistics over seeds and paired predictions: means with intervals, and tests between two models."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Summary:
 def summarise(values: Sequence[float]) -> Summary:
     """Return the mean of ``values`` with its 95 % Student-t interval.
 
-    The standard deviation is that of a sample (n - 1 in the denominator). One value says nothing about spread, so
+    The standard deviation is that of a sample (n - 1 in the denominator). One value has no spread, so
     ``sd``, ``low`` and ``high`` are None then, not 0. Raises ``ValueError`` without values.
     """
     import numpy as np
     from scipy.stats import t
 
     if not values:
-        raise ValueError("there is no value to summarise")
+        raise ValueError("expected at least one value")
     n, mean = len(values), float(np.mean(values))
     if n == 1:
         return Summary(mean, None, n, None, None)
@@ -53,10 +53,10 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:
-    """Return the exact two-sided p-value that two models are right equally often on the same rows.
+    """Return the exact two-sided p-value that two models are correct equally often on the same rows.
 
-    Only rows that exactly one model gets right count: under the null hypothesis each falls to either side like a fair
-    coin (McNemar 1947; exact form in Dietterich 1998, section 3.1). Without such a row the result is 1.
+    Only rows that exactly one model predicts correctly count: under the null hypothesis each of these is a fair coin
+    flip (McNemar 1947; exact form in Dietterich 1998, section 3.1). Without such a row the result is 1.
     """
     from scipy.stats import binomtest
 
@@ -66,10 +66,10 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that hold for all of several tests at once (Holm 1979, the step-down method).
+    """Return p-values corrected for several tests (Holm 1979, the step-down method).
 
-    To call those below a level significant is wrong, even once, no more often than the level says; however the tests
-    depend on each other.
+    The probability of any false positive among them is at most the level of significance, whatever the dependence
+    between the tests.
     """
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, test in enumerate(sorted(range(len(p_values)), key=lambda number: p_values[number])):
@@ -80,7 +80,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class BootstrapResult:
-    """The difference a - b on the rows as they are, its 95 % percentile interval, and the two-sided p-value of 0."""
+    """The difference a - b on the observed rows, its 95 % percentile interval, and the two-sided p-value of 0."""
 
     difference: float
     low: float

@@ -1,74 +1,83 @@
-"""From a resolved spec to a live experiment, in written order."""
+"""From the spec and seed of a run to everything that it needs: model, objective, metrics and streams."""
 
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.batches import HostBatch
-from kexp.contracts import BackboneContext, Inputs, Metric, Objective, ObjectiveContext
+from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, tokenise
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
-from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream
+from kexp.data.stored_views import LabelledViews
+from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream, new_texts
+from kexp.devices import Hardware
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
 from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
-from kexp.options import build_component
+from kexp.model.forward import Classifier
+from kexp.options import build_component, component_title
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 WATCHED_ROWS = 2000
-"""Rows of the pool on which predictions are watched during training; as many tell the shares to a few per cent."""
-
-Logits = Callable[[Inputs], "torch.Tensor"]
+"""Unlabelled rows whose predictions are watched during training: enough to know shares to a few per cent."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class AssembledRun:
     """Everything that one run needs, built."""
 
     spec: Spec
     seed: int
     inputs: RunInputs
-    model: PreTrainedModel
+    classifier: Classifier
     objective: Objective
     metrics: Mapping[str, Metric]
     greater_is_better: bool
     collator: Collator
     stream: Stream
-    augmenters: Mapping[str, CheckedAugmenter]
-    """Those that make new texts every epoch, by what they augment: labelled, unlabelled."""
+    augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
+    """What makes the texts of an epoch, and counts the rejected ones, by what it augments: labelled, unlabelled."""
 
-    def evaluate(self, split: str, logits: Logits) -> Predictions:
-        """Predict a split."""
-        return self._predict(self.inputs.data.splits[split], self.inputs.encoded[split], logits)
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model itself."""
+        return self.classifier.module
 
-    def predict_unlabelled(self, logits: Logits) -> Predictions | None:
-        """Predict a fixed sample of the pool, whose labels training does not see; None where there is no pool."""
+    def predict(self, split: str) -> Predictions:
+        """Predict a split with the model as it is."""
+        return self._predict(self.inputs.data.splits[split], self.inputs.encoded[split])
+
+    def predict_unlabelled(self) -> Predictions | None:
+        """Predict a fixed sample of the unlabelled rows, whose labels training does not see; None without such rows."""
         unlabelled = self.inputs.unlabelled
         if unlabelled is None:
             return None
         rows = generator(0, "watched rows").permutation(len(unlabelled.rows))[:WATCHED_ROWS]
-        return self._predict(unlabelled.rows.take(rows), unlabelled.encoded.take(rows), logits)
+        return self._predict(unlabelled.rows.take(rows), unlabelled.encoded.take(rows))
 
-    def _predict(self, rows: Rows, encoded: Encoded, logits: Logits) -> Predictions:
+    def close(self) -> None:
+        """End the processes and free the models of augmenters."""
+        for augmenter in self.augmenters.values():
+            if isinstance(augmenter, ClosableAugmenter):
+                augmenter.close()
+
+    def _predict(self, rows: Rows, encoded: Encoded) -> Predictions:
         shape = (len(rows), len(self.inputs.data.labels))
-        return predict(self.model, logits, self.batches(rows, encoded), shape, self.model.device)
+        return predict(self.model, self.classifier, self.batches(rows, encoded), shape, self.model.device)
 
     def batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
         """Yield rows by length with their numbers, always in the same batches."""
@@ -78,20 +87,24 @@ class AssembledRun:
             yield numbers, HostBatch(inputs, rows.labels[numbers], tokens, encoded.hidden_of(numbers))
 
 
-def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
-    """Build model, objective, metrics and streams for one seed."""
+def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware) -> AssembledRun:
+    """Build everything for one seed."""
     import torch
 
     inputs = prepared.inputs(spec, seed)
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
+    model.to(hardware.device)
     collator = Collator(_pad_id(inputs.tokenizer), takes_token_types(model))
     unlabelled = inputs.unlabelled
     context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
     metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
     augmenters = _fresh_augmenters(spec, prepared, inputs)
-    labelled = _labelled_stream(spec, seed, inputs, collator, augmenters.get("labelled"))
+    counted: dict[str, CheckedAugmenter | LabelledViews] = {**augmenters}
+    if inputs.labelled_views is not None and spec.augmentation.labelled is not None:
+        counted["labelled"] = LabelledViews(component_title(spec.augmentation.labelled), inputs.labelled_views.views)
+    labelled = _labelled_stream(spec, seed, inputs, collator, counted.get("labelled"))
     stream: Stream = labelled
     if unlabelled is not None:
         stream = _semi_supervised(spec, seed, inputs, unlabelled, labelled, augmenters.get("unlabelled"))
@@ -99,19 +112,19 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs) -> AssembledRun:
         spec,
         seed,
         inputs,
-        model,
+        Classifier(model, hardware),
         build_objective(spec.objective, context),
         metrics,
         monitored.greater_is_better,
         collator,
         stream,
-        augmenters,
+        counted,
     )
 
 
 def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -> dict[str, CheckedAugmenter]:
     options, unlabelled = spec.augmentation, inputs.unlabelled
-    wanted = {"labelled": options.labelled}
+    wanted = {} if inputs.labelled_views is not None else {"labelled": options.labelled}
     if unlabelled is not None and spec.objective.uses_augmented and not unlabelled.views:
         wanted["unlabelled"] = options.unlabelled
     return {
@@ -122,11 +135,12 @@ def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -
 
 
 def _labelled_stream(
-    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | None
+    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | LabelledViews | None
 ) -> LabelledStream:
     augmentation = None
     if augmenter is not None:
-        augmentation = Augmentation(augmenter, spec.augmentation.probability, _encoder(spec, inputs))
+        views = augmenter if isinstance(augmenter, LabelledViews) else new_texts(inputs.data.train, augmenter)
+        augmentation = Augmentation(views, spec.augmentation.probability, _encoder(spec, inputs))
     return LabelledStream(
         rows=inputs.data.train,
         encoded=inputs.encoded["train"],
@@ -182,10 +196,3 @@ def takes_token_types(model: PreTrainedModel) -> bool:
         getattr(model.config, "type_vocab_size", 0) > 1
         and "token_type_ids" in inspect.signature(model.forward).parameters
     )
-
-
-def cache_folder() -> Path:
-    """Return the folder of what is kept between experiments: ``KEXP_CACHE_DIR``, or the platform's cache folder."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp"))

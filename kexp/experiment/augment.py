@@ -1,9 +1,9 @@
-"""Augmentation as a stage of its own: costly forms made ahead of training, and a look at what an augmenter does."""
+"""`kexp augment`: costly views made ahead of training, and examples of what an augmenter does."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from kexp.data.rows import Rows
 from kexp.data.semi_supervised import streams
 from kexp.data.stored_views import StoredViews
 from kexp.errors import KexpError
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Plan
 from kexp.seeds import generator
+from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 STREAMS = ("unlabelled", "labelled")
-"""The rows that have an augmenter of their own, those of the pool first."""
+"""The rows that have an augmenter of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,73 +42,79 @@ class Pair:
             yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
 
 
-def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: Tell) -> list[Pair]:
+def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: Progress) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
     spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    build = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
-    made = build([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
+    built = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
+    try:
+        made = built([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
+    finally:
+        built.close()
     return [
-        Pair(rows.texts[row], form.text, form.reason) if isinstance(form, Rejected) else Pair(rows.texts[row], form, "")
-        for row, form in zip(chosen, made, strict=True)
+        Pair(rows.texts[row], new.text, new.reason) if isinstance(new, Rejected) else Pair(rows.texts[row], new, "")
+        for row, new in zip(chosen, made, strict=True)
     ]
 
 
 def ahead(
-    plan: Plan, catalog: Catalog, of: str | None, limit: int | None, output: Path | None, progress: Tell
+    plan: Plan, catalog: Catalog, of: str | None, limit: int | None, output: Path | None, progress: Progress
 ) -> dict[str, Any]:
-    """Make all forms of the pool that training will want; what is on disk already is not made again.
+    """Make all views of these rows that training takes; what is stored already is not made again.
 
     Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
     """
     spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
     if not augmenter.costly and output is None:
-        raise KexpError(f"{plan.source}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead")
+        raise KexpError(
+            f"{plan.source}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead"
+        )
     if limit is not None:
         rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
     made = prepared.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
     if output is not None:
         _write(output, rows, made)
-    return {"rows": len(rows), "accepted": len(made.rows), "forms": len(made.views), "rejected": made.rejected}
+    return {"rows": len(rows), "accepted": len(made.accepted()), "forms": len(made.views), "rejected": made.rejected()}
 
 
 def _subject(
-    plan: Plan, catalog: Catalog, of: str | None, progress: Tell
+    plan: Plan, catalog: Catalog, of: str | None, progress: Progress
 ) -> tuple[Spec, Rows, AugmenterOptions, PreparedInputs]:
-    """Find the augmenter to speak of, in the first variant that has one, and the rows that it is for.
+    """Find the augmenter, in the first variant that has one, and its rows.
 
-    ``of`` says for which rows; that of the pool comes first when it does not.
+    ``of`` is unlabelled or labelled; without it, unlabelled rows come first.
     """
     prepared = PreparedInputs(catalog, cache_folder(), progress)
     for variant in plan.variants:
-        stated = _augmenters(variant.spec)
-        rows = next(iter(stated), "") if of is None else of
-        if rows in stated:
-            progress(_choice(variant.name, rows, stated, catalog))
+        augmenters = _augmenters(variant.spec)
+        rows = next(iter(augmenters), "") if of is None else of
+        if rows in augmenters:
+            progress(_choice(variant.name, rows, augmenters, catalog))
             data = prepared.data(variant.spec, plan.base.seeds[0])
             unlabelled = data.unlabelled if rows == "unlabelled" else None
-            return variant.spec, unlabelled or data.train, stated[rows], prepared
+            return variant.spec, unlabelled or data.train, augmenters[rows], prepared
     places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
-    raise KexpError(f"{plan.source}: no augmenter is stated; name one in {places}")
+    raise KexpError(f"{plan.source}: the spec has no augmenter; name one in {places}")
 
 
 def _augmenters(spec: Spec) -> dict[str, AugmenterOptions]:
-    stated = {rows: getattr(spec.augmentation, rows) for rows in STREAMS}
-    return {rows: augmenter for rows, augmenter in stated.items() if augmenter is not None}
+    augmenters = {rows: getattr(spec.augmentation, rows) for rows in STREAMS}
+    return {rows: augmenter for rows, augmenter in augmenters.items() if augmenter is not None}
 
 
-def _choice(variant: str, rows: str, stated: Mapping[str, AugmenterOptions], catalog: Catalog) -> str:
-    """Say which augmenter is meant, and how to name the other one."""
-    named = f"{variant}: augmentation.{rows}, {catalog.name_of(type(stated[rows]))}"
-    others = [other for other in stated if other != rows]
+def _choice(variant: str, rows: str, augmenters: Mapping[str, AugmenterOptions], catalog: Catalog) -> str:
+    """Say which augmenter it is, and how to choose the other one."""
+    named = f"{variant}: augmentation.{rows}, {catalog.name_of(type(augmenters[rows]))}"
+    others = [other for other in augmenters if other != rows]
     return named + "".join(f"; augmentation.{other} with --of {other}" for other in others)
 
 
 def _write(path: Path, rows: Rows, made: StoredViews) -> None:
     import pandas as pd
 
-    texts: Sequence[str] = [rows.texts[row] for row in made.rows]
-    frame = pd.concat([pd.DataFrame({"text": texts, "augmented": forms}) for forms in made.views], ignore_index=True)
+    texts = [rows.texts[row] for row in made.accepted()]
+    views = [pd.DataFrame({"text": texts, "augmented": view}) for view in made.accepted_texts()]
+    frame = pd.concat(views, ignore_index=True)
     writers: dict[str, Callable[[], None]] = {
         ".csv": lambda: frame.to_csv(path, index=False),
         ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),

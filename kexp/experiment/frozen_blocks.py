@@ -1,22 +1,22 @@
-"""What frozen blocks make of the rows is computed once, before the first step, where a run can use it again."""
+"""Hidden states that leave frozen blocks are computed once, before the first step, where a run can use them again."""
 
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kexp.batches import HostBatch
 from kexp.contracts import Inputs
+from kexp.data.encoding import Encoded
 from kexp.data.stream import LabelledStream
 from kexp.experiment.assemble import AssembledRun
+from kexp.model.blocks import find_blocks
 from kexp.model.frozen import Prefix, always_frozen, find_prefix
-from kexp.train.loop import Trainer
+from kexp.train.loop import total_steps
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
 
 SPLITS = ("train", "validation")
 """Splits that a run sees again and again."""
@@ -27,73 +27,74 @@ PROBED_ROWS = 4
 logger = logging.getLogger("kexp")
 
 
-def reuse_frozen(experiment: AssembledRun, trainer: Trainer) -> None:
-    """Let a run train on hidden states that are computed once, where a part of the model is frozen from the input up.
+def reuse_frozen(assembled: AssembledRun) -> AssembledRun:
+    """Return the run that trains on stored hidden states, where a part of the model is frozen from the input up.
 
-    They are those of its own rows, so augmented rows and the pool need the whole model; so do rows whose hidden states
-    take too much memory. The log tells.
+    They are those of its own rows, so augmented and unlabelled rows need the whole model; so do rows whose hidden
+    states take too much memory. Then the run is returned as it is, and the log says why.
     """
-    epochs = -(-trainer.total_steps // trainer.steps_per_epoch)
-    count = always_frozen(trainer.freezing, trainer.blocks.names, epochs)
+    spec, blocks = assembled.spec, find_blocks(assembled.model)
+    epochs = -(-total_steps(spec.training, assembled.stream) // assembled.stream.steps_per_epoch())
+    count = always_frozen(spec.freezing, blocks.names, epochs)
     # Embeddings alone are cheap to look up, and what is seen once cannot be reused.
-    if not _applies(experiment) or count < 2 or epochs < 2:
-        return
-    started, accelerator = time.perf_counter(), trainer.accelerator
-    found = f"frozen up to {trainer.blocks.names[count - 1]}: "
-    plainly = "; the frozen blocks are run in every step"
-    short, long = _probe(experiment, accelerator.device)
-    prefix = find_prefix(trainer.blocks, count, short, long)
+    if not _applies(assembled) or count < 2 or epochs < 2:
+        return assembled
+    found = f"frozen up to {blocks.names[count - 1]}: "
+    every_step = "; the frozen blocks are run in every step"
+    short, long = _probe(assembled, assembled.model.device)
+    prefix = find_prefix(blocks, count, short, long)
     if prefix is None:
-        logger.info(found + "this model cannot go on from hidden states alone" + plainly)
-        return
-    needed = _bytes(experiment, prefix, short, accelerator)
-    found += f"hidden states of {sum(len(experiment.inputs.encoded[split]) for split in SPLITS)} rows "
+        logger.info(found + "this model cannot go on from hidden states alone" + every_step)
+        return assembled
+    needed = _bytes(assembled, prefix, short)
+    found += f"hidden states of {sum(len(assembled.inputs.encoded[split]) for split in SPLITS)} rows "
     if needed > LIMIT:
-        logger.info(found + f"would take {_mib(needed)}, more than {_mib(LIMIT)}" + plainly)
-        return
-    _keep(experiment, prefix, accelerator)
-    trainer.reuse(experiment.stream, prefix, time.perf_counter() - started)
+        logger.info(found + f"would take {_mib(needed)}, more than {_mib(LIMIT)}" + every_step)
+        return assembled
+    stored = {split: _with_hidden_states(assembled, split, prefix) for split in SPLITS}
     which = "first token" if prefix.tokens else "every token"
     logger.info(found + f"were computed once and are kept, {_mib(needed)} ({which})")
+    assert isinstance(assembled.stream, LabelledStream)
+    return replace(
+        assembled,
+        inputs=replace(assembled.inputs, encoded={**assembled.inputs.encoded, **stored}),
+        stream=replace(assembled.stream, encoded=stored["train"]),
+        classifier=replace(assembled.classifier, prefix=prefix),
+    )
 
 
-def _applies(experiment: AssembledRun) -> bool:
-    spec = experiment.spec
-    return spec.training.reuse_frozen and experiment.inputs.unlabelled is None and spec.augmentation.labelled is None
+def _applies(assembled: AssembledRun) -> bool:
+    spec = assembled.spec
+    return spec.training.reuse_frozen and assembled.inputs.unlabelled is None and spec.augmentation.labelled is None
 
 
-def _probe(experiment: AssembledRun, device: torch.device) -> tuple[Inputs, Inputs]:
+def _probe(assembled: AssembledRun, device: torch.device) -> tuple[Inputs, Inputs]:
     """Return some of the shortest and some of the longest train rows, to try a way to run the model."""
     import numpy as np
 
-    encoded, labels = experiment.inputs.encoded["train"], experiment.inputs.data.train.labels
+    encoded, labels = assembled.inputs.encoded["train"], assembled.inputs.data.train.labels
     order = np.argsort(encoded.tokens.lengths, kind="stable")
     few = max(1, min(PROBED_ROWS, len(order) // 2))
     short, long = (
-        HostBatch(experiment.collator(encoded, rows), labels[rows], 0) for rows in (order[:few], order[-few:])
+        HostBatch(assembled.collator(encoded, rows), labels[rows], 0) for rows in (order[:few], order[-few:])
     )
     return short.inputs_on(device), long.inputs_on(device)
 
 
-def _bytes(experiment: AssembledRun, prefix: Prefix, some: Inputs, accelerator: Accelerator) -> int:
-    """Return the memory that the hidden states take; ``some`` rows tell the precision."""
-    with accelerator.autocast():
+def _bytes(assembled: AssembledRun, prefix: Prefix, some: Inputs) -> int:
+    """Return the memory that the hidden states take, whose type is that of ``some`` rows."""
+    with assembled.classifier.hardware.autocast():
         hidden = prefix.hidden(some)
-    lengths = (experiment.inputs.encoded[split].tokens.lengths for split in SPLITS)
-    tokens = sum(int(prefix.kept_lengths(found).sum()) for found in lengths)
+    lengths = (assembled.inputs.encoded[split].tokens.lengths for split in SPLITS)
+    tokens = sum(int(prefix.stored_lengths(found).sum()) for found in lengths)
     return tokens * hidden.shape[-1] * hidden.element_size()
 
 
-def _keep(experiment: AssembledRun, prefix: Prefix, accelerator: Accelerator) -> None:
-    """Run frozen blocks over train and validation; from now on their batches bring what these blocks gave."""
-    data, encoded = experiment.inputs.data, dict(experiment.inputs.encoded)
-    for split in SPLITS:
-        rows = encoded[split]
-        stored_views = prefix.keep(experiment.batches(data.splits[split], rows), rows.tokens.lengths, accelerator)
-        encoded[split] = replace(rows, hidden=stored_views.of)
-    experiment.inputs = replace(experiment.inputs, encoded=encoded)
-    assert isinstance(experiment.stream, LabelledStream)
-    experiment.stream = replace(experiment.stream, encoded=encoded["train"])
+def _with_hidden_states(assembled: AssembledRun, split: str, prefix: Prefix) -> Encoded:
+    """Run the frozen blocks over a split; return its rows with what these blocks gave."""
+    rows = assembled.inputs.encoded[split]
+    batches = assembled.batches(assembled.inputs.data.splits[split], rows)
+    return replace(rows, hidden=prefix.run(batches, rows.tokens.lengths, assembled.classifier.hardware).of)
 
 
 def _mib(size: int) -> str:

@@ -1,4 +1,4 @@
-"""Stopping a run so that it can be resumed."""
+"""Ctrl-C and SIGTERM: the first one stops a run after its step, so that it can be resumed; the second one at once."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from types import FrameType
 
 @contextmanager
 def graceful_stop() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a wish that the yielded function tells; a second one stops at once."""
-    asked = threading.Event()
+    """Yield a function that returns whether the run should stop: True after the first Ctrl-C or SIGTERM.
+
+    A second one raises ``KeyboardInterrupt``. Outside of the main thread signals are left as they are.
+    """
+    requested = threading.Event()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+        if requested.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        requested.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield requested.is_set
         return
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

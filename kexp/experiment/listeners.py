@@ -1,4 +1,4 @@
-"""Who follows a run: ``metrics.jsonl`` always, the spec's trackers, and ``log.txt`` for what libraries say."""
+"""What receives the events of a run: ``metrics.jsonl``, the spec's trackers, observers; and the log in ``log.txt``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from kexp.report.folder import EventLog
 
 logger = logging.getLogger("kexp")
 
-PATIENCE = 60.0
-"""Seconds in which a tracker has to close after the run; one that waits longer for its server is left behind."""
+TRACKER_TIMEOUT = 60.0
+"""Seconds that a tracker has to finish after the run; one that takes longer is abandoned."""
 
 Warn = Callable[[str], None]
 
 
 class RunListeners:
-    """What follows one run: the file that is its record, trackers (by name) that mirror it, plugins that observe it.
+    """Passes the events of one run to ``metrics.jsonl``, to trackers (by name) and to the observers of plugins.
 
-    If ``metrics.jsonl`` cannot be written the run fails. A tracker or an observer that raises costs a warning, and so
-    does a tracker that waits for ever.
+    A run whose ``metrics.jsonl`` cannot be written fails. A tracker or an observer that raises, or a tracker that does
+    not finish in time, logs a warning and does not stop the run.
     """
 
     def __init__(
@@ -42,92 +42,92 @@ class RunListeners:
         self.run, self.trackers, self.warn = run, trackers, warn
         self.observers = Observers(observers, run, warn)
         self.log: EventLog | None = None
-        self.mirrors: list[TrackerThread] = []
+        self.threads: list[TrackerThread] = []
 
     def start(self, resumed_at: int | None) -> None:
-        """Open the file, without what came after the step at which the run resumes, and start the trackers."""
+        """Open the file, cut after the step at which the run resumes, and start trackers and observers."""
         self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", resumed_at=resumed_at)
         run = self.observers.run = replace(self.run, resumed_at=resumed_at)
-        self.mirrors = [TrackerThread(name, options, run, self.warn) for name, options in self.trackers]
+        self.threads = [TrackerThread(name, options, run, self.warn) for name, options in self.trackers]
         self.observers.start()
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Mapping[str, Any]) -> None:
         """Write an event and pass it on."""
         assert self.log is not None
         self.log.log(event)
-        for mirror in self.mirrors:
-            mirror.tell(event)
+        for thread in self.threads:
+            thread.log(event)
         self.observers.event(event)
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Close everything, with the object of ``result.json``; a run that never started has nothing to close."""
+        """Close everything, given the object of ``result.json``; a run that never started has nothing to close."""
         status = str(result["status"])
         self.observers.finish(result)
         if self.log is not None:
             self.log.finish(status)
-        for mirror in self.mirrors:
-            mirror.finish(status)
-        # They close at the same time, so that several servers that do not answer cost no more than one.
-        deadline = time.monotonic() + PATIENCE
-        for mirror in self.mirrors:
-            mirror.wait(deadline)
+        for thread in self.threads:
+            thread.finish(status)
+        # They finish at the same time, so that several servers that do not answer take no longer than one.
+        deadline = time.monotonic() + TRACKER_TIMEOUT
+        for thread in self.threads:
+            thread.wait(deadline)
 
 
 class TrackerThread:
-    """A tracker in a thread of its own, so that its server can neither slow nor stop training."""
+    """A tracker in its own thread, so that its server can neither slow nor stop training."""
 
     def __init__(self, name: str, options: TrackerOptions, run: RunIdentity, warn: Warn) -> None:
         self.name, self.options, self.warn = name, options, warn
         self.run = replace(run, warn=self._warn)
-        self.left_behind = False
+        self.abandoned = False
         self.events: queue.SimpleQueue[Mapping[str, Any] | str] = queue.SimpleQueue()
-        self.thread = threading.Thread(target=self._follow, name=f"kexp tracker {self.name}", daemon=True)
+        self.thread = threading.Thread(target=self._track, name=f"kexp tracker {self.name}", daemon=True)
         self.thread.start()
 
-    def tell(self, event: Mapping[str, Any]) -> None:
-        """Pass an event on without waiting."""
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Pass an event to the tracker without waiting."""
         self.events.put(event)
 
     def finish(self, status: str) -> None:
-        """Let the tracker close, without waiting."""
+        """Let the tracker finish, without waiting."""
         self.events.put(status)
 
     def wait(self, deadline: float) -> None:
-        """Wait until the tracker has closed, or leave it behind at the deadline."""
+        """Wait until the tracker has finished, or abandon it at the deadline."""
         self.thread.join(max(0.0, deadline - time.monotonic()))
         if self.thread.is_alive():
-            self._warn(f"did not finish within {PATIENCE:g} s and is left behind")
-            self.left_behind = True
+            self._warn(f"did not finish within {TRACKER_TIMEOUT:g} s and is abandoned")
+            self.abandoned = True
 
-    def _follow(self) -> None:
-        with self._told("failed and is left out"):
+    def _track(self) -> None:
+        with self._warning("failed and is left out"):
             tracker = self.options.build(self.run)
             status = None
-            with self._told("failed and is left out from here on"):
+            with self._warning("failed and is left out from here on"):
                 while not isinstance(item := self.events.get(), str):
                     tracker.log(item)
                 status = item
             tracker.finish(status or self._status())
 
     def _status(self) -> str:
-        """Wait for the end of the run without following it."""
+        """Wait for the end of the run and drop its events."""
         while not isinstance(item := self.events.get(), str):
             pass
         return item
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Turn whatever a tracker raises into a warning."""
+    def _warning(self, what: str) -> Iterator[None]:
+        """Turn whatever the tracker raises into a warning."""
         try:
             yield
-        # A stranger's tracker must not stop training; one that ends its thread would do so unheard.
+        # A third-party tracker must not stop training; one that raised SystemExit would end its thread silently.
         except (Exception, SystemExit) as error:
             logger.info("tracker %s", self.name, exc_info=True)
             self._warn(f"{what}: {str(error) or type(error).__name__}")
 
     def _warn(self, message: str) -> None:
-        """Tell a person; the run of a tracker that was left behind is not on the screen any more."""
-        if not self.left_behind:
+        """Show a warning, unless the tracker was abandoned: its run is not on the screen any more."""
+        if not self.abandoned:
             self.warn(f"tracker {self.name}: {message}")
 
 
@@ -152,7 +152,7 @@ def log_file(path: Path) -> Iterator[None]:
 
 
 def _quiet_transformers() -> None:
-    """Transformers has handlers and progress bars of its own; let the log file have what they would say."""
+    """Let the log file have what transformers would print with its own handlers and progress bars."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_default_handler()

@@ -1,4 +1,4 @@
-"""Plugins that want to know what happens to runs: told in passing, and never able to stop one."""
+"""Observers: hooks of plugins that are called when a run starts, ends an epoch or ends, and cannot stop it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("kexp")
 
 
 class Observers:
-    """The observers of one run; one that raises is named in a warning and told nothing more of this run."""
+    """The observers of one run; one that raises is named in a warning and not called again in this run."""
 
     def __init__(self, observers: Sequence[Observer], run: RunIdentity, warn: Callable[[str], None]) -> None:
         self.observers, self.run, self.warn = list(observers), run, warn
@@ -21,11 +21,11 @@ class Observers:
         self.metrics: Mapping[str, float] = {}
 
     def start(self) -> None:
-        """Tell that the run begins to train."""
-        self._tell("kexp_run_started")
+        """Call the hook of a run that begins to train."""
+        self._call("kexp_run_started")
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Look at an event of training; those that end an epoch are passed on."""
+        """Look at an event of training; one that ends an epoch calls the hook for it."""
         if event["event"] == "evaluation":
             self.metrics = event["metrics"]
         elif event["event"] == "epoch":
@@ -35,23 +35,24 @@ class Observers:
             self._end_epoch()
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Tell how the run ended."""
+        """Call the hook for how the run ended."""
         if result["status"] == "failed":
-            self._tell("kexp_run_failed", reason=result["reason"])
+            self._call("kexp_run_failed", reason=result["reason"])
         else:
-            self._tell("kexp_run_ended", result=result)
+            self._call("kexp_run_ended", result=result)
 
     def _end_epoch(self) -> None:
         if self.epoch is not None:
-            self._tell("kexp_epoch_ended", epoch=self.epoch, metrics=self.metrics)
+            self._call("kexp_epoch_ended", epoch=self.epoch, metrics=self.metrics)
             self.epoch = None
 
-    def _tell(self, hook: str, **arguments: Any) -> None:
+    def _call(self, hook: str, **arguments: Any) -> None:
         for observer in [observer for observer in self.observers if observer.hook == hook]:
             try:
                 observer(run=self.run, **arguments)
-            # A stranger's observer must not stop training, whatever it raises.
+            # A third-party observer must not stop training, whatever it raises.
             except Exception as error:
                 logger.warning("%s of %s", hook, observer.owner, exc_info=True)
-                self.warn(f"{hook} of {observer.owner} failed: {type(error).__name__}: {error}; it is told no more")
+                failure = f"{hook} of {observer.owner} failed: {type(error).__name__}: {error}"
+                self.warn(f"{failure}; it is not called again in this run")
                 self.observers = [other for other in self.observers if other.owner != observer.owner]

@@ -1,18 +1,20 @@
-"""One run: assemble, train, evaluate, write. Whatever happens, its folder says what."""
+"""One run: assemble, train, evaluate, write. However it ends, ``result.json`` in its folder says how."""
 
 from __future__ import annotations
 
 import logging
 import shutil
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from kexp.contracts import Inputs, RunIdentity
+from kexp.contracts import RunIdentity
 from kexp.contracts.augmenter import CheckedAugmenter
-from kexp.devices import make_accelerator, peak_memory_mib, precision_of
+from kexp.data.stored_views import LabelledViews
+from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
@@ -28,17 +30,14 @@ from kexp.train.events import Evaluated, Event, Warned
 from kexp.train.loop import Trainer
 from kexp.train.watch import PseudoLabelStats
 
-if TYPE_CHECKING:
-    import torch
-
 logger = logging.getLogger("kexp")
 
 
 class Display(Protocol):
-    """What a person sees while an experiment runs."""
+    """What is shown while an experiment runs."""
 
     def phase(self, text: str) -> None:
-        """Say what is being done before and between the runs."""
+        """Show what is being done before and between the runs."""
 
     def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
@@ -52,7 +51,7 @@ class Display(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One variant with one seed, the group of runs that it belongs to, where it is written, and who watches."""
+    """One variant with one seed: the group of runs that it belongs to, its folder, and the display of its events."""
 
     variant: Variant
     seed: int
@@ -63,19 +62,19 @@ class Run:
     resume: bool = False
 
 
-def execute(run: Run) -> dict[str, Any]:
+def train_and_test(run: Run) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
-    return recorded(run, lambda following: _train_and_test(run, following))
+    return record_outcome(run, lambda listeners: _train_and_test(run, listeners))
 
 
-def recorded(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
-    """Do the work of a job, write ``result.json``, whether it succeeds or not, and let go who followed."""
-    following = _following(run)
+def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
+    """Do the work of a run, write ``result.json`` however it ends, and close the listeners."""
+    listeners = _listeners(run)
     identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, "seed": run.seed}
     run.folder.mkdir(parents=True, exist_ok=True)
     with log_file(run.folder / "log.txt"):
         try:
-            result = {"status": "done", "reason": None, **identity, **work(following)}
+            result = {"status": "done", "reason": None, **identity, **work(listeners)}
         except (RunInterrupted, KeyboardInterrupt) as error:
             result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
         except RunPruned as error:
@@ -85,12 +84,12 @@ def recorded(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dic
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
         write_json(run.folder / "result.json", result)
-        following.finish(result)
+        listeners.finish(result)
     run.display.run_ended(result)
     return result
 
 
-def _following(run: Run) -> RunListeners:
+def _listeners(run: Run) -> RunListeners:
     spec, catalog = run.variant.spec, run.prepared.catalog
     table = dump(spec, catalog)
     identity = RunIdentity(spec.name, run.group, run.variant.name, run.seed, str(run.folder), table)
@@ -104,83 +103,85 @@ def _following(run: Run) -> RunListeners:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    if "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
-        return f"out of memory; {remedy} ({text.splitlines()[0]})"
-    return text
+    remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
+    return out_of_memory(error, remedy) or str(error).strip() or type(error).__name__
 
 
-def _train_and_test(run: Run, following: RunListeners) -> dict[str, Any]:
+def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     with graceful_stop() as should_stop:
-        fitted = train_run(run, following, should_stop, run.folder / "checkpoint")
-    experiment, trainer = fitted.experiment, fitted.trainer
-    trainer.restore_best()
+        trained = train_run(run, listeners, should_stop, run.folder / "checkpoint")
+    assembled = trained.assembled
+    trained.trainer.restore_best()
     predictions = {
-        "validation": fitted.validation.kept or experiment.evaluate("validation", trainer.live),
-        "test": experiment.evaluate("test", trainer.live),
+        "validation": trained.validation.kept or assembled.predict("validation"),
+        "test": assembled.predict("test"),
     }
-    _save_predictions(run.folder / "predictions.parquet", experiment, predictions)
-    _save_model(run.folder / "model", experiment)
+    _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
+    _save_model(run.folder / "model", assembled)
     # A metric that fails on test costs no training: whoever repairs it resumes.
-    result = fitted.result(predictions)
+    result = trained.result(predictions)
     shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
     return result
 
 
 def train_run(
-    run: Run, following: RunListeners, should_stop: Callable[[], bool], checkpoint: Path | None
+    run: Run, listeners: RunListeners, should_stop: Callable[[], bool], checkpoint: Path | None
 ) -> TrainedRun:
-    """Train the model of a job, telling who follows it; test is not touched.
+    """Train the model of a run and pass its events to the listeners; test is not touched.
 
-    Raises ``RunInterrupted`` when asked to stop. Without a folder for checkpoints no weights are written at all.
+    Raises ``RunInterrupted`` when ``should_stop``. Without a folder for checkpoints no weights are written at all.
     """
     spec = run.variant.spec
-    accelerator = make_accelerator(spec.training.device, spec.training.precision)
-    experiment = assemble(spec, run.seed, run.prepared)
-    validation, unlabelled = Validation(experiment), PseudoLabelMonitor(experiment)
+    hardware = choose(spec.training.device, spec.training.precision)
+    hardware.prepare_training()
+    assembled = assemble(spec, run.seed, run.prepared, hardware)
+    started = time.perf_counter()
+    assembled = reuse_frozen(assembled)
+    validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
     trainer = Trainer(
-        experiment.model,
-        experiment.objective,
+        assembled.classifier,
+        assembled.objective,
         spec.freezing,
-        experiment.stream,
-        lambda: validation.measure(trainer.live),
+        assembled.stream,
+        validation.measure,
         spec.training,
-        accelerator,
         seed=run.seed,
-        greater_is_better=experiment.greater_is_better,
+        greater_is_better=assembled.greater_is_better,
         folder=checkpoint,
-        watch=lambda: unlabelled.look(trainer.live),
+        watch=unlabelled.look,
+        spent=time.perf_counter() - started,
     )
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
-    following.start(resumed_at)
-    reuse_frozen(experiment, trainer)
-    for event in _with_rejections(trainer, should_stop, experiment.augmenters):
-        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
-            validation.keep()
-        if isinstance(event, Warned):
-            logger.warning(event.message)
-        following.tell(event.as_dict())
-        run.display.event(event.as_dict())
-    return TrainedRun(experiment, trainer, validation)
+    listeners.start(resumed_at)
+    try:
+        for event in _with_rejections(trainer, should_stop, assembled.augmenters):
+            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+                validation.keep()
+            if isinstance(event, Warned):
+                logger.warning(event.message)
+            listeners.event(event.as_dict())
+            run.display.event(event.as_dict())
+    finally:
+        assembled.close()
+    return TrainedRun(assembled, trainer, validation)
 
 
 def _with_rejections(
-    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter]
+    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
 ) -> Iterator[Event]:
     """Train, and warn once of each augmenter some of whose texts were rejected."""
-    told: set[str] = set()
+    warned: set[str] = set()
     for event in trainer.events(should_stop):
         yield event
-        for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in told]:
-            told.add(of)
+        for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in warned]:
+            warned.add(of)
             yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")
 
 
-def _rejections(augmenter: CheckedAugmenter) -> str:
+def _rejections(augmenter: CheckedAugmenter | LabelledViews) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
-    count = f"{augmenter.rejected.total():,} of {augmenter.asked:,} texts"
+    count = f"{augmenter.rejected.total():,} of {augmenter.given:,} texts"
     return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"
 
 
@@ -188,14 +189,14 @@ def _rejections(augmenter: CheckedAugmenter) -> str:
 class Validation:
     """Measures validation, and keeps the predictions of the model that is kept, so that they are made once."""
 
-    experiment: AssembledRun
+    assembled: AssembledRun
     last: Predictions | None = None
     kept: Predictions | None = None
 
-    def measure(self, model: Callable[[Inputs], torch.Tensor]) -> dict[str, float]:
+    def measure(self) -> dict[str, float]:
         """Return the metrics of the model as it is."""
-        self.last = self.experiment.evaluate("validation", model)
-        return self.last.measure(self.experiment.metrics)
+        self.last = self.assembled.predict("validation")
+        return self.last.measure(self.assembled.metrics)
 
     def keep(self) -> None:
         """Keep the predictions that were measured last."""
@@ -204,17 +205,17 @@ class Validation:
 
 @dataclass(slots=True)
 class PseudoLabelMonitor:
-    """Looks at the predictions for the pool at every evaluation, and remembers their best accuracy."""
+    """Looks at the predictions for unlabelled rows at every evaluation, and remembers their best accuracy."""
 
-    experiment: AssembledRun
+    assembled: AssembledRun
     best: float | None = None
 
-    def look(self, model: Callable[[Inputs], torch.Tensor]) -> tuple[Mapping[str, float], Sequence[str]]:
-        """Return what is worth logging, and warnings; nothing where there is no pool."""
-        found = self.experiment.predict_unlabelled(model)
+    def look(self) -> tuple[Mapping[str, float], Sequence[str]]:
+        """Return what is worth logging, and warnings; nothing where there are no unlabelled rows."""
+        found = self.assembled.predict_unlabelled()
         if found is None:
             return {}, ()
-        data = self.experiment.inputs.data
+        data = self.assembled.inputs.data
         counts = data.class_counts()
         health = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
         warnings = health.warnings(data.labels, self.best)
@@ -227,47 +228,50 @@ class PseudoLabelMonitor:
 class TrainedRun:
     """A run after training, with the validation predictions of the model that is kept."""
 
-    experiment: AssembledRun
+    assembled: AssembledRun
     trainer: Trainer
     validation: Validation
 
     def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-        """Return what ``result.json`` tells of training and of predictions by split."""
-        experiment, trainer = self.experiment, self.trainer
-        labels, state, accelerator = experiment.inputs.data.labels, trainer.state, trainer.accelerator
-        seconds = max(state.seconds, 1e-9)
+        """Return the keys of ``result.json`` about training, and about predictions by split."""
+        assembled, trainer = self.assembled, self.trainer
+        labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
+        seconds = max(state.training_seconds, 1e-9)
         return {
             "labels": labels,
-            "metrics": {split: found.measure(experiment.metrics) for split, found in predictions.items()},
-            "monitor": experiment.spec.training.monitor,
+            "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
+            "monitor": assembled.spec.training.monitor,
             "best_step": state.best_step,
             "best_epoch": state.best_step / trainer.steps_per_epoch,
+            "kept_step": trainer.kept_step,
+            "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
             "steps": state.step,
             "epochs": state.step / trainer.steps_per_epoch,
             "stopped_early": state.stopped_early,
             "examples_per_second": state.examples / seconds,
             "tokens_per_second": state.tokens / seconds,
-            "train_seconds": state.seconds,
-            "peak_memory_mib": peak_memory_mib(accelerator),
-            "device": str(accelerator.device),
-            "precision": precision_of(accelerator),
-            "parameters": {"total": experiment.model.num_parameters(), "trainable": trainer.trainable},
+            "train_seconds": state.training_seconds,
+            "time_shares": state.time_shares(),
+            "peak_memory_mib": hardware.peak_memory_mib(),
+            "device": str(hardware.device),
+            "precision": hardware.precision,
+            "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
             "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
         }
 
 
-def _save_model(folder: Path, experiment: AssembledRun) -> None:
+def _save_model(folder: Path, assembled: AssembledRun) -> None:
     """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
-    training, tokenizer = experiment.spec.training, experiment.inputs.tokenizer
+    training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
     tokenizer.model_max_length = training.max_length
     tokenizer.truncation_side = training.truncation
-    experiment.model.save_pretrained(folder)
+    assembled.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _save_predictions(path: Path, experiment: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
-    data, spec = experiment.inputs.data, experiment.spec
+def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
+    data, spec = assembled.inputs.data, assembled.spec
     tables = []
     for split, found in predictions.items():
         rows = data.splits[split]

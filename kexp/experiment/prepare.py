@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import kexp
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
@@ -17,10 +18,12 @@ from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, fr
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
-from kexp.errors import Problem, SpecError
+from kexp.errors import Problem, SpecError, plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
-from kexp.options import plugin_results
+from kexp.experiment.recent import RecentResults
+from kexp.options import Options, component_title, plugin_results
+from kexp.plan.checks import components
 from kexp.plan.validate import dump
 from kexp.spec.sections import Spec
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UnlabelledInputs:
-    """The unlabelled rows of a run, encoded; ``views`` are their augmented forms where these were made beforehand."""
+    """The unlabelled rows of a run, encoded; ``views`` are augmented ones that were made before training, if any."""
 
     rows: Rows
     encoded: Encoded
@@ -40,11 +43,15 @@ class UnlabelledInputs:
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The data of a run, its tokenizer, every split encoded, and the pool where the objective asks for one."""
+    """The data of a run, its tokenizer, every split encoded, and the unlabelled rows if the objective takes them.
+
+    ``labelled_views`` are the augmented texts of the labelled rows, if their augmenter is costly.
+    """
 
     data: PreparedData
     tokenizer: PreTrainedTokenizerFast
     encoded: Mapping[str, Encoded]
+    labelled_views: StoredViews | None
     unlabelled: UnlabelledInputs | None
 
     def record(self) -> dict[str, Any]:
@@ -71,16 +78,19 @@ class RunInputs:
 
 @dataclass(slots=True)
 class PreparedInputs:
-    """Makes the materials of runs. ``folder`` keeps tokenised texts and costly augmentations between experiments."""
+    """Makes the inputs of runs. ``folder`` stores tokenised texts and costly augmentations between experiments.
+
+    What runs share stays in memory, up to a limit; what was dropped is made, or read from the folder, again.
+    """
 
     catalog: Catalog
     folder: Path
     progress: Callable[[str], None] = lambda line: None
-    made: dict[str, Any] = field(default_factory=dict)
+    made: RecentResults = field(default_factory=RecentResults)
 
     def data(self, spec: Spec, seed: int) -> PreparedData:
         """Read, clean and divide the data of a run."""
-        data: PreparedData = self._once(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
+        data: PreparedData = self.made.get(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
         return data
 
     def inputs(self, spec: Spec, seed: int) -> RunInputs:
@@ -89,26 +99,28 @@ class PreparedInputs:
         _check(spec, data)
         key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
         context = TokenizerContext(clean(spec, train_texts(data)))
-        tokenizer = self._once(f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(context))
+        tokenizer = self.made.get(f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(context))
         _check_positions(spec)
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
-        return RunInputs(data, tokenizer, encoded, unlabelled)
+        return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, seed), unlabelled)
 
     def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
-        """Return the augmented forms of rows by a costly augmenter: from the folder, or made now and kept there."""
+        """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""
         data = self.data(spec, seed)
-        identity = json.dumps(
-            [dump(spec, self.catalog)["augmentation"], self._data_key(spec, seed)], ensure_ascii=False
-        )
+        identity = self._identity(augmenter, self._augmenter_context(spec, data))
         # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
         build = partial(self.augmenter, spec, data, augmenter)
         maker = ViewMaker(build, spec.split.seed, self.folder / "augmented", identity, self.progress)
         return make_views(rows, maker, augmenter.views())
 
     def augmenter(self, spec: Spec, data: PreparedData, options: AugmenterOptions) -> CheckedAugmenter:
-        """Build an augmenter of these data, which learns from train alone, never from validation or test."""
-        context = AugmenterContext(
+        """Build an augmenter of these data."""
+        return build_augmenter(options, self._augmenter_context(spec, data))
+
+    def _augmenter_context(self, spec: Spec, data: PreparedData) -> AugmenterContext:
+        """Let augmenters learn from train alone, never from validation or test."""
+        return AugmenterContext(
             texts=train_texts(data),
             labelled=data.train.texts,
             labels=data.train.labels.tolist(),
@@ -116,11 +128,21 @@ class PreparedInputs:
             device=spec.training.device,
             progress=self.progress,
         )
-        return build_augmenter(options, context)
+
+    def _identity(self, augmenter: AugmenterOptions, context: AugmenterContext) -> str:
+        """Name everything that the views of a text depend on besides the text and its random stream."""
+        with plugin_call(f"{component_title(augmenter)}, identity()"):
+            learnt = augmenter.identity(context)
+        used = components([augmenter], self.catalog)
+        return json.dumps([kexp.__version__, used, self._options(augmenter), learnt], ensure_ascii=False)
+
+    def _options(self, component: Options) -> dict[str, Any]:
+        dumped = component.model_dump(mode="json", context={"catalog": self.catalog}, exclude_none=True)
+        return {"use": self.catalog.name_of(type(component)), **dumped}
 
     def baseline(self, spec: Spec, seed: int, name: str) -> dict[str, Predictions]:
         """Fit a baseline on train and predict validation and test."""
-        predictions: dict[str, Predictions] = self._once(
+        predictions: dict[str, Predictions] = self.made.get(
             f"baseline {name} {self._data_key(spec, seed)}", lambda: _baseline(self.data(spec, seed), name)
         )
         return predictions
@@ -130,46 +152,54 @@ class PreparedInputs:
         return build_metrics(spec.evaluation.metrics, MetricContext(labels), self.catalog.name_of)
 
     def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
-        """Encode the rows that ``key`` names: tokenised once, cut to every length that is asked for."""
+        """Encode the rows that ``key`` names: tokenised once, cut to each maximum length."""
 
         def tokens(texts: Sequence[str] | None) -> Ragged | None:
             cache = TokenCache(self.folder / "tokens")
             return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer)
 
-        first, second = self._once(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+        first, second = self.made.get(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
         training = spec.training
-        encoded: Encoded = self._once(
+        encoded: Encoded = self.made.get(
             f"encoded {key} {training.max_length} {training.truncation}",
             lambda: frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation),
         )
         return encoded
 
     def _unlabelled(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> UnlabelledInputs:
-        """Encode the pool, and its augmented forms where they came with the data or are costly."""
-        key = f"pool {key} {self._key(spec, 'augmentation')}"
-        rows, views, rejected = self._once(key, lambda: self._unlabelled_texts(spec, seed))
+        """Encode the unlabelled rows, and their views if these came with the data or are costly."""
+        augmenter = spec.augmentation.unlabelled
+        own = "" if augmenter is None else json.dumps(self._options(augmenter), ensure_ascii=False)
+        rows, views, rejected = self.made.get(
+            f"unlabelled {self._data_key(spec, seed)} {own}", lambda: self._unlabelled_texts(spec, seed)
+        )
         encoded = [
-            self._encode(spec, tokenizer, replace(rows, texts=texts), f"copy {number} {key}")
+            self._encode(spec, tokenizer, replace(rows, texts=texts), f"view {number} {key} {own}")
             for number, texts in enumerate(views)
         ]
-        return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, key), encoded, rejected)
+        return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, f"unlabelled {key} {own}"), encoded, rejected)
+
+    def _labelled_views(self, spec: Spec, seed: int) -> StoredViews | None:
+        augmenter = spec.augmentation.labelled
+        if augmenter is None or not augmenter.costly:
+            return None
+        views: StoredViews = self.made.get(
+            f"labelled views {self._data_key(spec, seed)} {json.dumps(self._options(augmenter), ensure_ascii=False)}",
+            lambda: self.augment_rows(spec, seed, self.data(spec, seed).train, augmenter),
+        )
+        return views
 
     def _unlabelled_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
         rows, augmenter = self.data(spec, seed).unlabelled, spec.augmentation.unlabelled
         assert rows is not None
         if augmenter is not None and augmenter.costly:
             made = self.augment_rows(spec, seed, rows, augmenter)
-            return rows.take(made.rows), made.views, made.rejected
+            return rows.take(made.accepted()), made.accepted_texts(), made.rejected()
         return rows, [rows.augmented] if augmenter is None and rows.augmented is not None else [], {}
 
     def _data_key(self, spec: Spec, seed: int) -> str:
         own = f" {seed}" if spec.split.resplit else ""
         return self._key(spec, "dataset", "cleaning", "split", "labelled") + own
-
-    def _once(self, key: str, make: Callable[[], Any]) -> Any:
-        if key not in self.made:
-            self.made[key] = make()
-        return self.made[key]
 
     def _key(self, spec: Spec, *sections: str) -> str:
         table = dump(spec, self.catalog)
@@ -183,7 +213,7 @@ def encode_texts(
     pairs: Sequence[str] | None,
     tokenise: Tokenise,
 ) -> Encoded:
-    """Clean texts as the backbone wants them, tokenise them, and cut them to the spec's length."""
+    """Clean texts as the backbone does, tokenise them, and cut them to the spec's length."""
     return encode(
         clean(spec, texts),
         None if pairs is None else clean(spec, pairs),
@@ -195,7 +225,7 @@ def encode_texts(
 
 
 def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
-    """Clean texts as the backbone wants them."""
+    """Clean texts as the backbone does."""
     return [spec.backbone.clean(text) for text in texts]
 
 
@@ -205,7 +235,7 @@ def train_texts(data: PreparedData) -> list[str]:
 
 
 def _check(spec: Spec, data: PreparedData) -> None:
-    """Tell what only the data can show: options that do not fit the labels, a pool that is missing or too small."""
+    """Check what only the data show: options that do not fit the labels, unlabelled rows missing or too few."""
     found = plugin_results(spec.objective, "label_problems", str, len(data.labels))
     problems = [Problem("objective", message) for message in found]
     problems += _check_unlabelled(spec, data.unlabelled) if spec.objective.uses_unlabelled else ()
@@ -215,23 +245,27 @@ def _check(spec: Spec, data: PreparedData) -> None:
 
 def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
     if unlabelled is None:
-        message = "needs unlabelled rows, and there are none"
-        yield Problem("objective", message, "state labelled.n or per_class, or a dataset with an unlabelled split")
+        message = "needs unlabelled rows, but there are none"
+        yield Problem(
+            "objective", message, "set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"
+        )
         return
-    wanted = spec.training.batch_size * spec.training.unlabelled_ratio
-    if len(unlabelled) < wanted:
-        message = f"a step takes {wanted} unlabelled rows, the pool has {len(unlabelled)}"
+    taken = spec.training.batch_size * spec.training.unlabelled_ratio
+    if len(unlabelled) < taken:
+        message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
         yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
     if spec.objective.uses_augmented and spec.augmentation.unlabelled is None and unlabelled.augmented is None:
-        message = "the objective needs an augmented form of every unlabelled row"
-        yield Problem("augmentation.unlabelled", message, "name an augmenter, or a dataset's column with augmented")
+        message = "the objective needs an augmented view of every unlabelled row"
+        yield Problem(
+            "augmentation.unlabelled", message, "name an augmenter, or a column of the dataset with dataset.augmented"
+        )
 
 
 def _check_positions(spec: Spec) -> None:
     """Repeat the spec's check, since the configuration of a hub model is known only now."""
-    positions, wanted = spec.backbone.max_positions(), spec.training.max_length
-    if positions is not None and wanted > positions:
-        message = f"{wanted} is more than the {positions} positions of the backbone"
+    positions, length = spec.backbone.max_positions(), spec.training.max_length
+    if positions is not None and length > positions:
+        message = f"{length} is more than the {positions} positions of the backbone"
         raise SpecError(spec.name, [Problem("training.max_length", message, f"use {positions} or fewer")])
 
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kexp.catalog import Catalog
 from kexp.contracts import Metric
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.assemble import cache_folder
-from kexp.experiment.one_run import Display, Run, execute
+from kexp.experiment.one_run import Display, Run, train_and_test
 from kexp.experiment.prepare import PreparedInputs
-from kexp.options import Options
-from kexp.plan.checks import sections_in
+from kexp.plan.checks import components
 from kexp.plan.resolve import Plan, Variant
 from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, read_json, write_json, write_text
 from kexp.report.html import write_report
 from kexp.report.summary import build_summary
+from kexp.settings import cache_folder
 from kexp.spec import toml
-from kexp.spec.sections import Spec
 
 BASELINE_ROWS = 200_000
 
@@ -48,7 +46,7 @@ def run(
     for variant, seed in plan.runs():
         path = folder.run(variant.name, seed)
         run = Run(variant, seed, folder.path.name, path, prepared, display, resume=resume is not None)
-        results.append(_finished(path) or execute(run))
+        results.append(_finished(path) or train_and_test(run))
         if results[-1]["status"] == "interrupted":
             break
     display.phase("comparing with the baselines")
@@ -73,14 +71,14 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     prepared = PreparedInputs(catalog, cache_folder(), display.phase)
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, seed in plan.runs():
-        make_accelerator(variant.spec.training.device, variant.spec.training.precision)
+        choose(variant.spec.training.device, variant.spec.training.precision).prepare_training()
         prepared.metrics(variant.spec, prepared.inputs(variant.spec, seed).data.labels)
     return prepared
 
 
 def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
     """Write the resolved spec and the environment; a resumed experiment keeps both and adds where it went on."""
-    now = environment(providers([variant.spec for variant in plan.variants], catalog))
+    now = environment(components([variant.spec for variant in plan.variants], catalog))
     path = folder.path / "environment.json"
     if path.is_file():
         first = read_json(path)
@@ -88,12 +86,6 @@ def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
         return
     write_text(folder.path / "spec.toml", toml.dumps(plan.table))
     write_json(path, now)
-
-
-def providers(specs: Iterable[Spec], catalog: Catalog) -> dict[str, str]:
-    """Return the components of some specs, each with the package and version that it comes from."""
-    used = {type(part) for spec in specs for _, part in sections_in("", spec) if isinstance(part, Options)}
-    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
 
 
 def _finished(path: Path) -> dict[str, Any] | None:

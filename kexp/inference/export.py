@@ -1,4 +1,4 @@
-"""Exporting a trained model into a folder that needs neither kexp nor PyTorch, checked before it is called done."""
+"""Exporting a trained model to a folder that needs neither kexp nor PyTorch, checked against PyTorch."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from kexp.report.folder import read_json, write_json, write_text
 from kexp.seeds import generator
 
 TOLERANCE = 1e-4
-"""Largest difference of probabilities that rounding may make of the same weights."""
+"""Largest difference of probabilities that rounding of the same weights may cause."""
 AGREEMENT = 0.95
 """Smallest share of texts that weights in int8 must give the same label."""
 CHECKED = 256
 
 
-def beside(place: Place, quantize: str | None) -> Path:
-    """Return where an export goes that is given no place: into the folder of the run, else beside the model."""
+def default_output(place: Place, quantize: str | None) -> Path:
+    """Return the folder of an export without --output: in the folder of the run, or else beside the model."""
     name = "onnx" if quantize is None else f"onnx-{quantize}"
     return place.run / name if place.run is not None else place.model.with_name(f"{place.model.name}-{name}")
 
 
 Check = dict[str, Any]
-"""How an exported model compares with PyTorch on texts from the shortest to the longest it reads."""
+"""Comparison of an exported model with PyTorch, on texts of all lengths that it can read."""
 
 
 def sentence(check: Check) -> str:
-    """Say a comparison in a line."""
+    """Return a comparison as one line."""
     texts = f"{check['texts']} texts of {check['shortest']} to {check['longest']} tokens, onnxruntime against PyTorch"
     difference = f"largest difference of probabilities {check['largest_difference']:.1e}"
     return f"{texts}: {difference}, equal labels {check['equal_labels']:.1%}"
@@ -51,7 +51,7 @@ def export(
     *,
     quantize: str | None,
     force: bool,
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
     allow_local_code: bool = False,
 ) -> dict[str, Any]:
     """Export a model, compare it with PyTorch, and return what ``kexp.json`` in the new folder holds.
@@ -60,7 +60,7 @@ def export(
     """
     onnx.need_packages()
     if output.exists() and not (force and (output / "kexp.json").is_file()):
-        remedy = "--force replaces it" if (output / "kexp.json").is_file() else "it is no export; name another"
+        remedy = "--force replaces it" if (output / "kexp.json").is_file() else "it is not an export; choose another"
         raise KexpError(f"--output {output} exists already; {remedy}")
     part = output.with_name(f".{output.name}.part")
     try:
@@ -68,13 +68,13 @@ def export(
             shutil.rmtree(part)
         part.mkdir(parents=True)
     except OSError as error:
-        raise KexpError(f"--output {output}: cannot be made: {error.strerror}") from None
+        raise KexpError(f"--output {output}: cannot be created: {error.strerror}") from None
     try:
         loaded = load_places([place], device="cpu", precision="fp32", allow_local_code=allow_local_code)
         member = loaded.members[0]
-        tell(f"exporting {place.name}")
+        progress(f"exporting {place.name}")
         _write_graph(part, member, quantize)
-        tell("comparing with PyTorch")
+        progress("comparing with PyTorch")
         check = compare(member, onnx.Session(part / "model.onnx"))
         _need_agreement(check, quantize)
         described = _describe(part, member, quantize, check)
@@ -88,7 +88,7 @@ def export(
 
 def _write_graph(folder: Path, member: Member, quantize: str | None) -> None:
     whole = folder / "model.onnx"
-    onnx.write_graph(whole, member.module, _inputs(member), member.reading.max_length)
+    onnx.write_graph(whole, member.module, _inputs(member), member.pipeline.max_length)
     if quantize is not None:
         small = folder / "int8.onnx"
         onnx.quantize(whole, small)
@@ -104,7 +104,7 @@ def _inputs(member: Member) -> tuple[str, ...]:
 def compare(member: Member, session: onnx.Session) -> Check:
     """Predict the same texts both ways, alone and in batches."""
     texts, pairs = _texts(member)
-    encoded = member.reading.encode(texts, pairs)
+    encoded = member.pipeline.encode(texts, pairs)
     lengths = encoded.tokens.lengths
     expected = member.probabilities(encoded, 32)
     largest, equal = 0.0, np.zeros(len(texts), bool)
@@ -122,16 +122,16 @@ def compare(member: Member, session: onnx.Session) -> Check:
 
 
 def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield all rows in batches, some of them alone, and short ones beside long ones too."""
+    """Yield all rows in batches of similar length, some rows alone, and a batch of short and long rows."""
     yield from by_length(lengths, 32)
     yield from (np.array([row]) for row in np.argsort(lengths)[:: max(1, len(lengths) // 8)])
     yield np.arange(min(5, len(lengths)))
 
 
 def _texts(member: Member) -> tuple[list[str], list[str] | None]:
-    """Return texts of all lengths: from the run's test split if it is there, else words of the vocabulary."""
-    texts, pairs = _recorded(member) or (_made_up(member), None)
-    longest = " ".join(texts * (1 + member.reading.max_length // len(texts)))
+    """Return texts of all lengths: of the run's test split, or else random tokens of the vocabulary."""
+    texts, pairs = _recorded(member) or (_random_texts(member), None)
+    longest = " ".join(texts * (1 + member.pipeline.max_length // len(texts)))
     return [*texts, longest], None if pairs is None else [*pairs, longest]
 
 
@@ -147,9 +147,9 @@ def _recorded(member: Member) -> tuple[list[str], list[str] | None] | None:
     return (frame["text"].tolist(), pairs) if len(frame) else None
 
 
-def _made_up(member: Member) -> list[str]:
-    tokenizer, draw = member.reading.tokenizer, generator(0, "made-up texts")
-    longest = member.reading.max_length
+def _random_texts(member: Member) -> list[str]:
+    tokenizer, draw = member.pipeline.tokenizer, generator(0, "made-up texts")
+    longest = member.pipeline.max_length
     sizes = draw.integers(1, longest + 1, 64).tolist()
     drawn = [draw.integers(0, len(tokenizer), size).tolist() for size in sizes]
     return [str(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in drawn]
@@ -157,16 +157,16 @@ def _made_up(member: Member) -> list[str]:
 
 def _need_agreement(check: Check, quantize: str | None) -> None:
     if quantize is None and not check["largest_difference"] <= TOLERANCE:
-        raise RunFailed(f"the export is not the same model: {sentence(check)}; at most {TOLERANCE:g} is rounding")
+        raise RunFailed(f"the export differs from the model: {sentence(check)}; expected at most {TOLERANCE:g}")
     if quantize is not None and check["equal_labels"] < AGREEMENT:
-        remedy = f"at least {AGREEMENT:.0%} are wanted; export without --quantize"
+        remedy = f"expected at least {AGREEMENT:.0%}; export without --quantize"
         raise RunFailed(f"weights in {quantize} change the model too much: {sentence(check)}; {remedy}")
 
 
 def _describe(folder: Path, member: Member, quantize: str | None, check: Check) -> dict[str, Any]:
     """Write tokenizer, configuration, ``kexp.json`` and a README beside the graph."""
-    reading = member.reading
-    reading.tokenizer.save_pretrained(folder)
+    pipeline = member.pipeline
+    pipeline.tokenizer.save_pretrained(folder)
     member.module.config.save_pretrained(folder)
     described = {
         "kexp": kexp.__version__,
@@ -174,13 +174,13 @@ def _describe(folder: Path, member: Member, quantize: str | None, check: Check) 
         "opset": onnx.OPSET,
         "quantize": quantize,
         "labels": list(member.labels),
-        "max_length": reading.max_length,
-        "truncation": reading.truncation,
+        "max_length": pipeline.max_length,
+        "truncation": pipeline.truncation,
         "pad_id": member.collator.pad_id,
         "inputs": list(_inputs(member)),
         "output": "logits",
-        "normalisation": "NFC" + (", trimmed" if reading.trim else ""),
-        "cleaning": None if reading.backbone is None else type(reading.backbone).__name__,
+        "normalisation": "NFC" + (", trimmed" if pipeline.trim else ""),
+        "cleaning": None if pipeline.backbone is None else type(pipeline.backbone).__name__,
         "run": _run(member.place),
         "check": check,
     }
@@ -199,10 +199,10 @@ def _run(place: Place) -> dict[str, Any] | None:
 
 def _readme(member: Member, check: Check) -> str:
     cleaning = ""
-    if member.reading.backbone is not None:
-        name = type(member.reading.backbone).__name__
+    if member.pipeline.backbone is not None:
+        name = type(member.pipeline.backbone).__name__
         cleaning = f"\nThe model was trained on texts that kexp's backbone {name} had cleaned first; do the same.\n"
-    strip = ".strip()" if member.reading.trim else ""
+    strip = ".strip()" if member.pipeline.trim else ""
     return README.substitute(strip=strip, labels=", ".join(member.labels), check=sentence(check), cleaning=cleaning)
 
 

@@ -1,4 +1,4 @@
-"""Finding a trained model in what a user names: a run folder, one run of it, or a Hugging Face folder."""
+"""Finding the trained model in a folder: a run folder, one run of it, or a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find(path: Path, *, variant: str | None = None, seed: int | None = None) -> 
     Raises ``KexpError`` where there is none or more than one.
     """
     if not path.is_dir():
-        raise KexpError(f"{path} {'is no folder' if path.exists() else 'does not exist'}; {EXPECTED}")
+        raise KexpError(f"{path} {'is not a folder' if path.exists() else 'does not exist'}; {EXPECTED}")
     single = _single(path)
     if single is None:
         return _chosen(path, variant, seed)
@@ -46,9 +46,9 @@ def find(path: Path, *, variant: str | None = None, seed: int | None = None) -> 
 
 def _single(path: Path) -> Place | None:
     if (path / "kexp.json").is_file():
-        raise KexpError(f"{path} is an export; name the model that it was made of")
+        raise KexpError(f"{path} is an export; give the model that was exported")
     if (path / "config.json").is_file():
-        # Resolved, since the parents of a relative path end where the user stands.
+        # Resolved, since the parents of a relative path end at the working folder.
         parent = path.resolve().parent
         return Place(str(path), path, parent if (parent / "result.json").is_file() else None)
     if (path / "model" / "config.json").is_file():
@@ -71,8 +71,8 @@ def _chosen(path: Path, variant: str | None, seed: int | None) -> Place:
         reason = "no run of it is done yet" if (path / "spec.toml").is_file() else EXPECTED
         raise KexpError(f"{path} holds no trained model; {reason}")
     if not found:
-        asked = [*([] if variant is None else [f"--variant {variant}"]), *([] if seed is None else [f"--seed {seed}"])]
-        raise KexpError(f"{path} holds no model of {' '.join(asked)}; it holds {', '.join(known.values())}")
+        choice = [*([] if variant is None else [f"--variant {variant}"]), *([] if seed is None else [f"--seed {seed}"])]
+        raise KexpError(f"{path} holds no model of {' '.join(choice)}; it holds {', '.join(known.values())}")
     names = ", ".join(known[run] for run in found)
     raise KexpError(
         f"{path} holds {len(found)} models: {names}; choose with --variant and --seed, or name their folders"

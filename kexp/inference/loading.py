@@ -1,8 +1,7 @@
-"""Loading trained models: every mistake in a folder is told, and no weight of a classifier is ever made up."""
+"""Loading trained models, with checks of their folders: missing weights raise an error."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -10,20 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.data.stream import Collator
-from kexp.devices import torch_device
+from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
 from kexp.experiment.assemble import takes_token_types
 from kexp.inference.folders import Place, find
 from kexp.inference.model import BATCH_SIZE, Member, TrainedModel
-from kexp.inference.origin import Origin, Reading, origin_of
+from kexp.inference.provenance import Provenance, provenance_of
+from kexp.inference.text_pipeline import TextPipeline
 from kexp.plan.plugins import catalog_with
-from kexp.pretrained import folder_problems, positions
+from kexp.pretrained import folder_problems, load_pretrained, positions
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def load(
@@ -44,7 +41,7 @@ def load(
     """
     places = [find(Path(folder), variant=variant, seed=seed) for folder in folders]
     if not places:
-        raise KexpError("no model is named; expected at least one folder")
+        raise KexpError("load() needs at least one folder with a model")
     return load_places(
         places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
     )
@@ -59,15 +56,14 @@ def load_places(
     allow_local_code: bool = False,
 ) -> TrainedModel:
     """Load the models at some places, in this order."""
-    # Once for all models that want the same plugins: a local file is run once, and its cleaning is one cleaning.
+    # Once for all models with the same plugins, so that a local file runs once and equal text pipelines stay equal.
     catalogs = cache(partial(catalog_with, allow_local_code=allow_local_code))
-    # The specs first: a mistake there is told before any weight is read.
-    origins = [origin_of(place, catalogs) for place in places]
+    # The specs first, so that an error in one is reported before any weights are read.
+    provenances = [provenance_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
-    where = _device(device)
-    dtype = _dtype(precision, where)
-    members = [_load(place, origin, where, dtype) for place, origin in zip(places, origins, strict=True)]
+    hardware = choose(device, precision, prefix="--")
+    members = [_load(place, provenance, hardware) for place, provenance in zip(places, provenances, strict=True)]
     for other in members[1:]:
         _check_labels(members[0], other)
     return TrainedModel(members[0].labels, members, [note for member in members for note in _notes(member)], batch_size)
@@ -80,55 +76,50 @@ def _check_folder(place: Place) -> None:
 
 def _notes(member: Member) -> Iterator[str]:
     if member.place.spec is None:
-        how = "texts are brought to NFC and trimmed, not cleaned as a backbone may want it"
-        yield f"{member.place.name}: no spec.toml belongs to it; {how}"
+        how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
+        yield f"{member.place.name}: it has no spec.toml; {how}"
 
 
-def _load(place: Place, origin: Origin, device: str, dtype: torch.dtype | None) -> Member:
+def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
     with _quiet():
-        tokenizer, module = _from_pretrained(place, getattr(origin.backbone, "trust_remote_code", False))
+        tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
     config: Any = module.config
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
         found = kind or f"{config.num_labels} label"
-        raise KexpError(f"{place.name}: predicts {found}; kexp predicts one label out of several")
+        raise KexpError(f"{place.name}: predicts {found}; expected a classifier with two or more labels")
     labels = tuple(str(config.id2label[number]) for number in range(config.num_labels))
     if len(set(labels)) < len(labels):
-        raise KexpError(f"{place.name}: two labels have one name: {', '.join(labels)}; correct id2label in config.json")
-    reading = Reading.of(tokenizer, origin, _max_length(place, tokenizer, config))
+        names = ", ".join(labels)
+        raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
+    pipeline = TextPipeline.of(tokenizer, provenance, _max_length(place, tokenizer, config))
     collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
-    module.to(device)  # type: ignore[arg-type]
-    return Member(place, origin, labels, module, reading, collator, dtype)
+    module.to(hardware.device)  # type: ignore[arg-type]
+    return Member(place, provenance, labels, module, pipeline, collator, hardware)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place.model, **options)
-        module, found = AutoModelForSequenceClassification.from_pretrained(
-            place.model, dtype=torch.float32, output_loading_info=True, **options
-        )
-    # A damaged folder fails in as many ways as there are libraries below; none of them is kexp's own mistake.
-    except Exception as error:
-        raise KexpError(f"{place.model} cannot be loaded: {error}") from error
-    # transformers gives a model that lacks its classifier a random one.
+    load = partial(load_pretrained, kind="model", source=place.model, trust_remote_code=trusted)
+    tokenizer = load(AutoTokenizer)
+    module, found = load(AutoModelForSequenceClassification, dtype=torch.float32, output_loading_info=True)
+    # transformers initialises missing weights at random.
     if found["missing_keys"]:
         missing = ", ".join(sorted(found["missing_keys"])[:5])
-        raise KexpError(f"{place.model} is no trained classifier: its weights lack {missing}")
+        raise KexpError(f"{place.model} is not a trained classifier: its weights lack {missing}")
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
         raise KexpError(f"{place.model}: kexp needs a fast tokenizer (tokenizer.json) with a padding token")
     return tokenizer, module
 
 
 def _max_length(place: Place, tokenizer: PreTrainedTokenizerFast, config: Any) -> int:
-    """Return the length of training, which the tokenizer keeps; a stranger's tokenizer may know of no limit."""
+    """Return the length of training, which the tokenizer stores; other models' tokenizers may have no limit."""
     limits = [tokenizer.model_max_length, positions(config.to_dict()) or tokenizer.model_max_length]
     if min(limits) > 1_000_000:
-        hint = "state model_max_length in tokenizer_config.json"
-        raise KexpError(f"{place.model}: neither tokenizer nor model says how many tokens it reads; {hint}")
+        hint = "set model_max_length in tokenizer_config.json"
+        raise KexpError(f"{place.model}: neither tokenizer nor model has a maximum length; {hint}")
     return int(min(limits))
 
 
@@ -144,35 +135,12 @@ def _check_labels(first: Member, other: Member) -> None:
     raise KexpError(f"models with different labels cannot be averaged: {'; '.join(lacks)}")
 
 
-def _device(asked: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
-        raise KexpError(f"--device {asked}: expected auto, cpu, cuda, cuda:N or mps")
-    try:
-        return torch_device(asked)
-    except KexpError as error:
-        raise KexpError(str(error).replace("training.device", f"--device {asked}")) from None
-
-
-def _dtype(asked: str, device: str) -> torch.dtype | None:
-    """Return the type of autocast, chosen as in training."""
-    import torch
-
-    if asked not in PRECISIONS:
-        raise KexpError(f"--precision {asked}: expected {', '.join(PRECISIONS)}")
-    if asked == "auto":
-        asked = "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
-    if asked == "fp16" and device == "cpu":
-        raise KexpError("--precision fp16: needs a GPU; use bf16 or fp32 on a CPU")
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[asked]
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bar and report of weights off the screen; what is wrong is told as an error."""
+    """Keep transformers' report of weights off the screen: weights that are missing raise an error."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield

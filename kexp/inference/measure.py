@@ -1,4 +1,4 @@
-"""Measuring a trained model on labelled data that it was not made with."""
+"""Evaluating a trained model on other labelled data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kexp.inference.tables import Row, Table
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Which column holds the true labels, and what the names in it mean; ``ignore`` leaves unknown ones out."""
+    """The column of the true labels and how its names map to the model's; ``ignore`` skips unknown ones."""
 
     column: str
     names: Mapping[str, str]
@@ -28,17 +28,17 @@ class Labels:
     ignore: bool
 
     def of(self, row: Row) -> str:
-        """Return the label of a row in the model's words, empty where there is none."""
+        """Return the label of a row by the model's name; empty if there is none."""
         value = row.get(self.column)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""
-        # A column with gaps is one of floats to many programs: 1.0 is the label 1.
+        # Many programs write a column of integers with gaps as floats: 1.0 is the label 1.
         whole = isinstance(value, float) and value.is_integer()
         label = str(int(value) if whole else value).strip()
         return self.names.get(label, label)
 
     def check(self, table: Table, known: str) -> Counter[str]:
-        """Read the labels of a whole table and return those that the model does not know, with their rows.
+        """Read the labels of a whole table and return the numbers of rows of labels that the model does not have.
 
         Raises ``DataError`` for rows without a label, and for unknown labels unless they are ignored.
         """
@@ -49,12 +49,12 @@ class Labels:
             many = f"{missing:,} rows have no label; fill them in or remove them"
             raise DataError(f"{table.source}: {finding if missing == 1 else many}")
         if not counts:
-            raise DataError(f"{table.source}: there are no rows")
+            raise DataError(f"{table.source}: it has no rows")
         unknown = Counter({label: rows for label, rows in counts.items() if label not in self.known})
         if len(unknown) == len(counts) or (unknown and not self.ignore):
             found = ", ".join(f'"{label}" ({rows:,} rows)' for label, rows in unknown.most_common(10))
             more = f" and {len(unknown) - 10} others" if len(unknown) > 10 else ""
-            finding = f"labels that the model does not know: {found}{more}; it knows {known}"
+            finding = f"unknown labels: {found}{more}; the model has {known}"
             remedy = "" if self.ignore else ", or leave their rows out with --ignore-unknown"
             raise DataError(f"{table.source}: {finding}; rename them with --rename OLD=NEW{remedy}")
         return unknown
@@ -67,9 +67,9 @@ def measure(
     pair: str | None,
     labels: Labels,
     metrics: Mapping[str, Metric],
-    told: Callable[[int], None] = lambda rows: None,
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> tuple[dict[str, Any], Counts]:
-    """Predict a labelled table and return what the metrics say of it, with the counts of the rows.
+    """Predict a labelled table and return metrics, scores per label and confusion matrix, with the counts of rows.
 
     Texts are held in memory chunk by chunk, probabilities all at once.
     """
@@ -87,9 +87,9 @@ def measure(
         counts.empty += len(known) - len(kept)
         counts.truncated += answers.truncated
         counts.blank += answers.blank
-        told(counts.rows)
+        progress(counts.rows)
     if not truth:
-        raise DataError(f"{table.source}: no row with text and a known label is left")
+        raise DataError(f"{table.source}: it has no row with text and a known label")
     predictions = Predictions(np.asarray(truth, np.int64), np.concatenate(probabilities))
     found = {
         "labels": list(model.labels),

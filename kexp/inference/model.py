@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ from kexp.contracts import Inputs
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded
 from kexp.data.stream import Collator
+from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import predict
 from kexp.inference.folders import Place
-from kexp.inference.origin import Origin, Reading
+from kexp.inference.provenance import Provenance
+from kexp.inference.text_pipeline import TextPipeline
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +31,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Probabilities of shape (rows, labels), how many rows were cut, and how many hold no token that the model knows.
+    """Probabilities of shape (rows, labels), the number of truncated rows and that of rows without any known token.
 
     Rows without a token are predicted from the special tokens alone.
     """
@@ -41,15 +43,15 @@ class Answers:
 
 @dataclass(slots=True)
 class Member:
-    """One model, ready to predict. ``dtype`` is that of autocast, None for fp32."""
+    """One model, ready to predict on its hardware."""
 
     place: Place
-    origin: Origin
+    provenance: Provenance
     labels: tuple[str, ...]
     module: PreTrainedModel
-    reading: Reading
+    pipeline: TextPipeline
     collator: Collator
-    dtype: torch.dtype | None
+    hardware: Hardware
 
     def probabilities(self, encoded: Encoded, batch_size: int) -> NDArray[np.float64]:
         """Predict encoded rows, those of similar length together."""
@@ -62,10 +64,7 @@ class Member:
         return predict(self.module, self._logits, batches, shape, self.module.device).probabilities
 
     def _logits(self, inputs: Inputs) -> torch.Tensor:
-        import torch
-
-        kind = self.module.device.type
-        with nullcontext() if self.dtype is None else torch.autocast(kind, self.dtype):
+        with self.hardware.autocast():
             logits: torch.Tensor = self.module(**inputs).logits
         return logits.float()
 
@@ -88,19 +87,19 @@ class TrainedModel:
 
         Texts are normalised, cleaned and cut as in training. Models that read alike share the tokens.
         """
-        known: list[tuple[Reading, Encoded]] = []
+        known: list[tuple[TextPipeline, Encoded]] = []
         total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:
-            encoded = next((made for reading, made in known if reading == member.reading), None)
+            encoded = next((made for pipeline, made in known if pipeline == member.pipeline), None)
             if encoded is None:
-                encoded = member.reading.encode(texts, pairs)
-                known.append((member.reading, encoded))
+                encoded = member.pipeline.encode(texts, pairs)
+                known.append((member.pipeline, encoded))
             order = [member.labels.index(label) for label in self.labels]
             with _memory():
                 total += member.probabilities(encoded, self.batch_size)[:, order]
         truncated = max(encoded.truncated for _, encoded in known)
         blank = max(
-            int((encoded.tokens.lengths == reading.specials[pairs is not None]).sum()) for reading, encoded in known
+            int((encoded.tokens.lengths == pipeline.specials[pairs is not None]).sum()) for pipeline, encoded in known
         )
         return Answers(total / len(self.members), truncated, blank)
 
@@ -110,6 +109,6 @@ def _memory() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
-            raise KexpError(f"out of memory; lower --batch-size ({str(error).splitlines()[0]})") from None
+        if message := out_of_memory(error, "lower --batch-size"):
+            raise KexpError(message) from None
         raise

@@ -27,18 +27,18 @@ NEEDED = ("onnx", "onnxruntime", "onnxscript")
 
 
 def need_packages() -> None:
-    """Refuse to begin without the packages that only exporting needs."""
+    """Raise ``KexpError`` without the packages that only exporting needs."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise KexpError(f"kexp export needs {', '.join(missing)}; pip install 'kexp[onnx]'")
 
 
 def write_graph(path: Path, module: PreTrainedModel, names: tuple[str, ...], max_length: int) -> None:
-    """Write the model with inputs of any number of rows and any length; raises ``KexpError`` where it cannot be."""
+    """Write the model with inputs of any number of rows and any length; raises ``KexpError`` where PyTorch cannot."""
     import torch
 
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens", max=max_length)
-    # More than one of each, and no number twice: the exporter takes what is equal for the same dimension.
+    # Different sizes above 1: the exporter treats equal sizes as the same dimension.
     example = torch.ones((3, min(7, max_length)), dtype=torch.int64)
     size = sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
     with _quiet():
@@ -56,7 +56,7 @@ def write_graph(path: Path, module: PreTrainedModel, names: tuple[str, ...], max
                 external_data=size > LARGEST_FILE,
                 verbose=False,
             )
-        # What stops an export is whatever the model's own code does.
+        # The model's own code can raise anything.
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise KexpError(f"{module.config.model_type} cannot be exported by PyTorch: {reason}") from error
@@ -66,7 +66,7 @@ def _logits_of(module: PreTrainedModel, names: tuple[str, ...]) -> torch.nn.Modu
     import torch
 
     class Logits(torch.nn.Module):
-        """The model as a function from tensors to a tensor, which is what an ONNX graph is."""
+        """The model as a function from tensors to logits, as an ONNX graph needs it."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -86,7 +86,7 @@ def quantize(path: Path, into: Path) -> None:
 
     with _quiet():
         model = onnx.load(path)
-        # The quantizer transposes weights under their old names, and then trips over the shapes that were noted.
+        # The quantizer transposes weights under their old names, and the recorded shapes would no longer fit.
         del model.graph.value_info[:]
         quantize_dynamic(model, into, weight_type=QuantType.QInt8, per_channel=True)
 
@@ -110,7 +110,7 @@ class Session:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep remarks about other models (torchvision is not installed) and coming versions off the screen."""
+    """Hide messages on other models (torchvision is not installed) and on future versions."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "root")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

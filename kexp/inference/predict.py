@@ -1,4 +1,4 @@
-"""Predicting tables: the rows as they came, in their order, with what the model says beside them."""
+"""Predicting tables: the rows unchanged, in their order, with the predictions as additional columns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
 from kexp.inference.model import TrainedModel
-from kexp.inference.origin import normalised
 from kexp.inference.sinks import Added, Sink
 from kexp.inference.tables import Row, Table
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What is read from a table, and what is added to it; the names are those of ``predictions.parquet``."""
+    """The columns that are read from a table and those that are added, named as in ``predictions.parquet``."""
 
     text: str
     pair: str | None
     top_k: int | None
 
     def need(self, table: Table) -> None:
-        """Refuse a table without the texts."""
+        """Raise ``KexpError`` for a table without the texts."""
         table.need(self.text, "--text")
         if self.pair is not None:
             table.need(self.pair, "--pair")
 
     def check(self, table: Table, labels: Sequence[str]) -> None:
-        """Refuse a table that has a column of an added name, and more labels than there are."""
+        """Raise ``KexpError`` for a column that would be added twice, and for more labels than the model has."""
         if self.top_k is not None and self.top_k > len(labels):
-            raise KexpError(f"--top-k {self.top_k}: the model knows {len(labels)} labels; use {len(labels)} or fewer")
+            raise KexpError(f"--top-k {self.top_k}: the model has {len(labels)} labels; use {len(labels)} or fewer")
         taken = [name for name, _ in self.added(labels) if name in table.columns]
         if taken:
-            raise KexpError(f"{table.source}: there is a column {taken[0]!r} already, where predictions go; rename it")
+            raise KexpError(f"{table.source}: the column {taken[0]!r} would be added by predictions; rename it")
 
     def added(self, labels: Sequence[str]) -> list[Added]:
         """Return the added columns: the best label, and either all probabilities or the next best labels."""
@@ -60,7 +60,7 @@ class Columns:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the rows."""
+    """Numbers of predicted, empty, truncated and blank rows."""
 
     rows: int = 0
     empty: int = 0
@@ -68,21 +68,24 @@ class Counts:
     blank: int = 0
 
     def sentence(self) -> str:
-        """Say it in a line."""
-        told = [f"{self.rows:,} row{'' if self.rows == 1 else 's'}"]
+        """Return the numbers as one line."""
+        parts = [f"{self.rows:,} row{'' if self.rows == 1 else 's'}"]
         if self.empty:
-            told.append(f"{self.empty:,} without text, left without a label")
+            parts.append(f"{self.empty:,} without text, left without a label")
         if self.truncated:
-            told.append(f"{self.truncated:,} cut at the model's length")
+            parts.append(f"{self.truncated:,} cut at the model's length")
         if self.blank:
-            told.append(f"{self.blank:,} without a single token after cleaning")
-        return "; ".join(told)
+            parts.append(f"{self.blank:,} without any token after cleaning")
+        return "; ".join(parts)
 
 
 def predict_table(
-    model: TrainedModel, table: Table, columns: Columns, sink: Sink, told: Callable[[int], None] = lambda rows: None
+    model: TrainedModel, table: Table, columns: Columns, sink: Sink, progress: Callable[[int], None] = lambda rows: None
 ) -> Counts:
-    """Predict every row of a table, chunk by chunk; a row without text gets empty cells. ``told`` hears of progress."""
+    """Predict every row of a table, chunk by chunk; a row without text gets empty cells.
+
+    ``progress`` is called with the number of rows done.
+    """
     counts = Counts()
     names = [name for name, _ in columns.added(model.labels)]
     nothing: Row = dict.fromkeys(names)
@@ -95,16 +98,16 @@ def predict_table(
         counts.empty += len(chunk) - len(numbers)
         counts.truncated += answers.truncated
         counts.blank += answers.blank
-        told(counts.rows)
+        progress(counts.rows)
     # A table without rows still has columns.
     sink.write([])
     return counts
 
 
 def readable(chunk: Sequence[Row], text: str, pair: str | None) -> tuple[list[int], list[str], list[str] | None]:
-    """Return the numbers of the rows that have text, as training would count them, and their texts."""
-    texts = [normalised(row.get(text), trim=False) for row in chunk]
-    pairs = None if pair is None else [normalised(row.get(pair), trim=False) for row in chunk]
+    """Return the numbers of the rows that have text after normalisation, and their texts."""
+    texts = [normal_text(row.get(text), trim=False) for row in chunk]
+    pairs = None if pair is None else [normal_text(row.get(pair), trim=False) for row in chunk]
     numbers = [number for number, one in enumerate(texts) if one.strip() and (pairs is None or pairs[number].strip())]
     return numbers, _take(texts, numbers), None if pairs is None else _take(pairs, numbers)
 

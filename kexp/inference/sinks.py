@@ -25,7 +25,7 @@ class Sink(Protocol):
     """Where rows go."""
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Write some rows; none of them begin the table too."""
+        """Write some rows; no rows write the header alone."""
 
 
 class Delimited:

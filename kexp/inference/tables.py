@@ -1,18 +1,25 @@
-"""Tables row by row, so that a file may be larger than memory; every mistake is told with the file and the line."""
+"""Tables read row by row, so that a file may be larger than memory."""
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from kexp.errors import DataError, KexpError
-from kexp.files import FORMATS, json_objects
+from kexp.files import (
+    FLAGS,
+    FORMATS,
+    decoded,
+    delimited_rows,
+    json_objects,
+    lines_of,
+    need_distinct,
+    parquet_errors,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,9 +29,6 @@ Row = dict[str, Any]
 CHUNK_ROWS = 10_000
 CHUNK_CHARACTERS = 20_000_000
 """What is held in memory at once: so many rows, fewer where they are long."""
-LONGEST_CELL = 10_000_000
-"""A cell with more characters is a quotation mark that nobody closed."""
-_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Table:
 
 
 def format_of(path: Path, option: str) -> str:
-    """Return the format that a file's name tells: csv, tsv, jsonl or parquet."""
+    """Return the format that a file's name implies: csv, tsv, jsonl or parquet."""
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
@@ -78,66 +82,25 @@ def open_table(path: Path, option: str, *, encoding: str = "utf-8-sig", quoting:
         "".encode(encoding)
     except LookupError:
         raise KexpError(f'--encoding {encoding}: Python knows none of that name; try "utf-8" or "cp949"') from None
-    lines = _opened(path, encoding)
-    return _jsonl(path, lines) if kind == "jsonl" else _delimited(path, lines, "\t" if kind == "tsv" else ",", quoting)
+    if kind == "jsonl":
+        return _jsonl(path, lines_of(path, encoding, FLAGS, newline="\n"))
+    return _delimited(path, lines_of(path, encoding, FLAGS), "\t" if kind == "tsv" else ",", quoting)
 
 
 def read_lines(stream: IO[bytes], source: str) -> Table:
     """Read a text per line as a table with the column text; an empty line is an empty text."""
     text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="\n")
-    rows = ({"text": line.rstrip("\r\n")} for line in _decoded(text, source, "utf-8"))
+    rows = ({"text": line.rstrip("\r\n")} for line in decoded(text, source, "utf-8", FLAGS))
     return Table(source, ["text"], rows)
 
 
-def _opened(path: Path, encoding: str) -> Iterator[str]:
-    try:
-        with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
-            yield from _decoded(file, str(path), encoding)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _decoded(lines: Iterable[str], source: str, encoding: str) -> Iterator[str]:
-    """Refuse the first byte that the encoding does not have; Python hides such bytes in half surrogates."""
-    for number, line in enumerate(lines, start=1):
-        if found := _UNDECODED.search(line):
-            byte = ord(found[0]) - 0xDC00
-            hint = 'try --encoding "cp949"' if encoding.startswith("utf") else 'try --encoding "utf-8"'
-            raise DataError(
-                f"{source}: line {number}: byte 0x{byte:02x} is not {encoding}; {hint}, or convert the file"
-            )
-        yield line
-
-
 def _delimited(path: Path, lines: Iterator[str], separator: str, quoting: bool) -> Table:
-    csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(
-        lines, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE, strict=quoting
-    )
-    read = _cells(path, reader, quoting)
-    columns = [cell.strip() for cell in next(read, [])]
-    if not columns:
+    rows = delimited_rows(path, lines, separator, quoting=quoting, remedies=FLAGS)
+    columns = [cell.strip() for cell in next(rows, [])]
+    if columns in ([], [""]):
         raise DataError(f"{path}: the file is empty")
-    _refuse_twins(path, columns)
-    return Table(str(path), columns, (dict(zip(columns, cells, strict=True)) for cells in read))
-
-
-def _cells(path: Path, reader: Any, quoting: bool) -> Iterator[list[str]]:
-    """Yield the cells of every row that is not blank, all as many as the first has."""
-    width, line = 0, 1
-    remedy = "check the separator" + (", or say --no-quoting" if quoting else "")
-    try:
-        for row in reader:
-            width = width or len(row)
-            if row and len(row) != width:
-                raise DataError(f"{path}: line {line}: found {len(row)} cells, expected {width}; {remedy}")
-            if row:
-                yield row
-            line = reader.line_num + 1
-    except csv.Error as error:
-        endless = "end of data" in str(error) or "field limit" in str(error)
-        finding = "a quotation mark is opened and never closed" if endless else str(error)
-        raise DataError(f"{path}: line {line}: {finding}; say --no-quoting, or correct the file") from None
+    need_distinct(path, columns)
+    return Table(str(path), columns, (dict(zip(columns, cells, strict=True)) for cells in rows))
 
 
 def _jsonl(path: Path, lines: Iterator[str]) -> Table:
@@ -149,30 +112,16 @@ def _jsonl(path: Path, lines: Iterator[str]) -> Table:
 
 
 def _parquet(path: Path) -> Table:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def told(read: Callable[[], Any]) -> Any:
-        try:
-            return read()
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{path}: not a Parquet file: {error}") from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-    file = told(lambda: pq.ParquetFile(path))
+    with parquet_errors(path):
+        file = pq.ParquetFile(path)
 
     def rows() -> Iterator[Row]:
-        with file:
-            batches = file.iter_batches(batch_size=256)
-            while (batch := told(lambda: next(batches, None))) is not None:
+        with parquet_errors(path), file:
+            for batch in file.iter_batches(batch_size=256):
                 yield from batch.to_pylist()
 
     columns = list(file.schema_arrow.names)
-    _refuse_twins(path, columns)
+    need_distinct(path, columns)
     return Table(str(path), columns, rows(), file.schema_arrow)
-
-
-def _refuse_twins(path: Path, columns: list[str]) -> None:
-    if len(set(columns)) < len(columns):
-        raise DataError(f"{path}: two columns have one name: {', '.join(columns)}")

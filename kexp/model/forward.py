@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.batches import KnownInputs, known_hidden
+from kexp.batches import known_hidden
 from kexp.contracts import Inputs
+from kexp.devices import Hardware
+from kexp.model.frozen import Prefix
+from kexp.model.inputs import fuse
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
     from transformers import PreTrainedModel
-
-    from kexp.model.frozen import Prefix
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingModel:
-    """A transformers classifier under an accelerator's precision; see ``contracts.Model``.
+class Classifier:
+    """A transformers classifier, on the device of its hardware; what ``contracts.Model`` promises to objectives.
 
     ``prefix`` is the part of it that is not run for inputs whose hidden states are known.
     """
 
     module: PreTrainedModel
-    accelerator: Accelerator
+    hardware: Hardware
     prefix: Prefix | None = None
 
     def __call__(self, inputs: Inputs) -> torch.Tensor:
@@ -60,28 +60,10 @@ class TrainingModel:
 
     def _forward(self, module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
         prefix, hidden = self.prefix, known_hidden(inputs) if module is self.module else None
-        with self.accelerator.autocast():
+        with self.hardware.autocast():
             output = module(**inputs) if prefix is None or hidden is None else prefix.rest(inputs, hidden)
         logits: torch.Tensor = output.logits
         return logits.float()
-
-
-def fuse(groups: Sequence[Inputs]) -> Inputs:
-    """Put groups of rows below each other, padded at the right to the longest; what is padded is masked."""
-    import torch
-    from torch.nn.functional import pad
-
-    if len(groups) == 1:
-        return groups[0]
-    width = max(group["input_ids"].shape[1] for group in groups)
-    fused = {
-        name: torch.cat([pad(group[name], (0, width - group[name].shape[1])) for group in groups]) for name in groups[0]
-    }
-    known = [hidden for group in groups if (hidden := known_hidden(group)) is not None]
-    if len(known) < len(groups):
-        return fused
-    width = max(hidden.shape[1] for hidden in known)
-    return KnownInputs(fused, torch.cat([pad(hidden, (0, 0, 0, width - hidden.shape[1])) for hidden in known]))
 
 
 @contextmanager

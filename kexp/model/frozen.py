@@ -12,13 +12,13 @@ import numpy as np
 
 from kexp.batches import HostBatch, KnownInputs, known_hidden
 from kexp.contracts import FreezingOptions, Inputs
+from kexp.devices import Hardware
 from kexp.model.blocks import Blocks
-from kexp.model.forward import fuse
+from kexp.model.inputs import fuse
 from kexp.seeds import derive
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
     from numpy.typing import NDArray
 
 logger = logging.getLogger("kexp")
@@ -86,30 +86,30 @@ class Prefix:
             for module in (*self.embeddings, *self.layers):
                 del module.forward
 
-    def keep(
+    def run(
         self,
         batches: Iterable[tuple[NDArray[np.int64], HostBatch]],
         lengths: NDArray[np.int64],
-        accelerator: Accelerator,
-    ) -> Kept:
-        """Run the prefix over batches of (row numbers, rows), which have these ``lengths``, and keep what it gives.
+        hardware: Hardware,
+    ) -> StoredHiddenStates:
+        """Run the prefix over batches of (row numbers, rows) and store the hidden states; rows have these ``lengths``.
 
-        The last bits depend on how rows are put into batches, so equal runs have to state equal batches.
+        The last bits depend on how rows are put into batches, so equal runs need equal batches.
         """
         import torch
 
-        kept: Kept | None = None
+        stored: StoredHiddenStates | None = None
         self.blocks.apply_freezing(self.names)
         for rows, batch in batches:
-            with torch.no_grad(), accelerator.autocast():
-                hidden = self.hidden(batch.inputs_on(accelerator.device)).cpu()
-            kept = kept or Kept.empty(self.kept_lengths(lengths), hidden)
-            kept.put(rows, hidden)
-        assert kept is not None
-        return kept
+            with torch.no_grad(), hardware.autocast():
+                hidden = self.hidden(batch.inputs_on(hardware.device)).cpu()
+            stored = stored or StoredHiddenStates.empty(self.stored_lengths(lengths), hidden)
+            stored.put(rows, hidden)
+        assert stored is not None
+        return stored
 
-    def kept_lengths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how many tokens are kept of rows of these lengths."""
+    def stored_lengths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many tokens are stored of rows of these lengths."""
         return lengths if self.tokens is None else np.minimum(lengths, self.tokens)
 
 
@@ -118,7 +118,7 @@ class _Reached(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredHiddenStates:
     """Hidden states of rows, without padding, in the host's memory: row i begins at ``starts[i]``; last come zeros."""
 
     values: torch.Tensor
@@ -126,14 +126,14 @@ class Kept:
     lengths: NDArray[np.int64]
 
     @classmethod
-    def empty(cls, lengths: NDArray[np.int64], like: torch.Tensor) -> Kept:
+    def empty(cls, lengths: NDArray[np.int64], like: torch.Tensor) -> StoredHiddenStates:
         """Return room for rows of these lengths."""
         values = like.new_empty(int(lengths.sum()) + 1, like.shape[-1])
         values[-1] = 0
         return cls(values, np.cumsum(lengths) - lengths, lengths)
 
     def put(self, rows: NDArray[np.int64], hidden: torch.Tensor) -> None:
-        """Keep the hidden states of some rows."""
+        """Store the hidden states of some rows."""
         import torch
 
         places = self._places(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +50,15 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
+    if spec.training.length_bucketing and spec.sampler.keeps_order:
+        message = "has no effect, since the sampler keeps its order"
+        yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
+
+
+def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
+    """Return the components in some sections as "kind name", each with the package and version that it comes from."""
+    used = {type(part) for section in sections for _, part in sections_in("", section) if isinstance(part, Options)}
+    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
 
 
 def sections_in(place: str, value: Any) -> Iterator[tuple[str, Section]]:

@@ -1,1 +1,1 @@
-"""What a run folder tells: the summary over variants and seeds, and the page that a person reads."""
+"""Run folders and their pages: files, the summary over variants and seeds, the HTML report."""

@@ -1,4 +1,4 @@
-"""What a result depends on besides the spec: versions, plugins, hardware, the state of the user's code."""
+"""``environment.json``: versions, plugins, hardware and the commit of the user's code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 from kexp.redaction import without_passwords
 
 PACKAGES = (
-    "kexp", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "scipy", "numpy",
-    "pandas", "pyarrow", "pydantic", "pluggy", "safetensors", "optuna",
+    "kexp", "torch", "transformers", "tokenizers", "datasets", "scikit-learn", "scipy", "numpy", "pandas",
+    "pyarrow", "pydantic", "pluggy", "safetensors", "optuna",
 )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def _hardware() -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return commit and cleanness of the working folder's repository; None outside of one."""
+    """Return the commit of the working folder's repository and whether it is clean; None without one."""
     try:
         commit, status = (
             subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True).stdout.strip()

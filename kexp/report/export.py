@@ -1,4 +1,4 @@
-"""A table of results for people who write: Markdown and LaTeX, and CSV for spreadsheets."""
+"""A table of results as Markdown and LaTeX, for papers, and as CSV, for spreadsheets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-NOTHING = "–"
-"""Stands for a value that a spec does not have."""
+NO_VALUE = "–"
+"""Stands for a key that one of two specs lacks."""
 
 
 def head(row: Json, models: int) -> str:
-    """Return the name of a row; a baseline that is not that of all models says whose it is."""
+    """Return the name of a row, with its models if it is a baseline of some of them only."""
     of = row["baseline_of"]
     return f"{row['name']} of {', '.join(of)}" if of and len(of) < models else str(row["name"])
 
@@ -45,19 +45,19 @@ def as_csv(table: Json) -> str:
 
 
 def as_markdown(table: Json) -> str:
-    """Return a table and a list of what was found, as GitHub shows them."""
+    """Return the table and a list of the findings in GitHub's Markdown."""
     arrows = [f"{metric} {'↓' if metric in table['lower'] else '↑'}" for metric in table["metrics"]]
     lines = [_piped(["model", *arrows]), _piped([":--", *["--:"] * len(arrows)])]
     for row in table["rows"]:
         marked = [_bold(text, "**", "**") if best else text for text, best in cells(table, row)]
         lines.append(_piped([_escaped(head(row, len(table["models"])), "|*_`<"), *marked]))
-    if told := notes(table):
-        lines += ["", *(f"- {_escaped(note, '*_`<')}" for note in told)]
+    if found := notes(table):
+        lines += ["", *(f"- {_escaped(note, '*_`<')}" for note in found)]
     return "\n".join(lines) + "\n"
 
 
 def as_latex(table: Json) -> str:
-    """Return a tabular for the package booktabs, with what was found as comments."""
+    """Return a tabular for the package booktabs, with the findings as comments."""
     arrows = [rf"{_tex(metric)} $\{'down' if metric in table['lower'] else 'up'}arrow$" for metric in table["metrics"]]
     lines = [
         rf"\begin{{tabular}}{{l{'r' * len(arrows)}}}",
@@ -78,7 +78,7 @@ def as_latex(table: Json) -> str:
 
 
 def notes(table: Json) -> list[str]:
-    """Return what a comparison says besides its table: differences of specs, paired tests, remarks."""
+    """Return the findings of a comparison: differences of specs, paired tests, remarks."""
     changed = [f"{pair}: {line}" for pair, lines in spec_notes(table) for line in lines]
     return [*changed, *test_notes(table), *table["remarks"]]
 
@@ -93,18 +93,18 @@ def spec_notes(table: Json) -> Iterator[tuple[str, list[str]]]:
 def changes(differences: Mapping[str, tuple[str, str]]) -> list[str]:
     """Return a line per difference of two specs.
 
-    What an option of a component was means nothing once another component stands in its place, and is left out.
+    Options of a component that the other spec replaces by another component are left out.
     """
     replaced = tuple(path.removesuffix("use") for path in differences if path.endswith(".use"))
     return [
         f"{path}: {before} -> {after}"
         for path, (before, after) in differences.items()
-        if after != NOTHING or not path.startswith(replaced)
+        if after != NO_VALUE or not path.startswith(replaced)
     ]
 
 
 def test_notes(table: Json) -> list[str]:
-    """Return the sentence of every test; of several, with the p-value that is corrected for their number."""
+    """Return the sentence of every test; if there are several, with the p-value corrected for their number."""
     several = len(table["tests"]) > 1
     return [
         test["sentence"] + (f"; Holm over {len(table['tests'])} tests: {_p(test['p_holm'])}" if several else "")

@@ -1,55 +1,31 @@
-"""Figures as SVG that belongs to the page: their colours are the page's CSS variables, their text is the page's text.
+"""Figures as SVG elements of the page: curves over epochs and a reliability diagram.
 
-No figure holds text of the user's, so no glyph can be missing and nothing needs escaping.
+Colours and strokes are classes of ``style.css``, so that figures follow the page's light or dark scheme. A figure holds
+no text of the user's, so that nothing needs escaping and no glyph can be missing.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kexp.evaluate.calibration import Bin
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+WIDTH, HEIGHT, TALL = 300, 172, 208
+"""Size of a figure, and the height of one with two axes, in SVG units; text is 9 units high."""
 
-# matplotlib knows no CSS, so it draws in these stand-ins, which nothing else uses.
-INK, RULE, *LINES = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
-COLOURS = {INK: "currentColor", RULE: "var(--rule)"} | {
-    line: f"var(--series-{number})" for number, line in enumerate(LINES)
-}
-STYLE = {
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": RULE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.5,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.formatter.limits": (-4, 5),
-}
-SIZE, TALL = (4.2, 2.4), (4.2, 2.9)
-BOX = {"left": 0.13, "right": 0.97, "bottom": 0.19, "top": 0.9}
-"""Where the axes stand in a figure: room for numbers of seven characters. To measure them takes as long as to draw."""
+LEFT, RIGHT, TOP, BELOW = 39, 291, 17, 33
+"""Where the axes begin and end, and the space below them: room for numbers of seven characters."""
+
+MARGIN = 0.05
+"""Empty share of an axis at either end of the data."""
 
 POINTS = 200
-"""Points of a line at most; neighbours are averaged, since no screen shows more."""
+"""Most points of a line; neighbours are averaged, since no screen shows more."""
 
 DOTS = 40
-"""Points of a line, at most, that are drawn as dots too."""
+"""Most points of a line that are drawn as dots too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,89 +43,126 @@ class Series:
     meaning: str = ""
 
 
-def draw(key: str, series: Sequence[Series], chosen: float | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A linear map from the numbers ``low`` to ``high`` to the places ``start`` to ``end`` in the figure."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def around(cls, values: Iterable[float], start: float, end: float) -> Scale:
+        """Return the scale that holds all finite values with a margin."""
+        finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+        low, high = min(finite), max(finite)
+        margin = MARGIN * ((high - low) or abs(high) or 1)
+        return cls(low - margin, high + margin, start, end)
+
+    def __call__(self, value: float) -> float:
+        """Return the place of a number, rounded to a tenth of a unit."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, most: int) -> Iterator[tuple[float, str]]:
+        """Yield about ``most`` round numbers on the scale: their places, and the numbers as text."""
+        rough = (self.high - self.low) / most
+        power = math.floor(math.log10(rough))
+        step = next(factor * 10.0**power for factor in (1, 2, 5, 10) if factor * 10.0**power >= rough)
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        for number in range(math.ceil(self.low / step), math.floor(self.high / step) + 1):
+            value = number * step
+            plain = value == 0 or (decimals <= 4 and abs(value) < 1e6)
+            yield self(value), f"{value:.{decimals}f}" if plain else f"{value:.3g}"
+
+
+def draw(series: Sequence[Series], chosen: float | None) -> str:
     """Return the SVG of lines over epochs with a mark at the epoch ``chosen``.
 
-    ``key`` is unique in the page and made of ASCII letters, digits and hyphens. Values that are None or not finite
-    leave gaps.
+    Values that are None or not finite leave gaps.
     """
-
-    def paint(figure: Figure) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        axes = figure.subplots(gridspec_kw=BOX)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
-        for line in series:
-            _line(axes, line)
-        if chosen is not None:
-            axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (3, 3)))
-            axes.text(chosen, 1.02, "chosen", ha="center", va="bottom", transform=axes.get_xaxis_transform())
-
-    return _svg(key, paint)
-
-
-def _line(axes: Axes, line: Series) -> None:
-    epochs, values = _thin(line.epochs, line.values)
-    axes.plot(
-        epochs,
-        values,
-        color=LINES[line.colour],
-        linewidth=1.0 if line.faint else 1.5,
-        alpha=0.5 if line.faint else 1.0,
-        # Few points are single measurements, and one alone would not show as a line.
-        marker="o" if len(epochs) <= DOTS else "",
-        markersize=3.5,
-    )
+    lines = [(line, *_thin(line.epochs, line.values)) for line in series]
+    marked = [] if chosen is None else [chosen]
+    x = Scale.around([*marked, *(epoch for _, epochs, _ in lines for epoch in epochs)], LEFT, RIGHT)
+    y = Scale.around((value for _, _, values in lines for value in values), HEIGHT - BELOW, TOP)
+    parts = [*_x_axis(x, y, "epoch"), *_y_axis(x, y)]
+    for line, epochs, values in lines:
+        points = [
+            (x(epoch), y(value)) if math.isfinite(value) else None for epoch, value in zip(epochs, values, strict=True)
+        ]
+        parts += _line(line, points)
+    if chosen is not None:
+        parts += [
+            f'<path class="mark" d="M{x(chosen)} {y.start}V{y.end}"/>',
+            f'<text class="middle" x="{x(chosen)}" y="{TOP - 4}">chosen</text>',
+        ]
+    return _svg(HEIGHT, parts)
 
 
-def draw_reliability(key: str, bins: Sequence[Bin]) -> str:
-    """Return the SVG of a reliability diagram: accuracy by confidence over the numbers of rows; ``key`` as in ``draw``.
+def _line(line: Series, points: Sequence[tuple[float, float] | None]) -> Iterator[str]:
+    """Yield a path, and dots where there are few points: a lone point does not show as a line."""
+    path, pen = "", "M"
+    for point in points:
+        path += f"{pen}{point[0]} {point[1]}" if point else ""
+        pen = "L" if point else "M"
+    yield f'<g class="series-{line.colour}{" faint" if line.faint else ""}"><path class="line" d="{path}"/>'
+    if len(points) <= DOTS:
+        yield from (f'<circle cx="{point[0]}" cy="{point[1]}" r="1.8"/>' for point in points if point)
+    yield "</g>"
+
+
+def draw_reliability(bins: Sequence[Bin]) -> str:
+    """Return the SVG of a reliability diagram: accuracy by confidence over the numbers of rows.
 
     Bars of ``--series-0`` are the accuracy of a bin, and ``--series-1`` fills the gap between it and the mean
     confidence (Guo et al. 2017, figure 1).
     """
     held = [one for one in bins if one.rows]
-    middles = [(one.low + one.high) / 2 for one in held]
-
-    def paint(figure: Figure) -> None:
-        grid = {**BOX, "top": 0.97, "height_ratios": [3, 1], "hspace": 0.12}
-        upper, lower = figure.subplots(2, sharex=True, gridspec_kw=grid)
-        width = (bins[0].high - bins[0].low) * 0.92
-        upper.bar(middles, [one.accuracy for one in held], width, color=LINES[0], alpha=0.85)
-        gaps = [one.confidence - one.accuracy for one in held]
-        bottoms = [one.accuracy for one in held]
-        upper.bar(middles, gaps, width, bottoms, color=LINES[1], alpha=0.4)
-        upper.bar(middles, gaps, width, bottoms, fill=False, edgecolor=LINES[1], linewidth=1)
-        upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (3, 3)))
-        upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy", xticks=[n / 5 for n in range(6)])
-        lower.bar(middles, [one.rows for one in held], width, color=RULE)
-        for middle, one in zip(middles, held, strict=True):
-            lower.text(middle, one.rows, _short(one.rows), ha="center", va="bottom", fontsize=7)
-        lower.set(xlabel="confidence", ylabel="rows", ylim=(0, 1.6 * max(one.rows for one in held)), yticks=[])
-        figure.align_ylabels()
-
-    return _svg(key, paint, TALL)
+    x = Scale(0, 1, LEFT, RIGHT)
+    accuracy = Scale(0, 1.02, 132, 6)
+    rows = Scale(0, 1.6 * max(one.rows for one in held), TALL - BELOW, 138)
+    parts = [*_x_axis(x, rows, "confidence"), *_y_axis(x, accuracy)]
+    for name, scale in (("accuracy", accuracy), ("rows", rows)):
+        middle = (scale.start + scale.end) / 2
+        parts.append(f'<text class="middle" transform="translate(9 {middle}) rotate(-90)">{name}</text>')
+    for one in held:
+        parts += [
+            _bar(x, accuracy, one, 0, one.accuracy, "series-0"),
+            _bar(x, accuracy, one, one.accuracy, one.confidence, "series-1 gap"),
+            _bar(x, rows, one, 0, one.rows, "rows"),
+            f'<text class="small middle" x="{x((one.low + one.high) / 2)}" y="{rows(one.rows) - 2:.1f}">'
+            f"{one.rows if one.rows < 10_000 else f'{one.rows / 1000:.0f}k'}</text>",
+        ]
+    parts.append(f'<path class="mark" d="M{x(0)} {accuracy(0)}L{x(1)} {accuracy(1)}"/>')
+    return _svg(TALL, parts)
 
 
-def _short(rows: int) -> str:
-    return f"{rows}" if rows < 10_000 else f"{rows / 1000:.0f}k"
+def _bar(x: Scale, y: Scale, one: Bin, start: float, end: float, name: str) -> str:
+    """Return a bar from one number to another, nearly as wide as the bin."""
+    margin = 0.04 * (one.high - one.low)
+    left, right = x(one.low + margin), x(one.high - margin)
+    top, bottom = sorted((y(start), y(end)))
+    return f'<rect class="{name}" x="{left}" y="{top}" width="{right - left:.1f}" height="{bottom - top:.1f}"/>'
 
 
-def _svg(key: str, paint: Callable[[Figure], None], size: tuple[float, float] = SIZE) -> str:
-    """Return what ``paint`` draws as an element of the page."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
+def _x_axis(x: Scale, y: Scale, name: str) -> Iterator[str]:
+    yield f'<path class="axis" d="M{x.start} {y.start}H{x.end}"/>'
+    for place, text in x.ticks(7):
+        yield f'<path class="grid" d="M{place} {y.start}V{y.end}"/>'
+        yield f'<text class="middle" x="{place}" y="{y.start + 12}">{text}</text>'
+    yield f'<text class="middle" x="{(x.start + x.end) / 2}" y="{y.start + 26}">{name}</text>'
 
-    # A hash salt, and no date, make equal data equal bytes.
-    with style.context(["default", {**STYLE, "svg.hashsalt": key}]):
-        figure = Figure(figsize=size)
-        paint(figure)
-        file = io.StringIO()
-        figure.savefig(
-            file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
-    return _adopt(file.getvalue(), key)
+
+def _y_axis(x: Scale, y: Scale) -> Iterator[str]:
+    yield f'<path class="axis" d="M{x.start} {y.start}V{y.end}"/>'
+    for place, text in y.ticks(6):
+        yield f'<path class="grid" d="M{x.start} {place}H{x.end}"/>'
+        yield f'<text class="end" x="{x.start - 4}" y="{place + 3:.1f}">{text}</text>'
+
+
+def _svg(height: int, parts: Iterable[str]) -> str:
+    return f'<svg class="chart" viewBox="0 0 {WIDTH} {height}">{"".join(parts)}</svg>'
 
 
 def _thin(epochs: Sequence[float], values: Sequence[float | None]) -> tuple[list[float], list[float]]:
@@ -163,18 +176,3 @@ def _thin(epochs: Sequence[float], values: Sequence[float | None]) -> tuple[list
         return sum(part) / len(part)
 
     return [mean(epochs, start) for start in starts], [mean(numbers, start) for start in starts]
-
-
-def _adopt(svg: str, key: str) -> str:
-    """Turn matplotlib's SVG file into an element of a page: page colours, page font, own ids, size by its box."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1>", svg, count=1)
-    # This style sheet would hold for the whole page.
-    svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r" font-family: [^;\"]*;?", "", svg)
-    svg = re.sub(r"\s*<!--.*?-->|\n\s+(?=<)", "", svg, flags=re.DOTALL)
-    svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r"( id=\"|url\(#|href=\"#)", rf"\g<1>{key}-", svg)
-    for stand_in, colour in COLOURS.items():
-        svg = svg.replace(stand_in, colour)
-    return svg.strip()

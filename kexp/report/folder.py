@@ -1,4 +1,4 @@
-"""The run folder: where everything of an experiment is kept, written so that half a file never stands there."""
+"""The run folder and its files, which are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs_dir: Path, name: str, digest: str) -> RunFolder:
-        """Make a new folder; raises ``KexpError`` where nothing can be written."""
+        """Make a new folder; raises ``KexpError`` where that is impossible."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         for number in range(1, 1000):
             path = runs_dir / name / f"{stamp}-{digest}{'' if number == 1 else f'-{number}'}"
@@ -39,13 +39,13 @@ class RunFolder:
                     f"{path} cannot be made: {error.strerror}; choose another place with --runs-dir or KEXP_RUNS_DIR"
                 ) from None
             return cls(path)
-        raise KexpError(f"{runs_dir / name} holds a thousand folders of this second")
+        raise KexpError(f"{runs_dir / name} has a thousand folders of this second")
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """Return an existing run folder; raises ``KexpError`` for any other folder."""
         if not (path / "spec.toml").is_file():
-            raise KexpError(f"{path} is no run folder: it has no spec.toml")
+            raise KexpError(f"{path} is not a run folder: it has no spec.toml")
         return cls(path)
 
     def run(self, variant: str, seed: int) -> Path:
@@ -54,7 +54,7 @@ class RunFolder:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside and rename it into place."""
+    """Write a temporary file and rename it, so that a killed process leaves no partial file."""
     # Several processes of a search may write the same file.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
@@ -62,12 +62,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON for readers of every language: UTF-8, and null for numbers that are not finite."""
+    """Write JSON in UTF-8, with null for numbers that are not finite."""
     write_text(path, json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def finite(value: Any) -> Any:
-    """Return the value with every number that JSON does not have replaced by None, and NumPy numbers by Python's."""
+    """Return the value with NumPy numbers as Python numbers, and None for numbers that are not finite."""
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -86,10 +86,10 @@ def read_json(path: Path) -> Any:
 
 
 class EventLog:
-    """``metrics.jsonl``: one object per event, on disk as soon as it happened."""
+    """``metrics.jsonl``: one object per event, flushed after each."""
 
     def __init__(self, path: Path, *, resumed_at: int | None = None) -> None:
-        """Open the file; a run that resumes at a step keeps the events up to there and drops what came after."""
+        """Open the file; a run that resumes at a step keeps the events up to it."""
         kept = [] if resumed_at is None else [line for line in _lines(path) if _step(line) <= resumed_at]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")

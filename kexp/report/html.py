@@ -1,4 +1,4 @@
-"""``report.html``: one page that tells an experiment from the files of its run folder, and needs nothing else."""
+"""``report.html``: one self-contained page on an experiment, from the files of its run folder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_report(folder: Path) -> Path:
 
 
 def page_environment() -> Environment:
-    """Return what kexp's pages are drawn with: nothing undefined passes, and all have the same ``style``."""
+    """Return the Jinja environment of kexp's pages, which share ``style``; an undefined name raises an error."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 

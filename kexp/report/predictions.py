@@ -1,4 +1,4 @@
-"""``predictions.parquet``: a row per text of validation and test, written after a run and read by whoever compares."""
+"""``predictions.parquet``: a row per text of the validation and test splits, written after a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def table(
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """Return the rows of a split: what the model read, the true and the predicted label, and every probability."""
+    """Return the rows of a split: the text as the model read it, true and predicted label, and every probability."""
     import pandas as pd
 
     columns: dict[str, Any] = {"split": split, "row": numbers, "text": texts}
@@ -57,7 +57,7 @@ def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64
     return ids.to_numpy("int64"), frame[[f"probability:{name}" for name in names]].to_numpy("float64")
 
 
-# --- whether two runs were tested on the same rows -----------------------------------------------------------------
+# --- were two runs tested on the same rows? ------------------------------------------------------------------------
 
 EXAMPLE = 60
 """Characters of a text that is shown as an example."""
@@ -84,7 +84,7 @@ class Tested:
 
 
 def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
-    """Read the predictions of a split; ``names`` are the labels in the order of the ids that are wanted."""
+    """Read the predictions of a split; ``names`` are the labels in the order of their ids."""
     frame = _rows(path, split)
     by_text = frame.sort_values(["text", "pair", "label", "row"], kind="stable").index.to_numpy()
     by_number = frame.sort_values("row", kind="stable").index.to_numpy()
@@ -121,22 +121,22 @@ def other_texts(a: Path, b: Path, split: str) -> int:
 
 
 def row_differences(a: Path, b: Path, split: str, names: tuple[str, str]) -> Iterator[str]:
-    """Say how the rows of a split differ between two runs that are called ``names``."""
+    """Yield sentences on how the rows of a split differ between two runs; ``names`` are the names of the runs."""
     labels = [_labels_by_text(_rows(path, split)) for path in (a, b)]
     counts = [Counter({text: len(of) for text, of in found.items()}) for found in labels]
     if counts[0].total() != counts[1].total():
         yield f"{counts[0].total():,} rows in {names[0]}, {counts[1].total():,} in {names[1]}"
     for own, other, name in ((counts[0], counts[1], names[0]), (counts[1], counts[0], names[1])):
         if alone := own - other:
-            yield f"{alone.total():,} texts stand in {name} alone, for example {_example(next(iter(alone)))}"
+            yield f"{alone.total():,} texts are only in {name}, for example {_example(next(iter(alone)))}"
     changed = [text for text in labels[0] if counts[0][text] == counts[1][text] and labels[0][text] != labels[1][text]]
     if changed:
-        said = [f"{', '.join(found[changed[0]])} in {name}" for found, name in zip(labels, names, strict=True)]
-        yield f"{len(changed):,} texts have another label, for example {_example(changed[0])}: {', '.join(said)}"
+        both = [f"{', '.join(found[changed[0]])} in {name}" for found, name in zip(labels, names, strict=True)]
+        yield f"{len(changed):,} texts have different labels, for example {_example(changed[0])}: {', '.join(both)}"
 
 
 def _labels_by_text(frame: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
-    """Return the sorted labels of every text, which may stand there several times."""
+    """Return the sorted labels of every text, which may occur several times."""
     found: dict[tuple[str, str], list[str]] = {}
     for text, pair, label in zip(frame["text"], frame["pair"], frame["label"], strict=True):
         found.setdefault((text, pair), []).append(label)

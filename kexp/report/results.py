@@ -32,7 +32,7 @@ def results_table(summary: Mapping[str, Any], split: str) -> Json:
 
 
 def _best(rows: Sequence[Json], metric: str, lower: bool) -> float | None:
-    """Return the best mean of a column, or None where there is nothing to be better than."""
+    """Return the best mean of a column; None if there are fewer than two."""
     means = [cell["mean"] for row in rows if (cell := row["cells"].get(metric)) and cell["mean"] is not None]
     if len(means) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What the report tells of one run, from whatever files its folder holds."""
+"""One run in the report, from the files that its folder has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp.evaluate.calibration import calibration_error, reliability
+from kexp.evaluate.calibration import expected_calibration_error, reliability
 from kexp.report.curves import curves
 from kexp.report.figures import draw_reliability
 from kexp.report.folder import read_events, read_json
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 MISTAKES = 15
 LOG_LINES = 30
+BINS = 10
+"""Bins of the reliability diagram."""
+
 SLACK = 1.01
-"""Validation loss must rise by more than this factor before the report speaks of overfitting; less is noise."""
+"""Factor by which the validation loss must rise for a remark on overfitting; less is noise."""
 
 Json = dict[str, Any]
 
 
 def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
-    """Return what the page tells of the run in a folder, the ``number``-th of the page."""
+    """Return the values that the template shows of a run; ``number`` is its place on the page."""
     missing: Json = {"status": "interrupted", "reason": "the run left no result.json"}
     result: Json = read_json(folder / "result.json") if (folder / "result.json").is_file() else missing
     events = list(read_events(folder / "metrics.jsonl"))
@@ -32,16 +35,15 @@ def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
     chosen = _chosen(result, evaluations)
     split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
     rows = _predicted(folder / "predictions.parquet", split)
-    key = f"run-{number}"
     return {
         "variant": variant,
         "seed": seed,
-        "anchor": key,
+        "anchor": f"run-{number}",
         "result": result,
         "facts": facts(result),
-        "pool": _pool(evaluations, chosen),
-        "curves": curves(key, result.get("monitor", ""), events, chosen),
-        "reliability": None if rows is None else _reliability(key, rows),
+        "unlabelled": _unlabelled(evaluations, chosen),
+        "curves": curves(result.get("monitor", ""), events, chosen),
+        "reliability": None if rows is None else _reliability(rows),
         "remarks": [*filter(None, [overfitting(evaluations)]), *_warnings(events)],
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),
@@ -52,7 +54,7 @@ def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
 
 
 def _warnings(events: Sequence[Json]) -> list[str]:
-    """Return the last warning of each kind; a kind is what stands before the first figure or name."""
+    """Return the last warning of each kind; the kind is the text before the first colon or quotation mark."""
     kinds: dict[str, str] = {}
     for event in events:
         if event["event"] == "warning":
@@ -63,20 +65,20 @@ def _warnings(events: Sequence[Json]) -> list[str]:
 
 def _chosen(result: Mapping[str, Any], evaluations: Sequence[Json]) -> float | None:
     """Return the epoch of the kept model; a run that did not end has the best one so far."""
-    if "best_epoch" in result:
-        epoch: float | None = result["best_epoch"]
+    if "kept_epoch" in result:
+        epoch: float | None = result["kept_epoch"]
         return epoch
     return next((event["epoch"] for event in reversed(evaluations) if event["best"]), None)
 
 
-def _pool(evaluations: Sequence[Json], chosen: float | None) -> Json:
-    """Return what the pool's predictions were like at the chosen epoch."""
+def _unlabelled(evaluations: Sequence[Json], chosen: float | None) -> Json:
+    """Return statistics of the predictions for the unlabelled rows at the chosen epoch."""
     at = [event.get("pool", {}) for event in evaluations if event["epoch"] == chosen]
     return {name.replace("_", " "): plain(value) for name, value in at[-1].items()} if at else {}
 
 
 def facts(result: Mapping[str, Any]) -> Json:
-    """Return what is known of speed, memory and length, by name and ready to print."""
+    """Return the known facts on size, speed and memory by name, as text."""
     parameters = result.get("parameters", {})
     known = {
         "device": result.get("device"),
@@ -85,10 +87,13 @@ def facts(result: Mapping[str, Any]) -> Json:
         "trainable": count(parameters.get("trainable")),
         "steps": count(result.get("steps")),
         "epochs": plain(result.get("epochs")),
-        "chosen epoch": plain(result.get("best_epoch")),
+        "chosen epoch": plain(result.get("kept_epoch")),
+        "best epoch": plain(result.get("best_epoch")),
         "training time": duration(result.get("train_seconds")),
         "examples per second": count(result.get("examples_per_second")),
         "tokens per second": count(result.get("tokens_per_second")),
+        "time spent on": ", ".join(f"{name} {share:.0%}" for name, share in result.get("time_shares", {}).items())
+        or None,
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}
@@ -126,9 +131,13 @@ def _predicted(path: Path, split: str) -> pd.DataFrame | None:
     return frame if len(frame) else None
 
 
-def _reliability(key: str, rows: pd.DataFrame) -> Json:
-    bins = reliability(rows["confidence"].to_numpy("float64"), (rows["label"] == rows["predicted"]).to_numpy())
-    return {"bins": bins, "error": calibration_error(bins), "svg": draw_reliability(f"{key}-reliability", bins)}
+def _reliability(rows: pd.DataFrame) -> Json:
+    confidence, correct = rows["confidence"].to_numpy("float64"), (rows["label"] == rows["predicted"]).to_numpy()
+    return {
+        "bins": BINS,
+        "error": expected_calibration_error(confidence, correct, BINS),
+        "svg": draw_reliability(reliability(confidence, correct, BINS)),
+    }
 
 
 def mistakes(rows: pd.DataFrame | None) -> Json:

@@ -33,7 +33,7 @@ def build_summary(
 ) -> dict[str, Any]:
     """Return the object of ``summary.json`` from all runs of an experiment, in their order.
 
-    ``baselines`` and ``data`` are kept as they are, by variant; ``remarks`` come before those on the tests.
+    ``baselines`` and ``data`` are copied, by variant; ``remarks`` come before those on the tests.
     ``predictions`` gives the test rows of a finished run, or None where there are none. Means and tests count runs with
     status ``done`` only; p-values are not corrected for the number of tests.
     """
@@ -42,20 +42,20 @@ def build_summary(
         | {"baselines": baselines.get(name, {}), "data": data.get(name, {})}
         for name in dict.fromkeys(result["variant"] for result in results)
     }
-    told = list(remarks)
-    tests = [{**test, "sentence": sentence(test)} for test in _tests(results, predictions, told)]
+    all_remarks = list(remarks)
+    tests = [{**test, "sentence": sentence(test)} for test in _tests(results, predictions, all_remarks)]
     return {
         "experiment": results[0]["experiment"] if results else "",
         "status": max((result["status"] for result in results), key=SEVERITY.index, default="interrupted"),
         "lower_is_better": sorted(lower_is_better),
         "variants": variants,
         "tests": tests,
-        "remarks": told,
+        "remarks": all_remarks,
     }
 
 
 def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
-    """Return each different record that is not empty once, with the names of the variants that have it."""
+    """Return every distinct record that is not empty, with the names of the variants that share it."""
     different = [record for number, record in enumerate(records.values()) if record not in [*records.values()][:number]]
     return [([name for name in records if records[name] == record], record) for record in different if record]
 
@@ -63,7 +63,7 @@ def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
 def _variant(runs: Sequence[Result]) -> dict[str, Any]:
     """Return seeds, statuses and means of one variant's runs; ``values`` are in the order of the finished seeds.
 
-    A value that is not finite (null in JSON) has no mean and is left out; ``n`` tells.
+    A value that is not finite (null in JSON) is left out of the mean; ``n`` counts the others.
     """
     done = [run["metrics"] for run in runs if run["status"] == "done"]
     values: dict[str, dict[str, list[float]]] = {}
@@ -85,7 +85,7 @@ def _variant(runs: Sequence[Result]) -> dict[str, Any]:
 def _tests(
     results: Sequence[Result], predictions: Callable[[str, int], Predictions | None], remarks: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the tests of every pair of variants; what cannot be compared is added to ``remarks``."""
+    """Yield the tests of every pair of variants; seeds that cannot be compared are added to ``remarks``."""
     names: dict[str, list[str]] = {}
     held: dict[str, dict[int, Predictions]] = {}
     for result in results:
@@ -104,7 +104,7 @@ def _tests(
 
 
 def _equal_rows(a: Predictions, b: Predictions) -> bool:
-    """Tell whether two runs predicted rows with the same labels in the same order: all that predictions can show."""
+    """Return whether two runs predicted rows with the same labels in the same order, as far as predictions show."""
     return a[0].shape == b[0].shape and bool((a[0] == b[0]).all())
 
 
@@ -114,13 +114,12 @@ def sentence(test: Mapping[str, Any]) -> str:
     size = abs(test["difference"])
     forwards = test["difference"] >= 0
     better, worse = (test["a"], test["b"]) if forwards else (test["b"], test["a"])
-    means = [f"seed {test['seed']}", p_value, TEST_NAMES[test["test"]]]
+    details = [f"seed {test['seed']}", p_value, TEST_NAMES[test["test"]]]
     if "low" in test:
         low, high = (test["low"], test["high"]) if forwards else (-test["high"], -test["low"])
-        means.append(f"95 % interval {low:.3f} to {high:.3f}")
+        details.append(f"95 % interval {low:.3f} to {high:.3f}")
     if test["p_value"] < SIGNIFICANT:
-        return f"{better} beats {worse} by {size:.3f} {test['metric']} ({', '.join(means)})"
+        return f"{better} beats {worse} by {size:.3f} {test['metric']} ({', '.join(details)})"
     lead = f"{better} is {size:.3f} ahead, " if size else ""
-    return (
-        f"no difference in {test['metric']} can be told between {test['a']} and {test['b']} ({lead}{', '.join(means)})"
-    )
+    between = f"{test['metric']} between {test['a']} and {test['b']}"
+    return f"no significant difference in {between} ({lead}{', '.join(details)})"

@@ -1,4 +1,4 @@
-"""Numbers and records as a person reads them."""
+"""Numbers and records as text for people."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def score(value: float | None) -> str:
-    """Return a metric with four decimals, a dash where there is none."""
+    """Return a metric with four decimals; a dash if it is missing or not finite."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.4f}"
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as a person would say them."""
+    """Return a duration as text, with the unit that fits."""
     if seconds is None:
         return "–"
     if seconds < 10:
@@ -30,7 +30,7 @@ def count(value: float | None) -> str:
 
 
 def size(number: float) -> str:
-    """Return bytes as a person would say them."""
+    """Return a number of bytes as text, with the unit that fits."""
     for unit in ("B", "kB", "MB"):
         if number < 999.5:
             return f"{number:.0f} {unit}" if unit == "B" or number >= 9.95 else f"{number:.1f} {unit}"
@@ -52,7 +52,7 @@ def plain(value: object) -> str:
 
 
 def is_table(value: object) -> bool:
-    """Tell whether a value is a mapping of flat mappings, which reads best as a table."""
+    """Return whether a value is a mapping of flat mappings, which are shown as a table."""
     return (
         isinstance(value, dict)
         and bool(value)
@@ -64,7 +64,7 @@ def is_table(value: object) -> bool:
 
 
 def as_table(value: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, list[Any]]]:
-    """Return column names and the cells of every row, None where a row lacks a column; turned when wider than tall."""
+    """Return the columns and the cells of every row, None where one is missing; transposed if wider than tall."""
     columns = list(dict.fromkeys(column for row in value.values() for column in row))
     if len(columns) > max(10, len(value)):
         return list(value), {column: [row.get(column) for row in value.values()] for column in columns}

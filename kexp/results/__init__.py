@@ -1,1 +1,1 @@
-"""Run folders that exist: listing, comparing and pruning them."""
+"""Listing, comparing and pruning run folders."""

@@ -1,4 +1,4 @@
-"""Finished runs side by side, whatever experiments they come from: means, paired tests, differences of their specs."""
+"""Comparing finished runs of any experiments: means, paired tests, differences of their specs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate import statistics
-from kexp.report.folder import read_json
+from kexp.report.folder import RunFolder, read_json
 from kexp.report.predictions import Tested, other_texts, row_differences, tested
 from kexp.report.results import results_table
 from kexp.report.summary import LOWER_IS_BETTER, build_summary, sentence
@@ -26,7 +26,7 @@ TESTED = ("accuracy", "macro_f1")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is compared: a variant of a run folder, with its finished runs by seed; or one run of it."""
+    """A variant of a run folder with its finished runs by seed, or one run of it."""
 
     name: str
     folder: Path
@@ -36,11 +36,11 @@ class Model:
 
     def path(self, seed: int) -> Path:
         """Return the predictions of a run."""
-        return self.folder / self.variant / f"seed-{seed}" / "predictions.parquet"
+        return RunFolder(self.folder).run(self.variant, seed) / "predictions.parquet"
 
 
 def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None = None) -> Json:
-    """Return models with their means, baselines, differences of specs and paired tests, as plain data.
+    """Return the means, baselines, differences of specs and paired tests of models, as plain data.
 
     A folder is a run folder, which stands for all its variants, or ``<variant>`` or ``<variant>/seed-<n>`` in one.
     Raises ``KexpError`` for other folders, for folders without a finished run, and when the rows of the split differ.
@@ -48,7 +48,7 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     if split not in SPLITS:
         raise KexpError(f'unknown split "{split}"; {did_you_mean(split, SPLITS)}')
     remarks: list[str] = []
-    models = _told_apart(list(_models(folders, remarks)))
+    models = _distinguished(list(_models(folders, remarks)))
     summary = _summary(models, split, metric)
     pairs = list(_pairs(models, split, remarks))
     tests = [test for pair in pairs for test in pair.tests() if metric in (None, test["metric"])]
@@ -76,7 +76,7 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
 
 
 def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
-    """Yield every model once, though it may have been named twice; variants without a finished run are remarked."""
+    """Yield every model once, even if it is named twice; a variant without a finished run is remarked on."""
     places = list(dict.fromkeys(_place(folder) for folder in folders))
     for folder, variant, seed in places:
         if {(folder, None, None), (folder, variant, None)} & {*places} - {(folder, variant, seed)}:
@@ -86,11 +86,11 @@ def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
             runs = held.setdefault(result["variant"], {})
             if result["status"] == "done" and seed in (None, result["seed"]):
                 runs[result["seed"]] = result
-        wanted = [name for name in held if variant in (None, name)]
-        finished = [name for name in wanted if held[name]]
+        selected = [name for name in held if variant in (None, name)]
+        finished = [name for name in selected if held[name]]
         if not finished:
-            raise KexpError(f"{folder / (variant or '')}: no run is finished, so there is nothing to compare")
-        remarks += [f"{name} of {folder} has no finished run" for name in wanted if name not in finished]
+            raise KexpError(f"{folder / (variant or '')}: it has no finished run to compare")
+        remarks += [f"{name} of {folder} has no finished run" for name in selected if name not in finished]
         yield from (Model(name, folder, name, seed, held[name]) for name in finished)
 
 
@@ -107,8 +107,8 @@ def _place(path: Path) -> tuple[Path, str | None, int | None]:
     return path, None, None
 
 
-def _told_apart(models: Sequence[Model]) -> list[Model]:
-    """Name models by their variants, with as little before or after the name as tells those of one name apart."""
+def _distinguished(models: Sequence[Model]) -> list[Model]:
+    """Name models by their variants, with the shortest prefix or suffix that distinguishes equal names."""
     named = []
     for model in models:
         alike = [other for other in models if other.variant == model.variant]
@@ -135,7 +135,7 @@ PARTS: Sequence[Callable[[Path], str]] = (
     lambda folder: f"{folder.parent.name}/{folder.name}",
     str,
 )
-"""What may tell run folders apart: experiment, hash, time, both, all three, and the whole path."""
+"""Names that may distinguish run folders: experiment, hash, time, both, all three, and the whole path."""
 
 
 def _spec(model: Model) -> Json:
@@ -146,7 +146,7 @@ def _spec(model: Model) -> Json:
 
 
 def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
-    """Return the summary over all models as if they were variants, with the metrics that all have."""
+    """Return the summary over all models as if they were variants, with the metrics that they share."""
     kept = {model.folder: _kept_summary(model.folder) for model in models}
     lower = {name for summary in kept.values() for name in summary.get("lower_is_better", LOWER_IS_BETTER)}
     runs = [{**run, "variant": model.name} for model in models for run in model.runs.values()]
@@ -158,22 +158,22 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
     measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
     common = [name for name in measured[0] if all(name in scores for scores in measured)]
     if not common:
-        raise KexpError(f"the runs have no {split} metric in common; each evaluation.metrics states its own")
+        raise KexpError(f"the runs have no {split} metric in common; see evaluation.metrics of their specs")
     if metric is not None and metric not in common:
-        raise KexpError(f'no {split} metric "{metric}" that all have; {did_you_mean(metric, common)}')
-    wanted = common if metric is None else [metric]
+        raise KexpError(f'no {split} metric "{metric}" in all runs; {did_you_mean(metric, common)}')
+    selected = common if metric is None else [metric]
     for variant, scores in zip(summary["variants"].values(), measured, strict=True):
-        variant["metrics"] = {split: {name: scores[name] for name in wanted}}
+        variant["metrics"] = {split: {name: scores[name] for name in selected}}
         found = {name: splits.get(split, {}) for name, splits in variant["baselines"].items()}
         variant["baselines"] = {
-            name: {split: {metric: scores[metric] for metric in wanted if metric in scores}}
+            name: {split: {metric: scores[metric] for metric in selected if metric in scores}}
             for name, scores in found.items()
         }
     return summary
 
 
 def _kept_summary(folder: Path) -> Json:
-    """Return the object of ``summary.json``; an experiment that goes on has none yet."""
+    """Return the object of ``summary.json``, which an unfinished experiment does not have."""
     return dict(read_json(folder / "summary.json")) if (folder / "summary.json").is_file() else {}
 
 
@@ -182,7 +182,7 @@ def _kept_summary(folder: Path) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two models with predictions for the same rows in the same order, by what is said of the seed."""
+    """Two models with predictions for the same rows in the same order: (seeds as text, seed, of a, of b)."""
 
     a: str
     b: str
@@ -190,9 +190,9 @@ class Pair:
 
     def tests(self) -> Iterator[Json]:
         """Yield the tests of every seed."""
-        for said, seed, of_a, of_b in self.of:
+        for seeds, seed, of_a, of_b in self.of:
             for test in statistics.compare(self.a, self.b, {seed: of_a}, {seed: of_b}):
-                yield {**test, "seed": said}
+                yield {**test, "seed": seeds}
 
 
 def _pairs(models: Sequence[Model], split: str, remarks: list[str]) -> Iterator[Pair]:
@@ -203,7 +203,7 @@ def _pairs(models: Sequence[Model], split: str, remarks: list[str]) -> Iterator[
         seeds = shared or [(next(iter(a.runs)), next(iter(b.runs)))]
         orders = [_order(a, b, pair, split, held, remarks) for pair in seeds]
         if not shared and len(a.runs) + len(b.runs) > 2:
-            remarks.append(f"{a.name} and {b.name} have no seed in common, so no runs of theirs were paired")
+            remarks.append(f"{a.name} and {b.name} have no seed in common, so their runs were not paired")
             continue
         yield Pair(
             a.name,
@@ -219,7 +219,7 @@ def _tested(first: Model, model: Model, seed: int, split: str) -> Tested:
     """Return the predictions of a run, its labels in the order of the first model."""
     path, names, own = model.path(seed), next(iter(first.runs.values()))["labels"], model.runs[seed]["labels"]
     if not path.is_file():
-        raise KexpError(f"{path} is missing; without it nobody can tell whether the {split} rows are the same")
+        raise KexpError(f"{path} is missing, so the {split} rows cannot be compared")
     if {*own} != {*names}:
         raise _refusal(
             first,
@@ -234,7 +234,7 @@ def _tested(first: Model, model: Model, seed: int, split: str) -> Tested:
 def _order(
     a: Model, b: Model, seeds: tuple[int, int], split: str, held: Mapping[tuple[str, int], Tested], remarks: list[str]
 ) -> str:
-    """Return by what the rows of two runs are paired: by their texts, or by their numbers in one dataset.
+    """Return how the rows of two runs are paired: by "text", or by "number" in the same dataset.
 
     Cleaning and backbones change texts, but not which row of the dataset they are.
     """
@@ -248,16 +248,16 @@ def _order(
         raise _refusal(a, b, seeds, split, [])
     others = other_texts(a.path(seeds[0]), b.path(seeds[1]), split)
     remark = (
-        f"{others:,} of {len(of_a.labels):,} texts differ between {a.name} and {b.name}, though the rows are the "
-        "same: cleaning or backbone changed them"
+        f"{others:,} of {len(of_a.labels):,} texts differ between {a.name} and {b.name} in the same rows: "
+        "cleaning or backbone changed them"
     )
     remarks += [remark] if remark not in remarks else []
     return "number"
 
 
-def _refusal(a: Model, b: Model, seeds: tuple[int, int], split: str, told: Sequence[str]) -> KexpError:
+def _refusal(a: Model, b: Model, seeds: tuple[int, int], split: str, findings: Sequence[str]) -> KexpError:
     """Return the error that says how the rows of two runs differ."""
-    lines = [*told, *row_differences(a.path(seeds[0]), b.path(seeds[1]), split, (a.name, b.name))]
+    lines = [*findings, *row_differences(a.path(seeds[0]), b.path(seeds[1]), split, (a.name, b.name))]
     which = f"{split} rows" if seeds[0] == seeds[1] else f"{split} rows of seeds {seeds[0]} and {seeds[1]}"
-    told_in_lines = "".join(f"\n  {line}" for line in lines)
-    return KexpError(f"{a.name} and {b.name} cannot be compared, since their {which} differ:{told_in_lines}")
+    indented = "".join(f"\n  {line}" for line in lines)
+    return KexpError(f"{a.name} and {b.name} cannot be compared: their {which} differ:{indented}")

@@ -1,4 +1,4 @@
-"""Removing run folders: nothing else, nothing through a link, and no run that may still be going on."""
+"""Removing run folders, but nothing reached through a link and no run that may be in progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kexp.errors import KexpError
 from kexp.results.runs import STAMP, RunRow, chosen, list_runs, list_studies, read_row, read_spec
 
 OWN = ("spec.toml", "environment.json")
-"""What every run folder has from its first moment, and loses last."""
+"""Files that every run folder has from its start; they are removed last."""
 
 BUSY = 6 * 3600
 """Seconds after its last write in which a run folder without a newer summary counts as a run in progress."""
@@ -24,7 +24,7 @@ UNITS = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 @dataclass(frozen=True, slots=True)
 class PruneFilter:
-    """What is to go: folders of a status, older than some seconds, but for the newest ``keep`` of every experiment."""
+    """Selects folders with a status and older than some seconds, without the newest ``keep`` of every experiment."""
 
     status: str | None = None
     keep: int | None = None
@@ -50,26 +50,25 @@ def seconds_of_age(text: str) -> int:
     return int(found[1]) * UNITS[found[2]]
 
 
-def plan(runs_dir: Path, named: Sequence[Path], wish: PruneFilter) -> tuple[list[Removal], list[str]]:
-    """Return what to remove, oldest last, and in words what is spared though it was wished.
+def plan(runs_dir: Path, named: Sequence[Path], selection: PruneFilter) -> tuple[list[Removal], list[str]]:
+    """Return what to remove, oldest last, and sentences on selected folders that are kept.
 
-    ``named`` folders are looked at alone, wherever they are, and are not spared for being in use. Raises ``KexpError``
-    for one that is no run folder, and when nothing says what is to go.
+    With ``named`` folders only these are considered, and those in use are removed too. Raises ``KexpError`` for one
+    that is not a run folder, and if nothing is selected.
     """
-    if not named and not wish:
-        raise KexpError("kexp runs prune: say what is to go: --status, --older-than, --keep or folders")
+    if not named and not selection:
+        raise KexpError("kexp runs prune: select what to remove: --status, --older-than, --keep or folders")
     rows = _named(named) if named else list_runs(runs_dir)
-    rows = _wished(rows, wish)
-    spared = [] if named else list(_spared(rows, runs_dir))
-    kept = {row.folder for row, _ in spared}
+    rows = _selected(rows, selection)
+    kept = {} if named else {row.folder: why for row, why in _kept(rows, runs_dir)}
     removals = [Removal(row, size_of(row.folder)) for row in rows if row.folder not in kept]
-    return removals, [f"{row.folder} is left alone: {why}" for row, why in spared]
+    return removals, [f"{folder} is kept: {why}" for folder, why in kept.items()]
 
 
 def remove(folder: Path) -> None:
     """Remove a run folder; links in it are removed, not followed.
 
-    What makes it a run folder goes last, so that a removal that was interrupted can be repeated.
+    The files that make it a run folder are removed last, so that an interrupted removal can be repeated.
     """
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
@@ -99,40 +98,40 @@ def _named(folders: Sequence[Path]) -> list[RunRow]:
             raise KexpError(f"{folder} is a link; name the folder itself")
         read_spec(folder)
         if not _is_own(folder):
-            raise KexpError(f"{folder} is no run folder: it has no environment.json")
+            raise KexpError(f"{folder} is not a run folder: it has no environment.json")
         rows[folder.resolve()] = read_row(folder.resolve())
     return list(rows.values())
 
 
 def _is_own(folder: Path) -> bool:
-    """Tell whether kexp made a folder: a spec.toml alone may be anybody's."""
+    """Return whether kexp made a folder; a spec.toml alone may come from elsewhere."""
     return all((folder / name).is_file() and not (folder / name).is_symlink() for name in OWN)
 
 
-def _wished(rows: Sequence[RunRow], wish: PruneFilter) -> list[RunRow]:
-    """Return the rows that are to go, of each experiment but the newest ``keep`` of these."""
+def _selected(rows: Sequence[RunRow], selection: PruneFilter) -> list[RunRow]:
+    """Return the selected rows, without the newest ``keep`` of each experiment."""
     now = time.time()
-    rows = chosen(rows, status=wish.status)
-    if wish.older_than is not None:
-        rows = [row for row in rows if now - _made(row) > wish.older_than]
-    gone, seen = [], dict.fromkeys((row.experiment for row in rows), 0)
+    rows = chosen(rows, status=selection.status)
+    if selection.older_than is not None:
+        rows = [row for row in rows if now - _made(row) > selection.older_than]
+    found, seen = [], dict.fromkeys((row.experiment for row in rows), 0)
     for row in sorted(rows, key=_made, reverse=True):
         seen[row.experiment] += 1
-        if seen[row.experiment] > (wish.keep or 0):
-            gone.append(row)
-    return gone
+        if seen[row.experiment] > (selection.keep or 0):
+            found.append(row)
+    return found
 
 
 def _made(row: RunRow) -> float:
-    """Return when a folder was made: as its name says, or when its spec was written."""
+    """Return when a folder was made: the time in its name, or else when its spec was written."""
     try:
         return datetime.strptime(row.started, STAMP).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return (row.folder / "spec.toml").stat().st_mtime
 
 
-def _spared(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, str]]:
-    # By their ends, since the path that a study keeps may start from another working folder.
+def _kept(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, str]]:
+    # Compared by their last parts, since a study's path may be relative to another working folder.
     finals = {Path(study.final).parts[-2:]: study for study in list_studies(runs_dir) if study.final}
     root = runs_dir.resolve()
     for row in rows:
@@ -140,15 +139,15 @@ def _spared(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, st
         if row.folder.is_symlink() or not folder.is_relative_to(root):
             yield row, "it is reached through a link"
         elif not _is_own(row.folder):
-            yield row, "it has no environment.json, so it may be no run folder"
+            yield row, "it has no environment.json, so it may not be a run folder"
         elif study := finals.get(folder.parts[-2:]):
             yield row, f"study {study.folder.name} tested its best spec there; name it to remove it"
         elif _in_progress(row.folder):
-            yield row, "it was written to within the last hours, so its runs may be going on; name it to remove it"
+            yield row, "it was written to within the last 6 hours, so its runs may be in progress; name it to remove it"
 
 
 def _in_progress(folder: Path) -> bool:
-    """Tell whether a run wrote something lately, and no summary came after it; what is exported later is no run's."""
+    """Return whether a run wrote a file recently and no summary followed; exports are not files of a run."""
     places = ("*/seed-*/metrics.jsonl", "*/seed-*/log.txt", "*/seed-*/result.json", "*.json")
     written = [path.lstat().st_mtime for place in places for path in folder.glob(place)]
     summary = folder / "summary.json"

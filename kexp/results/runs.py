@@ -1,4 +1,4 @@
-"""The run folders and studies that exist: which there are, and what one of them was asked and tells."""
+"""The run folders and studies below a folder: lists of them, and the spec and results of one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
-from kexp.report.export import NOTHING
+from kexp.report.export import NO_VALUE
 from kexp.report.folder import read_json
 from kexp.report.summary import LOWER_IS_BETTER
 
@@ -73,7 +73,7 @@ def list_runs(runs_dir: Path) -> list[RunRow]:
 
 
 def read_row(folder: Path) -> RunRow:
-    """Return the row of a run folder, from whatever can be read of it."""
+    """Return the row of a run folder, from those of its files that can be read."""
     try:
         summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else {}
     except KexpError:
@@ -111,14 +111,14 @@ def _means(variant: Mapping[str, Any]) -> dict[str, float]:
 def chosen(
     rows: Sequence[RunRow], *, experiment: str | None = None, status: str | None = None, metric: str | None = None
 ) -> list[RunRow]:
-    """Return the rows of an experiment, with a status, the best by a test metric first; all and newest if not given.
+    """Return the rows of an experiment and with a status, the best by a test metric first; else the newest first.
 
     Raises ``KexpError`` for a name that none of the rows has.
     """
     if experiment is not None:
         known = {row.experiment for row in rows}
         if experiment not in known:
-            raise KexpError(f'there is no run of "{experiment}"; {did_you_mean(experiment, known)}'.rstrip("; "))
+            raise KexpError(f'no run of "{experiment}"; {did_you_mean(experiment, known)}'.rstrip("; "))
         rows = [row for row in rows if row.experiment == experiment]
     if status is not None:
         if status not in STATUSES:
@@ -137,7 +137,7 @@ def chosen(
 
 
 def local_time(stamp: str) -> str:
-    """Return the date and time of a folder's stamp, or of ISO 8601, on this machine's clock; as it is if neither."""
+    """Return the local date and time of a folder's stamp or of ISO 8601; any other text unchanged."""
     try:
         moment = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
     except ValueError:
@@ -153,7 +153,7 @@ def local_time(stamp: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """The folder of one search; the status is "unfinished" before it was first ended or interrupted."""
+    """The folder of one search; the status is "unfinished" until it first ends or is interrupted."""
 
     folder: Path
     experiment: str
@@ -193,7 +193,7 @@ def _study(folder: Path) -> StudyRow:
 
 
 def _readable(path: Path) -> tuple[Json, str]:
-    """Return an object and "", or nothing and why."""
+    """Return the object and ""; or an empty object and "unfinished" or "unreadable"."""
     try:
         return (read_json(path), "") if path.is_file() else ({}, "unfinished")
     except KexpError:
@@ -209,8 +209,8 @@ def read_spec(folder: Path) -> Json:
         if (folder / "study.toml").is_file():
             final = _readable(folder / "study.json")[0].get("final")
             hint = f"; its best spec was tested in {final}" if final else ""
-            raise KexpError(f"{folder} is a study, whose page is study.html, and no run folder{hint}")
-        what = "is no run folder: it has no spec.toml" if folder.is_dir() else "does not exist"
+            raise KexpError(f"{folder} is a study, not a run folder; its page is study.html{hint}")
+        what = "is not a run folder: it has no spec.toml" if folder.is_dir() else "does not exist"
         raise KexpError(f"{folder} {what}")
     try:
         return tomllib.loads((folder / "spec.toml").read_text("utf-8"))
@@ -219,15 +219,15 @@ def read_spec(folder: Path) -> Json:
 
 
 def spec_of(table: Mapping[str, Any], variant: str) -> Json:
-    """Return what a variant of a resolved spec states, less what no result depends on."""
+    """Return the resolved spec of a variant, without the sections on which no result depends."""
     whole = nested.merge(table, table.get("variants", {}).get(variant, {}))
     return {name: value for name, value in whole.items() if name not in UNIMPORTANT}
 
 
 def differences(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the dotted paths at which two specs differ, with both values as text; ``NOTHING`` stands for none."""
+    """Return the dotted paths at which two specs differ, with both values as text, ``NO_VALUE`` if it is missing."""
     before, after = dict(_flat("", base)), dict(_flat("", other))
-    pairs = {path: (before.get(path, NOTHING), after.get(path, NOTHING)) for path in (*before, *after)}
+    pairs = {path: (before.get(path, NO_VALUE), after.get(path, NO_VALUE)) for path in (*before, *after)}
     return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
 
 
@@ -243,7 +243,7 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def show(folder: Path) -> Json:
-    """Return what a run folder was asked and what it tells; raises ``KexpError`` for any other folder."""
+    """Return the spec and the results of a run folder; raises ``KexpError`` for any other folder."""
     table, row = read_spec(folder), read_row(folder)
     known = list(results(folder))
     variants = list(table.get("variants", {})) or sorted({result["variant"] for result in known})
@@ -268,5 +268,15 @@ PATHS = ("spec.toml", "environment.json", "summary.json", "report.html")
 
 def _run(folder: Path, result: Mapping[str, Any]) -> Json:
     path = folder / result["variant"] / f"seed-{result['seed']}"
-    kept = ("variant", "seed", "status", "reason", "metrics", "best_epoch", "train_seconds", "peak_memory_mib")
-    return {**{name: result.get(name) for name in kept}, "folder": str(path)}
+    keys = (
+        "variant",
+        "seed",
+        "status",
+        "reason",
+        "metrics",
+        "best_epoch",
+        "kept_epoch",
+        "train_seconds",
+        "peak_memory_mib",
+    )
+    return {**{name: result.get(name) for name in keys}, "folder": str(path)}

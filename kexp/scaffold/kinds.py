@@ -48,7 +48,7 @@ def component(kind: str, name: str) -> str:
 
 
 def spec_parts(kinds: Sequence[str], name: str) -> Table:
-    """Return what a spec says to use the components of these kinds."""
+    """Return the tables of a spec that uses components of these kinds."""
     table: Table = {}
     for kind in kinds:
         use: Any = {"use": component(kind, name)}
@@ -87,5 +87,5 @@ def whole_spec(kinds: Sequence[str], name: str) -> Table:
 
 
 def searches(kinds: Sequence[str]) -> bool:
-    """Tell whether the components are used by ``kexp tune``."""
+    """Return whether the components are used by ``kexp tune``."""
     return any(kind in SEARCHES for kind in kinds)

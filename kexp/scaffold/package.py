@@ -57,7 +57,7 @@ def check_name(package: str) -> None:
 
 
 def check_components(package: str, kinds: Sequence[str], catalog: Catalog, commands: Collection[str]) -> None:
-    """Raise ``KexpError`` for a name that a component or command has already: nobody could use either."""
+    """Raise ``KexpError`` for the name of an installed component or command: neither could be used."""
     for kind in kinds:
         name = component(kind, short(package))
         for entry in catalog.registered.get((kind, name), ()):

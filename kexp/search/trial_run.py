@@ -11,12 +11,12 @@ from typing import Any
 from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.listeners import RunListeners
-from kexp.experiment.one_run import Run, recorded, train_run
+from kexp.experiment.one_run import Run, record_outcome, train_run
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import validate
+from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
 
 
@@ -55,7 +55,7 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
         reporter = EvaluationReporter(link, trial.reports if number == 0 and not trial.by_seed else None)
         folder = Path(trial.folder) / f"seed-{seed}"
         run = Run(Variant(trial.name, spec), seed, trial.group, folder, prepared, reporter)
-        results.append(recorded(run, lambda listeners, run=run: _train(run, listeners, link)))  # type: ignore[misc]
+        results.append(record_outcome(run, lambda listeners, run=run: _train(run, listeners, link)))  # type: ignore[misc]
         last = results[-1]
         if last["status"] == "done" and trial.by_seed and trial.reports is not None:
             value = last["metrics"]["validation"][trial.reports]
@@ -73,11 +73,11 @@ def _prepared_inputs(block: tuple[str, ...], local: tuple[Path, ...]) -> Prepare
 
 
 def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
-    fitted = train_run(run, listeners, link.should_stop, None)
-    kept = fitted.validation.kept
+    trained = train_run(run, listeners, link.should_stop, None)
+    kept = trained.validation.kept
     # Training ends with an evaluation, and the first one is the best so far.
     assert kept is not None
-    return fitted.result({"validation": kept})
+    return trained.result({"validation": kept})
 
 
 def _rows(prepared: PreparedInputs, spec: Spec, seeds: tuple[int, ...]) -> str:

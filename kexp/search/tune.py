@@ -10,11 +10,10 @@ from optuna.trial import FrozenTrial
 
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
-from kexp.experiment.assemble import cache_folder
 from kexp.experiment.prepare import PreparedInputs
-from kexp.experiment.run import providers
+from kexp.plan.checks import components
 from kexp.plan.resolve import Plan
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
@@ -30,6 +29,7 @@ from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.summary import best_trials, finished, summary, write_trials
 from kexp.search.trial_run import run_trial
+from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.search import seconds_of
 
@@ -79,7 +79,7 @@ def _prepare(job: SearchJob) -> None:
     """Check device and data, and leave the tokenised texts in the cache that all workers read."""
     job.display.phase(f"preparing the data of {job.spec.name}")
     prepared = PreparedInputs(job.catalog, cache_folder(), job.display.phase)
-    make_accelerator(job.spec.training.device, job.spec.training.precision)
+    choose(job.spec.training.device, job.spec.training.precision)
     for seed in job.trial_seeds:
         prepared.inputs(job.spec, seed)
 
@@ -95,7 +95,7 @@ def _open(job: SearchJob) -> Study:
     options = job.options.model_copy(update={"storage": without_passwords(job.options.storage)})
     spec = job.spec.model_copy(update={"search": options})
     write_text(job.folder / "study.toml", toml.dumps(dump(spec, job.catalog)))
-    write_json(job.folder / "environment.json", environment(providers([spec], job.catalog)))
+    write_json(job.folder / "environment.json", environment(components([spec], job.catalog)))
     done = finished(study)
     job.display.phase(f"study {job.name}: " + (f"{done} trials are finished, continuing" if done else "new"))
     return study

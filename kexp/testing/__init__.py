@@ -1,6 +1,6 @@
 """Contract suites: what kexp expects of every component, as tests that a plugin's own tests inherit.
 
-A suite per kind; each runs its tests with the examples that a class states::
+A suite per kind; each runs its tests with the examples of the class::
 
     from kexp.testing import AugmenterContract
     from kexp_shout import Shout
@@ -9,8 +9,8 @@ A suite per kind; each runs its tests with the examples that a class states::
     class TestShout(AugmenterContract):
         examples = (Shout(), Shout(times=3))
 
-``OptionsContract`` tells what all of them share, and where examples that need files come from. ``untested`` tells which
-components of a plugin have no suite. pytest and hypothesis are needed: ``pip install 'kexp[testing]'``.
+``OptionsContract`` documents what all of them share, and where examples that need files come from. ``untested`` returns
+the components of a plugin that have no suite. pytest and hypothesis are needed: ``pip install 'kexp[testing]'``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODULES = (
     "augmenter", "backbone", "dataset", "executor", "fixtures", "freezing", "metric", "objective", "options", "pruner",
     "runs", "sampler", "search", "steps", "studies", "tracker", "translator",
 )  # fmt: skip
-# What an assertion compared is then told of these modules too.
+# Assertions in these modules then show what they compared.
 pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))
 
 from kexp.sample_reviews import korean_reviews  # noqa: E402

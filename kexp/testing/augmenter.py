@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, ClosableAugmenter, Rejected
 from kexp.options import Options
 from kexp.plan.checks import sections_in
 from kexp.sample_reviews import korean_reviews
@@ -27,9 +28,9 @@ from kexp.testing.options import OptionsContract
 
 
 class AugmenterContract(OptionsContract):
-    """Promises of augmenters: a text and its generator alone decide what becomes of it, and no text is too odd.
+    """Promises of augmenters: a text and its generator alone decide the result, for any text.
 
-    ``texts`` are what is augmented, at least one of which changes; ``is_random`` tells whether other generators give
+    ``texts`` are what is augmented, at least one of which changes; ``is_random`` is whether other generators give
     other texts. The fixture ``context`` is what the augmenter learns from.
     """
 
@@ -72,16 +73,28 @@ class AugmenterContract(OptionsContract):
         pairs = zip(self.texts, generators(len(self.texts)), strict=True)
         assert [row for text, generator in pairs for row in augmenter([text], [generator])] == together
 
+    def test_identity_names_what_it_learns(
+        self, options: AugmenterOptions, context: AugmenterContext, augmenter: Augmenter
+    ) -> None:
+        """It has one identity for one context; with the same identity, another context gives the same texts."""
+        assert options.identity(context) == options.identity(context)
+        texts, labels = korean_reviews(300, seed=1)
+        other = replace(context, texts=texts, labelled=texts[:90], labels=labels[:90])
+        if options.identity(other) == options.identity(context):
+            built = options.build(other)
+            assert built(self.texts, generators(len(self.texts))) == augmenter(self.texts, generators(len(self.texts)))
+            close(built)
+
     def test_gives_one_result_per_text(self, augmenter: Augmenter) -> None:
         """Each result is a text, or a rejection with its reason; of no texts nothing is made."""
         check_results(self.texts, augmenter(self.texts, generators(len(self.texts))))
         assert augmenter([], []) == []
 
-    def test_takes_odd_texts(self, augmenter: Augmenter) -> None:
+    def test_accepts_odd_texts(self, augmenter: Augmenter) -> None:
         """Texts without words, of 10,000 characters, of joined emoji or single jamo do not make it raise."""
         check_results(ODD_TEXTS, augmenter(ODD_TEXTS, generators(len(ODD_TEXTS))))
 
-    def test_takes_any_text(self, augmenter: Augmenter) -> None:
+    def test_accepts_any_text(self, augmenter: Augmenter) -> None:
         """Whatever Unicode has does not make it raise, and does not matter to the texts beside it."""
 
         @STEADY
@@ -94,14 +107,14 @@ class AugmenterContract(OptionsContract):
 
         check()
 
-    def test_keeps_texts_composed(self, augmenter: Augmenter) -> None:
+    def test_keeps_texts_in_nfc(self, augmenter: Augmenter) -> None:
         """A text in NFC, as kexp gives all texts, stays in NFC: a model's vocabulary has whole syllables."""
         texts = [text for text in (*self.texts, *ODD_TEXTS) if unicodedata.is_normalized("NFC", text)]
         for seed in range(3):
             for result in augmenter(texts, generators(len(texts), seed)):
                 assert unicodedata.is_normalized("NFC", result if isinstance(result, str) else result.text)
 
-    def test_leaves_alone_what_is_not_its_own(self, augmenter: Augmenter) -> None:
+    def test_changes_no_input_or_global_state(self, augmenter: Augmenter) -> None:
         """It changes neither the list of texts nor the state of generators that everybody shares."""
         texts = list(self.texts)
         # What is loaded with the first text may use them.
@@ -110,8 +123,8 @@ class AugmenterContract(OptionsContract):
             augmenter(texts, generators(len(texts)))
         assert texts == list(self.texts)
 
-    def test_tells_what_it_costs(self, options: AugmenterOptions) -> None:
-        """Only a costly augmenter has several forms, and one that holds a costly one is costly, with as many forms."""
+    def test_cost_and_views_are_consistent(self, options: AugmenterOptions) -> None:
+        """Only a costly augmenter makes several views; one that holds a costly one is costly, with as many views."""
         assert isinstance(options.costly, bool)
         assert isinstance(options.views(), int)
         assert options.views() == 1 or (options.costly and options.views() > 1)
@@ -132,8 +145,7 @@ def check_results(texts: Sequence[str], results: Sequence[str | Rejected]) -> No
             assert result.reason
 
 
-def close(built: object) -> None:
-    """Let go of models and programs, where a component holds some."""
-    end = getattr(built, "close", None)
-    if end is not None:
-        end()
+def close(augmenter: Augmenter) -> None:
+    """Close an augmenter that can be closed."""
+    if isinstance(augmenter, ClosableAugmenter):
+        augmenter.close()

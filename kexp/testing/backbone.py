@@ -65,15 +65,15 @@ class BackboneContract(OptionsContract):
         assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
         assert len(model.get_input_embeddings().weight) >= len(tokenizer)  # type: ignore[arg-type]
 
-    def test_positions_and_layers_are_the_models(self, options: BackboneOptions, model: PreTrainedModel) -> None:
-        """What is told before the model is built is so, and can be used to the last position."""
+    def test_positions_and_layers_match_the_model(self, options: BackboneOptions, model: PreTrainedModel) -> None:
+        """``max_positions`` and ``layer_count`` are those of the model, and the last position can be used."""
         from kexp.model.blocks import find_blocks
 
-        told, layers = options.max_positions(), options.layer_count()
-        assert told is None or told == positions(model.config.to_dict())
+        most, layers = options.max_positions(), options.layer_count()
+        assert most is None or most == positions(model.config.to_dict())
         assert layers is None or len(find_blocks(model).names) == layers + 2
 
-    def test_reads_odd_texts(
+    def test_accepts_odd_texts(
         self, options: BackboneOptions, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
     ) -> None:
         """Logits are finite for texts of every length, cut to the positions, and have a column per label."""
@@ -120,7 +120,7 @@ class BackboneContract(OptionsContract):
         assert all(torch.equal(inputs[name], again[name]) for name in inputs)
         torch.testing.assert_close(logits(loaded, again), logits(model, inputs))
 
-    def test_the_seed_decides_the_weights(
+    def test_weights_depend_on_the_seed(
         self, options: BackboneOptions, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
     ) -> None:
         """Equal seeds of torch give equal weights; other seeds give another head at least."""

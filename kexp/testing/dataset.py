@@ -36,13 +36,13 @@ class DatasetContract(OptionsContract):
         """Read the data."""
         return options.build(DatasetContext())
 
-    def test_has_splits_that_kexp_knows(self, built: Mapping[str, Dataset]) -> None:
+    def test_has_known_splits(self, built: Mapping[str, Dataset]) -> None:
         """There is a train split, and perhaps validation, test and unlabelled; none is empty."""
         assert "train" in built
         assert set(built) <= {*SPLITS, UNLABELLED}
         assert all(len(rows) for rows in built.values())
 
-    def test_has_columns_that_kexp_knows(self, built: Mapping[str, Dataset]) -> None:
+    def test_has_known_columns(self, built: Mapping[str, Dataset]) -> None:
         """Texts are strings, groups strings or integers; labelled splits have the same columns."""
         for split, rows in built.items():
             columns = set(rows.column_names)
@@ -53,8 +53,8 @@ class DatasetContract(OptionsContract):
                 expected = str | int if column == "group" else str
                 assert all(isinstance(value, expected) for value in rows[column]), f"{split}: {column}"
 
-    def test_labels_are_one_set(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
-        """Every row has a label; all splits number them alike, and their count is the one that is told beforehand."""
+    def test_splits_share_labels(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
+        """Every row has a label; all splits use the same label ids, and ``label_count`` is right where it is given."""
         from datasets import ClassLabel
 
         labelled = {split: rows for split, rows in built.items() if split != UNLABELLED}
@@ -69,8 +69,8 @@ class DatasetContract(OptionsContract):
         known = options.label_count()
         assert known is None or known == (len(feature.names) if isinstance(feature, ClassLabel) else len(labels))
 
-    def test_reads_the_same_twice(self, options: DatasetOptions) -> None:
-        """Rows, their order, label ids and counts do not change from one reading to the next."""
+    def test_is_the_same_when_read_again(self, options: DatasetOptions) -> None:
+        """Rows, their order, label ids and counts are the same when the data are read again."""
         first, second = DatasetContext(), DatasetContext()
         with no_global_randomness():
             one, other = options.build(first), options.build(second)
@@ -80,7 +80,7 @@ class DatasetContract(OptionsContract):
             assert rows.features == other[split].features
             assert rows.to_dict() == other[split].to_dict()
 
-    def test_counts_are_of_rows(self, options: DatasetOptions) -> None:
+    def test_counts_are_numbers_of_rows(self, options: DatasetOptions) -> None:
         """What was counted while reading has a name and a number of rows."""
         context = DatasetContext()
         options.build(context)
@@ -89,7 +89,7 @@ class DatasetContract(OptionsContract):
             assert isinstance(count, int)
             assert count >= 0
 
-    def test_a_run_can_use_it(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
+    def test_can_be_prepared(self, options: DatasetOptions, built: Mapping[str, Dataset]) -> None:
         """A run prepares the splits; every row that was read is kept or counted by why it is not."""
         from kexp.data.prepare import prepare
 
@@ -121,17 +121,17 @@ class DatasetContract(OptionsContract):
                 assert places.setdefault(groups[int(number)], split) == split
 
     def test_missing_files_are_named(self, options: DatasetOptions, tmp_path: Path) -> None:
-        """A path that leads nowhere is told before a run, and by the run itself, with the path."""
+        """A path that does not exist is named before a run, by ``problems``, and by ``build``."""
         nowhere = tmp_path / "nowhere"
         for name in [name for name in type(options).model_fields if isinstance(getattr(options, name), Path)]:
             lost = options.model_copy(update={name: nowhere})
-            assert any(str(nowhere) in problem.message for problem in lost.problems()), f"{name}: no problem is told"
+            assert any(str(nowhere) in problem.message for problem in lost.problems()), f"{name}: no problem"
             with pytest.raises(DataError, match="nowhere"):
                 lost.build(DatasetContext())
 
 
 def spec_of(options: DatasetOptions) -> Spec:
-    """Return an experiment on a dataset that drops no row but empty ones and doubles."""
+    """Return an experiment on a dataset that drops no rows but empty ones and duplicates."""
     from kexp.spec.sections import Spec
     from kexp.testing.options import catalog_with
 

@@ -63,7 +63,7 @@ class ExecutorContract(OptionsContract):
             assert result["process"] != os.getpid()
             assert result["stop"] is False
 
-    def test_a_report_waits_for_its_answer(self, start: Start) -> None:
+    def test_report_waits_for_its_answer(self, start: Start) -> None:
         """A task goes on when it is answered, with that answer, and not before."""
         executor = start()
         for number, last in enumerate(("go on", "prune", "stop")):
@@ -75,7 +75,7 @@ class ExecutorContract(OptionsContract):
             executor.answer(number, last)  # type: ignore[arg-type]
             assert self.told(executor) == [Ended(number, {"answers": ["go on", last]})]
 
-    def test_answers_go_to_their_tasks(self, start: Start) -> None:
+    def test_answers_reach_their_tasks(self, start: Start) -> None:
         """Of two tasks that wait, each gets its own answer."""
         executor, told = start(jobs=2), list[Message]()
         for number in (1, 2):
@@ -88,7 +88,7 @@ class ExecutorContract(OptionsContract):
         executor.answer(1, "go on")
         assert self.told(executor) == [Ended(1, {"answers": ["go on"]})]
 
-    def test_a_task_that_is_stopped_ends(self, start: Start) -> None:
+    def test_stopped_task_ends(self, start: Start) -> None:
         """A wish to stop reaches a task at work, and is forgotten with it."""
         executor = start()
         executor.submit(Task(1, {"do": "wait"}))
@@ -99,7 +99,7 @@ class ExecutorContract(OptionsContract):
         executor.submit(Task(2, {"do": "echo"}))
         assert result_of(self.told(executor)[0])["stop"] is False
 
-    def test_a_stop_is_an_answer_too(self, start: Start) -> None:
+    def test_stopping_answers_a_report(self, start: Start) -> None:
         """A task that waits for its answer is not left waiting when it is stopped instead."""
         executor = start()
         executor.submit(Task(1, {"do": "report", "values": [0.5, 0.25]}))
@@ -107,7 +107,7 @@ class ExecutorContract(OptionsContract):
         executor.stop(1)
         assert self.told(executor) == [Ended(1, {"answers": ["stop"]})]
 
-    def test_a_stop_may_come_too_late(self, start: Start) -> None:
+    def test_stopping_a_finished_task_is_harmless(self, start: Start) -> None:
         """Stopping or answering a task that is over, or that never was, harms nothing and nobody."""
         executor = start()
         executor.submit(Task(1, {"do": "echo"}))
@@ -123,7 +123,7 @@ class ExecutorContract(OptionsContract):
         assert self.told(executor) == [Ended(2, {"answers": ["go on"]})]
 
     @pytest.mark.parametrize("how", ["die", "raise"])
-    def test_a_task_that_is_lost_is_told(self, start: Start, how: str) -> None:
+    def test_lost_task_is_reported(self, start: Start, how: str) -> None:
         """A process that is killed, or work that raises, is told with a reason, once, and the next task is done."""
         executor = start()
         executor.submit(Task(1, {"do": how}))
@@ -135,7 +135,7 @@ class ExecutorContract(OptionsContract):
         executor.submit(Task(2, {"do": "echo"}))
         assert [found.number for found in self.told(executor)] == [2]
 
-    def test_the_others_go_on(self, start: Start) -> None:
+    def test_other_tasks_continue(self, start: Start) -> None:
         """A task that is lost takes no other with it."""
         executor = start(jobs=2)
         executor.submit(Task(1, {"do": "report", "values": [0.5]}))
@@ -145,14 +145,14 @@ class ExecutorContract(OptionsContract):
         executor.answer(1, "go on")
         assert self.told(executor) == [Ended(1, {"answers": ["go on"]})]
 
-    def test_waiting_ends(self, start: Start) -> None:
+    def test_wait_returns_in_time(self, start: Start) -> None:
         """``wait`` returns after its seconds when there is nothing to tell."""
         executor = start()
         began = time.monotonic()
         self.nothing(executor)
         assert time.monotonic() - began < self.patience
 
-    def test_closes_at_once(self, options: ExecutorOptions) -> None:
+    def test_closes_while_tasks_run(self, options: ExecutorOptions) -> None:
         """Tasks at work and tasks that wait for an answer do not hold up the end, nor outlive it."""
         executor = options.build(ExecutorContext(work, 2, "cpu"))
         told: list[Message] = []

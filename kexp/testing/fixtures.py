@@ -36,7 +36,7 @@ ODD_TEXTS: Sequence[str] = (
     unicodedata.normalize("NFD", "안 좋은 영화는 보지 않는다"), "\x00\x07\x1b[31m제어 문자\x7f",
     "가" * 10_000, ("안 좋은 " * 2_000)[:10_000],
 )  # fmt: skip
-"""Texts that occur and that nobody thinks of: no words, one character, joined emoji, single jamo, 10,000 characters."""
+"""Unusual texts that do occur: no words, one character, joined emoji, single jamo, 10,000 characters."""
 
 
 def korean_texts(count: int = 300, seed: int = 0) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ class FreezingContract(OptionsContract):
 
     base: ClassVar[type[Options]] = FreezingOptions
 
-    def test_names_blocks_that_exist(self, options: FreezingOptions) -> None:
-        """For models of any depth it names blocks of theirs, once each, in every epoch, or refuses the model."""
+    def test_returns_existing_blocks(self, options: FreezingOptions) -> None:
+        """For models of any depth it returns blocks of the model, each once, in every epoch, or refuses the model."""
         fitting = [layers for layers in LAYERS if frozen(options, layers, 0) is not None]
         assert fitting, f"refuses models of {', '.join(map(str, LAYERS))} layers"
         for layers in fitting:
@@ -39,17 +39,17 @@ class FreezingContract(OptionsContract):
                 found = frozen(options, layers, epoch)
                 assert found is None or set(found) < set(block_names(layers)), f"{layers} layers, epoch {epoch}"
 
-    def test_refuses_with_numbers(self, options: FreezingOptions) -> None:
-        """What it cannot do with a model it says by ``ValueError``, alike in all epochs."""
+    def test_refuses_models_with_too_few_blocks(self, options: FreezingOptions) -> None:
+        """It refuses a model by ``ValueError`` in all epochs or in none."""
         for layers in LAYERS:
             if frozen(options, layers, 0) is None:
                 assert all(frozen(options, layers, epoch) is None for epoch in range(layers + 4))
 
-    def test_is_the_same_every_time(self, options: FreezingOptions) -> None:
-        """Asked again, or in another order of epochs, as a resumed run does, it names the same blocks."""
+    def test_is_deterministic(self, options: FreezingOptions) -> None:
+        """Called again, or with epochs in another order, as a resumed run does, it names the same blocks."""
         for layers in LAYERS:
-            asked = [frozen(options, layers, epoch) for epoch in range(6)]
-            assert [frozen(options, layers, epoch) for epoch in reversed(range(6))][::-1] == asked
+            first = [frozen(options, layers, epoch) for epoch in range(6)]
+            assert [frozen(options, layers, epoch) for epoch in reversed(range(6))][::-1] == first
 
     def test_freezes_a_model(self, options: FreezingOptions) -> None:
         """A model whose blocks it names has the others left to train."""
@@ -71,5 +71,5 @@ def frozen(options: FreezingOptions, layers: int, epoch: int) -> Collection[str]
         if not str(error):
             pytest.fail("refuses a model without saying why")
         return None
-    assert not isinstance(found, str), "one name, and no collection of names"
+    assert not isinstance(found, str), "expected a collection of names, found one name"
     return found

@@ -49,7 +49,7 @@ class MetricContract(OptionsContract):
         for seed in range(3):
             check_number(metric(*drawn(rows, classes, seed)))
 
-    def test_knows_certainty(self, metric: Metric, classes: int) -> None:
+    def test_accepts_certain_predictions(self, metric: Metric, classes: int) -> None:
         """Probabilities of 0 and 1, right and wrong ones, and labels of one class alone give finite numbers."""
         import numpy as np
 
@@ -59,14 +59,14 @@ class MetricContract(OptionsContract):
             check_number(metric(np.zeros_like(labels), np.eye(classes)[said]))
         check_number(metric(labels, np.full((40, classes), 1 / classes)))
 
-    def test_rows_have_no_order(self, metric: Metric, classes: int) -> None:
+    def test_is_independent_of_row_order(self, metric: Metric, classes: int) -> None:
         """Shuffled rows give the same number."""
         labels, probabilities = drawn(60, classes, 1)
         order = generator(2, "contract").permutation(len(labels))
         assert metric(labels[order], probabilities[order]) == pytest.approx(metric(labels, probabilities), abs=1e-9)
 
-    def test_nothing_is_better_than_right(self, options: MetricOptions, metric: Metric, classes: int) -> None:
-        """The right labels with certainty are at least as good as anything else, in the direction that is stated."""
+    def test_perfect_predictions_score_best(self, options: MetricOptions, metric: Metric, classes: int) -> None:
+        """No predictions score better than certain and right ones, in the direction of ``greater_is_better``."""
         import numpy as np
 
         sign = 1 if type(options).greater_is_better else -1
@@ -80,7 +80,7 @@ class MetricContract(OptionsContract):
         assert min(worse) >= -1e-9, "others are better than right ones: is greater_is_better as it should be?"
         assert max(worse) > 1e-9, "all predictions are equally good"
 
-    def test_leaves_alone_what_is_not_its_own(self, metric: Metric, classes: int) -> None:
+    def test_changes_no_input_or_global_state(self, metric: Metric, classes: int) -> None:
         """It changes neither labels nor probabilities, and gives the same number again."""
         import numpy as np
 

@@ -21,9 +21,9 @@ LARGE = (1e4, 100.0, 0.0)
 class ObjectiveContract(OptionsContract):
     """Promises of objectives: a finite loss whose gradient trains the whole classifier, and a state that resumes.
 
-    Of a ``SupervisedObjective``, also that it has a loss for every row, which is that row's alone.
-    ``targets_take_gradient`` tells whether a gradient goes through what the original of an augmented row is predicted
-    to be; mostly these are targets, and it does not. Pool objectives are given a pool, as their class says.
+    Of a ``SupervisedObjective``, also that it has a loss for every row, which does not depend on other rows.
+    ``targets_take_gradient`` is whether gradients flow through the predictions of the originals; in most methods these
+    are targets without gradient. Objectives whose class uses unlabelled rows are given some.
     """
 
     base: ClassVar[type[Options]] = ObjectiveOptions
@@ -31,10 +31,10 @@ class ObjectiveContract(OptionsContract):
 
     @pytest.fixture
     def rows(self, options: ObjectiveOptions) -> Rows:
-        """Return a tiny classifier with labelled rows and, where the objective asks for them, unlabelled ones."""
+        """Return a tiny classifier with labelled rows and, where the objective uses them, unlabelled ones."""
         return Rows(options)
 
-    def test_gives_a_finite_loss_and_plain_logs(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_loss_and_logs_are_finite_scalars(self, options: ObjectiveOptions, rows: Rows) -> None:
         """The loss is a scalar with a gradient, logs are scalars without one, from the first step to the last."""
         objective = build(options)
         for step in STEPS:
@@ -51,7 +51,7 @@ class ObjectiveContract(OptionsContract):
             assert all(bool(gradient.isfinite().all()) for gradient in gradients.values() if gradient is not None)
             assert any(bool(gradient.any()) for gradient in gradients.values() if gradient is not None)
 
-    def test_leaves_the_model_as_it_is(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_changes_no_weights_or_modes(self, options: ObjectiveOptions, rows: Rows) -> None:
         """A step changes no weight, no mode of a module, and not what is to be trained."""
         import torch
 
@@ -71,40 +71,40 @@ class ObjectiveContract(OptionsContract):
         """With the same weights, rows and dropout, training goes the same way."""
         assert train(options, 4) == train(options, 4)
 
-    def test_a_resumed_run_goes_on_as_it_would_have(self, options: ObjectiveOptions) -> None:
+    def test_resuming_continues_identically(self, options: ObjectiveOptions) -> None:
         """The state, saved and loaded as a checkpoint is, gives the losses of a run that was not interrupted."""
         assert train(options, 6, resume_at=3) == pytest.approx(train(options, 6), rel=1e-6)
 
-    def test_a_fresh_state_can_be_loaded(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_initial_state_can_be_loaded(self, options: ObjectiveOptions, rows: Rows) -> None:
         """What an objective saves before its first step, another one takes."""
         state = build(options).state_dict()
         objective = build(options)
         objective.load_state_dict(saved(state))
         check_loss(rows.step(objective, 0))
 
-    def test_takes_a_single_row(self, options: ObjectiveOptions) -> None:
+    def test_accepts_a_single_row(self, options: ObjectiveOptions) -> None:
         """The last batch of an epoch may hold one row."""
         rows, objective = Rows(options, labelled=1, unlabelled=1), build(options)
         for step in STEPS:
-            told = rows.step(objective, step)
-            check_loss(told)
-            backward(told)
+            result = rows.step(objective, step)
+            check_loss(result)
+            backward(result)
 
     @pytest.mark.parametrize("size", LARGE)
     def test_extreme_logits_stay_finite(self, options: ObjectiveOptions, size: float) -> None:
-        """Loss, logs and gradients are finite for a model that is utterly sure, rightly or not, or unsure."""
+        """Loss, logs and gradients are finite for a model that is certain, rightly or wrongly, or uncertain."""
         objective, model = build(options), GivenLogits(size)
         for step in STEPS:
             model.begin()
-            told = objective.step(model, model.labelled(), model.unlabelled(options), Progress(step, 100))
-            check_loss(told)
-            backward(told)
+            result = objective.step(model, model.labelled(), model.unlabelled(options), Progress(step, 100))
+            check_loss(result)
+            backward(result)
             objective.stepped(model, Progress(step + 1, 100))
             assert all(bool(leaf.grad.isfinite().all()) for leaf in model.leaves() if leaf.grad is not None)
 
     @pytest.mark.parametrize("rows", [1, 2, 9])
     def test_losses_are_one_per_row(self, options: ObjectiveOptions, rows: int) -> None:
-        """``losses`` are finite and of shape (rows,), so that others can weigh rows or leave them out."""
+        """``losses`` are finite and of shape (rows,), so that others can weight rows or leave them out."""
         objective = build(options)
         if not isinstance(objective, SupervisedObjective):
             return
@@ -112,7 +112,7 @@ class ObjectiveContract(OptionsContract):
         assert losses.shape == (rows,), "expected one loss per row; do not average over the rows"
         assert losses.isfinite().all()
 
-    def test_a_row_has_a_loss_of_its_own(self, options: ObjectiveOptions) -> None:
+    def test_loss_of_a_row_is_independent_of_other_rows(self, options: ObjectiveOptions) -> None:
         """The loss of a row is the same whatever rows stand beside it."""
         import torch
 
@@ -123,8 +123,8 @@ class ObjectiveContract(OptionsContract):
         alone = [losses_of(options, logits[row : row + 1], labels[row : row + 1]) for row in range(9)]
         torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-6)
 
-    def test_targets_take_no_gradient(self, options: ObjectiveOptions) -> None:
-        """Where rows have two views, the original says what the augmented form is to be, and learns nothing from it."""
+    def test_targets_have_no_gradient(self, options: ObjectiveOptions) -> None:
+        """Where rows have two views, the prediction of the original is a target, through which no gradient flows."""
         if not options.uses_augmented:
             return
         objective, model = build(options), GivenLogits(2.0)
@@ -133,15 +133,15 @@ class ObjectiveContract(OptionsContract):
         gradient = model.given["original"].grad
         assert (gradient is not None and bool(gradient.any())) is self.targets_take_gradient
 
-    def test_judges_any_number_of_labels(self, options: ObjectiveOptions) -> None:
-        """It is right for three labels, as the examples are, and says of others in words what is wrong or doubtful."""
+    def test_label_problems_and_warnings_are_messages(self, options: ObjectiveOptions) -> None:
+        """Three labels are no problem for the examples; problems and warnings of other numbers are messages."""
         assert list(options.label_problems(len(LABELS))) == []
         for labels in range(2, 12):
             for message in (*options.label_problems(labels), *options.label_warnings(labels)):
                 assert isinstance(message, str)
                 assert message
 
-    def test_its_class_says_whether_it_is_a_loss_per_row(self, options: ObjectiveOptions) -> None:
+    def test_class_declares_a_loss_per_row(self, options: ObjectiveOptions) -> None:
         """Options that build a ``SupervisedObjective`` extend ``SupervisedObjectiveOptions``, and only those."""
         supervised = isinstance(build(options), SupervisedObjective)
         assert supervised is isinstance(options, SupervisedObjectiveOptions)

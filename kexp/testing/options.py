@@ -66,12 +66,12 @@ class OptionsContract:
 
     @pytest.fixture
     def options(self) -> Options:
-        """Return the example; suites that state ``examples`` do not get here."""
-        pytest.fail(f"{type(self).__name__} states no examples and has no fixture named options")
+        """Return the example; suites with ``examples`` do not use this fixture."""
+        pytest.fail(f"{type(self).__name__} has neither examples nor a fixture named options")
 
-    def test_is_of_its_kind(self, options: Options) -> None:
+    def test_extends_the_base_of_its_kind(self, options: Options) -> None:
         """It extends the base of its kind."""
-        assert isinstance(options, self.base), f"{type(options).__name__} is no {self.base.__name__}"
+        assert isinstance(options, self.base), f"{type(options).__name__} is not a {self.base.__name__}"
         assert self.component is None or isinstance(options, self.component)
 
     def test_is_frozen_and_closed(self, options: Options) -> None:
@@ -89,14 +89,14 @@ class OptionsContract:
         if not any(field.is_required() for field in type(options).model_fields.values()):
             type(options).model_validate({}, context={"catalog": catalog_with(options)})
 
-    def test_a_spec_states_it(self, options: Options, tmp_path: Path) -> None:
+    def test_round_trips_through_toml(self, options: Options, tmp_path: Path) -> None:
         """Written as TOML and read again it is the same, with all components in it."""
         context, field = {"catalog": catalog_with(options)}, field_of(options.kind)
         table = field.dump_python(options, mode="json", context=context)
         (tmp_path / "spec.toml").write_text(toml.dumps({"component": table}), encoding="utf-8")
         found = field.validate_python(toml.read(tmp_path / "spec.toml")["component"], context=context)
         assert found == options
-        # What stands in a file travels like what Python states.
+        # Options that were read from a file can be pickled too.
         assert send(found).returned == options
 
     def test_is_described(self, options: Options) -> None:
@@ -113,33 +113,33 @@ class OptionsContract:
             assert not silent, f"no description: {', '.join(silent)}"
 
     def test_has_no_problems(self, options: Options) -> None:
-        """An example is one that can be used; what is wrong or doubtful is told as ``Problem``, by option."""
+        """An example is one that can be used; problems and warnings are ``Problem``s of its options."""
         for place, section in sections_in(type(options).__name__, options):
             assert [str(problem.under(place)) for problem in section.problems()] == []
-            for doubt in section.warnings():
-                assert isinstance(doubt, Problem)
-                assert doubt.path.partition(".")[0] in {"", *type(section).model_fields}
+            for warning in section.warnings():
+                assert isinstance(warning, Problem)
+                assert warning.path.partition(".")[0] in {"", *type(section).model_fields}
 
-    def test_travels_light(self, options: Options) -> None:
-        """A process that gets it by pickle loads neither torch nor transformers for it, and has it checked at once."""
+    def test_can_be_pickled_and_checks_quickly(self, options: Options) -> None:
+        """Another process can unpickle and check it quickly, without importing torch or transformers."""
         arrival = send(options)
         assert not arrival.error, f"it cannot be used in another process: {arrival.error}"
         assert not arrival.loaded, f"its module or its checks import {', '.join(arrival.loaded)}"
         assert arrival.returned == options
-        assert arrival.seconds < PATIENCE, "problems and warnings are asked for while a person waits"
+        assert arrival.seconds < PATIENCE, "problems and warnings are computed while a user waits"
 
 
 def catalog_with(options: Options) -> Catalog:
     """Return what is installed, and beside it the components of an example whose package is not."""
     installed = _installed()
-    claims = dict(installed.registered)
+    registered = dict(installed.registered)
     known = {entry.options for entry in installed.entries()}
     for _, part in sections_in("", options):
         if isinstance(part, Options) and type(part) not in known:
             cls = type(part)
             owner = Owner(cls.__module__.partition(".")[0], "not installed")
-            claims[part.kind, cls.__name__] = [Entry(part.kind, cls.__name__, cls, owner)]
-    return Catalog(claims, installed.broken)
+            registered[part.kind, cls.__name__] = [Entry(part.kind, cls.__name__, cls, owner)]
+    return Catalog(registered, installed.broken)
 
 
 @cache
@@ -148,7 +148,7 @@ def _installed() -> Catalog:
 
 
 def field_of(kind: str) -> TypeAdapter[Options]:
-    """Return what reads and writes a component of a kind where a spec states it."""
+    """Return what validates and serialises a component of a kind in a spec."""
     annotation: Any = getattr(contracts, f"Any{KINDS[kind].__name__.removesuffix('Options')}")
     return TypeAdapter(annotation)
 
@@ -180,6 +180,6 @@ def untested(plugin: object, tests: Mapping[str, object]) -> list[str]:
 
 
 def _name(example: Options) -> str:
-    """Name an example by the options that it states."""
-    stated = ", ".join(f"{name}={getattr(example, name)}" for name in sorted(example.model_fields_set))
-    return f"{type(example).__name__}({stated[:60]})"
+    """Name an example by the options that are set."""
+    given = ", ".join(f"{name}={getattr(example, name)}" for name in sorted(example.model_fields_set))
+    return f"{type(example).__name__}({given[:60]})"

@@ -1,4 +1,4 @@
-"""Runs for trackers: what they tell, what they leave in their folder, and a thread of their own."""
+"""Runs for trackers: their events, the files of their folder, and a thread of their own."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SPEC: Mapping[str, Any] = {
 
 
 @dataclass
-class Followed:
-    """A run in its folder, and the tracker that follows it in a thread of its own."""
+class TrackedRun:
+    """A run in its folder, and its tracker in a thread of its own."""
 
     folder: Path
     warned: list[str] = field(default_factory=list)
@@ -35,24 +35,24 @@ class Followed:
     over: bool = False
 
     @classmethod
-    def begin(cls, options: TrackerOptions, folder: Path, resumed_at: int | None) -> Followed:
+    def begin(cls, options: TrackerOptions, folder: Path, resumed_at: int | None) -> TrackedRun:
         """Make the folder and build the tracker."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)
-        followed = cls(folder)
+        tracked = cls(folder)
         group = folder.parent.parent.name
-        run = RunIdentity("계약", group, folder.parent.name, 1, str(folder), SPEC, warn=followed.warned.append)
+        run = RunIdentity("계약", group, folder.parent.name, 1, str(folder), SPEC, warn=tracked.warned.append)
         run = replace(run, resumed_at=resumed_at)
-        followed.tracker = followed.do(lambda: options.build(run))
-        return followed
+        tracked.tracker = tracked.do(lambda: options.build(run))
+        return tracked
 
     def do(self, work: Callable[[], Any]) -> Any:
         """Do something in the tracker's thread, and wait for it."""
         return self.thread.submit(work).result()
 
-    def log(self, told: Sequence[Mapping[str, Any]]) -> None:
-        """Tell events."""
-        for event in told:
+    def log(self, found: Sequence[Mapping[str, Any]]) -> None:
+        """Log events."""
+        for event in found:
             self.do(lambda event=event: self.tracker.log(event))  # type: ignore[misc]
 
     def finish(self, status: str) -> None:
@@ -60,9 +60,9 @@ class Followed:
         self.over = True
         leave(self.folder, status)
         self.do(lambda: self.tracker.finish(status))
-        self.let_go()
+        self.stop()
 
-    def let_go(self) -> None:
+    def stop(self) -> None:
         """End the thread, and a tracker that was not closed."""
         if not self.over:
             self.over = True
@@ -72,18 +72,18 @@ class Followed:
 
 
 def events(steps: int, after: int = 0) -> list[dict[str, Any]]:
-    """Return what a run tells, of every kind, up to a step."""
-    told: list[Event] = [Started(after, 8, 4, 12_345, "cpu", "fp32"), EpochStarted(after // 4, after, 12_345)]
+    """Return events of every kind up to a step."""
+    found: list[Event] = [Started(after, 8, 4, 12_345, "cpu", "fp32"), EpochStarted(after // 4, after, 12_345)]
     for step in range(after + 1, steps + 1):
         logs = {"supervised_loss": 0.5 / step}
-        told.append(StepsDone(step, step / 4, 1 / step, 5e-5, 1.25, 100.0, 1500.0, logs))
+        found.append(StepsDone(step, step / 4, 1 / step, 5e-5, 1.25, 100.0, 1500.0, 0.05, logs))
         if step % 4 == 0:
             metrics = {"accuracy": 1 - 1 / step, "macro_f1": 0.5}
-            told.append(Evaluated(step, step / 4, 0.6, metrics, best=True, seconds=0.25, pool={"accuracy": 0.5}))
-            told.append(Warned(step, "경고: the gradient is zero"))
+            found.append(Evaluated(step, step / 4, 0.6, metrics, best=True, seconds=0.25, pool={"accuracy": 0.5}))
+            found.append(Warned(step, "경고: the gradient is zero"))
     if steps == 8:
-        told.append(Finished(8, 8, 2.0, stopped_early=False))
-    return [event.as_dict() for event in told]
+        found.append(Finished(8, 8, 2.0, stopped_early=False))
+    return [event.as_dict() for event in found]
 
 
 def leave(folder: Path, status: str) -> None:
@@ -109,8 +109,17 @@ def leave(folder: Path, status: str) -> None:
         "labels": LABELS,
         "metrics": {split: {"accuracy": 0.75, "macro_f1": 0.73, "ece": math.nan} for split in ("validation", "test")},
         "monitor": "accuracy",
-        **{"best_step": 8, "best_epoch": 2.0, "steps": 8, "epochs": 2.0, "stopped_early": False},
+        **{
+            "best_step": 8,
+            "best_epoch": 2.0,
+            "kept_step": 8,
+            "kept_epoch": 2.0,
+            "steps": 8,
+            "epochs": 2.0,
+            "stopped_early": False,
+        },
         **{"examples_per_second": 100.0, "tokens_per_second": 1500.0, "train_seconds": 1.5, "peak_memory_mib": None},
+        "time_shares": {"data": 0.05, "steps": 0.75, "evaluation": 0.15, "writing": 0.05},
         **{"device": "cpu", "precision": "fp32", "parameters": {"total": 12_345, "trainable": 12_345}},
         "per_class": {},
         "confusion_matrix": {split: [[2, 0], [1, 1]] for split in ("validation", "test")},
@@ -119,7 +128,7 @@ def leave(folder: Path, status: str) -> None:
 
 
 def tried(work: Callable[[Any], None], argument: Any) -> None:
-    """Do what may raise whatever a stranger's library raises; kexp turns it into a warning."""
+    """Call a tracker, which may raise what its library raises; kexp turns it into a warning."""
     try:
         work(argument)
     except Exception:  # noqa: BLE001

@@ -23,7 +23,7 @@ COUNTS = ((20, 20, 20), (97, 2, 1), (5, 0, 7), (9,), (1,))
 class SamplerContract(OptionsContract):
     """Promises of samplers: row numbers that exist, decided by the labels and the epoch's generator alone.
 
-    ``visits_all`` tells whether an epoch visits every row once, ``is_random`` whether epochs differ.
+    ``visits_all`` is whether an epoch visits every row once, ``is_random`` whether epochs differ.
     """
 
     base: ClassVar[type[Options]] = SamplerOptions
@@ -38,7 +38,7 @@ class SamplerContract(OptionsContract):
         counts: tuple[int, ...] = request.param
         return generator(0, "contract").permutation(np.repeat(np.arange(len(counts)), counts))
 
-    def test_orders_rows_that_exist(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
+    def test_returns_existing_rows(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
         """An epoch is a row of numbers, at least one, each of which is a row's."""
         for epoch in range(3):
             found = options.order(labels, generator(1, "order", epoch))
@@ -48,7 +48,7 @@ class SamplerContract(OptionsContract):
             assert found.min() >= 0
             assert found.max() < len(labels)
 
-    def test_visits_what_it_promises(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
+    def test_visits_all_rows_if_declared(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
         """Every row once, or else every class that has rows."""
         found = options.order(labels, generator(1, "order", 0))
         if self.visits_all:
@@ -56,7 +56,7 @@ class SamplerContract(OptionsContract):
         else:
             assert set(labels[found].tolist()) == set(labels.tolist())
 
-    def test_the_generator_decides(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
+    def test_order_depends_on_the_generator(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
         """Equal generators give equal orders, and those of other epochs other ones, where there is more than one."""
         import numpy as np
 
@@ -66,7 +66,7 @@ class SamplerContract(OptionsContract):
         if len(labels) > 8:
             assert any(not np.array_equal(epochs[0], other) for other in epochs[1:]) is self.is_random
 
-    def test_leaves_alone_what_is_not_its_own(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
+    def test_changes_no_input_or_global_state(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
         """It changes neither the labels nor the state of generators that everybody shares."""
         before = labels.copy()
         with no_global_randomness():

@@ -23,7 +23,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
     base: ClassVar[type[Options]] = SearchSamplerOptions
     trials: ClassVar[int] = 13
 
-    def test_refuses_in_words(self, options: SearchSamplerOptions) -> None:
+    def test_space_problems_are_messages(self, options: SearchSamplerOptions) -> None:
         """What it cannot search it says of each space, and there is something that it can search."""
         refused = {kind: list(options.space_problems(space)) for kind, space in SPACES.items()}
         assert all(isinstance(message, str) and message for told in refused.values() for message in told)
@@ -40,7 +40,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
                 assert contains(SPACES[kind][path], value), f"{path} is {value!r}"
 
     @BY_KIND
-    def test_the_seed_decides(self, options: SearchSamplerOptions, kind: str) -> None:
+    def test_draws_depend_on_the_seed(self, options: SearchSamplerOptions, kind: str) -> None:
         """Equal seeds draw equal trials; other seeds draw others."""
         if list(options.space_problems(SPACES[kind])):
             return
@@ -49,7 +49,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
         assert made[0] != made[2] or made[0] != made[3]
 
     @BY_KIND
-    def test_goes_on_where_a_study_stopped(self, options: SearchSamplerOptions, kind: str) -> None:
+    def test_continues_a_study(self, options: SearchSamplerOptions, kind: str) -> None:
         """A study that another process continues draws what one process alone would have drawn."""
         import optuna
 
@@ -63,7 +63,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
         ]
         assert points == draw(options, SPACES[kind], self.trials)
 
-    def test_exhausts_what_it_says_it_exhausts(self, options: SearchSamplerOptions) -> None:
+    def test_visits_every_point_if_exhaustive(self, options: SearchSamplerOptions) -> None:
         """One that visits every point visits each of a small space once."""
         space = SPACES["whole numbers"]
         if type(options).exhaustive and not list(options.space_problems(space)):
@@ -71,7 +71,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
             assert len({tuple(sorted(point.items())) for point in points}) == 18
 
     @BY_KIND
-    def test_searches_several_metrics_if_it_says_so(self, options: SearchSamplerOptions, kind: str) -> None:
+    def test_supports_several_metrics_if_declared(self, options: SearchSamplerOptions, kind: str) -> None:
         """A study of two metrics gets its trials too."""
         if not type(options).multi_objective or list(options.space_problems(SPACES[kind])):
             return
@@ -84,7 +84,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
                 break
         assert study.best_trials
 
-    def test_learns_from_trials_that_failed(self, options: SearchSamplerOptions) -> None:
+    def test_accepts_failed_trials(self, options: SearchSamplerOptions) -> None:
         """Trials that fail or are pruned do not stop it."""
         import optuna
 

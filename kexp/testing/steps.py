@@ -1,4 +1,4 @@
-"""Steps of training for objectives: with a tiny classifier, and with a model that gives the logits it was told to."""
+"""Steps of training for objectives: with a tiny classifier, and with a model that returns given logits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 LABELS = ("부정", "중립", "긍정")
-POOL = 12
+UNLABELLED_ROWS = 12
 
 
 class Rows:
@@ -34,38 +34,38 @@ class Rows:
 
     def __init__(self, options: ObjectiveOptions, labelled: int = 6, unlabelled: int = 5, seed: int = 0) -> None:
         import torch
-        from accelerate import Accelerator
 
-        from kexp.model.forward import TrainingModel
+        from kexp.devices import choose
+        from kexp.model.forward import Classifier
 
         self.module, tokenizer = tiny_classifier(LABELS, seed)
         self.module.train()
-        self.model: Model = TrainingModel(self.module, Accelerator(cpu=True))
+        self.model: Model = Classifier(self.module, choose("cpu", "fp32"))
         texts, labels = korean_reviews(40)
         self.batch = Batch(inputs_of(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
-        self.pairs = _pairs(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None
+        self.unlabelled = _unlabelled(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None
 
     def step(self, objective: Objective, step: int, total: int = 100) -> StepLoss:
         """Do a step with dropout that depends on its number alone."""
         import torch
 
         torch.manual_seed(step)
-        return objective.step(self.model, self.batch, self.pairs, Progress(step, total))
+        return objective.step(self.model, self.batch, self.unlabelled, Progress(step, total))
 
 
-def _pairs(tokenizer: PreTrainedTokenizerFast, module: PreTrainedModel, count: int) -> UnlabelledBatch:
+def _unlabelled(tokenizer: PreTrainedTokenizerFast, module: PreTrainedModel, count: int) -> UnlabelledBatch:
     import torch
 
     texts = korean_texts(40)[20 : 20 + count]
     augmented = [" ".join(reversed(text.split())) for text in texts]
-    views = [inputs_of(form, tokenizer, module) for form in (texts, augmented)]
-    return UnlabelledBatch(views[0], views[1], torch.arange(count) * 2 % POOL)
+    views = [inputs_of(view, tokenizer, module) for view in (texts, augmented)]
+    return UnlabelledBatch(views[0], views[1], torch.arange(count) * 2 % UNLABELLED_ROWS)
 
 
 class GivenLogits:
-    """A model that says of every row what it was told to, large numbers or small ones; not a word is read.
+    """A model that returns given logits, large or small ones, whatever the texts are.
 
-    Labelled rows, originals and augmented forms are told apart by their first token.
+    Labelled rows, originals and augmented views are distinguished by their first token.
     """
 
     VIEWS = ("labelled", "original", "augmented")
@@ -106,7 +106,7 @@ class GivenLogits:
         return Batch(self.inputs("labelled"), torch.tensor([0, 0, 1, 2]))
 
     def unlabelled(self, options: ObjectiveOptions) -> UnlabelledBatch | None:
-        """Return the unlabelled rows, for objectives that ask for them."""
+        """Return the unlabelled rows, for objectives that use them."""
         import torch
 
         if not options.uses_unlabelled:
@@ -134,9 +134,10 @@ class GivenLogits:
 
 
 def build(options: ObjectiveOptions) -> Objective:
-    """Build an objective for three labels, one of which no labelled row has, and a small pool."""
+    """Build an objective for three labels, one of which no labelled row has, and some unlabelled rows."""
     return build_objective(
-        options, ObjectiveContext(class_counts=(4, 0, 3), unlabelled_rows=POOL if options.uses_unlabelled else 0)
+        options,
+        ObjectiveContext(class_counts=(4, 0, 3), unlabelled_rows=UNLABELLED_ROWS if options.uses_unlabelled else 0),
     )
 
 
@@ -161,11 +162,11 @@ def train(options: ObjectiveOptions, steps: int, resume_at: int | None = None) -
             objective = build(options)
             objective.load_state_dict(state)
         optimiser.zero_grad()
-        told = rows.step(objective, step, steps)
-        backward(told)
+        result = rows.step(objective, step, steps)
+        backward(result)
         optimiser.step()
         objective.stepped(rows.model, Progress(step + 1, steps))
-        losses.append(float(told.loss.detach()))
+        losses.append(float(result.loss.detach()))
     return losses
 
 
@@ -180,19 +181,19 @@ def saved(state: Mapping[str, torch.Tensor]) -> Any:
     return torch.load(file, weights_only=True)
 
 
-def backward(told: StepLoss) -> None:
+def backward(result: StepLoss) -> None:
     """Make the gradients of a step's loss."""
     import torch
 
-    torch.autograd.backward([told.loss])
+    torch.autograd.backward([result.loss])
 
 
-def check_loss(told: StepLoss) -> None:
+def check_loss(result: StepLoss) -> None:
     """Fail unless the loss is a finite scalar with a gradient, and every log a finite scalar without one."""
-    assert told.loss.shape == ()
-    assert told.loss.isfinite()
-    assert told.loss.requires_grad
-    for name, log in told.logs.items():
+    assert result.loss.shape == ()
+    assert result.loss.isfinite()
+    assert result.loss.requires_grad
+    for name, log in result.logs.items():
         assert log.shape == (), name
         assert log.isfinite(), name
         assert not log.requires_grad, name

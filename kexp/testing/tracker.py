@@ -14,14 +14,14 @@ import pytest
 from kexp.contracts import TrackerOptions
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
-from kexp.testing.runs import Followed, events, tried
+from kexp.testing.runs import TrackedRun, events, tried
 from kexp.train.events import StepsDone
 
 STATUSES = ("done", "failed", "interrupted", "pruned")
 
 
 class TrackerContract(OptionsContract):
-    """Promises of trackers: they follow a run to any end, leave nothing running, and keep quiet.
+    """Promises of trackers: they track a run until it ends, leave nothing running, and print nothing.
 
     They are used as kexp does it, each run in a thread of its own, off the network (``KEXP_OFFLINE``) and in an empty
     working folder. What else a library needs to stay there, such as a folder of its own, is for the class's fixtures.
@@ -38,80 +38,80 @@ class TrackerContract(OptionsContract):
         monkeypatch.chdir(tmp_path / "working")
 
     @pytest.fixture
-    def start(self, options: TrackerOptions, tmp_path: Path) -> Iterator[Callable[..., Followed]]:
+    def start(self, options: TrackerOptions, tmp_path: Path) -> Iterator[Callable[..., TrackedRun]]:
         """Return a function that begins a run with the tracker; those that were not ended are ended."""
-        begun: list[Followed] = []
+        begun: list[TrackedRun] = []
 
-        def start(name: str = "default", resumed_at: int | None = None) -> Followed:
-            begun.append(Followed.begin(options, tmp_path / "runs" / name / "seed-1", resumed_at))
+        def start(name: str = "default", resumed_at: int | None = None) -> TrackedRun:
+            begun.append(TrackedRun.begin(options, tmp_path / "runs" / name / "seed-1", resumed_at))
             return begun[-1]
 
         yield start
-        for followed in begun:
-            followed.let_go()
+        for run in begun:
+            run.stop()
 
     @pytest.mark.parametrize("status", STATUSES)
-    def test_follows_a_run_to_its_end(self, start: Callable[..., Followed], status: str) -> None:
+    def test_tracks_a_run_to_its_end(self, start: Callable[..., TrackedRun], status: str) -> None:
         """It takes every event and every status, and the run's files when it is over."""
-        followed = start()
-        followed.log(events(8))
-        followed.finish(status)
+        run = start()
+        run.log(events(8))
+        run.finish(status)
 
-    def test_closes_a_run_that_never_began(self, start: Callable[..., Followed]) -> None:
+    def test_finishes_a_run_that_never_started(self, start: Callable[..., TrackedRun]) -> None:
         """A run may fail before its first event."""
         start().finish("failed")
 
-    def test_closes_after_an_event_that_it_cannot_take(self, start: Callable[..., Followed]) -> None:
+    def test_finishes_after_a_failed_log(self, start: Callable[..., TrackedRun]) -> None:
         """``finish`` is called even where ``log`` has raised, and closes all the same."""
-        followed = start()
-        followed.log(events(2))
-        followed.do(lambda: tried(followed.tracker.log, {"event": "step", "step": 3}))
-        followed.finish("failed")
+        run = start()
+        run.log(events(2))
+        run.do(lambda: tried(run.tracker.log, {"event": "step", "step": 3}))
+        run.finish("failed")
 
-    def test_closes_where_files_are_missing(self, start: Callable[..., Followed]) -> None:
+    def test_finishes_without_files(self, start: Callable[..., TrackedRun]) -> None:
         """Whether it complains of a run's missing files or not, nothing stays open, and the next run can begin."""
-        followed = start("first")
-        followed.log(events(2))
-        followed.do(lambda: tried(followed.tracker.finish, "failed"))
+        run = start("first")
+        run.log(events(2))
+        run.do(lambda: tried(run.tracker.finish, "failed"))
         other = start("second")
         other.log(events(2))
         other.finish("done")
 
-    def test_takes_events_of_the_future(self, start: Callable[..., Followed]) -> None:
+    def test_accepts_unknown_events(self, start: Callable[..., TrackedRun]) -> None:
         """An event of a kind that it does not know is none of its business."""
-        followed = start()
-        followed.log([{"event": "comet", "step": 3, "tail": {"length": 1.5}}])
-        followed.finish("done")
+        run = start()
+        run.log([{"event": "comet", "step": 3, "tail": {"length": 1.5}}])
+        run.finish("done")
 
-    def test_takes_numbers_that_are_not_finite(self, start: Callable[..., Followed]) -> None:
-        """A loss that is nan or infinite is what one most wants to see."""
-        followed = start()
+    def test_accepts_non_finite_numbers(self, start: Callable[..., TrackedRun]) -> None:
+        """A loss that is nan or infinite is logged like any other."""
+        run = start()
         for number, value in enumerate((math.nan, math.inf, -math.inf), 1):
-            event = StepsDone(number, 0.1, value, 1e-5, value, 10.0, 100.0, {"supervised_loss": value})
-            followed.log([event.as_dict()])
-        followed.finish("failed")
+            event = StepsDone(number, 0.1, value, 1e-5, value, 10.0, 100.0, 0.05, {"supervised_loss": value})
+            run.log([event.as_dict()])
+        run.finish("failed")
 
-    def test_a_resumed_run_goes_on(self, start: Callable[..., Followed]) -> None:
+    def test_continues_a_resumed_run(self, start: Callable[..., TrackedRun]) -> None:
         """A run that was interrupted, or killed without a word, is taken up at its step."""
-        followed = start()
-        followed.log(events(4))
-        followed.finish("interrupted")
+        run = start()
+        run.log(events(4))
+        run.finish("interrupted")
         for resumed_at in (4, 6):
-            followed = start(resumed_at=resumed_at)
-            followed.log(events(8, after=resumed_at))
+            run = start(resumed_at=resumed_at)
+            run.log(events(8, after=resumed_at))
             if resumed_at == 6:
-                followed.finish("done")
+                run.finish("done")
             else:
-                followed.finish("interrupted")
+                run.finish("interrupted")
 
-    def test_runs_follow_one_another(self, start: Callable[..., Followed]) -> None:
+    def test_tracks_runs_one_after_another(self, start: Callable[..., TrackedRun]) -> None:
         """One process does all variants and seeds of an experiment; what a run left behind is not in the way."""
         for name in ("one", "two"):
-            followed = start(name)
-            followed.log(events(4))
-            followed.finish("done")
+            run = start(name)
+            run.log(events(4))
+            run.finish("done")
 
-    def test_leaves_no_thread(self, start: Callable[..., Followed]) -> None:
+    def test_leaves_no_thread(self, start: Callable[..., TrackedRun]) -> None:
         """After the second run there are no more threads than after the first: a library may keep some, no run may."""
         start("one").finish("done")
         known = set(threading.enumerate())
@@ -121,10 +121,10 @@ class TrackerContract(OptionsContract):
             time.sleep(0.05)
         assert not left
 
-    def test_keeps_quiet(self, start: Callable[..., Followed], capfd: pytest.CaptureFixture[str]) -> None:
-        """Standard output belongs to kexp's results; a person is told by ``run.warn``, of what matters alone."""
-        followed = start()
-        followed.log(events(4))
-        followed.finish("done")
+    def test_prints_nothing(self, start: Callable[..., TrackedRun], capfd: pytest.CaptureFixture[str]) -> None:
+        """Standard output belongs to kexp's results; messages for users go through ``run.warn``."""
+        run = start()
+        run.log(events(4))
+        run.finish("done")
         assert capfd.readouterr().out == ""
-        assert followed.warned == []
+        assert run.warned == []

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from kexp.contracts import Decoding, Translator, TranslatorContext, TranslatorOptions
 from kexp.options import Options
-from kexp.testing.augmenter import close
 from kexp.testing.fixtures import ODD_TEXTS, STEADY, any_text, korean_texts
 from kexp.testing.options import OptionsContract
 
@@ -22,9 +21,9 @@ Made = list[list[str]]
 
 
 class TranslatorContract(OptionsContract):
-    """Promises of translators: as many translations as are asked for, by text, decoding and seed alone.
+    """Promises of translators: as many translations as requested, which depend on text, decoding and seed alone.
 
-    ``texts`` are in the language ``source``. ``samples`` tells whether seeds make a difference, ``samples_by_row``
+    ``texts`` are in the language ``source``. ``samples`` is whether seeds make a difference, ``samples_by_row``
     whether a sampled translation is the same whatever texts stand beside it; others always have to be.
     """
 
@@ -37,14 +36,14 @@ class TranslatorContract(OptionsContract):
 
     @pytest.fixture
     def translator(self, options: TranslatorOptions) -> Iterator[Translator]:
-        """Build the translator, and close it if it can be closed."""
+        """Build the translator, and close it."""
         built = options.build(TranslatorContext(self.source, self.target, "cpu"))
         yield built
-        close(built)
+        built.close()
 
     @METHODS
-    def test_gives_as_many_translations_as_asked(self, translator: Translator, decoding: Decoding) -> None:
-        """Every text has ``copies`` translations, which differ by sampling alone; of no texts nothing is made."""
+    def test_returns_the_requested_translations(self, translator: Translator, decoding: Decoding) -> None:
+        """Every text has ``copies`` translations, which differ only by sampling; no texts have no translations."""
         made = translator.translate(self.texts, decoding, 3, 1)
         check_translations(self.texts, made, 3)
         assert translator.translate([], decoding, 1, 1) == []
@@ -58,14 +57,14 @@ class TranslatorContract(OptionsContract):
         """The same texts, decoding and seed give the same, also of a translator that is built anew or was closed."""
         first = translator.translate(self.texts, decoding, 2, 1)
         assert translator.translate(self.texts, decoding, 2, 1) == first
-        close(translator)
+        translator.close()
         assert translator.translate(self.texts, decoding, 2, 1) == first
         other = options.build(TranslatorContext(self.source, self.target, "cpu"))
         assert other.identity == translator.identity
         assert other.translate(self.texts, decoding, 2, 1) == first
-        close(other)
+        other.close()
 
-    def test_seeds_matter_in_sampling_alone(self, translator: Translator) -> None:
+    def test_seeds_affect_only_sampling(self, translator: Translator) -> None:
         """Other seeds sample other texts, and change nothing else."""
         sampled = [translator.translate(self.texts, SAMPLING, 1, seed) for seed in range(3)]
         assert (sampled[0] != sampled[1] or sampled[0] != sampled[2]) is self.samples
@@ -82,11 +81,11 @@ class TranslatorContract(OptionsContract):
         assert translator.translate(self.texts[::-1], decoding, 2, 1)[::-1] == together
         assert [row for text in self.texts for row in translator.translate([text], decoding, 2, 1)] == together
 
-    def test_takes_odd_texts(self, translator: Translator) -> None:
+    def test_accepts_odd_texts(self, translator: Translator) -> None:
         """Texts without words, of 10,000 characters, of joined emoji or single jamo do not make it raise."""
         check_translations(ODD_TEXTS, translator.translate(ODD_TEXTS, GREEDY, 1, 1), 1)
 
-    def test_takes_any_text(self, translator: Translator) -> None:
+    def test_accepts_any_text(self, translator: Translator) -> None:
         """Whatever Unicode has does not make it raise."""
 
         @STEADY
@@ -96,19 +95,19 @@ class TranslatorContract(OptionsContract):
 
         check()
 
-    def test_leaves_its_input_alone(self, translator: Translator) -> None:
+    def test_changes_no_input(self, translator: Translator) -> None:
         """The list of texts stays as it was."""
         texts = list(self.texts)
         translator.translate(texts, GREEDY, 1, 1)
         assert texts == list(self.texts)
 
-    def test_has_a_name_to_keep_translations_by(self, options: TranslatorOptions, translator: Translator) -> None:
+    def test_has_an_identity(self, options: TranslatorOptions, translator: Translator) -> None:
         """The identity is a text that both directions have."""
         back = options.build(TranslatorContext(self.target, self.source, "cpu"))
         for identity in (translator.identity, back.identity):
             assert isinstance(identity, str)
             assert identity
-        close(back)
+        back.close()
 
 
 def check_translations(texts: Sequence[str], made: Made, copies: int) -> None:

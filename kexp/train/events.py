@@ -43,7 +43,10 @@ class EpochStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepsDone(Event):
-    """Some optimiser steps are done: means of the objective's numbers since the last such event."""
+    """Some optimiser steps are done: means of the objective's numbers since the last such event.
+
+    Rates are by the wall time of these steps, waiting for data included; ``data_share`` is the share of that waiting.
+    """
 
     name: ClassVar[str] = "step"
     step: int
@@ -53,6 +56,7 @@ class StepsDone(Event):
     gradient_norm: float
     examples_per_second: float
     tokens_per_second: float
+    data_share: float
     logs: Mapping[str, float] = field(default_factory=dict)
 
 

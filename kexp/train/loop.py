@@ -11,24 +11,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kexp.batches import MicroBatch
 from kexp.contracts import Batch, FreezingOptions, Inputs, Objective, Progress, UnlabelledBatch
-from kexp.devices import precision_of
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.model.blocks import find_blocks
-from kexp.model.forward import TrainingModel
-from kexp.model.frozen import Prefix
+from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.monitor import is_better, metric_warnings
 from kexp.train.schedule import multiplier
-from kexp.train.state import Stateful, TrainState, load_checkpoint, save_checkpoint
+from kexp.train.state import TrainState, load_checkpoint, save_checkpoint
+from kexp.train.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from accelerate import Accelerator
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
 
 LOG_EVERY = 10
 
@@ -43,75 +40,97 @@ class Stream(Protocol):
         """Yield the batches of each optimiser step of an epoch, from step ``start`` on."""
 
 
+def total_steps(options: Training, stream: Stream) -> int:
+    """Return the number of optimiser steps of a whole training."""
+    return options.steps or options.epochs * stream.steps_per_epoch()
+
+
 @dataclass(slots=True)
 class Window:
-    """Sums since the last ``StepsDone``; tensors stay on the device until the window is closed."""
+    """Sums since the last ``StepsDone``; tensors stay on the device until the window is closed.
 
+    ``data`` and ``training`` are the seconds of the run, on data and on steps with data, when the window began.
+    """
+
+    data: float
+    training: float
     losses: list[torch.Tensor] = field(default_factory=list)
     logs: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     examples: int = 0
     tokens: int = 0
-    started: float = field(default_factory=time.perf_counter)
 
 
 class Trainer:
     """One run's model, optimiser and state; ``events`` trains.
 
-    ``evaluate`` measures validation, ``watch`` the pool: numbers, and warnings about them. The folder gets the best
-    weights and, at evaluations and when stopped, a checkpoint; without one nothing is kept.
+    ``evaluate`` measures the model on validation, ``watch`` on unlabelled rows: numbers, and warnings about them. The
+    folder gets the best weights and, at evaluations and when stopped, a checkpoint; without one nothing is kept.
+    ``spent`` are seconds of training that were spent before, on hidden states of frozen blocks.
     """
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        classifier: Classifier,
         objective: Objective,
         freezing: FreezingOptions,
         stream: Stream,
         evaluate: Callable[[], Mapping[str, float]],
         options: Training,
-        accelerator: Accelerator,
         *,
         seed: int,
         greater_is_better: bool,
         folder: Path | None,
         watch: Callable[[], tuple[Mapping[str, float], Sequence[str]]] = lambda: ({}, ()),
+        spent: float = 0.0,
     ) -> None:
-        self.model, self.objective, self.freezing, self.stream = model, objective, freezing, stream
-        self.evaluate, self.options, self.accelerator, self.seed = evaluate, options, accelerator, seed
+        self.classifier, self.objective, self.freezing, self.stream = classifier, objective, freezing, stream
+        self.evaluate, self.options, self.seed, self.spent = evaluate, options, seed, spent
         self.greater_is_better, self.folder, self.watch = greater_is_better, folder, watch
+        self.model, self.hardware = classifier.module, classifier.hardware
         self.state = TrainState()
         self.steps_per_epoch = stream.steps_per_epoch()
-        self.total_steps = options.steps or options.epochs * self.steps_per_epoch
-        self.blocks = find_blocks(model)
-        self.live = TrainingModel(model, accelerator)
+        self.total_steps = total_steps(options, stream)
+        self.blocks = find_blocks(self.model)
         self.optimizer = self._make_optimizer()
+        self.scaler = self.hardware.gradient_scaler()
 
     # --- what a reader wants to know -------------------------------------------------------------------------------
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train from where the state stands to the end, telling what happens; ``should_stop`` is asked after each step.
+        """Train from where the state stands to the end and yield what happens.
 
-        Raises ``RunFailed`` when the loss is not finite, ``RunInterrupted`` (after a checkpoint) when asked to stop.
+        ``should_stop`` is called after each step. Raises ``RunFailed`` when the loss is not finite, and
+        ``RunInterrupted`` (after a checkpoint) when ``should_stop`` returns True.
         """
-        state, window = self.state, Window()
+        state = self.state
+        state.seconds["steps"] += self.spent
+        clock = Stopwatch(state.seconds)
+        window = self._window()
         yield self._started()
         while state.step < self.total_steps and not state.stopped_early:
             epoch, place = divmod(state.step, self.steps_per_epoch)
             yield self._start_epoch(epoch)
+            clock.lap("writing")
             for batches in self.stream.epoch(epoch, place):
+                clock.lap("data")
                 self._step(batches, window)
+                clock.lap("steps")
                 due, stop = self._evaluation_due(), should_stop()
                 if due or stop or state.step % LOG_EVERY == 0:
-                    yield self._close(window)
+                    yield self._close(window, clock)
+                    clock.lap("writing")
                     if due:
-                        yield from self._evaluate()
-                    window = Window()
+                        yield from self._evaluate(clock)
+                    window = self._window()
                 if state.step == self.total_steps or state.stopped_early:
                     break
                 if stop:
                     self._checkpoint()
                     raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
         yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
+
+    def _window(self) -> Window:
+        return Window(self.state.seconds["data"], self.state.training_seconds)
 
     def resume(self) -> int | None:
         """Continue from the folder's checkpoint; return its step, or None when there is none."""
@@ -121,17 +140,17 @@ class Trainer:
         self.state = state
         return state.step
 
-    def reuse(self, stream: Stream, prefix: Prefix, seconds: float) -> None:
-        """Train on a stream whose batches bring what a frozen prefix makes of them; it took ``seconds`` to make."""
-        self.stream, self.live = stream, TrainingModel(self.model, self.accelerator, prefix)
-        self.state.seconds += seconds
-
     def restore_best(self) -> None:
         """Load the best weights, when the spec keeps the best model and there is a folder for it."""
         if self.best_weights is not None:
             from safetensors.torch import load_model
 
             load_model(self.model, self.best_weights)
+
+    @property
+    def kept_step(self) -> int:
+        """Step of the model that is kept: that of the best evaluation so far, or the last."""
+        return self.state.best_step if self.options.keep == "best" else self.state.step
 
     @property
     def best_weights(self) -> Path | None:
@@ -144,36 +163,37 @@ class Trainer:
         """Do one optimiser step; each batch counts by its rows, so that a short last batch weighs no more."""
         import torch
 
-        state, started = self.state, time.perf_counter()
+        state = self.state
         torch.manual_seed(derive(self.seed, "dropout", state.step))
         rows = sum(len(batch.labelled) for batch in batches)
-        loss = torch.zeros((), device=self.accelerator.device)
+        loss = torch.zeros((), device=self.hardware.device)
         for number, batch in enumerate(batches):
             progress = Progress(state.step, self.total_steps, number)
             share = len(batch.labelled) / rows
-            told = self.objective.step(self.live, *self._to_device(batch), progress)
-            self.accelerator.backward(told.loss * share)
-            loss += told.loss.detach() * share
-            for name, value in told.logs.items():
+            found = self.objective.step(self.classifier, *self._to_device(batch), progress)
+            self.scaler.scale(found.loss * share).backward()  # type: ignore[no-untyped-call]
+            loss += found.loss.detach() * share
+            for name, value in found.logs.items():
                 window.logs.setdefault(name, []).append(value.detach())
         self._set_learning_rate()
-        self.gradient_norm = self.accelerator.clip_grad_norm_(
+        self.scaler.unscale_(self.optimizer)
+        self.gradient_norm = torch.nn.utils.clip_grad_norm_(
             self.model.parameters(), self.options.gradient_clip or math.inf
         )
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
-        self.objective.stepped(self.live, Progress(state.step, self.total_steps))
         window.losses.append(loss)
         window.examples += rows + sum(len(batch.unlabelled.rows) for batch in batches if batch.unlabelled)
         window.tokens += sum(part.tokens for batch in batches for part in (batch.labelled, batch.unlabelled) if part)
         state.step += 1
-        state.seconds += time.perf_counter() - started
+        self.objective.stepped(self.classifier, Progress(state.step, self.total_steps))
 
     def _to_device(self, batch: MicroBatch) -> tuple[Batch, UnlabelledBatch | None]:
         import torch
 
         def moved(array: NDArray[np.int64]) -> torch.Tensor:
-            return torch.from_numpy(array).to(self.accelerator.device, non_blocking=True)
+            return torch.from_numpy(array).to(self.hardware.device, non_blocking=True)
 
         def all_moved(arrays: Mapping[str, NDArray[np.int64]]) -> Inputs:
             return {name: moved(array) for name, array in arrays.items()}
@@ -182,23 +202,19 @@ class Trainer:
         unlabelled = None
         if pairs is not None:
             unlabelled = UnlabelledBatch(all_moved(pairs.original), all_moved(pairs.augmented), moved(pairs.rows))
-        return Batch(labelled.inputs_on(self.accelerator.device), moved(labelled.labels)), unlabelled
+        return Batch(labelled.inputs_on(self.hardware.device), moved(labelled.labels)), unlabelled
 
     def _set_learning_rate(self) -> None:
         factor = multiplier(self.state.step, self.total_steps, self.steps_per_epoch, self.options)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
 
-    def _make_optimizer(self) -> Any:
+    def _make_optimizer(self) -> torch.optim.Optimizer:
         import torch
 
         options = self.options
         groups = self.blocks.parameter_groups(options.learning_rate, options.weight_decay, options.layer_decay)
-        self.model.to(self.accelerator.device)
-        optimizer = torch.optim.AdamW(
-            groups, lr=options.learning_rate, betas=options.betas, eps=options.epsilon, fused=True
-        )
-        return self.accelerator.prepare_optimizer(optimizer)
+        return torch.optim.AdamW(groups, lr=options.learning_rate, betas=options.betas, eps=options.epsilon, fused=True)
 
     # --- around the steps ------------------------------------------------------------------------------------------
 
@@ -208,8 +224,8 @@ class Trainer:
             self.total_steps,
             self.steps_per_epoch,
             sum(parameter.numel() for parameter in self.model.parameters()),
-            str(self.accelerator.device),
-            precision_of(self.accelerator),
+            str(self.hardware.device),
+            self.hardware.precision,
         )
 
     def _start_epoch(self, epoch: int) -> EpochStarted:
@@ -219,24 +235,23 @@ class Trainer:
     def _unfreeze(self, epoch: int) -> None:
         self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))
 
-    def _close(self, window: Window) -> StepsDone:
+    def _close(self, window: Window, clock: Stopwatch) -> StepsDone:
         """Turn a window into an event: here the device is waited for, once in ``LOG_EVERY`` steps."""
         import torch
 
         state = self.state
-        started = time.perf_counter()
         losses = torch.stack(window.losses).tolist()
-        state.seconds += time.perf_counter() - started
+        clock.lap("steps")
         if not all(map(math.isfinite, losses)):
             step = state.step - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
             raise RunFailed(
                 f"the loss is not finite at step {step} (learning rate {self._learning_rate():.3g}, "
-                f"{precision_of(self.accelerator)}); {self._remedy(step)}"
+                f"{self.hardware.precision}); {self._remedy(step)}"
             )
         state.examples += window.examples
         state.tokens += window.tokens
         state.losses += losses
-        seconds = max(time.perf_counter() - window.started, 1e-9)
+        seconds = max(state.training_seconds - window.training, 1e-9)
         return StepsDone(
             state.step,
             state.step / self.steps_per_epoch,
@@ -245,13 +260,14 @@ class Trainer:
             float(self.gradient_norm),
             window.examples / seconds,
             window.tokens / seconds,
+            (state.seconds["data"] - window.data) / seconds,
             {name: float(torch.stack(values).float().mean()) for name, values in window.logs.items()},
         )
 
     def _remedy(self, step: int) -> str:
         """Say what may make the loss of a step finite; that of the first one owes nothing to the learning rate."""
         remedies = ["lower training.learning_rate"] if step > 1 else []
-        if precision_of(self.accelerator) != "fp32":
+        if self.hardware.precision != "fp32":
             remedies.append("use precision fp32")
         source = "the objective and its options, and the weights of the backbone"
         return ", or ".join(remedies) or f"nothing has been learnt by then: look at {source}"
@@ -264,9 +280,10 @@ class Trainer:
         every = self.options.evaluate_every or self.steps_per_epoch
         return step % every == 0 or step == self.total_steps
 
-    def _evaluate(self) -> Iterator[Event]:
+    def _evaluate(self, clock: Stopwatch) -> Iterator[Event]:
         state, started = self.state, time.perf_counter()
         metrics, (pool, warnings) = self.evaluate(), self.watch()
+        clock.lap("evaluation")
         value = metrics[self.options.monitor]
         best = is_better(value, state.best, greater_is_better=self.greater_is_better)
         # Summed exactly: where a run was interrupted must not change the last digit.
@@ -287,6 +304,7 @@ class Trainer:
         yield from (
             Warned(state.step, message) for message in (*metric_warnings(metrics, self.options.monitor), *warnings)
         )
+        clock.lap("writing")
 
     def _save_best(self) -> None:
         if self.best_weights is not None:
@@ -301,12 +319,6 @@ class Trainer:
         if self.folder is not None:
             save_checkpoint(self.folder, self.state, self._stateful())
 
-    def _stateful(self) -> dict[str, Stateful]:
+    def _stateful(self) -> dict[str, Any]:
         """Return everything that has a state besides the numbers of ``TrainState``."""
-        parts: dict[str, Any] = {
-            "model": self.model,
-            "optimizer": self.optimizer.optimizer,
-            "objective": self.objective,
-            "scaler": self.accelerator.scaler,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        return {"model": self.model, "optimizer": self.optimizer, "objective": self.objective, "scaler": self.scaler}

@@ -14,9 +14,9 @@ def is_better(value: float, best: float | None, *, greater_is_better: bool) -> b
 
 
 def metric_warnings(metrics: Mapping[str, float], monitor: str) -> Iterator[str]:
-    """Yield what is doubtful about what was measured on validation: metrics that are not finite."""
+    """Yield a warning for each metric of validation that is not finite."""
     for name, value in metrics.items():
         if not math.isfinite(value):
             monitored = name == monitor and math.isnan(value)
-            chosen = "; the model is chosen by it, and this counts as worse than any number" if monitored else ""
-            yield f'metric "{name}" is {value} on validation{chosen}'
+            consequence = "; it is the monitored metric, and counts as worse than any number" if monitored else ""
+            yield f'metric "{name}" is {value} on validation{consequence}'

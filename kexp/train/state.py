@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kexp.errors import KexpError
+from kexp.train.stopwatch import ACTIVITIES
 
 
 @dataclass(slots=True)
@@ -21,23 +22,24 @@ class TrainState:
     stopped_early: bool = False
     examples: int = 0
     tokens: int = 0
-    seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACTIVITIES, 0.0))
+    """By activity."""
     losses: list[float] = field(default_factory=list)
     """Of the steps since the last evaluation."""
 
+    @property
+    def training_seconds(self) -> float:
+        """Seconds of training steps, waiting for their data included; examples per second are counted by them."""
+        return self.seconds["data"] + self.seconds["steps"]
 
-class Stateful(Protocol):
-    """Anything whose state torch can save."""
-
-    def state_dict(self) -> Any:
-        """Return the state."""
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Restore the state."""
+    def time_shares(self) -> dict[str, float]:
+        """Return the share of each activity in the time of the whole training."""
+        whole = max(sum(self.seconds.values()), 1e-9)
+        return {activity: seconds / whole for activity, seconds in self.seconds.items()}
 
 
-def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Stateful]) -> None:
-    """Write the checkpoint beside and rename it, so that there is always a whole one."""
+def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Any]) -> None:
+    """Write the numbers and each part's ``state_dict`` to a file beside and rename it, so that it is always whole."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +48,8 @@ def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Statefu
     part.replace(folder / "state.pt")
 
 
-def load_checkpoint(folder: Path, parts: Mapping[str, Stateful]) -> TrainState | None:
-    """Restore the checkpoint into the parts; None when there is none."""
+def load_checkpoint(folder: Path, parts: Mapping[str, Any]) -> TrainState | None:
+    """Restore the parts by their ``load_state_dict`` and return the numbers; None when there is no checkpoint."""
     import torch
 
     path = folder / "state.pt"

@@ -1,1 +1,1 @@
-"""A local web page over the run folders: what was run, how it compares, and what a model says to a sentence."""
+"""A local web page over the run folders: runs, comparisons, studies and predictions."""

@@ -32,7 +32,7 @@ SHOWN = ("accuracy", "macro_f1")
 
 
 class Model(Protocol):
-    """A trained model, as it is needed here."""
+    """The part of a trained model that the page uses."""
 
     labels: Sequence[str]
 
@@ -43,8 +43,8 @@ class Model(Protocol):
 Load = Callable[[Path], Model]
 
 
-class Question(BaseModel):
-    """A sentence and the runs whose models are asked."""
+class PredictRequest(BaseModel):
+    """A text and the runs whose models predict it."""
 
     text: str = Field(min_length=1, max_length=20_000)
     runs: list[str] = Field(min_length=1, max_length=MODELS)
@@ -53,7 +53,7 @@ class Question(BaseModel):
 def make_app(runs_dir: Path, load: Load, hosts: Sequence[str]) -> FastAPI:
     """Return the application; ``hosts`` are the names under which it answers.
 
-    Other names are refused, so that no foreign page can reach it through a name of its own (DNS rebinding).
+    Other names are refused, so that other web pages cannot reach it through their own host name (DNS rebinding).
     """
     app = FastAPI(title="kexp", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
@@ -64,7 +64,7 @@ def make_app(runs_dir: Path, load: Load, hosts: Sequence[str]) -> FastAPI:
     _add_models(app, library, load)
 
     @app.exception_handler(KexpError)
-    def told(request: Request, error: KexpError) -> Response:
+    def report_error(request: Request, error: KexpError) -> Response:
         return JSONResponse({"detail": str(error)}, status_code=404)
 
     return app
@@ -111,7 +111,7 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
 
     @app.get("/file/{key:path}")
     def file(key: str) -> FileResponse:
-        """Serve the two kinds of page that folders hold, and nothing else of them."""
+        """Serve ``report.html`` and ``study.html``, and no other file."""
         folder, _, name = key.rpartition("/")
         if name == "study.html":
             path = library.path(folder) / name
@@ -120,12 +120,12 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
         else:
             raise HTTPException(404)
         if not path.is_file():
-            raise HTTPException(404, f"{name} was not drawn yet")
+            raise HTTPException(404, f"{name} does not exist yet")
         return FileResponse(path)
 
 
 def _report(library: Library, folder: str) -> Path:
-    """Return the report of a run folder that holds a known run."""
+    """Return the report of a run folder that has a known run."""
     for run in library.runs():
         if run.key.startswith(f"{folder}/"):
             return library.path(run.key).parent.parent / "report.html"
@@ -133,10 +133,10 @@ def _report(library: Library, folder: str) -> Path:
 
 
 def _value_of(changes: Mapping[str, Mapping[str, tuple[str, str]]], key: str, path: str) -> str:
-    """Return what a run's spec has at a path at which some differ from the first one."""
+    """Return the value of a run's spec at a path at which some specs differ from the first one."""
     if path in changes[key]:
         return changes[key][path][1]
-    # Where it does not differ, it has what the first has.
+    # Where it does not differ, it has the value of the first.
     return next(found[path][0] for found in changes.values() if path in found)
 
 
@@ -171,25 +171,25 @@ def _add_models(app: FastAPI, library: Library, load: Load) -> None:
         return models[path]
 
     @app.post("/data/predict")
-    def data_predict(question: Question) -> JSONResponse:
+    def data_predict(request: PredictRequest) -> JSONResponse:
         answers = []
-        for key in question.runs:
-            asked = model(library.path(key))
-            found = attribute_words(question.text, asked.predict)
-            probabilities = dict(zip(asked.labels, found.probabilities.tolist(), strict=True))
+        for key in request.runs:
+            trained = model(library.path(key))
+            found = attribute_words(request.text, trained.predict)
+            probabilities = dict(zip(trained.labels, found.probabilities.tolist(), strict=True))
             answers.append({"run": key, "probabilities": probabilities, "words": found.words})
         return JSONResponse(finite(answers))
 
 
 def _columns(runs: Sequence[Run]) -> list[str]:
-    """Return the test metrics that the table shows: some that all know, and what was monitored."""
+    """Return the test metrics that the table shows: well-known ones, and those that chose the models."""
     known = {name for run in runs for name in run.metrics.get("test", {})}
-    wanted = dict.fromkeys([*SHOWN, *(run.monitor for run in runs)])
-    return [name for name in wanted if name in known]
+    shown = dict.fromkeys([*SHOWN, *(run.monitor for run in runs)])
+    return [name for name in shown if name in known]
 
 
 def _titles(keys: Sequence[str]) -> dict[str, str]:
-    """Return short names of runs: without the leading parts that all share."""
+    """Return short names of runs, without the leading parts that all share."""
     parts = [key.split("/") for key in keys]
     shared = 0
     while all(len(part) > shared + 2 and part[shared] == parts[0][shared] for part in parts):

@@ -1,4 +1,4 @@
-"""The runs folder as the page shows it: runs with their results and curves, and studies."""
+"""The runs folder as the page shows it: runs with results and curves, and studies."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Everything below a runs folder. Runs are named by keys that it has given out, never by paths of the asker."""
+    """Everything below a runs folder. Runs are named by keys below it, never by paths of the client."""
 
     folder: Path
 
@@ -53,24 +53,24 @@ class Library:
         return sorted((self._run(path.parent) for path in paths), key=lambda run: (run.started, run.key), reverse=True)
 
     def studies(self) -> dict[str, StudyRow]:
-        """Return all searches by key, the newest first."""
+        """Return all studies by key, the newest first."""
         return {row.folder.relative_to(self.folder).as_posix(): row for row in list_studies(self.folder)}
 
     def path(self, key: str) -> Path:
-        """Return the folder of a run or study; raises ``KexpError`` for any key that is none of them."""
+        """Return the folder of a run or study; raises ``KexpError`` for any other key."""
         path = self.folder / key
         if _below(key) and ((path / "metrics.jsonl").is_file() or (path / "study.toml").is_file()):
             return path
-        raise KexpError(f"there is no run or study {key}")
+        raise KexpError(f"no run or study {key}")
 
     def result(self, key: str) -> dict[str, Any]:
-        """Return ``result.json`` of a run, empty while it goes on."""
+        """Return ``result.json`` of a run; an empty object while it trains."""
         path = self.path(key) / "result.json"
         result: dict[str, Any] = read_json(path) if path.is_file() else {}
         return result
 
     def curves(self, key: str) -> dict[str, Any]:
-        """Return a run's events as columns: of steps and of evaluations."""
+        """Return the events of a run as columns: those of steps and those of evaluations."""
         events = list(read_events(self.path(key) / "metrics.jsonl"))
         steps = _thin([event for event in events if event["event"] == "step"])
         evaluations = [event for event in events if event["event"] == "evaluation"]
@@ -92,7 +92,7 @@ class Library:
 
     def _run(self, path: Path) -> Run:
         experiment, folder, variant, seed = path.relative_to(self.folder).parts
-        # The page asks every few seconds: what has ended is read once.
+        # The page polls every few seconds; the result of a finished run is cached.
         result = _result(path / "result.json", (path / "result.json").stat().st_mtime_ns) if _ended(path) else {}
         step, total = (0, 0) if result else _progress(path / "metrics.jsonl")
         return Run(
@@ -120,7 +120,7 @@ def _ended(path: Path) -> bool:
 
 
 def _below(key: str) -> bool:
-    """Tell whether a key names something below the runs folder, and cannot lead out of it."""
+    """Return whether a key names something below the runs folder, without a way out of it."""
     return not any(part in ("", ".", "..") for part in key.split("/")) and "\\" not in key
 
 
@@ -129,7 +129,7 @@ def _thin(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _progress(path: Path) -> tuple[int, int]:
-    """Return the step reached and the number of steps, from the first and the last whole line."""
+    """Return the current step and the number of steps, from the first and the last complete line."""
     events = list(read_events(path))
     total = next((event["total_steps"] for event in events if event["event"] == "started"), 0)
     return (events[-1].get("step", 0) if events else 0), total

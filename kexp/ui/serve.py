@@ -1,4 +1,4 @@
-"""Serves the page on this machine, or, when told so, to others."""
+"""Serves the page on this machine, or to others with ``--host``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(runs_dir: Path, host: str, port: int, open_browser: bool) -> None:
-    """Serve until Ctrl-C. Raises ``KexpError`` when the address is taken or not this machine's."""
+    """Serve until Ctrl-C. Raises ``KexpError`` if the address is in use or not one of this machine."""
     listening = _listen(host, port)
     port = listening.getsockname()[1]
-    # Whoever opens the page to others knows under which names they reach it.
+    # An address that is open to others may be reached under any name.
     hosts = [*LOCAL, "[::1]"] if host in LOCAL else ["*"]
     address = f"http://{host if ':' not in host else f'[{host}]'}:{port}"
-    print(f"{address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    print(f"{address}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
     if host not in LOCAL:
-        print("everybody who reaches this address sees all runs and can ask all models", file=sys.stderr)
+        print("anyone who can reach this address can see all runs and use all models", file=sys.stderr)
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(make_app(runs_dir, load, hosts), log_level="warning", lifespan="off")
-    # Ctrl-C is how a server ends, no interruption of anything.
+    # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
 
@@ -46,5 +46,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         remedy = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another with --host"
-        raise KexpError(f"{host}:{port} cannot be listened on: {error.strerror}; {remedy}") from None
+        raise KexpError(f"{host}:{port} is not available: {error.strerror}; {remedy}") from None
     return listening

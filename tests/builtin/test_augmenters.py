@@ -30,11 +30,10 @@ from kexp.builtin.augmenters import (
     UnigramReplacement,
 )
 from kexp.builtin.augmenters.noise import NEIGHBOURS, TYPOS, read_keys, type_keys
-from kexp.builtin.augmenters.protect import Guard, label_words
-from kexp.builtin.augmenters.units import cut, keep
 from kexp.catalog import Catalog, Entry, Owner
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.errors import KexpError
+from kexp.word_augmenter import Guard, cut, keep, label_words
 
 TRAIN = (
     "이 영화 정말 재밌다 정말",
@@ -615,8 +614,26 @@ def test_a_model_must_be_stated_once_and_pinned(tmp_path: Path) -> None:
     assert [warning.path for warning in MaskFill(id="klue/bert-base").warnings()] == ["revision"]
 
 
+def test_views_are_stored_under_the_contents_of_a_local_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "README.md").write_text("a")
+    mask_fill, other = MaskFill(path=tmp_path), AugmenterContext(texts=["다른 글"])
+    before = mask_fill.identity(CONTEXT)
+    (tmp_path / "README.md").write_text("b")
+    assert mask_fill.identity(other) == before
+    (tmp_path / "config.json").write_text('{"layers": 2}')
+    assert mask_fill.identity(CONTEXT) != before
+
+
+def test_what_is_made_of_augmenters_is_stored_under_what_they_learn() -> None:
+    other = AugmenterContext(texts=["다른 글"])
+    for learns, steps in ((False, (RandomDeletion(), Aeda(), CharNoise())), (True, (Aeda(), TfIdfReplacement()))):
+        for options in (Compose(steps=steps), OneOf(choices=steps)):
+            assert (options.identity(CONTEXT) != options.identity(other)) is learns
+
+
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
-    with pytest.raises(KexpError, match="mask-fill: folder"):
+    with pytest.raises(KexpError, match=r"masked language model folder .* cannot be loaded: "):
         MaskFill(path=tmp_path).build(CONTEXT)
     with pytest.raises(KexpError, match='masked language model "kexp/none"'):
         MaskFill(id="kexp/none").build(CONTEXT)

@@ -270,7 +270,7 @@ def test_a_folder_that_is_missing_or_a_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_configuration_and_weights_is_told_with_both(tmp_path: Path) -> None:
-    remedy = "give a folder that save_pretrained or a download made"
+    remedy = "give a folder written by save_pretrained, or a download"
     assert told(tmp_path) == [
         f"{tmp_path} has no config.json; {remedy}",
         f"{tmp_path} has no weights (model.safetensors); {remedy}",
@@ -284,7 +284,7 @@ def test_a_configuration_that_is_damaged_is_told(copy: Path) -> None:
     assert problem.startswith(f"{config} cannot be read: ")
     assert problem.endswith("; download the model again")
     config.write_text("[]")
-    assert told(copy) == [f"{config} holds no object; download the model again"]
+    assert told(copy) == [f"{config} is not an object; download the model again"]
 
 
 @pytest.mark.parametrize("damage", ["cut in half", "cut at the end", "empty", "a pointer of Git LFS"])
@@ -331,7 +331,7 @@ def test_a_folder_that_cannot_be_loaded_is_told_with_the_reason(copy: Path, toke
 
 
 def test_either_a_hub_id_or_a_folder_has_to_be_stated(folder: Path) -> None:
-    expected = "id: state either id, a hub id, or path, a local folder"
+    expected = "id: give either id, a hub id, or path, a local folder"
     assert [str(problem) for problem in HubBackbone().problems()] == [expected]
     assert [str(problem) for problem in HubBackbone(id="owner/name", path=folder).problems()] == [expected]
     assert [str(problem) for problem in HubBackbone(id="owner/name").problems()] == []
@@ -339,7 +339,7 @@ def test_either_a_hub_id_or_a_folder_has_to_be_stated(folder: Path) -> None:
 
 def test_a_hub_id_without_revision_is_warned_of(folder: Path) -> None:
     (warning,) = HubBackbone(id="owner/name").warnings()
-    assert str(warning) == "revision: not pinned: the weights may change under the experiment; state a commit"
+    assert str(warning) == "revision: not pinned: the weights may change under the experiment; give a commit"
     assert list(HubBackbone(id="owner/name", revision="0123abc").warnings()) == []
     assert list(HubBackbone(path=folder).warnings()) == []
 

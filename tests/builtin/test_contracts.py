@@ -547,6 +547,7 @@ class Backwards(TranslatorOptions):
         def translate(self, texts, decoding, copies, seed):
             longest = max(map(len, texts), default=0)
             return [[text[::-1].ljust(longest) + str(seed)] * copies for text in texts]
+        def close(self): pass
 
 class Shuffled(DatasetOptions):
     """Shuffle by chance, with a label that is empty."""
@@ -586,8 +587,8 @@ class Counting(SupervisedObjectiveOptions):
                 self.seen += 1
                 return logits.logsumexp(-1) * self.seen
             def step(self, model, labelled, unlabelled, progress):
-                told = super().step(model, labelled, unlabelled, progress)
-                return StepLoss(told.loss, {"loss": told.loss})
+                result = super().step(model, labelled, unlabelled, progress)
+                return StepLoss(result.loss, {"loss": result.loss})
         return Loss()
 
 class Averaged(SupervisedObjectiveOptions):
@@ -690,12 +691,12 @@ class Twice(ExecutorOptions):
     """Do nothing, here, and tell the end of it twice."""
     def build(self, context):
         class Echo:
-            told = []
+            messages = []
             def submit(self, task):
-                self.told = [Ended(task.number, {"number": task.number, **task.payload})] * 2
+                self.messages = [Ended(task.number, {"number": task.number, **task.payload})] * 2
             def wait(self, seconds):
-                told, self.told = self.told, []
-                return told
+                messages, self.messages = self.messages, []
+                return messages
             def answer(self, number, answer): pass
             def stop(self, number): pass
             def close(self): pass
@@ -726,41 +727,40 @@ class TestNothing(MetricContract):
 EVERY_METRIC = [name for name in dir(MetricContract) if name.startswith("test_")]
 SEEN = {
     "Base": "",
-    "SharedDice": "a_row_depends_on_its_text_and_generator_alone equal_generators_give_equal_texts takes_any_text "
-    "leaves_alone_what_is_not_its_own",
-    "Neighbourly": "a_row_depends_on_its_text_and_generator_alone takes_any_text",
-    "Forgetful": "takes_any_text takes_odd_texts",
-    "Fragile": "keeps_texts_composed takes_any_text takes_odd_texts",
-    "Apart": "keeps_texts_composed",
-    "Dear": "tells_what_it_costs",
+    "SharedDice": "a_row_depends_on_its_text_and_generator_alone equal_generators_give_equal_texts accepts_any_text "
+    "changes_no_input_or_global_state",
+    "Neighbourly": "a_row_depends_on_its_text_and_generator_alone accepts_any_text",
+    "Forgetful": "accepts_any_text accepts_odd_texts",
+    "Fragile": "keeps_texts_in_nfc accepts_any_text accepts_odd_texts",
+    "Apart": "keeps_texts_in_nfc",
+    "Dear": "cost_and_views_are_consistent",
     "Silent": "is_described",
-    "Open": "is_frozen_and_closed a_spec_states_it",
-    "Growing": "a_spec_states_it",
-    "Wrong": "has_no_problems a_spec_states_it travels_light",
-    "Backwards": "a_translation_depends_on_its_text_alone has_a_name_to_keep_translations_by "
-    "seeds_matter_in_sampling_alone",
-    "Shuffled": "has_columns_that_kexp_knows reads_the_same_twice",
-    "Stubborn": "cleaning_twice_is_cleaning_once dropout_is_set_or_refused model_classifies_the_labels reads_odd_texts "
-    "positions_and_layers_are_the_models the_seed_decides_the_weights",
+    "Open": "is_frozen_and_closed round_trips_through_toml",
+    "Growing": "round_trips_through_toml",
+    "Wrong": "has_no_problems round_trips_through_toml can_be_pickled_and_checks_quickly",
+    "Backwards": "a_translation_depends_on_its_text_alone has_an_identity seeds_affect_only_sampling",
+    "Shuffled": "has_known_columns is_the_same_when_read_again",
+    "Stubborn": "cleaning_twice_is_cleaning_once dropout_is_set_or_refused model_classifies_the_labels accepts_odd_texts "
+    "positions_and_layers_match_the_model weights_depend_on_the_seed",
     "Naive": "extreme_logits_stay_finite",
-    "Counting": "a_resumed_run_goes_on_as_it_would_have a_fresh_state_can_be_loaded extreme_logits_stay_finite "
-    "gives_a_finite_loss_and_plain_logs takes_a_single_row",
-    "Averaged": "losses_are_one_per_row a_row_has_a_loss_of_its_own",
-    "Squeezed": "losses_are_one_per_row takes_a_single_row",
-    "Relative": "a_row_has_a_loss_of_its_own",
-    "Undeclared": "its_class_says_whether_it_is_a_loss_per_row",
-    "Leaky": "leaves_the_model_as_it_is targets_take_no_gradient",
-    "Everything": "freezes_a_model leaves_something_to_train names_blocks_that_exist",
-    "OffByOne": "orders_rows_that_exist visits_what_it_promises",
-    "First": "leaves_alone_what_is_not_its_own rows_have_no_order",
-    "Downwards": "nothing_is_better_than_right",
-    "Chatty": "keeps_quiet leaves_no_thread takes_events_of_the_future",
-    "Seedless": "goes_on_where_a_study_stopped the_seed_decides",
-    "Impatient": "never_ends_the_best_trial never_ends_the_first_trial",
-    "Twice": "a_report_waits_for_its_answer a_stop_is_an_answer_too a_stop_may_come_too_late the_others_go_on "
-    "a_task_that_is_lost_is_told a_task_that_is_stopped_ends answers_go_to_their_tasks every_task_ends_in_one_message "
-    "closes_at_once",
-    "Heavy": "travels_light",
+    "Counting": "resuming_continues_identically initial_state_can_be_loaded extreme_logits_stay_finite "
+    "loss_and_logs_are_finite_scalars accepts_a_single_row",
+    "Averaged": "losses_are_one_per_row loss_of_a_row_is_independent_of_other_rows",
+    "Squeezed": "losses_are_one_per_row accepts_a_single_row",
+    "Relative": "loss_of_a_row_is_independent_of_other_rows",
+    "Undeclared": "class_declares_a_loss_per_row",
+    "Leaky": "changes_no_weights_or_modes targets_have_no_gradient",
+    "Everything": "freezes_a_model leaves_something_to_train returns_existing_blocks",
+    "OffByOne": "returns_existing_rows visits_all_rows_if_declared",
+    "First": "changes_no_input_or_global_state is_independent_of_row_order",
+    "Downwards": "perfect_predictions_score_best",
+    "Chatty": "prints_nothing leaves_no_thread accepts_unknown_events",
+    "Seedless": "continues_a_study draws_depend_on_the_seed",
+    "Impatient": "never_prunes_the_best_trial never_prunes_the_first_trial",
+    "Twice": "report_waits_for_its_answer stopping_answers_a_report stopping_a_finished_task_is_harmless other_tasks_continue "
+    "lost_task_is_reported stopped_task_ends answers_reach_their_tasks every_task_ends_in_one_message "
+    "closes_while_tasks_run",
+    "Heavy": "can_be_pickled_and_checks_quickly",
     "Nothing": " ".join(name.removeprefix("test_") for name in EVERY_METRIC),
 }
 
@@ -791,6 +791,6 @@ def test_components_without_a_suite_are_named() -> None:
 @pytest.mark.parametrize("missing", ["pytest", "hypothesis"])
 def test_what_is_missing_is_told_in_one_line(missing: str) -> None:
     script = f"import sys; sys.modules[{missing!r}] = None; import kexp.testing"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert told.returncode == 1
-    assert told.stderr.splitlines()[-1] == f"ImportError: kexp.testing needs {missing}: pip install 'kexp[testing]'"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == f"ImportError: kexp.testing needs {missing}: pip install 'kexp[testing]'"

@@ -230,16 +230,14 @@ def test_the_name_tells_the_format(tmp_path: Path, name: str, content: str) -> N
 
 def test_what_is_wrong_with_the_options_is_told_without_reading(tmp_path: Path, table: Path) -> None:
     missing, odd = tmp_path / "none.csv", write(tmp_path, "rows.dat", "text,label\n")
-    assert told(TableDataset()) == ["path: no file is named; state path, or train and perhaps validation and test"]
+    assert told(TableDataset()) == ["path: no file is named; set path, or train and optionally validation and test"]
     assert told(TableDataset(path=table, train=table)) == [
-        "train: path and train both name the train rows; state one of them"
+        "train: path and train both name the train rows; keep one of them"
     ]
     assert told(TableDataset(path=missing)) == [f"path: {missing} does not exist"]
     assert told(TableDataset(train=table, test=missing)) == [f"test: {missing} does not exist"]
     assert told(TableDataset(path=tmp_path)) == [f"path: {tmp_path} is not a file"]
-    assert told(TableDataset(path=odd)) == [
-        'format: rows.dat does not tell its format; state format = "csv", "tsv", ...'
-    ]
+    assert told(TableDataset(path=odd)) == ['format: the format of rows.dat is unknown; set format = "csv", "tsv", ...']
     assert told(TableDataset(path=table, header=False)) == [
         "columns: a file without header needs the names of its columns"
     ]
@@ -326,12 +324,12 @@ def test_without_splits_those_of_kexps_names_are_taken(tmp_path: Path) -> None:
 def test_a_split_that_is_missing_is_told_with_those_that_exist(tmp_path: Path) -> None:
     path = saved(tmp_path, {"train": [1, 0], "dev": [1]})
     options = HubDataset(path=path, splits={"train": "train", "validation": "validation"})
-    assert refusal(options) == f"{path}: no split validation; it has train, dev; state dataset.splits"
+    assert refusal(options) == f"{path}: no split validation; it has train, dev; set dataset.splits"
 
 
 def test_a_dataset_without_train_split_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, {"dev": [1]})
-    assert refusal(HubDataset(path=path)) == f"{path}: no split train; it has dev; state dataset.splits"
+    assert refusal(HubDataset(path=path)) == f"{path}: no split train; it has dev; set dataset.splits"
 
 
 def test_an_unlabelled_test_split_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -364,7 +362,7 @@ def test_a_damaged_file_in_a_folder_is_told_with_the_reason(tmp_path: Path) -> N
 
 
 def test_what_is_wrong_with_the_source_is_told_without_loading(tmp_path: Path) -> None:
-    neither_or_both = "id: state either id, a hub id, or path, a local folder"
+    neither_or_both = "id: give either id, a hub id, or path, a local folder"
     assert told(HubDataset()) == [neither_or_both]
     assert told(HubDataset(id="owner/name", path=tmp_path)) == [neither_or_both]
     assert told(HubDataset(path=tmp_path / "none")) == [
@@ -377,7 +375,7 @@ def test_what_is_wrong_with_the_source_is_told_without_loading(tmp_path: Path) -
 
 def test_a_hub_id_without_revision_is_warned_of() -> None:
     (warning,) = HubDataset(id="owner/name").warnings()
-    assert str(warning) == "revision: not pinned: the data may change under the experiment; state a commit"
+    assert str(warning) == "revision: not pinned: the data may change under the experiment; give a commit"
     assert list(HubDataset(id="owner/name", revision="0123abc").warnings()) == []
 
 

@@ -186,15 +186,15 @@ def test_options_out_of_bounds_are_refused(kind: Any, option: str, value: object
 
 
 @pytest.mark.parametrize(("kind", "option"), [(CrossEntropyOptions, "class_weights"), (FocalOptions, "alpha")])
-def test_weights_that_do_not_fit_the_labels_are_told(kind: Any, option: str) -> None:
-    def told(weights: object) -> list[str]:
+def test_weights_that_do_not_fit_the_labels_are_reported(kind: Any, option: str) -> None:
+    def result(weights: object) -> list[str]:
         return list(kind(**{option: weights}).label_problems(3))
 
-    assert told("none") == told("balanced") == told([1.0, 0.0, 2.0]) == []
-    assert told([1.0, 2.0]) == ["2 weights are given for 3 labels"]
-    (message,) = told([1.0, -1.0, 1.0])
+    assert result("none") == result("balanced") == result([1.0, 0.0, 2.0]) == []
+    assert result([1.0, 2.0]) == ["2 weights are given for 3 labels"]
+    (message,) = result([1.0, -1.0, 1.0])
     assert "not negative" in message or "not be negative" in message
-    assert told([0.0, 0.0, 0.0]) == [message]
+    assert result([0.0, 0.0, 0.0]) == [message]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -202,10 +202,10 @@ def test_weights_that_do_not_fit_the_labels_are_told(kind: Any, option: str) -> 
 def test_weights_that_are_no_numbers_are_refused(kind: Any, option: str, value: float) -> None:
     """TOML knows nan and inf; both would only show as a loss that is not finite."""
     try:
-        told = list(kind(**{option: [1.0, value, 1.0]}).label_problems(3))
+        result = list(kind(**{option: [1.0, value, 1.0]}).label_problems(3))
     except ValidationError as error:
-        told = [str(error)]
-    assert told != []
+        result = [str(error)]
+    assert result != []
 
 
 # --- R-Drop ----------------------------------------------------------------------------------------------------------
@@ -238,19 +238,19 @@ def test_r_drop_is_cross_entropy_and_the_divergence_in_both_directions(alpha: fl
     one, two = log_probabilities(first), log_probabilities(second)
     cross_entropy = -(one + two)[np.arange(40), labels] / 2
     divergence = ((np.exp(one) - np.exp(two)) * (one - two)).sum(1) / 2
-    told, model, batch = r_drop(first, second, labels, RDropOptions(alpha=alpha))
-    assert float(told.loss) == pytest.approx((cross_entropy + alpha * divergence).mean(), rel=1e-12)
-    assert float(told.logs["supervised_loss"]) == pytest.approx(cross_entropy.mean())
-    assert float(told.logs["divergence"]) == pytest.approx(divergence.mean())
+    result, model, batch = r_drop(first, second, labels, RDropOptions(alpha=alpha))
+    assert float(result.loss) == pytest.approx((cross_entropy + alpha * divergence).mean(), rel=1e-12)
+    assert float(result.logs["supervised_loss"]) == pytest.approx(cross_entropy.mean())
+    assert float(result.logs["divergence"]) == pytest.approx(divergence.mean())
     # One pass, in which the rows stand twice.
     assert model.passes == [(batch.inputs, batch.inputs)]
 
 
 def test_r_drop_smooths_and_weighs_as_cross_entropy_does() -> None:
     logits, labels = drawn()
-    told, _, _ = r_drop(logits, logits, labels, RDropOptions(label_smoothing=0.1, class_weights="balanced"))
+    result, _, _ = r_drop(logits, logits, labels, RDropOptions(label_smoothing=0.1, class_weights="balanced"))
     plain = losses(CrossEntropyOptions(label_smoothing=0.1, class_weights="balanced"), logits, labels).mean()
-    torch.testing.assert_close(told.loss, plain)
+    torch.testing.assert_close(result.loss, plain)
 
 
 def test_r_drop_has_a_gradient_through_both_passes() -> None:

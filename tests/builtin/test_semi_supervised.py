@@ -148,7 +148,7 @@ class Case:
         self.original: Array = generator.normal(0, scale, (unlabelled, labels))
         self.augmented: Array = generator.normal(0, scale, (unlabelled, labels))
         self.labels = generator.integers(labels, size=labelled)
-        self.rows = generator.permutation(POOL)[:unlabelled]
+        self.rows = generator.permutation(UNLABELLED_ROWS)[:unlabelled]
 
     def run(self, objective: Objective, step: int = 0, total: int = 100, model: GivenModel | None = None) -> StepLoss:
         self.tensors = [leaf(values) for values in (self.seen, self.original, self.augmented)]
@@ -162,11 +162,11 @@ class Case:
         return float(cross_entropy(self.seen, self.labels).mean())
 
 
-POOL = 20
+UNLABELLED_ROWS = 20
 
 
-def build(options: ObjectiveOptions, labels: int = 3, pool: int = POOL, seed: int = 0) -> Objective:
-    return options.build(ObjectiveContext(class_counts=[5] * labels, unlabelled_rows=pool, seed=seed))
+def build(options: ObjectiveOptions, labels: int = 3, rows: int = UNLABELLED_ROWS, seed: int = 0) -> Objective:
+    return options.build(ObjectiveContext(class_counts=[5] * labels, unlabelled_rows=rows, seed=seed))
 
 
 def softmax(logits: Array) -> Array:
@@ -228,8 +228,8 @@ def test_every_objective_nests_a_loss_per_row_only(name: str) -> None:
     assert [problem.path for problem in options(supervised=options()).problems()] == ["supervised"]
     with pytest.raises(KexpError, match="not a loss per labelled row"):
         build(options(supervised=RDropOptions()))
-    told = list(options(supervised=CrossEntropyOptions(class_weights=(1.0,))).label_problems(3))
-    assert told == ["supervised: 1 weights are given for 3 labels"]
+    result = list(options(supervised=CrossEntropyOptions(class_weights=(1.0,))).label_problems(3))
+    assert result == ["supervised: 1 weights are given for 3 labels"]
 
 
 class Unbuilt(ObjectiveOptions):
@@ -264,12 +264,12 @@ def test_builtin_objectives_that_are_a_loss_per_row() -> None:
 def test_every_step_gives_a_finite_loss_with_gradient_and_plain_logs(name: str) -> None:
     model, objective = NetworkModel(noise=0.1), build(OBJECTIVES[name]())
     for step in (0, 30, 90):
-        told = token_step(objective, model, step=step)
-        told.loss.backward()
-        objective.stepped(model, Progress(step, 100))
-        assert told.loss.shape == ()
-        assert torch.isfinite(told.loss)
-        for log in told.logs.values():
+        result = token_step(objective, model, step=step)
+        result.loss.backward()
+        objective.stepped(model, Progress(step + 1, 100))
+        assert result.loss.shape == ()
+        assert torch.isfinite(result.loss)
+        for log in result.logs.values():
             assert log.shape == ()
             assert not log.requires_grad
             assert torch.isfinite(log)
@@ -280,19 +280,19 @@ def test_every_step_gives_a_finite_loss_with_gradient_and_plain_logs(name: str) 
 
 @pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_every_semi_supervised_objective_logs_what_shows_a_collapse(name: str) -> None:
-    told = token_step(build(OBJECTIVES[name]()), NetworkModel(), step=90)
+    result = token_step(build(OBJECTIVES[name]()), NetworkModel(), step=90)
     assert {"supervised_loss", "unsupervised_loss", "confident", "target_confidence", "target_balance"} <= set(
-        told.logs
+        result.logs
     )
-    assert 0 <= value(told.logs["target_balance"]) <= 1 + 1e-9
+    assert 0 <= value(result.logs["target_balance"]) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("name", SEMI_SUPERVISED)
 def test_without_a_coefficient_only_the_supervised_loss_is_left(name: str) -> None:
     options = OBJECTIVES[name].model_validate({"coefficient": 0.0} | ({"fairness": 0.0} if name == "freematch" else {}))
     assert [problem.path for problem in options.warnings()] == ["coefficient"]
-    told = token_step(build(options), NetworkModel(), step=90)
-    torch.testing.assert_close(told.loss.detach(), told.logs["supervised_loss"])
+    result = token_step(build(options), NetworkModel(), step=90)
+    torch.testing.assert_close(result.loss.detach(), result.logs["supervised_loss"])
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -316,10 +316,10 @@ def test_extreme_logits_stay_finite(name: str, size: float) -> None:
     objective = build(OBJECTIVES[name]())
     for _ in range(3):
         pairs = UnlabelledBatch({"logits": original.flip(0)}, {"logits": augmented}, torch.arange(4))
-        told = objective.step(GivenModel(), batch, pairs, Progress(90, 100))
-        told.loss.backward()
-        assert torch.isfinite(told.loss)
-        assert all(torch.isfinite(log) for log in told.logs.values())
+        result = objective.step(GivenModel(), batch, pairs, Progress(90, 100))
+        result.loss.backward()
+        assert torch.isfinite(result.loss)
+        assert all(torch.isfinite(log) for log in result.logs.values())
     for tensor in (seen, augmented):
         assert tensor.grad is None or torch.isfinite(tensor.grad).all()
 
@@ -328,9 +328,9 @@ def test_extreme_logits_stay_finite(name: str, size: float) -> None:
 def test_a_batch_of_one_row_is_a_batch(name: str) -> None:
     case, objective = Case(labelled=1, unlabelled=1, scale=5.0), build(OBJECTIVES[name]())
     for _ in range(3):
-        told = case.run(objective, step=90)
-        assert told.loss.shape == ()
-        assert math.isfinite(value(told.loss))
+        result = case.run(objective, step=90)
+        assert result.loss.shape == ()
+        assert math.isfinite(value(result.loss))
 
 
 REMEMBERS: dict[str, dict[str, Any]] = {
@@ -348,28 +348,28 @@ def test_a_restored_state_continues_identically(name: str) -> None:
         optimizer = torch.optim.SGD(model.module.parameters(), lr=0.1)
         for step in steps:
             optimizer.zero_grad()
-            told = token_step(objective, model, step=step, total=8, seed=step)
-            told.loss.backward()
+            result = token_step(objective, model, step=step, total=8, seed=step)
+            result.loss.backward()
             optimizer.step()
             objective.stepped(model, Progress(step + 1, 8))
-            yield value(told.loss)
+            yield value(result.loss)
 
     options = OBJECTIVES[name].model_validate(REMEMBERS.get(name, {}))
-    one, model = build(options, pool=6), NetworkModel()
+    one, model = build(options, rows=6), NetworkModel()
     list(continued(one, model, range(4)))
     state = copy.deepcopy(one.state_dict())
     assert all(isinstance(saved, torch.Tensor) for saved in state.values())
     weights = copy.deepcopy(model.module)
     expected = list(continued(one, model, range(4, 8)))
 
-    other = build(options, pool=6)
+    other = build(options, rows=6)
     other.load_state_dict(copy.deepcopy(state))
     again = other.state_dict()
     assert state.keys() == again.keys()
     assert all(torch.equal(state[key], again[key]) for key in state)
     assert list(continued(other, NetworkModel(copy.deepcopy(weights)), range(4, 8))) == expected
     # What is restored matters: without it, training goes another way.
-    fresh = list(continued(build(options, pool=6), NetworkModel(weights), range(4, 8)))
+    fresh = list(continued(build(options, rows=6), NetworkModel(weights), range(4, 8)))
     assert (fresh != expected) == (name in REMEMBERS)
 
 
@@ -390,11 +390,11 @@ def test_options_do_not_load_torch() -> None:
 
 def test_pseudo_labels_are_the_most_probable_classes() -> None:
     case, model = Case(), GivenModel()
-    told = case.run(build(PseudoLabelOptions()), step=70, model=model)
+    result = case.run(build(PseudoLabelOptions()), step=70, model=model)
     own = cross_entropy(case.original, case.original.argmax(1)).mean()
-    assert value(told.loss) == pytest.approx(case.supervised + 3.0 * own)
+    assert value(result.loss) == pytest.approx(case.supervised + 3.0 * own)
     assert model.passes == [2]
-    told.loss.backward()
+    result.loss.backward()
     expected = 3.0 * (softmax(case.original) - np.eye(3)[case.original.argmax(1)]) / 9
     np.testing.assert_allclose(case.tensors[1].grad, expected, atol=1e-12)
 
@@ -409,9 +409,9 @@ def test_the_weight_of_pseudo_labels_rises_between_two_shares_of_training() -> N
 
 def test_no_unlabelled_row_is_predicted_before_it_counts() -> None:
     case, model = Case(), GivenModel()
-    told = case.run(build(PseudoLabelOptions()), step=10, model=model)
+    result = case.run(build(PseudoLabelOptions()), step=10, model=model)
     assert model.passes == [1]
-    assert value(told.loss) == pytest.approx(case.supervised)
+    assert value(result.loss) == pytest.approx(case.supervised)
 
 
 # --- FixMatch -------------------------------------------------------------------------------------------------------
@@ -419,19 +419,21 @@ def test_no_unlabelled_row_is_predicted_before_it_counts() -> None:
 
 def test_fixmatch_is_cross_entropy_with_confident_labels_over_all_rows() -> None:
     case = Case(scale=3.0)
-    told = case.run(build(FixMatchOptions(confidence=0.8, coefficient=2.0)))
+    result = case.run(build(FixMatchOptions(confidence=0.8, coefficient=2.0)))
     p = softmax(case.original)
     kept = p.max(1) >= 0.8
     assert 0 < kept.sum() < 9
     own = (cross_entropy(case.augmented, p.argmax(1)) * kept).sum() / 9
-    assert value(told.loss) == pytest.approx(case.supervised + 2.0 * own)
-    assert value(told.logs["confident"]) == pytest.approx(kept.mean())
-    assert value(told.logs["agreement"]) == pytest.approx((case.original.argmax(1) == case.augmented.argmax(1)).mean())
+    assert value(result.loss) == pytest.approx(case.supervised + 2.0 * own)
+    assert value(result.logs["confident"]) == pytest.approx(kept.mean())
+    assert value(result.logs["agreement"]) == pytest.approx(
+        (case.original.argmax(1) == case.augmented.argmax(1)).mean()
+    )
     shares = np.bincount(p.argmax(1), minlength=3) / 9
-    assert value(told.logs["target_balance"]) == pytest.approx(
+    assert value(result.logs["target_balance"]) == pytest.approx(
         -sum(share * math.log(share) for share in shares if share) / math.log(3)
     )
-    told.loss.backward()
+    result.loss.backward()
     expected = 2.0 / 9 * kept[:, None] * (softmax(case.augmented) - np.eye(3)[p.argmax(1)])
     np.testing.assert_allclose(case.tensors[2].grad, expected, atol=1e-12)
 
@@ -448,20 +450,20 @@ def test_a_threshold_that_masks_nothing_or_everything_gets_a_warning() -> None:
 
 def test_flexmatch_lowers_the_threshold_of_classes_that_are_learnt_slowly() -> None:
     objective = build(FlexMatchOptions(confidence=0.7))
-    memory = np.full(POOL, -1)
+    memory = np.full(UNLABELLED_ROWS, -1)
     for step in range(12):
         case = Case(seed=step, scale=1.5)
         case.original = case.original + np.array([1.0, 0.0, -1.0])
-        told = case.run(objective, step=step)
+        result = case.run(objective, step=step)
         sigma = np.array([(memory == label).sum() for label in range(3)])
         beta = sigma / max(sigma.max(), (memory == -1).sum())
         thresholds = 0.7 * beta / (2 - beta)
         p = softmax(case.original)
         kept = p.max(1) > thresholds[p.argmax(1)]
         own = (cross_entropy(case.augmented, p.argmax(1)) * kept).sum() / 9
-        assert value(told.loss) == pytest.approx(case.supervised + own, rel=1e-6)
-        assert value(told.logs["threshold_lowest"]) == pytest.approx(thresholds.min())
-        assert value(told.logs["threshold_highest"]) == pytest.approx(thresholds.max())
+        assert value(result.loss) == pytest.approx(case.supervised + own, rel=1e-6)
+        assert value(result.logs["threshold_lowest"]) == pytest.approx(thresholds.min())
+        assert value(result.logs["threshold_highest"]) == pytest.approx(thresholds.max())
         sure = p.max(1) > 0.7
         memory[case.rows[sure]] = p.argmax(1)[sure]
     assert (memory >= 0).sum() > 10
@@ -475,9 +477,9 @@ def test_flexmatch_keeps_thresholds_low_while_most_rows_are_unused() -> None:
     case = Case(2, unlabelled=2)
     case.original = np.array([[9.0, 0], [9.0, 0]])
     case.run(objective)
-    told = case.run(objective)
+    result = case.run(objective)
     # Two of twenty rows: beta = 2 / 18, not 2 / 2.
-    assert value(told.logs["threshold_highest"]) == pytest.approx(0.9 * (2 / 18) / (2 - 2 / 18))
+    assert value(result.logs["threshold_highest"]) == pytest.approx(0.9 * (2 / 18) / (2 - 2 / 18))
 
 
 def test_flexmatch_needs_unlabelled_rows() -> None:
@@ -495,7 +497,7 @@ def test_softmatch_weighs_by_a_truncated_gaussian(aligned: bool, sigmas: float) 
     mean, variance, shares = 1 / 3, 1.0, None
     for step in range(6):
         case = Case(seed=step)
-        told = case.run(objective, step=step)
+        result = case.run(objective, step=step)
         p = softmax(case.original)
         shares = p.mean(0) if shares is None else 0.8 * shares + 0.2 * p.mean(0)
         q = p / shares / (p / shares).sum(1, keepdims=True) if aligned else p
@@ -504,17 +506,17 @@ def test_softmatch_weighs_by_a_truncated_gaussian(aligned: bool, sigmas: float) 
         variance = 0.8 * variance + 0.2 * confidence.var(ddof=1)
         weights = np.where(confidence < mean, np.exp(-((confidence - mean) ** 2) / (2 * variance / sigmas**2)), 1.0)
         own = (weights * cross_entropy(case.augmented, p.argmax(1))).mean()
-        assert value(told.loss) == pytest.approx(case.supervised + own, rel=1e-6)
-        assert value(told.logs["confident"]) == pytest.approx(weights.mean(), rel=1e-6)
-        assert value(told.logs["confidence_mean"]) == pytest.approx(mean, rel=1e-6)
-        assert value(told.logs["confidence_deviation"]) == pytest.approx(math.sqrt(variance), rel=1e-6)
+        assert value(result.loss) == pytest.approx(case.supervised + own, rel=1e-6)
+        assert value(result.logs["confident"]) == pytest.approx(weights.mean(), rel=1e-6)
+        assert value(result.logs["confidence_mean"]) == pytest.approx(mean, rel=1e-6)
+        assert value(result.logs["confidence_deviation"]) == pytest.approx(math.sqrt(variance), rel=1e-6)
 
 
 def test_softmatch_stays_finite_when_all_rows_are_alike() -> None:
     case = Case()
     case.original = np.tile([1.0, 0.0, 0.0], (9, 1))
-    told = case.run(build(SoftMatchOptions(momentum=0.0)))
-    assert value(told.logs["confident"]) == pytest.approx(1)
+    result = case.run(build(SoftMatchOptions(momentum=0.0)))
+    assert value(result.logs["confident"]) == pytest.approx(1)
 
 
 # --- FreeMatch ------------------------------------------------------------------------------------------------------
@@ -525,7 +527,7 @@ def test_freematch_sets_its_thresholds_and_penalises_unfair_classes() -> None:
     tau, mean, shares = 1 / 3, np.full(3, 1 / 3), np.full(3, 1 / 3)
     for step in range(6):
         case = Case(seed=step)
-        told = case.run(objective, step=step)
+        result = case.run(objective, step=step)
         p, q = softmax(case.original), softmax(case.augmented)
         tau = 0.9 * tau + 0.1 * p.max(1).mean()
         mean = 0.9 * mean + 0.1 * p.mean(0)
@@ -540,19 +542,19 @@ def test_freematch_sets_its_thresholds_and_penalises_unfair_classes() -> None:
         expected = mean / shares / (mean / shares).sum()
         fairness = (expected * np.log(ratio / ratio.sum() + 1e-12)).sum()
 
-        assert value(told.logs["threshold_lowest"]) == pytest.approx(thresholds.min(), rel=1e-6)
-        assert value(told.logs["fairness_loss"]) == pytest.approx(fairness, rel=1e-6)
-        assert value(told.loss) == pytest.approx(case.supervised + own + 0.3 * fairness, rel=1e-6)
+        assert value(result.logs["threshold_lowest"]) == pytest.approx(thresholds.min(), rel=1e-6)
+        assert value(result.logs["fairness_loss"]) == pytest.approx(fairness, rel=1e-6)
+        assert value(result.loss) == pytest.approx(case.supervised + own + 0.3 * fairness, rel=1e-6)
 
 
 def test_freematch_without_a_confident_row_has_no_fairness_loss() -> None:
     objective = build(FreeMatchOptions(momentum=0.999))
     case = Case()
     case.original = np.zeros((9, 3))
-    told = case.run(objective)
-    assert value(told.logs["confident"]) == 0
-    assert value(told.logs["fairness_loss"]) == 0
-    told.loss.backward()
+    result = case.run(objective)
+    assert value(result.logs["confident"]) == 0
+    assert value(result.logs["fairness_loss"]) == 0
+    result.loss.backward()
     assert case.tensors[2].grad is not None
     assert not case.tensors[2].grad.any()
 
@@ -586,20 +588,20 @@ def test_the_teacher_follows_the_student_and_teaches_by_squared_error() -> None:
     objective = build(MeanTeacherOptions(coefficient=10.0, rampup=0.5, rampup_decay=0.0, decay=0.6))
     expected = copy.deepcopy(model.module)
     for step in range(6):
-        told = token_step(objective, model, step=step, total=8)
+        result = token_step(objective, model, step=step, total=8)
         original, augmented = tokens(6, 100), tokens(6, 200)
         target = softmax(array(expected.embedded(expected.words(original["input_ids"]), original["attention_mask"])))
         student = model.module
         predicted = softmax(array(student.embedded(student.words(augmented["input_ids"]), augmented["attention_mask"])))
         weight = 10.0 * math.exp(-5 * (1 - min(step / 4, 1)) ** 2)
         error = ((predicted - target) ** 2).mean()
-        assert value(told.logs["unsupervised_loss"]) == pytest.approx(error, abs=1e-12)
-        assert value(told.logs["coefficient"]) == pytest.approx(weight)
-        assert value(told.loss) == pytest.approx(value(told.logs["supervised_loss"]) + weight * error)
+        assert value(result.logs["unsupervised_loss"]) == pytest.approx(error, abs=1e-12)
+        assert value(result.logs["coefficient"]) == pytest.approx(weight)
+        assert value(result.loss) == pytest.approx(value(result.logs["supervised_loss"]) + weight * error)
         moved(model)
-        objective.stepped(model, Progress(step, 8))
+        objective.stepped(model, Progress(step + 1, 8))
         # During the ramp-up the decay of 0 makes the teacher the student; then at most 1 - 1 / (n + 1).
-        decay = 0.0 if step < 4 else min(0.6, 1 - 1 / (step + 2))
+        decay = 0.0 if step + 1 < 4 else min(0.6, 1 - 1 / (step + 2))
         with torch.no_grad():
             for own, other in zip(expected.parameters(), student.parameters(), strict=True):
                 own.copy_(decay * own + (1 - decay) * other)
@@ -616,7 +618,7 @@ def test_the_teacher_is_a_true_average_at_first() -> None:
     for step in range(3):
         moved(model, by=float(step + 1))
         weights.append(model.module.head.bias.detach().clone())
-        objective.stepped(model, Progress(step, 100))
+        objective.stepped(model, Progress(step + 1, 100))
     torch.testing.assert_close(objective.state_dict()["teacher.module.head.bias"], torch.stack(weights).mean(0))
 
 
@@ -676,24 +678,24 @@ def vat_by_hand(
 @pytest.mark.parametrize(("iterations", "seed", "batch"), [(1, 0, 0), (3, 0, 0), (1, 5, 0), (1, 5, 2)])
 def test_vat_finds_the_change_that_the_power_iteration_finds(iterations: int, seed: int, batch: int) -> None:
     model, options = NetworkModel(), VatOptions(epsilon=0.7, xi=0.1, iterations=iterations, coefficient=2.0)
-    told = token_step(build(options, seed=seed), model, step=7, batch=batch)
+    result = token_step(build(options, seed=seed), model, step=7, batch=batch)
     change, expected = vat_by_hand(NetworkModel(), tokens(6, 100), options, step=7, seed=seed, batch=batch)
     np.testing.assert_allclose((change**2).sum((1, 2)), 0.7**2)
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx(expected, rel=1e-5)
-    assert value(told.loss) == pytest.approx(value(told.logs["supervised_loss"]) + 2.0 * expected, rel=1e-5)
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx(expected, rel=1e-5)
+    assert value(result.loss) == pytest.approx(value(result.logs["supervised_loss"]) + 2.0 * expected, rel=1e-5)
     assert model.passes == ["train 1", *["embedded"] * (iterations + 2)]
 
 
 def test_the_adversarial_change_is_worse_than_a_random_one() -> None:
     model, inputs = NetworkModel(), tokens(6, 100)
-    told = token_step(build(VatOptions(epsilon=0.5, iterations=2)), model)
+    result = token_step(build(VatOptions(epsilon=0.5, iterations=2)), model)
     embedded, mask = model.embed(inputs), inputs["attention_mask"][..., None]
     target = softmax(array(model.embedded_logits(embedded, inputs)))
     for seed in range(20):
         noise = torch.randn(embedded.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * mask
         noise = 0.5 * noise / noise.norm(dim=(1, 2), keepdim=True)
         found = softmax(array(model.embedded_logits(embedded + noise, inputs)))
-        assert kl(target, found).mean() < value(told.logs["unsupervised_loss"])
+        assert kl(target, found).mean() < value(result.logs["unsupervised_loss"])
 
 
 def test_vat_leaves_padding_alone() -> None:
@@ -729,9 +731,9 @@ def test_vat_draws_from_its_own_stream_by_seed_step_and_batch() -> None:
 
 def test_vat_gives_no_gradient_but_that_of_its_loss() -> None:
     model, options = NetworkModel(), VatOptions()
-    told = token_step(build(options), model)
+    result = token_step(build(options), model)
     assert all(parameter.grad is None for parameter in model.module.parameters())
-    found = torch.autograd.grad(told.loss, model.module.head.bias)[0]
+    found = torch.autograd.grad(result.loss, model.module.head.bias)[0]
     inputs = tokens(6, 100)
     change, _ = vat_by_hand(NetworkModel(), inputs, options, step=0)
     embedded = model.embed(inputs)
@@ -785,14 +787,14 @@ def test_options_out_of_bounds_are_refused(name: str, option: str, wrong: object
     assert {str(error["loc"][0]) for error in caught.value.errors()} == {option}
 
 
-def test_a_ramp_that_runs_backwards_or_never_begins_is_told() -> None:
+def test_a_ramp_that_runs_backwards_or_never_begins_is_reported() -> None:
     assert [problem.path for problem in PseudoLabelOptions(start=0.5, full=0.4).problems()] == ["full"]
     assert [problem.path for problem in PseudoLabelOptions(start=1.0, full=1.0).warnings()] == ["start"]
     assert list(PseudoLabelOptions().problems()) == []
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_defaults_are_neither_wrong_nor_doubted_and_every_option_is_described(name: str) -> None:
+def test_defaults_are_free_of_problems_and_warnings_and_every_option_is_described(name: str) -> None:
     options = OBJECTIVES[name]()
     assert not [*options.problems(), *options.warnings(), *options.label_problems(2), *options.label_warnings(2)]
     assert all(field.get("description") for field in options.model_json_schema()["properties"].values())

@@ -27,9 +27,9 @@ from support import kexp, tiny_spec
 from typer.testing import Result
 
 from kexp.builtin.trackers import TRACKERS, TensorBoard, Wandb, common
-from kexp.builtin.trackers.trackio import hushed
-from kexp.builtin.trackers.wandb import key_configured
-from kexp.builtin.trackers.wandb_run import worst_first
+from kexp.builtin.trackers.trackio import quiet_stdout
+from kexp.builtin.trackers.wandb_plots import worst_first
+from kexp.builtin.trackers.wandb_settings import key_configured
 from kexp.contracts import RunIdentity, Task
 from kexp.search.trial_run import run_trial
 from kexp.train.loop import Trainer
@@ -704,7 +704,7 @@ def test_tensorboard_forgets_what_a_killed_process_told_after_its_checkpoint(tmp
 
 def test_standard_output_of_other_threads_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     other = threading.Thread(target=lambda: print("a result"))
-    with hushed():
+    with quiet_stdout():
         print("a greeting")
         other.start()
         other.join()

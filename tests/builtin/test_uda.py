@@ -102,7 +102,7 @@ def value(tensor: torch.Tensor) -> float:
 @pytest.mark.parametrize("tsa", ["none", "linear", "log", "exp"])
 def test_the_loss_is_that_of_the_paper(labels: int, temperature: float, confidence: float, tsa: Any) -> None:
     case = Case(labels)
-    told = case.run(
+    result = case.run(
         build([5] * labels, tsa=tsa, temperature=temperature, confidence=confidence, coefficient=2.5), step=40
     )
 
@@ -115,8 +115,8 @@ def test_the_loss_is_that_of_the_paper(labels: int, temperature: float, confiden
     sure = np.exp(log_softmax(case.original)).max(1) > confidence
     unsupervised = (kl(log_softmax(case.original / temperature), log_softmax(case.augmented)) * sure).sum() / 9
 
-    assert value(told.loss) == pytest.approx(supervised + 2.5 * unsupervised, rel=1e-12)
-    logs = {name: value(log) for name, log in told.logs.items()}
+    assert value(result.loss) == pytest.approx(supervised + 2.5 * unsupervised, rel=1e-12)
+    logs = {name: value(log) for name, log in result.logs.items()}
     assert logs["supervised_loss"] == pytest.approx(supervised)
     assert logs["unsupervised_loss"] == pytest.approx(unsupervised)
     assert logs["tsa_threshold"] == pytest.approx(threshold)
@@ -129,9 +129,9 @@ def test_the_loss_is_that_of_the_paper(labels: int, temperature: float, confiden
 
 
 def test_logs_are_scalars_without_gradient() -> None:
-    told = Case().run(build(tsa="linear", confidence=0.5))
-    assert told.loss.shape == ()
-    for name, log in told.logs.items():
+    result = Case().run(build(tsa="linear", confidence=0.5))
+    assert result.loss.shape == ()
+    for name, log in result.logs.items():
         assert log.shape == (), name
         assert not log.requires_grad, name
 
@@ -146,17 +146,17 @@ def test_divergences_are_summed_over_the_classes(divergence: Any) -> None:
         "js": (kl(target, middle) + kl(predicted, middle)) / 2,
         "mse": ((np.exp(target) - np.exp(predicted)) ** 2).sum(1),
     }[divergence]
-    told = case.run(build([1] * 4, divergence=divergence))
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx(expected.mean(), rel=1e-12)
+    result = case.run(build([1] * 4, divergence=divergence))
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx(expected.mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize("divergence", ["kl", "js", "mse"])
 def test_equal_views_have_no_divergence(divergence: Any) -> None:
     case = Case()
     case.augmented = case.original.copy()
-    told = case.run(build(divergence=divergence))
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx(0, abs=1e-12)
-    assert value(told.logs["agreement"]) == 1
+    result = case.run(build(divergence=divergence))
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx(0, abs=1e-12)
+    assert value(result.logs["agreement"]) == 1
 
 
 # --- schedules ------------------------------------------------------------------------------------------------------
@@ -192,19 +192,19 @@ def test_the_coefficient_rises_after_the_supervised_warm_up() -> None:
     case = Case()
     found = []
     for step in (9, 10, 11, 12, 13, 14, 50):
-        told = case.run(objective, step=step)
-        logs = told.logs
+        result = case.run(objective, step=step)
+        logs = result.logs
         found.append(
-            value(told.loss - logs["supervised_loss"]) / value(logs.get("unsupervised_loss", torch.tensor(1.0)))
+            value(result.loss - logs["supervised_loss"]) / value(logs.get("unsupervised_loss", torch.tensor(1.0)))
         )
     assert found == pytest.approx([0, 0, 0.5, 1.0, 1.5, 2.0, 2.0])
 
 
 def test_the_supervised_warm_up_sends_no_unlabelled_rows_through_the_model() -> None:
     objective, model, case = build(supervised_warmup=1, tsa="linear", target_mode="eval"), GivenModel(), Case()
-    told = case.run(objective, step=0, model=model)
+    result = case.run(objective, step=0, model=model)
     assert (model.passes, model.target_passes) == ([1], 0)
-    assert set(told.logs) == {"supervised_loss", "tsa_threshold", "tsa_left_out"}
+    assert set(result.logs) == {"supervised_loss", "tsa_threshold", "tsa_left_out"}
     case.run(objective, step=1, model=model)
     assert (model.passes, model.target_passes) == ([1, 2], 1)
 
@@ -214,29 +214,29 @@ def test_the_supervised_warm_up_sends_no_unlabelled_rows_through_the_model() -> 
 
 def test_kl_is_not_divided_by_the_number_of_classes() -> None:
     case = Case(2)
-    told = case.run(build([1, 1]))
+    result = case.run(build([1, 1]))
     own = kl(log_softmax(case.original), log_softmax(case.augmented))
     elements = np.exp(log_softmax(case.original)) * (log_softmax(case.original) - log_softmax(case.augmented))
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx(own.mean())
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx(own.mean())
     assert elements.mean() == pytest.approx(own.mean() / 2)
 
 
 def test_the_annealed_loss_is_divided_by_the_rows_that_stay() -> None:
     case = Case(2, labelled=4)
     case.seen, case.labels = np.array([[5.0, 0], [0, 0], [5.0, 0], [0, 1.0]]), np.array([0, 0, 0, 0])
-    told = case.run(build([1, 1], tsa="linear"), step=50)
+    result = case.run(build([1, 1], tsa="linear"), step=50)
     kept = cross_entropy(case.seen, case.labels)[[1, 3]]
-    assert value(told.logs["supervised_loss"]) == pytest.approx(kept.sum() / 2)
-    assert value(told.logs["supervised_loss"]) != pytest.approx(kept.sum() / 4)
-    assert value(told.logs["tsa_left_out"]) == 0.5
+    assert value(result.logs["supervised_loss"]) == pytest.approx(kept.sum() / 2)
+    assert value(result.logs["supervised_loss"]) != pytest.approx(kept.sum() / 4)
+    assert value(result.logs["tsa_left_out"]) == 0.5
 
 
 def test_a_batch_that_is_left_out_whole_costs_nothing() -> None:
     case = Case(2)
     case.seen, case.labels = np.array([[9.0, 0], [9.0, 0]]), np.array([0, 0])
-    told = case.run(build([1, 1], tsa="linear"))
-    assert value(told.logs["supervised_loss"]) == 0
-    told.loss.backward()
+    result = case.run(build([1, 1], tsa="linear"))
+    assert value(result.logs["supervised_loss"]) == 0
+    result.loss.backward()
     assert case.tensors[0].grad is not None
     assert not case.tensors[0].grad.any()
 
@@ -244,31 +244,31 @@ def test_a_batch_that_is_left_out_whole_costs_nothing() -> None:
 def test_the_unlabelled_loss_is_divided_by_all_rows_masked_ones_too() -> None:
     case = Case(2, unlabelled=4)
     case.original = np.array([[4.0, 0], [0.1, 0], [0, 0.1], [0, 4.0]])
-    told = case.run(build([1, 1], confidence=0.9))
+    result = case.run(build([1, 1], confidence=0.9))
     own = kl(log_softmax(case.original), log_softmax(case.augmented))
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx((own[0] + own[3]) / 4)
-    assert value(told.logs["confident"]) == 0.5
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx((own[0] + own[3]) / 4)
+    assert value(result.logs["confident"]) == 0.5
 
 
-@pytest.mark.parametrize(("confidence", "labels", "told"), [(0.5, 2, 1), (0.51, 2, 0), (0.3, 3, 1), (0.0, 2, 0)])
-def test_a_confidence_that_masks_nothing_is_doubted(confidence: float, labels: int, told: int) -> None:
-    doubts = list(UdaOptions(confidence=confidence).label_warnings(labels))
-    assert len(doubts) == told
-    if told:
-        assert f"{confidence:g} masks nothing" in doubts[0]
+@pytest.mark.parametrize(("confidence", "labels", "result"), [(0.5, 2, 1), (0.51, 2, 0), (0.3, 3, 1), (0.0, 2, 0)])
+def test_a_confidence_that_masks_nothing_gets_a_warning(confidence: float, labels: int, result: int) -> None:
+    warnings = list(UdaOptions(confidence=confidence).label_warnings(labels))
+    assert len(warnings) == result
+    if result:
+        assert f"{confidence:g} masks nothing" in warnings[0]
         # And it is true: no random row is masked.
         case = Case(labels, unlabelled=200, scale=0.5)
         assert value(case.run(build([1] * labels, confidence=confidence)).logs["confident"]) == 1
 
 
-def test_a_confidence_that_masks_everything_is_doubted() -> None:
+def test_a_confidence_that_masks_everything_gets_a_warning() -> None:
     assert [problem.path for problem in UdaOptions(confidence=1.0).warnings()] == ["confidence"]
     assert value(Case(scale=9.0).run(build(confidence=1.0)).logs["confident"]) == 0
 
 
-def test_a_confidence_that_annealing_keeps_out_of_reach_is_doubted() -> None:
-    (doubt,) = UdaOptions(tsa="linear", confidence=0.95).label_warnings(2)
-    assert "90% of training" in doubt
+def test_a_confidence_that_annealing_keeps_out_of_reach_gets_a_warning() -> None:
+    (warning,) = UdaOptions(tsa="linear", confidence=0.95).label_warnings(2)
+    assert "90% of training" in warning
     assert not list(UdaOptions(tsa="log", confidence=0.95).label_warnings(2))
     assert not list(UdaOptions(tsa="none", confidence=0.95).label_warnings(2))
     assert not list(UdaOptions(tsa="linear", confidence=0.0).label_warnings(2))
@@ -278,9 +278,9 @@ def test_annealing_looks_at_the_true_class_and_not_at_the_largest_probability() 
     case = Case(2)
     # Sure and wrong: exactly what has to be learnt.
     case.seen, case.labels = np.array([[6.0, 0.0], [6.0, 0.0]]), np.array([1, 0])
-    told = case.run(build([1, 1], tsa="linear"), step=50)
-    assert value(told.logs["tsa_left_out"]) == 0.5
-    assert value(told.logs["supervised_loss"]) == pytest.approx(cross_entropy(case.seen[:1], [1])[0])
+    result = case.run(build([1, 1], tsa="linear"), step=50)
+    assert value(result.logs["tsa_left_out"]) == 0.5
+    assert value(result.logs["supervised_loss"]) == pytest.approx(cross_entropy(case.seen[:1], [1])[0])
 
 
 @pytest.mark.parametrize("labels", [2, 3, 7])
@@ -288,17 +288,17 @@ def test_a_row_at_the_threshold_itself_stays(labels: int) -> None:
     objective = build([1] * labels, tsa="linear")
     batch = Batch({"logits": torch.zeros(4, labels)}, torch.arange(4) % labels)
     views = {"logits": torch.zeros(2, labels)}
-    told = objective.step(GivenModel(), batch, UnlabelledBatch(views, views, torch.arange(2)), Progress(0, 10))
-    assert value(told.logs["tsa_left_out"]) == 0
-    assert value(told.loss) == pytest.approx(math.log(labels))
+    result = objective.step(GivenModel(), batch, UnlabelledBatch(views, views, torch.arange(2)), Progress(0, 10))
+    assert value(result.logs["tsa_left_out"]) == 0
+    assert value(result.loss) == pytest.approx(math.log(labels))
 
 
 def test_only_the_originals_are_sharpened() -> None:
     case = Case()
-    told = case.run(build(temperature=0.5))
+    result = case.run(build(temperature=0.5))
     own = kl(log_softmax(case.original / 0.5), log_softmax(case.augmented)).mean()
     both = kl(log_softmax(case.original / 0.5), log_softmax(case.augmented / 0.5)).mean()
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx(own)
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx(own)
     assert own != pytest.approx(both)
 
 
@@ -306,26 +306,26 @@ def test_the_confidence_is_that_of_the_unsharpened_prediction() -> None:
     case = Case(2, unlabelled=1)
     case.original, case.augmented = np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])
     assert np.exp(log_softmax(case.original)).max() < 0.8 < np.exp(log_softmax(case.original / 0.1)).max()
-    told = case.run(build([1, 1], temperature=0.1, confidence=0.8))
-    assert value(told.logs["confident"]) == 0
-    assert value(told.logs["unsupervised_loss"]) == 0
+    result = case.run(build([1, 1], temperature=0.1, confidence=0.8))
+    assert value(result.logs["confident"]) == 0
+    assert value(result.logs["unsupervised_loss"]) == 0
 
 
 def test_consistency_is_a_divergence_and_not_a_cross_entropy() -> None:
     case = Case()
     case.augmented = case.original.copy()
-    told = case.run(build())
+    result = case.run(build())
     entropy = -(np.exp(log_softmax(case.original)) * log_softmax(case.original)).sum(1).mean()
     assert entropy > 0.1
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx(0, abs=1e-12)
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"tsa": "log", "confidence": 0.4, "distribution_alignment": "uniform"}])
 def test_a_batch_of_one_row_is_a_batch(options: dict[str, Any]) -> None:
     case = Case(2, labelled=1, unlabelled=1)
-    told = case.run(build([1, 1], **options), step=50)
-    assert told.loss.shape == ()
-    assert math.isfinite(value(told.loss))
+    result = case.run(build([1, 1], **options), step=50)
+    assert result.loss.shape == ()
+    assert math.isfinite(value(result.loss))
     assert value(case.run(build([1, 1])).logs["supervised_loss"]) == pytest.approx(
         cross_entropy(case.seen, case.labels)[0]
     )
@@ -396,10 +396,10 @@ def test_extreme_logits_stay_finite(options: dict[str, Any], size: float) -> Non
     seen, augmented = (logits.clone().requires_grad_() for _ in range(2))
     batch = Batch({"logits": seen}, torch.tensor([1, 1, 0, 2]))
     pairs = UnlabelledBatch({"logits": logits.flip(0)}, {"logits": augmented}, torch.arange(4))
-    told = build(**options).step(GivenModel(), batch, pairs, Progress(50, 100))
-    told.loss.backward()
-    assert torch.isfinite(told.loss)
-    assert all(torch.isfinite(log) for log in told.logs.values())
+    result = build(**options).step(GivenModel(), batch, pairs, Progress(50, 100))
+    result.loss.backward()
+    assert torch.isfinite(result.loss)
+    assert all(torch.isfinite(log) for log in result.logs.values())
     for tensor in (seen, augmented):
         assert tensor.grad is not None
         assert torch.isfinite(tensor.grad).all()
@@ -421,10 +421,10 @@ def test_targets_without_dropout_come_from_a_pass_of_their_own() -> None:
         {"logits": original, "without_dropout": 2 * original}, {"logits": augmented}, torch.arange(9)
     )
     batch = Batch({"logits": seen}, torch.as_tensor(case.labels))
-    told = build(target_mode="eval").step(model, batch, pairs, Progress(0, 10))
+    result = build(target_mode="eval").step(model, batch, pairs, Progress(0, 10))
     assert (model.passes, model.target_passes) == ([2], 1)
     expected = kl(log_softmax(2 * case.original), log_softmax(case.augmented)).mean()
-    assert value(told.logs["unsupervised_loss"]) == pytest.approx(expected)
+    assert value(result.logs["unsupervised_loss"]) == pytest.approx(expected)
 
 
 # --- distribution alignment -----------------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ def test_alignment_rescales_by_the_prior_over_the_running_mean(name: Any, prior:
     means: list[Array] = [np.full(3, 1 / 3)] * WINDOW
     for step in range(5):
         case = Case(seed=step)
-        told = case.run(objective, step=step)
+        result = case.run(objective, step=step)
         p = np.exp(log_softmax(case.original))
         aligned = p * prior / np.mean(means, 0)
         aligned = aligned / aligned.sum(1, keepdims=True)
@@ -444,7 +444,7 @@ def test_alignment_rescales_by_the_prior_over_the_running_mean(name: Any, prior:
         target = np.log(sharp / sharp.sum(1, keepdims=True))
         expected = kl(target, log_softmax(case.augmented)).mean()
         # The running mean is kept in float32.
-        assert value(told.logs["unsupervised_loss"]) == pytest.approx(expected, rel=1e-5)
+        assert value(result.logs["unsupervised_loss"]) == pytest.approx(expected, rel=1e-5)
         means = [*means[1:], p.mean(0)]
 
 
@@ -467,8 +467,8 @@ def test_alignment_draws_a_collapsed_model_apart() -> None:
 
 
 def test_a_class_without_labelled_rows_keeps_alignment_finite() -> None:
-    told = Case().run(build([5, 0, 5], distribution_alignment="labelled"))
-    assert math.isfinite(value(told.loss))
+    result = Case().run(build([5, 0, 5], distribution_alignment="labelled"))
+    assert math.isfinite(value(result.loss))
 
 
 def test_a_collapse_shows_in_the_balance_of_the_targets() -> None:
@@ -506,9 +506,9 @@ def test_without_alignment_there_is_no_state() -> None:
 
 def test_the_supervised_objective_can_be_another_loss_per_row() -> None:
     case = Case()
-    told = case.run(build(supervised=FocalOptions(gamma=2.0)))
+    result = case.run(build(supervised=FocalOptions(gamma=2.0)))
     own = cross_entropy(case.seen, case.labels)
-    assert value(told.logs["supervised_loss"]) == pytest.approx(((1 - np.exp(-own)) ** 2 * own).mean())
+    assert value(result.logs["supervised_loss"]) == pytest.approx(((1 - np.exp(-own)) ** 2 * own).mean())
 
 
 def test_an_objective_that_is_no_loss_per_row_cannot_be_nested() -> None:
@@ -524,7 +524,7 @@ def test_an_objective_that_is_no_loss_per_row_cannot_be_nested() -> None:
     assert list(UdaOptions().label_problems(3)) == []
 
 
-def test_what_is_wrong_with_the_nested_objective_is_told() -> None:
+def test_what_is_wrong_with_the_nested_objective_is_reported() -> None:
     nested = UdaOptions(supervised=CrossEntropyOptions(class_weights=(1.0, 2.0)))
     assert list(nested.label_problems(3)) == ["supervised: 2 weights are given for 3 labels"]
 
@@ -568,7 +568,7 @@ def test_options_out_of_bounds_are_refused(option: str, wrong: object) -> None:
     assert {str(error["loc"][0]) for error in caught.value.errors()} == {option}
 
 
-def test_doubtful_options_are_told() -> None:
+def test_questionable_options_get_warnings() -> None:
     assert [problem.path for problem in UdaOptions(temperature=2.0, coefficient=0.0).warnings()] == [
         "coefficient",
         "temperature",

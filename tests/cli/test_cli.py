@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from typer.testing import CliRunner, Result
 import kexp
 from kexp import cli
 from kexp.catalog import BrokenPlugin, Catalog, Owner
-from kexp.cli import screen as console
+from kexp.cli.tables import print_table
 
 Write = Callable[..., Path]
 
@@ -66,7 +69,7 @@ def test_check_as_json_has_the_problems_in_parts(write_spec: Write) -> None:
             "--seeds one: expected whole numbers with commas between, for example 1,2,3",
         ),
         (["run", "x.toml"], "x.toml: cannot be read: No such file or directory; expected a spec in TOML"),
-        (["run", "--resume", "nowhere"], "nowhere is no run folder: it has no spec.toml"),
+        (["run", "--resume", "nowhere"], "nowhere is not a run folder: it has no spec.toml"),
         (["check", "x.toml", "--set", "epochs"], "--set epochs: expected path=value, for example training.epochs=1"),
         (["plugins", "show", "objective", "vocal"], 'unknown objective "vocal"; did you mean "focal"?'),
         (["plugins", "list", "--kind", "objectives"], 'unknown kind "objectives"; did you mean "objective"?'),
@@ -149,8 +152,22 @@ def test_debug_shows_the_traceback(write_spec: Write) -> None:
 def test_hangul_lines_up_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
-    console.print_table("", ["라벨", "n"], [["제주", "1"], ["abcd", "22"]], right=1)
+    print_table("", ["라벨", "n"], [["제주", "1"], ["abcd", "22"]], right=1)
     from rich.cells import cell_len
 
     plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert len({cell_len(line.rstrip()) for line in plain.splitlines() if line.strip()}) == 1
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["plugins", "show", "metric", "accuracy"]], ids=" ".join)
+def test_a_pipe_that_is_closed_ends_a_command_without_a_word(arguments: list[str]) -> None:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = subprocess.Popen(
+        [sys.executable, "-m", "kexp", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
+    )
+    assert command.stdout is not None
+    command.stdout.close()
+    assert command.stderr is not None
+    assert command.stderr.read() == b""
+    assert command.wait() == 141
+    command.stderr.close()

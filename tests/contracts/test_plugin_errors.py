@@ -1,4 +1,4 @@
-"""What a plugin's component does wrong is told with its kind, its name and its package, and costs no result."""
+"""Failures of a plugin's component name its kind, its name and its package, and cost no result."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def owner(tmp_path: Path) -> str:
     return str(load_catalog(local=[tmp_path / "strict.py"]).find("metric", "broken").owner)
 
 
-def test_a_metric_that_fails_on_a_baseline_is_left_out_and_remarked_on(experiment: Experiment, tmp_path: Path) -> None:
+def test_a_metric_that_fails_on_a_baseline_is_left_out_and_noted(experiment: Experiment, tmp_path: Path) -> None:
     result = experiment('[evaluation]\nmetrics = ["macro_f1", "class-recall"]\n', "--quiet")
     assert result.exit_code == 0, result.stderr
     folder = folder_of(tmp_path)
@@ -177,11 +177,11 @@ def test_a_metric_that_fails_fails_its_runs_and_the_experiment_ends_as_it_should
     result = experiment(more, "--seeds", "1,2", "--quiet")
     said = "no metric for these labels"
     folder = folder_of(tmp_path)
-    told = result.stderr.splitlines()
+    lines = result.stderr.splitlines()
     assert result.exit_code == 1
-    assert told[0] == f"broken seed 1, broken seed 2 failed: {said}"
-    assert told[1].startswith("not every run succeeded")
-    assert len(told) == 2
+    assert lines[0] == f"broken seed 1, broken seed 2 failed: {said}"
+    assert lines[1].startswith("not every run succeeded")
+    assert len(lines) == 2
     for _ in ("run", "resumed"):
         assert read(folder / "broken" / "seed-2" / "result.json")["reason"] == said
         summary = read(folder / "summary.json")
@@ -199,7 +199,7 @@ def test_a_metric_that_is_no_number_is_told_on_the_screen_and_chooses_no_model(
 ) -> None:
     result = experiment('[evaluation]\nmetrics = ["undefined", "accuracy"]\n', "--set", "training.monitor=undefined")
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.count('metric "undefined" is nan on validation; the model is chosen by it') == 2
+    assert result.stderr.count('metric "undefined" is nan on validation; it is the monitored metric') == 2
     assert read(folder_of(tmp_path) / "default" / "seed-1" / "result.json")["best_epoch"] == 1
 
 
@@ -216,8 +216,8 @@ def test_rejected_texts_are_counted_and_told_once(experiment: Experiment, tmp_pa
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
     messages = [event["message"] for event in events if event["event"] == "warning"]
     (warning,) = [message for message in messages if message.startswith("augmentation.")]
-    told, _, rest = warning.partition(" rejected ")
-    assert told == f'augmentation.{of}: augmenter "picky" of {owner(tmp_path)}'
+    source, _, rest = warning.partition(" rejected ")
+    assert source == f'augmentation.{of}: augmenter "picky" of {owner(tmp_path)}'
     count, of_texts = (int(word) for word in rest.split(" texts")[0].split(" of "))
     assert 0 < count < of_texts
     assert rest.endswith(f"in its first epoch ({count} even); their rows have the original text")
@@ -268,7 +268,7 @@ def test_components_of_kexp_have_its_version_in_their_titles() -> None:
     assert component_title(Given()) == f"metric {HERE}.Given"
 
 
-# --- questions ------------------------------------------------------------------------------------------------------
+# --- problems and warnings ------------------------------------------------------------------------------------------
 
 
 class Raising(Given):
@@ -338,9 +338,7 @@ def test_what_a_dataset_returns_is_checked() -> None:
     planted = rows
     assert refusal() == "build returned a Dataset, expected a Dataset per split name"
     planted = lambda: {"train": rows(), "trian": rows()}  # noqa: E731
-    assert refusal() == (
-        "build returned a split 'trian', which kexp does not know; name it train, validation, test or unlabelled"
-    )
+    assert refusal() == ("build returned a split 'trian', expected train, validation, test or unlabelled")
     planted = lambda: {"train": [{"text": "가"}]}  # noqa: E731
     assert refusal() == "the train split is a list, expected a datasets.Dataset"
     planted, noted = lambda: {"train": rows()}, {"empty": "three"}
@@ -384,7 +382,7 @@ def test_what_an_augmenter_rejects_is_counted() -> None:
     augmenter = build_augmenter(Answering(answer=made), AugmenterContext())
     for _ in range(2):
         assert augmenter(list("가나다라"), [Random(0)] * 4) == made
-    assert augmenter.asked == 8
+    assert augmenter.given == 8
     assert augmenter.rejected == {"too short": 4, "too far": 2}
 
 

@@ -167,7 +167,7 @@ def test_class_counts_are_of_the_labelled_train_rows() -> None:
 
 
 def test_one_label_alone_is_refused() -> None:
-    message = 'dataset: every train row has the label "a"; a classifier needs two labels at least'
+    message = 'dataset: every train row has the label "a"; expected at least two labels'
     assert refusal({"train": table({"a": 50})}) == message
     assert refusal(three({"a": 50})) == message
 
@@ -176,14 +176,14 @@ def test_labels_that_train_lacks_are_refused_with_the_split_and_the_rows() -> No
     splits = three({"a": 20, "b": 20})
     splits["test"]["label"][3:6] = ["c", "d", "c"]
     assert refusal(splits) == (
-        'dataset: label "c", "d" stands in 3 rows of the test split and nowhere in train; '
-        "add train rows, or remove these"
+        'dataset: label "c", "d" is in 3 rows of the test split but not in train; '
+        "add train rows with it, or remove these rows"
     )
     splits = three({"a": 20, "b": 20})
     splits["validation"]["label"][0] = "c"
     assert refusal(splits) == (
-        'dataset: label "c" stands in 1 row of the validation split and nowhere in train; '
-        "add train rows, or remove these"
+        'dataset: label "c" is in 1 row of the validation split but not in train; '
+        "add train rows with it, or remove these rows"
     )
 
 

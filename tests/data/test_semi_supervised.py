@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from kexp.batches import HostUnlabelledBatch, MicroBatch
-from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import Rejected
+from kexp.builtin.samplers import RandomSampler, SequentialSampler
+from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised import SemiSupervisedStream, cycle, new_views, stored_views
 from kexp.data.stream import Collator, LabelledStream
+from kexp.seeds import generator
 
 
 def encoded(texts: Sequence[str]) -> Encoded:
@@ -35,10 +36,11 @@ def shout(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Reje
 
 
 def stream(
-    *, unlabelled_epochs: bool = False, accumulation: int = 1, bucketing: bool = True, augment=None, seed: int = 1
-):
+    *, unlabelled_epochs: bool = False, accumulation: int = 1, bucketing: bool = True, augment=None, seed: int = 1,
+    sampler: SamplerOptions | None = None,
+):  # fmt: skip
     labelled = LabelledStream(
-        rows(LABELLED), encoded(LABELLED), RandomSampler(), Collator(0, token_types=False), seed, batch_size=2,
+        rows(LABELLED), encoded(LABELLED), sampler or RandomSampler(), Collator(0, token_types=False), seed, batch_size=2,
         accumulation=accumulation, bucketing=bucketing,
     )  # fmt: skip
     pool = rows(POOL)
@@ -137,6 +139,19 @@ def test_batches_of_similar_length_meet() -> None:
         return total
 
     assert padding(bucketing=True) < 0.6 * padding(bucketing=False)
+
+
+@pytest.mark.parametrize("unlabelled_epochs", [True, False])
+def test_a_sampler_that_keeps_its_order_gets_exactly_that(unlabelled_epochs: bool) -> None:
+    found = stream(unlabelled_epochs=unlabelled_epochs, sampler=SequentialSampler())
+    micros = [micro for epoch in range(4) for micro in flat(list(found.epoch(epoch)))]
+    labelled = [text for micro in micros for text in texts_of(micro.labelled.inputs)]
+    # Pass after pass over the labelled rows, whatever an epoch is.
+    assert labelled == (LABELLED * len(labelled))[: len(labelled)]
+    # The unlabelled rows have the random order that they always have.
+    visited = np.concatenate([micro.unlabelled.rows for micro in micros])
+    order = np.concatenate([generator(1, "pool order", turn).permutation(100) for turn in range(5)])
+    assert visited.tolist() == order[: len(visited)].tolist()
 
 
 def test_copies_made_beforehand_are_taken_in_turn() -> None:

@@ -93,14 +93,14 @@ def test_the_seed_alone_decides() -> None:
 
 def test_a_share_of_no_row_asks_for_more() -> None:
     message = refusal(lambda: divided(table({"a": 2, "b": 2})))
-    assert message == "split.test: 0 rows cannot be taken out of 4; state a larger share, or more data"
+    assert message == "split.test: 0 rows cannot be taken out of 4; use a larger share, or more data"
 
 
 def test_a_split_that_leaves_no_row_asks_for_less() -> None:
     message = refusal(lambda: divided(table({"a": 6, "b": 4}), test=10.0))
-    assert message == "split.test: 10 rows cannot be taken out of 10; state a smaller share, or more data"
+    assert message == "split.test: 10 rows cannot be taken out of 10; use a smaller share, or more data"
     message = refusal(lambda: divided(table({"a": 6, "b": 4}), test=5.0, validation=7.0))
-    assert message == "split.validation: 7 rows cannot be taken out of 5; state a smaller share, or more data"
+    assert message == "split.validation: 7 rows cannot be taken out of 5; use a smaller share, or more data"
 
 
 def test_a_label_of_one_row_cannot_be_stratified() -> None:
@@ -186,7 +186,7 @@ def test_too_few_groups_are_refused_with_the_remedy() -> None:
     rows = table({"a": 50, "b": 50}, [0, 1] * 50)
     message = refusal(lambda: divided(rows))
     assert message == (
-        "split.test: 2 groups cannot be divided to take 10 of 100 rows; state another share, or set split.group = false"
+        "split.test: 2 groups cannot be divided to take 10 of 100 rows; use another share, or set split.group = false"
     )
     assert len(divided(rows, group=False)["test"]) == 10
 
@@ -258,12 +258,12 @@ def test_the_choice_of_labelled_rows_follows_the_seed() -> None:
 @pytest.mark.parametrize("wanted", [1, 10, 11])
 def test_a_number_of_labelled_rows_that_cannot_be_is_refused_with_the_range(wanted: int) -> None:
     message = refusal(lambda: choose_labelled(table({"a": 6, "b": 4}), Labelled(n=wanted), seed=0))
-    assert message == f"labelled.n: {wanted} of 10 train rows with 2 labels; state 2 to 9"
+    assert message == f"labelled.n: {wanted} of 10 train rows with 2 labels; use 2 to 9"
 
 
 def test_more_labelled_rows_than_a_class_has_are_refused_with_the_class() -> None:
     message = refusal(lambda: choose_labelled(table({"a": 6, "b": 4}), Labelled(per_class=5), seed=0))
-    assert message == 'labelled.per_class: label "b" has 4 train rows, fewer than 5; state fewer'
+    assert message == 'labelled.per_class: label "b" has 4 train rows, fewer than 5; use fewer'
 
 
 def test_stating_the_choice_twice_is_a_problem() -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kexp.batches import HostBatch
 from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSampler
-from kexp.contracts import Rejected
+from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
-from kexp.data.stream import Augmentation, Collator, LabelledStream
+from kexp.data.stream import Augmentation, Collator, LabelledStream, new_texts
 
 ROWS = 103
 PAD = 9999
@@ -61,7 +63,11 @@ def stream(rows: Rows) -> LabelledStream:
 
 @pytest.fixture(scope="module")
 def augmented(stream: LabelledStream) -> LabelledStream:
-    return replace(stream, augmentation=Augmentation(delete_words, 1.0, encode_words))
+    return with_augmentation(stream)
+
+
+def with_augmentation(stream: LabelledStream) -> LabelledStream:
+    return replace(stream, augmentation=Augmentation(new_texts(stream.rows, delete_words), 1.0, encode_words))
 
 
 Step = list[tuple[list[list[int]], list[int], int]]
@@ -146,11 +152,23 @@ def test_without_bucketing_batches_follow_the_sampler(stream: LabelledStream) ->
     assert visited(ordered, 0) == visited(ordered, 1) == list(range(ROWS))
 
 
-def test_a_kept_order_is_bucketed_without_shuffling_the_batches(stream: LabelledStream) -> None:
-    kept = replace(stream, sampler=SequentialSampler())
-    lengths = stream.encoded.tokens.lengths[visited(kept, 0)]
-    assert (np.diff(lengths) >= 0).all()
-    assert visited(kept, 0) == visited(kept, 1)
+class OwnOrder(SamplerOptions):
+    """An order of its own in every epoch, as a plugin may have it."""
+
+    keeps_order: ClassVar[bool] = True
+
+    def order(self, labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        return generator.permutation(len(labels))
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_a_sampler_that_keeps_its_order_gets_exactly_that(stream: LabelledStream, bucketing: bool) -> None:
+    sequential = replace(stream, sampler=SequentialSampler(), bucketing=bucketing)
+    assert visited(sequential, 0) == visited(sequential, 1) == list(range(ROWS))
+    own = replace(stream, sampler=OwnOrder(), bucketing=bucketing)
+    for epoch in range(3):
+        assert visited(own, epoch) == own.order(epoch).tolist()
+    assert visited(own, 0) != visited(own, 1)
 
 
 def test_a_balanced_stream_has_the_labels_in_equal_numbers(stream: LabelledStream, rows: Rows) -> None:
@@ -181,7 +199,7 @@ def test_augmentation_does_not_depend_on_order_batches_or_neighbours(augmented: 
         assert words(changed, 2) == expected
     half = slice(0, ROWS, 2)
     fewer = Rows(rows.texts[half], None, rows.labels[half], rows.numbers[half])
-    remaining = words(replace(augmented, rows=fewer, encoded=encode_words(fewer.texts)), 2)
+    remaining = words(with_augmentation(replace(augmented, rows=fewer, encoded=encode_words(fewer.texts))), 2)
     assert remaining == {row: expected[row] for row in range(0, ROWS, 2)}
 
 
@@ -193,7 +211,7 @@ def test_the_share_of_rows_that_change_is_the_probability(stream: LabelledStream
     def mark(given: Sequence[str], generators: Sequence[Random]) -> list[str]:
         return [f"{text.split()[0]} {text.split()[0]}" for text in given]
 
-    changed = replace(stream, augmentation=Augmentation(mark, 0.3, encode_words))
+    changed = replace(stream, augmentation=Augmentation(new_texts(stream.rows, mark), 0.3, encode_words))
     whole = words(stream, 0)
     epochs = [words(changed, epoch) for epoch in range(5)]
     shares = [sum(found[row] != whole[row] for row in whole) / ROWS for found in epochs]
@@ -210,7 +228,7 @@ def test_the_second_text_of_a_pair_is_encoded_unchanged(stream: LabelledStream, 
         return encode_words(given)
 
     paired = replace(rows, pairs=[f"짝 {row}" for row in range(ROWS)])
-    changed = replace(stream, rows=paired, augmentation=Augmentation(delete_words, 1.0, encode))
+    changed = replace(stream, rows=paired, augmentation=Augmentation(new_texts(paired, delete_words), 1.0, encode))
     assert sorted(visited(changed, 0)) == list(range(ROWS))
     assert seen == [paired.pairs]
 
@@ -220,7 +238,7 @@ def test_an_augmenter_that_loses_a_text_is_noticed(stream: LabelledStream) -> No
         return list(given)[1:]
 
     with pytest.raises(ValueError, match="zip"):
-        steps(replace(stream, augmentation=Augmentation(lose, 1.0, encode_words)), 0)
+        steps(replace(stream, augmentation=Augmentation(new_texts(stream.rows, lose), 1.0, encode_words)), 0)
 
 
 def test_a_rejected_text_leaves_the_row_as_it_was(stream: LabelledStream) -> None:
@@ -229,7 +247,9 @@ def test_a_rejected_text_leaves_the_row_as_it_was(stream: LabelledStream) -> Non
         return [Rejected(text, "too short") if int(text.split("-")[0]) % 2 else text for text in texts]
 
     whole = words(stream, 0)
-    changed = words(replace(stream, augmentation=Augmentation(first_word, 1.0, encode_words)), 0)
+    changed = words(
+        replace(stream, augmentation=Augmentation(new_texts(stream.rows, first_word), 1.0, encode_words)), 0
+    )
     assert changed == {row: tokens if row % 2 else tokens[:1] for row, tokens in whole.items()}
 
 

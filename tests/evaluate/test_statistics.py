@@ -38,7 +38,7 @@ def test_summary_of_known_values() -> None:
 def test_one_value_has_no_spread_and_equal_values_have_none() -> None:
     assert summarise([0.5]) == Summary(0.5, None, 1, None, None)
     assert summarise([0.5, 0.5]) == Summary(0.5, 0.0, 2, 0.5, 0.5)
-    with pytest.raises(ValueError, match="no value"):
+    with pytest.raises(ValueError, match="at least one value"):
         summarise([])
 
 

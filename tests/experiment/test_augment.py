@@ -9,8 +9,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kexp.builtin.augmenters import RandomDeletion
+from kexp.catalog import Catalog
 from kexp.cli import app
 from kexp.experiment.augment import Pair
+from kexp.experiment.prepare import PreparedInputs
+from kexp.plan.resolve import resolve
+from kexp.settings import cache_folder
 
 Write = Callable[..., Path]
 
@@ -93,6 +97,19 @@ def test_costly_forms_are_made_once_and_written(write_spec: Write, reviews: Path
 
 
 @pytest.mark.usefixtures("costly")
+def test_views_of_labelled_rows_are_made_ahead_for_training(
+    write_spec: Write, reviews: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_spec(SPEC.format(data=reviews) + DELETION.replace("unlabelled", "labelled"))
+    counts = json.loads(kexp(spec, "--json").stdout)
+    assert counts == {"rows": 15, "accepted": 15, "forms": 1, "rejected": {}}
+    monkeypatch.setattr(RandomDeletion, "build", None)
+    inputs = PreparedInputs(catalog, cache_folder()).inputs(resolve(spec, catalog).base, 7)
+    assert inputs.labelled_views is not None
+    assert len(inputs.labelled_views.views[0]) == 15
+
+
+@pytest.mark.usefixtures("costly")
 def test_limit_takes_a_part_of_the_pool(write_spec: Write, reviews: Path) -> None:
     counts = json.loads(kexp(write_spec(SPEC.format(data=reviews) + DELETION), "--limit", 7, "--json").stdout)
     assert counts["rows"] == 7
@@ -101,9 +118,13 @@ def test_limit_takes_a_part_of_the_pool(write_spec: Write, reviews: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        ("", [], "{spec}: no augmenter is stated; name one in augmentation.unlabelled or augmentation.labelled"),
-        (DELETION, [], "{spec}: the augmenter is cheap and makes new texts every epoch; nothing is made ahead"),
-        (DELETION, ["--of", "labelled"], "{spec}: no augmenter is stated; name one in augmentation.labelled"),
+        ("", [], "{spec}: the spec has no augmenter; name one in augmentation.unlabelled or augmentation.labelled"),
+        (
+            DELETION,
+            [],
+            "{spec}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead",
+        ),
+        (DELETION, ["--of", "labelled"], "{spec}: the spec has no augmenter; name one in augmentation.labelled"),
         (DELETION, ["--of", "pool"], "--of pool: expected labelled or unlabelled"),
         (DELETION, ["--output", "x.txt"], "--output x.txt: expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
     ],

@@ -1,4 +1,4 @@
-"""Who follows a run, with trackers that misbehave: order, ends, warnings, and what is left behind."""
+"""Run listeners with trackers that misbehave: order, ends, warnings, and trackers that are abandoned."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def run(tmp_path: Path) -> RunIdentity:
 def follow(run: RunIdentity, *trackers: TrackerOptions, status: str = "done") -> list[str]:
     """Follow a run to its end and return the warnings."""
     warnings: list[str] = []
-    following = RunListeners(run, [(type(one).__name__.lower(), one) for one in trackers], warnings.append)
-    following.start(None)
+    listeners = RunListeners(run, [(type(one).__name__.lower(), one) for one in trackers], warnings.append)
+    listeners.start(None)
     for event in EVENTS:
-        following.tell(event)
-    following.finish({"status": status, "reason": None})
+        listeners.event(event)
+    listeners.finish({"status": status, "reason": None})
     return warnings
 
 
@@ -115,15 +115,15 @@ def test_error_without_words_is_named(run: RunIdentity) -> None:
 def test_training_does_not_wait_for_a_tracker(run: RunIdentity, tmp_path: Path) -> None:
     Page.gate.clear()
     warnings: list[str] = []
-    following = RunListeners(run, [("diary", Diary())], warnings.append)
-    following.start(None)
+    listeners = RunListeners(run, [("diary", Diary())], warnings.append)
+    listeners.start(None)
     for event in EVENTS:
-        following.tell(event)
+        listeners.event(event)
     # The tracker is not even built, and the record is complete.
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == len(EVENTS)
     assert [page.told for page in Page.written] in ([], [[]])
     Page.gate.set()
-    following.finish({"status": "done"})
+    listeners.finish({"status": "done"})
     assert Page.written[0].told == [*EVENTS, "done"]
     assert warnings == []
 
@@ -131,23 +131,23 @@ def test_training_does_not_wait_for_a_tracker(run: RunIdentity, tmp_path: Path) 
 def test_trackers_that_wait_for_ever_are_left_behind_together(
     run: RunIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "PATIENCE", 0.5)
+    monkeypatch.setattr(tracking, "TRACKER_TIMEOUT", 0.5)
     Page.gate.clear()
     begun = time.monotonic()
     warnings = follow(run, *[Diary()] * 20)
     # Twenty times the patience, if they were waited for one after the other.
     assert time.monotonic() - begun < 9
-    assert warnings == ["tracker diary: did not finish within 0.5 s and is left behind"] * 20
+    assert warnings == ["tracker diary: did not finish within 0.5 s and is abandoned"] * 20
 
 
 def test_tracker_that_was_left_behind_says_no_more(run: RunIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PATIENCE", 0.01)
+    monkeypatch.setattr(tracking, "TRACKER_TIMEOUT", 0.01)
     Page.gate.clear()
     warnings = follow(run, Diary(raises="log"))
     Page.gate.set()
     Page.written[0].thread.join(10)
     assert Page.written[0].told == ["done"]
-    assert warnings == ["tracker diary: did not finish within 0.01 s and is left behind"]
+    assert warnings == ["tracker diary: did not finish within 0.01 s and is abandoned"]
 
 
 def test_warning_of_a_tracker_names_it(run: RunIdentity) -> None:
@@ -167,9 +167,9 @@ def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: 
         seen.append(run)
 
     observer = Observer("kexp_run_started", Owner("watcher", "1.0"), note, ("run",))
-    following = RunListeners(run, [("diary", Diary())], observers=[observer])
-    following.start(150)
-    following.finish({"status": "done"})
+    listeners = RunListeners(run, [("diary", Diary())], observers=[observer])
+    listeners.start(150)
+    listeners.finish({"status": "done"})
     assert Page.written[0].run.resumed_at == seen[0].resumed_at == 150
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 150
 

@@ -84,6 +84,20 @@ def test_result_holds_what_is_promised(experiment: dict[str, Any]) -> None:
     assert set(result["metrics"]) == {"validation", "test"}
     assert result["best_epoch"] in (1.0, 2.0, 3.0)
     assert result["tokens_per_second"] > result["examples_per_second"] > 0
+    assert set(result["time_shares"]) == {"data", "steps", "evaluation", "writing"}
+    assert sum(result["time_shares"].values()) == pytest.approx(1)
+
+
+def test_speed_in_events_is_speed_in_the_result(experiment: dict[str, Any]) -> None:
+    run = Path(experiment["folder"]) / "plain" / "seed-1"
+    result = json.loads((run / "result.json").read_text())
+    events = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    steps = [(event["step"], event["examples_per_second"]) for event in events if event["event"] == "step"]
+    # 192 rows of train are twelve steps of sixteen.
+    assert result["examples_per_second"] * result["train_seconds"] == pytest.approx(3 * 192)
+    lasts = [0, *(step for step, _ in steps)]
+    seconds = sum(16 * (step - last) / speed for last, (step, speed) in zip(lasts, steps, strict=False))
+    assert seconds == pytest.approx(result["train_seconds"], rel=0.01)
 
 
 def test_metrics_are_those_of_the_predictions(experiment: dict[str, Any]) -> None:
@@ -233,7 +247,7 @@ def refused(*arguments: str | Path, runs: Path) -> str:
         (b"", "{data}: the file is empty"),
         (
             b"text,label\n" + b"a,x\n" * 5,
-            'dataset: every train row has the label "x"; a classifier needs two labels at least',
+            'dataset: every train row has the label "x"; expected at least two labels',
         ),
         (b"body,label\na,1\n", "{data}: no column 'text'; the columns are body, label"),
         (
@@ -260,12 +274,34 @@ def test_unusable_data_is_told_before_anything_is_created(
     assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data)
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
+def test_kept_model_is_named_beside_the_best_evaluation(
+    write_spec: Write, reviews: Path, tmp_path: Path, keep: str, kept: int
+) -> None:
+    # Weights hardly move, so that no evaluation is better than the first.
+    settings = ("training.learning_rate=1e-30", f"training.keep={keep}", "training.evaluate_every=12")
+    done = kexp(
+        "run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path, "--json", "--seeds", "1",
+        "--variant", "plain", *(part for setting in settings for part in ("--set", setting)),
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    folder = Path(json.loads(done.stdout)["folder"])
+    result = json.loads((folder / "plain" / "seed-1" / "result.json").read_text("utf-8"))
+    # 192 rows of train are twelve steps of sixteen.
+    assert (result["best_step"], result["best_epoch"], result["steps"]) == (12, 1.0, 36)
+    assert (result["kept_step"], result["kept_epoch"]) == (12 * kept, kept)
+    report = (folder / "report.html").read_text("utf-8")
+    assert re.search(rf"chosen epoch\W+(?:\w+\W+){{1,3}}{kept}\b", report)
+    (run,) = json.loads(kexp("runs", "show", folder, "--json").stdout)["runs"]
+    assert (run["best_epoch"], run["kept_epoch"]) == (1.0, kept)
+
+
 def test_label_that_only_test_has_is_named(write_spec: Write, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {n},{n % 2}\n" for n in range(40)))
     (tmp_path / "test.csv").write_text("text,label\nnew,0\nother,2\n")
     text = SPEC.format(data=tmp_path / "train.csv").replace("path =", f'test = "{tmp_path / "test.csv"}"\ntrain =')
     assert refused(write_spec(text), runs=tmp_path / "runs") == (
-        'dataset: label "2" stands in 1 row of the test split and nowhere in train; add train rows, or remove these'
+        'dataset: label "2" is in 1 row of the test split but not in train; add train rows with it, or remove these rows'
     )
 
 
@@ -446,9 +482,9 @@ def test_what_was_augmented_beforehand_comes_with_the_data(write_spec: Write, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("[labelled]\nper_class = 8\n", ""), "spec: objective: needs unlabelled rows, and there are none; state labelled.n or per_class, or a dataset with an unlabelled split"),
-        (('unlabelled = {use = "random-deletion", p = 0.3}\n', ""), "spec: augmentation.unlabelled: the objective needs an augmented form of every unlabelled row; name an augmenter, or a dataset's column with augmented"),
-        (("batch_size = 4", "batch_size = 64"), "spec: training.unlabelled_ratio: a step takes 192 unlabelled rows, the pool has 168; lower it, or training.batch_size"),
+        (("[labelled]\nper_class = 8\n", ""), "spec: objective: needs unlabelled rows, but there are none; set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"),
+        (('unlabelled = {use = "random-deletion", p = 0.3}\n', ""), "spec: augmentation.unlabelled: the objective needs an augmented view of every unlabelled row; name an augmenter, or a column of the dataset with dataset.augmented"),
+        (("batch_size = 4", "batch_size = 64"), "spec: training.unlabelled_ratio: a step takes 192 unlabelled rows, but there are 168; lower it, or training.batch_size"),
     ],
 )  # fmt: skip
 def test_pool_that_is_missing_or_too_small_is_told(

@@ -159,7 +159,7 @@ def test_measuring_needs_the_metrics_and_names_where_they_came_from(ordinary: Pa
     plugin = ordinary.parents[2] / "plugin.py"
     assert refused(*asked) == (
         f'{ordinary / "spec.toml"}: evaluation: metric "right" is missing; the run had it from '
-        f"{owner_of(ordinary, 'metric right')}; read {plugin}, then say --allow-local-code "
+        f"{owner_of(ordinary, 'metric right')}; read {plugin}, then use --allow-local-code "
         "(in Python, allow_local_code=True)"
     )
     result = call(*asked, "--allow-local-code")
@@ -174,7 +174,7 @@ def test_backbone_of_a_local_file_is_used_when_somebody_allows_it(loud: Path) ->
     plugin = loud.parents[2] / "plugin.py"
     message = (
         f'{loud / "spec.toml"}: backbone: backbone "loud" is missing; the run had it from '
-        f"{owner_of(loud, 'backbone loud')}; read {plugin}, then say --allow-local-code "
+        f"{owner_of(loud, 'backbone loud')}; read {plugin}, then use --allow-local-code "
         "(in Python, allow_local_code=True)"
     )
     assert refused("predict", loud, *TEXTS) == message
@@ -187,7 +187,7 @@ def test_backbone_of_a_local_file_is_used_when_somebody_allows_it(loud: Path) ->
     assert marked["confidence"] == plain["confidence"]
     # Two models of one file are cleaned for alike, so that their texts are tokenised once.
     pair = load(loud, loud / "default" / "seed-1", allow_local_code=True)
-    assert pair.members[0].reading == pair.members[1].reading
+    assert pair.members[0].pipeline == pair.members[1].pipeline
 
 
 def test_exporting_takes_a_local_file_too(loud: Path, tmp_path: Path) -> None:

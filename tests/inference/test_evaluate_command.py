@@ -123,7 +123,7 @@ def test_unknown_labels_are_named_with_their_counts(run: Path, other: pd.DataFra
     other.to_csv(tmp_path / "other.csv", index=False)
     path = tmp_path / "other.csv"
     assert refused(run, "--data", path) == (
-        f'{path}: labels that the model does not know: "모름" (5 rows), "?" (2 rows); it knows 좋음, 나쁨, 보통; '
+        f'{path}: unknown labels: "모름" (5 rows), "?" (2 rows); the model has 좋음, 나쁨, 보통; '
         "rename them with --rename OLD=NEW, or leave their rows out with --ignore-unknown"
     )
     found = measured(run, "--data", path, "--ignore-unknown")
@@ -164,8 +164,8 @@ def test_several_models_are_measured_as_one(run: Path, other: pd.DataFrame, tmp_
         ("text\nx\n", "{}: no column 'label'; the columns are text; name one with --label"),
         ("label\nx\n", "{}: no column 'text'; the columns are label; name one with --text"),
         ("text,label\nx,\ny,좋음\n", "{}: 1 row has no label; fill it in or remove it"),
-        ("text,label\n", "{}: there are no rows"),
-        ("text,label\n,좋음\n", "{}: no row with text and a known label is left"),
+        ("text,label\n", "{}: it has no rows"),
+        ("text,label\n,좋음\n", "{}: it has no row with text and a known label"),
     ],
 )
 def test_data_that_cannot_be_measured_on_is_told(run: Path, tmp_path: Path, content: str, message: str) -> None:

@@ -93,7 +93,7 @@ def test_folder_says_what_it_holds(run: Path, exported: Result) -> None:
     assert about["check"]["largest_difference"] < 1e-5
     assert not list(run.glob(".*"))
     refused = kexp("predict", run / "onnx", "최고")
-    assert refused.stderr == f"{run / 'onnx'} is an export; name the model that it was made of\n"
+    assert refused.stderr == f"{run / 'onnx'} is an export; give the model that was exported\n"
     assert re.fullmatch(
         rf"{re.escape(str(run / 'onnx'))}: \d+ texts of \d+ to 24 tokens, onnxruntime against PyTorch: "
         r"largest difference of probabilities \d\.\de-\d\d, equal labels 100.0%\n",
@@ -158,8 +158,8 @@ def test_graph_of_another_model_is_found_out(run: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(graphs, "write_graph", spoilt)
     message = failed(run, "--output", tmp_path / "made")
-    assert message.startswith("the export is not the same model: ")
-    assert message.endswith("; at most 0.0001 is rounding")
+    assert message.startswith("the export differs from the model: ")
+    assert message.endswith("; expected at most 0.0001")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,7 +199,7 @@ def test_export_that_exists_is_replaced_only_when_told_so(run: Path, tmp_path: P
     (tmp_path / "own.txt").write_text("precious")
     for force in ([], ["--force"]):
         assert refused("--output", tmp_path, *force) == (
-            f"--output {tmp_path} exists already; it is no export; name another"
+            f"--output {tmp_path} exists already; it is not an export; choose another"
         )
     again = tmp_path / "again"
     for options in ([], ["--force"]):
@@ -222,8 +222,8 @@ def test_cleaning_of_the_backbone_is_told(run: Path, tmp_path: Path, monkeypatch
     from kexp.builtin.backbones import TinyBackbone
 
     monkeypatch.setattr(TinyBackbone, "clean", lambda self, text: text)
-    told: list[str] = []
-    made = exporting.export(find(run), tmp_path / "made", quantize=None, force=False, tell=told.append)
+    messages: list[str] = []
+    made = exporting.export(find(run), tmp_path / "made", quantize=None, force=False, progress=messages.append)
     assert made["cleaning"] == "TinyBackbone"
     assert "kexp's backbone TinyBackbone had cleaned first" in (tmp_path / "made" / "README.md").read_text("utf-8")
-    assert told == [f"exporting {run}", "comparing with PyTorch"]
+    assert messages == [f"exporting {run}", "comparing with PyTorch"]

@@ -27,7 +27,7 @@ from typer.testing import Result
 
 from kexp.builtin.backbones import TinyBackbone
 from kexp.errors import KexpError
-from kexp.inference import origin, sinks, tables
+from kexp.inference import sinks, tables, text_pipeline
 from kexp.inference.predict import Columns, predict_table
 from kexp.inference.tables import Row, Table, open_table
 from kexp.trained import TrainedModel, load
@@ -130,8 +130,8 @@ def test_model_without_a_spec_is_not_cleaned_for_and_says_so(
     moved = load(tmp_path / "moved")
     assert moved.predict(TEXTS) == pytest.approx(plain(run / "model", TEXTS), abs=1e-6)
     assert moved.notes == [
-        f"{tmp_path / 'moved'}: no spec.toml belongs to it; "
-        "texts are brought to NFC and trimmed, not cleaned as a backbone may want it"
+        f"{tmp_path / 'moved'}: it has no spec.toml; "
+        "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
     ]
     assert f"note: {moved.notes[0]}" in kexp("predict", tmp_path / "moved", "최고").stderr
 
@@ -152,7 +152,9 @@ def test_texts_of_similar_length_share_a_batch_and_are_tokenised_once(
 ) -> None:
     both = load(*sorted(experiment.glob("default/seed-*")), batch_size=10)
     tokenised, shapes = [], []
-    monkeypatch.setattr(origin, "tokenise", lambda texts, tok: tokenised.append(len(texts)) or tokenise(texts, tok))
+    monkeypatch.setattr(
+        text_pipeline, "tokenise", lambda texts, tok: tokenised.append(len(texts)) or tokenise(texts, tok)
+    )
     from kexp.data.encoding import tokenise
 
     for member in both.members:
@@ -212,7 +214,7 @@ def test_pairs_are_predicted_as_they_were_recorded(paired: Path, tmp_path: Path)
 def test_one_text_for_a_model_of_pairs_is_remarked(paired: Path) -> None:
     result = kexp("predict", paired, "최고")
     assert result.exit_code == 0
-    assert "was trained on pairs of texts; name the second with --pair" in result.stderr
+    assert "was trained on pairs of texts; name the second column with --pair" in result.stderr
 
 
 def test_pair_without_its_second_text_has_no_label(paired: Path, tmp_path: Path) -> None:
@@ -293,14 +295,14 @@ def test_several_models_in_a_folder_are_named(experiment: Path) -> None:
 
 def test_folder_without_a_model_is_told(run: Path, tmp_path: Path) -> None:
     expected = "expected a run folder, <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
-    assert refused("predict", "최고") == f"최고 is no folder; {expected}"
+    assert refused("predict", "최고") == f"최고 is not a folder; {expected}"
     assert refused("predict", tmp_path, "최고") == f"{tmp_path} holds no trained model; {expected}"
     assert refused("predict", run, f"{run}0", "최고") == f"{run}0 does not exist; {expected}"
     (tmp_path / "result.json").write_text('{"status": "failed", "reason": "out of memory"}')
     assert refused("predict", tmp_path, "x") == f"{tmp_path} holds no model; the run is failed: out of memory"
     with pytest.raises(KexpError, match="does not exist"):
         load(tmp_path / "nowhere")
-    with pytest.raises(KexpError, match="no model is named"):
+    with pytest.raises(KexpError, match="at least one folder"):
         load()
 
 
@@ -309,15 +311,15 @@ def test_model_without_a_trained_classifier_is_refused(run: Path, tmp_path: Path
     AutoTokenizer.from_pretrained(run / "model").save_pretrained(tmp_path / "headless")
     message = refused("predict", tmp_path / "headless", "최고")
     assert message == (
-        f"{tmp_path / 'headless'} is no trained classifier: its weights lack classifier.bias, classifier.weight"
+        f"{tmp_path / 'headless'} is not a trained classifier: its weights lack classifier.bias, classifier.weight"
     )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"problem_type": "multi_label_classification"}, "{}: predicts multi_label_classification; kexp predicts one label out of several"),
-        ({"id2label": {"0": "x", "1": "x", "2": "y"}}, "{}: two labels have one name: x, x, y; correct id2label in config.json"),
+        ({"problem_type": "multi_label_classification"}, "{}: predicts multi_label_classification; expected a classifier with two or more labels"),
+        ({"id2label": {"0": "x", "1": "x", "2": "y"}}, "{}: two labels have the same name: x, x, y; correct id2label in config.json"),
     ],
 )  # fmt: skip
 def test_models_of_other_kinds_are_refused(run: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -344,7 +346,7 @@ def test_model_without_positions_or_limit_needs_one(run: Path, tmp_path: Path) -
     path.write_text(json.dumps(stated))
     # The model's own positions are a limit too.
     positions = AutoConfig.from_pretrained(run / "model").max_position_embeddings
-    assert load(tmp_path / "model").members[0].reading.max_length == positions
+    assert load(tmp_path / "model").members[0].pipeline.max_length == positions
 
 
 def moved_experiment(experiment: Path, to: Path, change: tuple[str, str]) -> Path:
@@ -361,13 +363,20 @@ def test_data_of_the_experiment_may_be_gone(experiment: Path, reviews: Path, tmp
 
 
 def test_device_and_precision_that_are_not_there_are_told(run: Path) -> None:
-    assert refused("predict", run, "x", "--device", "tpu") == "--device tpu: expected auto, cpu, cuda, cuda:N or mps"
-    assert refused("predict", run, "x", "--precision", "fp8") == "--precision fp8: expected auto, fp32, bf16, fp16"
+    assert (
+        refused("predict", run, "x", "--device", "tpu")
+        == "--device: expected auto, cpu, cuda, cuda:N or mps, found tpu"
+    )
+    assert (
+        refused("predict", run, "x", "--precision", "fp8") == "--precision: expected auto, fp32, bf16, fp16, found fp8"
+    )
     assert refused("predict", run, "x", "--device", "cpu", "--precision", "fp16") == (
-        "--precision fp16: needs a GPU; use bf16 or fp32 on a CPU"
+        "--precision: fp16 needs a GPU; use bf16 or fp32 on a CPU"
     )
     if not torch.cuda.is_available():
-        assert refused("predict", run, "x", "--device", "cuda").startswith("--device cuda: device")
+        assert refused("predict", run, "x", "--device", "cuda").startswith(
+            "--device: cuda is not available, PyTorch sees 0 CUDA devices"
+        )
 
 
 def test_bf16_is_near(run: Path, model: TrainedModel) -> None:
@@ -396,7 +405,7 @@ def test_best_labels_are_in_order(run: Path, model: TrainedModel) -> None:
         first, second, _ = np.argsort(-probabilities)
         assert (row["predicted"], row["predicted:2"]) == (LABELS[first], LABELS[second])
         assert float(row["confidence:2"]) == pytest.approx(probabilities[second], rel=1e-4)
-    assert refused("predict", run, "x", "--top-k", "4") == "--top-k 4: the model knows 3 labels; use 3 or fewer"
+    assert refused("predict", run, "x", "--top-k", "4") == "--top-k 4: the model has 3 labels; use 3 or fewer"
 
 
 @pytest.mark.parametrize("how", [("-",), ("--input", "-")])
@@ -513,9 +522,9 @@ def test_files_of_other_encodings_and_without_quoting(run: Path, tmp_path: Path)
         ("in.csv", "body,n\nx,1\n", "{}: no column 'text'; the columns are body, n; name one with --text"),
         ("in.txt", "최고\n최악\n", "{}: no column 'text'; the columns are 최고; name one with --text; a text per line is read from standard input"),
         ("in.csv", "text,text\nx,1\n", "{}: two columns have one name: text, text"),
-        ("in.csv", "text,predicted\nx,1\n", "{}: there is a column 'predicted' already, where predictions go; rename it"),
-        ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cells, expected 2; check the separator, or say --no-quoting"),
-        ("in.csv", 'text,n\n"x,1\ny,2\n', "{}: line 2: a quotation mark is opened and never closed; say --no-quoting, or correct the file"),
+        ("in.csv", "text,predicted\nx,1\n", "{}: the column 'predicted' would be added by predictions; rename it"),
+        ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cell, expected 2; check the separator, or use --no-quoting"),
+        ("in.csv", 'text,n\n"x,1\ny,2\n', "{}: line 2: a quotation mark is opened and never closed; use --no-quoting, or correct the file"),
         ("in.csv", "text\n가\n".encode("cp949"), '{}: line 2: byte 0xb0 is not utf-8-sig; try --encoding "cp949", or convert the file'),
         ("in.jsonl", '{"text": "x"}\n{"text": }\n', "{}: line 2, column 10: not valid JSON: Expecting value"),
         ("in.jsonl", '{"text": "x"}\n["x"]\n', '{}: line 2: expected an object, found ["x"]'),
@@ -551,7 +560,7 @@ def test_what_contradicts_is_told(run: Path, tmp_path: Path) -> None:
         "nothing to predict; give texts, --input FILE, or - for a text per line from standard input"
     )
     assert refused("predict", run, "x", "--input", "in.csv") == (
-        "--input and texts (x ...) both say what to predict; give one of them"
+        "--input and texts (x ...) both give texts to predict; use one of them"
     )
     assert refused("predict", run, "x", "--json", "--output", tmp_path / "out.csv") == (
         "--json prints the result, --output writes it; give one of them"
@@ -659,7 +668,7 @@ def test_mistake_far_down_leaves_no_output(run: Path, tmp_path: Path, monkeypatc
     lines = itertools.chain(["text,n"], [f"최고,{n}" for n in range(50)], ["최고"])
     (tmp_path / "in.csv").write_text("\n".join(lines), encoding="utf-8")
     message = refused("predict", run, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv")
-    assert "line 52: found 1 cells, expected 2" in message
+    assert "line 52: found 1 cell, expected 2" in message
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from kexp.devices import make_accelerator
-from kexp.model.forward import TrainingModel, fuse
+from kexp.devices import choose
+from kexp.model.forward import Classifier, fuse
 
 
-def live(dropout: float = 0.0) -> TrainingModel:
+def live(dropout: float = 0.0) -> Classifier:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=16, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
     )  # fmt: skip
-    return TrainingModel(BertForSequenceClassification(config).train(), make_accelerator("cpu", "fp32"))
+    return Classifier(BertForSequenceClassification(config).train(), choose("cpu", "fp32"))
 
 
 def rows(count: int, tokens: int, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -48,9 +48,9 @@ from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.stream import Collator, LabelledStream
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.model.blocks import find_blocks
-from kexp.model.forward import TrainingModel
+from kexp.model.forward import Classifier
 from kexp.model.frozen import Prefix, always_frozen, find_prefix
 from kexp.seeds import derive
 from kexp.spec.sections import Training
@@ -132,7 +132,7 @@ def kept(model: PreTrainedModel, count: int, precision: str = "fp32", size: int 
     assert prefix is not None
     lengths, collator = rows.tokens.lengths, Collator(PAD, False)
     batches = ((few, HostBatch(collator(rows, few), few, 0)) for few in by_length(lengths, size))
-    return prefix, replace(rows, hidden=prefix.keep(batches, lengths, make_accelerator("cpu", precision)).of)
+    return prefix, replace(rows, hidden=prefix.run(batches, lengths, choose("cpu", precision)).of)
 
 
 def freeze_plainly(model: PreTrainedModel, count: int) -> None:
@@ -151,12 +151,12 @@ def test_loss_and_gradients_are_those_of_the_whole_model(build: Build, count: in
     prefix, rows = kept(model, count)
     assert prefix.tokens == (1 if count == LAYERS + 1 else None)
     freeze_plainly(plain, count)
-    live = TrainingModel(model, make_accelerator("cpu", "fp32"), prefix)
+    classifier = Classifier(model, choose("cpu", "fp32"), prefix)
     for number, ((micro,), (other,)) in enumerate(zip(stream(rows).epoch(0), stream(encoded()).epoch(0), strict=True)):
         inputs, labels = micro.labelled.inputs_on(model.device), torch.from_numpy(other.labelled.labels)
         assert isinstance(inputs, KnownInputs)
         torch.manual_seed(number)
-        ours = torch.nn.functional.cross_entropy(live.logits(inputs)[0], labels)
+        ours = torch.nn.functional.cross_entropy(classifier.logits(inputs)[0], labels)
         ours.backward()
         torch.manual_seed(number)
         whole = {name: torch.from_numpy(array) for name, array in other.labelled.inputs.items()}
@@ -178,10 +178,9 @@ def test_training_ends_at_the_weights_of_a_plain_loop(build: Build, count: int, 
     prefix, rows = kept(model, count)
     options = Training(epochs=3, learning_rate=1e-2, batch_size=8, schedule="constant", weight_decay=0.0, keep="last")
     run = Trainer(
-        model, CrossEntropy(0.0, None), FreezeBottomLayers(layers=count - 1), stream(encoded()),
-        lambda: {"macro_f1": 0.0}, options, make_accelerator("cpu", "fp32"), seed=7, greater_is_better=True, folder=tmp_path,
+        Classifier(model, choose("cpu", "fp32"), prefix), CrossEntropy(0.0, None), FreezeBottomLayers(layers=count - 1),
+        stream(rows), lambda: {"macro_f1": 0.0}, options, seed=7, greater_is_better=True, folder=tmp_path,
     )  # fmt: skip
-    run.reuse(stream(rows), prefix, 0.0)
     passes = []
     prefix.layers[0].register_forward_pre_hook(lambda module, given: passes.append(type(module.forward).__name__))
     events = list(run.events())
@@ -216,10 +215,10 @@ def test_two_passes_of_r_drop_are_those_of_the_whole_model(count: int) -> None:
     losses = []
     for given in (rows, encoded()):
         (micro,) = next(iter(stream(given).epoch(0)))
-        live = TrainingModel(model, make_accelerator("cpu", "fp32"), prefix)
+        classifier = Classifier(model, choose("cpu", "fp32"), prefix)
         torch.manual_seed(3)
         batch = Batch(micro.labelled.inputs_on(model.device), torch.from_numpy(micro.labelled.labels))
-        losses.append(objective.step(live, batch, None, Progress(0, 1)).loss)
+        losses.append(objective.step(classifier, batch, None, Progress(0, 1)).loss)
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-6)
 
 
@@ -229,22 +228,22 @@ def test_what_an_objective_does_with_inputs_is_still_right() -> None:
     (micro,) = next(iter(stream(rows).epoch(0)))
     known = micro.labelled.inputs_on(model.device)
     plain = dict(known)
-    live, whole = (TrainingModel(model, make_accelerator("cpu", "fp32"), given) for given in (prefix, None))
+    reusing, whole = (Classifier(model, choose("cpu", "fp32"), given) for given in (prefix, None))
     assert set(known) == {"input_ids", "attention_mask"}
-    assert torch.equal(live.embed(known), whole.embed(plain))
-    embeddings = live.embed(known)
-    assert torch.equal(live.embedded_logits(embeddings, known), whole.embedded_logits(embeddings, plain))
-    torch.testing.assert_close(live.target_logits(known), whole.target_logits(plain), rtol=1e-5, atol=1e-6)
-    teacher = copy.deepcopy(live.module)
+    assert torch.equal(reusing.embed(known), whole.embed(plain))
+    embeddings = reusing.embed(known)
+    assert torch.equal(reusing.embedded_logits(embeddings, known), whole.embedded_logits(embeddings, plain))
+    torch.testing.assert_close(reusing.target_logits(known), whole.target_logits(plain), rtol=1e-5, atol=1e-6)
+    teacher = copy.deepcopy(reusing.module)
     with torch.no_grad():
         for parameter in teacher.parameters():
             parameter.mul_(0.9)
-    assert torch.equal(live.target_logits(known, teacher), whole.target_logits(plain, teacher))
+    assert torch.equal(reusing.target_logits(known, teacher), whole.target_logits(plain, teacher))
     # Other inputs have other hidden states.
     masked = {**known, "input_ids": torch.full_like(known["input_ids"], 7)}
-    assert torch.equal(live.target_logits(masked), whole.target_logits(masked))
+    assert torch.equal(reusing.target_logits(masked), whole.target_logits(masked))
     assert not isinstance(known | {"attention_mask": known["attention_mask"]}, KnownInputs)
-    assert torch.equal(live.target_logits({name: tensor[:2] for name, tensor in known.items()}), whole.target_logits({name: tensor[:2] for name, tensor in plain.items()}))  # fmt: skip
+    assert torch.equal(reusing.target_logits({name: tensor[:2] for name, tensor in known.items()}), whole.target_logits({name: tensor[:2] for name, tensor in plain.items()}))  # fmt: skip
     changed = KnownInputs({name: tensor.clone() for name, tensor in known.items()}, known.hidden)
     assert changed.hidden is not None
     changed["input_ids"][:, 1] = 9
@@ -254,11 +253,11 @@ def test_what_an_objective_does_with_inputs_is_still_right() -> None:
     assert replaced.hidden is None
     assert known.hidden is not None
     for other in (changed, replaced):
-        assert torch.equal(live.target_logits(other), whole.target_logits(dict(other)))
+        assert torch.equal(reusing.target_logits(other), whole.target_logits(dict(other)))
     model.eval()
     assert torch.equal(model(**known).logits, model(**plain).logits)
     assert "forward" not in {name for module in model.modules() for name in vars(module)}
-    mixed = live.logits(known, plain)
+    mixed = reusing.logits(known, plain)
     torch.testing.assert_close(mixed[0], mixed[1], rtol=1e-5, atol=1e-6)
 
 

@@ -243,7 +243,7 @@ def test_observer_that_raises_is_named_and_training_goes_on(
     result = call("run", spec(""), "--runs-dir", tmp_path / "runs")
     assert result.exit_code == 0
     told = result.stderr.count(
-        "kexp_epoch_ended of broken unknown version failed: RuntimeError: boom; it is told no more"
+        "kexp_epoch_ended of broken unknown version failed: RuntimeError: boom; it is not called again in this run"
     )
     assert told == 1
     assert diary(tmp_path / "diary")[-1] == ["ended", {"status": "done"}]

@@ -251,8 +251,19 @@ def test_without_variants_there_is_one_named_default(write_spec: Write, catalog:
 def test_unpinned_revision_is_a_warning_of_the_plan(write_spec: Write, catalog: Catalog) -> None:
     plan = resolve(write_spec(GOOD.replace('use = "tiny"', 'use = "hf"\nid = "a/b"')), catalog)
     assert [str(w) for w in plan.warnings] == [
-        "backbone.revision: not pinned: the weights may change under the experiment; state a commit"
+        "backbone.revision: not pinned: the weights may change under the experiment; give a commit"
     ]
+
+
+def test_bucketing_has_no_effect_with_a_sampler_that_keeps_its_order(write_spec: Write, catalog: Catalog) -> None:
+    for sampler, bucketing, expected in (("sequential", "true", 1), ("sequential", "false", 0), ("random", "true", 0)):
+        table = f'[sampler]\nuse = "{sampler}"\n[training]\nlength_bucketing = {bucketing}\n'
+        found = [str(warning) for warning in resolve(write_spec(GOOD + table), catalog).warnings]
+        message = (
+            "training.length_bucketing: has no effect, since the sampler keeps its order; "
+            "set it to false, or use another sampler"
+        )
+        assert found == [message] * expected
 
 
 def test_folder_instead_of_a_spec_is_explained(catalog: Catalog, tmp_path: Path) -> None:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.calibration import calibration_curve
 from typer.testing import CliRunner
 
-from kexp.builtin.metrics import expected_calibration_error
+from kexp.builtin.metrics import ECE
 from kexp.cli import app
 from kexp.errors import KexpError
-from kexp.evaluate.calibration import calibration_error, reliability
+from kexp.evaluate.calibration import reliability
 from kexp.report.curves import curves
 from kexp.report.figures import Series, draw, draw_reliability
 from kexp.report.html import write_report
@@ -70,7 +69,7 @@ def result(variant: str, seed: int, accuracy: float) -> dict[str, Any]:
         "status": "done", "reason": None, "experiment": "nsmc", "variant": variant, "seed": seed, "labels": LABELS,
         "metrics": {"validation": scores, "test": scores}, "per_class": {"test": per_class, "validation": per_class},
         "confusion_matrix": {"test": [[40, 10], [5, 45]], "validation": [[1, 0], [0, 1]]}, "best_epoch": 2.0,
-        "best_step": 20, "monitor": "macro_f1", "steps": 40, "epochs": 4.0, "examples_per_second": 1234.5,
+        "best_step": 20, "kept_epoch": 2.0, "kept_step": 20, "monitor": "macro_f1", "steps": 40, "epochs": 4.0, "examples_per_second": 1234.5,
         "tokens_per_second": 54321.0, "train_seconds": 200.0, "peak_memory_mib": 2048.0, "device": "cuda:0",
         "precision": "bf16", "parameters": {"total": 110_000_000, "trainable": 7_000_000},
     }  # fmt: skip
@@ -272,34 +271,68 @@ def test_the_page_suits_reader_and_paper(page: Page, run_folder: Path) -> None:
     # Loss, monitor, reliability; learning rate, gradient norm, two speeds. uda: losses, masks, targets, its own, pool.
     # The failed run neither knows what it monitored nor has predictions.
     assert len(figures) == 4 * 7 + 2 * 5 - 2
-    assert not re.findall(r"#[0-9a-fA-F]{6}\b", "".join(figures))
-    assert all("currentColor" in figure and "<text" in figure for figure in figures)
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b|style=", "".join(figures))
+    assert all("<text" in figure for figure in figures)
+    classes = {name for names in re.findall(r'class="([^"]+)"', "".join(figures)) for name in names.split()}
+    assert classes <= set(re.findall(r"\.([\w-]+)", html[: html.index("</style>")]))
     used = set(re.findall(r"var\((--[\w-]+)\)", html))
     assert used <= set(re.findall(r"(--[\w-]+):", html))
 
 
+def dots(svg: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)]
+
+
+def ticks(svg: str, name: str) -> dict[str, float]:
+    """The places of an axis's numbers: x where they are centred, y where they end at the axis."""
+    found = re.findall(rf'<text class="{name}" x="([\d.]+)" y="([\d.]+)">([-\de.+]+)</text>', svg)
+    return {text: float(x) if name == "middle" else float(y) - 3 for x, y, text in found}
+
+
 def test_the_chosen_epoch_is_marked_where_it_is() -> None:
-    svg = draw("a", [Series("x", [1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], 0)], 2.0)
-    marks = [
-        float(x) for x in re.findall(r'<use href="#a-m\w+" x="([\d.]+)" y="[\d.]+" style="fill: var\(--series-0', svg)
-    ]
-    assert len(marks) == 4
+    svg = draw([Series("x", [1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], 0)], 2.0)
+    assert len(dots(svg)) == 4
     chosen = re.search(r'x="([\d.]+)"[^>]*>chosen</text>', svg)
     assert chosen is not None
-    assert float(chosen[1]) == pytest.approx(marks[1], abs=0.01)
-    assert "chosen" not in draw("a", [Series("x", [1], [4.0], 0)], None)
+    assert float(chosen[1]) == dots(svg)[1][0]
+    assert "chosen" not in draw([Series("x", [1], [4.0], 0)], None)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.91, 1.1], ["0.95", "1.00", "1.05", "1.10"]),
+        ([0.0, 1.0], ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        ([-3.0, 3.0], ["-2", "0", "2"]),
+        ([1e-5, 5e-5], ["1e-05", "2e-05", "3e-05", "4e-05", "5e-05"]),
+        ([12_000.0, 15_000.0], ["12000", "13000", "14000", "15000"]),
+        ([2e6, 4e6], ["2e+06", "2.5e+06", "3e+06", "3.5e+06", "4e+06"]),
+    ],
+)
+def test_numbers_of_an_axis_are_round_and_where_they_belong(values: list[float], expected: list[str]) -> None:
+    svg = draw([Series("x", [1, 2], values, 0)], None)
+    places = ticks(svg, "end")
+    assert list(places) == expected
+    (_, low), (_, high) = dots(svg)
+    for text, place in places.items():
+        share = (float(text) - values[0]) / (values[1] - values[0])
+        assert place == pytest.approx(low + share * (high - low), abs=0.11)
 
 
 def test_figures_bear_gaps_long_runs_and_any_name() -> None:
     steps = [n / 1000 for n in range(5000)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = draw("a", [Series("손실 ✓", steps, [1 / (1 + s) for s in steps], 0, faint=True)], None)
-        draw("b", [Series("gaps", [1, 2, 3], [None, float("nan"), 1.0], 1)], 1.0)
-        draw("c", [Series("nothing", [1, 2], [None, None], 1)], None)
-    line = max(re.findall(r'<path d="([^"]*)"', svg), key=len)
-    assert line.count("L") < 200
+        svg = draw([Series("손실 ✓", steps, [1 / (1 + s) for s in steps], 0, faint=True)], None)
+        gaps = draw([Series("gaps", [1, 2, 3, 4], [0.5, float("nan"), 1.0, 2.0], 1)], 1.0)
+        draw([Series("nothing", [1, 2], [None, None], 1)], None)
+        assert len(dots(draw([Series("zero", [0], [0.0], 1)], 0.0))) == 1
+    line = max(re.findall(r'<path class="line" d="([^"]*)"', svg), key=len)
+    assert line.count("L") == 199
     assert "손실" not in svg
+    assert not dots(svg)
+    assert len(dots(gaps)) == 3
+    assert re.findall("[ML]", re.findall(r'<path class="line" d="([^"]*)"', gaps)[0]) == ["M", "M", "L"]
 
 
 def titles(page: Page) -> list[str]:
@@ -314,64 +347,49 @@ def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
     ]  # fmt: skip
     objective = [
         "Losses of the objective by epoch", "Masks and thresholds by epoch", "Targets of the unlabelled rows by epoch",
-        "강도 <b> by epoch", "Predictions for the pool by epoch",
+        "강도 <b> by epoch", "Predictions for the unlabelled rows by epoch",
     ]  # fmt: skip
     assert titles(page)[:7] == plain_run
     assert titles(page)[14:26] == [*plain_run[:3], *objective, *plain_run[3:]]
-    assert "confident share of the unlabelled rows that count" in " ".join(page.text.split())
+    assert "confident share of the unlabelled rows in the loss" in " ".join(page.text.split())
     assert "0.812" in page.text  # the pool's accuracy at the chosen epoch
     assert "&lt;b&gt; by epoch" in (run_folder / "report.html").read_text("utf-8")
 
 
 def test_lines_hold_what_was_logged() -> None:
     events = [step(n, {"confident": n / 40, "ramp_loss": 1.0}) for n in (1, 2)] + [OVERFITTED[0] | {"pool": POOL}]
-    drawn = curves("run-0", "macro_f1", events, None)
+    drawn = curves("macro_f1", events, None)
     norm = next(figure for figure in drawn.work if figure.title == "Gradient norm")
     assert (list(norm.lines[0].epochs), list(norm.lines[0].values)) == ([0.1, 0.2], [2.0, 3.0])
     losses, masks, pool = drawn.objective
     assert [line.name for line in losses.lines] == ["ramp loss"]
     assert list(masks.lines[0].values) == [1 / 40, 2 / 40]
     assert {line.name: list(line.values) for line in pool.lines}["accuracy"] == [0.81234]
-    assert curves("run-0", "", [{"event": "started"}], None).learning == []
+    assert curves("", [{"event": "started"}], None).learning == []
 
 
 # --- reliability ---------------------------------------------------------------------------------------------------
 
 
-def test_reliability_is_that_of_scikit_learn_and_of_the_metric() -> None:
-    generator = np.random.default_rng(0)
-    probabilities = generator.dirichlet([0.6, 0.6, 0.6], 500)
-    labels = generator.integers(3, size=500)
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    bins = reliability(confidence, right)
-    share, mean = calibration_curve(right, confidence, n_bins=10)
-    held = [one for one in bins if one.rows]
-    assert [one.accuracy for one in held] == pytest.approx(share)
-    assert [one.confidence for one in held] == pytest.approx(mean)
-    assert [one.rows for one in bins] == np.histogram(confidence, bins=10, range=(0, 1))[0].tolist()
-    assert calibration_error(bins) == pytest.approx(expected_calibration_error(labels, probabilities, 10))
-
-
-def test_bins_are_closed_above_and_the_ends_belong_to_them() -> None:
-    bins = reliability(np.array([0.0, 0.1, 0.2, 0.5, 1.0]), np.array([True, True, False, True, False]))
-    assert [one.rows for one in bins] == [2, 1, 0, 0, 1, 0, 0, 0, 0, 1]
-    assert (bins[0].confidence, bins[0].accuracy) == (0.05, 1.0)
-    assert calibration_error([]) == 0.0
-
-
-def test_reliability_diagram_shows_the_counts() -> None:
-    bins = reliability(np.repeat([0.55, 0.95], [3, 12_000]), np.repeat([True, False], [3, 12_000]))
-    svg = draw_reliability("a", bins)
+def test_reliability_diagram_shows_accuracy_gap_and_counts() -> None:
+    bins = reliability(np.repeat([0.55, 0.95], [3, 12_000]), np.repeat([True, False], [3, 12_000]), 10)
+    svg = draw_reliability(bins)
     assert ">3</text>" in svg
     assert ">12k</text>" in svg
-    assert not re.findall(r"#[0-9a-fA-F]{6}\b", svg)
+    bars = re.findall(r'<rect class="([\w -]+)" x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', svg)
+    sizes = [(name, float(height)) for name, _, height in bars if name != "rows"]
+    unit = ticks(svg, "end")["0.0"] - ticks(svg, "end")["1.0"]
+    expected = [("series-0", 1.0), ("series-1 gap", 0.45), ("series-0", 0.0), ("series-1 gap", 0.95)]
+    assert [name for name, _ in sizes] == [name for name, _ in expected]
+    for (_, height), (_, share) in zip(sizes, expected, strict=True):
+        assert height == pytest.approx(share * unit, abs=0.2)
 
 
-def test_calibration_error_is_told(page: Page, run_folder: Path) -> None:
+def test_calibration_error_is_that_of_the_metric(page: Page, run_folder: Path) -> None:
     frame = pd.read_parquet(run_folder / "plain" / "seed-1" / "predictions.parquet")[:100]
     ids = frame["label"].map(LABELS.index).to_numpy()
     probabilities = frame[[f"probability:{name}" for name in LABELS]].to_numpy()
-    expected = expected_calibration_error(ids, probabilities, 10)
+    expected = ECE(bins=10).build(LABELS)(ids, probabilities)
     assert f"expected calibration error over 10 bins: {expected:.4f}" in page.text
 
 
@@ -420,7 +438,7 @@ def test_an_experiment_that_never_got_anywhere_has_a_report(run_folder: Path) ->
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KexpError, match="is no run folder"):
+    with pytest.raises(KexpError, match="is not a run folder"):
         write_report(tmp_path)
     (tmp_path / "spec.toml").write_text("", "utf-8")
     with pytest.raises(KexpError, match=r"summary\.json"):
@@ -453,12 +471,12 @@ def test_the_command_leaves_studies_and_other_folders_alone(tmp_path: Path) -> N
     result = report(tmp_path)
     assert result.exit_code == 2
     assert result.stderr.strip() == (
-        f"{tmp_path} is a study, whose page is study.html, and no run folder; its best spec was tested in runs/x/1"
+        f"{tmp_path} is a study, not a run folder; its page is study.html; its best spec was tested in runs/x/1"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"study.toml", "study.json"}
     assert "does not exist" in report(tmp_path / "none").stderr
     (tmp_path / "empty").mkdir()
-    assert "is no run folder: it has no spec.toml" in report(tmp_path / "empty").stderr
+    assert "is not a run folder: it has no spec.toml" in report(tmp_path / "empty").stderr
     (tmp_path / "empty" / "spec.toml").write_text("")
     assert "has no summary.json yet; kexp run --resume" in report(tmp_path / "empty").stderr
 

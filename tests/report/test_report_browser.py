@@ -184,7 +184,7 @@ def test_something_is_drawn_in_light_and_dark(
     assert all(drawn[start : start + 900].any() for start in range(0, len(drawn) - 900, 900))
     figures = browser.evaluate(
         "[...document.querySelectorAll('figure svg')].map(svg => [svg.getBoundingClientRect().width, "
-        "svg.getBoundingClientRect().height, svg.querySelectorAll('path').length])"
+        "svg.getBoundingClientRect().height, svg.querySelectorAll('path, rect').length])"
     )
     assert len(figures) == 2 * 7 + 4
     assert all(width > 200 and height > 100 and paths > 5 for width, height, paths in figures)
@@ -268,7 +268,12 @@ def test_a_missing_glyph_would_be_seen(browser: Browser, page: Path, tmp_path: P
 def test_masks_and_pool_are_shown(browser: Browser, page: Path) -> None:
     browser.open(page)
     titles = browser.evaluate("[...document.querySelectorAll('figcaption b')].map(title => title.innerText)")
-    for title in ("Masks and thresholds", "Losses of the objective", "Predictions for the pool", "Reliability on test"):
+    for title in (
+        "Masks and thresholds",
+        "Losses of the objective",
+        "Predictions for the unlabelled rows",
+        "Reliability on test",
+    ):
         assert title in titles
     keys = browser.evaluate("[...document.querySelectorAll('.key')].map(key => key.innerText)")
     assert {"confident", "tsa threshold", "tsa left out", "supervised loss", "largest share"} <= set(keys)

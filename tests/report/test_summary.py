@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from kexp.cli.screen import print_summary
+from kexp.cli.output import print_summary
 from kexp.evaluate.statistics import mcnemar
 from kexp.report.summary import build_summary, sentence
 
@@ -132,10 +132,10 @@ def test_sentences() -> None:
     )
     numbers = {"difference": -0.004, "p_value": 0.41, "test": "mcnemar", "metric": "accuracy"}
     assert sentence(test | numbers) == (
-        "no difference in accuracy can be told between plain and uda (uda is 0.004 ahead, seed 2, p = 0.410, McNemar)"
+        "no significant difference in accuracy between plain and uda (uda is 0.004 ahead, seed 2, p = 0.410, McNemar)"
     )
     assert sentence(test | numbers | {"difference": 0.0, "p_value": 1.0}) == (
-        "no difference in accuracy can be told between plain and uda (seed 2, p = 1.000, McNemar)"
+        "no significant difference in accuracy between plain and uda (seed 2, p = 1.000, McNemar)"
     )
 
 

@@ -195,7 +195,7 @@ def test_one_metric_alone(folder: Path) -> None:
     assert compare([folder], metric="ece")["remarks"] == [
         "there is no paired test of ece, only of accuracy and macro_f1"
     ]
-    with pytest.raises(KexpError, match=r'no test metric "macro-f1" that all have; did you mean "macro_f1"\?'):
+    with pytest.raises(KexpError, match=r'no test metric "macro-f1" in all runs; did you mean "macro_f1"\?'):
         compare([folder], metric="macro-f1")
 
 
@@ -251,7 +251,7 @@ def test_models_without_a_common_seed_are_not_paired(folder: Path, tmp_path: Pat
     other = make(tmp_path / "x" / "reviews" / "20260101T000000Z-cccccccc", {"late": 0.8}, seeds=(3, 4))
     found = compare([folder / "plain", other])
     assert found["tests"] == []
-    assert found["remarks"] == ["plain and late have no seed in common, so no runs of theirs were paired"]
+    assert found["remarks"] == ["plain and late have no seed in common, so their runs were not paired"]
 
 
 @pytest.mark.parametrize(
@@ -299,14 +299,14 @@ def test_unfinished_runs_do_not_count(folder: Path) -> None:
     assert found["remarks"] == [f"focal of {folder} has no finished run"]
     result = kexp("compare", folder / "focal")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"{folder / 'focal'}: no run is finished, so there is nothing to compare\n"
+    assert result.stderr == f"{folder / 'focal'}: it has no finished run to compare\n"
 
 
 def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "none", "does not exist"),
-        (tmp_path, "is no run folder: it has no spec.toml"),
-        (folder / "plain" / "seed-9", "is no run folder|does not exist"),
+        (tmp_path, "is not a run folder: it has no spec.toml"),
+        (folder / "plain" / "seed-9", "is not a run folder|does not exist"),
         (folder / "spec.toml", "does not exist"),
     ):
         with pytest.raises(KexpError, match=message):
@@ -329,9 +329,9 @@ def test_other_numbers_of_rows_are_refused(folder: Path, tmp_path: Path) -> None
     other = make(tmp_path / "x", {}, name="x")
     write_run(other, "fewer", 1, predicted(0.8, 1)[5:], true=TRUE[5:], texts=TEXTS[5:])
     assert refusal(folder, other) == [
-        "plain and fewer cannot be compared, since their test rows differ:",
+        "plain and fewer cannot be compared: their test rows differ:",
         "  200 rows in plain, 195 in fewer",
-        '  5 texts stand in plain alone, for example "0번째 영화 평 끝"',
+        '  5 texts are only in plain, for example "0번째 영화 평 끝"',
     ]
 
 
@@ -341,11 +341,11 @@ def test_other_texts_and_labels_are_refused_with_an_example(folder: Path, tmp_pa
     long = "긴 글 " * 30
     write_run(other, "changed", 1, predicted(0.8, 1), true=true, texts=[*TEXTS[:-2], long, "새 글"])
     first, *lines = refusal(folder, other)
-    assert first == "plain and changed cannot be compared, since their test rows differ:"
+    assert first == "plain and changed cannot be compared: their test rows differ:"
     assert lines == [
-        f'  2 texts stand in plain alone, for example "{TEXTS[-2]}"',
-        f'  2 texts stand in changed alone, for example "{long[:60]}…"',
-        f'  3 texts have another label, for example "{TEXTS[0]}": {LABELS[TRUE[0]]} in plain, '
+        f'  2 texts are only in plain, for example "{TEXTS[-2]}"',
+        f'  2 texts are only in changed, for example "{long[:60]}…"',
+        f'  3 texts have different labels, for example "{TEXTS[0]}": {LABELS[TRUE[0]]} in plain, '
         f"{LABELS[1 - TRUE[0]]} in changed",
     ]
 
@@ -354,7 +354,7 @@ def test_other_label_names_are_refused(folder: Path, tmp_path: Path) -> None:
     other = make(tmp_path / "x", {"english": 0.8}, name="x", labels=("negative", "positive"))
     lines = refusal(folder, other)
     assert lines[1] == "  labels: 부정, 긍정 in plain, negative, positive in english"
-    assert lines[2].startswith("  200 texts have another label, for example")
+    assert lines[2].startswith("  200 texts have different labels, for example")
 
 
 def test_every_common_seed_must_have_the_same_rows(folder: Path, tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_every_common_seed_must_have_the_same_rows(folder: Path, tmp_path: Path)
 def test_missing_predictions_are_named(folder: Path) -> None:
     path = folder / "focal" / "seed-2" / "predictions.parquet"
     path.unlink()
-    assert refusal(folder) == [f"{path} is missing; without it nobody can tell whether the test rows are the same"]
+    assert refusal(folder) == [f"{path} is missing, so the test rows cannot be compared"]
 
 
 def test_order_of_rows_and_of_labels_does_not_matter(folder: Path, tmp_path: Path) -> None:
@@ -391,13 +391,12 @@ def test_texts_that_cleaning_or_backbone_changed_are_the_same_rows(folder: Path,
     other = make(tmp_path / "x", {"focal": 0.9}, backbone="kcbert", texts=changed)
     found = compare([folder / "plain", other])
     assert found["remarks"] == [
-        f"{number} of 200 texts differ between plain and focal, though the rows are the same: "
-        "cleaning or backbone changed them"
+        f"{number} of 200 texts differ between plain and focal in the same rows: cleaning or backbone changed them"
     ]
     assert [test["p_value"] for test in found["tests"]] == [test["p_value"] for test in expected]
     # With one cleaning and one backbone it was the data that changed; so it was where the numbers differ.
     same = make(tmp_path / "y", {"focal": 0.9}, texts=changed)
-    assert f"  {number} texts stand in plain alone" in refusal(folder, same)[1]
+    assert f"  {number} texts are only in plain" in refusal(folder, same)[1]
     moved = make(tmp_path / "z", {"focal": 0.9}, trim="false", texts=changed, rows=range(1, 201))
     assert "cannot be compared" in refusal(folder, moved)[0]
     (other / "spec.toml").write_text((other / "spec.toml").read_text().replace("data.csv", "other.csv"))
@@ -409,7 +408,7 @@ def test_pairs_of_texts_count_whole(folder: Path, tmp_path: Path) -> None:
     for place, second in zip(folders, ("둘째", "셋째"), strict=True):
         path = place / place.name / "seed-1" / "predictions.parquet"
         pd.read_parquet(path).assign(text_pair=second).to_parquet(path)
-    assert refusal(*folders)[1] == '  200 texts stand in a alone, for example "0번째 영화 평 끝 / 둘째"'
+    assert refusal(*folders)[1] == '  200 texts are only in a, for example "0번째 영화 평 끝 / 둘째"'
 
 
 # --- forms of output ------------------------------------------------------------------------------------------------

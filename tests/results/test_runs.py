@@ -139,7 +139,7 @@ def test_experiment_and_status_narrow_the_list(runs_dir: Path) -> None:
     assert [row[1] for row in rows("--runs-dir", runs_dir, "--status", "done")[1:]] == ["dialect", "nsmc"]
     assert rows("--runs-dir", runs_dir, "--status", "interrupted")[1:] == []
     for arguments, message in (
-        (["--spec", "nsmb"], 'there is no run of "nsmb"; did you mean "nsmc"?'),
+        (["--spec", "nsmb"], 'no run of "nsmb"; did you mean "nsmc"?'),
         (["--status", "fail"], 'unknown status "fail"; did you mean "failed"?'),
     ):
         result = kexp("runs", "--runs-dir", runs_dir, *arguments)
@@ -181,7 +181,7 @@ def test_studies_are_listed_apart(runs_dir: Path, korean_clock: None) -> None:
     assert str(done) not in result.stdout
     assert result.stderr == "2 studies: kexp runs --studies\n"
     head, *listed = rows("--runs-dir", runs_dir, "--studies")
-    assert head == ["started", "experiment", "status", "trials", "goal", "best", "trial", "folder"]
+    assert head == ["started", "experiment", "status", "trials", "metric", "best", "trial", "folder"]
     assert sorted(listed) == [
         ["2026-03-01 21:00", "dialect", "done", "4 complete, 1 failed", "validation.macro_f1", "0.91", "3", str(done)],
         ["2026-03-01 21:00", "nsmc", "unfinished", "", "", "", "", str(begun)],
@@ -230,8 +230,8 @@ def test_other_folders_are_refused(command: str, runs_dir: Path, tmp_path: Path)
     extra = ["--yes"] if command == "prune" else []
     for path, message in (
         (tmp_path / "none", "does not exist"),
-        (runs_dir / "nsmc", "is no run folder: it has no spec.toml"),
-        (study(runs_dir, "x", {}), "is a study, whose page is study.html, and no run folder"),
+        (runs_dir / "nsmc", "is not a run folder: it has no spec.toml"),
+        (study(runs_dir, "x", {}), "is a study, not a run folder; its page is study.html"),
     ):
         result = kexp("runs", command, path, *extra)
         assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{path} {message}\n")
@@ -239,7 +239,7 @@ def test_other_folders_are_refused(command: str, runs_dir: Path, tmp_path: Path)
 
 def test_options_before_the_subcommand_are_not_dropped(runs_dir: Path) -> None:
     result = kexp("runs", "--runs-dir", runs_dir, "prune", "--status", "done", "--yes")
-    assert (result.exit_code, result.stderr) == (2, "kexp runs prune: options stand after prune\n")
+    assert (result.exit_code, result.stderr) == (2, "kexp runs prune: put options after prune\n")
     assert len(list_runs(runs_dir)) == 4
 
 
@@ -256,10 +256,10 @@ ALL = ["dialect 20260104T000000Z", "nsmc 20260103T000000Z", "dialect 20260102T00
 def test_nothing_goes_without_a_wish_or_without_a_yes(runs_dir: Path) -> None:
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--yes")
     assert result.exit_code == 2
-    assert "say what is to go: --status, --older-than, --keep or folders" in result.stderr
+    assert "select what to remove: --status, --older-than, --keep or folders" in result.stderr
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--status", "failed")
     assert result.exit_code == 2
-    assert re.search(r"^nothing was removed, since nobody can be asked here: --yes removes 1 run folder, [\d.]+ k?B$",
+    assert re.search(r"^nothing was removed: without a terminal, --yes is needed to remove 1 run folder, [\d.]+ k?B$",
                      result.stderr.strip())  # fmt: skip
     folder = runs_dir / "nsmc" / "20260103T000000Z-abcdef01"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -334,7 +334,7 @@ def test_runs_in_progress_are_left_alone_unless_named(runs_dir: Path) -> None:
     (resumed / "plain" / "seed-1" / "metrics.jsonl").write_text("{}")
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--keep", "0", "--yes")
     assert left(runs_dir) == ALL[:2]
-    assert result.stderr.count("left alone: it was written to within the last hours") == 2
+    assert result.stderr.count("kept: it was written to within the last 6 hours") == 2
     assert kexp("runs", "prune", going, "--yes").exit_code == 0
     assert left(runs_dir) == ALL[1:2]
     # Written to long ago, it is over.
@@ -348,7 +348,7 @@ def test_what_a_study_tested_is_left_alone_unless_named(runs_dir: Path) -> None:
     study(runs_dir, "nsmc", {"final": "elsewhere/runs/nsmc/20260101T000000Z-abcdef01"})
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--status", "done", "--yes")
     assert left(runs_dir) == [*ALL[:2], ALL[3]]
-    assert "left alone: study nsmc-01234567 tested its best spec there" in result.stderr
+    assert "kept: study nsmc-01234567 tested its best spec there" in result.stderr
     assert (runs_dir / "nsmc" / "nsmc-01234567" / "study.toml").is_file()
 
 
@@ -357,9 +357,9 @@ def test_only_run_folders_are_removed(runs_dir: Path) -> None:
     stray.mkdir(parents=True)
     (stray / "spec.toml").write_text('name = "mine"')
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--keep", "0", "--yes")
-    assert f"{stray} is left alone: it has no environment.json, so it may be no run folder" in result.stderr
+    assert f"{stray} is kept: it has no environment.json, so it may not be a run folder" in result.stderr
     assert (stray / "spec.toml").is_file()
-    assert kexp("runs", "prune", stray, "--yes").stderr == f"{stray} is no run folder: it has no environment.json\n"
+    assert kexp("runs", "prune", stray, "--yes").stderr == f"{stray} is not a run folder: it has no environment.json\n"
     assert (stray / "spec.toml").is_file()
 
 
@@ -375,7 +375,7 @@ def test_links_are_never_followed(runs_dir: Path, tmp_path: Path) -> None:
     (inner / "plain" / "data").symlink_to(treasure, target_is_directory=True)
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--keep", "0", "--yes")
     assert result.exit_code == 0
-    assert result.stderr.count("left alone: it is reached through a link") == 2
+    assert result.stderr.count("kept: it is reached through a link") == 2
     assert not inner.exists()
     assert (treasure / "data.csv").read_text() == "text"
     assert (outside / "spec.toml").is_file()
@@ -410,5 +410,5 @@ def test_named_folders_obey_wishes_and_the_working_folder_may_be_one(
     assert kexp("runs", "prune", ".", "--yes").exit_code == 0
     monkeypatch.chdir(runs_dir)
     assert left(runs_dir) == [ALL[0], ALL[2]]
-    with pytest.raises(KexpError, match="say what is to go"):
+    with pytest.raises(KexpError, match="select what to remove"):
         prune.plan(runs_dir, [], prune.PruneFilter())

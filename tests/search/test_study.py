@@ -11,7 +11,7 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from kexp.builtin.search_samplers import TPE, BruteForce, Random
-from kexp.cli.search_screen import NullSearchDisplay
+from kexp.cli.display import NullSearchDisplay
 from kexp.contracts import Parameter
 from kexp.errors import KexpError, Problem
 from kexp.plan.search_metrics import SearchMetric

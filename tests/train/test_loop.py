@@ -15,8 +15,9 @@ from kexp.batches import HostBatch, MicroBatch
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions, Progress, StepLoss
-from kexp.devices import make_accelerator
+from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone, Warned
@@ -69,8 +70,8 @@ def trainer(folder: Path, freezing: FreezingOptions | None = None, stream=None, 
 
     settings = Training(learning_rate=1e-2, batch_size=8, **options)
     return Trainer(
-        evaluated, objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
-        make_accelerator("cpu", options.get("precision", "fp32")), seed=7, greater_is_better=True, folder=folder,
+        Classifier(evaluated, choose("cpu", options.get("precision", "fp32"))), objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
+        seed=7, greater_is_better=True, folder=folder,
     )  # fmt: skip
 
 
@@ -263,6 +264,95 @@ def test_layer_decay_lowers_the_learning_rate_block_by_block(tmp_path: Path) -> 
     assert found["bert.embeddings.word_embeddings.weight"] == 1.25e-3
 
 
+class Clock:
+    """Time that passes only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow(FixedStream):
+    """Takes two seconds for a batch."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def epoch(self, number: int, start: int = 0):
+        for step in super().epoch(number, start):
+            self.clock.now += 2
+            yield step
+
+
+class SlowObjective(CrossEntropy):
+    """Takes three seconds for a step."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(0.0, None)
+        self.clock = clock
+
+    def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+        self.clock.now += 3
+        return super().step(model, labelled, unlabelled, progress)
+
+
+def slow(folder: Path, clock: Clock, **options) -> Trainer:
+    """Return a trainer whose evaluation takes five seconds."""
+    run = trainer(folder, stream=Slow(clock), objective=SlowObjective(clock), **options)
+    evaluate = run.evaluate
+
+    def slowly() -> Mapping[str, float]:
+        clock.now += 5
+        return evaluate()
+
+    run.evaluate = slowly
+    return run
+
+
+def written(run: Trainer, clock: Clock, stop_after: int | None = None) -> list[Event]:
+    """Take one second to write an event."""
+    events = []
+    for event in run.events(lambda: run.state.step == stop_after):
+        events.append(event)
+        clock.now += 1
+    return events
+
+
+def test_time_is_divided_among_data_steps_evaluation_and_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("kexp.train.stopwatch.perf_counter", clock)
+    run = slow(tmp_path, clock, epochs=1)
+    events = written(run, clock)
+    # Five steps, one evaluation, and four events before the last one.
+    assert run.state.seconds == {"data": 10, "steps": 15, "evaluation": 5, "writing": 4}
+    assert run.state.training_seconds == 25
+    assert run.state.time_shares() == {"data": 10 / 34, "steps": 15 / 34, "evaluation": 5 / 34, "writing": 4 / 34}
+    (event,) = [event for event in events if isinstance(event, StepsDone)]
+    assert (event.examples_per_second, event.tokens_per_second) == (ROWS / 25, ROWS * TOKENS / 25)
+    assert event.data_share == 10 / 25
+
+
+def test_time_of_a_resumed_run_is_that_of_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("kexp.train.stopwatch.perf_counter", clock)
+    with pytest.raises(RunInterrupted):
+        written(slow(tmp_path, clock, epochs=2), clock, stop_after=7)
+    clock.now += 1000
+    run = slow(tmp_path, clock, epochs=2)
+    assert run.resume() == 7
+    events = written(run, clock)
+    # Ten steps and two evaluations; six events in the first part, four before the last one in the second.
+    assert run.state.seconds == {"data": 20, "steps": 30, "evaluation": 10, "writing": 10}
+    assert run.state.examples / run.state.training_seconds == 2 * ROWS / 50
+    (event,) = [event for event in events if isinstance(event, StepsDone)]
+    assert event.examples_per_second == 24 / 15
+
+
 class Exploding(CrossEntropy):
     """A loss that is no number from a step on."""
 
@@ -273,6 +363,31 @@ class Exploding(CrossEntropy):
     def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
         told = super().step(model, labelled, unlabelled, progress)
         return StepLoss(told.loss * (math.nan if progress.step + 1 >= self.at else 1.0))
+
+
+class Recording(CrossEntropy):
+    """Writes down with which progress it was called."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, None)
+        self.calls: list[tuple[str, int, int]] = []
+
+    def step(self, model, labelled, unlabelled, progress: Progress) -> StepLoss:
+        self.calls.append(("step", progress.step, progress.total_steps))
+        return super().step(model, labelled, unlabelled, progress)
+
+    def stepped(self, model, progress: Progress) -> None:
+        self.calls.append(("stepped", progress.step, progress.total_steps))
+
+
+def test_progress_counts_the_steps_that_are_done_when_the_objective_is_called(tmp_path: Path) -> None:
+    objective = Recording()
+    list(trainer(tmp_path, objective=objective, stream=FixedStream(accumulation=3), epochs=2).events())
+    # Steps of three and of two batches; a call of step() for each batch, one of stepped() for each optimiser step.
+    assert objective.calls == [
+        *[("step", 0, 4)] * 3, ("stepped", 1, 4), *[("step", 1, 4)] * 2, ("stepped", 2, 4),
+        *[("step", 2, 4)] * 3, ("stepped", 3, 4), *[("step", 3, 4)] * 2, ("stepped", 4, 4),
+    ]  # fmt: skip
 
 
 SOURCE = "nothing has been learnt by then: look at the objective and its options, and the weights of the backbone"
@@ -323,7 +438,7 @@ def test_metrics_that_are_not_finite_are_warned_of_and_the_monitor_most_of_all(t
     events = scored(tmp_path, [0.5, math.nan, math.inf], steps=3)
     told = {step: [event.message for event in events if isinstance(event, Warned) and event.step == step] for step in (1, 2, 3)}  # fmt: skip
     other = 'metric "undefined" is nan on validation'
-    chosen = "the model is chosen by it, and this counts as worse than any number"
+    chosen = "it is the monitored metric, and counts as worse than any number"
     assert told == {
         1: [other],
         2: [f'metric "macro_f1" is nan on validation; {chosen}', other],

@@ -76,7 +76,7 @@ def test_spec_of_a_run_has_the_changes_of_its_variant(tmp_path: Path) -> None:
 )
 def test_keys_that_no_run_has_are_refused(tmp_path: Path, key: str) -> None:
     make_run(tmp_path, "x/20260101T000000Z-aa/plain/seed-1")
-    with pytest.raises(KexpError, match="there is no run or study"):
+    with pytest.raises(KexpError, match="no run or study"):
         Library(tmp_path).path(key)
 
 

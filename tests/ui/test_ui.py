@@ -175,10 +175,10 @@ def test_questions_without_sense_are_refused(client: TestClient, body: dict[str,
     assert client.post("/data/predict", json=body).status_code == 422
 
 
-def test_unknown_run_is_told(client: TestClient) -> None:
+def test_unknown_run_is_refused(client: TestClient) -> None:
     answer = client.post("/data/predict", json={"text": "가", "runs": ["no/such/run"]})
     assert answer.status_code == 404
-    assert answer.json()["detail"] == "there is no run or study no/such/run"
+    assert answer.json()["detail"] == "no run or study no/such/run"
 
 
 def test_empty_folder_says_how_to_begin(tmp_path: Path) -> None:
@@ -196,5 +196,5 @@ def test_port_that_is_taken_is_one_line(runs: Path) -> None:
         taken.listen()
         result = CliRunner().invoke(app, ["ui", "--runs-dir", str(runs), "--port", str(taken.getsockname()[1])])
     assert result.exit_code == 2
-    assert "cannot be listened on" in result.stderr
+    assert "is not available" in result.stderr
     assert "--port" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kexp.contracts import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
-from kexp.contracts.augmenter import build_augmenter
+from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
 from kexp.errors import Problem
 
 
@@ -23,27 +24,46 @@ class Compose(AugmenterOptions):
 
     @property
     def costly(self) -> bool:
-        """Tell whether any step is costly."""
+        """Return whether any step is costly."""
         return any(step.costly for step in self.steps)
 
     def views(self) -> int:
-        """Return the most forms that a step is asked for."""
+        """Return the most views that a step makes."""
         return max(step.views() for step in self.steps)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what its augmenters learn from."""
+        return json.dumps([step.identity(context) for step in self.steps])
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        steps = [build_augmenter(step, context) for step in self.steps]
+        return Sequential([build_augmenter(step, context) for step in self.steps])
 
-        def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
-            results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]
-            for step in steps:
-                accepted = {row: text for row, text in enumerate(results) if isinstance(text, str)}
-                changed = step(list(accepted.values()), [generators[row] for row in accepted])
-                for row, text in zip(accepted, changed, strict=True):
-                    results[row] = text
-            return results
 
-        return augment
+class Parts:
+    """Base of augmenters that are made of others."""
+
+    def __init__(self, parts: Sequence[CheckedAugmenter]) -> None:
+        self.parts = parts
+
+    def close(self) -> None:
+        """Close all parts."""
+        for part in self.parts:
+            part.close()
+
+
+class Sequential(Parts):
+    """Applies its parts one after the other."""
+
+    def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        """Return what the last part makes of each text, or the rejection by an earlier one."""
+        results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]
+        for part in self.parts:
+            accepted = {row: text for row, text in enumerate(results) if isinstance(text, str)}
+            changed = part(list(accepted.values()), [generators[row] for row in accepted])
+            for row, text in zip(accepted, changed, strict=True):
+                results[row] = text
+        return results
 
 
 class OneOf(AugmenterOptions):
@@ -56,12 +76,16 @@ class OneOf(AugmenterOptions):
 
     @property
     def costly(self) -> bool:
-        """Tell whether any choice is costly."""
+        """Return whether any choice is costly."""
         return any(choice.costly for choice in self.choices)
 
     def views(self) -> int:
-        """Return the most forms that a choice is asked for."""
+        """Return the most views that a choice makes."""
         return max(choice.views() for choice in self.choices)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what its augmenters learn from."""
+        return json.dumps([choice.identity(context) for choice in self.choices])
 
     def problems(self) -> Iterable[Problem]:
         """Yield weights that do not belong to the choices."""
@@ -72,16 +96,23 @@ class OneOf(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        choices = [build_augmenter(choice, context) for choice in self.choices]
+        return Drawn([build_augmenter(choice, context) for choice in self.choices], self.weights)
 
-        def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
-            results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]
-            drawn = [random.choices(range(len(choices)), self.weights)[0] for random in generators]
-            for number, choice in enumerate(choices):
-                rows = [row for row, chosen in enumerate(drawn) if chosen == number]
-                changed = choice([texts[row] for row in rows], [generators[row] for row in rows])
-                for row, text in zip(rows, changed, strict=True):
-                    results[row] = text
-            return results
 
-        return augment
+class Drawn(Parts):
+    """Applies one of its parts to each text, drawn by the generator of the text."""
+
+    def __init__(self, parts: Sequence[CheckedAugmenter], weights: Sequence[float] | None) -> None:
+        super().__init__(parts)
+        self.weights = weights
+
+    def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        """Return what the drawn part makes of each text."""
+        results: list[str | Rejected] = [text for text, _ in zip(texts, generators, strict=True)]
+        drawn = [random.choices(range(len(self.parts)), self.weights)[0] for random in generators]
+        for number, part in enumerate(self.parts):
+            rows = [row for row, chosen in enumerate(drawn) if chosen == number]
+            changed = part([texts[row] for row in rows], [generators[row] for row in rows])
+            for row, text in zip(rows, changed, strict=True):
+                results[row] = text
+        return results

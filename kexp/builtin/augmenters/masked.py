@@ -6,18 +6,17 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.protect import Guard, ProtectingOptions
-from kexp.builtin.augmenters.units import cut
 from kexp.contracts import Augmenter, AugmenterContext, Rejected
 from kexp.errors import KexpError, Problem
-from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath
-from kexp.pretrained import folder_problems, positions
+from kexp.pretrained import fingerprint, load_pretrained, positions, source_problems, unpinned
+from kexp.word_augmenter import Guard, WordAugmenterOptions, cut
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,7 @@ LONGEST_EOJEOL = 6
 """In tokens; what is longer is mostly a whole sentence written without spaces, and is not masked as one word."""
 
 
-class MaskFill(ProtectingOptions):
+class MaskFill(WordAugmenterOptions):
     """Mask words and sample others from a masked language model (Kumar et al. 2020, without their label).
 
     Only letters are masked and put in; a token at the start of a word gives way to such a token, a continuing one to a
@@ -54,16 +53,16 @@ class MaskFill(ProtectingOptions):
     batch_size: int = Field(32, ge=1, description="Texts per forward pass.")
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a missing or doubtful model."""
-        if (self.id is None) == (self.path is None):
-            yield Problem("id", "state either id, a hub id, or path, a local folder")
-        if self.path is not None:
-            yield from (Problem("path", message, hint) for message, hint in folder_problems(self.path))
+        """Yield a missing or ambiguous model, and what a folder lacks."""
+        return source_problems(self.id, self.path)
 
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change."""
-        if self.id is not None and self.revision is None:
-            yield Problem("revision", "not pinned: the weights may change under the experiment", "state a commit")
+        return unpinned(self.id, self.revision)
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what protected words are learnt from, and the contents of a local model."""
+        return super().identity(context) + ("" if self.path is None else fingerprint(self.path))
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Load the model; raises ``KexpError`` where there is none, or one without a masked-language-model head."""
@@ -79,18 +78,12 @@ class MaskFill(ProtectingOptions):
         import torch
         from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
-        source, revision = str(self.path or self.id), self.revision or "main"
-        prepare_offline(None if self.path else self.id)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-            model, report = AutoModelForMaskedLM.from_pretrained(
-                source, revision=revision, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
-            )
-        # A damaged folder fails in as many ways as there are libraries below; none of them is kexp's own mistake.
-        except Exception as error:
-            if self.path:
-                raise KexpError(f"mask-fill: folder {self.path} cannot be loaded: {error}") from error
-            raise KexpError(explain_missing("masked language model", source, error)) from error
+        source = self.path or str(self.id)
+        load = partial(load_pretrained, kind="masked language model", source=source, revision=self.revision)
+        tokenizer = load(AutoTokenizer, trust_remote_code=False)
+        model, report = load(
+            AutoModelForMaskedLM, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+        )
         if report["missing_keys"]:
             missing = ", ".join(sorted(report["missing_keys"])[:3])
             raise KexpError(f"mask-fill: {source} has no masked-language-model head ({missing} not in its weights)")
@@ -207,7 +200,7 @@ class MaskFiller:
         """
         import torch
 
-        asked = [(row, mask) for row, job in enumerate(batch) for mask in job.masks if mask.turn == turn]
+        masked = [(row, mask) for row, job in enumerate(batch) for mask in job.masks if mask.turn == turn]
         shape = (self._options.batch_size, self._padded(batch[0]))
         ids = torch.full(shape, self._tokenizer.pad_token_id or 0)
         attention = torch.zeros(shape, dtype=torch.long)
@@ -220,10 +213,10 @@ class MaskFiller:
         with torch.inference_mode():
             device = self._model.device
             logits = self._model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
-            logits = logits[[row for row, _ in asked], [mask.place for _, mask in asked]].cpu()
-        continuing = self._continuing[[batch[row].ids[mask.place] for row, mask in asked]]
-        drawn = self._draw(logits, continuing, [mask.draw for _, mask in asked])
-        for (row, mask), token in zip(asked, drawn, strict=True):
+            logits = logits[[row for row, _ in masked], [mask.place for _, mask in masked]].cpu()
+        continuing = self._continuing[[batch[row].ids[mask.place] for row, mask in masked]]
+        drawn = self._draw(logits, continuing, [mask.draw for _, mask in masked])
+        for (row, mask), token in zip(masked, drawn, strict=True):
             batch[row].drawn[mask.place] = token
 
     def _draw(self, logits: torch.Tensor, continuing: torch.Tensor, numbers: Sequence[float]) -> list[int]:

@@ -10,10 +10,10 @@ from unicodedata import normalize
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.units import cut, per_text
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions
 from kexp.errors import Problem
 from kexp.hangul import FINALS, LEADS, compose, decompose
+from kexp.word_augmenter import cut, per_text
 
 # The 두벌식 keyboard (KS X 5002), row by row; each row stands half a key to the right of the one above.
 ROWS: Final = ("ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔ", "ㅁㄴㅇㄹㅎㅗㅓㅏㅣ", "ㅋㅌㅊㅍㅠㅜㅡ")
@@ -111,6 +111,10 @@ class CharNoise(AugmenterOptions):
         "twice, two in the wrong order, Shift not held (ㅆ to ㅅ), the final consonant (받침) lost.",
     )
 
+    def identity(self, context: AugmenterContext) -> str:
+        """Return "": it learns nothing from the context."""
+        return ""
+
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         return per_text(self._mistype)
@@ -144,6 +148,10 @@ class SpacingNoise(AugmenterOptions):
         """Yield options that do nothing."""
         if self.remove == self.insert == 0:
             yield Problem("", "remove and insert are both 0, so no text is ever changed")
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Return "": it learns nothing from the context."""
+        return ""
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""

@@ -11,9 +11,8 @@ from random import Random
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.protect import PROTECT_DESCRIPTION, Guard, Protect, ProtectingOptions
-from kexp.builtin.augmenters.units import cut, per_text
 from kexp.contracts import Augmenter, AugmenterContext
+from kexp.word_augmenter import PROTECT_DESCRIPTION, Guard, Protect, WordAugmenterOptions, cut, per_text
 
 
 class Lottery:
@@ -25,7 +24,7 @@ class Lottery:
 
     @property
     def empty(self) -> bool:
-        """Tell whether no word has a weight."""
+        """Return whether no word has a weight."""
         return not self._bounds or self._bounds[-1] <= 0
 
     def draw(self, random: Random) -> str:
@@ -33,7 +32,7 @@ class Lottery:
         return self._words[bisect(self._bounds, random.random() * self._bounds[-1], hi=len(self._words) - 1)]
 
 
-class TfIdfReplacement(ProtectingOptions):
+class TfIdfReplacement(WordAugmenterOptions):
     """Replace uninformative eojeol by uninformative ones, judged by TF-IDF (UDA, Xie et al. 2020).
 
     In a text of n words, word i is replaced with probability ``p * n * (max - x_i) / sum(max - x)``, at most 1, where
@@ -43,6 +42,10 @@ class TfIdfReplacement(ProtectingOptions):
 
     p: float = Field(0.3, gt=0, le=1, description="Expected share of the eojeol that are replaced.")
     protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the texts that it is fitted on."""
+        return context.digest()
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""
@@ -94,11 +97,15 @@ def below_highest(scores: Sequence[float]) -> list[float]:
     return [highest - score if highest - score > 1e-9 * highest else 0.0 for score in scores]
 
 
-class UnigramReplacement(ProtectingOptions):
+class UnigramReplacement(WordAugmenterOptions):
     """Replace eojeol by ones drawn by their frequency in the train texts (Xie et al. 2017, unigram noising)."""
 
     p: float = Field(0.1, gt=0, le=1, description="Probability with which an eojeol is replaced (their gamma).")
     protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the texts that it is fitted on."""
+        return context.digest()
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""

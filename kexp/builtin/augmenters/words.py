@@ -6,14 +6,13 @@ from random import Random
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.protect import Guard, ProtectingOptions
-from kexp.builtin.augmenters.units import Unit, cut, keep, per_text
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions
+from kexp.word_augmenter import Guard, Unit, WordAugmenterOptions, cut, keep, per_text
 
 MARKS = (".", ";", "?", ":", "!", ",")
 
 
-class RandomDeletion(ProtectingOptions):
+class RandomDeletion(WordAugmenterOptions):
     """Delete each unit with probability ``p`` (Wei & Zou 2019, EDA, section 2); one always remains."""
 
     p: float = Field(0.1, gt=0, lt=1, description="Probability with which a unit is deleted.")
@@ -33,7 +32,7 @@ class RandomDeletion(ProtectingOptions):
         return keep(parts, [number for number in range(count) if number not in deleted] or [random.randrange(count)])
 
 
-class RandomSwap(ProtectingOptions):
+class RandomSwap(WordAugmenterOptions):
     """Swap two units at random, ``share`` times the text's length (Wei & Zou 2019, EDA, section 2), at least once."""
 
     share: float = Field(0.1, gt=0, le=1, description="Number of swaps per unit of the text (EDA's alpha).")
@@ -59,6 +58,10 @@ class Aeda(AugmenterOptions):
     """Put punctuation marks before eojeol at random (Karimi et al. 2021, AEDA); no word is lost or moved."""
 
     share: float = Field(0.3, gt=0, le=1, description="Most marks per eojeol; their number is uniform from 1 upwards.")
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Return "": it learns nothing from the context."""
+        return ""
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""

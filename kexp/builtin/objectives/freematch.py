@@ -69,7 +69,7 @@ class SelfAdaptive:
     def unfairness(self, augmented: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return ``-H(norm(p / shares), norm(q / h))``, H the cross entropy; the gradient goes through q alone.
 
-        ``q`` is the mean prediction of the augmented forms of the rows that count and ``h`` the shares of their labels.
+        ``q`` is the mean prediction of the augmented views of the rows that count and ``h`` the shares of their labels.
         A class missing from ``h`` has a ratio of 0; without a row that counts the loss is 0.
         """
         import torch

@@ -1,4 +1,4 @@
-"""Objectives that train on the model's own most probable class: pseudo-labels and FixMatch, and what its kin share."""
+"""Objectives that train on the model's own most probable class: pseudo-labels and FixMatch, and what others share."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class HardTargets(SemiSupervisedObjective):
 class FixMatchOptions(SemiSupervisedOptions):
     """Confident predictions of the originals are the labels of the augmented texts (Sohn et al. 2020, equation 4).
 
-    The original is the weakly augmented view, its augmented form the strongly augmented one.
+    The original is the weakly augmented view, its augmented view the strongly augmented one.
     """
 
     uses_augmented: ClassVar[bool] = True

@@ -95,7 +95,7 @@ class Teacher:
         return {**moves, **{f"module.{name}": value for name, value in weights.items()}}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Restore them; the copy itself is made when the student is seen."""
+        """Restore them; the copy itself is made at the next step."""
         prefix = "module."
         self._waiting = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
         self.moves = int(state["moves"]) if "moves" in state else 0

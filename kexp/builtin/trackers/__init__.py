@@ -1,4 +1,4 @@
-"""Trackers: whom a run is mirrored to."""
+"""Trackers: services and files that runs are logged to."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""What trackers share: names of what is measured, the spec as their configuration, and what a run left."""
+"""What trackers share: names of metrics, the spec as configuration, the results of a run, its id on a server."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,16 @@ from kexp.report.folder import read_json, write_text
 Json = Mapping[str, Any]
 
 STEP = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch")
-NOT_THE_RUNS = ("trackers", "search")
-"""Sections that say who watches and what a search tries; neither describes the run."""
+LEFT_OUT = ("trackers", "search")
+"""Sections that do not describe the run itself."""
 
 
 def missing(package: str, install: str) -> Iterator[Problem]:
     """Yield a package that is not installed, without importing it."""
     found = importlib.util.find_spec(package)
-    # A folder of that name in the working folder is no package: W&B and MLflow leave such folders.
+    # A folder of that name in the working folder is not the package: W&B and MLflow make such folders.
     if found is None or found.origin is None:
         yield Problem("", f"needs the package {package}", f"pip install '{install}'")
-
-
-def offline_asked() -> bool:
-    """Tell whether kexp is to stay off the network."""
-    return os.environ.get("KEXP_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def title(run: RunIdentity) -> str:
@@ -39,7 +33,7 @@ def title(run: RunIdentity) -> str:
 
 
 def measured(event: Json) -> dict[str, float]:
-    """Return the numbers of an event by name; most events have none."""
+    """Return the metrics of an event by name; most events have none."""
     match event["event"]:
         case "epoch":
             return {"train/trainable_parameters": event["trainable_parameters"]}
@@ -59,8 +53,8 @@ def measured(event: Json) -> dict[str, float]:
 
 
 def configuration(run: RunIdentity) -> dict[str, Any]:
-    """Return what the run is: the spec, its variant and seed; no password of an address leaves the machine."""
-    spec = {name: value for name, value in run.spec.items() if name not in NOT_THE_RUNS}
+    """Return the spec of the run with its variant and seed; passwords in addresses are masked."""
+    spec = {name: value for name, value in run.spec.items() if name not in LEFT_OUT}
     found: dict[str, Any] = _masked({**spec, "group": run.group, "variant": run.variant, "seed": run.seed})
     return found
 
@@ -73,33 +67,33 @@ def _masked(value: Any) -> Any:
     return without_passwords(value) if isinstance(value, str) else value
 
 
-# --- what a run left ------------------------------------------------------------------------------------------------
+# --- results of a run -----------------------------------------------------------------------------------------------
 
 
 def result(run: RunIdentity) -> dict[str, Any]:
-    """Return the object of ``result.json``, which stands there when a tracker is to finish."""
+    """Return the object of ``result.json``, which is written before trackers finish."""
     found: dict[str, Any] = read_json(Path(run.folder) / "result.json")
     return found
 
 
 def final_metrics(found: Json) -> dict[str, float]:
-    """Return the metrics of the model that was kept, as ``split/metric``; none of a run that is not done."""
+    """Return the metrics of the kept model as ``split/metric``; a run that is not done has none."""
     splits = found.get("metrics", {})
     return {
         f"{split}/{name}": value
         for split, metrics in splits.items()
         for name, value in metrics.items()
-        # What is not finite is null in files.
+        # Numbers that are not finite are null in the file.
         if value is not None
     }
 
 
 def remember(run: RunIdentity, tracker: str, name: str) -> None:
-    """Keep the name that a server gave the run, for when the run is resumed."""
+    """Keep the id that the tracker's server gave the run, in case the run is resumed."""
     write_text(Path(run.folder) / f"{tracker}-id", f"{name}\n")
 
 
 def remembered(run: RunIdentity, tracker: str) -> str | None:
-    """Return the server's name of a run that is resumed; a run that starts over is a new one there too."""
+    """Return the id of a resumed run on the tracker's server; None for a run that starts anew."""
     path = Path(run.folder) / f"{tracker}-id"
     return path.read_text("utf-8").strip() if run.resumed_at is not None and path.is_file() else None

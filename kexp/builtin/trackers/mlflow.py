@@ -22,7 +22,6 @@ from kexp.builtin.trackers.common import (
     final_metrics,
     measured,
     missing,
-    offline_asked,
     remember,
     remembered,
     result,
@@ -30,17 +29,18 @@ from kexp.builtin.trackers.common import (
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import KexpError, Problem
+from kexp.settings import cache_folder, offline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STATUS = {"done": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 KEY_LENGTH, VALUE_LENGTH, TAG_LENGTH, BATCH = 250, 6000, 8000, 100
-"""What MLflow takes: characters of a name, a parameter's value and a tag, and parameters at once."""
+"""Limits of MLflow: characters of a name, of a parameter's value and of a tag, and parameters per request."""
 
 
 class MLflow(TrackerOptions):
-    """Mirror runs to MLflow: one run per variant and seed, in an experiment named like the spec."""
+    """Log runs to MLflow: one run per variant and seed, in an experiment named like the spec."""
 
     tracking_uri: str | None = Field(
         None, description="Server or database; MLFLOW_TRACKING_URI or MLflow's default, mlflow.db, when not given."
@@ -54,20 +54,20 @@ class MLflow(TrackerOptions):
         return missing("mlflow", "kexp[mlflow]")
 
     def build(self, run: RunIdentity) -> Tracker:
-        """Start a run, or go on with it; raises ``KexpError`` where kexp is to stay off the network."""
+        """Start a run, or continue it; raises ``KexpError`` for a server while KEXP_OFFLINE is set."""
         place = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-        if offline_asked() and place.startswith(("http://", "https://", "databricks")):
-            raise KexpError("KEXP_OFFLINE is set, and the runs would go to a server")
-        # Its log goes where the log of other libraries goes; what it would report to its makers stays here.
+        if offline() and place.startswith(("http://", "https://", "databricks")):
+            raise KexpError("KEXP_OFFLINE is set, and the tracking URI is that of a server")
+        # MLflow logs through Python's logging like other libraries, and sends no telemetry.
         os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # A new database is brought up to date in sixty steps.
+        # A new database logs some sixty migrations.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         return MLflowRun(self, run)
 
 
 class MLflowRun:
-    """Uses the client alone: MLflow's module-wide functions know one run per thread and one server per process."""
+    """A run on MLflow, through its client: the module's functions allow one run per thread and one server."""
 
     def __init__(self, options: MLflow, run: RunIdentity) -> None:
         self.options, self.run, self.step = options, run, 0
@@ -84,14 +84,14 @@ class MLflowRun:
         self._log_parameters()
 
     def log(self, event: Mapping[str, Any]) -> None:
-        """Send the numbers of an event; keep what it warns of."""
+        """Send the metrics of an event; keep warnings for the end."""
         self._log_metrics(measured(event), event["step"])
         self.step = event["step"]
         if event["event"] == "warning":
             self.warnings.append(f"step {self.step}: {event['message']}")
 
     def finish(self, status: str) -> None:
-        """Send the metrics of the model that was kept, files where asked, and how the run ended."""
+        """Send the metrics of the kept model, the files if requested, and the status of the run."""
         try:
             found = result(self.run)
             self._log_metrics({f"final/{name}": value for name, value in final_metrics(found).items()}, self.step)
@@ -129,7 +129,7 @@ class MLflowRun:
 
 
 def _client(place: str | None) -> MlflowClient:
-    # Of SQLAlchemy, about how MLflow maps its tables. For good: other threads have filters of their own to restore.
+    # SQLAlchemy warns of how MLflow maps its tables. The filter stays: restoring it would interfere with other threads.
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy", category=DeprecationWarning)
     import mlflow
 
@@ -140,15 +140,13 @@ def _client(place: str | None) -> MlflowClient:
 
 @contextmanager
 def _alone(place: str) -> Iterator[None]:
-    """Let one process at a time open a local database: the first makes its tables, and two at once would both fail."""
+    """Let one process at a time open a local database: two that create its tables at once would both fail."""
     if not place.startswith("sqlite:"):
         yield
         return
-    from platformdirs import user_cache_path
-
-    folder = Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp")) / "locks"
+    folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    # A transaction is a lock that every system has, and that ends with the process.
+    # A transaction is a lock that every platform has and that ends with the process.
     lock = sqlite3.connect(folder / hashlib.sha256(place.encode()).hexdigest()[:16], timeout=60, isolation_level=None)
     try:
         lock.execute("BEGIN EXCLUSIVE")
@@ -158,7 +156,7 @@ def _alone(place: str) -> Iterator[None]:
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
-    """Return the id of an experiment, which is made when it is not there."""
+    """Return the id of an experiment, which is created if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -166,7 +164,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
         try:
             return str(client.create_experiment(name))
         except MlflowException:
-            # Another process may have made it since.
+            # Another process may have created it since.
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
@@ -174,5 +172,5 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _key(name: str) -> str:
-    """Return a name of the characters that MLflow takes."""
+    """Return a name with the characters that MLflow allows."""
     return re.sub(r"[^\w./: -]", "_", name)[:KEY_LENGTH]

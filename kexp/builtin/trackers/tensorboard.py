@@ -26,19 +26,19 @@ class TensorBoard(TrackerOptions):
 
 
 class EventFile:
-    """Writes through PyTorch, which kexp has anyway; TensorBoard's own writer needs no less than that."""
+    """An event file of a run, written with PyTorch's ``SummaryWriter``."""
 
     def __init__(self, run: RunIdentity) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.run, self.step = run, 0
-        # Hides what a killed process told after the checkpoint: those steps are done again.
+        # Hides what a killed process logged after the checkpoint: these steps are trained again.
         purge = None if run.resumed_at is None else run.resumed_at + 1
         self.writer: Any = SummaryWriter(Path(run.folder) / "tensorboard", purge_step=purge)
         self.writer.add_text("spec", _code(toml.dumps(configuration(run))))
 
     def log(self, event: Mapping[str, Any]) -> None:
-        """Write the numbers of an event, or what it warns of."""
+        """Write the metrics of an event, or the text of a warning."""
         for name, value in measured(event).items():
             self.writer.add_scalar(name, value, event["step"])
         self.step = event["step"]
@@ -46,14 +46,14 @@ class EventFile:
             self.writer.add_text("warnings", event["message"], self.step)
 
     def finish(self, status: str) -> None:
-        """Write how the run ended, with the metrics of the model that was kept beside the hyperparameters."""
+        """Write the status of the run, and the metrics of the kept model with its hyperparameters."""
         try:
             found = result(self.run)
             self.writer.add_text("status", f"{status}: {found['reason']}" if found["reason"] else status, self.step)
             metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
             if metrics:
                 parameters = {name: _scalar(value) for name, value in nested.flat(configuration(self.run)).items()}
-                # In a folder of its own by default, where it would look like another run.
+                # By default a subfolder, which TensorBoard shows as another run.
                 self.writer.add_hparams(parameters, metrics, run_name=".", global_step=self.step)
         finally:
             self.writer.close()

@@ -16,12 +16,12 @@ from kexp.builtin.trackers.common import (
     final_metrics,
     measured,
     missing,
-    offline_asked,
     result,
     title,
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.settings import offline
 
 logger = logging.getLogger("kexp")
 
@@ -29,7 +29,7 @@ BAD = ("failed", "interrupted")
 
 
 class Trackio(TrackerOptions):
-    """Mirror runs to Trackio, on this machine or in a Hugging Face Space: ``trackio show`` shows them."""
+    """Log runs to Trackio, on this machine or in a Hugging Face Space: ``trackio show`` shows them."""
 
     project: str | None = Field(None, description="Project; the name of the spec when not given.")
     group: str | None = Field(None, description="Group of runs; the run folder's or the study's name when not given.")
@@ -40,26 +40,26 @@ class Trackio(TrackerOptions):
         return missing("trackio", "kexp[trackio]")
 
     def build(self, run: RunIdentity) -> Tracker:
-        """Start a run, or go on with it."""
+        """Start a run, or continue it."""
         space = self.space_id
-        if space and offline_asked():
+        if space and offline():
             run.warn(f"KEXP_OFFLINE is set: the run stays on this machine and is not sent to the Space {space}")
             space = None
         return TrackioRun(self, run, space)
 
 
 class TrackioRun:
-    """A run of Trackio; its current run belongs to the thread, so that several trackers do not meet."""
+    """A run of Trackio, whose current run is one per thread, so that several trackers do not interfere."""
 
     def __init__(self, options: Trackio, run: RunIdentity, space: str | None) -> None:
         self.run, self.step = run, 0
-        with hushed():
+        with quiet_stdout():
             import trackio
 
             self.level = trackio.AlertLevel
             self.trackio: Any = trackio.init(
                 project=options.project or run.experiment,
-                # Trackio resumes by name, and only the group tells one experiment's runs from those of the next.
+                # Trackio resumes by name; the group makes names unique among experiments.
                 name=f"{title(run)} ({run.group})",
                 group=options.group or run.group,
                 space_id=space,
@@ -69,7 +69,7 @@ class TrackioRun:
             )
 
     def log(self, event: Mapping[str, Any]) -> None:
-        """Pass on the numbers of an event, or what it warns of."""
+        """Log the metrics of an event, or raise an alert for a warning."""
         if numbers := measured(event):
             self.trackio.log(numbers, step=event["step"])
         self.step = event["step"]
@@ -77,7 +77,7 @@ class TrackioRun:
             self._alert(event["message"], self.level.WARN)
 
     def finish(self, status: str) -> None:
-        """Pass on the metrics of the model that was kept and how the run ended."""
+        """Log the metrics of the kept model and the status of the run."""
         try:
             found = result(self.run)
             metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
@@ -85,16 +85,16 @@ class TrackioRun:
             if status in BAD:
                 self._alert(f"{status}: {found['reason']}", self.level.ERROR)
         finally:
-            with hushed():
+            with quiet_stdout():
                 self.trackio.finish()
 
     def _alert(self, text: str, level: Any) -> None:
-        with hushed():
+        with quiet_stdout():
             self.trackio.alert(title(self.run), text=text, level=level, step=self.step)
 
 
-class _Hushed:
-    """Standard output without what one thread prints, which goes to the log."""
+class _Redirected:
+    """Standard output, but what one thread prints goes to the log."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.thread = stream, threading.get_ident()
@@ -110,18 +110,18 @@ class _Hushed:
         return getattr(self.stream, name)
 
 
-_one_at_a_time = threading.Lock()
+_lock = threading.Lock()
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Keep Trackio's greetings out of standard output, which belongs to kexp's results."""
-    with _one_at_a_time:
+def quiet_stdout() -> Iterator[None]:
+    """Keep Trackio's messages out of standard output, which is for kexp's results."""
+    with _lock:
         before = sys.stdout
-        sys.stdout = ours = cast(TextIO, _Hushed(before))
+        sys.stdout = redirected = cast(TextIO, _Redirected(before))
         try:
             yield
         finally:
-            # Whoever replaced it since then knows better.
-            if sys.stdout is ours:
+            # Another replacement since then is left in place.
+            if sys.stdout is redirected:
                 sys.stdout = before

@@ -1,38 +1,47 @@
-"""Tracker ``wandb``: which run of Weights & Biases mirrors a run, and whether it is online."""
+"""Tracker ``wandb``: one run of Weights & Biases per run, online or in a file that is sent later."""
 
 from __future__ import annotations
 
-import configparser
-import netrc
+import logging
 import os
+import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from kexp.builtin.trackers.common import missing, offline_asked
+from kexp.builtin.trackers.common import (
+    configuration,
+    final_metrics,
+    measured,
+    missing,
+    remember,
+    remembered,
+    result,
+    title,
+)
+from kexp.builtin.trackers.wandb_settings import Mode, key_configured, user_mode
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.redaction import without_passwords
+from kexp.settings import offline
 
-Mode = Literal["online", "offline", "disabled"]
+logger = logging.getLogger("kexp")
 
-MODES: Mapping[str, Mode] = {
-    "online": "online",
-    "run": "online",
-    "offline": "offline",
-    "dryrun": "offline",
-    "disabled": "disabled",
-}
-"""What WANDB_MODE may say."""
+EXIT_CODES = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
+"""W&B's own code for Ctrl-C is 255; a pruned trial ended as it should."""
 
-HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
-"""Under which W&B's own server stands in a netrc file, where no other server is configured."""
+SUMMARY = (
+    "monitor", "best_step", "best_epoch", "kept_step", "kept_epoch", "steps", "epochs", "stopped_early",
+    "examples_per_second", "tokens_per_second", "train_seconds", "peak_memory_mib", "device", "precision", "parameters",
+)  # fmt: skip
+"""Keys of ``result.json`` that W&B's summary has besides the metrics."""
 
 
 class Wandb(TrackerOptions):
-    """Mirror runs to Weights & Biases; offline where there is no key or no network, and then says how to send them."""
+    """Log runs to Weights & Biases; offline without a key or a network, with the command that sends them later."""
 
     project: str | None = Field(None, description="Project; WANDB_PROJECT or the name of the spec when not given.")
     entity: str | None = Field(None, description="Team or user; WANDB_ENTITY or the key's own when not given.")
@@ -55,37 +64,34 @@ class Wandb(TrackerOptions):
     )
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a missing package, and a key that is missing where only online will do."""
+        """Yield a missing package, and a missing key where the mode is online."""
         yield from missing("wandb", "wandb")
         if self.chosen_mode()[0] == "online" and not key_configured():
             remedy = 'run `wandb login`, set WANDB_API_KEY, or use mode = "auto" or "offline"'
             yield Problem("mode", "online, and no W&B key is configured", remedy)
 
     def build(self, run: RunIdentity) -> Tracker:
-        """Start a run, or go on with it."""
+        """Start a run, or continue it."""
         mode, why = self.chosen_mode()
         if mode == "disabled":
-            return Nobody()
-        from kexp.builtin.trackers.wandb_run import WandbRun
-
+            return NullTracker()
         return WandbRun(self, run, mode, why)
 
     def chosen_mode(self) -> tuple[Mode, str]:
-        """Return the mode and, where nobody asked to be offline, why it is that."""
-        stated = os.environ.get("WANDB_MODE") or user_settings().get("mode", "")
-        if stated in MODES:
-            return MODES[stated], ""
+        """Return the mode, and why it is offline where neither user nor spec chose that."""
+        if configured := user_mode():
+            return configured, ""
         if self.mode == "disabled":
             return "disabled", ""
-        if offline_asked():
+        if offline():
             return "offline", ""
         if self.mode != "auto":
             return self.mode, ""
         return ("online", "") if key_configured() else ("offline", "no W&B key is configured")
 
 
-class Nobody:
-    """Follows nothing."""
+class NullTracker:
+    """Logs nothing."""
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Do nothing."""
@@ -94,33 +100,116 @@ class Nobody:
         """Do nothing."""
 
 
-def key_configured() -> bool:
-    """Tell whether W&B would find credentials; where it looks is looked up here, since importing it is slow."""
-    settings = user_settings()
-    if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")) or "api_key" in settings:
-        return True
-    server = os.environ.get("WANDB_BASE_URL") or settings.get("base_url")
-    hosts = (urlsplit(server).netloc,) if server else HOSTS
-    try:
-        stored = netrc.netrc(_netrc_file())
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return any(found[2] for host in hosts if (found := stored.authenticators(host)))
+class WandbRun:
+    """A run of W&B, independent of other runs in the process."""
+
+    def __init__(self, options: Wandb, run: RunIdentity, mode: Mode, why: str) -> None:
+        # Set before the import, which reads them: print nothing, and report no errors to W&B.
+        os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        self.options, self.identity, self.step = options, run, 0
+        self.warnings: list[str] = []
+        self.run: Any = None
+        known = remembered(run, "wandb")
+        if mode == "online":
+            try:
+                self.run = self._start("online", known)
+            # Whatever fails in W&B, its service or the network, the run can be logged to a file instead.
+            except Exception as error:  # noqa: BLE001
+                why = _first_line(error)
+        if self.run is None:
+            # The id of a failed start stays in use in this process.
+            self.run = self._start("offline", None if mode == "online" else known)
+        self.id = known or self.run.id
+        remember(run, "wandb", self.id)
+        if self.run.offline:
+            report = run.warn if why else logger.info
+            report(f"the run is offline{': ' if why else ''}{why}; send it later with: {self._sync()}")
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Log the numbers of an event at its step; keep warnings for the summary."""
+        if numbers := measured(event):
+            self.run.log(numbers, step=event["step"])
+        self.step = event["step"]
+        if event["event"] == "warning":
+            self.warnings.append(f"step {self.step}: {event['message']}")
+
+    def finish(self, status: str) -> None:
+        """Log metrics, plots and the model, and close the run."""
+        try:
+            found = result(self.identity)
+            self._summarise(status, found)
+            self._log_files(status, found)
+        # Online, tables and models need an answer of the server; numbers do not.
+        except Exception as error:
+            logger.info("W&B failed", exc_info=True)
+            self.identity.warn(f"plots, table or model could not be logged: {_first_line(error)}")
+        try:
+            self.run.finish(exit_code=EXIT_CODES[status])
+        except TimeoutError:
+            waited = f"not everything was sent within {self.options.finish_timeout:g} s"
+            self.identity.warn(f"{waited}; send the rest with: {self._sync()}")
+
+    def _start(self, mode: Mode, known: str | None) -> Any:
+        import wandb
+
+        options, run = self.options, self.identity
+        return wandb.init(
+            project=options.project or os.environ.get("WANDB_PROJECT") or run.experiment,
+            entity=options.entity,
+            group=options.group or os.environ.get("WANDB_RUN_GROUP") or run.group,
+            job_type=options.job_type or os.environ.get("WANDB_JOB_TYPE") or run.variant,
+            name=title(run),
+            id=known,
+            resume="allow" if known else None,
+            tags=options.tags or None,
+            notes=options.notes,
+            config=configuration(run),
+            dir=None if os.environ.get("WANDB_DIR") else run.folder,
+            mode=mode,
+            # Other runs may be active in this process.
+            reinit="create_new",
+            settings=wandb.Settings(
+                init_timeout=options.init_timeout,
+                finish_timeout=options.finish_timeout,
+                finish_timeout_raises=True,
+                silent=True,
+                console="off",
+                # W&B would log the command line with its passwords.
+                x_disable_meta=any(without_passwords(argument) != argument for argument in sys.argv),
+            ),
+        )
+
+    def _sync(self) -> str:
+        """Return the command that uploads the run's folder."""
+        options = [] if self.run.offline else ["--include-online"]
+        options += [] if self.id == self.run.id else ["--id", self.id]
+        return shlex.join(("wandb", "sync", *options, str(Path(self.run.dir).parent)))
+
+    def _summarise(self, status: str, found: Mapping[str, Any]) -> None:
+        facts = {name: found[name] for name in SUMMARY if name in found}
+        self.run.summary.update({"status": status, **final_metrics(found), **facts})
+        for name, text in (("reason", found["reason"]), ("warnings", "\n".join(self.warnings))):
+            if text:
+                self.run.summary[name] = text
+
+    def _log_files(self, status: str, found: Mapping[str, Any]) -> None:
+        from kexp.builtin.trackers.wandb_plots import plots
+
+        folder = Path(self.identity.folder)
+        if status == "done":
+            self.run.log(plots(found, folder / "predictions.parquet", self.options.table_rows), step=self.step)
+        if self.options.log_model and (folder / "model").is_dir():
+            self._log_model()
+
+    def _log_model(self) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"model-{self.run.id}", type="model")
+        # Uploaded without a copy: a run's model does not change.
+        artifact.add_dir(str(Path(self.identity.folder) / "model"), skip_cache=True, policy="immutable")
+        self.run.log_artifact(artifact)
 
 
-def user_settings() -> dict[str, str]:
-    """Return what ``wandb login`` and ``wandb offline`` wrote, for the user and for the working folder."""
-    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read([folder / "settings", Path("wandb") / "settings"], "utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return {}
-    return dict(parser["default"]) if "default" in parser else {}
-
-
-def _netrc_file() -> Path:
-    if stated := os.environ.get("NETRC"):
-        return Path(stated).expanduser()
-    usual, other = Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()
-    return other if other.exists() and not usual.exists() else usual
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,7 +1,7 @@
-// Sorting, filtering, live curves and predictions. Pages work without it as far as reading goes.
+// Sorting, filtering, live curves and predictions. Without scripts the pages can still be read.
 "use strict";
 
-const LIVE = 3000; // milliseconds between two looks at what is running
+const LIVE = 3000; // milliseconds between two updates of what is running
 
 function element(tag, text, attributes = {}) {
   const made = document.createElement(tag);
@@ -10,10 +10,10 @@ function element(tag, text, attributes = {}) {
   return made;
 }
 
-async function ask(url, options) {
+async function request(url, options) {
   const response = await fetch(url, options);
   const answer = await response.json();
-  if (!response.ok) throw new Error(typeof answer.detail === "string" ? answer.detail : "the question was not understood");
+  if (!response.ok) throw new Error(typeof answer.detail === "string" ? answer.detail : "the request is not valid");
   return answer;
 }
 
@@ -29,7 +29,7 @@ function makeSortable(table) {
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...table.tBodies[0].rows].sort((a, b) => {
         const [x, y] = [a.cells[column].innerText.trim(), b.cells[column].innerText.trim()];
-        // What has no value yet stands last, whichever way the rest is sorted.
+        // Rows without a value come last in either order.
         if (!x || !y) return x ? -1 : y ? 1 : 0;
         const order = isNaN(x) || isNaN(y) ? x.localeCompare(y, "ko") : x - y;
         return down ? -order : order;
@@ -56,8 +56,8 @@ function startRuns(form) {
 
 async function refresh(rows) {
   const known = new Map(rows.map((row) => [row.dataset.key, row]));
-  const runs = await ask("/data/runs");
-  // A run that is new or has ended changes more than its state: the page is drawn anew, unless one is choosing.
+  const runs = await request("/data/runs");
+  // A new or finished run changes more than its progress: reload the page, unless runs are selected.
   const changed = runs.some((run) => !known.has(run.key) || (known.get(run.key).querySelector("progress") && run.status !== "running"));
   if (changed && !document.querySelector("input[name=run]:checked")) return location.reload();
   for (const run of runs) {
@@ -73,7 +73,7 @@ async function startCurves(place) {
   const query = new URLSearchParams(Object.keys(titles).map((key) => ["run", key]));
   const select = document.getElementById("metric");
   const draw = async () => {
-    const runs = await ask(`/data/curves?${query}`);
+    const runs = await request(`/data/curves?${query}`);
     const names = Object.keys(runs[0].evaluations).filter((name) => !["epoch", "train_loss", "cross_entropy"].includes(name));
     if (!select.options.length) names.forEach((name) => select.append(element("option", name)));
     const style = getComputedStyle(document.body);
@@ -99,22 +99,22 @@ async function startCurves(place) {
 // --- predictions ----------------------------------------------------------------------------------------------------
 
 function startPredict(form) {
-  const told = document.getElementById("told");
+  const message = document.getElementById("message");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const runs = [...form.querySelectorAll("input[name=run]:checked")].map((box) => box.value);
     if (!runs.length || runs.length > 8) {
-      told.textContent = "choose one to eight models";
+      message.textContent = "choose one to eight models";
       return;
     }
-    told.textContent = "asking…";
+    message.textContent = "predicting…";
     try {
       const body = JSON.stringify({ text: document.getElementById("text").value, runs });
-      const answers = await ask("/data/predict", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      const answers = await request("/data/predict", { method: "POST", headers: { "Content-Type": "application/json" }, body });
       document.getElementById("answers").replaceChildren(...answers.map(card));
-      told.textContent = "";
+      message.textContent = "";
     } catch (error) {
-      told.textContent = error.message;
+      message.textContent = error.message;
     }
   });
 }
@@ -144,6 +144,6 @@ document.querySelectorAll("table.sortable").forEach(makeSortable);
 const starts = { runs: startRuns, curves: startCurves, predict: startPredict };
 for (const [id, start] of Object.entries(starts)) {
   const place = document.getElementById(id);
-  // plotly.js is deferred too, and stands behind this file.
+  // plotly.js is deferred too, and is loaded after this file.
   if (place) window.addEventListener("load", () => start(place));
 }

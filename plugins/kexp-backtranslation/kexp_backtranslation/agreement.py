@@ -28,7 +28,7 @@ class Classifier:
         self._predicted: dict[str, int] = {}
 
     def agrees(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        """Tell for each pair of texts whether both get the same label."""
+        """Return for each pair of texts whether both get the same label."""
         self._predict([text for pair in pairs for text in pair])
         return [self._predicted[first] == self._predicted[second] for first, second in pairs]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -15,13 +16,16 @@ from kexp.contracts import (
     Augmenter,
     AugmenterContext,
     AugmenterOptions,
+    ClosableAugmenter,
     Decoding,
     Rejected,
 )
 from kexp.errors import Problem
+from kexp.pretrained import fingerprint
 from kexp_backtranslation.gate import Gate, Judge
 from kexp_backtranslation.paraphrase import Paraphraser
 from kexp_backtranslation.progress import INTERVAL
+from kexp_backtranslation.workplace import ReadsFiles
 
 
 class BackTranslation(AugmenterOptions):
@@ -70,6 +74,14 @@ class BackTranslation(AugmenterOptions):
         """Return how many forms of a text training can take in turn."""
         return self.copies
 
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the contents of local models and scripts, and what the fallback learns from."""
+        both: tuple[object, ...] = (self.translator, self.back)
+        translators = [options.files() for options in both if isinstance(options, ReadsFiles)]
+        classifier = "" if self.gate.classifier is None else fingerprint(self.gate.classifier)
+        fallback = "" if self.fallback is None else self.fallback.identity(context)
+        return json.dumps([translators, classifier, fallback])
+
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter; models are downloaded here if need be, and loaded when a text is missing."""
         decoding = Decoding(self.method, self.beams if self.method == "beam" else 1, self.temperature)
@@ -87,20 +99,24 @@ class BackTranslation(AugmenterOptions):
 class KeepOriginal(AugmenterOptions):
     """Return the text as it is: as a fallback, what UDA's authors do with texts that have no good paraphrase."""
 
+    def identity(self, context: AugmenterContext) -> str:
+        """Return "": it learns nothing from the context."""
+        return ""
+
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         return lambda texts, generators: list(texts)
 
 
 class BackTranslator:
-    """Paraphrases texts; ``judge.counts`` tells what became of the paraphrases."""
+    """Paraphrases texts; ``judge.counts`` counts the paraphrases by outcome."""
 
     def __init__(
         self, paraphraser: Paraphraser, judge: Judge, fallback: Augmenter | None, options: BackTranslation
     ) -> None:
         self.paraphraser, self.judge, self.fallback, self.options = paraphraser, judge, fallback, options
         self._offers: dict[str, list[str] | Rejected] = {}
-        self._told: tuple[float, int] = (float("-inf"), 0)
+        self._shown: tuple[float, int] = (float("-inf"), 0)
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return an accepted paraphrase of each text, else what the fallback makes of it, else ``Rejected``."""
@@ -119,33 +135,35 @@ class BackTranslator:
     def close(self) -> None:
         """Free the models' memory and end the programs; the next call loads or starts them again."""
         self.paraphraser.close()
+        if isinstance(self.fallback, ClosableAugmenter):
+            self.fallback.close()
 
     def _judge(self, texts: Sequence[str]) -> None:
         """Remember the accepted paraphrases of each text, or why the first of them was not."""
-        wanted = []
+        translated = []
         for text in texts:
             reason = self.judge.hopeless(text)
             if reason is None:
-                wanted.append(text)
+                translated.append(text)
             else:
                 self._offers[text] = Rejected(text, reason)
                 self.judge.counts[reason] += self.options.copies
-        copies = self.paraphraser.paraphrase(wanted, self.options.copies, split=self.options.split)
+        copies = self.paraphraser.paraphrase(translated, self.options.copies, split=self.options.split)
         with self.paraphraser.meter.measure("judging"):
-            pairs = [(text, paraphrase) for text in wanted for paraphrase in copies[text]]
+            pairs = [(text, paraphrase) for text in translated for paraphrase in copies[text]]
             verdicts = iter(self.judge.judge(pairs))
-        for text in wanted:
+        for text in translated:
             judged = [(paraphrase, next(verdicts)) for paraphrase in copies[text]]
             accepted = list(dict.fromkeys(paraphrase for paraphrase, reason in judged if reason is None))
             self._offers[text] = accepted or Rejected(judged[0][0], str(judged[0][1]))
-        self._tell()
+        self._show_counts()
 
-    def _tell(self) -> None:
+    def _show_counts(self) -> None:
         """Say how it went so far; of calls that find all in the store, now and then."""
         now, made = time.monotonic(), self.paraphraser.meter.texts
-        if made == self._told[1] and now - self._told[0] < INTERVAL:
+        if made == self._shown[1] and now - self._shown[0] < INTERVAL:
             return
-        self._told = (now, made)
-        self.paraphraser.tell(self.judge.summary())
+        self._shown = (now, made)
+        self.paraphraser.show(self.judge.summary())
         if made:
-            self.paraphraser.tell(self.paraphraser.meter.summary())
+            self.paraphraser.show(self.paraphraser.meter.summary())

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +31,7 @@ SCRIPT = 2**20
 class Command(TranslatorOptions):
     """Translate with a program of yours: a JSON line {"text", "source", "target"} in, a JSON line {"text"} out.
 
-    Started once, it answers line by line, in order. A spec alone never starts a program: whoever runs it has to set
+    Started once, it answers line by line, in order. A spec alone never starts a program: the user has to set
     KEXP_ALLOW_COMMANDS=1 too.
     """
 
@@ -55,6 +55,20 @@ class Command(TranslatorOptions):
         name = self.command[0]
         return shutil.which(name if Path(name).name == name else str((self.folder or Path.cwd()) / name))
 
+    def files(self) -> str:
+        """Return a hash of each small file that the command names: an edited script is another translator."""
+        return json.dumps(self.scripts(), sort_keys=True)
+
+    def scripts(self) -> dict[str, str]:
+        """Return a hash of each small file that the command names, by argument."""
+        found = {}
+        for argument in self.command:
+            path = (self.folder or Path.cwd()) / argument
+            with contextlib.suppress(OSError, ValueError):
+                if path.is_file() and path.stat().st_size <= SCRIPT:
+                    found[argument] = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        return found
+
     def build(self, context: TranslatorContext) -> Translator:
         """Return the translator; the program starts with the first text."""
         if not commands_allowed():
@@ -66,7 +80,7 @@ class Command(TranslatorOptions):
 
 
 def commands_allowed() -> bool:
-    """Tell whether the user lets specs start programs."""
+    """Return whether the user lets specs start programs."""
     return os.environ.get(ALLOW) == "1"
 
 
@@ -75,44 +89,36 @@ class CommandTranslator:
 
     def __init__(self, options: Command, context: TranslatorContext, program: str) -> None:
         self.options, self.context, self.program = options, context, program
-        stated = {"engine": "command", "command": options.command, "version": options.version}
-        self.identity = json.dumps({**stated, "scripts": dict(self._scripts())}, sort_keys=True)
+        named = {"engine": "command", "command": options.command, "version": options.version}
+        self.identity = json.dumps({**named, "scripts": options.scripts()}, sort_keys=True)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def _scripts(self) -> Iterator[tuple[str, str]]:
-        """Yield the hash of each small file that the command names: an edited script is another translator."""
-        for argument in self.options.command:
-            path = (self.options.folder or Path.cwd()) / argument
-            with contextlib.suppress(OSError, ValueError):
-                if path.is_file() and path.stat().st_size <= SCRIPT:
-                    yield argument, hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
     def translate(self, texts: Sequence[str], decoding: Decoding, copies: int, seed: int) -> list[list[str]]:
-        """Ask for each text; sampling asks once per copy and adds temperature and seed to the question.
+        """Send each text; sampling sends one request per copy, with temperature and seed.
 
         Raises ``RunFailed`` when the program ends, is silent for longer than the timeout, or answers something else.
         """
         drawn = copies if decoding.method == "sampling" else 1
-        questions = [self._question(text, decoding, seed, copy) for text in texts for copy in range(drawn)]
-        answers = self._ask(questions)
+        requests = [self._request(text, decoding, seed, copy) for text in texts for copy in range(drawn)]
+        answers = self._exchange(requests)
         rows = [answers[start : start + drawn] for start in range(0, len(answers), drawn)]
         return [row * (copies // drawn) for row in rows]
 
-    def _question(self, text: str, decoding: Decoding, seed: int, copy: int) -> dict[str, Any]:
-        question: dict[str, Any] = {"text": text, "source": self.context.source, "target": self.context.target}
+    def _request(self, text: str, decoding: Decoding, seed: int, copy: int) -> dict[str, Any]:
+        request: dict[str, Any] = {"text": text, "source": self.context.source, "target": self.context.target}
         if decoding.method == "sampling":
-            question |= {"temperature": decoding.temperature, "seed": derive(seed, "copy", copy)}
+            request |= {"temperature": decoding.temperature, "seed": derive(seed, "copy", copy)}
         elif decoding.method == "beam":
-            question |= {"beams": decoding.beams}
-        return question
+            request |= {"beams": decoding.beams}
+        return request
 
-    def _ask(self, questions: Sequence[dict[str, Any]]) -> list[str]:
+    def _exchange(self, requests: Sequence[dict[str, Any]]) -> list[str]:
         process = self._started()
-        # Written from a thread of its own: a program that answers while it is still being asked would block both.
-        writer = threading.Thread(target=_write, args=(process.stdin, questions), daemon=True)
+        # Written from a thread of its own: a program that answers before it has read all requests would block both.
+        writer = threading.Thread(target=_write, args=(process.stdin, requests), daemon=True)
         writer.start()
         try:
-            answers = [self._answer(question["text"]) for question in questions]
+            answers = [self._answer(request["text"]) for request in requests]
             self._expect_silence()
         except BaseException:
             # Whatever it still says would be taken for the answer to a later text.
@@ -126,7 +132,7 @@ class CommandTranslator:
         if self._lines.empty():
             return
         if self._lines.get() is not None:
-            raise self._failure("answered more lines than it was asked", "")
+            raise self._failure("answered more lines than it was sent", "")
         self.close()  # it ended after its last answer, and will be started again
 
     def _answer(self, text: str) -> str:
@@ -177,7 +183,7 @@ class CommandTranslator:
         threading.Thread(target=_read, args=(process.stdout, self._lines), daemon=True).start()
         self._listener = threading.Thread(target=_listen, args=(process.stderr, self._said), daemon=True)
         self._listener.start()
-        # Also when nobody closes the translator: the program ends with it, or with Python.
+        # Also if the translator is never closed: the program ends with it, or with Python.
         weakref.finalize(self, _end, process)
         return process
 
@@ -206,11 +212,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _write(pipe: IO[bytes], questions: Iterable[dict[str, Any]]) -> None:
-    # A program that has ended is told by its missing answer.
+def _write(pipe: IO[bytes], requests: Iterable[dict[str, Any]]) -> None:
+    # A program that has ended shows by its missing answer.
     with contextlib.suppress(OSError, ValueError):
-        for question in questions:
-            pipe.write(json.dumps(question, ensure_ascii=False).encode() + b"\n")
+        for request in requests:
+            pipe.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
             pipe.flush()
 
 

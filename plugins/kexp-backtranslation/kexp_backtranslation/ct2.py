@@ -15,8 +15,8 @@ from pydantic import Field
 
 from kexp.contracts import Decoding, Translator, TranslatorContext
 from kexp.errors import KexpError, Problem
+from kexp.pretrained import fingerprint
 from kexp.seeds import derive
-from kexp_backtranslation.models import fingerprint
 from kexp_backtranslation.seq2seq import Draw, Seq2SeqOptions, Seq2SeqTranslator, load
 from kexp_backtranslation.workplace import store_of
 
@@ -126,14 +126,14 @@ class CTranslate2Translator(Seq2SeqTranslator):
     def _device(self) -> str:
         import ctranslate2
 
-        asked, count = self.context.device, ctranslate2.get_cuda_device_count()
-        if asked.startswith("cuda") and int(asked.partition(":")[2] or 0) >= count:
+        device, count = self.context.device, ctranslate2.get_cuda_device_count()
+        if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
             raise KexpError(
-                f'device "{asked}" is not there, CTranslate2 sees {count} CUDA devices; use "auto" or "cpu"'
+                f'device "{device}" is not there, CTranslate2 sees {count} CUDA devices; use "auto" or "cpu"'
             )
-        if asked == "auto":
+        if device == "auto":
             return "cuda" if count else "cpu"
-        return "cpu" if asked == "mps" else asked  # Apple's GPU is not supported, its CPU is fast
+        return "cpu" if device == "mps" else device  # Apple's GPU is not supported, its CPU is fast
 
     def _converted(self) -> Path:
         """Return the converted model, making it once for all processes; it is named after the model's contents."""

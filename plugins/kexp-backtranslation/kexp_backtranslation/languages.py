@@ -17,20 +17,20 @@ FLORES: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def language_code(language: str, stated: Mapping[str, str], known: Collection[str], model: str) -> str:
+def language_code(language: str, codes: Mapping[str, str], known: Collection[str], model: str) -> str:
     """Return the code that ``model`` uses for an ISO 639-1 language, out of the ``known`` ones.
 
-    What the spec states comes first. Raises ``KexpError`` when the model has none of the usual codes.
+    The codes of the spec come first. Raises ``KexpError`` when the model has none of the usual codes.
     """
-    if language in stated:
-        if stated[language] in known:
-            return stated[language]
-        hint = did_you_mean(stated[language], known)
-        raise KexpError(f'translator: {model} knows no language "{stated[language]}" (languages.{language}); {hint}')
+    if language in codes:
+        if codes[language] in known:
+            return codes[language]
+        hint = did_you_mean(codes[language], known)
+        raise KexpError(f'translator: {model} knows no language "{codes[language]}" (languages.{language}); {hint}')
     for code in _usual(language):
         if code in known:
             return code
-    hint = f'state its code with languages = {{ {language} = "..." }}; {did_you_mean(language, known)}'
+    hint = f'give its code with languages = {{ {language} = "..." }}; {did_you_mean(language, known)}'
     raise KexpError(f'translator: {model} has no usual code for the language "{language}"; {hint}')
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from kexp.contracts import Decoding, Translator, TranslatorContext
 from kexp.devices import torch_device
-from kexp_backtranslation.models import fingerprint
+from kexp.pretrained import fingerprint
 from kexp_backtranslation.sampling import RowSampling, draws
 from kexp_backtranslation.seq2seq import Draw, Seq2SeqOptions, Seq2SeqTranslator, load
 
@@ -43,7 +43,7 @@ class MarianTranslator(Seq2SeqTranslator):
     options: Marian
 
     def engine_identity(self) -> dict[str, Any]:
-        """Return the precision as stated, so that what a GPU made is used on a machine without one too."""
+        """Return the precision of the options, so that what a GPU made is used on a machine without one too."""
         return {"dtype": self.options.dtype}
 
     _model: Any = None
@@ -54,13 +54,13 @@ class MarianTranslator(Seq2SeqTranslator):
 
             start = time.perf_counter()
             device = torch_device(self.context.device)
-            stated = self.options.dtype
-            if stated == "auto":
-                stated = "float16" if device.startswith("cuda") else "float32"
-            key = (str(self.folder), stated, device)
+            dtype = self.options.dtype
+            if dtype == "auto":
+                dtype = "float16" if device.startswith("cuda") else "float32"
+            key = (str(self.folder), dtype, device)
             model = _LOADED.get(key)
             if model is None:
-                model = load(self.folder, "AutoModelForSeq2SeqLM", dtype=getattr(torch, stated)).to(device).eval()
+                model = load(self.folder, "AutoModelForSeq2SeqLM", dtype=getattr(torch, dtype)).to(device).eval()
                 _LOADED[key] = model
             self._model = model
             self.usage.loading += time.perf_counter() - start
@@ -99,7 +99,7 @@ class MarianTranslator(Seq2SeqTranslator):
         return [[token for token in row[1:] if token not in ended] for row in out.tolist()]
 
     def _settings(self, model: Any, limit: int, decoding: Decoding) -> Any:
-        """Return the model's own settings with the method of decoding that the spec asks for."""
+        """Return the model's own settings with the spec's method of decoding."""
         import copy
 
         settings = copy.deepcopy(model.generation_config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath, Section
 from kexp.pretrained import folder_problems
 
-# What makes a model what it is; read-me files and other frameworks' weights do not.
-PARTS = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
-FOREIGN = ("*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.npz", "*.tflite", "*/*")
+OTHER_FRAMEWORKS = ("*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.npz", "*.tflite", "*/*")
 
 
 class ModelSource(Section):
@@ -26,9 +23,9 @@ class ModelSource(Section):
     revision: str | None = Field(None, description="Commit, tag or branch of the repository.")
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a source that is stated twice or not at all, and a folder that cannot be a model."""
+        """Yield two sources or none, and a folder that cannot be a model."""
         if (self.path is None) == (self.hub is None):
-            finding = "states no model" if self.path is None else "states both path and hub"
+            finding = "names no model" if self.path is None else "gives both path and hub"
             yield Problem("", finding, 'give a folder with path = "...", or a repository with hub = "OWNER/NAME"')
         if self.revision is not None and self.hub is None:
             yield Problem("revision", "only a repository of the hub has revisions", "remove it")
@@ -38,7 +35,7 @@ class ModelSource(Section):
     def warnings(self) -> Iterable[Problem]:
         """Yield a repository that may change under the spec."""
         if self.hub is not None and self.revision is None:
-            yield Problem("revision", f"{self.hub} is not pinned", "state the commit, so that the model stays the same")
+            yield Problem("revision", f"{self.hub} is not pinned", "give the commit, so that the model stays the same")
 
     @property
     def name(self) -> str:
@@ -50,7 +47,7 @@ class ModelSource(Section):
         if self.path is not None:
             return self.path
         if self.hub is None:
-            raise KexpError("translator: no model is stated; give a folder with model.path or a repository with hub")
+            raise KexpError("translator: no model is named; give a folder with model.path or a repository with hub")
         prepare_offline(self.hub)
         from huggingface_hub import snapshot_download
 
@@ -66,18 +63,7 @@ class ModelSource(Section):
         import huggingface_hub.constants
 
         if huggingface_hub.constants.HF_HUB_OFFLINE or self.hub is None:
-            return list(FOREIGN)
+            return list(OTHER_FRAMEWORKS)
         names = huggingface_hub.HfApi().list_repo_files(self.hub, revision=self.revision)
-        return [*FOREIGN, "*.bin"] if any(name.endswith(".safetensors") for name in names) else list(FOREIGN)
-
-
-def fingerprint(folder: Path) -> str:
-    """Return a hash of the model's files, so that a folder that changes is a new model, wherever it lies."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in PARTS and path.is_file())
-    if any(path.suffix == ".safetensors" for path in files):
-        files = [path for path in files if path.suffix != ".bin"]
-    total = hashlib.blake2b(digest_size=16)
-    for path in files:
-        with path.open("rb") as content:
-            total.update(path.name.encode() + b"\0" + hashlib.file_digest(content, "blake2b").digest())
-    return total.hexdigest()
+        pickled = ["*.bin"] if any(name.endswith(".safetensors") for name in names) else []
+        return [*OTHER_FRAMEWORKS, *pickled]

@@ -9,7 +9,7 @@ from kexp_backtranslation.progress import Meter, Progress
 from kexp_backtranslation.sentences import split_sentences
 from kexp_backtranslation.store import Store
 from kexp_backtranslation.work import Worker
-from kexp_backtranslation.workplace import Closable, Metered, Workplace
+from kexp_backtranslation.workplace import Metered, Workplace
 
 FILE = "translations.sqlite"
 
@@ -37,15 +37,14 @@ class Paraphraser:
         self.context = context
         self.meter = Meter()
 
-    def tell(self, line: str) -> None:
+    def show(self, line: str) -> None:
         """Show a line of progress."""
         self.context.progress(f"back-translation: {line}")
 
     def close(self) -> None:
-        """Let go of what the translators hold; they stay open between calls, since kexp brings texts in portions."""
+        """Close the translators; they stay open between calls, since kexp passes texts in portions."""
         for translator in self.translators:
-            if isinstance(translator, Closable):
-                translator.close()
+            translator.close()
 
     def paraphrase(self, texts: Sequence[str], copies: int, *, split: bool) -> Mapping[str, list[str]]:
         """Return ``copies`` paraphrases of each text; a text of several sentences is put together from theirs."""
@@ -75,7 +74,7 @@ class Paraphraser:
             made.append(worker.translate(texts, number, Progress(title, len(set(texts)), self.context.progress)))
         if _cut(translator) > before:
             cut = f"{_cut(translator):,} texts reached the longest input of the model and may have been cut"
-            self.tell(f"{source} to {target}: {cut}; see max_length and split")
+            self.show(f"{source} to {target}: {cut}; see max_length and split")
         return made
 
 

@@ -21,14 +21,14 @@ def duration(seconds: float) -> str:
 
 @dataclass(slots=True)
 class Progress:
-    """Tells every few seconds how many of ``total`` are done, the rate, and the time left."""
+    """Shows every few seconds how many of ``total`` are done, the rate, and the time left."""
 
     title: str
     total: int
-    tell: Callable[[str], None]
+    show: Callable[[str], None]
     done: int = 0
     started: float = field(default_factory=time.monotonic)
-    told: float = field(default_factory=time.monotonic)
+    shown: float = field(default_factory=time.monotonic)
     kept: int = 0
 
     def skip(self, count: int) -> None:
@@ -37,23 +37,23 @@ class Progress:
         self.done += count
 
     def advance(self, count: int) -> None:
-        """Count what has just been made, and tell if it is time."""
+        """Count what has just been made, and show it every few seconds."""
         self.done += count
         now = time.monotonic()
-        if now - self.told < INTERVAL:
+        if now - self.shown < INTERVAL:
             return
-        self.told = now
+        self.shown = now
         rate = (self.done - self.kept) / (now - self.started)
         left = (self.total - self.done) / rate if rate else float("inf")
         kept = f" ({self.kept:,} were kept)" if self.kept else ""
         ahead = f", {rate:,.1f} texts/s, {duration(left)} left" if rate else ""
-        self.tell(f"{self.title}: {self.done:,} of {self.total:,} texts{kept}{ahead}")
+        self.show(f"{self.title}: {self.done:,} of {self.total:,} texts{kept}{ahead}")
 
     def wait(self, count: int) -> None:
-        """Tell that ``count`` texts are another process's work, if it is time."""
-        if time.monotonic() - self.told >= INTERVAL:
-            self.told = time.monotonic()
-            self.tell(f"{self.title}: waiting for {count:,} texts that another process translates")
+        """Show every few seconds that ``count`` texts are another process's work."""
+        if time.monotonic() - self.shown >= INTERVAL:
+            self.shown = time.monotonic()
+            self.show(f"{self.title}: waiting for {count:,} texts that another process translates")
 
 
 @dataclass(slots=True)

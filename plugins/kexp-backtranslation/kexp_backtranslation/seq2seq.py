@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 
 from kexp.contracts import Decoding, TranslatorContext, TranslatorOptions
 from kexp.errors import KexpError
+from kexp.pretrained import fingerprint
 from kexp_backtranslation.batching import by_budget
 from kexp_backtranslation.languages import language_code
 from kexp_backtranslation.models import ModelSource
@@ -48,6 +49,11 @@ class Seq2SeqOptions(TranslatorOptions):
     def source_of(self, context: TranslatorContext) -> ModelSource:
         """Return the model for the direction."""
         return self.back_model if self.back_model is not None and context.target == self.language else self.model
+
+    def files(self) -> str:
+        """Return a hash of the local models."""
+        sources = [self.model, *([] if self.back_model is None else [self.back_model])]
+        return " ".join(fingerprint(source.path) for source in sources if source.path is not None)
 
 
 class Vocabulary:
@@ -90,7 +96,7 @@ class Vocabulary:
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Return the texts of rows of tokens."""
-        # Unless told otherwise, transformers 5 puts Marian's words together by the rules of the source language.
+        # By default, transformers 5 puts Marian's words together by the rules of the source language.
         own = {"use_source_tokenizer": False} if hasattr(self.tokenizer, "spm_target") else {}
         return [
             self.tokenizer.decode(
@@ -156,7 +162,7 @@ class Seq2SeqTranslator(ABC):
         return by_budget([len(row) for row in self._encode(texts)], self.options.batch_tokens // beams)
 
     def translate(self, texts: Sequence[str], decoding: Decoding, copies: int, seed: int) -> list[list[str]]:
-        """Translate, batch by batch; without sampling one translation stands for all copies."""
+        """Translate, batch by batch; without sampling all copies are one translation."""
         made: list[list[str]] = [[] for _ in texts]
         rows = self._encode(texts)
         drawn = copies if decoding.method == "sampling" else 1
@@ -195,7 +201,7 @@ def load(folder: Path, factory: str, **options: Any) -> Any:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
-            # Marian's tokenizer asks for a normaliser that transformers 5 never calls.
+            # Marian's tokenizer warns of a missing normaliser that transformers 5 never calls.
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
             return getattr(transformers, factory).from_pretrained(folder, local_files_only=True, **options)
     # A damaged folder fails in as many ways as there are libraries below.
@@ -206,5 +212,5 @@ def load(folder: Path, factory: str, **options: Any) -> Any:
 
 def _positions(folder: Path) -> int:
     """Return the longest input and output of the model, in tokens."""
-    stated = json.loads((folder / "config.json").read_text("utf-8")).get("max_position_embeddings")
-    return stated if isinstance(stated, int) and stated > 0 else 512
+    positions = json.loads((folder / "config.json").read_text("utf-8")).get("max_position_embeddings")
+    return positions if isinstance(positions, int) and positions > 0 else 512

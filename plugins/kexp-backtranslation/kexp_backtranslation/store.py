@@ -190,7 +190,7 @@ class Store:
         return self._owners / f"{owner}.lock"
 
     def _lives(self, owner: str) -> bool:
-        """Tell whether the owner's process still holds its lock; what a dead one has claimed is freed."""
+        """Return whether the owner's process still holds its lock; what a dead one has claimed is freed."""
         path = self._lock_of(owner)
         if path.exists():
             try:

@@ -57,7 +57,7 @@ class Worker:
                 progress.wait(len(missing))
                 with self.meter.measure("waiting for another process"):
                     time.sleep(POLL)
-        # In the order asked for: what comes next is planned in it, whichever of these were there already.
+        # In the given order: what comes next is planned in it, whichever of these were there already.
         return {text: known[text] for text in texts}
 
     def _batches(self, texts: Sequence[str]) -> list[list[int]]:
@@ -67,12 +67,12 @@ class Worker:
         return in_chunks(texts)
 
     def _one_batch(self, job: Job, texts: Sequence[str], progress: Progress) -> dict[str, str]:
-        """Translate and keep those texts of a batch that nobody else has or works on."""
+        """Translate and keep those texts of a batch that no other process has made or claimed."""
         with self.meter.measure("store"):
             mine = self.store.claim(job, texts)
         if not mine:
             return {}
-        # The copy is part of the seed rather than of one call for all copies: more copies can be asked for later.
+        # The copy is part of the seed rather than of one call for all copies: more copies can be made later.
         seed = derive(self.seed, f"{self.source}>{self.target}", job.copy)
         with self._counted("translating"):
             made = self.translator.translate(mine, self.decoding, 1, seed)

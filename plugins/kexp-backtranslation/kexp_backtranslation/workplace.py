@@ -1,14 +1,14 @@
-"""What this package's parts know of each other beyond kexp's contracts: folders, devices, and optional abilities."""
+"""Interfaces within this package: the folder of a translator, and what only some translators can do."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from kexp.contracts import Decoding, TranslatorContext
+from kexp.settings import cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,14 @@ class Workplace(TranslatorContext):
     """
 
     store: Path = Path()
-    tell: Callable[[str], None] = lambda line: None
+    progress: Callable[[str], None] = lambda line: None
 
 
 def store_of(context: TranslatorContext) -> Path:
     """Return the folder for what is kept between runs: the augmenter's, or else kexp's cache folder."""
     if isinstance(context, Workplace):
         return context.store
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("KEXP_CACHE_DIR") or user_cache_path("kexp")) / "translators"
+    return cache_folder() / "translators"
 
 
 @dataclass(slots=True)
@@ -41,6 +39,14 @@ class Usage:
     truncated: int = 0
     tokenising: float = 0.0
     loading: float = 0.0
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A translator's options whose translations depend on files of this machine."""
+
+    def files(self) -> str:
+        """Return a hash of their contents."""
 
 
 @runtime_checkable
@@ -56,11 +62,3 @@ class Metered(Protocol):
     """A translator that counts what it does."""
 
     usage: Usage
-
-
-@runtime_checkable
-class Closable(Protocol):
-    """A translator that holds memory or a process until it is closed; it opens again when it is used again."""
-
-    def close(self) -> None:
-        """Let go of the model or the process."""

@@ -17,7 +17,9 @@ from pydantic import Field, ValidationError
 from kexp.contracts import AugmenterContext, Rejected, Translator, TranslatorContext, TranslatorOptions
 from kexp.errors import RunFailed
 from kexp_backtranslation.augmenter import BackTranslation, KeepOriginal
+from kexp_backtranslation.command import Command
 from kexp_backtranslation.gate import Gate
+from kexp_backtranslation.marian import Marian
 from kexp_backtranslation.models import ModelSource
 
 PARAPHRASES = {row[0]: row[2] for row in toy_language.sentences()}
@@ -50,6 +52,9 @@ class Known:
         if self.options.broken:
             return [["x"]]
         return [[self.options.known.get(text, text)] * copies for text in texts]
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.mark.parametrize("engine", ["marian", "ctranslate2"])
@@ -138,6 +143,18 @@ def test_tells_progress_and_what_limits(
     assert "100 translations in" in lines[-1]
     assert "tokens/s" in lines[-1]
     assert "; limited by" in lines[-1]
+
+
+def test_views_are_stored_under_the_contents_of_models_and_scripts(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "program.py").write_text("print(1)")
+    model = BackTranslation(translator=Marian(model=ModelSource(path=tmp_path)))
+    program = BackTranslation(translator=Command(command=("python", "program.py"), folder=tmp_path))
+    for options, changed in ((model, "config.json"), (program, "program.py")):
+        before = options.identity(AugmenterContext())
+        assert options.identity(AugmenterContext(texts=["다른 글"])) == before
+        (tmp_path / changed).write_text("changed")
+        assert options.identity(AugmenterContext()) != before
 
 
 def test_no_texts(context: AugmenterContext) -> None:

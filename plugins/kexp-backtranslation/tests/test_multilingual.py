@@ -111,7 +111,7 @@ def test_a_marian_model_of_several_targets_gets_the_language_in_the_text(pair: A
     vocabulary_of = _build(folder, "marian", ("ko", "ja"), tmp_path).vocabulary
     assert vocabulary_of.encode(["나는"])[0][0][0] == places[1]
     assert vocabulary_of.target_id is None
-    with pytest.raises(KexpError, match=r'no usual code for the language "fr"; state its code with languages'):
+    with pytest.raises(KexpError, match=r'no usual code for the language "fr"; give its code with languages'):
         _ = _build(folder, "marian", ("ko", "fr"), tmp_path).vocabulary
     stated = _build(folder, "marian", ("ko", "fr"), tmp_path, languages={"fr": "eng"}).vocabulary
     assert stated.encode(["나는"])[0][0][0] == places[0]

@@ -10,9 +10,10 @@ import pytest
 
 from kexp.devices import torch_device
 from kexp.errors import KexpError
+from kexp.pretrained import fingerprint
 from kexp_backtranslation import progress
 from kexp_backtranslation.batching import by_budget, in_chunks
-from kexp_backtranslation.models import ModelSource, fingerprint
+from kexp_backtranslation.models import ModelSource
 from kexp_backtranslation.progress import Meter, Progress, duration
 from kexp_backtranslation.sampling import RowSampling, draws
 from kexp_backtranslation.sentences import split_sentences
@@ -24,9 +25,9 @@ def test_a_model_is_a_folder_or_a_repository(pair: Any, tmp_path: Path) -> None:
     assert list(ModelSource(path=pair.forward).problems()) == []
     assert ModelSource(path=pair.forward).folder() == pair.forward
     (problem,) = ModelSource().problems()
-    assert problem.message == "states no model"
+    assert problem.message == "names no model"
     (problem,) = ModelSource(path=pair.forward, hub="a/b").problems()
-    assert problem.message == "states both path and hub"
+    assert problem.message == "gives both path and hub"
     (problem,) = ModelSource(path=pair.forward, revision="main").problems()
     assert problem.path == "revision"
     (problem,) = ModelSource(path=tmp_path / "none").problems()
@@ -106,16 +107,16 @@ def test_progress_tells_rate_and_time_left_of_new_work_alone(monkeypatch: pytest
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     lines: list[str] = []
-    told = Progress("ko to en", 1000, lines.append, started=now[0], told=now[0])
-    told.skip(500)
+    shown = Progress("ko to en", 1000, lines.append, started=now[0], shown=now[0])
+    shown.skip(500)
     now[0] += 4
-    told.advance(50)
+    shown.advance(50)
     assert lines == []
     now[0] += 6
-    told.advance(50)
+    shown.advance(50)
     assert lines == ["ko to en: 600 of 1,000 texts (500 were kept), 10.0 texts/s, 40 s left"]
     now[0] += 5
-    told.wait(7)
+    shown.wait(7)
     assert lines[1:] == ["ko to en: waiting for 7 texts that another process translates"]
 
 

@@ -16,7 +16,7 @@ DIARY = "diary.jsonl"
 
 @kexp.hookimpl
 def kexp_run_started(run: RunIdentity) -> None:
-    """Write that training begins, or where it goes on."""
+    """Write that training begins, or at which step it is resumed."""
     _write(run, "started", resumed_at=run.resumed_at)
 
 

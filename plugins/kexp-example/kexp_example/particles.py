@@ -12,7 +12,7 @@ from kexp.hangul import decompose, is_syllable
 
 AFTER_CONSONANT, AFTER_VOWEL = frozenset("은이을"), frozenset("는가를")
 SHORTEST = 2
-"""Syllables that have to be left: of shorter words one cannot tell whether their end is a particle."""
+"""Syllables that have to be left: in shorter words the end may be part of the word."""
 
 
 class DropParticles(AugmenterOptions):
@@ -36,7 +36,7 @@ class DropParticles(AugmenterOptions):
 
 
 def has_particle(word: str) -> bool:
-    """Tell whether a word ends in a particle that agrees with the syllable before it."""
+    """Return whether a word ends in a particle that agrees with the syllable before it."""
     if len(word) <= SHORTEST or not all(map(is_syllable, word[-SHORTEST - 1 :])):
         return False
     return word[-1] in (AFTER_CONSONANT if decompose(word[-2]).final else AFTER_VOWEL)

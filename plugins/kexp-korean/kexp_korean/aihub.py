@@ -155,7 +155,7 @@ def _region(recording: Mapping[str, Any], path: Path) -> str:
     metadata = recording.get("metadata")
     category = metadata.get("category") if isinstance(metadata, dict) else None
     if not isinstance(category, str):
-        raise DataError(f'{path}: has no metadata.category, which tells the region; {REMEDY}, or use scheme = "two"')
+        raise DataError(f'{path}: has no metadata.category, which gives the region; {REMEDY}, or use scheme = "two"')
     first = unicodedata.normalize("NFC", category).partition(">")[0]
     for word, region in REGION_WORDS.items():
         if word in first:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Published(NamedTuple):
-    """Where weights are published, how many tokens they read, and the revision taken unless a spec states one."""
+    """Where weights are published, how many tokens they read, and the revision used unless a spec gives one."""
 
     id: str
     positions: int
@@ -59,12 +59,12 @@ class KoreanBackbone(PretrainedBackbone):
         if self.path is not None and self.revision is not None:
             yield Problem("revision", "path names a local folder, which has no revisions", "remove one of them")
         if self.path is None and self.pinned is None:
-            yield Problem("revision", "not pinned: the weights may change under the experiment", "state a commit")
+            yield Problem("revision", "not pinned: the weights may change under the experiment", "give a commit")
 
     def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
         """Load the cased WordPiece tokenizer.
 
-        It is asked for by its class: left to guess from a folder with vocab.txt alone, transformers takes lower-casing
+        Loaded by its class: left to guess from a folder with vocab.txt alone, transformers takes lower-casing
         for granted, which breaks Hangul apart, and for a RoBERTa returns a vocabulary of five tokens.
         """
         from transformers import BertTokenizer
@@ -89,13 +89,13 @@ class KoreanBackbone(PretrainedBackbone):
     def build(self, context: BackboneContext) -> PreTrainedModel:
         """Load the weights under a fresh head for the labels, with the tokenizer's padding."""
         model = super().build(context)
-        stated, padding = model.config.pad_token_id, context.tokenizer.pad_token_id
-        if stated == padding:
+        pad_token_id, padding = model.config.pad_token_id, context.tokenizer.pad_token_id
+        if pad_token_id == padding:
             return model
         if model.config.model_type in OFFSET_POSITIONS:
             raise KexpError(
-                f"backbone {self.source}: config.json says pad_token_id {stated}, from which this model numbers its "
-                f"positions, but the tokenizer pads with {padding}; take both from one revision"
+                f"backbone {self.source}: config.json says pad_token_id {pad_token_id}, from which the model numbers "
+                f"its positions, but the tokenizer pads with {padding}; take both from one revision"
             )
         model.config.pad_token_id = padding
         model.get_input_embeddings().padding_idx = padding

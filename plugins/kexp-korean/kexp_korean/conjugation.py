@@ -200,7 +200,7 @@ def _without_l(stem: str) -> str:
 
 
 def _drops_l(syllable: str) -> bool:
-    """Tell whether a stem loses its final ㄹ before a syllable: 사네, 사세요, 사오; regional 사이소."""
+    """Return whether a stem loses its final ㄹ before a syllable: 사네, 사세요, 사오; regional 사이소."""
     if not is_syllable(syllable):
         return False
     lead, vowel, _ = decompose(syllable)
@@ -213,5 +213,5 @@ def _harmonic(stem: str) -> str:
 
 
 def _is_bright(stem: str) -> bool:
-    """Tell whether the last vowel calls for 아 rather than 어."""
+    """Return whether the last vowel calls for 아 rather than 어."""
     return decompose(stem[-1]).vowel in "ㅏㅑㅗ"

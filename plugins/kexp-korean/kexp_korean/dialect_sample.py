@@ -84,6 +84,6 @@ def _evenly(total: int, parts: int) -> list[int]:
     return [total // parts + (part < total % parts) for part in range(parts)]
 
 
-def _chosen(number: int, wanted: int, count: int) -> bool:
-    """Tell whether row ``number`` of ``count`` is among ``wanted`` rows at even distances."""
-    return (number + 1) * wanted // count > number * wanted // count
+def _chosen(number: int, chosen: int, count: int) -> bool:
+    """Return whether row ``number`` of ``count`` is among ``chosen`` rows at even distances."""
+    return (number + 1) * chosen // count > number * chosen // count

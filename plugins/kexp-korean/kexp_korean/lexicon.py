@@ -169,7 +169,7 @@ class Lexicon:
 
 
 def _conjugates(entry: Entry) -> bool:
-    """Tell whether an entry is a verb or an adjective; one without a part of speech is when all its words are in 다."""
+    """Return whether an entry is a verb or an adjective; without a part of speech, if all its words end in 다."""
     if entry.part is None:
         return all(map(_is_lemma, (entry.word, *entry.synonyms)))
     return entry.part in ("adjective", "verb")

@@ -48,8 +48,7 @@ class NSMC(DatasetOptions):
 
 
 def _read(path: Path) -> Dataset:
-    from kexp.builtin.datasets import to_dataset
-    from kexp.files import need_columns, read_delimited
+    from kexp.files import need_columns, read_delimited, to_dataset
 
     frame = read_delimited(path, separator="\t", quoting=False)
     need_columns(path, list(frame.columns), ("id", "document", "label"))

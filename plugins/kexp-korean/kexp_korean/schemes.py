@@ -25,7 +25,7 @@ REGIONS_OF_FOUR = REGIONS[:3]
 
 
 class Pair(NamedTuple):
-    """One utterance in both forms; ``group`` is its recording, ``region`` "" where nothing tells it."""
+    """One utterance in both forms; ``group`` is its recording, ``region`` is "" where it is unknown."""
 
     standard: str
     dialect: str
@@ -82,13 +82,13 @@ class Rows:
 
         Scheme "region" has the regions that occur, of which it needs two.
         """
-        from kexp.builtin.datasets import to_dataset
+        from kexp.files import to_dataset
 
         counts = Counter(self.label)
         labels = [label for label in labels_of(self.scheme) if counts[label]]
         if self.scheme == "region" and len(labels) < 2:
             raise DataError(
-                f'{source}: scheme "region" tells regions apart, but all rows are of {", ".join(labels) or "none"}; '
+                f'{source}: scheme "region" separates regions, but all rows are of {", ".join(labels) or "none"}; '
                 'add the corpus of another region, or use scheme = "two"'
             )
         missing = [label for label in labels_of(self.scheme) if not counts[label]]

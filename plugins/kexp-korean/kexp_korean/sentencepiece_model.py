@@ -125,10 +125,10 @@ def _scores(model: SentencePieceModel, tokens: Sequence[str], specials: Specials
     if len(set(tokens)) < len(tokens):
         raise ValueError("the vocabulary names a token twice")
     scores = {piece.text: piece.score for piece in model.pieces if piece.kind in (NORMAL, USER_DEFINED)}
-    strangers = sorted(scores.keys() - set(tokens))
-    if strangers:
-        shown = ", ".join(map(repr, strangers[:3]))
-        raise ValueError(f"{len(strangers)} pieces of the model have no id in the vocabulary, such as {shown}")
+    unknown = sorted(scores.keys() - set(tokens))
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:3]))
+        raise ValueError(f"{len(unknown)} pieces of the model have no id in the vocabulary, such as {shown}")
     return [(token, scores.get(token, 0.0)) for token in tokens]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,11 @@ from unicodedata import is_normalized, normalize
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.protect import Guard, ProtectingOptions
-from kexp.builtin.augmenters.units import cut, per_text
 from kexp.contracts import Augmenter, AugmenterContext
 from kexp.errors import DataError, Problem
 from kexp.hangul import final_of
 from kexp.options import LocalPath
+from kexp.word_augmenter import Guard, WordAugmenterOptions, cut, per_text
 from kexp_korean.lexicon import PARTS, Lexicon, Part, Reading, bundled, read_lexicon
 
 # A word is a run of syllables: punctuation, emoticons (ㅋㅋ) and brackets around it stay. One that a Latin letter or a
@@ -28,7 +28,7 @@ _LIGHT_VERBS: Final = (*_AUXILIARIES, "있", "없", "되", "된", "될", "됨", 
 _COMITATIVES: Final = ("와", "과", "랑", "하고", "다")
 _CONCESSIVES: Final = ("도", "는", "은", "긴", "게", "고", "를", "을", "야", "만", "서")
 
-# Not inserted: what joins sentences has its place between them alone, and 매력적 wants 인 or 으로 after it.
+# Not inserted: what joins sentences has its place between them alone, and 매력적 needs 인 or 으로 after it.
 _MISPLACED: Final = re.compile("하지만|그러나|그렇지만|근데|그런데|그러면|그럼|혹은|또는|게다가|더구나|더군다나|.+적")
 # Nothing comes before a bound noun or 싶다 (or what begins alike: a place too few does no harm), nor after a determiner
 # or a short verb that is one.
@@ -48,7 +48,7 @@ class Found:
     reading: Reading
 
 
-class LexiconOptions(ProtectingOptions):
+class LexiconOptions(WordAugmenterOptions):
     """Base of augmenters that look words up."""
 
     share: float = Field(0.1, gt=0, le=1, description="Words changed per eojeol (EDA's alpha), at least one.")
@@ -66,6 +66,11 @@ class LexiconOptions(ProtectingOptions):
                 read_lexicon(self.lexicon)
         except DataError as error:
             yield Problem("lexicon", str(error))
+
+    def identity(self, context: AugmenterContext) -> str:
+        """Name what protected words are learnt from, and the contents of the user's lexicon."""
+        own = "" if self.lexicon is None else hashlib.sha256(self.lexicon.read_bytes()).hexdigest()
+        return super().identity(context) + own
 
     def words(self) -> Lexicon:
         """Return the lexicon; raises ``DataError`` with file and line."""
@@ -149,7 +154,7 @@ def _composed(text: str) -> str:
 
 
 def _is_free(word: str, reading: Reading, before: str, after: str) -> bool:
-    """Tell whether a word stands for itself, not as a part of a set phrase with the eojeol before or after it."""
+    """Return whether a word stands for itself, not as a part of a set phrase with the eojeol before or after it."""
     match reading.entry.part:
         case "noun":  # 재미 있다, 질문 했으면
             return reading.ending != "" or not after.startswith(_LIGHT_VERBS)

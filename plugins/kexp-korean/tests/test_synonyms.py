@@ -54,6 +54,16 @@ def test_share_is_of_the_eojeol_and_at_least_one(share: float, expected: int) ->
     assert sum(one != other for one, other in zip(text.split(), words, strict=True)) == expected
 
 
+def test_views_are_stored_under_the_contents_of_the_lexicon(tmp_path: Path) -> None:
+    lexicon = tmp_path / "lexicon.tsv"
+    lexicon.write_text("영화\t작품\n", encoding="utf-8")
+    options, context = SynonymSwap(lexicon=lexicon), AugmenterContext()
+    before = options.identity(context)
+    assert options.identity(AugmenterContext(texts=["다른 글"])) == before
+    lexicon.write_text("영화\t필름\n", encoding="utf-8")
+    assert options.identity(context) != before
+
+
 def test_several_words_of_one_eojeol() -> None:
     made = results(SynonymSwap(share=1, parts=("noun",)), "둘 셋 넷 영화,결말!(스토리)")
     assert made == {"둘 셋 넷 작품,엔딩!(줄거리)"}

@@ -31,7 +31,7 @@ class MyAugmenter(AugmenterOptions):
         """Return the text with fewer spaces; the generator is the only source of chance."""
         first, *others = text.split(" ")
         joined = first + "".join(word if generator.random() < self.p else f" {word}" for word in others)
-        # A single jamo that comes to stand after a syllable joins it: texts are composed, and stay so.
+        # A single jamo after a syllable would be joined to it: texts stay in NFC.
         return unicodedata.normalize("NFC", joined)
 
 

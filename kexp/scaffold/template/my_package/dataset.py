@@ -25,7 +25,7 @@ class MyDataset(DatasetOptions):
     path: LocalPath = Field(description="Folder with files such as 좋음.txt and 나쁨.txt.")
 
     def problems(self) -> Iterable[Problem]:
-        """Yield a folder that is not there; ``kexp check`` tells it before anything is read."""
+        """Yield a folder that does not exist; ``kexp check`` reports it before anything is read."""
         if not self.path.is_dir():
             yield Problem("path", f"{self.path} is not a folder", "name the folder with a text file per label")
 

@@ -35,7 +35,7 @@ class MyExecutor(ExecutorOptions):
     The program has to pass on standard input and output and to end with the process.
     """
 
-    prefix: tuple[str, ...] = Field((), description='What stands before the command, such as ["srun", "--gres=gpu:1"].')
+    prefix: tuple[str, ...] = Field((), description='Words before the command, such as ["srun", "--gres=gpu:1"].')
 
     def build(self, context: ExecutorContext) -> Executor:
         """Return the executor; a process is begun with each task."""
@@ -53,8 +53,8 @@ class Running:
     """A process at work, and the two ends of its pipes."""
 
     process: subprocess.Popen[bytes]
-    asked: Connection
-    told: Connection
+    requests: Connection
+    messages: Connection
 
 
 class Processes:
@@ -68,28 +68,28 @@ class Processes:
     def submit(self, task: Task) -> None:
         """Begin a process, and send it what to do."""
         pipe = subprocess.PIPE
-        # In a session of its own: Ctrl-C is for the process that a person started, others are told by a message.
+        # In a session of its own: Ctrl-C is for the process that a person started, other processes are stopped by a message.
         process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True)
         assert process.stdin is not None
         assert process.stdout is not None
-        asked = Connection(os.dup(process.stdin.fileno()), readable=False)
-        told = Connection(os.dup(process.stdout.fileno()), writable=False)
+        requests = Connection(os.dup(process.stdin.fileno()), readable=False)
+        messages = Connection(os.dup(process.stdout.fileno()), writable=False)
         process.stdin.close()
         process.stdout.close()
-        self.running[task.number] = Running(process, asked, told)
+        self.running[task.number] = Running(process, requests, messages)
         self._send(task.number, (self.work, task))
 
     def wait(self, seconds: float) -> Sequence[Message]:
-        """Return what the processes told; the end of a pipe is the end of its task."""
-        ready = wait([running.told for running in self.running.values()], timeout=seconds)
-        return [self._read(number) for number, running in list(self.running.items()) if running.told in ready]
+        """Return the messages of the processes; the end of a pipe is the end of its task."""
+        ready = wait([running.messages for running in self.running.values()], timeout=seconds)
+        return [self._read(number) for number, running in list(self.running.items()) if running.messages in ready]
 
     def answer(self, number: int, answer: Answer) -> None:
         """Answer the report of a task."""
         self._send(number, answer)
 
     def stop(self, number: int) -> None:
-        """Ask a task to stop; it takes the word for the answer to its next report if it does not look before."""
+        """Stop a task; it reads the word as the answer to its next report if it does not check before."""
         self._send(number, "stop")
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Processes:
 
     def _read(self, number: int) -> Message:
         try:
-            message: Message = self.running[number].told.recv()
+            message: Message = self.running[number].messages.recv()
         except (EOFError, OSError):
             message = Lost(number, f"its process ended with status {self._let_go(number)}")
         if isinstance(message, Ended):
@@ -109,14 +109,14 @@ class Processes:
         return message
 
     def _send(self, number: int, word: object) -> None:
-        # Of a task that is over, or a process that is gone, the next message tells.
+        # A task that has ended, or a process that is gone, is reported by the next message.
         with suppress(KeyError, OSError):
-            self.running[number].asked.send(word)
+            self.running[number].requests.send(word)
 
     def _let_go(self, number: int) -> int:
         running = self.running.pop(number)
-        running.asked.close()
-        running.told.close()
+        running.requests.close()
+        running.messages.close()
         return running.process.wait()
 
 
@@ -125,27 +125,27 @@ class Pipes:
     """A task's side of the connection."""
 
     number: int
-    asked: Connection
-    told: Connection
+    requests: Connection
+    messages: Connection
 
     def report(self, step: int, value: float) -> Answer:
-        """Tell a value and wait for the answer."""
-        self.told.send(Reported(self.number, step, value))
-        answer: Answer = self.asked.recv()
+        """Report a value and wait for the answer."""
+        self.messages.send(Reported(self.number, step, value))
+        answer: Answer = self.requests.recv()
         return answer
 
     def should_stop(self) -> bool:
-        """Look whether something came: only a wish to stop comes unasked."""
-        return self.asked.poll()
+        """Return whether something was received: only the request to stop comes without a report."""
+        return self.requests.poll()
 
 
 def main() -> None:
     """Do the one task that comes by standard input."""
-    asked, told = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
-    # What the work prints must not stand between the messages.
+    requests, messages = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
+    # What the work prints must not mix with the messages.
     os.dup2(2, 1)
-    work, task = asked.recv()
-    told.send(Ended(task.number, work(task, Pipes(task.number, asked, told))))
+    work, task = requests.recv()
+    messages.send(Ended(task.number, work(task, Pipes(task.number, requests, messages))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An observer: it is told what happens to runs. Other hooks are kexp_run_started, kexp_epoch_ended, kexp_run_failed."""
+"""An observer: functions that are called when something happens to a run. Other hooks are kexp_run_started, kexp_epoch_ended, kexp_run_failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tracker: it follows a run and sends somewhere what happens."""
+"""A tracker: it logs the events of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MyTracker(TrackerOptions):
     filename: str = Field("losses.csv", pattern=r"^[\w.-]+$", description="Name of the file.")
 
     def build(self, run: RunIdentity) -> Tracker:
-        """Open the file; a resumed run goes on with the rows up to its step."""
+        """Open the file; a resumed run keeps the rows up to its step."""
         return LossTable(Path(run.folder) / self.filename, run.resumed_at)
 
 

@@ -21,7 +21,7 @@ GLOSSARY = {"영화": ("film", "movie"), "배우": ("actor",), "음악": ("music
 class MyTranslator(TranslatorOptions):
     """Word by word out of a glossary; words that it does not have stay as they are.
 
-    A stand-in for a model or a service: what matters to kexp is that equal questions have equal answers.
+    A stand-in for a model or a service: equal texts, decoding and seeds must give equal translations.
     """
 
     glossary: LocalPath | None = Field(
@@ -59,7 +59,7 @@ class GlossaryTranslator:
 
     def __init__(self, words: Mapping[str, tuple[str, ...]], context: TranslatorContext) -> None:
         self.words = words
-        # Translations are kept under this name: one that answers otherwise needs another name.
+        # Translations are stored under this name: a translator with other results needs another name.
         content = hashlib.sha256(repr(sorted(words.items())).encode()).hexdigest()
         self.identity = f"glossary {context.source}-{context.target} {content[:16]}"
 
@@ -69,6 +69,9 @@ class GlossaryTranslator:
             return [[self._first(text)] * copies for text in texts]
         streams = [[Random(f"{seed} {copy} {text}") for copy in range(copies)] for text in texts]
         return [[self._sampled(text, stream) for stream in row] for text, row in zip(texts, streams, strict=True)]
+
+    def close(self) -> None:
+        """Do nothing: there is no process to end and no model to free."""
 
     def _first(self, text: str) -> str:
         return " ".join(self.words.get(word, (word,))[0] for word in text.split())

@@ -80,7 +80,7 @@ FILLERS: Final = _words("그 뭐 인자 막 어 이제 그냥 좀 음 인제")  
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something people do; ``places`` tell where, ``asked`` is the word that asks for its object."""
+    """Something people do; ``places`` are where, ``asked`` is the interrogative of its object."""
 
     clause: str
     places: tuple[str, ...] = ()

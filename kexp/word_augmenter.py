@@ -1,20 +1,67 @@
-"""Words that an augmenter leaves alone: negations, and words that tell the label."""
+"""Base of augmenters that change words: texts as units with gaps, and words that are protected from change.
+
+Protected are negations, and words that are bound to a label.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Literal
 from unicodedata import normalize
 
 from pydantic import Field
 
-from kexp.builtin.augmenters.units import Unit, cut
-from kexp.contracts import AugmenterContext, AugmenterOptions
+from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.errors import KexpError
+
+# --- units -----------------------------------------------------------------------------------------------------------
+
+Unit = Literal["eojeol", "character"]
+
+# A character is what a reader takes for one: conjoining jamo (NFD) that form a syllable, or a code point with the
+# marks, variation selectors, skin tones and joined emoji that follow it.
+UNITS: Mapping[Unit, re.Pattern[str]] = {
+    "eojeol": re.compile(r"(\S+)"),
+    "character": re.compile(
+        "([\u1100-\u115f\ua960-\ua97c]+[\u1160-\u11ff\ud7b0-\ud7fb]*"
+        "|\\S(?:[\u0300-\u036f\u20d0-\u20ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]|\u200d\\S)*)"
+    ),
+}
+
+
+def cut(text: str, unit: Unit) -> list[str]:
+    """Cut a text into ``[gap, unit, gap, unit, ..., gap]``; joined they are the text, and a gap may be empty."""
+    return UNITS[unit].split(text)
+
+
+def keep(parts: Sequence[str], kept: Sequence[int]) -> str:
+    """Join the units of a cut text whose numbers are in ``kept`` (ascending, at least one)."""
+    pieces, before = [parts[0]], kept[0]
+    for number in kept:
+        if number > kept[0]:
+            # Where units are left out between two others, one gap remains, an empty one only if there was no other.
+            pieces.append(next(filter(None, parts[2 * before + 2 : 2 * number + 1 : 2]), ""))
+        pieces.append(parts[2 * number + 1])
+        before = number
+    pieces.append(parts[-1])
+    return "".join(pieces)
+
+
+def per_text(change: Callable[[str, Random], str]) -> Augmenter:
+    """Make an augmenter of a function of one text and its generator."""
+
+    def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        return [change(text, random) for text, random in zip(texts, generators, strict=True)]
+
+    return augment
+
+
+# --- protected words -------------------------------------------------------------------------------------------------
 
 Protect = Literal["none", "negation", "negation-and-label"]
 PROTECT_DESCRIPTION = (
@@ -32,16 +79,20 @@ _STOPPING = re.compile(_STOP)
 _STOPPED = re.compile("지[는도를]?$")
 
 
-class ProtectingOptions(AugmenterOptions):
-    """Base of augmenters that can leave words alone."""
+class WordAugmenterOptions(AugmenterOptions):
+    """Options of augmenters that protect words; one that learns more from the context overrides ``identity``."""
 
     protect: Protect = Field("negation", description=PROTECT_DESCRIPTION)
     label_threshold: float = Field(
         1.96, ge=0, description="z-score of the log-odds from which a word is bound to a label, for negation-and-label."
     )
 
+    def identity(self, context: AugmenterContext) -> str:
+        """Name the rows that protected words are learnt from, if they are."""
+        return context.digest() if self.protect == "negation-and-label" else ""
+
     def guard(self, context: AugmenterContext) -> Guard:
-        """Return what tells the protected words; raises ``KexpError`` where labels are needed and there are none."""
+        """Return what finds protected words; raises ``KexpError`` where labels are needed and there are none."""
         if self.protect != "negation-and-label":
             return Guard(self.protect == "negation")
         if not context.labels:
@@ -51,7 +102,7 @@ class ProtectingOptions(AugmenterOptions):
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Tells which eojeol of a text are protected."""
+    """Finds the protected eojeol of a text."""
 
     negation: bool
     words: Collection[str] = frozenset()

@@ -1,4 +1,4 @@
-"""The spec beside a trained model: its parts are looked up one by one, and what is missing is told with its origin."""
+"""The spec beside a trained model: its parts are validated one by one; a missing one is reported with its package."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from kexp.spec.sections import Plugins
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
-    """What the spec of a run states for its variant; empty for a model without a spec.
+class SavedSpec:
+    """The spec of a run for its variant; empty for a model without a spec.
 
     ``provided`` maps "kind name" to the package and version, or the local file, that the component came from.
     """
@@ -32,8 +32,8 @@ class Stated:
     provided: Mapping[str, str]
 
     @classmethod
-    def of(cls, place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Stated:
-        """Read the spec at a place; ``catalog_with`` returns the catalog as a spec's ``[plugins]`` wants it."""
+    def of(cls, place: Place, catalog_with: Callable[[Plugins], Catalog]) -> SavedSpec:
+        """Read the spec at a place; ``catalog_with`` returns the catalog for a spec's ``[plugins]``."""
         if place.spec is None or place.run is None:
             return cls("", {}, Plugins(), catalog_with(Plugins()), {})
         table = toml.read(place.spec)
@@ -53,7 +53,7 @@ class Stated:
             raise KexpError(f"{self.source}: {name}: {self._traced(found)}") from None
 
     def _traced(self, found: str) -> str:
-        """Add to a finding where the run had the component from of which it speaks."""
+        """Add to a message about a component where the run had that from."""
         for component, owner in self.provided.items():
             kind, _, name = component.partition(" ")
             called = f'{kind} "{name}"'
@@ -83,4 +83,4 @@ class Stated:
             return f"; {path} does not exist: put it there, or change plugins.local"
         if any(entry.owner.package == file for entry in self.catalog.entries()):
             return f"; {path} has changed since"
-        return f"; read {path}, then say --allow-local-code (in Python, allow_local_code=True)"
+        return f"; read {path}, then use --allow-local-code (in Python, allow_local_code=True)"

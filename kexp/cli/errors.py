@@ -1,0 +1,49 @@
+"""How commands report errors: a message on standard error and an exit status, a traceback with ``--debug``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import typer
+
+
+@dataclass(slots=True)
+class Settings:
+    """Options that apply to every command of this process."""
+
+    debug: bool = False
+
+
+settings = Settings()
+
+
+@contextmanager
+def report_errors() -> Iterator[None]:
+    """Print errors as messages instead of tracebacks, and exit with their status."""
+    from kexp.errors import KexpError
+
+    try:
+        yield
+        # A closed pipe is noticed when it is written to, and not after this block.
+        sys.stdout.flush()
+    except KexpError as error:
+        if settings.debug:
+            raise
+        print(error, file=sys.stderr)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # The reader, `| head` for instance, has closed the pipe; what Python still buffers is discarded.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None
+    # A full disk or a bug of kexp: a traceback is printed only with --debug.
+    except Exception as error:
+        if isinstance(error, typer.Exit) or settings.debug:
+            raise
+        print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        raise typer.Exit(1) from None

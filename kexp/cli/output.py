@@ -1,0 +1,165 @@
+"""Results on standard output: what an experiment, a search, an augmenter or an evaluation found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from kexp.cli.tables import as_text, print_table, setting
+from kexp.report.summary import SIGNIFICANT, shared
+
+if TYPE_CHECKING:
+    from kexp.experiment.augment import Pair
+
+Json = Mapping[str, Any]
+
+UNKNOWN_SHARE = 0.1
+"""Share of unknown tokens above which the tokenizer hardly fits the texts."""
+
+
+def print_summary(summary: Json) -> None:
+    """Print the results of an experiment: data, models beside baselines, paired tests, the run folder."""
+    out = Console(highlight=False, soft_wrap=True)
+    variants = summary["variants"]
+    for names, lines in shared({name: _data_lines(variant.get("data", {})) for name, variant in variants.items()}):
+        out.print(*(f"[dim]{escape(', '.join(names))}: {escape(line)}[/]" for line in lines), sep="\n")
+    metrics = _metric_names(summary)
+    rows = [_variant_row(name, variant, metrics) for name, variant in variants.items()]
+    for names, baselines in shared({name: variant.get("baselines", {}) for name, variant in variants.items()}):
+        of = f" of {', '.join(names)}" if len(names) < len(variants) else ""
+        rows += [_baseline_row(f"{name}{of}", splits["test"], metrics) for name, splits in baselines.items()]
+    print_table("test", ["model", "runs", *metrics], rows, right=1)
+    _print_tests(out, summary.get("tests", []))
+    out.print(f"[bold]{escape(summary['folder'])}[/]")
+
+
+def print_dry_run(found: Json) -> None:
+    """Print what would be trained on which rows: rows read and dropped, labels, and lengths in tokens."""
+    out = Console(highlight=False, soft_wrap=True)
+    for names, data in shared({name: variant["data"] for name, variant in found["variants"].items()}):
+        out.print(*(escape(f"{', '.join(names)}: {line}") for line in _data_lines(data)), sep="\n")
+        splits = list(data["labels"])
+        labels = [
+            [label, *(f"{data['labels'][split].get(label, 0):,}" for split in splits)]
+            for label in data["labels"]["train"]
+        ]
+        print_table("rows by label", ["label", *splits], labels, right=1)
+        measures = list(data["tokens"]["train"])
+        tokens = [[name, *(f"{data['tokens'][split][name]:g}" for split in splits)] for name in measures]
+        print_table("tokens by row", ["tokens", *splits], tokens, right=1)
+    count = len(found["variants"]) * len(found["seeds"])
+    out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
+
+
+def _print_tests(out: Console, tests: Sequence[Json]) -> None:
+    """Print the significant differences, and count the others."""
+    significant = [test for test in tests if test["p_value"] < SIGNIFICANT]
+    for test in significant:
+        out.print(escape(test["sentence"]))
+    if rest := len(tests) - len(significant):
+        out.print(f"[dim]{rest} paired tests found no significant difference; summary.json has them all[/]")
+    if significant and len(tests) > 1:
+        out.print(f"[dim]p-values are not corrected for the number of tests, {len(tests)}; kexp compare does that[/]")
+
+
+def _metric_names(summary: Json) -> list[str]:
+    found: dict[str, None] = {}
+    for variant in summary["variants"].values():
+        found |= dict.fromkeys(variant.get("metrics", {}).get("test", {}))
+    return list(found)
+
+
+def _variant_row(name: str, variant: Json, metrics: Sequence[str]) -> list[str]:
+    measured = variant.get("metrics", {}).get("test", {})
+    states = list(variant["status"].values())
+    return [name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]
+
+
+def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:
+    values = [measured.get(metric) for metric in metrics]
+    return [f"  {name}", "", *("" if value is None else f"{value:.4f}" for value in values)]
+
+
+def _mean(found: Json | None) -> str:
+    if not found or found.get("mean") is None:
+        return ""
+    return f"{found['mean']:.4f}" if found.get("sd") is None else f"{found['mean']:.4f} ± {found['sd']:.4f}"
+
+
+def _data_lines(record: Json) -> list[str]:
+    lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
+    lines = [f"read {', '.join(lines)}"] if lines else []
+    for split, counts in record.get("splits", {}).items():
+        gone = [
+            f"{count:,} {what.replace('_', ' ')}"
+            for what, count in counts.items()
+            if count and what not in ("read", "kept")
+        ]
+        tokens = record.get("tokens", {}).get(split, {})
+        if tokens.get("truncated rows"):
+            gone.append(f"{tokens['truncated rows']:,} cut at max_length")
+        lines.append(f"{split} {counts['kept']:,} rows" + (f" ({', '.join(gone)})" if gone else ""))
+        if tokens.get("unknown share", 0) > UNKNOWN_SHARE:
+            lines.append(
+                f"warning: {tokens['unknown share']:.0%} of the tokens of {split} are unknown to the tokenizer"
+            )
+    return lines
+
+
+def print_search(found: Json) -> None:
+    """Print the best trial and the results of its test."""
+    counts = ", ".join(f"{count} {name}" for name, count in found["trials"].items() if count)
+    rows = [["study", found["study"]], ["trials", counts]]
+    if found["best_trial"] is not None:
+        values = found["front"][0]["values"]
+        metrics = zip(found["goals"], values, strict=True)
+        rows.append(["best trial", f"{found['best_trial']}: " + ", ".join(f"{name} {v:.4f}" for name, v in metrics)])
+        rows += [[path, setting(value)] for path, value in found["best_params"].items()]
+        rows.append(["best spec", found["best_spec"]])
+    if len(found["front"]) > 1:
+        rows.append(["Pareto front", ", ".join(str(point["trial"]) for point in found["front"])])
+    if found["final"]:
+        rows.append(["tested in", found["final"]])
+    rows += [["", remark] for remark in found["remarks"]]
+    rows.append(["report", f"{found['folder']}/study.html"])
+    print_table("search", ["", ""], rows)
+
+
+def print_pairs(pairs: Sequence[Pair]) -> None:
+    """Print originals beside augmented texts with the changed words marked, and a line per rejected pair."""
+    if not sys.stdout.isatty():
+        print_table("", ["original", "augmented", "rejected"], [[p.original, p.augmented, p.rejected] for p in pairs])
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), expand=True)
+    table.add_column("original", ratio=1, overflow="fold")
+    table.add_column("augmented", ratio=1, overflow="fold")
+    for pair in pairs:
+        before, after = Text(), Text()
+        for kind, old, new in pair.changes():
+            before.append(f"{old} " if old else "", "" if kind == "equal" else "red strike")
+            after.append(f"{new} " if new else "", "" if kind == "equal" else "bold green underline")
+        if pair.rejected:
+            after.append(f"\n✗ rejected: {pair.rejected}", "yellow")
+        table.add_row(before, after)
+    Console(highlight=False).print(table)
+
+
+def print_evaluation(found: Json) -> None:
+    """Print metrics, the table of labels and the confusion matrix."""
+    print_table(
+        "metrics", ["metric", "value"], [[name, as_text(value)] for name, value in found["metrics"].items()], right=1
+    )
+    print()
+    columns = ["label", "precision", "recall", "f1", "support"]
+    rows = [[as_text(label[name]) for name in columns] for label in found["per_class"]]
+    print_table("labels", columns, rows, right=1)
+    print()
+    counts = zip(found["labels"], found["confusion_matrix"], strict=True)
+    rows = [[label, *map(str, row)] for label, row in counts]
+    print_table("confusion", ["true \\ predicted", *found["labels"]], rows, right=1)

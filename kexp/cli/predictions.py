@@ -1,0 +1,44 @@
+"""Predictions on standard output, and the notes that come with a model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kexp.cli.display import note
+from kexp.cli.tables import as_text, print_table
+from kexp.inference.sinks import Added, Delimited, JsonLines, Sink
+
+if TYPE_CHECKING:
+    from kexp.inference.model import TrainedModel
+    from kexp.inference.tables import Row, Table
+
+
+def print_notes(model: TrainedModel, *, paired: bool) -> None:
+    """Print what a user should know about models before their predictions are used."""
+    for line in model.notes:
+        note(f"note: {line}")
+    for member in model.members:
+        if member.provenance.paired and not paired:
+            note(f"note: {member.place.name} was trained on pairs of texts; name the second column with --pair")
+
+
+def standard_output(table: Table, added: Sequence[Added], *, as_json: bool, few: bool) -> Sink:
+    """Return the sink that prints rows; ``few`` of them are a table on a terminal."""
+    if as_json:
+        return JsonLines(sys.stdout)
+    if few and sys.stdout.isatty():
+        return TerminalTable([*table.columns, *(name for name, _ in added)])
+    return Delimited(sys.stdout, table, added, "\t")
+
+
+class TerminalTable:
+    """A table of a few predictions on a terminal."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Print some rows."""
+        print_table("predictions", self.columns, [[as_text(row[name]) for name in self.columns] for row in rows])

@@ -1,0 +1,54 @@
+"""What the spec of a run says about its trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kexp.catalog import Catalog
+from kexp.contracts import AnyBackbone, BackboneOptions, Metric, MetricContext
+from kexp.contracts.metric import build_metrics
+from kexp.inference.folders import Place
+from kexp.inference.saved_spec import SavedSpec
+from kexp.spec.sections import Cleaning, Evaluation, Plugins
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The parts of a run's spec that matter after training; the defaults are those of a model without a spec."""
+
+    spec: SavedSpec
+    backbone: BackboneOptions | None
+    trim: bool
+    label_names: Mapping[str, str]
+    paired: bool
+
+    @property
+    def cleans(self) -> bool:
+        """Return whether the backbone changes texts before they are tokenised."""
+        return self.backbone is not None and type(self.backbone).clean is not BackboneOptions.clean
+
+    def metrics(self, labels: Sequence[str]) -> dict[str, Metric]:
+        """Build the metrics of the spec for the model's labels; only a measurement needs them."""
+        metrics = self.spec.part("evaluation", Evaluation, {}).metrics
+        return build_metrics(metrics, MetricContext(labels), self.spec.catalog.name_of)
+
+
+def provenance_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Provenance:
+    """Read the parts of a run's spec that predicting needs.
+
+    Only these parts are checked: the data of the experiment, or a package that only training needed, may be gone.
+    """
+    saved = SavedSpec.of(place, catalog_with)
+    dataset = saved.table.get("dataset", {})
+    return Provenance(
+        saved,
+        saved.part("backbone", AnyBackbone) if saved.table else None,
+        saved.part("cleaning", Cleaning, {}).trim,
+        dataset.get("label_names") or {},
+        dataset.get("text_pair") is not None,
+    )

@@ -1,0 +1,85 @@
+"""A run that is over leaves nothing in memory, whatever comes after it in the same process."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from kexp.cli import app
+from kexp.experiment import one_run
+from kexp.testing import tiny_classifier
+from kexp.train.loop import Trainer
+
+SPEC = """
+seeds = [1, 2, 3]
+[dataset]
+use = "table"
+path = "{data}"
+[backbone]
+use = "tiny"
+layers = 2
+hidden = 32
+heads = 2
+vocabulary = 300
+[training]
+epochs = 2
+batch_size = 16
+max_length = 16
+[evaluation]
+baselines = []
+"""
+FROZEN = '[freezing]\nuse = "bottom-layers"\nlayers = 1\n'
+SEMI_SUPERVISED = "[labelled]\nper_class = 8\n[objective]\nuse = 'mean-teacher'\n[augmentation.unlabelled]\nuse = 'random-deletion'\np = 0.2\n"  # fmt: skip
+
+
+@pytest.fixture
+def _no_collector() -> Iterator[None]:
+    """Leave everything that is part of a circle of references in memory."""
+    # When transformers first imports a model's code it makes such a circle, which holds whoever called it.
+    tiny_classifier(("부정", "긍정"))
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def tensor_bytes() -> int:
+    return sum(item.nbytes for item in gc.get_objects() if issubclass(type(item), torch.Tensor))
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize("more", [FROZEN, SEMI_SUPERVISED], ids=["frozen", "semi-supervised"])
+def test_models_and_optimisers_are_freed_after_their_run(
+    more: str, write_spec: Callable[..., Path], reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Any]] = []
+    found: list[tuple[int, int]] = []
+    assemble, init = one_run.assemble, Trainer.__init__
+
+    def watched_assemble(*given: Any) -> Any:
+        found.append((sum(reference() is not None for reference in made), tensor_bytes()))
+        assembled = assemble(*given)
+        made.append(weakref.ref(assembled.model))
+        return assembled
+
+    def watched_init(self: Trainer, *given: Any, **named: Any) -> None:
+        init(self, *given, **named)
+        made.extend((weakref.ref(self), weakref.ref(self.optimizer)))
+
+    monkeypatch.setattr(one_run, "assemble", watched_assemble)
+    monkeypatch.setattr(Trainer, "__init__", watched_init)
+    command = ["run", str(write_spec(SPEC.format(data=reviews) + more)), "--runs-dir", str(tmp_path), "--quiet"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert len(made) == 9
+    assert [alive for alive, _ in found] == [0, 0, 0]
+    assert not any(reference() for reference in made)
+    # What the first run leaves in caches is not made again.
+    assert found[1][1] == found[2][1] == tensor_bytes()
