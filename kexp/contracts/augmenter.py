@@ -105,7 +105,7 @@ class CheckedAugmenter:
 
     name: str
     augmenter: Augmenter
-    given: int = 0
+    total: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
@@ -117,7 +117,7 @@ class CheckedAugmenter:
         for found in made:
             if not isinstance(found, str | Rejected):
                 raise PluginError(f"{self.name}: made a {type(found).__name__} of a text, expected str or Rejected")
-        self.given += len(texts)
+        self.total += len(texts)
         self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
         return made
 

@@ -60,14 +60,14 @@ class LabelledViews:
 
     name: str
     views: Sequence[View]
-    given: int = 0
+    total: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, epoch: int, rows: Sequence[int], generators: Sequence[Random]) -> View:
         """Return the texts of some rows in an epoch; the generators are those of augmenters that run every epoch."""
         view = self.views[epoch % len(self.views)]
         texts = [view[row] for row in rows]
-        self.given += len(rows)
+        self.total += len(rows)
         self.rejected.update(text.reason for text in texts if isinstance(text, Rejected))
         return texts
 

@@ -181,7 +181,7 @@ def _with_rejections(
 
 def _rejections(augmenter: CheckedAugmenter | LabelledViews) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
-    count = f"{augmenter.rejected.total():,} of {augmenter.given:,} texts"
+    count = f"{augmenter.rejected.total():,} of {augmenter.total:,} texts"
     return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"
 
 

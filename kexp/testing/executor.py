@@ -22,7 +22,7 @@ class ExecutorContract(OptionsContract):
     """Promises of executors: every task ends in exactly one message, whatever becomes of it.
 
     ``patience`` is how many seconds may pass without a message; ``settle`` how long it is watched that none comes.
-    ``works_here`` tells whether tasks are processes of this machine, whose end can be seen.
+    ``works_here`` is whether tasks are processes of this machine, whose end can be seen.
     """
 
     base: ClassVar[type[Options]] = ExecutorOptions
@@ -50,7 +50,7 @@ class ExecutorContract(OptionsContract):
         for _ in range(2):
             executor.submit(waiting.pop(0))
         while len(ended) < 8:
-            found = self.told(executor)
+            found = self.next_messages(executor)
             ended += found
             for _ in found[: len(waiting)]:
                 executor.submit(waiting.pop(0))
@@ -68,85 +68,85 @@ class ExecutorContract(OptionsContract):
         executor = start()
         for number, last in enumerate(("go on", "prune", "stop")):
             executor.submit(Task(number, {"do": "report", "values": [0.5, 0.25]}))
-            assert self.told(executor) == [Reported(number, 1, 0.5)]
+            assert self.next_messages(executor) == [Reported(number, 1, 0.5)]
             self.nothing(executor)
             executor.answer(number, "go on")
-            assert self.told(executor) == [Reported(number, 2, 0.25)]
+            assert self.next_messages(executor) == [Reported(number, 2, 0.25)]
             executor.answer(number, last)  # type: ignore[arg-type]
-            assert self.told(executor) == [Ended(number, {"answers": ["go on", last]})]
+            assert self.next_messages(executor) == [Ended(number, {"answers": ["go on", last]})]
 
     def test_answers_reach_their_tasks(self, start: Start) -> None:
         """Of two tasks that wait, each gets its own answer."""
-        executor, told = start(jobs=2), list[Message]()
+        executor, messages = start(jobs=2), list[Message]()
         for number in (1, 2):
             executor.submit(Task(number, {"do": "report", "values": [float(number)]}))
-        while len(told) < 2:
-            told += self.told(executor)
-        assert sorted(message.number for message in told) == [1, 2]
+        while len(messages) < 2:
+            messages += self.next_messages(executor)
+        assert sorted(message.number for message in messages) == [1, 2]
         executor.answer(2, "prune")
-        assert self.told(executor) == [Ended(2, {"answers": ["prune"]})]
+        assert self.next_messages(executor) == [Ended(2, {"answers": ["prune"]})]
         executor.answer(1, "go on")
-        assert self.told(executor) == [Ended(1, {"answers": ["go on"]})]
+        assert self.next_messages(executor) == [Ended(1, {"answers": ["go on"]})]
 
     def test_stopped_task_ends(self, start: Start) -> None:
-        """A wish to stop reaches a task at work, and is forgotten with it."""
+        """A request to stop reaches a running task, and does not affect the next one."""
         executor = start()
         executor.submit(Task(1, {"do": "wait"}))
-        assert [message.number for message in self.told(executor)] == [1]
+        assert [message.number for message in self.next_messages(executor)] == [1]
         executor.answer(1, "go on")
         executor.stop(1)
-        assert self.told(executor) == [Ended(1, {"stopped": True})]
+        assert self.next_messages(executor) == [Ended(1, {"stopped": True})]
         executor.submit(Task(2, {"do": "echo"}))
-        assert result_of(self.told(executor)[0])["stop"] is False
+        assert result_of(self.next_messages(executor)[0])["stop"] is False
 
     def test_stopping_answers_a_report(self, start: Start) -> None:
         """A task that waits for its answer is not left waiting when it is stopped instead."""
         executor = start()
         executor.submit(Task(1, {"do": "report", "values": [0.5, 0.25]}))
-        assert self.told(executor) == [Reported(1, 1, 0.5)]
+        assert self.next_messages(executor) == [Reported(1, 1, 0.5)]
         executor.stop(1)
-        assert self.told(executor) == [Ended(1, {"answers": ["stop"]})]
+        assert self.next_messages(executor) == [Ended(1, {"answers": ["stop"]})]
 
     def test_stopping_a_finished_task_is_harmless(self, start: Start) -> None:
-        """Stopping or answering a task that is over, or that never was, harms nothing and nobody."""
+        """Stopping or answering a task that is over, or that never was, has no effect."""
         executor = start()
         executor.submit(Task(1, {"do": "echo"}))
         time.sleep(self.settle)
         executor.stop(1)
-        assert [message.number for message in self.told(executor)] == [1]
+        assert [message.number for message in self.next_messages(executor)] == [1]
         executor.stop(1)
         executor.stop(77)
         executor.answer(1, "prune")
         executor.submit(Task(2, {"do": "report", "values": [0.5]}))
-        assert self.told(executor) == [Reported(2, 1, 0.5)]
+        assert self.next_messages(executor) == [Reported(2, 1, 0.5)]
         executor.answer(2, "go on")
-        assert self.told(executor) == [Ended(2, {"answers": ["go on"]})]
+        assert self.next_messages(executor) == [Ended(2, {"answers": ["go on"]})]
 
     @pytest.mark.parametrize("how", ["die", "raise"])
     def test_lost_task_is_reported(self, start: Start, how: str) -> None:
-        """A process that is killed, or work that raises, is told with a reason, once, and the next task is done."""
+        """A process that is killed, or work that raises, is reported once with a reason, and the next task is done."""
         executor = start()
         executor.submit(Task(1, {"do": how}))
-        (message,) = self.told(executor)
+        (message,) = self.next_messages(executor)
         assert isinstance(message, Lost)
         assert message.number == 1
         assert message.reason
         self.nothing(executor)
         executor.submit(Task(2, {"do": "echo"}))
-        assert [found.number for found in self.told(executor)] == [2]
+        assert [found.number for found in self.next_messages(executor)] == [2]
 
     def test_other_tasks_continue(self, start: Start) -> None:
         """A task that is lost takes no other with it."""
         executor = start(jobs=2)
         executor.submit(Task(1, {"do": "report", "values": [0.5]}))
-        assert self.told(executor) == [Reported(1, 1, 0.5)]
+        assert self.next_messages(executor) == [Reported(1, 1, 0.5)]
         executor.submit(Task(2, {"do": "die"}))
-        assert [type(message) for message in self.told(executor)] == [Lost]
+        assert [type(message) for message in self.next_messages(executor)] == [Lost]
         executor.answer(1, "go on")
-        assert self.told(executor) == [Ended(1, {"answers": ["go on"]})]
+        assert self.next_messages(executor) == [Ended(1, {"answers": ["go on"]})]
 
     def test_wait_returns_in_time(self, start: Start) -> None:
-        """``wait`` returns after its seconds when there is nothing to tell."""
+        """``wait`` returns in time when there is no message."""
         executor = start()
         began = time.monotonic()
         self.nothing(executor)
@@ -155,38 +155,38 @@ class ExecutorContract(OptionsContract):
     def test_closes_while_tasks_run(self, options: ExecutorOptions) -> None:
         """Tasks at work and tasks that wait for an answer do not hold up the end, nor outlive it."""
         executor = options.build(ExecutorContext(work, 2, "cpu"))
-        told: list[Message] = []
+        messages: list[Message] = []
         try:
             executor.submit(Task(1, {"do": "wait"}))
             executor.submit(Task(2, {"do": "report", "values": [0.5]}))
-            while len(told) < 2:
-                told += self.told(executor)
+            while len(messages) < 2:
+                messages += self.next_messages(executor)
             executor.answer(1, "go on")
         finally:
             end = time.monotonic() + self.patience
             executor.close()
         assert time.monotonic() < end
-        # The first task has told its process.
-        (process,) = [int(report.value) for report in told if isinstance(report, Reported) and report.number == 1]
+        # The first task reported its process id.
+        (process,) = [int(report.value) for report in messages if isinstance(report, Reported) and report.number == 1]
         while self.works_here and is_alive(process):
             assert time.monotonic() < end, "a process outlives its executor"
             time.sleep(0.05)
 
-    def told(self, executor: Executor) -> list[Message]:
-        """Return what is told next."""
+    def next_messages(self, executor: Executor) -> list[Message]:
+        """Return the next messages."""
         end = time.monotonic() + self.patience
         while time.monotonic() < end:
             if found := list(executor.wait(self.patience)):
                 return found
-        pytest.fail(f"nothing was told within {self.patience:g} s")
+        pytest.fail(f"no message within {self.patience:g} s")
 
     def nothing(self, executor: Executor) -> None:
-        """Fail when something is told."""
+        """Fail when a message comes."""
         assert list(executor.wait(self.settle)) == []
 
 
 def is_alive(process: int) -> bool:
-    """Tell whether a process of this machine runs; one that nobody has waited for has ended all the same."""
+    """Return whether a process of this machine runs; a zombie has ended."""
     import psutil
 
     try:

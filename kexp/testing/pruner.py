@@ -55,7 +55,7 @@ class PrunerContract(QuietOptuna, OptionsContract):
     def test_seed_problems_are_messages(self, options: PrunerOptions) -> None:
         """What it says of too few seeds is words, and there is a number of seeds that it takes."""
         refused = [list(options.seed_problems(seeds)) for seeds in range(1, 31)]
-        assert all(isinstance(message, str) and message for told in refused for message in told)
+        assert all(isinstance(message, str) and message for found in refused for message in found)
         assert [] in refused
 
 

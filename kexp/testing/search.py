@@ -26,7 +26,7 @@ class SearchSamplerContract(QuietOptuna, OptionsContract):
     def test_space_problems_are_messages(self, options: SearchSamplerOptions) -> None:
         """What it cannot search it says of each space, and there is something that it can search."""
         refused = {kind: list(options.space_problems(space)) for kind, space in SPACES.items()}
-        assert all(isinstance(message, str) and message for told in refused.values() for message in told)
+        assert all(isinstance(message, str) and message for found in refused.values() for message in found)
         assert not all(refused.values())
 
     @BY_KIND

@@ -382,7 +382,7 @@ def test_what_an_augmenter_rejects_is_counted() -> None:
     augmenter = build_augmenter(Answering(answer=made), AugmenterContext())
     for _ in range(2):
         assert augmenter(list("가나다라"), [Random(0)] * 4) == made
-    assert augmenter.given == 8
+    assert augmenter.total == 8
     assert augmenter.rejected == {"too short": 4, "too far": 2}
 
 

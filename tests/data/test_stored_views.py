@@ -94,5 +94,5 @@ def test_epochs_take_views_in_turn_and_count_what_was_rejected(tmp_path: Path) -
     rows = [11, 5, 2]
     for epoch in range(4):
         assert views(epoch, rows, []) == [made.views[epoch % 2][row] for row in rows]
-    assert views.given == 12
+    assert views.total == 12
     assert views.rejected == {"ends in 5": 4}

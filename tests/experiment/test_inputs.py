@@ -182,7 +182,7 @@ def test_stored_views_of_labelled_rows_reach_training_and_rejected_ones_do_not(
     assert ninth
     assert {text for texts in encoded for row in ninth for text in [texts[row]]} == {train.texts[row] for row in ninth}
     counts = run.augmenters["labelled"]
-    assert 0 < counts.given < 2 * len(train)
+    assert 0 < counts.total < 2 * len(train)
     assert set(counts.rejected) == {"ninth"}
 
 
