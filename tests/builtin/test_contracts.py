@@ -619,7 +619,7 @@ class Relative(ObjectiveOptions):
 
 class Leaky(ObjectiveOptions):
     """Learn from the targets, and switch dropout off for good."""
-    uses_pool: ClassVar[bool] = True
+    uses_unlabelled: ClassVar[bool] = True
     uses_augmented: ClassVar[bool] = True
     def build(self, context):
         class Loss(Objective):
