@@ -72,6 +72,7 @@ def result(variant: str, seed: int, accuracy: float) -> dict[str, Any]:
         "confusion_matrix": {"test": [[40, 10], [5, 45]], "validation": [[1, 0], [0, 1]]}, "best_epoch": 2.0,
         "best_step": 20, "kept_epoch": 2.0, "kept_step": 20, "monitor": "macro_f1", "steps": 40, "epochs": 4.0, "examples_per_second": 1234.5,
         "tokens_per_second": 54321.0, "train_seconds": 200.0, "peak_memory_mib": 2048.0, "device": "cuda:0",
+        "time_shares": {"data": 0.25, "steps": 0.5, "evaluation": 0.2, "writing": 0.05},
         "precision": "bf16", "parameters": {"total": 110_000_000, "trainable": 7_000_000},
     }  # fmt: skip
 
@@ -316,6 +317,11 @@ def test_the_chosen_epoch_is_marked_where_it_is() -> None:
     assert chosen is not None
     assert float(chosen[1]) == pytest.approx(dots(image)[1][0], abs=0.01)
     assert "chosen" not in svg(draw([Series("x", [1], [4.0], 0)], None))
+
+
+def test_a_run_says_what_its_time_was_spent_on(run_folder: Path) -> None:
+    page = " ".join(Page(write_report(run_folder).read_text("utf-8")).text.split())
+    assert "data 25%, steps 50%, evaluation 20%, writing 5%" in page
 
 
 def test_figures_bear_gaps_long_runs_and_any_name() -> None:
