@@ -129,9 +129,6 @@ class Trainer:
                     raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
         yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
 
-    def _window(self) -> Window:
-        return Window(self.state.seconds["data"], self.state.training_seconds)
-
     def resume(self) -> int | None:
         """Continue from the folder's checkpoint; return its step, or None when there is none."""
         state = None if self.folder is None else load_checkpoint(self.folder, self._stateful())
@@ -234,6 +231,9 @@ class Trainer:
 
     def _unfreeze(self, epoch: int) -> None:
         self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))
+
+    def _window(self) -> Window:
+        return Window(self.state.seconds["data"], self.state.training_seconds)
 
     def _close(self, window: Window, clock: Stopwatch) -> StepsDone:
         """Turn a window into an event: here the device is waited for, once in ``LOG_EVERY`` steps."""
