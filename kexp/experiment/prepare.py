@@ -98,8 +98,7 @@ class PreparedInputs:
         data = self.data(spec, seed)
         _check(spec, data)
         key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
-        context = TokenizerContext(clean(spec, train_texts(data)))
-        tokenizer = self.made.get(f"tokenizer {key}", lambda: spec.backbone.build_tokenizer(context))
+        tokenizer = self.made.get(f"tokenizer {key}", lambda: _build_tokenizer(spec, data))
         _check_positions(spec)
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
@@ -227,6 +226,10 @@ def encode_texts(
 def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
     """Clean texts as the backbone does."""
     return [spec.backbone.clean(text) for text in texts]
+
+
+def _build_tokenizer(spec: Spec, data: PreparedData) -> PreTrainedTokenizerFast:
+    return spec.backbone.build_tokenizer(TokenizerContext(clean(spec, train_texts(data))))
 
 
 def train_texts(data: PreparedData) -> list[str]:
