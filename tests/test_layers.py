@@ -19,7 +19,7 @@ LAYERS = (
     ("errors", "seeds", "redaction", "settings", "hangul", "nested", "sample_reviews"),
     ("options", "files", "devices", "hub"),
     ("contracts",),
-    ("pretrained", "word_augmenter", "batches", "cross_entropy", "hookspecs", "spec"),
+    ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model", "evaluate"),
     ("train", "report"),

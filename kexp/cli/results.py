@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, RunsDir, app
+from kexp.cli.app_options import AsJson, RunsDir, app
 from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _refuse_options_before(context: typer.Context, command: str) -> None:
 
 
 def _cells(row: RunRow, metric: str | None) -> list[str]:
-    from kexp.report.words import duration
+    from kexp.report.formatting import duration
     from kexp.results.runs import local_time
 
     best = row.best(metric)
@@ -79,7 +79,7 @@ def _cells(row: RunRow, metric: str | None) -> list[str]:
 
 def _list_studies(runs_dir: Path, as_json: bool) -> None:
     from kexp.cli.tables import print_table
-    from kexp.report.words import plain
+    from kexp.report.formatting import plain
     from kexp.results.runs import list_studies, local_time
 
     studies = list_studies(runs_dir)
@@ -120,7 +120,7 @@ def _print_shown(shown: dict[str, Any]) -> None:
     from kexp.cli.output import print_summary
     from kexp.cli.tables import print_table
     from kexp.report.export import changes
-    from kexp.report.words import duration
+    from kexp.report.formatting import duration
     from kexp.results.runs import local_time
 
     spec = shown["asked"]
@@ -164,7 +164,7 @@ def prune_folders(
     """Remove run folders after showing them and a confirmation."""
     with report_errors():
         from kexp.errors import KexpError
-        from kexp.report.words import size
+        from kexp.report.formatting import size
         from kexp.results.prune import PruneFilter, plan, remove, seconds_of_age
 
         age = None if older_than is None else seconds_of_age(older_than)
@@ -194,7 +194,7 @@ def _confirmed(question: str) -> bool:
 
 def _print_removals(removals: list[Any]) -> None:
     from kexp.cli.tables import print_table
-    from kexp.report.words import size
+    from kexp.report.formatting import size
     from kexp.results.runs import local_time
 
     rows = [
@@ -221,7 +221,7 @@ def compare(
     with report_errors():
         from kexp.errors import KexpError
         from kexp.report.export import as_csv, as_latex, as_markdown
-        from kexp.report.folder import finite
+        from kexp.report.run_folder import finite
         from kexp.results.compare import compare as compare_runs
 
         if as_json + csv + latex + markdown > 1:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kexp.batches import HostBatch
 from kexp.contracts import Metric
+from kexp.host_batches import HostBatch
 
 if TYPE_CHECKING:
     import numpy as np

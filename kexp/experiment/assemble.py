@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.batches import HostBatch
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, tokenise
+from kexp.data.labelled_stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
+from kexp.data.semi_supervised_stream import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
 from kexp.data.stored_views import LabelledViews
-from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.devices import Hardware
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
-from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.experiment.inputs import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.host_batches import HostBatch
 from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title
 from kexp.seeds import derive, generator

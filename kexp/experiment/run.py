@@ -11,14 +11,14 @@ from kexp.contracts import Metric
 from kexp.devices import choose
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.one_run import Display, Run, train_and_test
-from kexp.experiment.prepare import PreparedInputs
-from kexp.plan.checks import components
+from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.train_and_test import Display, Run, train_and_test
+from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan, Variant
 from kexp.report import predictions
 from kexp.report.environment import environment
-from kexp.report.folder import RunFolder, read_json, write_json, write_text
 from kexp.report.html import write_report
+from kexp.report.run_folder import RunFolder, read_json, write_json, write_text
 from kexp.report.summary import build_summary
 from kexp.settings import cache_folder
 from kexp.spec import toml

@@ -15,10 +15,10 @@ import kexp
 from kexp.data.batching import by_length
 from kexp.errors import KexpError, RunFailed
 from kexp.inference import onnx
-from kexp.inference.folders import Place
 from kexp.inference.loading import load_places
-from kexp.inference.model import Member
-from kexp.report.folder import read_json, write_json, write_text
+from kexp.inference.model_folders import Place
+from kexp.inference.trained_model import Member
+from kexp.report.run_folder import read_json, write_json, write_text
 from kexp.seeds import generator
 
 TOLERANCE = 1e-4

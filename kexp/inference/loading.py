@@ -8,14 +8,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp.data.stream import Collator
+from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
 from kexp.experiment.assemble import takes_token_types
-from kexp.inference.folders import Place, find
-from kexp.inference.model import BATCH_SIZE, Member, TrainedModel
+from kexp.inference.model_folders import Place, find
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
+from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, positions
 

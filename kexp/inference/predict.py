@@ -10,9 +10,9 @@ import numpy as np
 
 from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
-from kexp.inference.model import TrainedModel
-from kexp.inference.sinks import Added, Sink
-from kexp.inference.tables import Row, Table
+from kexp.inference.input_tables import Row, Table
+from kexp.inference.trained_model import TrainedModel
+from kexp.inference.writers import Added, Sink
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from kexp.catalog import Catalog
 from kexp.errors import Problem
 from kexp.nested import Table
-from kexp.plan.checks import cross_check
+from kexp.plan.cross_checks import cross_check
 from kexp.plan.messages import translate
-from kexp.plan.space_ends import check_space_ends
+from kexp.plan.search_space import check_space_ends
 from kexp.spec import toml
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
 

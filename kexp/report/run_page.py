@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kexp.evaluate.calibration import expected_calibration_error, reliability
 from kexp.report.curves import curves
 from kexp.report.figures import draw_reliability
-from kexp.report.folder import read_events, read_json
-from kexp.report.words import count, duration, plain
+from kexp.report.formatting import count, duration, plain
+from kexp.report.run_folder import read_events, read_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from typing import Any
 
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate import statistics
-from kexp.report.folder import RunFolder, read_json
 from kexp.report.predictions import Tested, other_texts, row_differences, tested
 from kexp.report.results import results_table
+from kexp.report.run_folder import RunFolder, read_json
 from kexp.report.summary import LOWER_IS_BETTER, build_summary, sentence
 from kexp.results.runs import differences, read_spec, results, spec_of
 

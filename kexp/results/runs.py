@@ -13,7 +13,7 @@ from typing import Any
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
 from kexp.report.export import NO_VALUE
-from kexp.report.folder import read_json
+from kexp.report.run_folder import read_json
 from kexp.report.summary import LOWER_IS_BETTER
 
 Json = dict[str, Any]

@@ -14,7 +14,7 @@ from kexp.errors import RunFailed, RunInterrupted
 from kexp.experiment.interrupt import graceful_stop
 from kexp.search.study import Study
 from kexp.search.trial import Trial, outcome
-from kexp.search.trial_run import TrialRun
+from kexp.search.trial_training import TrialRun
 
 POLL = 1.0
 """Seconds to wait for a message of the executor before looking at the study again."""

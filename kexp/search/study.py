@@ -18,8 +18,8 @@ from optuna.trial import Trial as OptunaTrial
 from kexp.contracts import PrunerContext
 from kexp.errors import KexpError, Problem
 from kexp.search.heartbeats import Heartbeats
-from kexp.search.job import SearchJob
 from kexp.search.sampling import PerTrialSampler, params_of, suggest
+from kexp.search.search_job import SearchJob
 from kexp.search.trial import FINISHED, Trial, outcome
 
 IDENTITY = "kexp"

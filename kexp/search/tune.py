@@ -12,26 +12,26 @@ from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
-from kexp.experiment.prepare import PreparedInputs
-from kexp.plan.checks import components
+from kexp.experiment.inputs import PreparedInputs
+from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
 from kexp.report.environment import environment
-from kexp.report.folder import write_json, write_text
+from kexp.report.run_folder import write_json, write_text
 from kexp.search.display import SearchDisplay
 from kexp.search.final_run import await_best, final_run
-from kexp.search.job import SearchJob, search_job
 from kexp.search.loop import TrialLoop
-from kexp.search.page import write_page
-from kexp.search.quiet import quiet_optuna
+from kexp.search.search_job import SearchJob, search_job
+from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
+from kexp.search.study_page import write_page
 from kexp.search.summary import best_trials, finished, summary, write_trials
-from kexp.search.trial_run import run_trial
+from kexp.search.trial_training import run_trial
 from kexp.settings import cache_folder
 from kexp.spec import toml
-from kexp.spec.search import seconds_of
+from kexp.spec.search_section import seconds_of
 
 
 def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, display: SearchDisplay) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from kexp.contracts import (
 )
 from kexp.errors import Problem
 from kexp.options import LocalPath, Section
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 
 Name = Annotated[str, Field(pattern=r"^[\w가-힣][\w가-힣.-]*$")]
 

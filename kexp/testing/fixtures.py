@@ -136,7 +136,7 @@ def inputs_of(
     import torch
 
     from kexp.data.encoding import encode, tokenise
-    from kexp.data.stream import Collator
+    from kexp.data.labelled_stream import Collator
     from kexp.experiment.assemble import takes_token_types
 
     encoded = encode(texts, None, tokenizer, max_length=max_length, truncation="right", tokenise=tokenise)

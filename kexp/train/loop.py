@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.batches import MicroBatch
 from kexp.contracts import Batch, FreezingOptions, Inputs, Objective, Progress, UnlabelledBatch
 from kexp.errors import RunFailed, RunInterrupted
+from kexp.host_batches import MicroBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training
+from kexp.train.best_model import is_better, metric_warnings
+from kexp.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
-from kexp.train.monitor import is_better, metric_warnings
 from kexp.train.schedule import multiplier
-from kexp.train.state import TrainState, load_checkpoint, save_checkpoint
 from kexp.train.stopwatch import Stopwatch
 
 if TYPE_CHECKING:

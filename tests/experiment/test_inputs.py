@@ -14,7 +14,7 @@ from kexp.catalog import Catalog
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.experiment import assemble as assembling
 from kexp.experiment.assemble import assemble
-from kexp.experiment.prepare import PreparedInputs
+from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
 from kexp.spec.sections import Spec
 

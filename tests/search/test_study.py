@@ -17,13 +17,13 @@ from kexp.errors import KexpError, Problem
 from kexp.plan.search_metrics import SearchMetric
 from kexp.redaction import without_passwords
 from kexp.search import final_run, heartbeats
-from kexp.search.job import SearchJob, digest
-from kexp.search.quiet import quiet_optuna
+from kexp.search.search_job import SearchJob, digest
+from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.summary import counts, finished
 from kexp.search.trial import outcome
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from kexp.batches import HostBatch, MicroBatch
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions, Progress, StepLoss
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.host_batches import HostBatch, MicroBatch
 from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training

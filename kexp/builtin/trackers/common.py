@@ -10,7 +10,7 @@ from typing import Any
 from kexp.contracts import RunIdentity
 from kexp.errors import Problem
 from kexp.redaction import without_passwords
-from kexp.report.folder import read_json, write_text
+from kexp.report.run_folder import read_json, write_text
 
 Json = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from kexp.contracts.freezing import block_names
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Options, Section, plugin_results
 from kexp.plan.search_metrics import check_search
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 from kexp.spec.sections import Evaluation, Spec, Training
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.contracts import RunIdentity, TrackerOptions
-from kexp.report.folder import write_json
+from kexp.report.run_folder import write_json
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 
 LABELS = ("부정", "긍정")

@@ -21,9 +21,9 @@ from kexp.data.stored_views import StoredViews, ViewMaker, make_views
 from kexp.errors import Problem, SpecError, plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.recent import RecentResults
+from kexp.experiment.memory_cache import RecentResults
 from kexp.options import Options, component_title, plugin_results
-from kexp.plan.checks import components
+from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
 from kexp.spec.sections import Spec
 

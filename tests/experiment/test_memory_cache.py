@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kexp.data.rows import Rows
-from kexp.experiment.recent import OTHER, RecentResults, size_of
+from kexp.experiment.memory_cache import OTHER, RecentResults, size_of
 
 
 def array(size: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from kexp.plan.resolve import Plan
 from kexp.plan.search_metrics import SearchMetric, search_metrics
 from kexp.plan.validate import dump, space_of, validate, with_defaults
 from kexp.search.display import SearchDisplay
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
 

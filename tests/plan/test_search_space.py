@@ -10,7 +10,7 @@ from kexp import nested
 from kexp.catalog import Catalog
 from kexp.plan.validate import validate
 from kexp.spec import toml
-from kexp.spec.search import seconds_of
+from kexp.spec.search_section import seconds_of
 
 EPOCHS = {"training.epochs": {"low": 1, "high": 5}}
 USE = {"objective.use": {"choices": ["cross-entropy", "focal"]}}

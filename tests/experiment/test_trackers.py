@@ -13,8 +13,8 @@ import pytest
 
 from kexp.catalog import Observer, Owner
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
-from kexp.experiment import listeners as tracking
-from kexp.experiment.listeners import RunListeners
+from kexp.experiment import trackers as tracking
+from kexp.experiment.trackers import RunListeners
 
 EVENTS = [{"event": "step", "step": number, "loss": 1 / number} for number in range(1, 200)]
 

@@ -9,12 +9,12 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.batches import HostUnlabelledBatch, MicroBatch
 from kexp.contracts import Augmenter, Rejected
 from kexp.data.batching import batches
 from kexp.data.encoding import Encoded
+from kexp.data.labelled_stream import Encode, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.stream import Encode, LabelledStream
+from kexp.host_batches import HostUnlabelledBatch, MicroBatch
 from kexp.seeds import generator, python_random
 
 AugmentUnlabelled = Callable[[int, NDArray[np.int64]], Encoded]

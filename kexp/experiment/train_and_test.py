@@ -18,17 +18,17 @@ from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
-from kexp.experiment.frozen_blocks import reuse_frozen
+from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
-from kexp.experiment.listeners import RunListeners, log_file
-from kexp.experiment.prepare import PreparedInputs, clean
+from kexp.experiment.reuse_frozen import reuse_frozen
+from kexp.experiment.trackers import RunListeners, log_file
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
-from kexp.report.folder import write_json
+from kexp.report.run_folder import write_json
 from kexp.train.events import Evaluated, Event, Warned
 from kexp.train.loop import Trainer
-from kexp.train.watch import PseudoLabelStats
+from kexp.train.pseudo_label_stats import PseudoLabelStats
 
 logger = logging.getLogger("kexp")
 

@@ -37,7 +37,6 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 from typer.testing import CliRunner
 
-from kexp.batches import HostBatch, KnownInputs
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, FreezeEmbeddings, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy, RDropOptions
 from kexp.builtin.samplers import RandomSampler
@@ -46,12 +45,13 @@ from kexp.contracts import Batch, ObjectiveContext, Progress
 from kexp.contracts.freezing import block_names
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.stream import Collator, LabelledStream
 from kexp.devices import choose
+from kexp.host_batches import HostBatch, KnownInputs
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
-from kexp.model.frozen import Prefix, always_frozen, find_prefix
+from kexp.model.hidden_states import Prefix, always_frozen, find_prefix
 from kexp.seeds import derive
 from kexp.spec.sections import Training
 from kexp.train.loop import Trainer
@@ -504,7 +504,7 @@ def test_whole_model_is_run_in_every_step_where_nothing_can_be_reused(start: Sta
 
 def test_too_much_memory_is_told_with_the_numbers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = start("training.reuse_frozen=false")
-    monkeypatch.setattr("kexp.experiment.frozen_blocks.LIMIT", 2**10)
+    monkeypatch.setattr("kexp.experiment.reuse_frozen.LIMIT", 2**10)
     ours = start()
     message = r"frozen up to layer\.0: hidden states of 216 rows would take [\d.]+ MiB, more than 0\.0 MiB; the frozen blocks are run in every step"
     assert re.search(message, ours.log)
@@ -514,7 +514,7 @@ def test_too_much_memory_is_told_with_the_numbers(start: Start, monkeypatch: pyt
 
 def test_model_that_does_not_fit_is_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = start("training.reuse_frozen=false")
-    monkeypatch.setattr("kexp.model.frozen._fits", lambda *given: 1 / 0)
+    monkeypatch.setattr("kexp.model.hidden_states._fits", lambda *given: 1 / 0)
     ours = start()
     assert (
         "frozen up to layer.0: this model cannot go on from hidden states alone; the frozen blocks are run in every step"

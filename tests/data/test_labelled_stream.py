@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kexp.batches import HostBatch
 from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSampler
 from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.labelled_stream import Augmentation, Collator, LabelledStream, new_texts
 from kexp.data.rows import Rows
-from kexp.data.stream import Augmentation, Collator, LabelledStream, new_texts
+from kexp.host_batches import HostBatch
 
 ROWS = 103
 PAD = 9999

@@ -11,9 +11,9 @@ from typing import Any
 from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
-from kexp.experiment.listeners import RunListeners
-from kexp.experiment.one_run import Run, record_outcome, train_run
-from kexp.experiment.prepare import PreparedInputs
+from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.trackers import RunListeners
+from kexp.experiment.train_and_test import Run, record_outcome, train_run
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import validate
 from kexp.settings import cache_folder

@@ -6,13 +6,13 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kexp.batches import HostBatch
 from kexp.contracts import Inputs
 from kexp.data.encoding import Encoded
-from kexp.data.stream import LabelledStream
+from kexp.data.labelled_stream import LabelledStream
 from kexp.experiment.assemble import AssembledRun
+from kexp.host_batches import HostBatch
 from kexp.model.blocks import find_blocks
-from kexp.model.frozen import Prefix, always_frozen, find_prefix
+from kexp.model.hidden_states import Prefix, always_frozen, find_prefix
 from kexp.train.loop import total_steps
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kexp.batches import KnownInputs, known_hidden
 from kexp.contracts import Inputs
+from kexp.host_batches import KnownInputs, known_hidden
 
 
 def fuse(groups: Sequence[Inputs]) -> Inputs:

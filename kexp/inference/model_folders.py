@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kexp.errors import KexpError
-from kexp.report.folder import read_json
+from kexp.report.run_folder import read_json
 
 EXPECTED = "expected a run folder, <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
 

@@ -9,11 +9,11 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.batches import HostBatch, MicroBatch
 from kexp.contracts import Augmenter, Rejected, SamplerOptions
 from kexp.data.batching import batches, collate
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
+from kexp.host_batches import HostBatch, MicroBatch
 from kexp.seeds import generator, python_random
 
 Encode = Callable[[Sequence[str], Sequence[str] | None], Encoded]

@@ -7,13 +7,13 @@ from random import Random
 import numpy as np
 import pytest
 
-from kexp.batches import HostUnlabelledBatch, MicroBatch
 from kexp.builtin.samplers import RandomSampler, SequentialSampler
 from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import SemiSupervisedStream, cycle, new_views, stored_views
-from kexp.data.stream import Collator, LabelledStream
+from kexp.data.semi_supervised_stream import SemiSupervisedStream, cycle, new_views, stored_views
+from kexp.host_batches import HostUnlabelledBatch, MicroBatch
 from kexp.seeds import generator
 
 

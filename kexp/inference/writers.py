@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from kexp.errors import KexpError
-from kexp.inference.tables import Row, Table, format_of
-from kexp.report.folder import finite
+from kexp.inference.input_tables import Row, Table, format_of
+from kexp.report.run_folder import finite
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.batches import HostBatch
 from kexp.contracts import Inputs
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded
-from kexp.data.stream import Collator
+from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import predict
-from kexp.inference.folders import Place
+from kexp.host_batches import HostBatch
+from kexp.inference.model_folders import Place
 from kexp.inference.provenance import Provenance
 from kexp.inference.text_pipeline import TextPipeline
 

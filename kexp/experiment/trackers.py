@@ -15,7 +15,7 @@ from typing import Any
 from kexp.catalog import Observer
 from kexp.contracts import RunIdentity, TrackerOptions
 from kexp.experiment.observers import Observers
-from kexp.report.folder import EventLog
+from kexp.report.run_folder import EventLog
 
 logger = logging.getLogger("kexp")
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kexp.batches import HostBatch, KnownInputs, known_hidden
 from kexp.contracts import FreezingOptions, Inputs
 from kexp.devices import Hardware
+from kexp.host_batches import HostBatch, KnownInputs, known_hidden
 from kexp.model.blocks import Blocks
-from kexp.model.inputs import fuse
+from kexp.model.fuse import fuse
 from kexp.seeds import derive
 
 if TYPE_CHECKING:

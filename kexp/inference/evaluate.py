@@ -13,9 +13,9 @@ import numpy as np
 from kexp.contracts import Metric
 from kexp.errors import DataError
 from kexp.evaluate.predictions import Predictions
-from kexp.inference.model import TrainedModel
+from kexp.inference.input_tables import Row, Table
 from kexp.inference.predict import Counts, readable
-from kexp.inference.tables import Row, Table
+from kexp.inference.trained_model import TrainedModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 WRITE = """
 import sys
 from pathlib import Path
-from kexp.report.folder import write_text
+from kexp.report.run_folder import write_text
 for _ in range(300):
     write_text(Path(sys.argv[1]), sys.argv[2] * 100_000)
 """

@@ -34,7 +34,7 @@ class QuietOptuna:
 
     @pytest.fixture(autouse=True)
     def _silent(self) -> Iterator[None]:
-        from kexp.search.quiet import quiet_optuna
+        from kexp.search.silence_optuna import quiet_optuna
 
         with quiet_optuna():
             yield

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kexp.train.watch import PseudoLabelStats
+from kexp.train.pseudo_label_stats import PseudoLabelStats
 
 
 def health(predicted: list[int], labels: list[int], expected: tuple[float, ...] = (0.5, 0.5)) -> PseudoLabelStats:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kexp.cli.base import RunsDir, app
+from kexp.cli.app_options import RunsDir, app
 from kexp.cli.errors import report_errors
 
 
