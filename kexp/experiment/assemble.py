@@ -191,7 +191,7 @@ def _pad_id(tokenizer: PreTrainedTokenizerFast) -> int:
 
 
 def takes_token_types(model: PreTrainedModel) -> bool:
-    """Tell whether the model distinguishes the two texts of a pair; some take the argument but know one type only."""
+    """Return whether the model distinguishes the two texts of a pair; some take the argument but know one type only."""
     return (
         getattr(model.config, "type_vocab_size", 0) > 1
         and "token_type_ids" in inspect.signature(model.forward).parameters

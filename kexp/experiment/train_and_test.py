@@ -118,7 +118,7 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     }
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     _save_model(run.folder / "model", assembled)
-    # A metric that fails on test costs no training: whoever repairs it resumes.
+    # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
     result = trained.result(predictions)
     shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
     return result

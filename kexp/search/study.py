@@ -108,12 +108,12 @@ class Study:
         return [trial.number for trial in self.trials() if outcome(trial) in (*FINISHED, "running")]
 
     def _ask(self) -> tuple[Trial, Sequence[Problem]]:
-        asked = self.optuna.ask()
-        self.own[asked.number] = asked
-        asked.set_user_attr("worker", self.heartbeats.own)
-        values = suggest(asked, self.job.space)
+        drawn = self.optuna.ask()
+        self.own[drawn.number] = drawn
+        drawn.set_user_attr("worker", self.heartbeats.own)
+        values = suggest(drawn, self.job.space)
         table, problems = self.job.table_of(values)
-        return Trial(asked.number, values, table), problems
+        return Trial(drawn.number, values, table), problems
 
     def _earlier(self, number: int) -> FrozenTrial | None:
         """Return an earlier trial with the same values: a finished one if there is any, or else one that runs."""

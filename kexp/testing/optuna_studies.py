@@ -103,7 +103,7 @@ def suggest(trial: optuna.Trial, space: Mapping[str, Parameter]) -> Point:
 
 
 def contains(parameter: Parameter, value: Any) -> bool:
-    """Tell whether a value is a parameter's; steps may be off by a rounding error."""
+    """Return whether a value is a parameter's; steps may be off by a rounding error."""
     if parameter.values is None:
         assert parameter.low is not None
         assert parameter.high is not None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 
 def is_better(value: float, best: float | None, *, greater_is_better: bool) -> bool:
-    """Tell whether a value is the best so far; one that is not a number is worse than any number."""
+    """Return whether a value is the best so far; one that is not a number is worse than any number."""
     if best is None or math.isnan(best):
         return best is None or not math.isnan(value)
     return value > best if greater_is_better else value < best

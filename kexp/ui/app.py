@@ -1,4 +1,4 @@
-"""The pages and what they ask for, as a FastAPI application."""
+"""The pages and the data that they request, as a FastAPI application."""
 
 from __future__ import annotations
 
