@@ -89,7 +89,8 @@ def main() -> None:
     parser.add_argument("--engines", default="marian,ctranslate2-float32,ctranslate2-int8")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    texts = arguments.texts.read_text("utf-8").splitlines() if arguments.texts else korean_like(max(arguments.count, 2000))
+    lines = arguments.texts.read_text("utf-8").splitlines() if arguments.texts else None
+    texts = lines or korean_like(max(arguments.count, 2000))
     with tempfile.TemporaryDirectory() as folder:
         source = ModelSource(path=arguments.model or untrained(Path(folder), texts))
         print("engine\tmethod\tbatch_tokens\ttexts/s\ttokens/s\tseconds\tlimited by")
