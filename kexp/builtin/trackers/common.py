@@ -14,7 +14,9 @@ from kexp.report.run_folder import read_json, write_text
 
 Json = Mapping[str, Any]
 
-STEP = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch")
+STEP = (
+    "loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "data_share", "epoch",
+)  # fmt: skip
 LEFT_OUT = ("trackers", "search")
 """Sections that do not describe the run itself."""
 
