@@ -100,6 +100,8 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware
     context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
     metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
+    objective = build_objective(spec.objective, context)
+    # Last: what is built here has to be closed.
     augmenters = _fresh_augmenters(spec, prepared, inputs)
     counted: dict[str, CheckedAugmenter | LabelledViews] = {**augmenters}
     if inputs.labelled_views is not None and spec.augmentation.labelled is not None:
@@ -113,7 +115,7 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware
         seed,
         inputs,
         Classifier(model, hardware),
-        build_objective(spec.objective, context),
+        objective,
         metrics,
         monitored.greater_is_better,
         collator,

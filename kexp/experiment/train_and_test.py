@@ -7,6 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -134,8 +135,18 @@ def train_run(
     spec = run.variant.spec
     hardware = choose(spec.training.device, spec.training.precision)
     hardware.prepare_training()
-    assembled = assemble(spec, run.seed, run.prepared, hardware)
-    started = time.perf_counter()
+    with closing(assemble(spec, run.seed, run.prepared, hardware)) as assembled:
+        return _train(run, assembled, listeners, should_stop, checkpoint)
+
+
+def _train(
+    run: Run,
+    assembled: AssembledRun,
+    listeners: RunListeners,
+    should_stop: Callable[[], bool],
+    checkpoint: Path | None,
+) -> TrainedRun:
+    spec, started = run.variant.spec, time.perf_counter()
     assembled = reuse_frozen(assembled)
     validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
     trainer = Trainer(
@@ -154,16 +165,13 @@ def train_run(
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    try:
-        for event in _with_rejections(trainer, should_stop, assembled.augmenters):
-            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
-                validation.keep()
-            if isinstance(event, Warned):
-                logger.warning(event.message)
-            listeners.event(event.as_dict())
-            run.display.event(event.as_dict())
-    finally:
-        assembled.close()
+    for event in _with_rejections(trainer, should_stop, assembled.augmenters):
+        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+            validation.keep()
+        if isinstance(event, Warned):
+            logger.warning(event.message)
+        listeners.event(event.as_dict())
+        run.display.event(event.as_dict())
     return TrainedRun(assembled, trainer, validation)
 
 

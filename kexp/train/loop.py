@@ -135,6 +135,8 @@ class Trainer:
         if state is None:
             return None
         self.state = state
+        # Where only the tests of a trained model are missing, no epoch begins that would do this.
+        self._unfreeze((state.step - 1) // self.steps_per_epoch)
         return state.step
 
     def restore_best(self) -> None:

@@ -22,6 +22,7 @@ from support import kexp, tiny_spec
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kexp import __version__ as version
+from kexp.experiment import train_and_test as one_run
 
 Write = Callable[..., Path]
 
@@ -354,6 +355,29 @@ def test_failed_run_keeps_its_folder_and_the_others_go_on(
     assert "Traceback" not in result.stderr
     assert "Traceback" in (Path(summary["folder"]) / "focal" / "seed-1" / "log.txt").read_text()
     assert (Path(summary["folder"]) / "report.html").is_file()
+
+
+def test_run_that_failed_after_its_training_resumes_with_its_test(
+    write_spec: Write, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_spec("seeds = [1]\nfreezing = 'all-but-head'\n" + tiny_spec().format(data=reviews))
+    whole = json.loads(kexp("run", spec, "--runs-dir", tmp_path / "whole", "--json", "--quiet").stdout)
+
+    def full(*given: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one_run, "_save_predictions", full)
+        failed = json.loads(kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet").stdout)
+    assert failed["status"] == "failed"
+    resumed = json.loads(kexp("run", "--resume", failed["folder"], "--json", "--quiet").stdout)
+    assert resumed["status"] == "done"
+
+    def result(summary: dict[str, Any]) -> dict[str, Any]:
+        found = json.loads((Path(summary["folder"]) / "default" / "seed-1" / "result.json").read_text())
+        return {key: found[key] for key in ("metrics", "parameters", "steps", "best_step", "kept_step")}
+
+    assert result(resumed) == result(whole)
 
 
 @pytest.mark.parametrize(
