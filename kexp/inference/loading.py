@@ -18,6 +18,7 @@ from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, positions
+from kexp.weights import need_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -105,6 +106,7 @@ def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFa
     load = partial(load_pretrained, kind="model", source=place.model, trust_remote_code=trusted)
     tokenizer = load(AutoTokenizer)
     module, found = load(AutoModelForSequenceClassification, dtype=torch.float32, output_loading_info=True)
+    need_weights(module, found, f"model {place.model}", head=False)
     # transformers initialises missing weights at random.
     if found["missing_keys"]:
         missing = ", ".join(sorted(found["missing_keys"])[:5])
