@@ -11,6 +11,7 @@ from kexp.contracts import Metric
 from kexp.devices import choose
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
+from kexp.experiment.digests import RowKeys, digests, refuse_changes, write_row_keys
 from kexp.experiment.one_run import Display, Run, train_and_test
 from kexp.experiment.prepare import PreparedInputs
 from kexp.plan.checks import components
@@ -40,8 +41,11 @@ def run(
     ``resume`` continues those runs of an existing folder that are not done.
     """
     prepared = _prepare(plan, catalog, display)
+    read, rows = digests(plan.runs(), prepared)
+    if resume is not None:
+        _need_same_inputs(resume, read, rows)
     folder = resume or RunFolder.create(runs_dir, plan.base.name, plan.digest)
-    _write_origin(folder, plan, catalog)
+    _write_origin(folder, plan, catalog, read, rows)
     results: list[dict[str, Any]] = []
     for variant, seed in plan.runs():
         path = folder.run(variant.name, seed)
@@ -76,8 +80,19 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     return prepared
 
 
-def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
-    """Write the resolved spec and the environment; a resumed experiment keeps both and adds where it went on."""
+def _need_same_inputs(folder: RunFolder, read: Mapping[str, Any], rows: RowKeys) -> None:
+    """Refuse to resume on other rows, with another tokenizer or other weights than the experiment began with."""
+    path = folder.path / "environment.json"
+    before = read_json(path).get("inputs", {}) if path.is_file() else {}
+    remedy = f"restore it, or start a new experiment: kexp run {folder.path / 'spec.toml'}"
+    refuse_changes(str(folder.path), before, read, rows, folder.path, remedy)
+
+
+def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog, read: Mapping[str, Any], rows: RowKeys) -> None:
+    """Write the resolved spec, the environment and digests of what is read.
+
+    A resumed experiment keeps all of them and adds the environment in which it went on.
+    """
     now = environment(components([variant.spec for variant in plan.variants], catalog))
     path = folder.path / "environment.json"
     if path.is_file():
@@ -85,7 +100,8 @@ def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
         write_json(path, {**first, "resumed": [*first.get("resumed", []), now]})
         return
     write_text(folder.path / "spec.toml", toml.dumps(plan.table))
-    write_json(path, now)
+    write_row_keys(folder.path, rows)
+    write_json(path, {**now, "inputs": read})
 
 
 def _finished(path: Path) -> dict[str, Any] | None:
