@@ -95,6 +95,7 @@ def _mean(found: Json | None) -> str:
 def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
+    lines += [f"warning: {warning}" for warning in record.get("warnings", ())]
     for split, counts in record.get("splits", {}).items():
         gone = [
             f"{count:,} {what.replace('_', ' ')}"

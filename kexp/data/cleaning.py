@@ -22,7 +22,7 @@ def normalise(frame: pd.DataFrame, trim: bool) -> pd.DataFrame:
     """Normalise the texts of a table."""
     columns = {
         name: frame[name].fillna("").map(partial(normal_text, trim=trim)).astype("str")
-        for name in TEXTS
+        for name in (*TEXTS, "augmented")
         if name in frame
     }
     return frame.assign(**columns)
@@ -100,6 +100,22 @@ def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts
     overlap = _key(train).isin(seen)
     counts["overlap"] = int(overlap.sum())
     return train[~overlap]
+
+
+def drop_labelled(unlabelled: pd.DataFrame, train: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Drop unlabelled rows whose text is among the labelled rows of train."""
+    labelled = _key(unlabelled).isin(set(_key(train)))
+    counts["labelled"] = int(labelled.sum())
+    return unlabelled[~labelled]
+
+
+def drop_without_view(unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Drop unlabelled rows that have no augmented view."""
+    missing = unlabelled["augmented"].fillna("").str.strip() == ""
+    counts["without_augmented_view"] = int(missing.sum())
+    if missing.all():
+        raise DataError(f"dataset.augmented: none of the {len(unlabelled):,} unlabelled rows has an augmented view")
+    return unlabelled[~missing]
 
 
 def cap_classes(train: pd.DataFrame, options: Cleaning, seed: int, counts: Counts) -> pd.DataFrame:

@@ -13,7 +13,9 @@ from kexp.data.cleaning import (
     clean,
     clean_unlabelled,
     drop_empty,
+    drop_labelled,
     drop_overlap,
+    drop_without_view,
     length_bounds,
     lengths,
     need_rows,
@@ -57,8 +59,8 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     for split, frame in frames.items():
         frames[split] = limit_rows(frame, _limit(spec.dataset, split), seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
-    if spec.labelled.chosen:
-        _choose_labelled(frames, spec, seed, counts)
+    if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
+        _separate_unlabelled(frames, spec, seed, counts)
     labels = _label_names(frames, names)
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
@@ -66,20 +68,31 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     return PreparedData(labels, rows, unlabelled, source | _record(frames, counts))
 
 
-def _choose_labelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
-    """Leave the chosen few in train; the others join the unlabelled rows of the dataset, if it has some."""
+def _separate_unlabelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
+    """Leave the labelled rows in train and gather the unlabelled ones; no text is among both."""
     import pandas as pd
 
-    frames["train"], others = choose_labelled(frames["train"], spec.labelled, seed)
-    counts["train"]["unlabelled"] = len(others)
-    # Unlabelled rows now have two sources: their numbers must stay distinct, since they name random streams.
-    joined = (
-        pd.concat([others, frames[UNLABELLED].assign(number=lambda f: -1 - f["number"])])
-        if UNLABELLED in frames
-        else others
-    )
-    frames[UNLABELLED] = limit_rows(joined.reset_index(drop=True), spec.labelled.pool, seed)
-    counts.setdefault(UNLABELLED, {})["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
+    options, sources = spec.labelled, []
+    if options.chosen:
+        frames["train"], others = choose_labelled(frames["train"], options, seed)
+        counts["train"]["unlabelled" if options.pool_from == "all" else "not_among_the_labelled"] = len(others)
+        sources += [others] if options.pool_from == "all" else []
+    if UNLABELLED in frames:
+        # With two sources their numbers must stay distinct, since they name random streams.
+        sources.append(frames[UNLABELLED].assign(number=lambda f: -1 - f["number"]) if sources else frames[UNLABELLED])
+    if not sources:
+        raise DataError('labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it')
+    counted = counts.setdefault(UNLABELLED, {})
+    joined = drop_labelled(pd.concat(sources).reset_index(drop=True), frames["train"], counted)
+    if len(joined) and needs_views(spec) and "augmented" in joined:
+        joined = drop_without_view(joined, counted)
+    frames[UNLABELLED] = limit_rows(joined, options.pool, seed)
+    counted["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
+
+
+def needs_views(spec: Spec) -> bool:
+    """Return whether every unlabelled row needs an augmented view that comes with the data."""
+    return spec.objective.uses_unlabelled and spec.objective.uses_augmented and spec.augmentation.unlabelled is None
 
 
 def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, pd.DataFrame], list[str] | None]:

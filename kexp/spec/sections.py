@@ -93,12 +93,16 @@ class Labelled(Section):
     n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
     per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
     pool: PositiveInt | None = Field(None, description="Most unlabelled rows; all others when not given.")
+    pool_from: Literal["all", "file"] = Field(
+        "all",
+        description="Unlabelled rows: the rest of train and the dataset's unlabelled split, or the latter alone.",
+    )
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
         if self.n is not None and self.per_class is not None:
             yield Problem("per_class", "n and per_class both choose the labelled rows", "set one of them")
-        if self.pool is not None and not self.chosen:
+        if self.pool is not None and not self.chosen and self.pool_from == "all":
             yield Problem("pool", "all rows are labelled, so there are no unlabelled rows", "set n or per_class")
 
     @property

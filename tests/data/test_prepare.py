@@ -381,6 +381,72 @@ def test_without_the_section_there_is_no_pool() -> None:
     assert prepared(three({"a": 30, "b": 20})).unlabelled is None
 
 
+UDA = {"objective": "uda"}
+
+
+def with_views(views: list[str | None], **sections: Any) -> PreparedData:
+    """Prepare 40 labelled rows without views, and unlabelled rows of which the first six are among the labelled."""
+    train = {"text": [f"row {number}" for number in range(40)], "label": ["a", "b"] * 20}
+    texts = [f"row {number}" if number < 6 else f"other {number}" for number in range(len(views))]
+    splits = {"train": train, "unlabelled": {"text": texts, "augmented": views}}
+    return prepared({**splits, "test": train, "validation": train}, cleaning={"overlap": "keep"}, **sections)
+
+
+def test_labelled_rows_are_never_among_the_unlabelled() -> None:
+    data = with_views(["view"] * 20)
+    assert data.unlabelled is not None
+    assert data.unlabelled.texts == [f"other {number}" for number in range(6, 20)]
+    assert data.record["splits"]["unlabelled"]["labelled"] == 6
+    # Of the forty rows, ten keep their labels.
+    few = with_views(["view"] * 20, labelled={"n": 10})
+    assert few.unlabelled is not None
+    assert not {*few.train.texts} & {*few.unlabelled.texts}
+    in_file = sum(int(text.split()[1]) < 6 for text in few.train.texts)
+    assert few.record["splits"]["unlabelled"]["labelled"] == in_file
+    assert len(few.unlabelled) == 30 + 20 - in_file
+
+
+def test_the_rest_of_train_can_stay_out_of_the_unlabelled_rows() -> None:
+    data = with_views(["view"] * 20, labelled={"n": 10, "pool_from": "file", "pool": 5})
+    assert data.unlabelled is not None
+    assert len(data.unlabelled) == 5
+    assert data.record["splits"]["train"]["not_among_the_labelled"] == 30
+    assert set(data.unlabelled.texts) <= {f"{name} {number}" for name in ("row", "other") for number in range(20)}
+    assert data.unlabelled.augmented == ["view"] * 5
+    without = {"train": table({"a": 30, "b": 30})}
+    message = 'labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it'
+    assert refusal(without, labelled={"n": 10, "pool_from": "file"}) == message
+
+
+@pytest.mark.parametrize("missing", [None, "", "  "])
+def test_unlabelled_rows_without_a_view_are_dropped_and_counted(missing: str | None) -> None:
+    views = [missing if number % 2 else f"view {number}" for number in range(20)]
+    data = with_views(views, labelled={"n": 10}, **UDA)
+    assert data.unlabelled is not None
+    assert data.unlabelled.augmented
+    assert all(view.startswith("view") for view in data.unlabelled.augmented)
+    counts = data.record["splits"]["unlabelled"]
+    in_file = counts["labelled"]
+    assert counts["without_augmented_view"] == 30 + 20 - in_file - len(data.unlabelled)
+    alone = with_views(views, labelled={"n": 10, "pool_from": "file"}, **UDA)
+    assert alone.unlabelled is not None
+    # Half of the file has a view.
+    assert (
+        10 - in_file
+        <= len(alone.unlabelled)
+        == 20
+        - alone.record["splits"]["unlabelled"]["labelled"]
+        - (alone.record["splits"]["unlabelled"]["without_augmented_view"])
+    )
+    # Objectives that need no view keep every row.
+    assert "without_augmented_view" not in with_views(views, labelled={"n": 10}).record["splits"]["unlabelled"]
+
+
+def test_unlabelled_rows_of_which_none_has_a_view_are_refused() -> None:
+    with pytest.raises(DataError, match=r"dataset.augmented: none of the 14 unlabelled rows has an augmented view"):
+        with_views([""] * 20, **UDA)
+
+
 def test_the_labelled_rows_are_chosen_after_cleaning_and_limiting() -> None:
     data = prepared(three({"a": 40, "b": 40}), limit={"train": 30}, labelled={"n": 10})
     assert data.unlabelled is not None

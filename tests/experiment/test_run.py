@@ -479,6 +479,72 @@ def test_what_was_augmented_beforehand_comes_with_the_data(write_spec: Write, tm
     assert result.exit_code == 0, result.stderr
 
 
+def write_pairs(folder: Path) -> str:
+    """Write labelled rows without views, and unlabelled ones with views; return a spec that reads both."""
+    rows = [f"영화 {n} {'최고' if n % 2 else '최악'}" for n in range(120)]
+    (folder / "rows.csv").write_text(
+        "text,label\n" + "".join(f"{row},{n % 2}\n" for n, row in enumerate(rows)), encoding="utf-8"
+    )
+    pairs = "".join(f"{row.replace('영화', '연극')},{row.replace('영화', '무대')}\n" for row in rows)
+    (folder / "pairs.csv").write_text("text,augmented\n" + pairs, encoding="utf-8")
+    text = few_labels(folder / "rows.csv", "uda").replace('unlabelled = {use = "random-deletion", p = 0.3}\n', "")
+    return text.replace("path =", f'augmented = "augmented"\nunlabelled = "{folder / "pairs.csv"}"\npath =')
+
+
+@pytest.mark.parametrize(("pool_from", "unlabelled", "missing"), [("all", 120, 80), ("file", 120, 0)])
+def test_views_are_needed_in_the_file_of_unlabelled_rows_alone(
+    write_spec: Write, tmp_path: Path, pool_from: str, unlabelled: int, missing: int
+) -> None:
+    spec = write_spec(write_pairs(tmp_path).replace("per_class = 8", f'per_class = 8\npool_from = "{pool_from}"'))
+    command = ("run", spec, "--runs-dir", tmp_path / "runs", "--seeds", "1")
+    result = kexp(*command, "--json")
+    assert result.exit_code == 0, result.stderr
+    data = json.loads(result.stdout)["variants"]["default"]["data"]
+    assert data["splits"]["unlabelled"]["kept"] == unlabelled
+    assert data["splits"]["unlabelled"].get("without_augmented_view", 0) == missing
+    warning = (
+        "80 unlabelled rows have no augmented view and are left out; "
+        'labelled.pool_from = "file" keeps the rest of train out'
+    )
+    assert data.get("warnings", []) == ([warning] if missing else [])
+    assert (f"default seed 1  warning: {warning}" in result.stderr) == bool(missing)
+
+
+def test_misspelt_column_of_views_is_refused(write_spec: Write, tmp_path: Path) -> None:
+    text = write_pairs(tmp_path)
+    unlabelled = write_spec(text.replace('augmented = "augmented"', 'augmented = "views"'))
+    message = refused(unlabelled, runs=tmp_path / "runs")
+    assert message == f"{tmp_path}/pairs.csv: no column 'views'; the columns are text, augmented"
+    alone = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("unlabelled = "))
+    message = refused(write_spec(alone), runs=tmp_path / "runs")
+    expected = 'dataset.augmented: no column "augmented" in the rows that are unlabelled; check its name'
+    assert message == f"spec: {expected}"
+
+
+@pytest.mark.parametrize("order", ["by label", "two files", "shuffled"])
+def test_rows_in_blocks_of_one_label_are_warned_of_where_their_order_is_kept(
+    write_spec: Write, tmp_path: Path, order: str
+) -> None:
+    labels = {
+        "by label": [0] * 60 + [1] * 60,
+        "two files": ([0] * 30 + [1] * 30) * 2,
+        "shuffled": np.random.default_rng(1).permutation([0, 1] * 60).tolist(),
+    }[order]
+    rows = "".join(f"영화 {n} {'최고' if label else '최악'},{label}\n" for n, label in enumerate(labels))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    text = tiny_spec('sampler = "sequential"', "[evaluation]\nbaselines = []", epochs=1, length_bucketing="false")
+    command = ("run", write_spec(text.format(data=tmp_path / "rows.csv")), "--runs-dir", tmp_path / "runs")
+    result = kexp(*command)
+    assert result.exit_code == 0, result.stderr
+    blocks = order != "shuffled"
+    changes = {"by label": 1, "two files": 3, "shuffled": 0}[order]
+    warning = f"the label changes {changes:,} times in 96 rows, about 48 times in a random order"
+    assert (warning in result.stderr) == (warning in result.stdout) == blocks
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    assert (warning in (folder / "report.html").read_text("utf-8")) == blocks
+    assert "warning" not in kexp(*command, "--set", "sampler.use=random", "--dry-run").stdout
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
