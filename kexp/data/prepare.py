@@ -48,10 +48,10 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     frames = _clean(frames, spec, counts)
     frames = divide(frames, spec.split, seed, counts["train"])
-    for split in SPLITS:
+    for split in frames:
         counts.setdefault(split, {})
     if spec.cleaning.overlap == "drop" and "train" in spec.cleaning.splits:
-        others = [frames["validation"], frames["test"]]
+        others = [frames[split] for split in ("validation", "test") if split in frames]
         for split in frames.keys() & {"train", UNLABELLED}:
             frames[split] = drop_overlap(frames[split], others, counts[split])
     need_rows(frames["train"], "train", counts["train"])
@@ -150,7 +150,7 @@ def _limit(dataset: DatasetOptions, split: str) -> int | None:
 def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) -> tuple[str, ...]:
     """Number the labels of train: as the dataset orders them, else numbers by value and words by alphabet."""
     present = _distinct_labels(frames["train"])
-    for split in ("validation", "test"):
+    for split in (split for split in ("validation", "test") if split in frames):
         unknown = frames[split].loc[~frames[split]["label"].isin(present), "label"]
         if len(unknown):
             rows = f"{len(unknown)} row{'s' if len(unknown) > 1 else ''}"
@@ -181,8 +181,9 @@ def _rows(frame: pd.DataFrame, labels: tuple[str, ...]) -> Rows:
 def _record(frames: Mapping[str, pd.DataFrame], counts: dict[str, Counts]) -> dict[str, Any]:
     for split, frame in frames.items():
         counts[split]["kept"] = len(frame)
+    splits = [split for split in SPLITS if split in frames]
     return {
         "splits": counts,
-        "labels": {split: frames[split]["label"].value_counts().sort_index().to_dict() for split in SPLITS},
-        "characters": {split: lengths(frames[split]).describe().round(1).to_dict() for split in SPLITS},
+        "labels": {split: frames[split]["label"].value_counts().sort_index().to_dict() for split in splits},
+        "characters": {split: lengths(frames[split]).describe().round(1).to_dict() for split in splits},
     }

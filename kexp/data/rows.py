@@ -69,7 +69,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
-    """Every split, the label names by id, the unlabelled rows (training does not see their labels), and the record."""
+    """Every split, the label names by id, the unlabelled rows (training does not see their labels), and the record.
+
+    There may be no test split.
+    """
 
     labels: tuple[str, ...]
     splits: Mapping[str, Rows]

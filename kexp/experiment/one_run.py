@@ -112,10 +112,9 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
         trained = train_run(run, listeners, should_stop, run.folder / "checkpoint")
     assembled = trained.assembled
     trained.trainer.restore_best()
-    predictions = {
-        "validation": trained.validation.kept or assembled.predict("validation"),
-        "test": assembled.predict("test"),
-    }
+    predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
+    if "test" in assembled.inputs.data.splits:
+        predictions["test"] = assembled.predict("test")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     _save_model(run.folder / "model", assembled)
     # A metric that fails on test costs no training: whoever repairs it resumes.

@@ -20,7 +20,7 @@ from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.folder import RunFolder, read_json, write_json, write_text
 from kexp.report.html import write_report
-from kexp.report.summary import build_summary
+from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
 
@@ -119,6 +119,8 @@ def _summarise(
     stopped = any(result["status"] == "interrupted" for result in results)
     labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
+    data = {v.name: prepared.inputs(v.spec, seed).record() for v in plan.variants}
+    untested = no_test_remark(data)
     remarks: dict[str, None] = {}
     # Where every seed has a split of its own, baselines and counts are those of the first seed.
     baselines = {} if stopped else {v.name: _baselines(v, seed, prepared, remarks) for v in plan.variants}
@@ -127,12 +129,14 @@ def _summarise(
     return build_summary(
         results,
         baselines=baselines,
-        data={v.name: prepared.inputs(v.spec, seed).record() for v in plan.variants},
-        predictions=lambda variant, seed: predictions.read(
-            folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed]
+        data=data,
+        predictions=lambda variant, seed: (
+            predictions.read(folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed])
+            if "test" in data[variant]["splits"]
+            else None
         ),
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
-        remarks=list(remarks),
+        remarks=[*filter(None, [untested]), *remarks],
     )
 
 

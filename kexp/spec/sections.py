@@ -67,7 +67,9 @@ class Split(Section):
     """Splits that the dataset does not bring are taken out of train."""
 
     validation: float = Field(0.1, gt=0, description="Share of train, or a number of rows from 1 upwards.")
-    test: float = Field(0.1, gt=0, description="Share of all rows, or a number of rows from 1 upwards.")
+    test: float = Field(
+        0.1, ge=0, description="Share of all rows, or a number of rows from 1 upwards; 0 for no test split."
+    )
     stratify: bool = Field(True, description="Keep the classes' shares equal in all splits.")
     group: bool = Field(True, description="Keep rows of one group together where the dataset has groups.")
     seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")

@@ -274,6 +274,49 @@ def test_unusable_data_is_told_before_anything_is_created(
     assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data)
 
 
+def test_without_a_test_split_everything_is_on_validation_and_says_so(
+    write_spec: Write, reviews: Path, tmp_path: Path
+) -> None:
+    spec = write_spec(SPEC.format(data=reviews))
+    command = ("run", spec, "--runs-dir", tmp_path / "runs", "--set", "split.test=0", "--seeds", "1")
+    done = kexp(*command)
+    assert done.exit_code == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    results = "their results are on the validation rows, by which the models were chosen too"
+    remark = f"plain, focal: no test split (split.test = 0); {results}"
+    lines = done.stdout.splitlines()
+    assert lines[0] == "plain, focal: train 216 rows (24 taken for validation)"
+    assert lines.count(remark) == 1
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    assert (summary["status"], summary["tests"], summary["remarks"]) == ("done", [], [remark])
+    assert list(summary["variants"]["plain"]["data"]["splits"]) == ["train", "validation"]
+    result = json.loads((folder / "plain" / "seed-1" / "result.json").read_text("utf-8"))
+    assert list(result["metrics"]) == list(result["confusion_matrix"]) == ["validation"]
+    rows = [line.split("\t") for line in lines if "\t" in line]
+    assert [row[0].strip() for row in rows] == ["model", "plain", "focal", "majority", "tfidf-logreg"]
+    assert rows[1][2] == f"{result['metrics']['validation']['accuracy']:.4f}"
+    frame = pd.read_parquet(folder / "plain" / "seed-1" / "predictions.parquet")
+    assert set(frame["split"]) == {"validation"}
+    report = (folder / "report.html").read_text("utf-8")
+    assert report.count(remark) == 1
+    assert "Validation split: mean" in report
+    assert "Are the differences significant?" not in report
+    # What reads run folders says the same.
+    listed = kexp("runs", "--runs-dir", tmp_path / "runs").stdout
+    assert "\tno test split\t" in listed
+    assert remark in kexp("runs", "show", folder).stdout
+    refusal = kexp("compare", folder)
+    assert refusal.exit_code == 2
+    assert "plain, focal: no test split (split.test = 0); compare with --split validation" in refusal.stderr
+    compared = json.loads(kexp("compare", folder, "--split", "validation", "--json").stdout)
+    assert compared["tests"]
+    predicted = kexp("predict", folder / "plain" / "seed-1", "정말 최고 영화")
+    assert "its run has no test split (split.test = 0), so this model was never tested" in predicted.stderr
+    # A test split that the dataset brings stays.
+    brought = kexp(*command, "--dry-run", "--set", f'dataset.test="{reviews}"', "--set", "cleaning.overlap=keep")
+    assert "test 240 rows" in brought.stdout
+
+
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
 def test_kept_model_is_named_beside_the_best_evaluation(
     write_spec: Write, reviews: Path, tmp_path: Path, keep: str, kept: int
