@@ -14,6 +14,7 @@ from kexp.data.cleaning import (
     clean_unlabelled,
     drop_empty,
     drop_labelled,
+    drop_lengths,
     drop_overlap,
     drop_without_view,
     length_bounds,
@@ -46,10 +47,15 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     context = DatasetContext()
     frames, names = _read(spec.dataset, context)
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
-    frames = _clean(frames, spec, counts)
+    frames, bounds = _clean(frames, spec, counts)
+    brought = set(frames)
     frames = divide(frames, spec.split, seed, counts["train"])
     for split in frames:
         counts.setdefault(split, {})
+    if spec.cleaning.by_split:
+        for split in ({*frames} - brought | {"train"}) & {*spec.cleaning.splits}:
+            frames[split] = drop_lengths(frames[split], spec.cleaning, bounds, counts[split], [split])
+            need_rows(frames[split], split, counts[split])
     if spec.cleaning.overlap == "drop" and "train" in spec.cleaning.splits:
         others = [frames[split] for split in ("validation", "test") if split in frames]
         for split in frames.keys() & {"train", UNLABELLED}:
@@ -124,20 +130,28 @@ def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, p
     return frames, names
 
 
-def _clean(frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts]) -> dict[str, pd.DataFrame]:
+def _clean(
+    frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts]
+) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
+    """Return the cleaned splits, and the shortest and longest length that the percentiles of train allow.
+
+    From train, out of which other splits may be taken, goes only what none of them may have.
+    """
     cleaned = {
         split: drop_empty(normalise(frame, spec.cleaning.trim), counts[split]) for split, frame in frames.items()
     }
     need_rows(cleaned["train"], "train", counts["train"])
     bounds = length_bounds(cleaned["train"], spec.cleaning)
+    taken = [split for split in SPLITS if split not in frames]
     for split, frame in cleaned.items():
         if split == UNLABELLED:
             cleaned[split] = clean_unlabelled(frame, spec.cleaning, bounds, counts[split])
         elif split in spec.cleaning.splits:
-            cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split])
+            splits = ["train", *taken] if split == "train" else [split]
+            cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split], splits)
         need_rows(cleaned[split], split, counts[split])
     _distinct_labels(cleaned["train"])
-    return cleaned
+    return cleaned, bounds
 
 
 def _limit(dataset: DatasetOptions, split: str) -> int | None:

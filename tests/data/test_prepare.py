@@ -6,7 +6,7 @@ import functools
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -379,6 +379,45 @@ def test_the_unlabelled_pool_is_the_rest_of_train() -> None:
 
 def test_without_the_section_there_is_no_pool() -> None:
     assert prepared(three({"a": 30, "b": 20})).unlabelled is None
+
+
+def by_length(lengths: Sequence[int]) -> Columns:
+    """Return a row of each length, with labels that alternate."""
+    texts = [f"{number:03d}" + "가" * (length - 3) for number, length in enumerate(lengths)]
+    return {"text": texts, "label": ["a", "b"] * (len(texts) // 2)}
+
+
+def test_bounds_of_length_by_split_are_those_of_each_file() -> None:
+    splits = {split: by_length([10, 11, 12, 13, 14, 15] * 4) for split in ("train", "validation", "test", "unlabelled")}
+    bounds = {"min_characters": {"train": 12, "test": 13}, "max_characters": {"train": 14, "unlabelled": 11}}
+    keep = {"overlap": "keep", "contradictions": "keep", "duplicates": "keep"}
+    data = prepared(splits, cleaning={**bounds, **keep})
+    assert data.unlabelled is None or not {*data.unlabelled.texts} & {*data.train.texts}
+    kept = {split: sorted({len(text) for text in rows.texts}) for split, rows in data.splits.items()}
+    assert kept == {"train": [12, 13, 14], "validation": [10, 11, 12, 13, 14, 15], "test": [13, 14, 15]}
+    counts = data.record["splits"]
+    assert {split: (of["too_short"], of["too_long"]) for split, of in counts.items()} == {
+        "train": (8, 4), "validation": (0, 0), "test": (12, 0), "unlabelled": (0, 16),
+    }  # fmt: skip
+
+
+def test_bounds_of_length_by_split_hold_for_splits_taken_out_of_train() -> None:
+    cleaning = {"min_characters": {"train": 12, "test": 14}, "max_characters": 15}
+    data = prepared({"train": by_length(list(range(8, 18)) * 30)}, cleaning=cleaning, split={"test": 60})
+    kept = {split: sorted({len(text) for text in rows.texts}) for split, rows in data.splits.items()}
+    assert kept == {"train": [12, 13, 14, 15], "validation": list(range(8, 16)), "test": [14, 15]}
+    counts = data.record["splits"]
+    assert counts["train"]["taken_for_test"] == 60 == counts["test"]["kept"] + counts["test"]["too_short"]
+    # Whatever is read is somewhere.
+    assert counts["train"]["read"] == 300 == sum(counts["train"].values()) - 300
+
+
+def test_one_bound_of_length_is_that_of_every_split() -> None:
+    splits = {"train": by_length(list(range(8, 18)) * 30)}
+    once = prepared(splits, cleaning={"min_characters": 12})
+    each = prepared(splits, cleaning={"min_characters": dict.fromkeys(SPLITS, 12)})
+    assert numbers(once) == numbers(each)
+    assert once.record["splits"]["train"]["too_short"] == each.record["splits"]["train"]["too_short"] == 120
 
 
 UDA = {"objective": "uda"}
