@@ -56,6 +56,9 @@ class ColumnOptions(DatasetOptions):
 
         optional = {"text_pair": self.text_pair, "group": self.group, "augmented": self.augmented}
         others = {name: column for name, column in optional.items() if column is not None}
+        if labelled and self.augmented not in frame:
+            # Views are used where rows are unlabelled: a file of labelled rows need not have them.
+            others.pop("augmented", None)
         need_columns(source, list(frame.columns), [*self.text_columns, *others.values(), *[self.label] * labelled])
         chosen = {"text": self._joined(frame), **{name: _as_text(frame[column]) for name, column in others.items()}}
         if labelled:

@@ -72,7 +72,7 @@ def _cells(row: RunRow, metric: str | None) -> list[str]:
     from kexp.results.runs import local_time
 
     best = row.best(metric)
-    test = [metric or row.metric, f"{best[1]:.4f}", best[0]] if best else ["", "", ""]
+    test = [metric or row.metric, f"{best[1]:.4f}", best[0]] if best else ["", "no test split" * row.untested, ""]
     seconds = duration(row.seconds) if row.seconds else ""
     return [local_time(row.started), row.experiment, row.status, str(len(row.test)), *test, seconds, str(row.folder)]
 

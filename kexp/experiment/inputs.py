@@ -15,12 +15,13 @@ from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricCon
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
-from kexp.data.prepare import prepare
+from kexp.data.prepare import needs_views, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
 from kexp.errors import Problem, SpecError, plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
+from kexp.experiment.data_warnings import data_warnings
 from kexp.experiment.memory_cache import RecentResults
 from kexp.options import Options, component_title, plugin_results
 from kexp.plan.cross_checks import components
@@ -53,6 +54,7 @@ class RunInputs:
     encoded: Mapping[str, Encoded]
     labelled_views: StoredViews | None
     unlabelled: UnlabelledInputs | None
+    warnings: Sequence[str] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the data's record with what encoding adds: lengths in tokens, cut rows, rejected augmentations."""
@@ -73,6 +75,8 @@ class RunInputs:
         record = {**self.data.record, "tokens": tokens}
         if self.unlabelled and self.unlabelled.rejected:
             record["rejected augmentations"] = {"unlabelled": dict(self.unlabelled.rejected)}
+        if self.warnings:
+            record["warnings"] = [*record.get("warnings", ()), *self.warnings]
         return record
 
 
@@ -102,7 +106,8 @@ class PreparedInputs:
         _check_positions(spec)
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
-        return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, seed), unlabelled)
+        warnings = tuple(data_warnings(spec, data))
+        return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, seed), unlabelled, warnings)
 
     def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
         """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""
@@ -198,7 +203,8 @@ class PreparedInputs:
 
     def _data_key(self, spec: Spec, seed: int) -> str:
         own = f" {seed}" if spec.split.resplit else ""
-        return self._key(spec, "dataset", "cleaning", "split", "labelled") + own
+        views = " views" if needs_views(spec) else ""
+        return self._key(spec, "dataset", "cleaning", "split", "labelled") + own + views
 
     def _key(self, spec: Spec, *sections: str) -> str:
         table = dump(spec, self.catalog)
@@ -247,7 +253,7 @@ def _check(spec: Spec, data: PreparedData) -> None:
 
 
 def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
-    if unlabelled is None:
+    if unlabelled is None or not len(unlabelled):
         message = "needs unlabelled rows, but there are none"
         yield Problem(
             "objective", message, "set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"
@@ -257,7 +263,11 @@ def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
     if len(unlabelled) < taken:
         message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
         yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
-    if spec.objective.uses_augmented and spec.augmentation.unlabelled is None and unlabelled.augmented is None:
+    if needs_views(spec) and unlabelled.augmented is None:
+        named = getattr(spec.dataset, "augmented", None)
+        if named is not None:
+            yield Problem("dataset.augmented", f'no column "{named}" in the rows that are unlabelled', "check its name")
+            return
         message = "the objective needs an augmented view of every unlabelled row"
         yield Problem(
             "augmentation.unlabelled", message, "name an augmenter, or a column of the dataset with dataset.augmented"

@@ -27,7 +27,7 @@ from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
 from kexp.report.run_folder import write_json
-from kexp.train.events import Evaluated, Event, Warned
+from kexp.train.events import Evaluated, Event, Started, Warned
 from kexp.train.loop import Trainer
 from kexp.train.pseudo_label_stats import PseudoLabelStats
 
@@ -113,10 +113,9 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
         trained = train_run(run, listeners, should_stop, run.folder / "checkpoint")
     assembled = trained.assembled
     trained.trainer.restore_best()
-    predictions = {
-        "validation": trained.validation.kept or assembled.predict("validation"),
-        "test": assembled.predict("test"),
-    }
+    predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
+    if "test" in assembled.inputs.data.splits:
+        predictions["test"] = assembled.predict("test")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     _save_model(run.folder / "model", assembled)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
@@ -165,7 +164,7 @@ def _train(
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    for event in _with_rejections(trainer, should_stop, assembled.augmenters):
+    for event in _with_warnings(trainer, should_stop, assembled):
         if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
             validation.keep()
         if isinstance(event, Warned):
@@ -175,13 +174,13 @@ def _train(
     return TrainedRun(assembled, trainer, validation)
 
 
-def _with_rejections(
-    trainer: Trainer, should_stop: Callable[[], bool], augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
-) -> Iterator[Event]:
-    """Train, and warn once of each augmenter some of whose texts were rejected."""
-    warned: set[str] = set()
+def _with_warnings(trainer: Trainer, should_stop: Callable[[], bool], assembled: AssembledRun) -> Iterator[Event]:
+    """Train, and warn of the data at the start, and once of each augmenter some of whose texts were rejected."""
+    augmenters, warned = assembled.augmenters, set[str]()
     for event in trainer.events(should_stop):
         yield event
+        if isinstance(event, Started):
+            yield from (Warned(event.step, message) for message in assembled.inputs.warnings)
         for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in warned]:
             warned.add(of)
             yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")

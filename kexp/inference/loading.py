@@ -18,6 +18,7 @@ from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, positions
+from kexp.report.run_folder import read_json
 from kexp.weights import need_weights
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ def _notes(member: Member) -> Iterator[str]:
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
+    result = None if member.place.run is None else member.place.run / "result.json"
+    metrics = read_json(result).get("metrics", {}) if result is not None and result.is_file() else {}
+    if metrics and "test" not in metrics:
+        yield f"{member.place.name}: its run has no test split (split.test = 0), so this model was never tested"
 
 
 def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:

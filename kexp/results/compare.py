@@ -157,6 +157,8 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
     summary = build_summary(runs, baselines=baselines, data={}, predictions=lambda *_: None, lower_is_better=lower)
     measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
     common = [name for name in measured[0] if all(name in scores for scores in measured)]
+    if untested := [model.name for model in models if split == "test" and _has_no_test(model)]:
+        raise KexpError(f"{', '.join(untested)}: no test split (split.test = 0); compare with --split validation")
     if not common:
         raise KexpError(f"the runs have no {split} metric in common; see evaluation.metrics of their specs")
     if metric is not None and metric not in common:
@@ -170,6 +172,10 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
             for name, scores in found.items()
         }
     return summary
+
+
+def _has_no_test(model: Model) -> bool:
+    return all("test" not in run["metrics"] for run in model.runs.values())
 
 
 def _kept_summary(folder: Path) -> Json:

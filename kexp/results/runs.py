@@ -14,7 +14,7 @@ from kexp import nested
 from kexp.errors import KexpError, did_you_mean
 from kexp.report.export import NO_VALUE
 from kexp.report.run_folder import read_json
-from kexp.report.summary import LOWER_IS_BETTER
+from kexp.report.summary import LOWER_IS_BETTER, shown_split
 
 Json = dict[str, Any]
 
@@ -40,6 +40,8 @@ class RunRow:
     metric: str = DEFAULT_METRIC
     seconds: float = 0.0
     lower_is_better: Collection[str] = LOWER_IS_BETTER
+    untested: bool = False
+    """Whether runs are done, and none has a test split."""
 
     def best(self, metric: str | None = None) -> tuple[str, float] | None:
         """Return the variant with the best test mean of a metric, its own when none is given, and the mean."""
@@ -87,7 +89,8 @@ def read_row(folder: Path) -> RunRow:
     seconds = sum(result.get("train_seconds") or 0.0 for result in results(folder))
     lower = summary.get("lower_is_better", LOWER_IS_BETTER)
     status = summary.get("status", "unfinished")
-    return RunRow(folder, experiment, folder.name.partition("-")[0], status, test, metric, seconds, lower)
+    untested = shown_split({"variants": summary.get("variants", {})}) == "validation"
+    return RunRow(folder, experiment, folder.name.partition("-")[0], status, test, metric, seconds, lower, untested)
 
 
 def results(folder: Path) -> Iterator[Json]:

@@ -44,6 +44,8 @@ class Study:
     """Trials that this process is running."""
     failures: list[str] = field(default_factory=list)
     """Reasons of the latest trials, as far back as all of them failed."""
+    other_rows: str = ""
+    """What is said of a trial with other validation rows: its process read other data, so the search must stop."""
 
     # --- state of the study ----------------------------------------------------------------------------------------
 
@@ -58,8 +60,8 @@ class Study:
 
     @property
     def failing(self) -> bool:
-        """Whether so many trials failed in a row that the search should stop."""
-        return len(self.failures) >= self.job.options.max_failures
+        """Whether the search should stop: too many trials failed in a row, or one had other validation rows."""
+        return bool(self.other_rows) or len(self.failures) >= self.job.options.max_failures
 
     def others_running(self) -> bool:
         """Return whether another process is running a trial."""
@@ -150,7 +152,11 @@ class Study:
         if known is None:
             self.optuna.set_user_attr("validation rows", rows)
         elif known != rows:
-            self.fail(number, "its validation rows differ from those of the other trials, so no metric can be compared")
+            reason = "its validation rows differ from those of the other trials, so no metric can be compared"
+            self.other_rows = (
+                f"trial {number} failed, and the search stopped: {reason}; the data have changed meanwhile"
+            )
+            self.fail(number, reason)
             return
         seeds = {str(result["seed"]): [metric.of(result) for metric in metrics] for result in results}
         values = [math.fsum(column) / len(seeds) for column in zip(*seeds.values(), strict=True)]

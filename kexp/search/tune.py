@@ -12,9 +12,10 @@ from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.experiment.digests import Json, RowKeys, digests, refuse_changes, write_row_keys
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.cross_checks import components
-from kexp.plan.resolve import Plan
+from kexp.plan.resolve import Plan, Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
 from kexp.report.environment import environment
@@ -62,8 +63,8 @@ def _search(job: SearchJob) -> tuple[Study, str, str]:
     # Its processes import what they need while the data are prepared here.
     executor = options.executor.build(ExecutorContext(run_trial, options.jobs, job.spec.training.device))
     try:
-        _prepare(job)
-        study = _open(job)
+        read, rows = _prepare(job)
+        study = _open(job, read, rows)
         with study.heartbeats.beating():
             TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
     except RunInterrupted as error:
@@ -75,23 +76,31 @@ def _search(job: SearchJob) -> tuple[Study, str, str]:
     return study, "done", ""
 
 
-def _prepare(job: SearchJob) -> None:
-    """Check device and data, and leave the tokenised texts in the cache that all workers read."""
+def _prepare(job: SearchJob) -> tuple[Json, RowKeys]:
+    """Check device and data, and leave the tokenised texts in the cache that all workers read.
+
+    Returns digests of what the trials read.
+    """
     job.display.phase(f"preparing the data of {job.spec.name}")
     prepared = PreparedInputs(job.catalog, cache_folder(), job.display.phase)
     choose(job.spec.training.device, job.spec.training.precision)
-    for seed in job.trial_seeds:
-        prepared.inputs(job.spec, seed)
+    return digests([(Variant(job.spec.name, job.spec), seed) for seed in job.trial_seeds], prepared)
 
 
-def _open(job: SearchJob) -> Study:
-    """Open the study and write its spec and environment beside it."""
+def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:
+    """Open the study and write its spec and environment beside it; refuse one whose trials read something else."""
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remedy = "choose another place with --runs-dir"
         raise KexpError(f"{job.folder} cannot be made: {error.strerror}; {remedy}") from None
     study = open_study(open_storage(job.options.storage, job.folder), job)
+    if known := study.optuna.user_attrs.get("inputs"):
+        remedy = "restore it, or begin another study with --study NAME"
+        refuse_changes(f'study "{job.name}"', known, read, rows, job.folder, remedy)
+    else:
+        study.optuna.set_user_attr("inputs", read)
+        write_row_keys(job.folder, rows)
     options = job.options.model_copy(update={"storage": without_passwords(job.options.storage)})
     spec = job.spec.model_copy(update={"search": options})
     write_text(job.folder / "study.toml", toml.dumps(dump(spec, job.catalog)))

@@ -21,8 +21,12 @@ def _one_or_several(item: Any) -> BeforeValidator:
 
 
 Direction = Literal["maximize", "minimize"]
-NEVER_SEARCHED = ("name", "description", "seeds", "split", "evaluation", "trackers", "search", "plugins")
+NEVER_SEARCHED = ("name", "description", "seeds", "evaluation", "trackers", "search", "plugins")
 """Sections that a search may not change: trials could not be compared."""
+VALIDATION_ROWS = ("dataset", "cleaning", "split")
+"""Sections that decide which rows validation has, and what is in them."""
+TRAIN_ROWS = ("dataset.limit.train", "dataset.limit.unlabelled", "dataset.unlabelled", "dataset.augmented")
+"""Options of these sections that reach train alone."""
 
 
 class Search(Section):
@@ -70,7 +74,11 @@ class Search(Section):
                 "direction", f"{len(self.direction)} directions for {len(self.metric or ('monitor',))} metrics"
             )
         for path in self.space:
-            if path.split(".")[0] in NEVER_SEARCHED:
+            section = path.split(".")[0]
+            if section in VALIDATION_ROWS and path not in TRAIN_ROWS:
+                message = "cannot be searched: it changes the validation rows, so trials could not be compared"
+                yield Problem(f"space.{path}", message, "compare such specs as variants, by their test results")
+            elif section in NEVER_SEARCHED:
                 yield Problem(f"space.{path}", "cannot be searched: trials could not be compared")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
@@ -26,6 +27,10 @@ from kexp.spec.search_section import Search
 Name = Annotated[str, Field(pattern=r"^[\w가-힣][\w가-힣.-]*$")]
 
 
+Characters = PositiveInt | dict[Literal["train", "validation", "test", "unlabelled"], PositiveInt]
+"""A number of characters, for all splits or by split."""
+
+
 class Cleaning(Section):
     """What happens to the rows before anything else; every dropped row is counted. NFC normalisation always happens."""
 
@@ -39,10 +44,13 @@ class Cleaning(Section):
     overlap: Literal["drop", "keep"] = Field(
         "drop", description="What becomes of train rows whose text also stands in validation or test."
     )
-    min_characters: int = Field(
-        1, ge=1, description="Shortest text, in characters after trimming; pairs count together."
+    min_characters: Characters = Field(
+        1,
+        description="Shortest text, in characters after trimming; pairs count together. A table gives one per split.",
     )
-    max_characters: PositiveInt | None = Field(None, description="Longest text, in characters.")
+    max_characters: Characters | None = Field(
+        None, description="Longest text, in characters. A table gives one per split."
+    )
     min_percentile: float = Field(0, ge=0, lt=100, description="Drop texts shorter than this percentile of train.")
     max_percentile: float = Field(100, gt=0, le=100, description="Drop texts longer than this percentile of train.")
     max_per_class: PositiveInt | None = Field(None, description="Keep at most this many train rows of a class.")
@@ -55,19 +63,41 @@ class Cleaning(Section):
 
     def problems(self) -> Iterable[Problem]:
         """Yield bounds that leave nothing."""
-        if self.max_characters is not None and self.max_characters < self.min_characters:
-            yield Problem("max_characters", f"{self.max_characters} is below min_characters, {self.min_characters}")
+        for split in ("train", "validation", "test", "unlabelled"):
+            low, high = self.characters(split)
+            if high < low:
+                of = f" of {split}" if self.by_split else ""
+                yield Problem("max_characters", f"{high:g} is below min_characters{of}, {low:g}")
+            if not self.by_split:
+                break
         if self.max_percentile <= self.min_percentile:
             yield Problem(
                 "max_percentile", f"{self.max_percentile:g} is not above min_percentile, {self.min_percentile:g}"
             )
+
+    @property
+    def by_split(self) -> bool:
+        """Whether splits have bounds of their own."""
+        return isinstance(self.min_characters, dict) or isinstance(self.max_characters, dict)
+
+    def characters(self, *splits: str) -> tuple[float, float]:
+        """Return the shortest and the longest text that one of the splits may have."""
+
+        def of(bound: Mapping[Any, int] | int | None, default: float) -> list[float]:
+            if isinstance(bound, Mapping):
+                return [bound.get(split, default) for split in splits]
+            return [default if bound is None else bound]
+
+        return min(of(self.min_characters, 1)), max(of(self.max_characters, math.inf))
 
 
 class Split(Section):
     """Splits that the dataset does not bring are taken out of train."""
 
     validation: float = Field(0.1, gt=0, description="Share of train, or a number of rows from 1 upwards.")
-    test: float = Field(0.1, gt=0, description="Share of all rows, or a number of rows from 1 upwards.")
+    test: float = Field(
+        0.1, ge=0, description="Share of all rows, or a number of rows from 1 upwards; 0 for no test split."
+    )
     stratify: bool = Field(True, description="Keep the classes' shares equal in all splits.")
     group: bool = Field(True, description="Keep rows of one group together where the dataset has groups.")
     seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")
@@ -93,12 +123,16 @@ class Labelled(Section):
     n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
     per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
     pool: PositiveInt | None = Field(None, description="Most unlabelled rows; all others when not given.")
+    pool_from: Literal["all", "file"] = Field(
+        "all",
+        description="Unlabelled rows: the rest of train and the dataset's unlabelled split, or the latter alone.",
+    )
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
         if self.n is not None and self.per_class is not None:
             yield Problem("per_class", "n and per_class both choose the labelled rows", "set one of them")
-        if self.pool is not None and not self.chosen:
+        if self.pool is not None and not self.chosen and self.pool_from == "all":
             yield Problem("pool", "all rows are labelled, so there are no unlabelled rows", "set n or per_class")
 
     @property

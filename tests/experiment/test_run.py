@@ -62,7 +62,7 @@ def test_folder_holds_every_promised_file(experiment: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", folder.name)
     assert folder.parent.name == "reviews"
     assert {path.name for path in folder.iterdir()} == {
-        "spec.toml", "environment.json", "summary.json", "report.html", "plain", "focal",
+        "spec.toml", "environment.json", "rows.npz", "summary.json", "report.html", "plain", "focal",
     }  # fmt: skip
     for variant in ("plain", "focal"):
         for seed in (1, 2):
@@ -273,6 +273,49 @@ def test_unusable_data_is_told_before_anything_is_created(
     data.write_bytes(content)
     spec = write_spec(SPEC.format(data=data))
     assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data)
+
+
+def test_without_a_test_split_everything_is_on_validation_and_says_so(
+    write_spec: Write, reviews: Path, tmp_path: Path
+) -> None:
+    spec = write_spec(SPEC.format(data=reviews))
+    command = ("run", spec, "--runs-dir", tmp_path / "runs", "--set", "split.test=0", "--seeds", "1")
+    done = kexp(*command)
+    assert done.exit_code == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    results = "their results are on the validation rows, by which the models were chosen too"
+    remark = f"plain, focal: no test split (split.test = 0); {results}"
+    lines = done.stdout.splitlines()
+    assert lines[0] == "plain, focal: train 216 rows (24 taken for validation)"
+    assert lines.count(remark) == 1
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    assert (summary["status"], summary["tests"], summary["remarks"]) == ("done", [], [remark])
+    assert list(summary["variants"]["plain"]["data"]["splits"]) == ["train", "validation"]
+    result = json.loads((folder / "plain" / "seed-1" / "result.json").read_text("utf-8"))
+    assert list(result["metrics"]) == list(result["confusion_matrix"]) == ["validation"]
+    rows = [line.split("\t") for line in lines if "\t" in line]
+    assert [row[0].strip() for row in rows] == ["model", "plain", "focal", "majority", "tfidf-logreg"]
+    assert rows[1][2] == f"{result['metrics']['validation']['accuracy']:.4f}"
+    frame = pd.read_parquet(folder / "plain" / "seed-1" / "predictions.parquet")
+    assert set(frame["split"]) == {"validation"}
+    report = (folder / "report.html").read_text("utf-8")
+    assert report.count(remark) == 1
+    assert "Validation split: mean" in report
+    assert "Are the differences significant?" not in report
+    # What reads run folders says the same.
+    listed = kexp("runs", "--runs-dir", tmp_path / "runs").stdout
+    assert "\tno test split\t" in listed
+    assert remark in kexp("runs", "show", folder).stdout
+    refusal = kexp("compare", folder)
+    assert refusal.exit_code == 2
+    assert "plain, focal: no test split (split.test = 0); compare with --split validation" in refusal.stderr
+    compared = json.loads(kexp("compare", folder, "--split", "validation", "--json").stdout)
+    assert compared["tests"]
+    predicted = kexp("predict", folder / "plain" / "seed-1", "정말 최고 영화")
+    assert "its run has no test split (split.test = 0), so this model was never tested" in predicted.stderr
+    # A test split that the dataset brings stays.
+    brought = kexp(*command, "--dry-run", "--set", f'dataset.test="{reviews}"', "--set", "cleaning.overlap=keep")
+    assert "test 240 rows" in brought.stdout
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
@@ -501,6 +544,72 @@ def test_what_was_augmented_beforehand_comes_with_the_data(write_spec: Write, tm
     spec = write_spec(text.replace("path =", 'augmented = "augmented"\npath ='))
     result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet", "--seeds", "1")
     assert result.exit_code == 0, result.stderr
+
+
+def write_pairs(folder: Path) -> str:
+    """Write labelled rows without views, and unlabelled ones with views; return a spec that reads both."""
+    rows = [f"영화 {n} {'최고' if n % 2 else '최악'}" for n in range(120)]
+    (folder / "rows.csv").write_text(
+        "text,label\n" + "".join(f"{row},{n % 2}\n" for n, row in enumerate(rows)), encoding="utf-8"
+    )
+    pairs = "".join(f"{row.replace('영화', '연극')},{row.replace('영화', '무대')}\n" for row in rows)
+    (folder / "pairs.csv").write_text("text,augmented\n" + pairs, encoding="utf-8")
+    text = few_labels(folder / "rows.csv", "uda").replace('unlabelled = {use = "random-deletion", p = 0.3}\n', "")
+    return text.replace("path =", f'augmented = "augmented"\nunlabelled = "{folder / "pairs.csv"}"\npath =')
+
+
+@pytest.mark.parametrize(("pool_from", "unlabelled", "missing"), [("all", 120, 80), ("file", 120, 0)])
+def test_views_are_needed_in_the_file_of_unlabelled_rows_alone(
+    write_spec: Write, tmp_path: Path, pool_from: str, unlabelled: int, missing: int
+) -> None:
+    spec = write_spec(write_pairs(tmp_path).replace("per_class = 8", f'per_class = 8\npool_from = "{pool_from}"'))
+    command = ("run", spec, "--runs-dir", tmp_path / "runs", "--seeds", "1")
+    result = kexp(*command, "--json")
+    assert result.exit_code == 0, result.stderr
+    data = json.loads(result.stdout)["variants"]["default"]["data"]
+    assert data["splits"]["unlabelled"]["kept"] == unlabelled
+    assert data["splits"]["unlabelled"].get("without_augmented_view", 0) == missing
+    warning = (
+        "80 unlabelled rows have no augmented view and are left out; "
+        'labelled.pool_from = "file" keeps the rest of train out'
+    )
+    assert data.get("warnings", []) == ([warning] if missing else [])
+    assert (f"default seed 1  warning: {warning}" in result.stderr) == bool(missing)
+
+
+def test_misspelt_column_of_views_is_refused(write_spec: Write, tmp_path: Path) -> None:
+    text = write_pairs(tmp_path)
+    unlabelled = write_spec(text.replace('augmented = "augmented"', 'augmented = "views"'))
+    message = refused(unlabelled, runs=tmp_path / "runs")
+    assert message == f"{tmp_path}/pairs.csv: no column 'views'; the columns are text, augmented"
+    alone = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("unlabelled = "))
+    message = refused(write_spec(alone), runs=tmp_path / "runs")
+    expected = 'dataset.augmented: no column "augmented" in the rows that are unlabelled; check its name'
+    assert message == f"spec: {expected}"
+
+
+@pytest.mark.parametrize("order", ["by label", "two files", "shuffled"])
+def test_rows_in_blocks_of_one_label_are_warned_of_where_their_order_is_kept(
+    write_spec: Write, tmp_path: Path, order: str
+) -> None:
+    labels = {
+        "by label": [0] * 60 + [1] * 60,
+        "two files": ([0] * 30 + [1] * 30) * 2,
+        "shuffled": np.random.default_rng(1).permutation([0, 1] * 60).tolist(),
+    }[order]
+    rows = "".join(f"영화 {n} {'최고' if label else '최악'},{label}\n" for n, label in enumerate(labels))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    text = tiny_spec('sampler = "sequential"', "[evaluation]\nbaselines = []", epochs=1, length_bucketing="false")
+    command = ("run", write_spec(text.format(data=tmp_path / "rows.csv")), "--runs-dir", tmp_path / "runs")
+    result = kexp(*command)
+    assert result.exit_code == 0, result.stderr
+    blocks = order != "shuffled"
+    changes = {"by label": 1, "two files": 3, "shuffled": 0}[order]
+    warning = f"the label changes {changes:,} times in 96 rows, about 48 times in a random order"
+    assert (warning in result.stderr) == (warning in result.stdout) == blocks
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    assert (warning in (folder / "report.html").read_text("utf-8")) == blocks
+    assert "warning" not in kexp(*command, "--set", "sampler.use=random", "--dry-run").stdout
 
 
 @pytest.mark.parametrize(

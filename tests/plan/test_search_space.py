@@ -128,7 +128,12 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
         ({"space": {"training.epochs": {"low": "1", "high": 5}}}, "space.training.epochs.low: expected a whole number, found a string"),
         ({"space": {"training": {"epochs": {"low": "1", "high": 5}}}}, "space.training.epochs.low: expected a whole number, found a string"),
         *(({"space": {path: {"choices": [[1]]}}}, f"space.{path}: cannot be searched: trials could not be compared")
-          for path in ("name", "seeds", "split.seed", "evaluation.metrics", "trackers", "search.trials")),
+          for path in ("name", "seeds", "evaluation.metrics", "trackers", "search.trials")),
+        *(({"space": {path: {"choices": [[1]]}}},
+           f"space.{path}: cannot be searched: it changes the validation rows, so trials could not be compared; "
+           "compare such specs as variants, by their test results")
+          for path in ("split.seed", "cleaning", "cleaning.min_characters", "cleaning.max_per_class", "dataset", "dataset.rows",
+                       "dataset.limit", "dataset.limit.validation", "dataset.use")),
     ],
 )  # fmt: skip
 def test_what_the_section_cannot_mean_is_told(catalog: Catalog, search: dict[str, Any], expected: str) -> None:
@@ -159,3 +164,9 @@ def test_what_the_section_can_mean_has_no_problem(catalog: Catalog, search: dict
 )
 def test_durations_are_seconds(text: str, seconds: int) -> None:
     assert seconds_of(text) == seconds
+
+
+def test_train_rows_alone_may_be_searched(catalog: Catalog) -> None:
+    space = {"dataset.limit.train": {"choices": [100, 200]}, "labelled.n": {"choices": [20, 40]}}
+    table = {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", "search": {"trials": 2, "space": space}}
+    assert not validate(table, catalog)[1]

@@ -175,6 +175,9 @@ def test_validation_rows_must_be_the_same(storage: BaseStorage) -> None:
     study.complete(number, [result(0.9)], "other rows", "f")
     assert outcome(study.trials()[number]) == "failed"
     assert "its validation rows differ" in study.failures[-1]
+    # The space cannot change these rows, so the data have: no further trial could be compared.
+    assert study.failing
+    assert study.other_rows.startswith(f"trial {number} failed, and the search stopped: its validation rows differ")
 
 
 def test_value_that_is_no_number_is_a_failure(storage: BaseStorage) -> None:
