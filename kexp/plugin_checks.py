@@ -11,11 +11,9 @@ import pluggy
 
 import kexp
 from kexp import hookspecs
-from kexp.errors import KexpError, PluginError, did_you_mean
+from kexp.errors import CHANGES, PluginError, did_you_mean
 from kexp.hookspecs import HOOK_OF_KIND, KINDS, OBSERVER_HOOKS
 from kexp.options import Options
-
-CHANGES = 'kexp\'s documentation lists what changed, under "Changes of the interface"'
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "objective": {
@@ -28,15 +26,6 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "pruner": {"refuse": "seed_problems"},
 }
 """By kind, what version 1 of the interface called methods and class variables that plugins may define."""
-
-
-def reason(error: Exception) -> str:
-    """Say why a plugin does not load; one that imports a name that kexp no longer has is of another version."""
-    if isinstance(error, KexpError):
-        return str(error)
-    message = f"{type(error).__name__}: {error}"
-    module = (error.name or "") if isinstance(error, ImportError) else ""
-    return f"{message}; {CHANGES}" if module.split(".")[0] == "kexp" else message
 
 
 def check_version(plugin: object) -> None:

@@ -66,7 +66,8 @@ class Prefix:
         """Return the hidden states that leave the prefix, of shape (rows, tokens, hidden)."""
         output = self.output(inputs)
         hidden: torch.Tensor = output if self.others is None else output[0]
-        return hidden[:, : self.tokens]
+        # Some models pad rows further by themselves, and cannot go on from fewer tokens: Longformer, BigBird.
+        return hidden[:, : self.tokens or inputs["input_ids"].shape[1]]
 
     def rest(self, inputs: Inputs, hidden: torch.Tensor) -> Any:
         """Return the model's output for rows whose hidden states are known."""

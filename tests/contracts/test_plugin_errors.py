@@ -38,7 +38,7 @@ from kexp.contracts.augmenter import build_augmenter
 from kexp.contracts.dataset import read_dataset
 from kexp.contracts.metric import build_metric
 from kexp.contracts.objective import build_objective
-from kexp.errors import DataError, KexpError, PluginError, Problem, RunFailed
+from kexp.errors import CHANGES, DataError, KexpError, PluginError, Problem, RunFailed
 from kexp.options import component_title, plugin_results
 
 HERE = __name__
@@ -358,6 +358,20 @@ class Answering(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Any:
         return lambda texts, generators: self.answer
+
+
+class Former(AugmenterOptions):
+    """Report progress as version 1 of the interface did."""
+
+    def build(self, context: AugmenterContext) -> Any:
+        context.tell("half done")  # type: ignore[attr-defined]
+
+
+def test_a_former_name_of_something_that_kexp_passes_is_explained() -> None:
+    with pytest.raises(PluginError) as refused:
+        build_augmenter(Former(), AugmenterContext())
+    missing = "AttributeError: 'AugmenterContext' object has no attribute 'tell'"
+    assert str(refused.value) == f"augmenter {HERE}.Former: {missing}; {CHANGES}"
 
 
 @pytest.mark.parametrize(

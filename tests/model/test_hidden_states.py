@@ -28,6 +28,8 @@ from transformers import (
     ElectraForSequenceClassification,
     FNetConfig,
     FNetForSequenceClassification,
+    LongformerConfig,
+    LongformerForSequenceClassification,
     MPNetConfig,
     MPNetForSequenceClassification,
     PreTrainedModel,
@@ -313,6 +315,12 @@ def test_positions_that_layers_share_and_that_are_trained_do_not_fit() -> None:
 def test_layers_that_look_at_padding_do_not_fit() -> None:
     config = FNetConfig(**{**SHAPE, "type_vocab_size": 2})
     assert prefix_of(built(lambda: FNetForSequenceClassification(config)), 3) is None
+
+
+def test_model_that_pads_rows_further_does_not_fit() -> None:
+    # Its window is longer than the rows, which Longformer pads to a whole number of windows.
+    config = LongformerConfig(**SHAPE, attention_window=[64] * LAYERS)
+    assert prefix_of(built(lambda: LongformerForSequenceClassification(config)), 3) is None
 
 
 def test_dropout_between_frozen_layers_does_not_fit() -> None:
