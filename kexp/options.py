@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kexp.errors import PluginError, Problem, did_you_mean, plugin_call
+from kexp.names import existing_path
 
 Result = TypeVar("Result")
 
@@ -42,7 +43,7 @@ def _absolute(value: object) -> Path:
     if not isinstance(value, str | Path):
         raise ValueError("expected a path in quotes")
     folder = value.folder if isinstance(value, SpecText) else Path.cwd()
-    return (folder / Path(value).expanduser()).resolve()
+    return existing_path((folder / Path(value).expanduser()).resolve())
 
 
 LocalPath = Annotated[

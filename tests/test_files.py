@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from kexp.errors import DataError
 from kexp.files import (
     FLAGS,
-    delimited_rows,
-    lines_of,
+    DelimitedFile,
     need_columns,
     read_delimited,
     read_jsonl,
@@ -113,7 +112,7 @@ def test_without_quoting_quotation_marks_are_characters(tmp_path: Path) -> None:
 
 def test_a_quotation_mark_that_nothing_closes_is_told_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, "nsmc.tsv", 'id\tdocument\tlabel\n1\t좋아\t1\n2\t"나쁨\t0\n3\t음\t1\n')
-    message = refusal(lambda: read_delimited(path, separator="\t"))
+    message = refusal(lambda: read_delimited(path, separator="\t", quoting=True))
     assert (
         message
         == f"{path}: line 3: a quotation mark is opened and never closed; set quoting = false, or correct the file"
@@ -122,9 +121,9 @@ def test_a_quotation_mark_that_nothing_closes_is_told_with_its_line(tmp_path: Pa
 
 def test_text_after_a_closing_quotation_mark_is_refused_instead_of_losing_the_marks(tmp_path: Path) -> None:
     path = write(tmp_path, "nsmc.tsv", 'id\tdocument\tlabel\n1\t좋아\t1\n2\t"다" 좋음\t1\n')
-    message = refusal(lambda: read_delimited(path, separator="\t"))
+    message = refusal(lambda: read_delimited(path, separator="\t", quoting=True))
     assert message.startswith(f"{path}: line 3: ")
-    assert message.endswith("set quoting = false, or correct the file")
+    assert message.endswith("text follows a closing quotation mark; set quoting = false, or correct the file")
 
 
 @PATIENT
@@ -162,7 +161,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_reader_of_rows_words_its_remedy_as_its_caller_does(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", 'text,label\n가,1\n"나,0\n')
-    rows = delimited_rows(path, lines_of(path, "utf-8", FLAGS), ",", quoting=True, remedies=FLAGS)
+    rows = DelimitedFile(path, encoding="utf-8", remedies=FLAGS).rows()
     assert [next(rows), next(rows)] == [["text", "label"], ["가", "1"]]
     message = refusal(lambda: next(rows))
     assert (
@@ -174,8 +173,8 @@ def test_a_reader_of_rows_words_its_remedy_as_its_caller_does(tmp_path: Path) ->
 def test_a_file_in_utf16_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", b"\xff\xfe\x00\xd8")
     message = refusal(lambda: read_delimited(path, encoding="utf-16"))
-    assert message.startswith(f"{path}: ")
-    assert message.endswith('try encoding = "cp949", or convert the file')
+    assert message.startswith(f"{path}: is not utf-16: ")
+    assert message.endswith("the file is neither UTF-8 nor cp949; convert it to UTF-8")
 
 
 @pytest.mark.parametrize("quoting", [True, False])
@@ -209,7 +208,10 @@ def test_a_wrong_separator_shows_as_one_column(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "text\tlabel\n가\t1\n")
     frame = read_delimited(path)
     message = refusal(lambda: need_columns(path, list(frame.columns), ["text", "label"]))
-    assert message == f"{path}: no column 'text', 'label'; the columns are text\tlabel"
+    assert message == (
+        f"{path}: no column 'text', 'label'; the only column is 'text\\tlabel'; "
+        'if a tab is between the cells, set separator = "\\t"'
+    )
 
 
 def test_present_columns_are_not_refused() -> None:
@@ -253,13 +255,12 @@ def test_bytes_of_another_encoding_are_reported_with_their_line_and_the_remedy(
 ) -> None:
     path = write(tmp_path, "a.csv", content, "cp949")
     message = refusal(lambda: read(path))
-    assert message == (f'{path}: line 3: byte 0xbe is not utf-8-sig; try encoding = "cp949", or convert the file')
+    assert message == (f'{path}: line 3: byte 0xbe is not utf-8-sig; the file is cp949; set encoding = "cp949"')
 
 
 def test_utf8_read_as_cp949_suggests_utf8(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", b"text\n\xff\n")
-    message = refusal(lambda: read_text(path, "cp949"))
-    assert message == f'{path}: line 2: byte 0xff is not cp949; try encoding = "utf-8", or convert the file'
+    path = write(tmp_path, "a.csv", "text\n좋아\n")
+    assert refusal(lambda: read_text(path, "cp949")) == f'{path}: is UTF-8, not cp949; set encoding = "utf-8"'
 
 
 # --- JSON lines ------------------------------------------------------------------------------------------------------

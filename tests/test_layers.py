@@ -16,7 +16,7 @@ HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
 LAYERS = (
-    ("errors", "seeds", "redaction", "settings", "hangul", "nested", "sample_reviews"),
+    ("errors", "seeds", "redaction", "settings", "hangul", "names", "nested", "sample_reviews"),
     ("options", "files", "devices", "hub", "weights"),
     ("contracts",),
     ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "hookspecs", "spec"),
@@ -107,12 +107,12 @@ PLUGINS = [
     *sorted(PACKAGE.parent.glob("plugins/*/kexp_*/**/*.py")),
     *sorted(PACKAGE.glob("scaffold/template/my_package/*.py")),
 ]
-PUBLIC = {"contracts", "testing", *(path.stem for path in PACKAGE.glob("*.py"))}
+PUBLIC = {"contracts", "files", "testing", *(path.stem for path in PACKAGE.glob("*.py"))}
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
 def test_plugins_import_public_modules_alone(path: Path) -> None:
-    """Public are the modules at the top of kexp, ``kexp.contracts`` and ``kexp.testing``."""
+    """Public are the modules at the top of kexp, ``kexp.contracts``, ``kexp.files`` and ``kexp.testing``."""
     assert imported(path) <= PUBLIC
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
 from kexp.errors import DataError, Problem
+from kexp.names import plain_name
 from kexp.options import LocalPath
 
 if TYPE_CHECKING:
-    import pandas as pd
     from datasets import Dataset
+
+    from kexp.files import Layout
 
 SAVED = ("dataset_dict.json", "state.json")
 """What ``save_to_disk`` leaves in the folder of several splits, and of a single one."""
+
+Split = Literal["train", "validation", "test", "unlabelled"]
 
 LABEL_NAMES = Field(
     None, min_length=2, description="Label as it stands in the data = name of the class; the order gives the label ids."
@@ -34,6 +39,20 @@ class ColumnOptions(DatasetOptions):
     group: str | None = Field(None, description="Column whose equal values must not be divided between splits.")
     augmented: str | None = Field(None, description="Column of augmented texts, used where rows are unlabelled.")
     label_names: dict[str, str] | None = LABEL_NAMES
+    leave_out: tuple[str, ...] = Field(
+        (), description='Labels whose rows are left out, and counted; "" is a missing label.'
+    )
+
+    @field_validator("text", "text_pair", "label", "group", "augmented", "leave_out", "label_names")
+    @classmethod
+    def _plain(cls, names: Any) -> Any:
+        """Compose names (NFC): a Mac writes them decomposed."""
+        if isinstance(names, dict):
+            plain = {plain_name(label): plain_name(name) for label, name in names.items()}
+            if len(plain) < len(names):
+                raise ValueError("two labels are the same but for invisible characters or composition (NFC)")
+            return plain
+        return tuple(map(plain_name, names)) if isinstance(names, tuple) else names and plain_name(names)
 
     def problems(self) -> Iterable[Problem]:
         """Yield two labels of one name."""
@@ -50,30 +69,64 @@ class ColumnOptions(DatasetOptions):
         """Count the label names that are given."""
         return None if self.label_names is None else len(self.label_names)
 
-    def select(self, frame: pd.DataFrame, source: Path | str, *, labelled: bool = True) -> Dataset:
-        """Turn a table into the columns that kexp reads; raises ``DataError`` with the source and the row."""
-        from kexp.files import need_columns, to_dataset
+    def columns_of(self, found: Sequence[str], *, labelled: bool) -> list[str]:
+        """Return the names of the columns that are read, of a source that has the columns ``found``."""
+        from kexp.files.columns import has_column
 
-        optional = {"text_pair": self.text_pair, "group": self.group, "augmented": self.augmented}
-        others = {name: column for name, column in optional.items() if column is not None}
-        if labelled and self.augmented not in frame:
+        others = [column for column in self._others().values() if column is not None]
+        if labelled and self.augmented is not None and not has_column(found, self.augmented):
             # Views are used where rows are unlabelled: a file of labelled rows need not have them.
-            others.pop("augmented", None)
-        need_columns(source, list(frame.columns), [*self.text_columns, *others.values(), *[self.label] * labelled])
-        chosen = {"text": self._joined(frame), **{name: _as_text(frame[column]) for name, column in others.items()}}
-        if labelled:
-            chosen["label"] = frame[self.label]
-        return to_dataset(chosen, source, self.label_names)
+            others.remove(self.augmented)
+        return list(dict.fromkeys([*self.text_columns, *others, *[self.label] * labelled]))
 
-    def _joined(self, frame: pd.DataFrame) -> pd.Series[str]:
-        first, *others = (_as_text(frame[name]) for name in self.text_columns)
-        for other in others:
-            first = first.str.cat(other, sep=self.join_with)
-        return first
+    def _others(self) -> dict[str, str | None]:
+        return {"text_pair": self.text_pair, "group": self.group, "augmented": self.augmented}
 
+    def select(
+        self,
+        values: Mapping[str, Sequence[Any]],
+        source: Path | str,
+        context: DatasetContext,
+        split: str,
+        label_names: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """Turn the values of columns into a dataset of the columns that kexp reads.
 
-def _as_text(column: pd.Series[Any]) -> pd.Series[str]:
-    return column.astype("str").where(column.notna(), "")
+        ``label_names`` are those of the source. Raises ``DataError`` with the source, the column and the row.
+        """
+        from kexp.files import label_of, text_of, to_dataset
+        from kexp.files.cells import changed_labels, column_of
+
+        names = self.label_names or label_names
+        count = len(next(iter(values.values())))
+        kept = range(count)
+        labels = []
+        if split != UNLABELLED:
+            context.read.setdefault(split, Counter()).update(changed_labels(values[self.label]))
+            labels = column_of(values[self.label], label_of, source, self.label)
+            kept = self._kept(labels, names or {}, context)
+
+        def column(name: str) -> list[str]:
+            cells = values[name]
+            numbers = [row + 1 for row in kept]
+            return column_of([cells[row] for row in kept], text_of, source, name, numbers)
+
+        chosen = {"text": list(map(self.join_with.join, zip(*map(column, self.text_columns), strict=True)))}
+        chosen |= {
+            name: column(other) for name, other in self._others().items() if other is not None and other in values
+        }
+        if split != UNLABELLED:
+            chosen["label"] = [labels[row] for row in kept]
+        return to_dataset(chosen, source, names, [row + 1 for row in kept])
+
+    def _kept(self, labels: Sequence[str], names: Mapping[str, str], context: DatasetContext) -> Any:
+        """Return the rows whose label is not left out, and count the others."""
+        if not self.leave_out:
+            return range(len(labels))
+        out = {label: label if label in self.leave_out else names.get(label, label) for label in set(labels)}
+        gone = [label for label in labels if out[label] in self.leave_out]
+        context.counts.update(f'rows with the label "{label}" left out' for label in map(out.get, gone))
+        return [row for row, label in enumerate(labels) if out[label] not in self.leave_out]
 
 
 class TableDataset(ColumnOptions):
@@ -86,16 +139,29 @@ class TableDataset(ColumnOptions):
     unlabelled: LocalPath | None = Field(
         None, description="File of rows without labels, for semi-supervised objectives."
     )
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
-        "auto", description="auto goes by the file's name."
+    format: Literal["auto", "csv", "tsv", "jsonl", "json", "parquet", "xlsx"] = Field(
+        "auto", description="auto goes by the file's name; any text format may be compressed by gzip."
     )
     separator: str | None = Field(
         None, min_length=1, max_length=1, description="Between cells; comma or tab by format."
     )
     encoding: str = Field("utf-8-sig", description="utf-8-sig reads UTF-8 with and without byte order mark; cp949 ...")
-    header: bool = Field(True, description="Whether the first line names the columns.")
-    columns: tuple[str, ...] | None = Field(None, description="Names of the columns of files without header.")
-    quoting: bool = Field(True, description="Whether quotation marks enclose cells; off for NSMC and CoLA.")
+    header: bool | dict[Split, bool] = Field(
+        True, description="Whether the first line names the columns; a table says it per split."
+    )
+    columns: tuple[str, ...] | dict[Split, tuple[str, ...]] | None = Field(
+        None, description="Names of the columns of files without header; a table gives them per split."
+    )
+    quoting: bool | None = Field(
+        None, description="Whether quotation marks enclose cells; if not given: in CSV, not in TSV."
+    )
+    escape: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="Character before quotation marks in a cell: \\ for MySQL.",
+    )
+    sheet: str | None = Field(None, description="Sheet of Excel workbooks; the only one with cells if not given.")
 
     @property
     def files(self) -> dict[str, Path]:
@@ -115,46 +181,66 @@ class TableDataset(ColumnOptions):
             key = "path" if split == "train" and self.path else split
             if not path.is_file():
                 yield Problem(key, f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-            elif self._format(path) is None:
-                yield Problem("format", f"the format of {path.name} is unknown", 'set format = "csv", "tsv", ...')
-        if not self.header and not self.columns:
-            yield Problem("columns", "a file without header needs the names of its columns")
-        if self.header and self.columns:
-            yield Problem("columns", "the header names the columns already", "remove it, or set header = false")
+            else:
+                yield from self._format_problems(key, path, self.layout(split))
+        yield from self._header_problems()
         try:
             "".encode(self.encoding)
         except LookupError:
-            yield Problem("encoding", f'Python knows no encoding "{self.encoding}"', 'for example "utf-8" or "cp949"')
+            windows = 'what Korean Windows calls ANSI is "cp949"' if self.encoding.lower() in ("ansi", "mbcs") else ""
+            hint = windows or 'for example "utf-8" or "cp949"'
+            yield Problem("encoding", f'Python knows no encoding "{self.encoding}"', hint)
 
-    def _format(self, path: Path) -> str | None:
-        from kexp.files import FORMATS
+    def _format_problems(self, key: str, path: Path, layout: Layout) -> Iterable[Problem]:
+        from kexp.files.first_bytes import KEYS, refuse_other_format
 
-        return FORMATS.get(path.suffix.lower()) if self.format == "auto" else self.format
+        kind = layout.format_of(path)
+        if kind in ("parquet", "xlsx"):
+            return
+        try:
+            refuse_other_format(path, KEYS)
+        except DataError as error:
+            yield Problem(key, str(error))
+        else:
+            if kind is None:
+                yield Problem("format", f"the format of {path.name} is unknown", 'set format = "csv", "tsv", ...')
 
-    def _read(self, path: Path) -> pd.DataFrame:
-        from kexp import files
+    def _header_problems(self) -> Iterable[Problem]:
+        layouts = {split: self.layout(split) for split in self.files or ("train",)}
+        if any(not layout.header and not layout.columns for layout in layouts.values()):
+            yield Problem("columns", "a file without header needs the names of its columns")
+        if any(layout.header and layout.columns for layout in layouts.values()):
+            yield Problem("columns", "the header names the columns already", "remove it, or set header = false")
 
-        kind = self._format(path)
-        if kind == "parquet":
-            return files.read_parquet(path)
-        if kind == "jsonl":
-            return files.read_jsonl(path, self.encoding)
-        separator = self.separator or ("\t" if kind == "tsv" else ",")
-        return files.read_delimited(
-            path,
-            separator=separator,
-            encoding=self.encoding,
-            header=self.header,
-            columns=self.columns,
-            quoting=self.quoting,
+    def layout(self, split: str) -> Layout:
+        """Return how the file of a split is read."""
+        from kexp.files import Layout
+
+        header = self.header if isinstance(self.header, bool) else self.header.get(split, True)  # type: ignore[call-overload]
+        if isinstance(self.columns, dict):
+            columns = self.columns.get(split)  # type: ignore[call-overload]
+        else:
+            # Beside files with a header, the names are of those without.
+            columns = self.columns if isinstance(self.header, bool) or not header else None
+        return Layout(
+            self.format, self.separator, self.encoding, header, columns, self.quoting, self.escape, self.sheet
         )
 
     def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read every file."""
-        return {
-            split: self.select(self._read(path), path, labelled=split != UNLABELLED)
-            for split, path in self.files.items()
-        }
+        return {split: self._read(split, path, context) for split, path in self.files.items()}
+
+    def _read(self, split: str, path: Path, context: DatasetContext) -> Dataset:
+        from kexp.files import open_table
+
+        table = open_table(path, self.layout(split))
+        names = self.columns_of(table.columns, labelled=split != UNLABELLED)
+        key = f".{split}" if len(self.files) > 1 else ""
+        headless = f"if the file has no header, set header{key} = false and columns{key} = [...]"
+        values = table.read(names, "" if set(names) & set(table.columns) else headless)
+        context.read[split] = table.counts
+        context.warnings.extend(table.warnings)
+        return self.select(values, path, context, split)
 
 
 class HubDataset(ColumnOptions):
@@ -164,7 +250,7 @@ class HubDataset(ColumnOptions):
     path: LocalPath | None = Field(None, description="Local folder instead of a hub id.")
     config: str | None = Field(None, description="Configuration of the dataset.")
     revision: str | None = Field(None, description="Commit, tag or branch; a commit makes the experiment repeatable.")
-    splits: dict[Literal["train", "validation", "test", "unlabelled"], str] | None = Field(
+    splits: dict[Split, str] | None = Field(
         None, description="kexp's split = the dataset's split; those of the same name when not given."
     )
 
@@ -200,7 +286,7 @@ class HubDataset(ColumnOptions):
         if missing:
             has = f"it has {', '.join(loaded)}; set dataset.splits"
             raise DataError(f"{self.source}: no split {', '.join(missing)}; {has}")
-        return {split: self._columns(split, loaded[name], name) for split, name in names.items()}
+        return {split: self._columns(split, loaded[name], name, context) for split, name in names.items()}
 
     def _load(self) -> Mapping[str, Dataset]:
         from kexp.hub import explain_missing, prepare_offline
@@ -223,20 +309,28 @@ class HubDataset(ColumnOptions):
             raise DataError(explain_missing("dataset", self.source, error)) from error
         return {"train": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
 
-    def _columns(self, split: str, dataset: Dataset, name: str) -> Dataset:
+    def _columns(self, split: str, dataset: Dataset, name: str, context: DatasetContext) -> Dataset:
         from datasets import ClassLabel
 
         source = f"{self.source}, split {name}"
-
-        if split == UNLABELLED:
-            return self.select(dataset.to_pandas(), source, labelled=False)
-
+        names = self.columns_of(dataset.column_names, labelled=split != UNLABELLED)
+        values = _values(dataset, names, source)
         feature = dataset.features.get(self.label)
-        frame = dataset.to_pandas()
-        if not isinstance(feature, ClassLabel) or self.label_names:
-            return self.select(frame, source)
-        unlabelled = int((frame[self.label] < 0).sum())
-        if unlabelled:
+        if split == UNLABELLED or not isinstance(feature, ClassLabel):
+            return self.select(values, source, context, split)
+        unlabelled = sum(label is None or label < 0 for label in values[self.label])
+        if unlabelled and "-1" not in self.leave_out:
             raise DataError(f"{source}: {unlabelled} rows have no label (-1); name another split in dataset.splits")
         named = {str(number): name for number, name in enumerate(feature.names)}
-        return self.model_copy(update={"label_names": named}).select(frame, source)
+        return self.select(values, source, context, split, named)
+
+
+def _values(dataset: Dataset, names: Sequence[str], source: str) -> dict[str, list[Any]]:
+    """Return whole columns, which may be dotted paths."""
+    from kexp.files.columns import cell, need_columns
+
+    columns = {plain_name(column): column for column in dataset.column_names}
+    need_columns(source, columns, names)
+    heads = {name: name if name in columns else name.split(".", 1)[0] for name in names}
+    read = {head: list(dataset[columns[head]]) for head in set(heads.values())}
+    return {name: [cell({head: value}, name) for value in read[head]] for name, head in heads.items()}

@@ -26,8 +26,13 @@ Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Which see
 Text = Annotated[str, typer.Option("--text", metavar="COLUMN", help="Column of the texts.")]
 Pair = Annotated[str | None, typer.Option("--pair", metavar="COLUMN", help="Column of the second texts of pairs.")]
 Encoding = Annotated[str, typer.Option("--encoding", help="Of CSV, TSV and JSONL files, e.g. cp949.")]
-NoQuoting = Annotated[
-    bool, typer.Option("--no-quoting", help="Quotation marks are ordinary characters, as in NSMC's files.")
+Quoting = Annotated[
+    bool | None,
+    typer.Option(
+        "--quoting/--no-quoting",
+        help="Whether quotation marks enclose cells; if not given: in CSV, not in TSV.",
+        show_default=False,
+    ),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
@@ -60,7 +65,7 @@ def predict(
     variant: Variant = None,
     seed: Seed = None,
     encoding: Encoding = "utf-8-sig",
-    no_quoting: NoQuoting = False,
+    quoting: Quoting = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -86,7 +91,7 @@ def predict(
             raise KexpError("--json prints the result, --output writes it; give one of them")
         if output is not None:
             check_free(output, force=force)
-        table = _table(source, texts, encoding, no_quoting)
+        table = _table(source, texts, encoding, quoting)
         columns = Columns(text if source is not None and str(source) != "-" else "text", pair, top_k)
         columns.need(table)
         model = load_places(
@@ -131,8 +136,9 @@ def _is_folder(word: str) -> bool:
         return False
 
 
-def _table(source: Path | None, texts: Sequence[str], encoding: str, no_quoting: bool) -> Table:
+def _table(source: Path | None, texts: Sequence[str], encoding: str, quoting: bool | None) -> Table:
     from kexp.errors import KexpError
+    from kexp.files import Layout
     from kexp.inference.input_tables import Table, open_table, read_lines
 
     if source is not None and texts:
@@ -140,7 +146,7 @@ def _table(source: Path | None, texts: Sequence[str], encoding: str, no_quoting:
     if (source is not None and str(source) == "-") or texts == ["-"]:
         return read_lines(sys.stdin.buffer, "standard input")
     if source is not None:
-        return open_table(source, "--input", encoding=encoding, quoting=not no_quoting)
+        return open_table(source, "--input", Layout(encoding=encoding, quoting=quoting))
     if not texts:
         raise KexpError("nothing to predict; give texts, --input FILE, or - for a text per line from standard input")
     return Table("the command line", ["text"], iter([{"text": text} for text in texts]))
@@ -163,7 +169,7 @@ def evaluate(
     variant: Variant = None,
     seed: Seed = None,
     encoding: Encoding = "utf-8-sig",
-    no_quoting: NoQuoting = False,
+    quoting: Quoting = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -178,6 +184,7 @@ def evaluate(
         from kexp.cli.display import note, row_progress
         from kexp.cli.output import print_evaluation
         from kexp.cli.predictions import print_notes
+        from kexp.files import Layout
         from kexp.inference.evaluate import Labels, measure
         from kexp.inference.input_tables import open_table
         from kexp.inference.loading import load_places
@@ -185,7 +192,7 @@ def evaluate(
         from kexp.report.run_folder import finite
 
         def table() -> Table:
-            return open_table(data, "--data", encoding=encoding, quoting=not no_quoting)
+            return open_table(data, "--data", Layout(encoding=encoding, quoting=quoting))
 
         places = [find(folder, variant=variant, seed=seed) for folder in folders]
         renamed, labelled = _renames(renames or ()), table()
@@ -197,7 +204,8 @@ def evaluate(
         metrics = model.members[0].provenance.metrics(model.labels)
         print_notes(model, paired=pair is not None)
         names = {**model.members[0].provenance.label_names, **renamed}
-        labels = Labels(label, names, frozenset(model.labels), ignore_unknown)
+        leave_out = model.members[0].provenance.leave_out
+        labels = Labels(label, names, frozenset(model.labels), ignore_unknown, leave_out)
         # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
         unknown = labels.check(labelled, ", ".join(model.labels))
         found, counts = measure(model, table(), text, pair, labels, metrics, row_progress())

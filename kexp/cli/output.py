@@ -100,6 +100,7 @@ def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
     lines += [f"warning: {warning}" for warning in record.get("warnings", ())]
+    lines += [_file_line(split, counts) for split, counts in record.get("source", {}).get("files", {}).items()]
     for split, counts in record.get("splits", {}).items():
         gone = [
             f"{count:,} {what.replace('_', ' ')}"
@@ -114,7 +115,11 @@ def _data_lines(record: Json) -> list[str]:
             lines.append(
                 f"warning: {tokens['unknown share']:.0%} of the tokens of {split} are unknown to the tokenizer"
             )
-    return lines
+    return lines + [f"warning: {warning}" for warning in record.get("warnings", ())]
+
+
+def _file_line(split: str, counts: Json) -> str:
+    return f"file of {split} " + ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
 
 
 def print_search(found: Json) -> None:

@@ -27,10 +27,13 @@ class DatasetContext:
     """What a dataset is read with.
 
     ``counts`` is for the dataset to fill: how many rows were left out while reading, by reason. It is kept in the
-    record of the run.
+    record of the run. ``read`` may hold more numbers on what was read, by split and name, and ``warnings`` sentences
+    that are shown with the data.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
+    read: dict[str, Counter[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 class DatasetOptions(Options):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
+from kexp.files import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +33,9 @@ def normalise(frame: pd.DataFrame, trim: bool) -> pd.DataFrame:
 def normal_text(text: Any, *, trim: bool) -> str:
     """Bring a text to NFC, since decomposed Hangul (as macOS writes it) defeats tokenizers, and trim it.
 
-    A missing text becomes an empty one.
+    A missing text becomes an empty one, a whole number its digits; raises ``ValueError`` for anything else.
     """
-    if text is None or (isinstance(text, float) and math.isnan(text)):
-        return ""
-    composed = unicodedata.normalize("NFC", str(text))
+    composed = unicodedata.normalize("NFC", text_of(text))
     return composed.strip() if trim else composed
 
 

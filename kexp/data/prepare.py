@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
 from kexp.contracts.dataset import read_dataset
 from kexp.data.cleaning import (
+    TEXTS,
     Counts,
     cap_classes,
     clean,
@@ -23,9 +25,11 @@ from kexp.data.cleaning import (
     normalise,
 )
 from kexp.data.rows import PreparedData, Rows
-from kexp.data.splits import choose_labelled, divide, limit_rows
+from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_rows
 from kexp.errors import DataError
-from kexp.files import need_columns
+from kexp.files import label_of, need_columns, text_of
+from kexp.files.cells import changed_labels, column_of, truth_spelled_once
+from kexp.names import alike, with_code_points
 from kexp.seeds import derive
 
 if TYPE_CHECKING:
@@ -63,15 +67,14 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     need_rows(frames["train"], "train", counts["train"])
     frames["train"] = cap_classes(frames["train"], spec.cleaning, seed, counts["train"])
     for split, frame in frames.items():
-        frames[split] = limit_rows(frame, _limit(spec.dataset, split), seed)
+        frames[split] = limit_labelled_rows(frame, split, _limit(spec.dataset, split), seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
         _separate_unlabelled(frames, spec, seed, counts)
     labels = _label_names(frames, names)
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
-    source = {"source": {"read": dict(context.counts)}} if context.counts else {}
-    return PreparedData(labels, rows, unlabelled, source | _record(frames, counts))
+    return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts))
 
 
 def _separate_unlabelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
@@ -118,16 +121,45 @@ def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, p
         if "label" not in frame:
             frame["label"] = UNKNOWN
         feature = read[split].features.get("label")
+        source = f"dataset, split {split}"
+        for name in (name for name in (*TEXTS, "augmented") if name in frame):
+            if not _is_string(read[split].features[name]):
+                frame[name] = column_of(read[split][name], text_of, source, name)
         if isinstance(feature, ClassLabel):
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
-        missing = frame["label"].isna() | (frame["label"].astype("str").str.strip() == "")
+        elif feature is not None:
+            context.read.setdefault(split, Counter()).update(changed_labels(frame["label"]))
+            frame["label"] = column_of(read[split]["label"], label_of, source, "label")
+        missing = frame["label"].isna() | (frame["label"] == "")
         if missing.any() and split != UNLABELLED:
             rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
             raise DataError(f"dataset: {rows} of the {split} split have no label; add the labels, or remove the rows")
-        label = frame["label"].astype("str").where(~missing, UNKNOWN)
+        label = frame["label"].where(~missing, UNKNOWN).astype("str")
         frames[split] = frame.assign(label=label, number=range(len(frame)))
+    if names is None:
+        _spell_labels_once(frames, context)
     return frames, names
+
+
+def _is_string(feature: Any) -> bool:
+    return getattr(feature, "dtype", "") in ("string", "large_string")
+
+
+def _spell_labels_once(frames: dict[str, pd.DataFrame], context: DatasetContext) -> None:
+    """Make true and 1 one label, in all splits; warn of labels that a person would take for one."""
+    splits = [split for split in frames if split != UNLABELLED]
+    labels = {label for split in splits for label in frames[split]["label"].unique()}
+    spelled = truth_spelled_once(labels)
+    for split in splits if spelled else ():
+        label = frames[split]["label"]
+        frames[split]["label"] = label.replace(spelled)
+        changed = int((frames[split]["label"] != label).sum())
+        context.read.setdefault(split, Counter())["truth values as one label"] += changed
+    for group in alike(spelled.get(label, label) for label in labels):
+        shown = " and ".join(map(with_code_points, group))
+        remedy = "if they are one, give both one spelling in the data"
+        context.warnings.append(f"labels that look alike: {shown}; {remedy}")
 
 
 def _clean(
@@ -168,9 +200,13 @@ def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) ->
         unknown = frames[split].loc[~frames[split]["label"].isin(present), "label"]
         if len(unknown):
             rows = f"{len(unknown)} row{'s' if len(unknown) > 1 else ''}"
-            found = ", ".join(f'"{label}"' for label in sorted(set(unknown))[:5])
+            others = sorted(set(unknown))
+            found = ", ".join(f'"{label}"' for label in others[:5])
             where = f"is in {rows} of the {split} split but not in train"
-            raise DataError(f"dataset: label {found} {where}; add train rows with it, or remove these rows")
+            near = [label for group in alike([*present, *others]) if set(group) & set(others) for label in group]
+            differ = f" (these differ: {' and '.join(map(with_code_points, near))})" if near else ""
+            remedy = "add train rows with it, or remove these rows"
+            raise DataError(f"dataset: label {found} {where}{differ}; {remedy}")
     if names is not None:
         return tuple(name for name in names if name in present)
     numeric = all(label.removeprefix("-").isdecimal() for label in present)
@@ -190,6 +226,13 @@ def _rows(frame: pd.DataFrame, labels: tuple[str, ...]) -> Rows:
     pairs = frame["text_pair"].tolist() if "text_pair" in frame else None
     augmented = frame["augmented"].tolist() if "augmented" in frame else None
     return Rows(frame["text"].tolist(), pairs, ids.to_numpy("int64"), frame["number"].to_numpy("int64"), augmented)
+
+
+def _source(context: DatasetContext) -> dict[str, Any]:
+    """Return what the dataset counted and warned of while it was read."""
+    read = {split: dict(counts) for split, counts in context.read.items() if counts}
+    source = {**({"read": dict(context.counts)} if context.counts else {}), **({"files": read} if read else {})}
+    return {**({"source": source} if source else {}), **({"warnings": context.warnings} if context.warnings else {})}
 
 
 def _record(frames: Mapping[str, pd.DataFrame], counts: dict[str, Counts]) -> dict[str, Any]:

@@ -18,6 +18,10 @@ def divide(
     """Take the splits that the dataset lacks out of train; shares are of the rows that are divided."""
     divided = dict(frames)
     whole = len(frames["train"])
+    if options.group and "group" in frames["train"]:
+        divided["train"], alone = _grouped(frames["train"])
+        if alone:
+            counts["without_group"] = alone
     for split, share in (("test", options.test), ("validation", options.validation)):
         if split not in divided and share:
             rows = round(share * whole) if share < 1 else int(share)
@@ -54,6 +58,17 @@ def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
         raise DataError(
             f"{place}: too small to stratify: {rows} of {len(frame)} rows cannot hold {len(counts)} labels; {remedy}"
         )
+
+
+def _grouped(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Make every row without a group one of its own; return the number of these rows too."""
+    missing = frame["group"].isna() | (frame["group"].astype("str").str.strip() == "")
+    if not missing.any():
+        return frame, 0
+    own = [f"\0{number}" for number in range(int(missing.sum()))]
+    group = frame["group"].astype("str")
+    group[missing] = own
+    return frame.assign(group=group), len(own)
 
 
 def _take_groups(
@@ -114,3 +129,25 @@ def limit_rows(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFram
     if limit is None or len(frame) <= limit:
         return frame
     return frame.sample(n=limit, random_state=seed).sort_index()
+
+
+def limit_labelled_rows(frame: pd.DataFrame, split: str, limit: int | None, seed: int) -> pd.DataFrame:
+    """Keep ``limit`` rows of a seeded shuffle, with a row of every label at least, in the order of the data.
+
+    Raises ``DataError`` where a limit of train has no place for all labels.
+    """
+    kept = limit_rows(frame, limit, seed)
+    lost = set(frame["label"]) - set(kept["label"])
+    labels = frame["label"].nunique()
+    if not lost or limit is None:
+        return kept
+    if limit < labels:
+        if split == "train":
+            raise DataError(f"dataset.limit: {limit} train rows cannot hold {labels} labels; use {labels} or more")
+        return kept
+    shuffled = frame.sample(frac=1, random_state=seed)
+    found = shuffled[shuffled["label"].isin(lost)].drop_duplicates("label")
+    # The places come from the labels with the most rows; the last ones of the shuffle go.
+    rows = kept.loc[[number for number in shuffled.index if number in kept.index]]
+    rank = rows.groupby("label").cumcount().sort_values(ascending=False, kind="stable")
+    return frame.loc[rank.index[len(found) :].union(found.index)].sort_index()

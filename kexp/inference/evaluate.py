@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,15 @@ import numpy as np
 from kexp.contracts import Metric
 from kexp.errors import DataError
 from kexp.evaluate.predictions import Predictions
+from kexp.files import label_of
+from kexp.files.cells import column_of, same_label
+from kexp.files.columns import cell
 from kexp.inference.input_tables import Row, Table
 from kexp.inference.predict import Counts, readable
 from kexp.inference.trained_model import TrainedModel
+
+LEFT_OUT = "\0"
+"""Stands for the labels whose rows the spec leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +31,25 @@ class Labels:
     names: Mapping[str, str]
     known: frozenset[str]
     ignore: bool
+    leave_out: frozenset[str] = frozenset()
 
-    def of(self, row: Row) -> str:
-        """Return the label of a row by the model's name; empty if there is none."""
-        value = row.get(self.column)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return ""
-        # Many programs write a column of integers with gaps as floats: 1.0 is the label 1.
-        whole = isinstance(value, float) and value.is_integer()
-        label = str(int(value) if whole else value).strip()
-        return self.names.get(label, label)
+    def of(self, rows: Sequence[Row], source: str, first: int) -> list[str]:
+        """Return the labels of rows by the model's names; empty where there is none.
+
+        Raises ``DataError`` for a cell that is no label, with the number of its row, counted from ``first``.
+        """
+        cells = [cell(row, self.column) for row in rows]
+        labels = column_of(cells, label_of, source, self.column, range(first, first + len(cells)))
+        named = {label: self._named(label) for label in set(labels)}
+        return [named[label] for label in labels]
+
+    def _named(self, label: str) -> str:
+        if label in self.leave_out:
+            return LEFT_OUT
+        names = {label_of(old): new for old, new in self.names.items()}
+        label = names.get(same_label(label, names), label)
+        known = {label_of(name): name for name in self.known}
+        return LEFT_OUT if label in self.leave_out else known.get(same_label(label_of(label), known), label)
 
     def check(self, table: Table, known: str) -> Counter[str]:
         """Read the labels of a whole table and return the numbers of rows of labels that the model does not have.
@@ -43,7 +57,10 @@ class Labels:
         Raises ``DataError`` for rows without a label, and for unknown labels unless they are ignored.
         """
         table.need(self.column, "--label")
-        counts = Counter(self.of(row) for row in table.rows)
+        counts: Counter[str] = Counter()
+        for chunk in table.chunks():
+            counts.update(self.of(chunk, table.source, counts.total() + 1))
+        counts.pop(LEFT_OUT, None)
         if missing := counts.pop("", 0):
             finding = "1 row has no label; fill it in or remove it"
             many = f"{missing:,} rows have no label; fill them in or remove them"
@@ -76,15 +93,20 @@ def measure(
     numbers = {label: number for number, label in enumerate(model.labels)}
     truth: list[int] = []
     probabilities = [np.empty((0, len(model.labels)))]
-    counts = Counts()
+    counts, read = Counts(), 0
     for chunk in table.chunks():
-        known = [row for row in chunk if labels.of(row) in numbers]
-        kept, texts, pairs = readable(known, text, pair)
+        known = labels.of(chunk, table.source, read + 1)
+        counts.left_out += known.count(LEFT_OUT)
+        rows = [row for row, label in enumerate(known) if label in numbers]
+        kept, texts, pairs = readable(
+            [chunk[row] for row in rows], text, pair, table.source, [read + row + 1 for row in rows]
+        )
+        read += len(chunk)
         answers = model.answer(texts, pairs)
-        truth += [numbers[labels.of(known[number])] for number in kept]
+        truth += [numbers[known[rows[place]]] for place in kept]
         probabilities.append(answers.probabilities)
         counts.rows += len(kept)
-        counts.empty += len(known) - len(kept)
+        counts.empty += len(rows) - len(kept)
         counts.truncated += answers.truncated
         counts.blank += answers.blank
         progress(counts.rows)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
+from kexp.files.cells import column_of
+from kexp.files.columns import cell
 from kexp.inference.input_tables import Row, Table
 from kexp.inference.trained_model import TrainedModel
 from kexp.inference.writers import Added, Sink
@@ -60,18 +63,21 @@ class Columns:
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers of predicted, empty, truncated and blank rows."""
+    """Numbers of predicted, empty, truncated and blank rows, and of those with a label that is left out."""
 
     rows: int = 0
     empty: int = 0
     truncated: int = 0
     blank: int = 0
+    left_out: int = 0
 
     def sentence(self) -> str:
         """Return the numbers as one line."""
         parts = [f"{self.rows:,} row{'' if self.rows == 1 else 's'}"]
         if self.empty:
             parts.append(f"{self.empty:,} without text, left without a label")
+        if self.left_out:
+            parts.append(f"{self.left_out:,} left out by dataset.leave_out")
         if self.truncated:
             parts.append(f"{self.truncated:,} cut at the model's length")
         if self.blank:
@@ -90,7 +96,8 @@ def predict_table(
     names = [name for name, _ in columns.added(model.labels)]
     nothing: Row = dict.fromkeys(names)
     for chunk in table.chunks():
-        numbers, texts, pairs = readable(chunk, columns.text, columns.pair)
+        rows = range(counts.rows + 1, counts.rows + len(chunk) + 1)
+        numbers, texts, pairs = readable(chunk, columns.text, columns.pair, table.source, rows)
         answers = model.answer(texts, pairs)
         made = dict(zip(numbers, columns.cells(model.labels, answers.probabilities), strict=True))
         sink.write([{**row, **made.get(number, nothing)} for number, row in enumerate(chunk)])
@@ -104,10 +111,18 @@ def predict_table(
     return counts
 
 
-def readable(chunk: Sequence[Row], text: str, pair: str | None) -> tuple[list[int], list[str], list[str] | None]:
-    """Return the numbers of the rows that have text after normalisation, and their texts."""
-    texts = [normal_text(row.get(text), trim=False) for row in chunk]
-    pairs = None if pair is None else [normal_text(row.get(pair), trim=False) for row in chunk]
+def readable(
+    chunk: Sequence[Row], text: str, pair: str | None, source: str, rows: Sequence[int]
+) -> tuple[list[int], list[str], list[str] | None]:
+    """Return the places of the rows that have text after normalisation, and their texts.
+
+    ``rows`` are the numbers of the rows in the source; raises ``DataError`` for a cell that is no text.
+    """
+
+    def column(name: str) -> list[str]:
+        return column_of([cell(row, name) for row in chunk], partial(normal_text, trim=False), source, name, rows)
+
+    texts, pairs = column(text), None if pair is None else column(pair)
     numbers = [number for number, one in enumerate(texts) if one.strip() and (pairs is None or pairs[number].strip())]
     return numbers, _take(texts, numbers), None if pairs is None else _take(pairs, numbers)
 

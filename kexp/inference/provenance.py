@@ -26,6 +26,7 @@ class Provenance:
     trim: bool
     label_names: Mapping[str, str]
     paired: bool
+    leave_out: frozenset[str] = frozenset()
 
     @property
     def cleans(self) -> bool:
@@ -51,4 +52,5 @@ def provenance_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> P
         saved.part("cleaning", Cleaning, {}).trim,
         dataset.get("label_names") or {},
         dataset.get("text_pair") is not None,
+        frozenset(dataset.get("leave_out") or ()),
     )

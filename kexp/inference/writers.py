@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from kexp.errors import KexpError
-from kexp.inference.input_tables import Row, Table, format_of
+from kexp.files import FORMATS, format_of
+from kexp.inference.input_tables import Row, Table
 from kexp.report.run_folder import finite
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+WRITTEN = ("csv", "tsv", "jsonl", "parquet")
 Added = tuple[str, bool]
 """The name of a column that is written beside those that were read, and whether it holds numbers."""
 
@@ -117,13 +119,13 @@ def _refuse_others(rows: Sequence[Row], columns: Sequence[str]) -> None:
     for row in rows:
         if others := row.keys() - known:
             names = ", ".join(sorted(others))
-            raise KexpError(f"a row has keys that the first one lacks: {names}; write JSONL, which can hold them")
+            raise KexpError(f"a row has keys that are no columns: {names}; write JSONL, which can hold them")
 
 
 @contextmanager
 def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) -> Iterator[Sink]:
     """Yield a sink beside ``path`` and rename it when all is written; after an error nothing is left."""
-    kind = format_of(path, "--output")
+    kind = format_of(path)
     check_free(path, force=force)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -143,9 +145,12 @@ def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) ->
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Refuse an output that is there already, or whose folder is not."""
+    """Refuse an output that is there already, whose folder is not, or that cannot be written row by row."""
     if path.is_dir():
         raise KexpError(f"--output {path} is a folder; expected a file name")
+    if format_of(path) not in WRITTEN or path.suffix.lower() == ".gz":
+        names = ", ".join(suffix for suffix, kind in FORMATS.items() if kind in WRITTEN)
+        raise KexpError(f"--output {path}: expected a name that ends in {names}")
     if path.exists() and not force:
         raise KexpError(f"--output {path} exists already; --force replaces it")
     if not path.parent.is_dir():

@@ -100,7 +100,10 @@ def test_pair_and_group_come_along_as_texts(table: Path) -> None:
 
 def test_missing_columns_are_told_with_those_that_exist(table: Path) -> None:
     message = refusal(TableDataset(path=table, text="document", label="score"))
-    assert message == f"{table}: no column 'document', 'score'; the columns are title, body, label, author"
+    assert message == (
+        f"{table}: no column 'document', 'score'; the columns are title, body, label, author; "
+        "if the file has no header, set header = false and columns = [...]"
+    )
 
 
 @pytest.mark.parametrize("option", ["text", "text_pair", "label", "group"])
@@ -118,7 +121,9 @@ def test_every_option_that_names_a_column_is_checked(table: Path, option: str) -
         (["긍정", "부정"], ["긍정", "부정"]),
         ([1, 0], ["1", "0"]),
         ([1.0, -1.0], ["1", "-1"]),
-        ([1.5, 0.5], ["1.5", "0.5"]),
+        (["1.50", "0.5"], ["1.50", "0.5"]),
+        ([True, "False"], ["True", "False"]),
+        (["1.0", "-2.00"], ["1", "-2"]),
         ([" 긍정 ", "긍정"], ["긍정", "긍정"]),
         ([1, "1"], ["1", "1"]),
     ],

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_score
 from support import kexp, tiny_spec
 
-from kexp.inference import input_tables as tables
+from kexp.files import tables
 from kexp.trained import load
 
 SPEC = tiny_spec(

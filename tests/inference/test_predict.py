@@ -27,7 +27,7 @@ from typer.testing import Result
 
 from kexp.builtin.backbones import TinyBackbone
 from kexp.errors import KexpError
-from kexp.inference import input_tables as tables
+from kexp.files import tables
 from kexp.inference import text_pipeline
 from kexp.inference import writers as sinks
 from kexp.inference.input_tables import Row, Table, open_table
@@ -420,7 +420,7 @@ def test_standard_input_is_a_text_per_line(run: Path, model: TrainedModel, how: 
     assert [float(rows[n]["probability:나쁨"]) for n in (0, 2)] == pytest.approx(expected, rel=1e-4)
     assert result.stderr == "3 rows; 1 without text, left without a label\n"
     assert refused("predict", run, "-", given="최고\n".encode() + "최악\n".encode("cp949")) == (
-        'standard input: line 2: byte 0xc3 is not utf-8; try --encoding "cp949", or convert the file'
+        "standard input: line 2: byte 0xc3 is not UTF-8; convert the text to UTF-8"
     )
 
 
@@ -457,7 +457,8 @@ def test_files_keep_their_rows_and_columns(
     run: Path, model: TrainedModel, tmp_path: Path, given: str, made: str
 ) -> None:
     WRITE[given](tmp_path / f"in.{given}")
-    result = kexp("predict", run, "--input", tmp_path / f"in.{given}", "--output", tmp_path / f"out.{made}")
+    quoting = ["--quoting"] * (given == "tsv")
+    result = kexp("predict", run, "--input", tmp_path / f"in.{given}", "--output", tmp_path / f"out.{made}", *quoting)
     assert (result.exit_code, result.stdout) == (0, ""), result.output
     frame = READ[made](tmp_path / f"out.{made}")
     assert list(frame) == ["id", "text", "더", "predicted", "confidence", *PROBABILITIES]
@@ -489,9 +490,21 @@ def test_objects_may_have_keys_of_their_own(run: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert [row.get("more") for row in rows] == [None, [1], None]
     assert [bool(row["predicted"]) for row in rows] == [True, True, False]
-    message = refused("predict", run, "--input", tmp_path / "in.jsonl", "--output", tmp_path / "out.csv")
-    assert message == "a row has keys that the first one lacks: more; write JSONL, which can hold them"
-    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("made", ["csv", "tsv", "parquet"])
+def test_columns_of_json_lines_are_those_of_all_rows(run: Path, tmp_path: Path, made: str) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "최고"}\n\n{"text": "최악", "more": "x"}\n{"other": "y"}\n', "utf-8")
+    kexp("predict", run, "--input", tmp_path / "in.jsonl", "--output", tmp_path / f"out.{made}")
+    frame = READ[made](tmp_path / f"out.{made}")
+    assert list(frame) == ["text", "more", "other", "predicted", "confidence", *PROBABILITIES]
+    found = frame[["text", "more", "other"]].astype("object")
+    assert found.where(found.notna(), None).to_numpy().tolist() == [
+        ["최고", None, None],
+        ["최악", "x", None],
+        [None, None, "y"],
+    ]
+    assert frame["predicted"].notna().tolist() == [True, True, False]
 
 
 def test_column_that_changes_its_type_is_told(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -525,13 +538,14 @@ def test_files_of_other_encodings_and_without_quoting(run: Path, tmp_path: Path)
         ("in.txt", "최고\n최악\n", "{}: no column 'text'; the columns are 최고; name one with --text; a text per line is read from standard input"),
         ("in.csv", "text,text\nx,1\n", "{}: two columns have one name: text, text"),
         ("in.csv", "text,predicted\nx,1\n", "{}: the column 'predicted' would be added by predictions; rename it"),
-        ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cell, expected 2; check the separator, or use --no-quoting"),
+        ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cell, expected 2; check the separator"),
         ("in.csv", 'text,n\n"x,1\ny,2\n', "{}: line 2: a quotation mark is opened and never closed; use --no-quoting, or correct the file"),
-        ("in.csv", "text\n가\n".encode("cp949"), '{}: line 2: byte 0xb0 is not utf-8-sig; try --encoding "cp949", or convert the file'),
+        ("in.csv", "text\n가\n".encode("cp949"), '{}: line 2: byte 0xb0 is not utf-8-sig; the file is cp949; use --encoding "cp949"'),
         ("in.jsonl", '{"text": "x"}\n{"text": }\n', "{}: line 2, column 10: not valid JSON: Expecting value"),
         ("in.jsonl", '{"text": "x"}\n["x"]\n', '{}: line 2: expected an object, found ["x"]'),
         ("in.jsonl", '{"text": "\\ud800"}\n', "{}: line 1: half a surrogate pair (\\ud800 to \\udfff) is no character; remove it"),
-        ("in.xlsx", "x", "--input {}: expected a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet"),
+        ("in.dat", "x", "--input {}: expected a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .json, .parquet, .xlsx, perhaps with .gz"),
+        ("in.xlsx", "x", "{}: not an Excel workbook (.xlsx): File is not a zip file"),
     ],
 )  # fmt: skip
 def test_unusable_files_are_told(run: Path, tmp_path: Path, name: str, content: str | bytes, message: str) -> None:

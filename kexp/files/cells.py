@@ -1,0 +1,152 @@
+"""What a cell holds as a text or as a label; a list, a table or a fraction is neither."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+from kexp.errors import DataError
+from kexp.names import has_invisible, plain_name
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_TRUTH = {"true": "1", "false": "0"}
+_KINDS = {"ndarray": "list", "tuple": "list", "dict": "table", "str": "string"}
+
+
+def text_of(value: Any) -> str:
+    """Return a string as it is, a whole number as its digits, and a missing value as an empty text.
+
+    Raises ``ValueError`` for anything else, with what it is.
+    """
+    if isinstance(value, str):
+        return value
+    if is_missing(value):
+        return ""
+    if (number := _whole(value)) is not None:
+        return str(number)
+    raise ValueError(f"found {_described(value)}, expected a text{_remedy(value, 'text')}")
+
+
+def label_of(value: Any) -> str:
+    """Return a label in NFC without invisible characters; a whole number, or a text like 1.0, becomes its digits.
+
+    A missing label is empty. Raises ``ValueError`` for what is no label, with what it is.
+    """
+    if isinstance(value, str):
+        return _plain_label(value)
+    if is_missing(value):
+        return ""
+    if type(value).__name__ in ("bool", "bool_"):
+        return str(bool(value))
+    if (number := _whole(value)) is not None:
+        return str(number)
+    raise ValueError(f"found {_described(value)}, expected one label{_remedy(value, 'label')}")
+
+
+@lru_cache(10_000)
+def _plain_label(value: str) -> str:
+    label = plain_name(value)
+    whole = _WHOLE.fullmatch(label)
+    return whole[1] if whole else label
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell holds nothing: null, or not a number."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return hasattr(value, "is_integer") and math.isnan(value)
+
+
+def _whole(value: Any) -> int | None:
+    if type(value).__name__ in ("bool", "bool_"):
+        return None
+    if hasattr(value, "is_integer"):
+        return int(value) if value.is_integer() else None
+    return int(value) if hasattr(value, "__index__") else None
+
+
+def _described(value: Any) -> str:
+    kind = type(value).__name__
+    shown = str(value)
+    return f"a {_KINDS.get(kind, kind)} ({shown[:40]}{'...' if len(shown) > 40 else ''})"
+
+
+def _remedy(value: Any, key: str) -> str:
+    if isinstance(value, Mapping):
+        return f'; name the value in it, for example {key} = "COLUMN.{next(iter(value), "KEY")}"'
+    if hasattr(value, "__len__"):
+        return "; join its words to one text" if key == "text" else "; kexp learns one label per row, so choose one"
+    if hasattr(value, "is_integer") and key == "label":
+        return "; kexp learns classes, so turn the numbers into a few"
+    return "; write it as a string"
+
+
+def _first_path(value: Any) -> str:
+    path = "COLUMN"
+    while isinstance(value, Mapping):
+        key = next(iter(value), "KEY")
+        path, value = f"{path}.{key}", value.get(key)
+    return path
+
+
+def column_of(
+    values: Iterable[Any],
+    convert: Callable[[Any], str],
+    source: object,
+    column: str,
+    numbers: Iterable[int] | None = None,
+) -> list[str]:
+    """Convert the cells of a column; raises ``DataError`` with the column and the number of the row."""
+    converted = []
+    for row, value in zip(numbers or count(1), values, strict=False):
+        try:
+            converted.append(convert(value))
+        except ValueError as error:
+            remedied = str(error).replace("COLUMN", column)
+            raise DataError(f"{source}: data row {row}, column {column!r}: {remedied}") from None
+    return converted
+
+
+def changed_labels(values: Iterable[Any]) -> Counter[str]:
+    """Count the labels that ``label_of`` changes, by what is changed."""
+    counts: Counter[str] = Counter()
+    for label, rows in Counter(value for value in values if isinstance(value, str)).items():
+        visible = "".join(label.split())
+        if has_invisible(label):
+            counts["labels without their invisible characters"] += rows
+        elif "".join(plain_name(label).split()) != visible:
+            counts["labels composed (NFC)"] += rows
+    return counts
+
+
+# --- true and 1 ------------------------------------------------------------------------------------------------------
+
+
+def same_label(label: str, known: Iterable[str]) -> str:
+    """Return the known label that a label is: itself, or true for 1 and false for 0; else the label as it is."""
+    known = list(known)
+    if label in known:
+        return label
+    return next((name for name in known if _truth(name) == _truth(label)), label)
+
+
+def _truth(label: str) -> str:
+    return _TRUTH.get(label.lower(), label)
+
+
+def truth_spelled_once(labels: Iterable[str]) -> dict[str, str]:
+    """Return what to replace where truth values are spelled in several ways: by 1 and 0 if these occur."""
+    spelled: dict[str, set[str]] = {}
+    for label in set(labels):
+        spelled.setdefault(_truth(label), set()).add(label)
+    several = {value: names for value, names in spelled.items() if value in _TRUTH.values()}
+    if all(len(names) < 2 for names in several.values()):
+        return {}
+    digits = any(name in _TRUTH.values() for names in several.values() for name in names)
+    words = {"1": "True", "0": "False"}
+    return {name: value if digits else words[value] for value, names in several.items() for name in names}

@@ -1,0 +1,222 @@
+"""Tables of every format, read row by row in the same way for training, prediction and measurement."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kexp.errors import DataError
+from kexp.files.binary import parquet_errors, workbook_rows
+from kexp.files.columns import cell, has_column, need_columns, need_distinct, nested_names
+from kexp.files.delimited import DelimitedFile, named_rows
+from kexp.files.first_bytes import KEYS, Remedies
+from kexp.files.json_rows import json_array, json_objects
+from kexp.files.text import lines_of
+from kexp.names import plain_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = dict[str, Any]
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+}
+
+CHUNK_ROWS = 10_000
+CHUNK_CHARACTERS = 20_000_000
+"""What is held in memory at once: so many rows, fewer where they are long."""
+
+
+def format_of(path: Path) -> str | None:
+    """Return the format that a file's name says, without the .gz of a compressed one; None for other names."""
+    name = Path(path.stem) if path.suffix.lower() == ".gz" else path
+    return FORMATS.get(name.suffix.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a table lies in its file: what the options of ``[dataset]`` of the same names say of one file."""
+
+    format: str = "auto"
+    separator: str | None = None
+    encoding: str = "utf-8-sig"
+    header: bool = True
+    columns: tuple[str, ...] | None = None
+    quoting: bool | None = None
+    escape: str | None = None
+    sheet: str | None = None
+
+    def format_of(self, path: Path) -> str | None:
+        """Return the format of a file; None if it is not given and the name does not say it."""
+        return format_of(path) if self.format == "auto" else self.format
+
+
+@dataclass(slots=True)
+class Table:
+    """A table that is read while it is used, once.
+
+    ``schema`` is that of a Parquet file; ``counts`` of lines and rows, and ``warnings``, are complete after the last
+    row.
+    """
+
+    source: str
+    columns: list[str]
+    rows: Iterator[Row]
+    schema: pa.Schema | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """Yield the rows in order, as many at once as memory should hold."""
+        chunk: list[Row] = []
+        characters = 0
+        for row in self.rows:
+            chunk.append(row)
+            characters += sum(len(cell) for cell in row.values() if isinstance(cell, str))
+            if len(chunk) >= CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
+                yield chunk
+                chunk, characters = [], 0
+        if chunk:
+            yield chunk
+
+    def need(self, column: str, option: str) -> None:
+        """Refuse a table that lacks a column."""
+        if not has_column(self.columns, column):
+            lines = "; a text per line is read from standard input" if self.source.endswith(".txt") else ""
+            need_columns(self.source, self.columns, [column], f"name one with {option}{lines}")
+
+    def read(self, names: Sequence[str], remedy: str = "") -> dict[str, list[Any]]:
+        """Read whole columns, which may be dotted paths; raises ``DataError`` for one that the table lacks."""
+        need_columns(self.source, self.columns, names, remedy)
+        values: dict[str, list[Any]] = {name: [] for name in names}
+        first: list[Row] = []
+        for row in self.rows:
+            if len(first) < 100:
+                first.append(row)
+            for name, column in values.items():
+                column.append(cell(row, name))
+        nested = [name for name in names if name not in self.columns]
+        if absent := [name for name in nested if all(value is None for value in values[name])]:
+            known = ", ".join(nested_names(self.columns, first))
+            raise DataError(f"{self.source}: no column {', '.join(map(repr, absent))}; the columns are {known}")
+        return values
+
+
+def open_table(path: Path, layout: Layout, remedies: Remedies = KEYS) -> Table:
+    """Open a table in any of the formats; raises ``DataError`` with the file and the remedy."""
+    kind = layout.format_of(path)
+    if kind == "parquet":
+        return _parquet(path)
+    if kind == "xlsx":
+        return _workbook(path, layout)
+    codecs.lookup(layout.encoding)
+    if kind == "jsonl":
+        return _jsonl(path, layout, remedies)
+    if kind == "json":
+        return _listed(path, json_array(path, layout.encoding))
+    return _delimited(path, layout, remedies, layout.separator or ("\t" if kind == "tsv" else ","))
+
+
+def _counted(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
+    for row in rows:
+        counts["rows"] += 1
+        yield row
+
+
+def _delimited(path: Path, layout: Layout, remedies: Remedies, separator: str) -> Table:
+    file = DelimitedFile(path, separator, layout.encoding, layout.quoting, layout.escape, remedies)
+    names, rows = named_rows(file, layout.header, layout.columns)
+    warnings: list[str] = []
+    if layout.quoting is None and not file.quotes:
+        rows = _without_quoting(path, names, rows, remedies, warnings)
+    named = (dict(zip(names, cells, strict=True)) for cells in rows)
+    return Table(str(path), names, _counted(named, file.counts), counts=file.counts, warnings=warnings)
+
+
+def _without_quoting(
+    path: Path, names: list[str], rows: Iterator[list[str]], remedies: Remedies, warnings: list[str]
+) -> Iterator[list[str]]:
+    """Yield rows, and warn of a column whose cells all are in quotation marks, or that doubles these."""
+    filled, enclosed, doubled = Counter[int](), Counter[int](), Counter[int]()
+    for row in rows:
+        for number, value in enumerate(row):
+            filled[number] += value != ""
+            if value[:1] == '"' == value[-1:] and len(value) > 1:
+                enclosed[number] += 1
+                inner = value[1:-1]
+                doubled[number] += '""' in inner and '"' not in inner.replace('""', "")
+        yield row
+    for number, name in enumerate(names):
+        if enclosed[number] and (enclosed[number] == filled[number] or doubled[number]):
+            count = doubled[number] or enclosed[number]
+            finding = f'{path}: {count:,} cells of column "{name}" are in quotation marks, which are read as characters'
+            warnings.append(f"{finding}; if they enclose the cells, {remedies.quoted}")
+
+
+def _jsonl(path: Path, layout: Layout, remedies: Remedies) -> Table:
+    def rows() -> Iterator[Row]:
+        return json_objects(path, lines_of(path, layout.encoding, remedies, newline="\n"), remedies)
+
+    # Rows may have keys that the first one lacks, so all of them are read for the names alone.
+    columns = list(dict.fromkeys(name for row in rows() for name in row))
+    if not columns:
+        raise DataError(f"{path}: the file is empty")
+    counts: Counter[str] = Counter()
+    return Table(str(path), columns, _counted(rows(), counts), counts=counts)
+
+
+def _listed(path: Path, rows: list[Row]) -> Table:
+    counts: Counter[str] = Counter()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return Table(str(path), columns, _counted(rows, counts), counts=counts)
+
+
+def _parquet(path: Path) -> Table:
+    import pyarrow.parquet as pq
+
+    with parquet_errors(path):
+        file = pq.ParquetFile(path)
+    names = [plain_name(name) for name in file.schema_arrow.names]
+    need_distinct(path, names)
+
+    def rows() -> Iterator[Row]:
+        with parquet_errors(path), file:
+            for batch in file.iter_batches(batch_size=256):
+                yield from batch.rename_columns(names).to_pylist()
+
+    counts: Counter[str] = Counter()
+    schema = file.schema_arrow
+    renamed = schema if names == schema.names else schema.empty_table().rename_columns(names).schema
+    return Table(str(path), names, _counted(rows(), counts), renamed, counts)
+
+
+def _workbook(path: Path, layout: Layout) -> Table:
+    rows = workbook_rows(path, layout.sheet)
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"{path}: the file is empty")
+    if layout.header:
+        names = ["" if value is None else plain_name(str(value)) for value in first]
+        below = rows
+    else:
+        names = list(layout.columns or map(str, range(len(first))))
+        below = (row for rest in ([first], rows) for row in rest)
+    if len(names) != len(first):
+        raise DataError(f"{path}: found {len(first)} columns, expected {len(names)}: {', '.join(names)}")
+    # Columns that are only spacers have no name.
+    need_distinct(path, [name for name in names if name])
+    counts: Counter[str] = Counter()
+    named = ({name: value for name, value in zip(names, row, strict=True) if name} for row in below)
+    return Table(str(path), [name for name in names if name], _counted(named, counts), counts=counts)

@@ -1,0 +1,58 @@
+"""Names that are equal to the eye: composed characters, without invisible ones; and paths that a Mac decomposed."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+QUOTATION_MARKS = "\"'`´‘’‚“”„«»‹›「」『』＂＇"
+_VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+
+
+@lru_cache(10_000)
+def plain_name(name: str) -> str:
+    """Return a name in NFC, without zero-width characters, byte order marks and outer white space."""
+    return unicodedata.normalize("NFC", "".join(c for c in name if not _is_invisible(c))).strip()
+
+
+def has_invisible(name: str) -> bool:
+    """Return whether a name has a zero-width character or byte order mark."""
+    return any(map(_is_invisible, name))
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) == "Cf" or character in _VARIATION_SELECTORS
+
+
+def alike(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield, in order, the names that differ only by case, width, quotation marks, white space or leading zeros."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        groups.setdefault(_appearance(name), []).append(name)
+    return (group for group in groups.values() if len(group) > 1)
+
+
+def _appearance(name: str) -> str:
+    wide = unicodedata.normalize("NFKC", name).casefold()
+    bare = "".join(c for c in wide if not c.isspace() and c not in QUOTATION_MARKS) or name
+    return str(int(bare)) if bare.isdecimal() else bare
+
+
+def with_code_points(name: str) -> str:
+    """Return a name in quotation marks with its code points, for messages about names that look the same."""
+    return f'"{name}" ({" ".join(f"U+{ord(c):04X}" for c in name[:20])}{" ..." if len(name) > 20 else ""})'
+
+
+def existing_path(path: Path) -> Path:
+    """Return a path whose names are composed or decomposed as they are on disk; a path that exists stays as it is."""
+    if path.exists() or path == path.parent:
+        return path
+    folder = existing_path(path.parent)
+    composed = unicodedata.normalize("NFC", path.name)
+    try:
+        found = [entry for entry in folder.iterdir() if unicodedata.normalize("NFC", entry.name) == composed]
+    except OSError:
+        found = []
+    return found[0] if found else folder / path.name
