@@ -166,12 +166,14 @@ class PretrainedBackbone(BackboneOptions):
 def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str | None = None, **options: Any) -> Any:
     """Load what a class of transformers reads from a folder or, where ``source`` is a string, from the hub.
 
-    Without a network the hub's cache is used. No progress bar is shown. Raises ``KexpError`` that names the ``kind`` of
-    what cannot be loaded.
+    Without a network the hub's cache is used. No progress bar and no report of weights is shown. Raises ``KexpError``
+    that names the ``kind`` of what cannot be loaded.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     local = isinstance(source, Path)
     prepare_offline(None if local else str(source))
     try:
@@ -181,6 +183,8 @@ def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str |
         if local:
             raise KexpError(f"{kind} folder {source} cannot be loaded: {error}") from error
         raise KexpError(explain_missing(kind, str(source), error)) from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def source_problems(id: str | None, path: Path | None) -> Iterable[Problem]:

@@ -65,6 +65,10 @@ class ColumnOptions(DatasetOptions):
         """The text columns as a tuple."""
         return (self.text,) if isinstance(self.text, str) else self.text
 
+    def joint(self) -> str:
+        """Return ``join_with`` if several text columns are joined."""
+        return self.join_with if len(self.text_columns) > 1 else ""
+
     def label_count(self) -> int | None:
         """Count the label names that are given."""
         return None if self.label_names is None else len(self.label_names)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from kexp.errors import KexpError
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 CHUNK = 20_000
@@ -118,19 +121,44 @@ def frame(
     return _frame_pair(first, second, special, max_length, truncation)
 
 
-def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:
-    """Tokenise texts in batches, without special tokens and without a limit of length."""
-    backend = tokenizer.backend_tokenizer
+def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
+    """Tokenise texts in batches, without special tokens and without a limit of length.
+
+    The name of a special token in a text, such as ``[SEP]`` or ``</s>``, is text like any other, unless it is in
+    ``joint``: what a dataset puts between joined columns.
+    """
+    kept = tuple(token for token in tokenizer.all_special_tokens if token in joint)
+    backend = _backend_with(tokenizer, kept) if kept else tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
     values, lengths = [np.empty(0, np.int32)], []
-    for start in range(0, len(texts), CHUNK):
-        rows = [
-            row.ids for row in backend.encode_batch_fast(list(texts[start : start + CHUNK]), add_special_tokens=False)
-        ]
-        lengths += [len(row) for row in rows]
-        values.append(np.fromiter((token for row in rows for token in row), np.int32))
-    return Ragged(np.concatenate(values), offsets_of(np.asarray(lengths, np.int64)))
+    # Restored afterwards, since it is a state of the tokenizer that others use too.
+    before, backend.encode_special_tokens = backend.encode_special_tokens, True
+    try:
+        for start in range(0, len(texts), CHUNK):
+            chunk = list(texts[start : start + CHUNK])
+            rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
+            lengths += [len(row) for row in rows]
+            values.append(np.fromiter((token for row in rows for token in row), np.int32))
+    finally:
+        backend.encode_special_tokens = before
+    tokens = np.concatenate(values)
+    # SentencePiece has special tokens among its pieces, and finds them in texts.
+    if tokenizer.unk_token_id is not None:
+        named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+        tokens[np.isin(tokens, [number for token, number in named if token not in kept])] = tokenizer.unk_token_id
+    return Ragged(tokens, offsets_of(np.asarray(lengths, np.int64)))
+
+
+@lru_cache(maxsize=4)
+def _backend_with(tokenizer: PreTrainedTokenizerFast, kept: tuple[str, ...]) -> Tokenizer:
+    """Return a copy of the backend in which the tokens ``kept`` are ordinary ones, which are found in texts."""
+    from tokenizers import Tokenizer
+
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    for token in state["added_tokens"]:
+        token["special"] = token["special"] and token["content"] not in kept
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -203,15 +231,15 @@ class TokenCache:
 
     folder: Path
 
-    def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:
+    def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
         """Return the tokens from the cache, or make and keep them; an unreadable entry is made anew."""
-        path = self.folder / f"{_key(texts, tokenizer)}.npz"
+        path = self.folder / f"{_key(texts, tokenizer, joint)}.npz"
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return Ragged(stored["values"], stored["offsets"])
         # A damaged archive fails in as many ways as there are bytes in its headers.
         except Exception:  # noqa: BLE001
-            rows = tokenise(texts, tokenizer)
+            rows = tokenise(texts, tokenizer, joint)
         self._keep(path, rows)
         return rows
 
@@ -227,14 +255,15 @@ class TokenCache:
             return
 
 
-def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> str:
+def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str) -> str:
     import tokenizers
 
     digest = hashlib.blake2b(digest_size=20)
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), str(len(texts))):
+    # The names of special tokens have been text since "plain"; what was stored before is made anew.
+    for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), f"plain {joint}", str(len(texts))):
         digest.update(part.encode() + b"\0")
     for start in range(0, len(texts), CHUNK):
         chunk = [text.encode("utf-8", "surrogatepass") for text in texts[start : start + CHUNK]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,12 @@ from kexp.contracts import Augmenter, Rejected, SamplerOptions
 from kexp.data.batching import batches, collate
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
+from kexp.errors import KexpError
 from kexp.host_batches import HostBatch, MicroBatch
 from kexp.seeds import generator, python_random
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Encode = Callable[[Sequence[str], Sequence[str] | None], Encoded]
 
@@ -28,6 +34,16 @@ class Collator:
 
     pad_id: int
     token_types: bool
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> Collator:
+        """Return what makes a tokenizer's rows the inputs of a model."""
+        padding = tokenizer.pad_token_id
+        if not isinstance(padding, int):
+            raise KexpError("the backbone's tokenizer has no padding token")
+        # Some models take the argument, but know one type only.
+        known = getattr(model.config, "type_vocab_size", 0) > 1
+        return cls(padding, known and "token_type_ids" in inspect.signature(model.forward).parameters)
 
     def __call__(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """Return the inputs of some rows."""

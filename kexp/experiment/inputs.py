@@ -14,7 +14,7 @@ from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
 from kexp.contracts.metric import build_metrics
-from kexp.data.encoding import Encoded, Ragged, TokenCache, Tokenise, encode, frame
+from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise
 from kexp.data.prepare import needs_views, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
@@ -23,6 +23,7 @@ from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.data_warnings import data_warnings
 from kexp.experiment.memory_cache import RecentResults
+from kexp.experiment.trial_pass import try_backbone
 from kexp.options import Options, component_title, plugin_results
 from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
@@ -104,6 +105,9 @@ class PreparedInputs:
         key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
         tokenizer = self.made.get(f"tokenizer {key}", lambda: _build_tokenizer(spec, data))
         _check_positions(spec)
+        labels = data.labels
+        model = f"model {self._key(spec, 'backbone')} {spec.training.max_length} {labels}"
+        self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
         warnings = tuple(data_warnings(spec, data))
@@ -160,7 +164,7 @@ class PreparedInputs:
 
         def tokens(texts: Sequence[str] | None) -> Ragged | None:
             cache = TokenCache(self.folder / "tokens")
-            return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer)
+            return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer, spec.dataset.joint())
 
         first, second = self.made.get(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
         training = spec.training
@@ -216,7 +220,6 @@ def encode_texts(
     tokenizer: PreTrainedTokenizerFast,
     texts: Sequence[str],
     pairs: Sequence[str] | None,
-    tokenise: Tokenise,
 ) -> Encoded:
     """Clean texts as the backbone does, tokenise them, and cut them to the spec's length."""
     return encode(
@@ -225,7 +228,7 @@ def encode_texts(
         tokenizer,
         max_length=spec.training.max_length,
         truncation=spec.training.truncation,
-        tokenise=tokenise,
+        tokenise=partial(tokenise, joint=spec.dataset.joint()),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
-from kexp.experiment.assemble import takes_token_types
+from kexp.experiment.trial_pass import check_padding
 from kexp.inference.model_folders import Place, find
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
@@ -23,6 +22,9 @@ from kexp.weights import need_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+SHORT = 16
+"""Tokens of the longer row that a loaded model is tried on: enough to see whether padding changes a prediction."""
 
 
 def load(
@@ -87,8 +89,7 @@ def _notes(member: Member) -> Iterator[str]:
 
 
 def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
-    with _quiet():
-        tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
+    tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
     config: Any = module.config
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
@@ -99,7 +100,10 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
         names = ", ".join(labels)
         raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
     pipeline = TextPipeline.of(tokenizer, provenance, _max_length(place, tokenizer, config))
-    collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    check_padding(module, tokenizer, min(pipeline.max_length, SHORT), f"model {place.model}")
+    collator = Collator.of(tokenizer, module)
     module.to(hardware.device)  # type: ignore[arg-type]
     return Member(place, provenance, labels, module, pipeline, collator, hardware)
 
@@ -140,16 +144,3 @@ def _check_labels(first: Member, other: Member) -> None:
         if set(one.labels) - set(two.labels)
     ]
     raise KexpError(f"models with different labels cannot be averaged: {'; '.join(lacks)}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' report of weights off the screen: weights that are missing raise an error."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

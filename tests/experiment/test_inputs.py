@@ -166,9 +166,7 @@ def test_stored_views_of_labelled_rows_reach_training_and_rejected_ones_do_not(
 ) -> None:
     spec = spec_of(LABELLED, "objective.use=cross-entropy", "augmentation.probability=0.5", "labelled.per_class=20")
     encoded: list[list[str]] = []
-    monkeypatch.setattr(
-        assembling, "encode_texts", lambda spec, tokenizer, texts, pairs, tokenise: encoded.append(list(texts))
-    )
+    monkeypatch.setattr(assembling, "encode_texts", lambda spec, tokenizer, texts, pairs: encoded.append(list(texts)))
     run = assemble(spec, 1, prepare(), choose("cpu", "fp32"))
     stream, train = run.stream, run.inputs.data.train
     made = prepare().augment_rows(spec, 1, train, spec.augmentation.labelled).views[0]  # type: ignore[arg-type]
