@@ -210,7 +210,10 @@ def compare(
         list[Path],
         typer.Argument(help="Run folders, or VARIANT or VARIANT/seed-N folders in them.", show_default=False),
     ],
-    metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="Only this metric.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="NAME", help="Only this metric; or train_seconds, peak_memory_mib ..."),
+    ] = None,
     split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="test or validation.")] = "test",
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,

@@ -187,6 +187,7 @@ class Training(Section):
     warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate rises; replaces warmup_ratio.")
     gradient_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
 
+    log_every: PositiveInt = Field(10, description="Steps between two step events, which hold means over these steps.")
     evaluate_every: PositiveInt | None = Field(
         None, description="Steps between evaluations; every epoch when not given."
     )

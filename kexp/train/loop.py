@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-LOG_EVERY = 10
-
 
 class Stream(Protocol):
     """The labelled rows as the loop sees them."""
@@ -116,7 +114,7 @@ class Trainer:
                 self._step(batches, window)
                 clock.lap("steps")
                 due, stop = self._evaluation_due(), should_stop()
-                if due or stop or state.step % LOG_EVERY == 0:
+                if due or stop or state.step % self.options.log_every == 0:
                     yield self._close(window, clock)
                     clock.lap("writing")
                     if due:
@@ -236,7 +234,7 @@ class Trainer:
         self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))
 
     def _close(self, window: Window, clock: Stopwatch) -> StepsDone:
-        """Turn a window into an event: here the device is waited for, once in ``LOG_EVERY`` steps."""
+        """Turn a window into an event: here the device is waited for, once in ``log_every`` steps."""
         import torch
 
         state = self.state

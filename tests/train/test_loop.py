@@ -149,6 +149,22 @@ def test_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
     assert bits(runs[0].model) == bits(runs[1].model)
 
 
+def test_steps_are_logged_as_often_as_the_spec_says(tmp_path: Path) -> None:
+    once, often = (
+        [
+            event
+            for event in trainer(tmp_path / str(every), epochs=2, log_every=every).events()
+            if isinstance(event, StepsDone)
+        ]
+        for every in (100, 1)
+    )
+    # Every evaluation closes a window too: here after each of the two epochs.
+    assert len(once) == 2
+    assert [event.step for event in often] == list(range(1, once[-1].step + 1))
+    half = len(often) // 2
+    assert once[0].loss == pytest.approx(sum(event.loss for event in often[:half]) / half)
+
+
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 7, 12])
 def test_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path, stop_after: int) -> None:
     options = {"epochs": 3, "evaluate_every": 3}
