@@ -193,7 +193,10 @@ class Training(Section):
     )
     monitor: str = Field("macro_f1", description="Validation metric that chooses the model.")
     patience: PositiveInt | None = Field(None, description="Evaluations without improvement before training stops.")
-    keep: Literal["best", "last"] = Field("best", description="Which model is kept, by the monitored metric.")
+    keep: Literal["best", "last"] | PositiveInt = Field(
+        "best",
+        description="Which model is kept, by the monitored metric; a number keeps that many of the best.",
+    )
     checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
@@ -214,6 +217,11 @@ class Training(Section):
         if not all(0 <= beta < 1 for beta in self.betas):
             yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
 
+    @property
+    def models_kept(self) -> int:
+        """Number of the best evaluations whose weights are kept; 0 where the last model is kept."""
+        return {"best": 1, "last": 0}[self.keep] if isinstance(self.keep, str) else self.keep
+
 
 DEFAULT_METRICS: Any = ("accuracy", "macro_f1", "weighted_f1", "mcc", "cross_entropy", "ece")
 
@@ -226,6 +234,7 @@ class Evaluation(Section):
         None, description="Simple models on the same rows; both where train has fewer than 200,000 rows, if not given."
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
+    train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
 
 
 class Plugins(Section):
