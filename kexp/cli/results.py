@@ -104,7 +104,11 @@ def _list_studies(runs_dir: Path, as_json: bool) -> None:
 
 
 @runs.command("show")
-def show_folder(folder: Folder, as_json: AsJson = False) -> None:
+def show_folder(
+    folder: Folder,
+    by_epoch: Annotated[bool, typer.Option("--epochs", help="Show a table of every run by epoch instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a run folder: its spec, the results of every variant, why runs failed, where the files are."""
     with report_errors():
         from kexp.results.runs import show
@@ -113,7 +117,23 @@ def show_folder(folder: Folder, as_json: AsJson = False) -> None:
         if as_json:
             print(json.dumps(shown, ensure_ascii=False))
             return
-        _print_shown(shown)
+        if by_epoch:
+            _print_epochs(shown)
+        else:
+            _print_shown(shown)
+
+
+def _print_epochs(shown: dict[str, Any]) -> None:
+    from kexp.cli.tables import print_table
+    from kexp.report.epochs import epoch_table
+
+    for run in shown["runs"]:
+        name = f"{run['variant']} seed {run['seed']}"
+        if not run["epochs"]:
+            print(f"{name} {run['status']}: no epoch was evaluated", file=sys.stderr)
+            continue
+        header, rows = epoch_table(run["epochs"])
+        print_table("", ["run", *header], [[name, *row] for row in rows], right=1)
 
 
 def _print_shown(shown: dict[str, Any]) -> None:
@@ -210,7 +230,10 @@ def compare(
         list[Path],
         typer.Argument(help="Run folders, or VARIANT or VARIANT/seed-N folders in them.", show_default=False),
     ],
-    metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="Only this metric.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="NAME", help="Only this metric; or train_seconds, peak_memory_mib ..."),
+    ] = None,
     split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="test or validation.")] = "test",
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,

@@ -26,6 +26,13 @@ class Predictions:
         """Return every metric by name."""
         return {name: metric(self.labels, self.probabilities) for name, metric in metrics.items()}
 
+    def cross_entropy(self) -> float:
+        """Return the mean negative log probability of the true labels, in nats."""
+        import numpy as np
+
+        true = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.clip(true, np.finfo(np.float64).eps, 1)).mean())
+
     def per_class(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and the number of rows of each label."""
         from sklearn.metrics import precision_recall_fscore_support

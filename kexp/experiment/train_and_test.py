@@ -46,8 +46,8 @@ class Display(Protocol):
     def event(self, event: Mapping[str, Any]) -> None:
         """Show an event of the run."""
 
-    def run_ended(self, result: Mapping[str, Any]) -> None:
-        """Show how the run ended."""
+    def run_ended(self, result: Mapping[str, Any], folder: Path) -> None:
+        """Show how the run ended whose files are in ``folder``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
             result = {"status": "failed", "reason": _reason(error), **identity}
         write_json(run.folder / "result.json", result)
         listeners.finish(result)
-    run.display.run_ended(result)
+    run.display.run_ended(result, run.folder)
     return result
 
 
@@ -117,7 +117,7 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     if "test" in assembled.inputs.data.splits:
         predictions["test"] = assembled.predict("test")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
-    _save_model(run.folder / "model", assembled)
+    _save_models(run.folder, assembled, trained.trainer)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
     result = trained.result(predictions)
     shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
@@ -159,6 +159,7 @@ def _train(
         greater_is_better=assembled.greater_is_better,
         folder=checkpoint,
         watch=unlabelled.look,
+        details=validation.details,
         spent=time.perf_counter() - started,
     )
     resumed_at = trainer.resume() if run.resume else None
@@ -205,6 +206,13 @@ class Validation:
         self.last = self.assembled.predict("validation")
         return self.last.measure(self.assembled.metrics)
 
+    def details(self) -> dict[str, Any]:
+        """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
+        assembled, last = self.assembled, self.last
+        assert last is not None
+        train = assembled.predict("train").measure(assembled.metrics) if assembled.spec.evaluation.train else {}
+        return {"validation_loss": last.cross_entropy(), "train_metrics": train}
+
     def keep(self) -> None:
         """Keep the predictions that were measured last."""
         self.kept = self.last
@@ -244,14 +252,20 @@ class TrainedRun:
         assembled, trainer = self.assembled, self.trainer
         labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
         seconds = max(state.training_seconds, 1e-9)
+        monitor, several = assembled.spec.training.monitor, isinstance(assembled.spec.training.keep, int)
+        kept = [
+            {"folder": folder, "step": step, "epoch": step / trainer.steps_per_epoch, monitor: value}
+            for folder, (value, step) in zip(_model_folders(len(state.kept)), state.kept, strict=True)
+        ]
         return {
             "labels": labels,
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
-            "monitor": assembled.spec.training.monitor,
+            "monitor": monitor,
             "best_step": state.best_step,
             "best_epoch": state.best_step / trainer.steps_per_epoch,
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
+            **({"kept_models": kept} if several and trainer.weights is not None else {}),
             "steps": state.step,
             "epochs": state.step / trainer.steps_per_epoch,
             "stopped_early": state.stopped_early,
@@ -266,6 +280,21 @@ class TrainedRun:
             "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
             "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
         }
+
+
+def _model_folders(count: int) -> list[str]:
+    """Return the names of the folders of the kept models, the best first."""
+    return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
+
+
+def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer) -> None:
+    """Save the model as it is, which is the best or the last one, and the next best ones beside it."""
+    _save_model(folder / "model", assembled)
+    if trainer.weights is not None:
+        others = trainer.state.kept[1:]
+        for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
+            trainer.weights.load(assembled.model, step)
+            _save_model(folder / name, assembled)
 
 
 def _save_model(folder: Path, assembled: AssembledRun) -> None:

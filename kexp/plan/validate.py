@@ -18,6 +18,9 @@ from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
 
+OPTIONS_OF = {"freezing": "layers"}
+"""Component that a table of options without ``use`` means, where the default component has no options."""
+
 
 def validate(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list[Problem]]:
     """Return the spec that a table describes, or None, and everything that is wrong with it."""
@@ -68,5 +71,5 @@ def _with_component(section: str, value: Any) -> Any:
     """Let a table without ``use`` hold options of the section's default component."""
     field = Spec.model_fields.get(section)
     if field and isinstance(field.default, str) and field.default and isinstance(value, dict) and "use" not in value:
-        return {"use": field.default, **value}
+        return {"use": OPTIONS_OF.get(section, field.default) if value else field.default, **value}
     return value

@@ -12,6 +12,7 @@ from typing import Any
 
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
+from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
 from kexp.report.run_folder import read_json
 from kexp.report.summary import LOWER_IS_BETTER, shown_split
@@ -246,7 +247,10 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def show(folder: Path) -> Json:
-    """Return the spec and the results of a run folder; raises ``KexpError`` for any other folder."""
+    """Return the spec and the results of a run folder, and what its runs found by epoch.
+
+    Raises ``KexpError`` for any other folder.
+    """
     table, row = read_spec(folder), read_row(folder)
     known = list(results(folder))
     variants = list(table.get("variants", {})) or sorted({result["variant"] for result in known})
@@ -282,4 +286,4 @@ def _run(folder: Path, result: Mapping[str, Any]) -> Json:
         "train_seconds",
         "peak_memory_mib",
     )
-    return {**{name: result.get(name) for name in keys}, "folder": str(path)}
+    return {**{name: result.get(name) for name in keys}, "epochs": epochs(path), "folder": str(path)}

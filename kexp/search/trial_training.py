@@ -111,5 +111,5 @@ class EvaluationReporter:
         if answer == "stop":
             raise RunInterrupted(f"stopped after evaluation {self.evaluations}")
 
-    def run_ended(self, result: Mapping[str, Any]) -> None:
+    def run_ended(self, result: Mapping[str, Any], folder: Path) -> None:
         """Show nothing."""

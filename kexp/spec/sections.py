@@ -187,12 +187,16 @@ class Training(Section):
     warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate rises; replaces warmup_ratio.")
     gradient_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
 
+    log_every: PositiveInt = Field(10, description="Steps between two step events, which hold means over these steps.")
     evaluate_every: PositiveInt | None = Field(
         None, description="Steps between evaluations; every epoch when not given."
     )
     monitor: str = Field("macro_f1", description="Validation metric that chooses the model.")
     patience: PositiveInt | None = Field(None, description="Evaluations without improvement before training stops.")
-    keep: Literal["best", "last"] = Field("best", description="Which model is kept, by the monitored metric.")
+    keep: Literal["best", "last"] | PositiveInt = Field(
+        "best",
+        description="Which model is kept, by the monitored metric; a number keeps that many of the best.",
+    )
     checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
@@ -213,6 +217,11 @@ class Training(Section):
         if not all(0 <= beta < 1 for beta in self.betas):
             yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
 
+    @property
+    def models_kept(self) -> int:
+        """Number of the best evaluations whose weights are kept; 0 where the last model is kept."""
+        return {"best": 1, "last": 0}[self.keep] if isinstance(self.keep, str) else self.keep
+
 
 DEFAULT_METRICS: Any = ("accuracy", "macro_f1", "weighted_f1", "mcc", "cross_entropy", "ece")
 
@@ -225,6 +234,7 @@ class Evaluation(Section):
         None, description="Simple models on the same rows; both where train has fewer than 200,000 rows, if not given."
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
+    train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
 
 
 class Plugins(Section):

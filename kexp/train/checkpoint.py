@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
+from kexp.train.kept import Kept
 from kexp.train.stopwatch import ACTIVITIES
 
 
@@ -26,6 +27,10 @@ class TrainState:
     """By activity."""
     losses: list[float] = field(default_factory=list)
     """Of the steps since the last evaluation."""
+    kept: Kept = field(default_factory=list)
+    """The evaluations whose weights are kept."""
+    evaluated_seconds: float = 0.0
+    """Seconds of training at the last evaluation."""
 
     @property
     def training_seconds(self) -> float:

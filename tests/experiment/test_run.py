@@ -318,6 +318,59 @@ def test_without_a_test_split_everything_is_on_validation_and_says_so(
     assert "test 240 rows" in brought.stdout
 
 
+def test_best_models_are_kept_and_epochs_are_shown(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    settings = ("training.keep=2", "evaluation.train=true", 'evaluation.metrics=["accuracy", "macro_f1"]')
+    command = ("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "runs", "--variant", "plain")
+    done = kexp(*command, "--seeds", "1", *(part for setting in settings for part in ("--set", setting)))
+    assert done.exit_code == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    run = folder / "plain" / "seed-1"
+    result = json.loads((run / "result.json").read_text("utf-8"))
+    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+    found = [event for event in map(json.loads, lines) if event["event"] == "evaluation"]
+    ordered = sorted(found, key=lambda event: (-event["metrics"]["macro_f1"], event["step"]))[:2]
+    assert [(kept["step"], kept["macro_f1"]) for kept in result["kept_models"]] == [
+        (event["step"], event["metrics"]["macro_f1"]) for event in ordered
+    ]
+    assert [kept["folder"] for kept in result["kept_models"]] == ["model", "model-2"]
+    # Each is a model like any other: its predictions give the metric of its evaluation.
+    frame = pd.read_parquet(run / "predictions.parquet")
+    texts = frame[frame["split"] == "validation"].drop(columns="predicted")
+    texts.to_csv(tmp_path / "validation.csv", index=False)
+    for kept in result["kept_models"]:
+        measured = kexp("evaluate", run / kept["folder"], "--data", tmp_path / "validation.csv", "--json")
+        assert json.loads(measured.stdout)["metrics"]["macro_f1"] == pytest.approx(kept["macro_f1"])
+    averaged = kexp("predict", run / "model", run / "model-2", "정말 최고 영화", "--json")
+    assert averaged.exit_code == 0, averaged.stderr
+    # Train is measured as it stands, without augmentation; by the last epoch it is learnt.
+    assert [set(event["train_metrics"]) for event in found] == [{"accuracy", "macro_f1"}] * 3
+    assert found[-1]["train_metrics"]["accuracy"] > 0.9
+    # Validation loss is cross entropy also where that is no metric of the spec.
+    best = next(event for event in found if event["step"] == result["best_step"])
+    validation = frame[frame["split"] == "validation"]
+    entropy = -np.log([row[f"probability:{row['label']}"] for _, row in validation.iterrows()]).mean()
+    assert best["validation_loss"] == pytest.approx(entropy)
+    header = [
+        "epoch", "train loss", "validation loss", "accuracy", "macro_f1", "train accuracy", "train macro_f1",
+        "train time", "validation time", "best",
+    ]  # fmt: skip
+    assert "\t".join(header) in done.stderr
+    shown = [line.split("\t") for line in kexp("runs", "show", folder, "--epochs").stdout.splitlines()]
+    assert shown[0] == ["run", *header]
+    assert [row[:3] for row in shown[1:]] == [
+        ["plain seed 1", f"{event['epoch']:g}", f"{event['train_loss']:.4f}"] for event in found
+    ]
+    assert [row[3] for row in shown[1:]] == [f"{event['validation_loss']:.4f}" for event in found]
+    assert [row[6] for row in shown[1:]] == [f"{event['train_metrics']['accuracy']:.4f}" for event in found]
+    assert [row[-1] for row in shown[1:]] == ["*" * event["best"] for event in found]
+    report = (folder / "report.html").read_text("utf-8")
+    assert '<th scope="col">train accuracy</th>' in report
+    assert f"<td>{found[1]['train_metrics']['macro_f1']:.4f}</td>" in report
+    (as_json,) = json.loads(kexp("runs", "show", folder, "--json").stdout)["runs"]
+    assert [epoch["train_seconds"] for epoch in as_json["epochs"]] == [event["train_seconds"] for event in found]
+    assert sum(epoch["train_seconds"] for epoch in as_json["epochs"]) == pytest.approx(result["train_seconds"])
+
+
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
 def test_kept_model_is_named_beside_the_best_evaluation(
     write_spec: Write, reviews: Path, tmp_path: Path, keep: str, kept: int

@@ -50,6 +50,7 @@ def measured(event: Json) -> dict[str, float]:
                 "validation/best": float(event["best"]),
                 **{f"validation/{name}": value for name, value in event["metrics"].items()},
                 **{f"pool/{name}": value for name, value in event["pool"].items()},
+                **{f"train/{name}": value for name, value in event.get("train_metrics", {}).items()},
             }
     return {}
 
