@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +42,41 @@ def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, disp
     Raises ``KexpError`` before anything is created when the spec has no search, or data, device, storage or executor
     cannot be used.
     """
-    with quiet_optuna():
+    with quiet_optuna(), ExitStack() as working:
         job = search_job(plan, catalog, runs_dir, name, display)
-        study, status, reason = _search(job)
-        with study.heartbeats.beating():
-            best = await_best(study) if status == "done" else best_trials(study)
-            found = {"status": status, "reason": reason, **summary(study, best)}
-            if best:
-                found["best_spec"] = str(_write_best(job, best))
-            if status == "done":
-                found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
+        study, status, reason = _search(job, working)
+        best = await_best(study) if status == "done" else best_trials(study)
+        found = {"status": status, "reason": reason, **summary(study, best)}
+        if best:
+            found["best_spec"] = str(_write_best(job, best))
+        if status == "done":
+            found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
         write_json(job.folder / "study.json", found)
         write_trials(job.folder / "trials.csv", study)
         write_page(job.folder, study, found)
         return found
 
 
-def _search(job: SearchJob) -> tuple[Study, str, str]:
-    """Search to the end, an interruption or too many failures; return the study, the status and its reason."""
+def _search(job: SearchJob, working: ExitStack) -> tuple[Study, str, str]:
+    """Search to the end, an interruption or too many failures; return the study, the status and its reason.
+
+    Until ``working`` is closed, the study's other processes see that this one works on it.
+    """
     options = job.options
     # Its processes import what they need while the data are prepared here.
     executor = options.executor.build(ExecutorContext(run_trial, options.jobs, job.spec.training.device))
     try:
+<<<<<<< HEAD
         read, rows = _prepare(job)
         study = _open(job, read, rows)
         with study.heartbeats.beating():
             TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
+=======
+        _prepare(job)
+        study = _open(job)
+        working.enter_context(study.heartbeats.beating())
+        TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
+>>>>>>> refs/heads/break
     except RunInterrupted as error:
         return study, "interrupted", str(error)
     except RunFailed as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -327,3 +328,18 @@ def test_grpc_proxy(tmp_path: Path) -> None:
     study = join(open_storage(f"grpc://127.0.0.1:{port}", tmp_path), "far/1")
     study.complete(study.next_trial(None).number, [result(0.5)], "rows", "f")
     assert optuna.load_study(study_name="s", storage=behind).best_value == 0.5
+
+
+def test_best_spec_is_tested_by_another_process_when_that_with_the_best_trial_has_left(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is alive all the time, such as a notebook whose search was interrupted.
+    alive = heartbeats._identity(os.getpid())
+    left, new = join(storage, alive), join(storage, "far/1")
+    monkeypatch.setattr(final_run.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    with left.heartbeats.beating():
+        left.complete(left.next_trial(None).number, [result(0.5)], "rows", "f")
+        assert not new.heartbeats.dead(alive, new.optuna.user_attrs)
+    assert [trial.number for trial in final_run.await_best(new)] == [0]
+    with left.heartbeats.beating():
+        assert not new.heartbeats.dead(alive, new.optuna.user_attrs)
