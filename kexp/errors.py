@@ -105,7 +105,7 @@ def plugin_call(component: str) -> Iterator[None]:
 
 def describe_value(value: object) -> str:
     """Describe an unexpected return value: None, or its type."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -66,17 +66,10 @@ def _search(job: SearchJob, working: ExitStack) -> tuple[Study, str, str]:
     # Its processes import what they need while the data are prepared here.
     executor = options.executor.build(ExecutorContext(run_trial, options.jobs, job.spec.training.device))
     try:
-<<<<<<< HEAD
         read, rows = _prepare(job)
         study = _open(job, read, rows)
-        with study.heartbeats.beating():
-            TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
-=======
-        _prepare(job)
-        study = _open(job)
         working.enter_context(study.heartbeats.beating())
         TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
->>>>>>> refs/heads/break
     except RunInterrupted as error:
         return study, "interrupted", str(error)
     except RunFailed as error:

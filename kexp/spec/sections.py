@@ -142,7 +142,7 @@ class Labelled(Section):
 
 
 class Augmentation(Section):
-    """Changes to training texts, made in every epoch before they are tokenised."""
+    """Changes to training texts: made anew in every epoch, or once and stored where an augmenter is costly."""
 
     labelled: AnyAugmenter | None = Field(None, description="Augmenter of the labelled rows.")
     probability: float = Field(1.0, gt=0, le=1, description="Share of the labelled rows that an epoch changes.")

@@ -250,10 +250,10 @@ def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
     ("value", "said"),
     [
         (None, "None"),
-        ("0.9", "a str"),
-        (np.array([0.1, 0.2]), "a ndarray"),
-        (np.array(0.5), "a ndarray"),
-        ({}, "a dict"),
+        ("0.9", "a value of type str"),
+        (np.array([0.1, 0.2]), "a value of type ndarray"),
+        (np.array(0.5), "a value of type ndarray"),
+        ({}, "a value of type dict"),
     ],
 )
 def test_what_is_no_number_is_refused(value: Any, said: str) -> None:
@@ -378,8 +378,8 @@ def test_a_former_name_of_something_that_kexp_passes_is_explained() -> None:
     ("answer", "said"),
     [
         (["가!"], "made 1 of 2 texts, expected one of each"),
-        (["가!", 7], "made a int of a text, expected str or Rejected"),
-        (["가!", None], "made a NoneType of a text, expected str or Rejected"),
+        (["가!", 7], "returned a value of type int for a text, expected str or Rejected"),
+        (["가!", None], "returned None for a text, expected str or Rejected"),
         (None, "TypeError: 'NoneType' object is not iterable"),
     ],
 )
