@@ -56,13 +56,15 @@ class Ragged:
 class Encoded:
     """Rows as a model takes them, special tokens included. ``boundaries`` is where each row's second segment begins.
 
-    ``hidden`` returns what the frozen blocks of a model make of some of these very rows, where that is known.
+    ``hidden`` returns what the frozen blocks of a model make of some of these very rows, where that is known;
+    ``full_lengths`` are the tokens of every row before it was cut, special tokens included.
     """
 
     tokens: Ragged
     boundaries: NDArray[np.int64] | None
     truncated: int
     hidden: Callable[[NDArray[np.int64]], torch.Tensor] | None = None
+    full_lengths: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -70,7 +72,8 @@ class Encoded:
     def take(self, rows: NDArray[np.int64]) -> Encoded:
         """Return some rows in this order."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]
-        return Encoded(self.tokens.take(rows), boundaries, self.truncated)
+        full = None if self.full_lengths is None else self.full_lengths[rows]
+        return Encoded(self.tokens.take(rows), boundaries, self.truncated, full_lengths=full)
 
     def hidden_of(self, rows: NDArray[np.int64]) -> torch.Tensor | None:
         """Return what the frozen blocks make of some rows; None where that is not known."""
@@ -173,7 +176,8 @@ def _frame_single(first: Ragged, special: SpecialTokens, max_length: int, trunca
     kept = np.minimum(first.lengths, _positive(room, max_length))
     body = cut(first, kept, truncation)
     tokens = _concatenate([_repeat(special.prefix, len(first)), body, _repeat(special.suffix, len(first))])
-    return Encoded(tokens, None, int((first.lengths > kept).sum()))
+    full = first.lengths + len(special.prefix) + len(special.suffix)
+    return Encoded(tokens, None, int((first.lengths > kept).sum()), full_lengths=full)
 
 
 def _frame_pair(first: Ragged, second: Ragged, special: SpecialTokens, max_length: int, truncation: str) -> Encoded:
@@ -189,7 +193,9 @@ def _frame_pair(first: Ragged, second: Ragged, special: SpecialTokens, max_lengt
         cut(second, kept_second, truncation), _repeat(special.suffix, rows),
     ])  # fmt: skip
     shortened = (first.lengths > kept_first) | (second.lengths > kept_second)
-    return Encoded(tokens, len(special.prefix) + kept_first + len(special.middle), int(shortened.sum()))
+    boundaries = len(special.prefix) + kept_first + len(special.middle)
+    full = first.lengths + second.lengths + len(special.prefix) + len(special.middle) + len(special.suffix)
+    return Encoded(tokens, boundaries, int(shortened.sum()), full_lengths=full)
 
 
 def _positive(room: int, max_length: int) -> int:

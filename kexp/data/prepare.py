@@ -54,7 +54,7 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
     frames = divide(frames, spec.split, seed, counts["train"])
-    for split in frames:
+    for split in (split for split in SPLITS if split in frames):
         counts.setdefault(split, {})
     if spec.cleaning.by_split:
         for split in ({*frames} - brought | {"train"}) & {*spec.cleaning.splits}:

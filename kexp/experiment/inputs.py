@@ -70,6 +70,7 @@ class RunInputs:
                 "median": median,
                 "95 %": high,
                 "longest": longest,
+                **_full_lengths(encoded),
                 "truncated rows": encoded.truncated,
                 "unknown share": round(unknown, 4),
             }
@@ -213,6 +214,16 @@ class PreparedInputs:
     def _key(self, spec: Spec, *sections: str) -> str:
         table = dump(spec, self.catalog)
         return json.dumps([table[name] for name in sections], sort_keys=True, ensure_ascii=False)
+
+
+def _full_lengths(encoded: Encoded) -> dict[str, float]:
+    """Return the lengths in tokens before rows were cut, by which to choose ``training.max_length``."""
+    import numpy as np
+
+    if encoded.full_lengths is None:
+        return {}
+    names = ("median before cutting", "95 % before cutting", "longest before cutting")
+    return dict(zip(names, np.percentile(encoded.full_lengths, [50, 95, 100]).tolist(), strict=True))
 
 
 def encode_texts(

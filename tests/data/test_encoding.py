@@ -126,6 +126,18 @@ def test_pairs_of_all_lengths_lose_the_tokens_that_the_tokenizer_takes_away(
 
 
 @pytest.mark.parametrize("paired", [False, True])
+def test_lengths_before_cutting_are_those_of_the_tokenizer(tokenizer: PreTrainedTokenizerFast, paired: bool) -> None:
+    pairs = PAIRS if paired else None
+    expected = [len(row) for row in tokenizer(TEXTS, pairs)["input_ids"]]
+    encoded = encode(TEXTS, pairs, tokenizer, max_length=9, truncation="right", tokenise=tokenise)
+    assert encoded.full_lengths is not None
+    assert encoded.full_lengths.tolist() == expected
+    some = np.array([2, 0])
+    assert encoded.take(some).full_lengths.tolist() == [expected[2], expected[0]]  # type: ignore[union-attr]
+    assert encoded.truncated == sum(length > 9 for length in expected)
+
+
+@pytest.mark.parametrize("paired", [False, True])
 def test_token_types_are_those_of_the_tokenizer(bert: PreTrainedTokenizerFast, paired: bool) -> None:
     pairs = PAIRS if paired else None
     for side in ("right", "left"):

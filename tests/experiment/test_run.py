@@ -202,7 +202,16 @@ def test_dry_run_creates_nothing(write_spec: Write, reviews: Path, tmp_path: Pat
     assert shown[0] == "plain, focal: train 192 rows (24 taken for test, 24 taken for validation)"
     counts = {line.split("\t")[0]: line.split("\t")[1:] for line in shown if "\t" in line}
     assert [*map(int, counts["좋음"])] == [data["labels"][split]["좋음"] for split in ("train", "validation", "test")]
-    assert float(counts["longest"][0]) == data["tokens"]["train"]["longest"]
+    assert float(counts["longest"][0]) == data["tokens"]["train"]["longest"] <= 16
+    # No row of these is cut, so that both lengths are equal; with fewer tokens they are not.
+    assert float(counts["longest before cutting"][0]) == data["tokens"]["train"]["longest before cutting"]
+    short = kexp(*command, "--json", "--set", "training.max_length=6")
+    tokens = json.loads(short.stdout)["variants"]["focal"]["data"]["tokens"]["train"]
+    assert tokens["longest"] == 6
+    assert [tokens[f"{name} before cutting"] for name in ("median", "95 %", "longest")] == [
+        data["tokens"]["train"][f"{name} before cutting"] for name in ("median", "95 %", "longest")
+    ]
+    assert tokens["longest before cutting"] > 6
     assert shown[-1] == "4 runs would be trained; nothing was made"
     assert not (tmp_path / "runs").exists()
 
