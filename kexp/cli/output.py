@@ -100,7 +100,12 @@ def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
     lines += [f"warning: {warning}" for warning in record.get("warnings", ())]
-    lines += [_file_line(split, counts) for split, counts in record.get("source", {}).get("files", {}).items()]
+    for split, counts in record.get("source", {}).get("files", {}).items():
+        # Lines and rows are in the record; a person should see what is unusual.
+        unusual = {what: count for what, count in counts.items() if count and what not in ("lines", "rows")}
+        if unusual:
+            found = ", ".join(f"{what.replace('_', ' ')} {count:,}" for what, count in unusual.items())
+            lines.append(f"file of {split}: {found}")
     for split, counts in record.get("splits", {}).items():
         gone = [
             f"{count:,} {what.replace('_', ' ')}"
@@ -116,10 +121,6 @@ def _data_lines(record: Json) -> list[str]:
                 f"warning: {tokens['unknown share']:.0%} of the tokens of {split} are unknown to the tokenizer"
             )
     return lines + [f"warning: {warning}" for warning in record.get("warnings", ())]
-
-
-def _file_line(split: str, counts: Json) -> str:
-    return f"file of {split} " + ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
 
 
 def print_search(found: Json) -> None:

@@ -78,7 +78,7 @@ def _described(value: Any) -> str:
 
 def _remedy(value: Any, key: str) -> str:
     if isinstance(value, Mapping):
-        return f'; name the value in it, for example {key} = "COLUMN.{next(iter(value), "KEY")}"'
+        return f'; name the value in it, for example {key} = "{_first_path(value)}"'
     if hasattr(value, "__len__"):
         return "; join its words to one text" if key == "text" else "; kexp learns one label per row, so choose one"
     if hasattr(value, "is_integer") and key == "label":
