@@ -13,6 +13,7 @@ import numpy as np
 from kexp.contracts import Metric
 from kexp.errors import DataError
 from kexp.evaluate.predictions import Predictions
+from kexp.inference.columns import TextColumns
 from kexp.inference.model import TrainedModel
 from kexp.inference.predict import Counts, readable
 from kexp.inference.tables import Row, Table
@@ -63,8 +64,7 @@ class Labels:
 def measure(
     model: TrainedModel,
     table: Table,
-    text: str,
-    pair: str | None,
+    columns: TextColumns,
     labels: Labels,
     metrics: Mapping[str, Metric],
     progress: Callable[[int], None] = lambda rows: None,
@@ -79,8 +79,8 @@ def measure(
     counts = Counts()
     for chunk in table.chunks():
         known = [row for row in chunk if labels.of(row) in numbers]
-        kept, texts, pairs = readable(known, text, pair)
-        answers = model.answer(texts, pairs)
+        kept, texts, pairs = readable(known, columns)
+        answers = model.answer_joined(texts, pairs)
         truth += [numbers[labels.of(known[number])] for number in kept]
         probabilities.append(answers.probabilities)
         counts.rows += len(kept)

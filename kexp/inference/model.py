@@ -18,6 +18,7 @@ from kexp.data.stream import Collator
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import predict
+from kexp.inference.columns import TextColumns
 from kexp.inference.folders import Place
 from kexp.inference.provenance import Provenance
 from kexp.inference.text_pipeline import TextPipeline
@@ -78,15 +79,28 @@ class TrainedModel:
     notes: Sequence[str]
     batch_size: int = BATCH_SIZE
 
+    @property
+    def columns(self) -> TextColumns:
+        """The columns that the models were trained on."""
+        return next((m.provenance.columns for m in self.members if m.provenance.columns.known), TextColumns())
+
     def predict(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> NDArray[np.float64]:
-        """Return probabilities of shape (rows, labels), in the order of the texts; safe to call from threads."""
+        """Return probabilities of shape (rows, labels), in the order of the texts; safe to call from threads.
+
+        A model of several text columns takes a tuple of texts for each row, or a mapping of columns to texts.
+        """
         return self.answer(texts, pairs).probabilities
 
     def answer(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> Answers:
         """Return the mean of the models' probabilities, and the largest counts that any of them has.
 
-        Texts are normalised, cleaned and cut as in training. Models that read alike share the tokens.
+        Texts are joined, normalised, cleaned and cut as in training. Raises ``KexpError`` for one text where the models
+        were trained on several columns or on pairs.
         """
+        return self.answer_joined(*self.columns.texts_of(texts, pairs))
+
+    def answer_joined(self, texts: Sequence[Any], pairs: Sequence[Any] | None) -> Answers:
+        """Answer texts whose columns are joined. Models that read alike share the tokens."""
         known: list[tuple[TextPipeline, Encoded]] = []
         total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:

@@ -10,6 +10,7 @@ import numpy as np
 
 from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
+from kexp.inference.columns import TextColumns
 from kexp.inference.model import TrainedModel
 from kexp.inference.sinks import Added, Sink
 from kexp.inference.tables import Row, Table
@@ -22,15 +23,8 @@ if TYPE_CHECKING:
 class Columns:
     """The columns that are read from a table and those that are added, named as in ``predictions.parquet``."""
 
-    text: str
-    pair: str | None
+    texts: TextColumns
     top_k: int | None
-
-    def need(self, table: Table) -> None:
-        """Raise ``KexpError`` for a table without the texts."""
-        table.need(self.text, "--text")
-        if self.pair is not None:
-            table.need(self.pair, "--pair")
 
     def check(self, table: Table, labels: Sequence[str]) -> None:
         """Raise ``KexpError`` for a column that would be added twice, and for more labels than the model has."""
@@ -90,8 +84,8 @@ def predict_table(
     names = [name for name, _ in columns.added(model.labels)]
     nothing: Row = dict.fromkeys(names)
     for chunk in table.chunks():
-        numbers, texts, pairs = readable(chunk, columns.text, columns.pair)
-        answers = model.answer(texts, pairs)
+        numbers, texts, pairs = readable(chunk, columns.texts)
+        answers = model.answer_joined(texts, pairs)
         made = dict(zip(numbers, columns.cells(model.labels, answers.probabilities), strict=True))
         sink.write([{**row, **made.get(number, nothing)} for number, row in enumerate(chunk)])
         counts.rows += len(chunk)
@@ -104,10 +98,18 @@ def predict_table(
     return counts
 
 
-def readable(chunk: Sequence[Row], text: str, pair: str | None) -> tuple[list[int], list[str], list[str] | None]:
+def need_texts(table: Table, columns: TextColumns) -> None:
+    """Raise ``KexpError`` for a table without the texts."""
+    for name in columns.text:
+        table.need(name, "--text")
+    if columns.pair is not None:
+        table.need(columns.pair, "--pair")
+
+
+def readable(chunk: Sequence[Row], columns: TextColumns) -> tuple[list[int], list[str], list[str] | None]:
     """Return the numbers of the rows that have text after normalisation, and their texts."""
-    texts = [normal_text(row.get(text), trim=False) for row in chunk]
-    pairs = None if pair is None else [normal_text(row.get(pair), trim=False) for row in chunk]
+    texts = [columns.text_of(row) for row in chunk]
+    pairs = None if columns.pair is None else [normal_text(row.get(columns.pair), trim=False) for row in chunk]
     numbers = [number for number, one in enumerate(texts) if one.strip() and (pairs is None or pairs[number].strip())]
     return numbers, _take(texts, numbers), None if pairs is None else _take(pairs, numbers)
 

@@ -20,6 +20,7 @@ from kexp.files import (
     need_distinct,
     parquet_errors,
 )
+from kexp.inference.columns import FileFormat
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,8 +72,10 @@ def format_of(path: Path, option: str) -> str:
         raise KexpError(f"{option} {path}: expected a name that ends in {', '.join(FORMATS)}") from None
 
 
-def open_table(path: Path, option: str, *, encoding: str = "utf-8-sig", quoting: bool = True) -> Table:
-    """Open a CSV, TSV, JSONL or Parquet file; without ``quoting``, quotation marks are ordinary characters."""
+def open_table(path: Path, option: str, style: FileFormat | None = None) -> Table:
+    """Open a CSV, TSV, JSONL or Parquet file, written in this style."""
+    style = style or FileFormat()
+    encoding = style.encoding
     kind = format_of(path, option)
     if not path.is_file():
         raise DataError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
@@ -84,7 +87,7 @@ def open_table(path: Path, option: str, *, encoding: str = "utf-8-sig", quoting:
         raise KexpError(f'--encoding {encoding}: Python knows none of that name; try "utf-8" or "cp949"') from None
     if kind == "jsonl":
         return _jsonl(path, lines_of(path, encoding, FLAGS, newline="\n"))
-    return _delimited(path, lines_of(path, encoding, FLAGS), "\t" if kind == "tsv" else ",", quoting)
+    return _delimited(path, lines_of(path, encoding, FLAGS), "\t" if kind == "tsv" else ",", style)
 
 
 def read_lines(stream: IO[bytes], source: str) -> Table:
@@ -94,11 +97,20 @@ def read_lines(stream: IO[bytes], source: str) -> Table:
     return Table(source, ["text"], rows)
 
 
-def _delimited(path: Path, lines: Iterator[str], separator: str, quoting: bool) -> Table:
-    rows = delimited_rows(path, lines, separator, quoting=quoting, remedies=FLAGS)
-    columns = [cell.strip() for cell in next(rows, [])]
+def _delimited(path: Path, lines: Iterator[str], separator: str, style: FileFormat) -> Table:
+    quoting = style.quoting is not False
+    rows = delimited_rows(path, lines, style.separator or separator, quoting=quoting, remedies=FLAGS)
+    first = next(rows, [])
+    columns = [cell.strip() for cell in first]
     if columns in ([], [""]):
         raise DataError(f"{path}: the file is empty")
+    if not style.header:
+        rows = itertools.chain([first], rows)
+        names = list(style.columns or map(str, range(len(first))))
+        if len(names) != len(columns):
+            found = f"found {len(columns)} columns, expected {len(names)}: {', '.join(names)}"
+            raise DataError(f"{path}: {found}; name them with --columns, or use --header")
+        columns = names
     need_distinct(path, columns)
     return Table(str(path), columns, (dict(zip(columns, cells, strict=True)) for cells in rows))
 
