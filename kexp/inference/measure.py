@@ -85,8 +85,7 @@ def measure(
         probabilities.append(answers.probabilities)
         counts.rows += len(kept)
         counts.empty += len(known) - len(kept)
-        counts.truncated += answers.truncated
-        counts.blank += answers.blank
+        counts.add(answers)
         progress(counts.rows)
     if not truth:
         raise DataError(f"{table.source}: it has no row with text and a known label")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kexp.batches import HostBatch
 from kexp.contracts import Inputs
 from kexp.data.batching import by_length
-from kexp.data.encoding import Encoded
+from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.stream import Collator
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
@@ -32,7 +32,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Probabilities of shape (rows, labels), the number of truncated rows and that of rows without any known token.
+    """Probabilities of shape (rows, labels), and numbers of rows: truncated, without a token, of unknown tokens alone.
 
     Rows without a token are predicted from the special tokens alone.
     """
@@ -40,6 +40,7 @@ class Answers:
     probabilities: NDArray[np.float64]
     truncated: int
     blank: int
+    unknown: int = 0
 
 
 @dataclass(slots=True)
@@ -115,7 +116,8 @@ class TrainedModel:
         blank = max(
             int((encoded.tokens.lengths == pipeline.specials[pairs is not None]).sum()) for pipeline, encoded in known
         )
-        return Answers(total / len(self.members), truncated, blank)
+        unknown = max(unknown_rows(encoded, pipeline.tokenizer) for pipeline, encoded in known)
+        return Answers(total / len(self.members), truncated, blank, unknown)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
 from kexp.inference.columns import TextColumns
-from kexp.inference.model import TrainedModel
+from kexp.inference.model import Answers, TrainedModel
 from kexp.inference.sinks import Added, Sink
 from kexp.inference.tables import Row, Table
 
@@ -54,12 +54,19 @@ class Columns:
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers of predicted, empty, truncated and blank rows."""
+    """Numbers of predicted, empty, truncated and blank rows, and of those of unknown tokens alone."""
 
     rows: int = 0
     empty: int = 0
     truncated: int = 0
     blank: int = 0
+    unknown: int = 0
+
+    def add(self, answers: Answers) -> None:
+        """Count what is known of some predicted rows."""
+        self.truncated += answers.truncated
+        self.blank += answers.blank
+        self.unknown += answers.unknown
 
     def sentence(self) -> str:
         """Return the numbers as one line."""
@@ -68,6 +75,8 @@ class Counts:
             parts.append(f"{self.empty:,} without text, left without a label")
         if self.truncated:
             parts.append(f"{self.truncated:,} cut at the model's length")
+        if self.unknown:
+            parts.append(f"{self.unknown:,} of unknown tokens alone")
         if self.blank:
             parts.append(f"{self.blank:,} without any token after cleaning")
         return "; ".join(parts)
@@ -90,8 +99,7 @@ def predict_table(
         sink.write([{**row, **made.get(number, nothing)} for number, row in enumerate(chunk)])
         counts.rows += len(chunk)
         counts.empty += len(chunk) - len(numbers)
-        counts.truncated += answers.truncated
-        counts.blank += answers.blank
+        counts.add(answers)
         progress(counts.rows)
     # A table without rows still has columns.
     sink.write([])
