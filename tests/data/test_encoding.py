@@ -138,7 +138,7 @@ def test_pairs_of_all_lengths_lose_the_tokens_that_the_tokenizer_takes_away(
 @pytest.mark.parametrize("paired", [False, True])
 def test_lengths_before_cutting_are_those_of_the_tokenizer(tokenizer: PreTrainedTokenizerFast, paired: bool) -> None:
     pairs = PAIRS if paired else None
-    expected = [len(row) for row in tokenizer(TEXTS, pairs)["input_ids"]]
+    expected = [len(row) for row in tokenizer(TEXTS, pairs, split_special_tokens=True)["input_ids"]]
     encoded = encode(TEXTS, pairs, tokenizer, max_length=9, truncation="right", tokenise=tokenise)
     assert encoded.full_lengths is not None
     assert encoded.full_lengths.tolist() == expected
