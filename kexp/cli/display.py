@@ -86,6 +86,9 @@ class TerminalDisplay:
             self.task = None
         if result["status"] == "done":
             header, rows = epoch_table(epochs(folder))
+            if not self.console.is_terminal:
+                # Lines of several runs may be mixed in one file.
+                header, rows = [self.label, *header], [[self.label, *row] for row in rows]
             print_table(f"{self.label} by epoch", header, rows, right=0, console=self.console)
         else:
             self.console.print(

@@ -14,9 +14,7 @@ from kexp.report.run_folder import read_json, write_text
 
 Json = Mapping[str, Any]
 
-STEP = (
-    "loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "data_share", "epoch",
-)  # fmt: skip
+STEP = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "data_share", "epoch")
 LEFT_OUT = ("trackers", "search")
 """Sections that do not describe the run itself."""
 
@@ -51,6 +49,7 @@ def measured(event: Json) -> dict[str, float]:
                 **{f"validation/{name}": value for name, value in event["metrics"].items()},
                 **{f"pool/{name}": value for name, value in event["pool"].items()},
                 **{f"train/{name}": value for name, value in event.get("train_metrics", {}).items()},
+                **({"validation/loss": loss} if (loss := event.get("validation_loss")) is not None else {}),
             }
     return {}
 
