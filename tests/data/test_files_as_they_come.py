@@ -85,7 +85,7 @@ def test_quotation_marks_in_tsv_are_characters(tmp_path: Path, name: str) -> Non
 def test_a_row_made_of_several_by_a_quotation_mark_is_refused(tmp_path: Path, name: str, separator: str) -> None:
     path = write(tmp_path, name, table(STRAY, separator))
     message = refusal(lambda: built(TableDataset(path=path, quoting=True)))
-    finding = "line 3: a quotation mark makes one row of 3 lines that have 2 cells each"
+    finding = "line 3: a quotation mark makes one row of 3 lines, 3 of them with 2 cells"
     assert message == f"{path}: {finding}; set quoting = false, or correct the file"
     assert built(TableDataset(path=path, quoting=False))["train"]["text"] == [text for text, _ in STRAY]
 
@@ -107,6 +107,14 @@ def test_rows_are_recognised_in_a_cell_wherever_the_text_stands(tmp_path: Path, 
     path = write(tmp_path, "a.csv", header + others * 2 + table(rows).split("\n", 1)[1])
     assert "line 6: a quotation mark makes one row of 2 lines" in refusal(
         lambda: list(open_table(path, "--input").rows)
+    )
+
+
+def test_a_blank_line_does_not_hide_rows_in_a_cell(tmp_path: Path) -> None:
+    rows = table([*reviews(6), ('"영화 6', "부정")]) + "\n" + table([('영화 7"', "긍정")]).split("\n", 1)[1]
+    path = write(tmp_path, "a.csv", rows)
+    assert "line 8: a quotation mark makes one row of 3 lines, 2 of them with 2 cells" in refusal(
+        lambda: built(TableDataset(path=path))
     )
 
 
