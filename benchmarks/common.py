@@ -24,7 +24,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def reviews(options: argparse.Namespace) -> pd.DataFrame:
-    """Return the rows that are asked for, the same ones every time; none of them is empty."""
+    """Return the requested rows, the same ones every time; none of them is empty."""
     frame = read_delimited(options.data, separator=options.separator, quoting=options.separator != "\t")
     return frame[frame[options.text].str.strip() != ""].sample(options.rows, random_state=0)
 

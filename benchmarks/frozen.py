@@ -31,18 +31,18 @@ from transformers import (
     TrainingArguments,
 )
 
-from kexp.batches import HostBatch
 from kexp.builtin.freezing import FreezeBottomLayers
 from kexp.builtin.objectives import CrossEntropy
 from kexp.builtin.samplers import RandomSampler
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, encode, tokenise
+from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.stream import Collator, LabelledStream
 from kexp.devices import choose
+from kexp.host_batches import HostBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
-from kexp.model.frozen import find_prefix
+from kexp.model.hidden_states import find_prefix
 from kexp.spec.sections import Training
 from kexp.train.loop import Trainer as KexpTrainer
 
@@ -88,7 +88,7 @@ def ours(
 
 
 def with_hidden_states(classifier: Classifier, stream: LabelledStream, count: int) -> tuple[Classifier, LabelledStream]:
-    """Do what ``kexp.experiment.frozen_blocks.reuse_frozen`` does, without validation."""
+    """Do what ``kexp.experiment.reuse_frozen.reuse_frozen`` does, without validation."""
     encoded, lengths = stream.encoded, stream.encoded.tokens.lengths
     batches = [(rows, stream.batch(encoded, rows)) for rows in by_length(lengths, 128)]
     longest, shortest = (batch for _, batch in (batches[0], batches[-1]))

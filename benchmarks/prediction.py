@@ -52,11 +52,11 @@ def main() -> None:
     texts = reviews(options)[options.text].tolist()
     trained = load(options.model, precision="fp32", batch_size=options.batch_size)
     member = trained.members[0]
-    model, reading = member.module, member.reading
-    length, batch_size = reading.max_length, options.batch_size
+    model, pipeline = member.module, member.pipeline
+    length, batch_size = pipeline.max_length, options.batch_size
     contestants: dict[str, Callable[[], np.ndarray]] = {
-        f"naive loop, padded to {length}": lambda: naive(model, reading.tokenizer, texts, length, batch_size),
-        "transformers pipeline": lambda: piped(model, reading.tokenizer, texts, length, batch_size),
+        f"naive loop, padded to {length}": lambda: naive(model, pipeline.tokenizer, texts, length, batch_size),
+        "transformers pipeline": lambda: piped(model, pipeline.tokenizer, texts, length, batch_size),
         "kexp": lambda: trained.predict(texts),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}

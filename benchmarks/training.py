@@ -33,8 +33,8 @@ from kexp.builtin.freezing import NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.builtin.samplers import RandomSampler
 from kexp.data.encoding import encode, tokenise
+from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.stream import Collator, LabelledStream
 from kexp.devices import choose
 from kexp.model.forward import Classifier
 from kexp.spec.sections import Training

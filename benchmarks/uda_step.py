@@ -22,18 +22,18 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, pad
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from kexp.batches import MicroBatch
 from kexp.builtin.augmenters import RandomDeletion
 from kexp.builtin.objectives import UdaOptions
 from kexp.builtin.samplers import RandomSampler
 from kexp.contracts import AugmenterContext, Batch, Inputs, ObjectiveContext, Progress, UnlabelledBatch
 from kexp.cross_entropy import CrossEntropyOptions
 from kexp.data.encoding import Encoded, encode, tokenise
+from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import SemiSupervisedStream, new_views
-from kexp.data.stream import Collator, LabelledStream
+from kexp.data.semi_supervised_stream import SemiSupervisedStream, new_views
 from kexp.devices import choose
 from kexp.files import read_delimited
+from kexp.host_batches import MicroBatch
 from kexp.model.forward import Classifier
 
 Step = Callable[[Batch, UnlabelledBatch], torch.Tensor]

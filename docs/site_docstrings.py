@@ -21,7 +21,7 @@ class Readable(griffe.Extension):
             obj.docstring.value = LITERAL.sub(_fenced, obj.docstring.value)
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
-        """Say ``ClassVar`` where it is: without it, whoever copies the line states an option of the component."""
+        """Say ``ClassVar`` where it is: without it, the copied line would define an option of the component."""
         if attr.docstring is None and (description := _description(str(attr.value))):
             attr.docstring = griffe.Docstring(description, parent=attr)
         if attr.annotation and attr.labels == {"class-attribute"}:

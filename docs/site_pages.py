@@ -110,7 +110,7 @@ def places(catalog: Catalog, kind: str) -> list[Place]:
 
 
 def _takes(owner: Entry, place: Place, entry: Entry, catalog: Catalog) -> bool:
-    """Tell whether a component that holds another has nothing against this one; one that needs options may be any."""
+    """Return whether a component that holds another has nothing against this one; one that needs options may be any."""
     try:
         held: Any = entry.options.model_validate({}, context={"catalog": catalog})
     except ValidationError:

@@ -19,10 +19,10 @@ import pluggy
 
 import kexp
 from kexp import hookspecs
-from kexp.errors import PluginError, did_you_mean
+from kexp.errors import PluginError, describe_error, did_you_mean
 from kexp.hookspecs import HOOK_OF_KIND, OBSERVER_HOOKS
 from kexp.options import Options
-from kexp.plugin_checks import check_component, check_hooks, check_version, named, reason
+from kexp.plugin_checks import check_component, check_hooks, check_version, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def load_catalog(*, block: Collection[str] = (), local: Sequence[Path] = ()) -> 
             _register(manager, point.load(), name)
         # Whatever a plugin's module raises while it is imported, the other plugins must load.
         except Exception as error:  # noqa: BLE001
-            catalog.broken.append(BrokenPlugin(point.name, owner, reason(error)))
+            catalog.broken.append(BrokenPlugin(point.name, owner, describe_error(error)))
         else:
             owners[name] = owner
     for path in local:
@@ -207,7 +207,7 @@ def _load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     # Whatever the file raises is a mistake in the file, not in kexp.
     except Exception as error:
-        raise PluginError(f"cannot be loaded: {reason(error)}") from error
+        raise PluginError(f"cannot be loaded: {describe_error(error)}") from error
     return module
 
 
@@ -235,7 +235,7 @@ def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[st
             try:
                 entries = [_entry(kind, name, cls, owner) for name, cls in named(implementation.function())]
             except Exception as error:  # noqa: BLE001
-                catalog.broken.append(_broken(implementation.plugin_name, owner, f"{hook}: {reason(error)}"))
+                catalog.broken.append(_broken(implementation.plugin_name, owner, f"{hook}: {describe_error(error)}"))
                 continue
             for entry in entries:
                 catalog.registered.setdefault((kind, entry.name), []).append(entry)
@@ -247,7 +247,7 @@ def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[st
         try:
             catalog.commands += [Command(name, owner, function) for name, function in named(implementation.function())]
         except Exception as error:  # noqa: BLE001
-            catalog.broken.append(_broken(implementation.plugin_name, owner, f"kexp_commands: {reason(error)}"))
+            catalog.broken.append(_broken(implementation.plugin_name, owner, f"kexp_commands: {describe_error(error)}"))
 
 
 def _entry(kind: str, name: str, options: Any, owner: Owner) -> Entry:

@@ -113,7 +113,7 @@ def torch_device(device: str, option: str = "training.device") -> str:
 
 
 def out_of_memory(error: BaseException, remedy: str) -> str | None:
-    """Return what to tell of an error that says that memory ran out, with a remedy; None for other errors."""
+    """Return the message for an out-of-memory error, with a remedy; None for other errors."""
     text = str(error).strip()
     if "out of memory" in text.lower() or "can't allocate memory" in text.lower():
         return f"out of memory; {remedy} ({text.splitlines()[0]})"

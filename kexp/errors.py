@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 
 class KexpError(Exception):
@@ -70,6 +71,26 @@ class SpecError(KexpError):
         super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
 
 
+CHANGES = 'kexp\'s documentation lists what changed, under "Changes of the interface"'
+
+
+def describe_error(error: Exception) -> str:
+    """Return a message for what the code of a plugin raised; a ``KexpError`` has its own.
+
+    Where it uses a name that kexp does not have, of a module or of an object, the message says where to look for
+    the present one.
+    """
+    if isinstance(error, KexpError):
+        return str(error)
+    owner = ""
+    if isinstance(error, ImportError):
+        owner = error.name or ""
+    elif isinstance(error, AttributeError):
+        owner = error.obj.__name__ if isinstance(error.obj, ModuleType) else type(error.obj).__module__
+    message = f"{type(error).__name__}: {error}"
+    return f"{message}; {CHANGES}" if owner.split(".")[0] == "kexp" else message
+
+
 @contextmanager
 def plugin_call(component: str) -> Iterator[None]:
     """Name the component whose code runs here when it raises; a ``KexpError`` passes unchanged."""
@@ -79,12 +100,12 @@ def plugin_call(component: str) -> Iterator[None]:
         raise
     # Whatever the code of a plugin raises: the name of the component says whose it is.
     except Exception as error:
-        raise PluginError(f"{component}: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{component}: {describe_error(error)}") from error
 
 
 def describe_value(value: object) -> str:
     """Describe an unexpected return value: None, or its type."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -11,11 +11,9 @@ import pluggy
 
 import kexp
 from kexp import hookspecs
-from kexp.errors import KexpError, PluginError, did_you_mean
+from kexp.errors import CHANGES, PluginError, did_you_mean
 from kexp.hookspecs import HOOK_OF_KIND, KINDS, OBSERVER_HOOKS
 from kexp.options import Options
-
-CHANGES = 'kexp\'s documentation lists what changed, under "Changes of the interface"'
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "objective": {
@@ -29,14 +27,8 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 }
 """By kind, what version 1 of the interface called methods and class variables that plugins may define."""
 
-
-def reason(error: Exception) -> str:
-    """Say why a plugin does not load; one that imports a name that kexp no longer has is of another version."""
-    if isinstance(error, KexpError):
-        return str(error)
-    message = f"{type(error).__name__}: {error}"
-    module = (error.name or "") if isinstance(error, ImportError) else ""
-    return f"{message}; {CHANGES}" if module.split(".")[0] == "kexp" else message
+FORMER_PARAMETERS = {"notes", "texts", "labels", "tokenizer", "names", "sampling"}
+"""What version 1 passed to ``build`` and ``build_tokenizer`` where version 2 passes one context."""
 
 
 def check_version(plugin: object) -> None:
@@ -95,7 +87,8 @@ def check_component(kind: str, name: str, options: Any) -> None:
             raise PluginError(f'{kind} "{name}": {former} is now {current}; {CHANGES}')
     for method in sorted(base.__abstractmethods__ & {"build", "build_tokenizer"}):
         expected, found = _parameters(base, method), _parameters(options, method)
-        if [parameter.lstrip("_") for parameter in found] != expected:
+        # kexp passes the context by position, so its name is free; former names mean what is no longer passed.
+        if len(found) != len(expected) or FORMER_PARAMETERS & set(found):
             signatures = f"{method} takes ({', '.join(expected)}), found {method}({', '.join(found)})"
             raise PluginError(f'{kind} "{name}": {signatures}; {CHANGES}')
 

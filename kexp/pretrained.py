@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
 from kexp.errors import KexpError, Problem
 from kexp.hub import explain_missing, prepare_offline
 from kexp.options import LocalPath
+from kexp.weights import has_trained_head, need_weights, order_head, replace_head
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -30,6 +32,9 @@ class PretrainedBackbone(BackboneOptions):
 
     path: LocalPath | None = Field(None, description="Local Hugging Face folder with config, weights and tokenizer.")
     trust_remote_code: bool = Field(False, description="Let the model's repository run its own Python code.")
+    keep_head: bool = Field(
+        False, description="Keep the head of a fine-tuned classifier, whose labels must be those of the data."
+    )
 
     @property
     def model_id(self) -> str | None:
@@ -109,18 +114,49 @@ class PretrainedBackbone(BackboneOptions):
         return tokenizer
 
     def build(self, context: BackboneContext) -> PreTrainedModel:
-        """Load the weights under a fresh head for the labels."""
+        """Load the weights under a fresh head for the labels, or under the head that the checkpoint has.
+
+        Raises ``KexpError`` for a checkpoint that lacks other weights, or pads with another token than the tokenizer.
+        """
         import torch
         from transformers import AutoModelForSequenceClassification
 
+        title = f'backbone "{self.source}"'
         config = self.load_config()
-        set_labels(config, context.label_names)
+        trained = [str(label) for _, label in sorted((config.id2label or {}).items())]
+        if self.keep_head:
+            need_same_labels(trained, context.label_names, title)
+        self._check_padding(config, context.tokenizer.pad_token_id)
+        set_labels(config, trained if self.keep_head else context.label_names)
         set_dropout(config, self.dropout)
-        # A head of another size, from an earlier fine-tuning, is replaced, and logged.
-        model: PreTrainedModel = self._load(
-            AutoModelForSequenceClassification, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
+        model: PreTrainedModel
+        model, loaded = self._load(
+            AutoModelForSequenceClassification,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
+        need_weights(model, loaded, title, head=self.keep_head)
+        if self.keep_head:
+            order_head(model, trained, context.label_names)
+            set_labels(model.config, context.label_names)
+        elif has_trained_head(model, loaded):
+            options = {"trust_remote_code": self.trust_remote_code}
+            replace_head(model, AutoModelForSequenceClassification.from_config(deepcopy(config), **options))  # type: ignore[no-untyped-call]
         return model
+
+    def _check_padding(self, config: PretrainedConfig, padding: int) -> None:
+        """Let the model pad with the tokenizer's token, unless its configuration names another one."""
+        stated = self._stored_config().get("pad_token_id")
+        if config.pad_token_id == padding:
+            return
+        if isinstance(stated, int) or config.model_type in OFFSET_POSITIONS:
+            raise KexpError(
+                f'backbone "{self.source}": config.json says pad_token_id {config.pad_token_id}, but the tokenizer '
+                f"pads with {padding}; take both from one revision, or correct pad_token_id"
+            )
+        config.pad_token_id = padding
 
     def _load(self, factory: Any, **options: Any) -> Any:
         options["trust_remote_code"] = self.trust_remote_code
@@ -130,12 +166,14 @@ class PretrainedBackbone(BackboneOptions):
 def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str | None = None, **options: Any) -> Any:
     """Load what a class of transformers reads from a folder or, where ``source`` is a string, from the hub.
 
-    Without a network the hub's cache is used. No progress bar is shown. Raises ``KexpError`` that names the ``kind`` of
-    what cannot be loaded.
+    Without a network the hub's cache is used. No progress bar and no report of weights is shown. Raises ``KexpError``
+    that names the ``kind`` of what cannot be loaded.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     local = isinstance(source, Path)
     prepare_offline(None if local else str(source))
     try:
@@ -145,6 +183,8 @@ def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str |
         if local:
             raise KexpError(f"{kind} folder {source} cannot be loaded: {error}") from error
         raise KexpError(explain_missing(kind, str(source), error)) from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def source_problems(id: str | None, path: Path | None) -> Iterable[Problem]:
@@ -205,12 +245,20 @@ def _damaged(weights: Path) -> Iterable[tuple[str, str]]:
 
 def positions(config: dict[str, Any]) -> int | None:
     """Return the usable positions of a model, special tokens included; None if its configuration has none."""
-    count = config.get("max_position_embeddings")
+    count = config.get("max_position_embeddings", config.get("n_positions"))
     if not isinstance(count, int) or count <= 0:
         return None
     if config.get("model_type") in OFFSET_POSITIONS:
         return count - int(config.get("pad_token_id", 1)) - 1
     return count
+
+
+def need_same_labels(trained: Sequence[str], labels: Sequence[str], title: str) -> None:
+    """Refuse to keep a head whose labels are not those of the data; their order may differ."""
+    if sorted(trained) != sorted(labels):
+        found = f"{', '.join(trained) or 'none'}, those of the data {', '.join(labels)}"
+        remedy = "rename them with dataset.label_names, or leave out backbone.keep_head"
+        raise KexpError(f"{title}: the labels of its head are {found}; {remedy}")
 
 
 def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:

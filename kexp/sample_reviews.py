@@ -1,4 +1,4 @@
-"""Synthetic film reviews: something to try and to test with that nobody has to download."""
+"""Synthetic film reviews for examples and tests: nothing has to be downloaded."""
 
 from __future__ import annotations
 

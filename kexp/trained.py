@@ -10,6 +10,6 @@
 """
 
 from kexp.inference.loading import load
-from kexp.inference.model import Answers, TrainedModel
+from kexp.inference.trained_model import Answers, TrainedModel
 
 __all__ = ["Answers", "TrainedModel", "load"]

@@ -9,8 +9,8 @@ import pytest
 from kexp import catalog as module
 from kexp import contracts
 from kexp.catalog import Catalog, UnknownComponent, load_catalog
+from kexp.errors import CHANGES
 from kexp.options import component_title
-from kexp.plugin_checks import CHANGES
 
 PLUGIN = """
 from kexp import hookimpl
@@ -133,6 +133,10 @@ def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
         (
             "from kexp.contracts import POOL",
             f"cannot import name 'POOL' from 'kexp.contracts' ({contracts.__file__}); {CHANGES}",
+        ),
+        (
+            "from kexp import contracts\ncontracts.POOL",
+            f"AttributeError: module 'kexp.contracts' has no attribute 'POOL'; {CHANGES}",
         ),
         ("import kexp.data.files", f"ModuleNotFoundError: No module named 'kexp.data.files'; {CHANGES}"),
         (

@@ -17,9 +17,9 @@ HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
 LAYERS = (
     ("errors", "seeds", "redaction", "settings", "hangul", "names", "nested", "sample_reviews"),
-    ("options", "files", "devices", "hub"),
+    ("options", "files", "devices", "hub", "weights"),
     ("contracts",),
-    ("pretrained", "word_augmenter", "batches", "cross_entropy", "hookspecs", "spec"),
+    ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model", "evaluate"),
     ("train", "report"),

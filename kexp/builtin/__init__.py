@@ -58,6 +58,7 @@ def kexp_freezing_policies() -> Mapping[str, type[FreezingOptions]]:
         "none": freezing.NoFreezing,
         "embeddings": freezing.FreezeEmbeddings,
         "bottom-layers": freezing.FreezeBottomLayers,
+        "layers": freezing.FreezeLayers,
         "all-but-head": freezing.FreezeAllButHead,
         "gradual": freezing.GradualUnfreezing,
     }

@@ -65,13 +65,22 @@ class ColumnOptions(DatasetOptions):
         """The text columns as a tuple."""
         return (self.text,) if isinstance(self.text, str) else self.text
 
+    def joint(self) -> str:
+        """Return ``join_with`` if several text columns are joined."""
+        return self.join_with if len(self.text_columns) > 1 else ""
+
     def label_count(self) -> int | None:
         """Count the label names that are given."""
         return None if self.label_names is None else len(self.label_names)
 
-    def columns_of(self, *, labelled: bool) -> list[str]:
-        """Return the names of the columns that are read."""
+    def columns_of(self, found: Sequence[str], *, labelled: bool) -> list[str]:
+        """Return the names of the columns that are read, of a source that has the columns ``found``."""
+        from kexp.files.columns import has_column
+
         others = [column for column in self._others().values() if column is not None]
+        if labelled and self.augmented is not None and not has_column(found, self.augmented):
+            # Views are used where rows are unlabelled: a file of labelled rows need not have them.
+            others.remove(self.augmented)
         return list(dict.fromkeys([*self.text_columns, *others, *[self.label] * labelled]))
 
     def _others(self) -> dict[str, str | None]:
@@ -107,7 +116,9 @@ class ColumnOptions(DatasetOptions):
             return column_of([cells[row] for row in kept], text_of, source, name, numbers)
 
         chosen = {"text": list(map(self.join_with.join, zip(*map(column, self.text_columns), strict=True)))}
-        chosen |= {name: column(other) for name, other in self._others().items() if other is not None}
+        chosen |= {
+            name: column(other) for name, other in self._others().items() if other is not None and other in values
+        }
         if split != UNLABELLED:
             chosen["label"] = [labels[row] for row in kept]
         return to_dataset(chosen, source, names, [row + 1 for row in kept])
@@ -227,7 +238,7 @@ class TableDataset(ColumnOptions):
         from kexp.files import open_table
 
         table = open_table(path, self.layout(split))
-        names = self.columns_of(labelled=split != UNLABELLED)
+        names = self.columns_of(table.columns, labelled=split != UNLABELLED)
         key = f".{split}" if len(self.files) > 1 else ""
         headless = f"if the file has no header, set header{key} = false and columns{key} = [...]"
         values = table.read(names, "" if set(names) & set(table.columns) else headless)
@@ -306,7 +317,8 @@ class HubDataset(ColumnOptions):
         from datasets import ClassLabel
 
         source = f"{self.source}, split {name}"
-        values = _values(dataset, self.columns_of(labelled=split != UNLABELLED), source)
+        names = self.columns_of(dataset.column_names, labelled=split != UNLABELLED)
+        values = _values(dataset, names, source)
         feature = dataset.features.get(self.label)
         if split == UNLABELLED or not isinstance(feature, ClassLabel):
             return self.select(values, source, context, split)

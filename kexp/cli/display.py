@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from kexp.cli.tables import setting
+from kexp.cli.tables import print_table, setting
+from kexp.report.epochs import epoch_table, epochs
 
 if TYPE_CHECKING:
     from kexp.search.trial import Trial
@@ -33,7 +35,7 @@ class NullDisplay:
     def event(self, event: Json) -> None:
         """Show nothing."""
 
-    def run_ended(self, result: Json) -> None:
+    def run_ended(self, result: Json, folder: Path) -> None:
         """Show nothing."""
 
 
@@ -76,13 +78,16 @@ class TerminalDisplay:
                 f"{self.label}  epoch {event['epoch']:g}  train loss {event['train_loss']:.4f}  {metrics}{mark}"
             )
 
-    def run_ended(self, result: Json) -> None:
-        """Stop the bar; print why a run did not finish."""
+    def run_ended(self, result: Json, folder: Path) -> None:
+        """Stop the bar; print the table of the epochs, or why the run did not finish."""
         if self.task is not None:
             self.progress.stop()
             self.progress.remove_task(self.task)
             self.task = None
-        if result["status"] != "done":
+        if result["status"] == "done":
+            header, rows = epoch_table(epochs(folder))
+            print_table(f"{self.label} by epoch", header, rows, right=0, console=self.console)
+        else:
             self.console.print(
                 f"[red]{self.label or result['variant']} {result['status']}:[/] {escape(str(result['reason']))}"
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
+from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(
         from kexp.cli.output import print_dry_run, print_summary
         from kexp.errors import KexpError
         from kexp.plan.plugins import catalog_of
-        from kexp.report.folder import RunFolder, finite
+        from kexp.report.run_folder import RunFolder, finite
 
         if (spec is None) == (resume is None):
             raise KexpError("kexp run: expected a spec file, or --resume FOLDER")
@@ -97,7 +97,7 @@ def _exit_with(summary: dict[str, Any]) -> None:
 
 def _failures(summary: dict[str, Any]) -> Iterator[str]:
     """Yield every distinct reason for failure, with the runs that failed for it."""
-    from kexp.report.folder import RunFolder, read_json
+    from kexp.report.run_folder import RunFolder, read_json
 
     folder, runs = RunFolder(Path(summary["folder"])), dict[str, list[str]]()
     for name, variant in summary["variants"].items():
@@ -223,7 +223,7 @@ def tune(
     """Search for the best spec, test it once, and write it; the same command continues a search."""
     with report_errors():
         from kexp.plan.plugins import catalog_of
-        from kexp.report.folder import finite
+        from kexp.report.run_folder import finite
         from kexp.spec.toml import dumps
 
         options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, app
+from kexp.cli.app_options import AsJson, app
 from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kexp.cli.base import AsJson, LocalCode, app
+from kexp.cli.app_options import AsJson, LocalCode, app
 from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
-    from kexp.inference.folders import Place
-    from kexp.inference.tables import Table
+    from kexp.inference.input_tables import Table
+    from kexp.inference.model_folders import Place
 
 MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
 MODELS = MODEL + "; several are averaged."
@@ -84,7 +84,7 @@ def predict(
         from kexp.errors import KexpError
         from kexp.inference.loading import load_places
         from kexp.inference.predict import Columns, predict_table
-        from kexp.inference.sinks import check_free, sink_to
+        from kexp.inference.writers import check_free, sink_to
 
         places, texts = _places(words, variant, seed)
         if output is not None and as_json:
@@ -113,7 +113,7 @@ def predict(
 def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
     """Split the arguments of a command into models and texts: folders come first."""
     from kexp.errors import KexpError
-    from kexp.inference.folders import EXPECTED, find
+    from kexp.inference.model_folders import EXPECTED, find
 
     first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
     folders, texts = words[:first_text], list(words[first_text:])
@@ -139,7 +139,7 @@ def _is_folder(word: str) -> bool:
 def _table(source: Path | None, texts: Sequence[str], encoding: str, quoting: bool | None) -> Table:
     from kexp.errors import KexpError
     from kexp.files import Layout
-    from kexp.inference.tables import Table, open_table, read_lines
+    from kexp.inference.input_tables import Table, open_table, read_lines
 
     if source is not None and texts:
         raise KexpError(f"--input and texts ({texts[0][:40]} ...) both give texts to predict; use one of them")
@@ -185,11 +185,11 @@ def evaluate(
         from kexp.cli.output import print_evaluation
         from kexp.cli.predictions import print_notes
         from kexp.files import Layout
-        from kexp.inference.folders import find
+        from kexp.inference.evaluate import Labels, measure
+        from kexp.inference.input_tables import open_table
         from kexp.inference.loading import load_places
-        from kexp.inference.measure import Labels, measure
-        from kexp.inference.tables import open_table
-        from kexp.report.folder import finite
+        from kexp.inference.model_folders import find
+        from kexp.report.run_folder import finite
 
         def table() -> Table:
             return open_table(data, "--data", Layout(encoding=encoding, quoting=quoting))
@@ -254,7 +254,7 @@ def export(
         from kexp.cli.display import note
         from kexp.errors import KexpError
         from kexp.inference import export as exporting
-        from kexp.inference.folders import find
+        from kexp.inference.model_folders import find
 
         for option, value, known in (("--format", kind, ("onnx",)), ("--quantize", quantize, (None, "int8"))):
             if value not in known:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kexp.cli.tables import as_text, print_table, setting
-from kexp.report.summary import SIGNIFICANT, shared
+from kexp.report.summary import SIGNIFICANT, no_test_remark, shared, shown_split
 
 if TYPE_CHECKING:
     from kexp.experiment.augment import Pair
@@ -29,13 +29,17 @@ def print_summary(summary: Json) -> None:
     variants = summary["variants"]
     for names, lines in shared({name: _data_lines(variant.get("data", {})) for name, variant in variants.items()}):
         out.print(*(f"[dim]{escape(', '.join(names))}: {escape(line)}[/]" for line in lines), sep="\n")
-    metrics = _metric_names(summary)
-    rows = [_variant_row(name, variant, metrics) for name, variant in variants.items()]
+    split = shown_split(summary)
+    metrics = _metric_names(summary, split)
+    rows = [_variant_row(name, variant, metrics, split) for name, variant in variants.items()]
     for names, baselines in shared({name: variant.get("baselines", {}) for name, variant in variants.items()}):
         of = f" of {', '.join(names)}" if len(names) < len(variants) else ""
-        rows += [_baseline_row(f"{name}{of}", splits["test"], metrics) for name, splits in baselines.items()]
-    print_table("test", ["model", "runs", *metrics], rows, right=1)
+        measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
+        rows += [_baseline_row(f"{name}{of}", scores, metrics) for name, scores in measured]
+    print_table(split, ["model", "runs", *metrics], rows, right=1)
     _print_tests(out, summary.get("tests", []))
+    if untested := no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()}):
+        out.print(escape(untested))
     out.print(f"[bold]{escape(summary['folder'])}[/]")
 
 
@@ -68,15 +72,15 @@ def _print_tests(out: Console, tests: Sequence[Json]) -> None:
         out.print(f"[dim]p-values are not corrected for the number of tests, {len(tests)}; kexp compare does that[/]")
 
 
-def _metric_names(summary: Json) -> list[str]:
+def _metric_names(summary: Json, split: str) -> list[str]:
     found: dict[str, None] = {}
     for variant in summary["variants"].values():
-        found |= dict.fromkeys(variant.get("metrics", {}).get("test", {}))
+        found |= dict.fromkeys(variant.get("metrics", {}).get(split, {}))
     return list(found)
 
 
-def _variant_row(name: str, variant: Json, metrics: Sequence[str]) -> list[str]:
-    measured = variant.get("metrics", {}).get("test", {})
+def _variant_row(name: str, variant: Json, metrics: Sequence[str], split: str) -> list[str]:
+    measured = variant.get("metrics", {}).get(split, {})
     states = list(variant["status"].values())
     return [name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]
 
@@ -95,6 +99,7 @@ def _mean(found: Json | None) -> str:
 def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
+    lines += [f"warning: {warning}" for warning in record.get("warnings", ())]
     for split, counts in record.get("source", {}).get("files", {}).items():
         # Lines and rows are in the record; a person should see what is unusual.
         unusual = {what: count for what, count in counts.items() if count and what not in ("lines", "rows")}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from kexp.cli.display import note
 from kexp.cli.tables import as_text, print_table
-from kexp.inference.sinks import Added, Delimited, JsonLines, Sink
+from kexp.inference.writers import Added, Delimited, JsonLines, Sink
 
 if TYPE_CHECKING:
-    from kexp.inference.model import TrainedModel
-    from kexp.inference.tables import Row, Table
+    from kexp.inference.input_tables import Row, Table
+    from kexp.inference.trained_model import TrainedModel
 
 
 def print_notes(model: TrainedModel, *, paired: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.base import AsJson, RunsDir, app
+from kexp.cli.app_options import AsJson, RunsDir, app
 from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
@@ -68,18 +68,18 @@ def _refuse_options_before(context: typer.Context, command: str) -> None:
 
 
 def _cells(row: RunRow, metric: str | None) -> list[str]:
-    from kexp.report.words import duration
+    from kexp.report.formatting import duration
     from kexp.results.runs import local_time
 
     best = row.best(metric)
-    test = [metric or row.metric, f"{best[1]:.4f}", best[0]] if best else ["", "", ""]
+    test = [metric or row.metric, f"{best[1]:.4f}", best[0]] if best else ["", "no test split" * row.untested, ""]
     seconds = duration(row.seconds) if row.seconds else ""
     return [local_time(row.started), row.experiment, row.status, str(len(row.test)), *test, seconds, str(row.folder)]
 
 
 def _list_studies(runs_dir: Path, as_json: bool) -> None:
     from kexp.cli.tables import print_table
-    from kexp.report.words import plain
+    from kexp.report.formatting import plain
     from kexp.results.runs import list_studies, local_time
 
     studies = list_studies(runs_dir)
@@ -104,7 +104,11 @@ def _list_studies(runs_dir: Path, as_json: bool) -> None:
 
 
 @runs.command("show")
-def show_folder(folder: Folder, as_json: AsJson = False) -> None:
+def show_folder(
+    folder: Folder,
+    by_epoch: Annotated[bool, typer.Option("--epochs", help="Show a table of every run by epoch instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a run folder: its spec, the results of every variant, why runs failed, where the files are."""
     with report_errors():
         from kexp.results.runs import show
@@ -113,14 +117,30 @@ def show_folder(folder: Folder, as_json: AsJson = False) -> None:
         if as_json:
             print(json.dumps(shown, ensure_ascii=False))
             return
-        _print_shown(shown)
+        if by_epoch:
+            _print_epochs(shown)
+        else:
+            _print_shown(shown)
+
+
+def _print_epochs(shown: dict[str, Any]) -> None:
+    from kexp.cli.tables import print_table
+    from kexp.report.epochs import epoch_table
+
+    for run in shown["runs"]:
+        name = f"{run['variant']} seed {run['seed']}"
+        if not run["epochs"]:
+            print(f"{name} {run['status']}: no epoch was evaluated", file=sys.stderr)
+            continue
+        header, rows = epoch_table(run["epochs"])
+        print_table("", ["run", *header], [[name, *row] for row in rows], right=1)
 
 
 def _print_shown(shown: dict[str, Any]) -> None:
     from kexp.cli.output import print_summary
     from kexp.cli.tables import print_table
     from kexp.report.export import changes
-    from kexp.report.words import duration
+    from kexp.report.formatting import duration
     from kexp.results.runs import local_time
 
     spec = shown["asked"]
@@ -164,7 +184,7 @@ def prune_folders(
     """Remove run folders after showing them and a confirmation."""
     with report_errors():
         from kexp.errors import KexpError
-        from kexp.report.words import size
+        from kexp.report.formatting import size
         from kexp.results.prune import PruneFilter, plan, remove, seconds_of_age
 
         age = None if older_than is None else seconds_of_age(older_than)
@@ -194,7 +214,7 @@ def _confirmed(question: str) -> bool:
 
 def _print_removals(removals: list[Any]) -> None:
     from kexp.cli.tables import print_table
-    from kexp.report.words import size
+    from kexp.report.formatting import size
     from kexp.results.runs import local_time
 
     rows = [
@@ -210,7 +230,10 @@ def compare(
         list[Path],
         typer.Argument(help="Run folders, or VARIANT or VARIANT/seed-N folders in them.", show_default=False),
     ],
-    metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="Only this metric.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="NAME", help="Only this metric; or train_seconds, peak_memory_mib ..."),
+    ] = None,
     split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="test or validation.")] = "test",
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
@@ -221,7 +244,7 @@ def compare(
     with report_errors():
         from kexp.errors import KexpError
         from kexp.report.export import as_csv, as_latex, as_markdown
-        from kexp.report.folder import finite
+        from kexp.report.run_folder import finite
         from kexp.results.compare import compare as compare_runs
 
         if as_json + csv + latex + markdown > 1:

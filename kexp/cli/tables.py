@@ -15,12 +15,21 @@ from kexp.contracts import choice_label
 
 
 def print_table(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: int | None = None
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    right: int | None = None,
+    console: Console | None = None,
 ) -> None:
-    """Print a table; columns from ``right`` on are numbers, and a header without words is not shown."""
-    if not sys.stdout.isatty():
+    """Print a table; columns from ``right`` on are numbers, and a header without words is not shown.
+
+    It goes to standard output unless a console is given.
+    """
+    file = sys.stdout if console is None else console.file
+    if not file.isatty():
         for cells in (header, *rows) if any(header) else rows:
-            print("\t".join(map(str, cells)))
+            print("\t".join(map(str, cells)), file=file)
         return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     table.show_header = any(header)
@@ -28,7 +37,7 @@ def print_table(
         table.add_column(name, justify="right" if right is not None and number >= right else "left", overflow="fold")
     for cells in rows:
         table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
-    Console(highlight=False).print(table)
+    (console or Console(highlight=False)).print(table)
 
 
 def as_text(value: Any) -> str:

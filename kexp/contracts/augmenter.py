@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
-from kexp.errors import PluginError, plugin_call
+from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
 
 
@@ -116,7 +116,7 @@ class CheckedAugmenter:
             raise PluginError(f"{self.name}: made {len(made)} of {len(texts)} texts, expected one of each")
         for found in made:
             if not isinstance(found, str | Rejected):
-                raise PluginError(f"{self.name}: made a {type(found).__name__} of a text, expected str or Rejected")
+                raise PluginError(f"{self.name}: returned {describe_value(found)} for a text, expected str or Rejected")
         self.total += len(texts)
         self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
         return made

@@ -50,6 +50,10 @@ class DatasetOptions(Options):
         """Return the number of labels; None where it is not known before reading."""
         return None
 
+    def joint(self) -> str:
+        """Return what stands between joined text columns, in which special tokens of a tokenizer stay special."""
+        return ""
+
     @abstractmethod
     def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read the data, and add to ``context.counts`` how many rows were left out while reading, by reason.

@@ -10,6 +10,8 @@ from kexp.errors import DataError
 from kexp.files import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from kexp.spec.sections import Cleaning
@@ -22,7 +24,7 @@ def normalise(frame: pd.DataFrame, trim: bool) -> pd.DataFrame:
     """Normalise the texts of a table."""
     columns = {
         name: frame[name].fillna("").map(partial(normal_text, trim=trim)).astype("str")
-        for name in TEXTS
+        for name in (*TEXTS, "augmented")
         if name in frame
     }
     return frame.assign(**columns)
@@ -46,8 +48,17 @@ def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     return frame[~empty]
 
 
-def clean(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts) -> pd.DataFrame:
-    """Drop what the spec says from one split; ``bounds`` are the lengths that the percentiles of train gave."""
+def clean(
+    frame: pd.DataFrame,
+    options: Cleaning,
+    bounds: tuple[float, float],
+    counts: Counts,
+    splits: Sequence[str] = ("train",),
+) -> pd.DataFrame:
+    """Drop what the spec says from rows that are to be divided into ``splits``.
+
+    ``bounds`` are the lengths that the percentiles of train gave.
+    """
     key = _key(frame)
     distinct = frame.assign(key=key).drop_duplicates(["key", "label"])
     contested = key.isin(distinct.loc[distinct.duplicated("key", keep=False), "key"])
@@ -60,7 +71,7 @@ def clean(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], c
         repeated = frame.assign(key=key).duplicated(["key", "label"])
         counts["duplicates"] = int(repeated.sum())
         frame = frame[~repeated]
-    return _drop_lengths(frame, options, bounds, counts)
+    return drop_lengths(frame, options, bounds, counts, splits)
 
 
 def clean_unlabelled(
@@ -71,16 +82,19 @@ def clean_unlabelled(
         repeated = _key(frame).duplicated()
         counts["duplicates"] = int(repeated.sum())
         frame = frame[~repeated]
-    return _drop_lengths(frame, options, bounds, counts)
+    return drop_lengths(frame, options, bounds, counts, ("unlabelled",))
 
 
-def _drop_lengths(frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts) -> pd.DataFrame:
+def drop_lengths(
+    frame: pd.DataFrame, options: Cleaning, bounds: tuple[float, float], counts: Counts, splits: Sequence[str]
+) -> pd.DataFrame:
+    """Drop rows that are too short or too long for each of the splits, and add them to the counts."""
     length = lengths(frame)
-    low = max(options.min_characters, bounds[0])
-    high = min(options.max_characters or bounds[1], bounds[1])
-    short = length < low
-    long = (length > high) & ~short
-    counts["too_short"], counts["too_long"] = int(short.sum()), int(long.sum())
+    low, high = options.characters(*splits)
+    short = length < max(low, bounds[0])
+    long = (length > min(high, bounds[1])) & ~short
+    for name, dropped in (("too_short", short), ("too_long", long)):
+        counts[name] = counts.get(name, 0) + int(dropped.sum())
     return frame[~short & ~long]
 
 
@@ -98,6 +112,22 @@ def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts
     overlap = _key(train).isin(seen)
     counts["overlap"] = int(overlap.sum())
     return train[~overlap]
+
+
+def drop_labelled(unlabelled: pd.DataFrame, train: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Drop unlabelled rows whose text is among the labelled rows of train."""
+    labelled = _key(unlabelled).isin(set(_key(train)))
+    counts["labelled"] = int(labelled.sum())
+    return unlabelled[~labelled]
+
+
+def drop_without_view(unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Drop unlabelled rows that have no augmented view."""
+    missing = unlabelled["augmented"].fillna("").str.strip() == ""
+    counts["without_augmented_view"] = int(missing.sum())
+    if missing.all():
+        raise DataError(f"dataset.augmented: none of the {len(unlabelled):,} unlabelled rows has an augmented view")
+    return unlabelled[~missing]
 
 
 def cap_classes(train: pd.DataFrame, options: Cleaning, seed: int, counts: Counts) -> pd.DataFrame:

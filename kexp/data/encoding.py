@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from kexp.errors import KexpError
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 CHUNK = 20_000
@@ -53,13 +56,15 @@ class Ragged:
 class Encoded:
     """Rows as a model takes them, special tokens included. ``boundaries`` is where each row's second segment begins.
 
-    ``hidden`` returns what the frozen blocks of a model make of some of these very rows, where that is known.
+    ``hidden`` returns what the frozen blocks of a model make of some of these very rows, where that is known;
+    ``full_lengths`` are the tokens of every row before it was cut, special tokens included.
     """
 
     tokens: Ragged
     boundaries: NDArray[np.int64] | None
     truncated: int
     hidden: Callable[[NDArray[np.int64]], torch.Tensor] | None = None
+    full_lengths: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -67,7 +72,8 @@ class Encoded:
     def take(self, rows: NDArray[np.int64]) -> Encoded:
         """Return some rows in this order."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]
-        return Encoded(self.tokens.take(rows), boundaries, self.truncated)
+        full = None if self.full_lengths is None else self.full_lengths[rows]
+        return Encoded(self.tokens.take(rows), boundaries, self.truncated, full_lengths=full)
 
     def hidden_of(self, rows: NDArray[np.int64]) -> torch.Tensor | None:
         """Return what the frozen blocks make of some rows; None where that is not known."""
@@ -118,19 +124,44 @@ def frame(
     return _frame_pair(first, second, special, max_length, truncation)
 
 
-def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:
-    """Tokenise texts in batches, without special tokens and without a limit of length."""
-    backend = tokenizer.backend_tokenizer
+def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
+    """Tokenise texts in batches, without special tokens and without a limit of length.
+
+    The name of a special token in a text, such as ``[SEP]`` or ``</s>``, is text like any other, unless it is in
+    ``joint``: what a dataset puts between joined columns.
+    """
+    kept = tuple(token for token in tokenizer.all_special_tokens if token in joint)
+    backend = _backend_with(tokenizer, kept) if kept else tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
     values, lengths = [np.empty(0, np.int32)], []
-    for start in range(0, len(texts), CHUNK):
-        rows = [
-            row.ids for row in backend.encode_batch_fast(list(texts[start : start + CHUNK]), add_special_tokens=False)
-        ]
-        lengths += [len(row) for row in rows]
-        values.append(np.fromiter((token for row in rows for token in row), np.int32))
-    return Ragged(np.concatenate(values), offsets_of(np.asarray(lengths, np.int64)))
+    # Restored afterwards, since it is a state of the tokenizer that others use too.
+    before, backend.encode_special_tokens = backend.encode_special_tokens, True
+    try:
+        for start in range(0, len(texts), CHUNK):
+            chunk = list(texts[start : start + CHUNK])
+            rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
+            lengths += [len(row) for row in rows]
+            values.append(np.fromiter((token for row in rows for token in row), np.int32))
+    finally:
+        backend.encode_special_tokens = before
+    tokens = np.concatenate(values)
+    # SentencePiece has special tokens among its pieces, and finds them in texts.
+    if tokenizer.unk_token_id is not None:
+        named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+        tokens[np.isin(tokens, [number for token, number in named if token not in kept])] = tokenizer.unk_token_id
+    return Ragged(tokens, offsets_of(np.asarray(lengths, np.int64)))
+
+
+@lru_cache(maxsize=4)
+def _backend_with(tokenizer: PreTrainedTokenizerFast, kept: tuple[str, ...]) -> Tokenizer:
+    """Return a copy of the backend in which the tokens ``kept`` are ordinary ones, which are found in texts."""
+    from tokenizers import Tokenizer
+
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    for token in state["added_tokens"]:
+        token["special"] = token["special"] and token["content"] not in kept
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -145,7 +176,8 @@ def _frame_single(first: Ragged, special: SpecialTokens, max_length: int, trunca
     kept = np.minimum(first.lengths, _positive(room, max_length))
     body = cut(first, kept, truncation)
     tokens = _concatenate([_repeat(special.prefix, len(first)), body, _repeat(special.suffix, len(first))])
-    return Encoded(tokens, None, int((first.lengths > kept).sum()))
+    full = first.lengths + len(special.prefix) + len(special.suffix)
+    return Encoded(tokens, None, int((first.lengths > kept).sum()), full_lengths=full)
 
 
 def _frame_pair(first: Ragged, second: Ragged, special: SpecialTokens, max_length: int, truncation: str) -> Encoded:
@@ -161,7 +193,9 @@ def _frame_pair(first: Ragged, second: Ragged, special: SpecialTokens, max_lengt
         cut(second, kept_second, truncation), _repeat(special.suffix, rows),
     ])  # fmt: skip
     shortened = (first.lengths > kept_first) | (second.lengths > kept_second)
-    return Encoded(tokens, len(special.prefix) + kept_first + len(special.middle), int(shortened.sum()))
+    boundaries = len(special.prefix) + kept_first + len(special.middle)
+    full = first.lengths + second.lengths + len(special.prefix) + len(special.middle) + len(special.suffix)
+    return Encoded(tokens, boundaries, int(shortened.sum()), full_lengths=full)
 
 
 def _positive(room: int, max_length: int) -> int:
@@ -203,15 +237,15 @@ class TokenCache:
 
     folder: Path
 
-    def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:
+    def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
         """Return the tokens from the cache, or make and keep them; an unreadable entry is made anew."""
-        path = self.folder / f"{_key(texts, tokenizer)}.npz"
+        path = self.folder / f"{_key(texts, tokenizer, joint)}.npz"
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return Ragged(stored["values"], stored["offsets"])
         # A damaged archive fails in as many ways as there are bytes in its headers.
         except Exception:  # noqa: BLE001
-            rows = tokenise(texts, tokenizer)
+            rows = tokenise(texts, tokenizer, joint)
         self._keep(path, rows)
         return rows
 
@@ -227,14 +261,15 @@ class TokenCache:
             return
 
 
-def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> str:
+def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str) -> str:
     import tokenizers
 
     digest = hashlib.blake2b(digest_size=20)
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), str(len(texts))):
+    # The names of special tokens have been text since "plain"; what was stored before is made anew.
+    for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), f"plain {joint}", str(len(texts))):
         digest.update(part.encode() + b"\0")
     for start in range(0, len(texts), CHUNK):
         chunk = [text.encode("utf-8", "surrogatepass") for text in texts[start : start + CHUNK]]

@@ -15,7 +15,10 @@ from kexp.data.cleaning import (
     clean,
     clean_unlabelled,
     drop_empty,
+    drop_labelled,
+    drop_lengths,
     drop_overlap,
+    drop_without_view,
     length_bounds,
     lengths,
     need_rows,
@@ -48,12 +51,17 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     context = DatasetContext()
     frames, names = _read(spec.dataset, context)
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
-    frames = _clean(frames, spec, counts)
+    frames, bounds = _clean(frames, spec, counts)
+    brought = set(frames)
     frames = divide(frames, spec.split, seed, counts["train"])
-    for split in SPLITS:
+    for split in (split for split in SPLITS if split in frames):
         counts.setdefault(split, {})
+    if spec.cleaning.by_split:
+        for split in ({*frames} - brought | {"train"}) & {*spec.cleaning.splits}:
+            frames[split] = drop_lengths(frames[split], spec.cleaning, bounds, counts[split], [split])
+            need_rows(frames[split], split, counts[split])
     if spec.cleaning.overlap == "drop" and "train" in spec.cleaning.splits:
-        others = [frames["validation"], frames["test"]]
+        others = [frames[split] for split in ("validation", "test") if split in frames]
         for split in frames.keys() & {"train", UNLABELLED}:
             frames[split] = drop_overlap(frames[split], others, counts[split])
     need_rows(frames["train"], "train", counts["train"])
@@ -61,28 +69,39 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     for split, frame in frames.items():
         frames[split] = limit_labelled_rows(frame, split, _limit(spec.dataset, split), seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
-    if spec.labelled.chosen:
-        _choose_labelled(frames, spec, seed, counts)
+    if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
+        _separate_unlabelled(frames, spec, seed, counts)
     labels = _label_names(frames, names)
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
     return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts))
 
 
-def _choose_labelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
-    """Leave the chosen few in train; the others join the unlabelled rows of the dataset, if it has some."""
+def _separate_unlabelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
+    """Leave the labelled rows in train and gather the unlabelled ones; no text is among both."""
     import pandas as pd
 
-    frames["train"], others = choose_labelled(frames["train"], spec.labelled, seed)
-    counts["train"]["unlabelled"] = len(others)
-    # Unlabelled rows now have two sources: their numbers must stay distinct, since they name random streams.
-    joined = (
-        pd.concat([others, frames[UNLABELLED].assign(number=lambda f: -1 - f["number"])])
-        if UNLABELLED in frames
-        else others
-    )
-    frames[UNLABELLED] = limit_rows(joined.reset_index(drop=True), spec.labelled.pool, seed)
-    counts.setdefault(UNLABELLED, {})["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
+    options, sources = spec.labelled, []
+    if options.chosen:
+        frames["train"], others = choose_labelled(frames["train"], options, seed)
+        counts["train"]["unlabelled" if options.pool_from == "all" else "not_among_the_labelled"] = len(others)
+        sources += [others] if options.pool_from == "all" else []
+    if UNLABELLED in frames:
+        # With two sources their numbers must stay distinct, since they name random streams.
+        sources.append(frames[UNLABELLED].assign(number=lambda f: -1 - f["number"]) if sources else frames[UNLABELLED])
+    if not sources:
+        raise DataError('labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it')
+    counted = counts.setdefault(UNLABELLED, {})
+    joined = drop_labelled(pd.concat(sources).reset_index(drop=True), frames["train"], counted)
+    if len(joined) and needs_views(spec) and "augmented" in joined:
+        joined = drop_without_view(joined, counted)
+    frames[UNLABELLED] = limit_rows(joined, options.pool, seed)
+    counted["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
+
+
+def needs_views(spec: Spec) -> bool:
+    """Return whether every unlabelled row needs an augmented view that comes with the data."""
+    return spec.objective.uses_unlabelled and spec.objective.uses_augmented and spec.augmentation.unlabelled is None
 
 
 def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
@@ -143,20 +162,28 @@ def _spell_labels_once(frames: dict[str, pd.DataFrame], context: DatasetContext)
         context.warnings.append(f"labels that look alike: {shown}; {remedy}")
 
 
-def _clean(frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts]) -> dict[str, pd.DataFrame]:
+def _clean(
+    frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts]
+) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
+    """Return the cleaned splits, and the shortest and longest length that the percentiles of train allow.
+
+    From train, out of which other splits may be taken, goes only what none of them may have.
+    """
     cleaned = {
         split: drop_empty(normalise(frame, spec.cleaning.trim), counts[split]) for split, frame in frames.items()
     }
     need_rows(cleaned["train"], "train", counts["train"])
     bounds = length_bounds(cleaned["train"], spec.cleaning)
+    taken = [split for split in SPLITS if split not in frames]
     for split, frame in cleaned.items():
         if split == UNLABELLED:
             cleaned[split] = clean_unlabelled(frame, spec.cleaning, bounds, counts[split])
         elif split in spec.cleaning.splits:
-            cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split])
+            splits = ["train", *taken] if split == "train" else [split]
+            cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split], splits)
         need_rows(cleaned[split], split, counts[split])
     _distinct_labels(cleaned["train"])
-    return cleaned
+    return cleaned, bounds
 
 
 def _limit(dataset: DatasetOptions, split: str) -> int | None:
@@ -169,7 +196,7 @@ def _limit(dataset: DatasetOptions, split: str) -> int | None:
 def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) -> tuple[str, ...]:
     """Number the labels of train: as the dataset orders them, else numbers by value and words by alphabet."""
     present = _distinct_labels(frames["train"])
-    for split in ("validation", "test"):
+    for split in (split for split in ("validation", "test") if split in frames):
         unknown = frames[split].loc[~frames[split]["label"].isin(present), "label"]
         if len(unknown):
             rows = f"{len(unknown)} row{'s' if len(unknown) > 1 else ''}"
@@ -211,8 +238,9 @@ def _source(context: DatasetContext) -> dict[str, Any]:
 def _record(frames: Mapping[str, pd.DataFrame], counts: dict[str, Counts]) -> dict[str, Any]:
     for split, frame in frames.items():
         counts[split]["kept"] = len(frame)
+    splits = [split for split in SPLITS if split in frames]
     return {
         "splits": counts,
-        "labels": {split: frames[split]["label"].value_counts().sort_index().to_dict() for split in SPLITS},
-        "characters": {split: lengths(frames[split]).describe().round(1).to_dict() for split in SPLITS},
+        "labels": {split: frames[split]["label"].value_counts().sort_index().to_dict() for split in splits},
+        "characters": {split: lengths(frames[split]).describe().round(1).to_dict() for split in splits},
     }

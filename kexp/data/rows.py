@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,22 @@ class Rows:
             digest.update(len(encoded).to_bytes(8, "big") + encoded)
         return digest.hexdigest()
 
+    def keys(self, labels: Sequence[str]) -> NDArray[np.uint64]:
+        """Return a number per row, equal for equal texts and views with labels of the same name."""
+        import numpy as np
+
+        names = [*labels, ""]
+        columns = [self.texts, self.pairs or [""] * len(self), self.augmented or [""] * len(self)]
+        digests = (
+            # With the lengths, since a text may hold whatever would separate it from the next.
+            hashlib.blake2b(
+                "".join(f"{len(part)} {part}" for part in (names[label], *parts)).encode("utf-8", "surrogatepass"),
+                digest_size=8,
+            ).digest()
+            for label, *parts in zip(self.labels.tolist(), *columns, strict=True)
+        )
+        return np.frombuffer(b"".join(digests), np.dtype("<u8"))
+
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """Return some rows in this order."""
 
@@ -53,7 +69,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
-    """Every split, the label names by id, the unlabelled rows (training does not see their labels), and the record."""
+    """Every split, the label names by id, the unlabelled rows (training does not see their labels), and the record.
+
+    There may be no test split.
+    """
 
     labels: tuple[str, ...]
     splits: Mapping[str, Rows]

@@ -23,7 +23,7 @@ def divide(
         if alone:
             counts["without_group"] = alone
     for split, share in (("test", options.test), ("validation", options.validation)):
-        if split not in divided:
+        if split not in divided and share:
             rows = round(share * whole) if share < 1 else int(share)
             divided["train"], divided[split] = _take(divided["train"], rows, split, options, seed)
             counts[f"taken_for_{split}"] = len(divided[split])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kexp.contracts import Augmenter, ClosableAugmenter, Rejected
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import streams
+from kexp.data.semi_supervised_stream import streams
 
 CHUNK = 500
 """Texts between two writes. Augmenters that keep a store of their own lose nothing by it."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kexp.batches import HostBatch
 from kexp.contracts import Metric
+from kexp.host_batches import HostBatch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,13 @@ class Predictions:
     def measure(self, metrics: Mapping[str, Metric]) -> dict[str, float]:
         """Return every metric by name."""
         return {name: metric(self.labels, self.probabilities) for name, metric in metrics.items()}
+
+    def cross_entropy(self) -> float:
+        """Return the mean negative log probability of the true labels, in nats."""
+        import numpy as np
+
+        true = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.clip(true, np.finfo(np.float64).eps, 1)).mean())
 
     def per_class(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and the number of rows of each label."""

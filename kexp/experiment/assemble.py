@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.batches import HostBatch
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
 from kexp.data.batching import by_length
-from kexp.data.encoding import Encoded, tokenise
+from kexp.data.encoding import Encoded
+from kexp.data.labelled_stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
+from kexp.data.semi_supervised_stream import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
 from kexp.data.stored_views import LabelledViews
-from kexp.data.stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.devices import Hardware
-from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions, predict
-from kexp.experiment.prepare import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.experiment.inputs import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.host_batches import HostBatch
 from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title
 from kexp.seeds import derive, generator
@@ -30,7 +28,7 @@ from kexp.train.loop import Stream
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
 WATCHED_ROWS = 2000
 """Unlabelled rows whose predictions are watched during training: enough to know shares to a few per cent."""
@@ -95,11 +93,13 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
     model.to(hardware.device)
-    collator = Collator(_pad_id(inputs.tokenizer), takes_token_types(model))
+    collator = Collator.of(inputs.tokenizer, model)
     unlabelled = inputs.unlabelled
     context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
     metrics = prepared.metrics(spec, inputs.data.labels)
     monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
+    objective = build_objective(spec.objective, context)
+    # Last: what is built here has to be closed.
     augmenters = _fresh_augmenters(spec, prepared, inputs)
     counted: dict[str, CheckedAugmenter | LabelledViews] = {**augmenters}
     if inputs.labelled_views is not None and spec.augmentation.labelled is not None:
@@ -113,7 +113,7 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware
         seed,
         inputs,
         Classifier(model, hardware),
-        build_objective(spec.objective, context),
+        objective,
         metrics,
         monitored.greater_is_better,
         collator,
@@ -180,19 +180,4 @@ def _semi_supervised(
 
 def _encoder(spec: Spec, inputs: RunInputs) -> Encode:
     """Return how augmented texts are encoded: not through the cache on disk, since every epoch's texts are new."""
-    return lambda texts, pairs: encode_texts(spec, inputs.tokenizer, texts, pairs, tokenise)
-
-
-def _pad_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    pad_id = tokenizer.pad_token_id
-    if not isinstance(pad_id, int):
-        raise KexpError("the backbone's tokenizer has no padding token")
-    return pad_id
-
-
-def takes_token_types(model: PreTrainedModel) -> bool:
-    """Tell whether the model distinguishes the two texts of a pair; some take the argument but know one type only."""
-    return (
-        getattr(model.config, "type_vocab_size", 0) > 1
-        and "token_type_ids" in inspect.signature(model.forward).parameters
-    )
+    return lambda texts, pairs: encode_texts(spec, inputs.tokenizer, texts, pairs)

@@ -11,10 +11,10 @@ from typing import Any
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterOptions, Rejected
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised import streams
+from kexp.data.semi_supervised_stream import streams
 from kexp.data.stored_views import StoredViews
 from kexp.errors import KexpError
-from kexp.experiment.prepare import PreparedInputs
+from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import Plan
 from kexp.seeds import generator
 from kexp.settings import cache_folder

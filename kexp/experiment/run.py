@@ -11,15 +11,16 @@ from kexp.contracts import Metric
 from kexp.devices import choose
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.one_run import Display, Run, train_and_test
-from kexp.experiment.prepare import PreparedInputs
-from kexp.plan.checks import components
+from kexp.experiment.digests import RowKeys, digests, refuse_changes, write_row_keys
+from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.train_and_test import Display, Run, train_and_test
+from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan, Variant
 from kexp.report import predictions
 from kexp.report.environment import environment
-from kexp.report.folder import RunFolder, read_json, write_json, write_text
 from kexp.report.html import write_report
-from kexp.report.summary import build_summary
+from kexp.report.run_folder import RunFolder, read_json, write_json, write_text
+from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
 
@@ -40,8 +41,11 @@ def run(
     ``resume`` continues those runs of an existing folder that are not done.
     """
     prepared = _prepare(plan, catalog, display)
+    read, rows = digests(plan.runs(), prepared)
+    if resume is not None:
+        _need_same_inputs(resume, read, rows)
     folder = resume or RunFolder.create(runs_dir, plan.base.name, plan.digest)
-    _write_origin(folder, plan, catalog)
+    _write_origin(folder, plan, catalog, read, rows)
     results: list[dict[str, Any]] = []
     for variant, seed in plan.runs():
         path = folder.run(variant.name, seed)
@@ -76,8 +80,19 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     return prepared
 
 
-def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
-    """Write the resolved spec and the environment; a resumed experiment keeps both and adds where it went on."""
+def _need_same_inputs(folder: RunFolder, read: Mapping[str, Any], rows: RowKeys) -> None:
+    """Refuse to resume on other rows, with another tokenizer or other weights than the experiment began with."""
+    path = folder.path / "environment.json"
+    before = read_json(path).get("inputs", {}) if path.is_file() else {}
+    remedy = f"restore it, or start a new experiment: kexp run {folder.path / 'spec.toml'}"
+    refuse_changes(str(folder.path), before, read, rows, folder.path, remedy)
+
+
+def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog, read: Mapping[str, Any], rows: RowKeys) -> None:
+    """Write the resolved spec, the environment and digests of what is read.
+
+    A resumed experiment keeps all of them and adds the environment in which it went on.
+    """
     now = environment(components([variant.spec for variant in plan.variants], catalog))
     path = folder.path / "environment.json"
     if path.is_file():
@@ -85,7 +100,8 @@ def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog) -> None:
         write_json(path, {**first, "resumed": [*first.get("resumed", []), now]})
         return
     write_text(folder.path / "spec.toml", toml.dumps(plan.table))
-    write_json(path, now)
+    write_row_keys(folder.path, rows)
+    write_json(path, {**now, "inputs": read})
 
 
 def _finished(path: Path) -> dict[str, Any] | None:
@@ -103,6 +119,8 @@ def _summarise(
     stopped = any(result["status"] == "interrupted" for result in results)
     labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
+    data = {v.name: prepared.inputs(v.spec, seed).record() for v in plan.variants}
+    untested = no_test_remark(data)
     remarks: dict[str, None] = {}
     # Where every seed has a split of its own, baselines and counts are those of the first seed.
     baselines = {} if stopped else {v.name: _baselines(v, seed, prepared, remarks) for v in plan.variants}
@@ -111,12 +129,14 @@ def _summarise(
     return build_summary(
         results,
         baselines=baselines,
-        data={v.name: prepared.inputs(v.spec, seed).record() for v in plan.variants},
-        predictions=lambda variant, seed: predictions.read(
-            folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed]
+        data=data,
+        predictions=lambda variant, seed: (
+            predictions.read(folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed])
+            if "test" in data[variant]["splits"]
+            else None
         ),
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
-        remarks=list(remarks),
+        remarks=[*filter(None, [untested]), *remarks],
     )
 
 

@@ -15,10 +15,10 @@ import kexp
 from kexp.data.batching import by_length
 from kexp.errors import KexpError, RunFailed
 from kexp.inference import onnx
-from kexp.inference.folders import Place
 from kexp.inference.loading import load_places
-from kexp.inference.model import Member
-from kexp.report.folder import read_json, write_json, write_text
+from kexp.inference.model_folders import Place
+from kexp.inference.trained_model import Member
+from kexp.report.run_folder import read_json, write_json, write_text
 from kexp.seeds import generator
 
 TOLERANCE = 1e-4
@@ -141,7 +141,9 @@ def _recorded(member: Member) -> tuple[list[str], list[str] | None] | None:
         return None
     import pandas as pd
 
-    frame = pd.read_parquet(path, filters=[("split", "==", "test")])
+    frame = pd.read_parquet(path)
+    # A run without a test split has predictions for validation alone.
+    frame = frame[frame["split"] == ("test" if "test" in set(frame["split"]) else "validation")]
     frame = frame.iloc[frame["text"].str.len().argsort()[:: max(1, len(frame) // CHECKED)]]
     pairs = frame["text_pair"].tolist() if "text_pair" in frame else None
     return (frame["text"].tolist(), pairs) if len(frame) else None

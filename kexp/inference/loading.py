@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp.data.stream import Collator
+from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
-from kexp.experiment.assemble import takes_token_types
-from kexp.inference.folders import Place, find
-from kexp.inference.model import BATCH_SIZE, Member, TrainedModel
+from kexp.experiment.trial_pass import check_padding
+from kexp.inference.model_folders import Place, find
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
+from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, positions
+from kexp.report.run_folder import read_json
+from kexp.weights import need_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+SHORT = 16
+"""Tokens of the longer row that a loaded model is tried on: enough to see whether padding changes a prediction."""
 
 
 def load(
@@ -78,11 +82,14 @@ def _notes(member: Member) -> Iterator[str]:
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
+    result = None if member.place.run is None else member.place.run / "result.json"
+    metrics = read_json(result).get("metrics", {}) if result is not None and result.is_file() else {}
+    if metrics and "test" not in metrics:
+        yield f"{member.place.name}: its run has no test split (split.test = 0), so this model was never tested"
 
 
 def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
-    with _quiet():
-        tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
+    tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
     config: Any = module.config
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
@@ -93,7 +100,10 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
         names = ", ".join(labels)
         raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
     pipeline = TextPipeline.of(tokenizer, provenance, _max_length(place, tokenizer, config))
-    collator = Collator(int(tokenizer.pad_token_id), takes_token_types(module))
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    check_padding(module, tokenizer, min(pipeline.max_length, SHORT), f"model {place.model}")
+    collator = Collator.of(tokenizer, module)
     module.to(hardware.device)  # type: ignore[arg-type]
     return Member(place, provenance, labels, module, pipeline, collator, hardware)
 
@@ -105,6 +115,7 @@ def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFa
     load = partial(load_pretrained, kind="model", source=place.model, trust_remote_code=trusted)
     tokenizer = load(AutoTokenizer)
     module, found = load(AutoModelForSequenceClassification, dtype=torch.float32, output_loading_info=True)
+    need_weights(module, found, f"model {place.model}", head=False)
     # transformers initialises missing weights at random.
     if found["missing_keys"]:
         missing = ", ".join(sorted(found["missing_keys"])[:5])
@@ -133,16 +144,3 @@ def _check_labels(first: Member, other: Member) -> None:
         if set(one.labels) - set(two.labels)
     ]
     raise KexpError(f"models with different labels cannot be averaged: {'; '.join(lacks)}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' report of weights off the screen: weights that are missing raise an error."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -13,9 +13,9 @@ from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
 from kexp.files.cells import column_of
 from kexp.files.columns import cell
-from kexp.inference.model import TrainedModel
-from kexp.inference.sinks import Added, Sink
-from kexp.inference.tables import Row, Table
+from kexp.inference.input_tables import Row, Table
+from kexp.inference.trained_model import TrainedModel
+from kexp.inference.writers import Added, Sink
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kexp.catalog import Catalog
 from kexp.contracts import AnyBackbone, BackboneOptions, Metric, MetricContext
 from kexp.contracts.metric import build_metrics
-from kexp.inference.folders import Place
+from kexp.inference.model_folders import Place
 from kexp.inference.saved_spec import SavedSpec
 from kexp.spec.sections import Cleaning, Evaluation, Plugins
 

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from kexp import nested
 from kexp.catalog import Catalog
 from kexp.errors import KexpError
-from kexp.inference.folders import Place
+from kexp.inference.model_folders import Place
 from kexp.plan.plugins import plugins_of
-from kexp.report.folder import read_json
+from kexp.report.run_folder import read_json
 from kexp.spec import toml
 from kexp.spec.sections import Plugins
 

@@ -93,6 +93,6 @@ def _block_beside_layers(path: str, names: Sequence[str], *, relative: bool) -> 
     if layers and path.startswith("encoder.conv"):
         return layers[0]
     # A norm after the last layer belongs to it: it is pre-trained with it, and other families have it inside the layer.
-    if layers and "norm" in path.lower() and "pooler" not in path:
+    if layers and ("norm" in path.lower() or path.endswith(".ln")) and "pooler" not in path:
         return layers[-1]
     return head

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.batches import known_hidden
 from kexp.contracts import Inputs
 from kexp.devices import Hardware
-from kexp.model.frozen import Prefix
-from kexp.model.inputs import fuse
+from kexp.host_batches import known_hidden
+from kexp.model.fuse import fuse
+from kexp.model.hidden_states import Prefix
 
 if TYPE_CHECKING:
     import torch

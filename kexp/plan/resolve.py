@@ -13,7 +13,7 @@ from kexp import nested
 from kexp.catalog import Catalog
 from kexp.errors import KexpError, Problem, SpecError
 from kexp.nested import Table
-from kexp.plan.checks import warnings_of
+from kexp.plan.cross_checks import warnings_of
 from kexp.plan.validate import dump, validate
 from kexp.plan.variants import variant_changes, variant_problems
 from kexp.spec import toml

@@ -10,13 +10,16 @@ from pydantic import ValidationError
 from kexp.catalog import Catalog
 from kexp.errors import Problem
 from kexp.nested import Table
-from kexp.plan.checks import cross_check
+from kexp.plan.cross_checks import cross_check
 from kexp.plan.messages import translate
-from kexp.plan.space_ends import check_space_ends
+from kexp.plan.search_space import check_space_ends
 from kexp.spec import toml
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
+
+OPTIONS_OF = {"freezing": "layers"}
+"""Component that a table of options without ``use`` means, where the default component has no options."""
 
 
 def validate(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list[Problem]]:
@@ -68,5 +71,5 @@ def _with_component(section: str, value: Any) -> Any:
     """Let a table without ``use`` hold options of the section's default component."""
     field = Spec.model_fields.get(section)
     if field and isinstance(field.default, str) and field.default and isinstance(value, dict) and "use" not in value:
-        return {"use": field.default, **value}
+        return {"use": OPTIONS_OF.get(section, field.default) if value else field.default, **value}
     return value

@@ -7,11 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kexp.report.folder import RunFolder, read_json, write_text
+from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.results import results_table
+from kexp.report.run_folder import RunFolder, read_json, write_text
 from kexp.report.run_page import run_page
-from kexp.report.summary import SIGNIFICANT, shared
-from kexp.report.words import as_table, duration, is_table, plain, score
+from kexp.report.summary import SIGNIFICANT, no_test_remark, shared
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +28,7 @@ def write_report(folder: Path) -> Path:
     path = RunFolder.open(folder).path
     spec = (path / "spec.toml").read_text("utf-8")
     summary = read_json(path / "summary.json")
+    untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     runs = [
         run_page(path / name / f"seed-{seed}", name, seed, number)
         for number, (name, seed) in enumerate(
@@ -43,7 +44,8 @@ def write_report(folder: Path) -> Path:
         spec=spec,
         description=tomllib.loads(spec).get("description", ""),
         environment=read_json(path / "environment.json"),
-        summary=summary,
+        summary={**summary, "remarks": [remark for remark in summary["remarks"] if remark != untested]},
+        untested=untested,
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},
         data=shared({name: variant["data"] for name, variant in summary["variants"].items()}),
         runs=runs,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.evaluate.calibration import expected_calibration_error, reliability
 from kexp.report.curves import curves
+from kexp.report.epochs import epoch_table, epochs
 from kexp.report.figures import draw_reliability
-from kexp.report.folder import read_events, read_json
-from kexp.report.words import count, duration, plain
+from kexp.report.formatting import count, duration, plain
+from kexp.report.run_folder import read_events, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,7 @@ def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
         "unlabelled": _unlabelled(evaluations, chosen),
         "curves": curves(result.get("monitor", ""), events, chosen),
         "reliability": None if rows is None else _reliability(rows),
+        "epochs": epoch_table(by_epoch) if (by_epoch := epochs(folder)) else None,
         "remarks": [*filter(None, [overfitting(evaluations)]), *_warnings(events)],
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),

@@ -54,6 +54,19 @@ def build_summary(
     }
 
 
+def no_test_remark(data: Mapping[str, Any]) -> str:
+    """Say which variants have no test split, given the records of their data; "" where all have one."""
+    names = [name for name, record in data.items() if "splits" in record and "test" not in record["splits"]]
+    results = "their results are on the validation rows, by which the models were chosen too"
+    return f"{', '.join(names)}: no test split (split.test = 0); {results}" if names else ""
+
+
+def shown_split(summary: Mapping[str, Any]) -> str:
+    """Return the split whose results are shown first: test, or validation where no finished run was tested."""
+    metrics = [variant.get("metrics", {}) for variant in summary["variants"].values()]
+    return "validation" if any(metrics) and not any("test" in found for found in metrics) else "test"
+
+
 def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
     """Return every distinct record that is not empty, with the names of the variants that share it."""
     different = [record for number, record in enumerate(records.values()) if record not in [*records.values()][:number]]

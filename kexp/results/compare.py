@@ -11,15 +11,26 @@ from typing import Any
 
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate import statistics
-from kexp.report.folder import RunFolder, read_json
+from kexp.nested import find
 from kexp.report.predictions import Tested, other_texts, row_differences, tested
 from kexp.report.results import results_table
+from kexp.report.run_folder import RunFolder, read_json
 from kexp.report.summary import LOWER_IS_BETTER, build_summary, sentence
 from kexp.results.runs import differences, read_spec, results, spec_of
 
 Json = dict[str, Any]
 
 SPLITS = ("test", "validation")
+MEASURES: Mapping[str, bool] = {
+    "train_seconds": False,
+    "examples_per_second": True,
+    "tokens_per_second": True,
+    "peak_memory_mib": False,
+    "parameters.total": False,
+    "parameters.trainable": False,
+}
+"""Numbers of a result besides its metrics that can be compared, and whether more is better."""
+
 TESTED = ("accuracy", "macro_f1")
 """Metrics for which there is a paired test."""
 
@@ -50,7 +61,8 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     remarks: list[str] = []
     models = _distinguished(list(_models(folders, remarks)))
     summary = _summary(models, split, metric)
-    pairs = list(_pairs(models, split, remarks))
+    # How long training took does not depend on the rows on which it was measured.
+    pairs = [] if metric in MEASURES else list(_pairs(models, split, remarks))
     tests = [test for pair in pairs for test in pair.tests() if metric in (None, test["metric"])]
     corrected = statistics.holm([test["p_value"] for test in tests])
     if metric not in (None, *TESTED):
@@ -149,7 +161,10 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
     """Return the summary over all models as if they were variants, with the metrics that they share."""
     kept = {model.folder: _kept_summary(model.folder) for model in models}
     lower = {name for summary in kept.values() for name in summary.get("lower_is_better", LOWER_IS_BETTER)}
+    lower |= {name for name, more_is_better in MEASURES.items() if not more_is_better}
     runs = [{**run, "variant": model.name} for model in models for run in model.runs.values()]
+    if metric is not None and metric in MEASURES:
+        runs = [{**run, "metrics": {split: {metric: find(run, metric)}}} for run in runs]
     baselines = {
         model.name: kept[model.folder].get("variants", {}).get(model.variant, {}).get("baselines", {})
         for model in models
@@ -157,10 +172,16 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
     summary = build_summary(runs, baselines=baselines, data={}, predictions=lambda *_: None, lower_is_better=lower)
     measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
     common = [name for name in measured[0] if all(name in scores for scores in measured)]
+    if metric in MEASURES and not common:
+        raise KexpError(f"not every run has recorded {metric}")
+    if metric not in MEASURES and (
+        untested := [model.name for model in models if split == "test" and _has_no_test(model)]
+    ):
+        raise KexpError(f"{', '.join(untested)}: no test split (split.test = 0); compare with --split validation")
     if not common:
         raise KexpError(f"the runs have no {split} metric in common; see evaluation.metrics of their specs")
     if metric is not None and metric not in common:
-        raise KexpError(f'no {split} metric "{metric}" in all runs; {did_you_mean(metric, common)}')
+        raise KexpError(f'no {split} metric "{metric}" in all runs; {did_you_mean(metric, (*common, *MEASURES))}')
     selected = common if metric is None else [metric]
     for variant, scores in zip(summary["variants"].values(), measured, strict=True):
         variant["metrics"] = {split: {name: scores[name] for name in selected}}
@@ -170,6 +191,10 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
             for name, scores in found.items()
         }
     return summary
+
+
+def _has_no_test(model: Model) -> bool:
+    return all("test" not in run["metrics"] for run in model.runs.values())
 
 
 def _kept_summary(folder: Path) -> Json:

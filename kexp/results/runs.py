@@ -12,9 +12,10 @@ from typing import Any
 
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
+from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
-from kexp.report.folder import read_json
-from kexp.report.summary import LOWER_IS_BETTER
+from kexp.report.run_folder import read_json
+from kexp.report.summary import LOWER_IS_BETTER, shown_split
 
 Json = dict[str, Any]
 
@@ -40,6 +41,8 @@ class RunRow:
     metric: str = DEFAULT_METRIC
     seconds: float = 0.0
     lower_is_better: Collection[str] = LOWER_IS_BETTER
+    untested: bool = False
+    """Whether runs are done, and none has a test split."""
 
     def best(self, metric: str | None = None) -> tuple[str, float] | None:
         """Return the variant with the best test mean of a metric, its own when none is given, and the mean."""
@@ -87,7 +90,8 @@ def read_row(folder: Path) -> RunRow:
     seconds = sum(result.get("train_seconds") or 0.0 for result in results(folder))
     lower = summary.get("lower_is_better", LOWER_IS_BETTER)
     status = summary.get("status", "unfinished")
-    return RunRow(folder, experiment, folder.name.partition("-")[0], status, test, metric, seconds, lower)
+    untested = shown_split({"variants": summary.get("variants", {})}) == "validation"
+    return RunRow(folder, experiment, folder.name.partition("-")[0], status, test, metric, seconds, lower, untested)
 
 
 def results(folder: Path) -> Iterator[Json]:
@@ -243,7 +247,10 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def show(folder: Path) -> Json:
-    """Return the spec and the results of a run folder; raises ``KexpError`` for any other folder."""
+    """Return the spec and the results of a run folder, and what its runs found by epoch.
+
+    Raises ``KexpError`` for any other folder.
+    """
     table, row = read_spec(folder), read_row(folder)
     known = list(results(folder))
     variants = list(table.get("variants", {})) or sorted({result["variant"] for result in known})
@@ -279,4 +286,4 @@ def _run(folder: Path, result: Mapping[str, Any]) -> Json:
         "train_seconds",
         "peak_memory_mib",
     )
-    return {**{name: result.get(name) for name in keys}, "folder": str(path)}
+    return {**{name: result.get(name) for name in keys}, "epochs": epochs(path), "folder": str(path)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from kexp.experiment.one_run import Display
+from kexp.experiment.train_and_test import Display
 from kexp.search.trial import Trial
 
 

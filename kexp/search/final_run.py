@@ -15,8 +15,8 @@ from kexp.experiment.run import run
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
-from kexp.report.folder import RunFolder
-from kexp.search.job import SearchJob
+from kexp.report.run_folder import RunFolder
+from kexp.search.search_job import SearchJob
 from kexp.search.study import Study
 from kexp.search.summary import best_trials, ranked
 from kexp.spec.sections import Spec

@@ -26,6 +26,9 @@ BEAT = 10.0
 GRACE = 60.0
 """Seconds without a count after which a process of another machine is given up."""
 
+LEFT = "left"
+"""Stands in place of the counter of a process that does not work on the study any more."""
+
 
 @dataclass(slots=True)
 class Heartbeats:
@@ -44,17 +47,12 @@ class Heartbeats:
         over = threading.Event()
 
         def beat() -> None:
-            for count in itertools.count():
-                try:
-                    self.study.set_user_attr(f"worker {self.own}", count)
-                # A storage that cannot be reached for a moment is no reason to end; the next trial will show.
-                except Exception:
-                    logger.warning(
-                        "the study's storage cannot be reached to show that this process is alive", exc_info=True
-                    )
+            for count in itertools.count(1):
                 if over.wait(BEAT):
                     return
+                self._show(count)
 
+        self._show(0)
         thread = threading.Thread(target=beat, name="kexp heartbeat", daemon=True)
         thread.start()
         try:
@@ -62,13 +60,26 @@ class Heartbeats:
         finally:
             over.set()
             thread.join()
+            self._show(LEFT)
+
+    def _show(self, count: int | str) -> None:
+        try:
+            self.study.set_user_attr(f"worker {self.own}", count)
+        # A storage that cannot be reached for a moment is no reason to end; the next trial will show.
+        except Exception:
+            logger.warning("the study's storage cannot be reached to show that this process is alive", exc_info=True)
 
     def dead(self, worker: str, attributes: Mapping[str, object]) -> bool:
-        """Return whether a process is gone: known at once on this machine, after ``GRACE`` seconds for others."""
+        """Return whether a process is gone: known at once on this machine, after ``GRACE`` seconds for others.
+
+        One that has left the study is gone too, even if it is still alive, such as a notebook.
+        """
+        count = attributes.get(f"worker {worker}")
+        if count == LEFT:
+            return True
         place, _, process = worker.rpartition("/")
         if process and place == _place():
             return _identity(int(process.partition("@")[0])) != worker
-        count = attributes.get(f"worker {worker}")
         known, since = self.seen.get(worker, (None, 0.0))
         if worker not in self.seen or count != known:
             self.seen[worker] = (count, time.monotonic())

@@ -14,7 +14,7 @@ from kexp.errors import RunFailed, RunInterrupted
 from kexp.experiment.interrupt import graceful_stop
 from kexp.search.study import Study
 from kexp.search.trial import Trial, outcome
-from kexp.search.trial_run import TrialRun
+from kexp.search.trial_training import TrialRun
 
 POLL = 1.0
 """Seconds to wait for a message of the executor before looking at the study again."""
@@ -37,8 +37,8 @@ class TrialLoop:
     def run(self, target: int | None, seconds: float | None) -> None:
         """Run trials until ``target`` of the study are finished or the time is over; running ones are finished first.
 
-        Raises ``RunFailed`` after too many failures in a row, and ``RunInterrupted`` when a person stops it: its trials
-        are then given back to the study, to be run when it is continued.
+        Raises ``RunFailed`` after too many failures in a row or when the data have changed, and ``RunInterrupted`` when
+        a person stops it: its trials are then given back to the study, to be run when it is continued.
         """
         end = None if seconds is None else time.monotonic() + seconds
         with graceful_stop() as should_stop:
@@ -55,6 +55,8 @@ class TrialLoop:
                     self.study.interrupt(number, "the search ended")
             if self.stopping:
                 raise RunInterrupted("interrupted")
+        if self.study.other_rows:
+            raise RunFailed(self.study.other_rows)
         if self.study.failing:
             failures = self.study.failures
             raise RunFailed(f"{len(failures)} trials in a row failed, and the search stopped; the last: {failures[-1]}")

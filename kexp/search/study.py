@@ -18,8 +18,8 @@ from optuna.trial import Trial as OptunaTrial
 from kexp.contracts import PrunerContext
 from kexp.errors import KexpError, Problem
 from kexp.search.heartbeats import Heartbeats
-from kexp.search.job import SearchJob
 from kexp.search.sampling import PerTrialSampler, params_of, suggest
+from kexp.search.search_job import SearchJob
 from kexp.search.trial import FINISHED, Trial, outcome
 
 IDENTITY = "kexp"
@@ -44,6 +44,8 @@ class Study:
     """Trials that this process is running."""
     failures: list[str] = field(default_factory=list)
     """Reasons of the latest trials, as far back as all of them failed."""
+    other_rows: str = ""
+    """What is said of a trial with other validation rows: its process read other data, so the search must stop."""
 
     # --- state of the study ----------------------------------------------------------------------------------------
 
@@ -58,8 +60,8 @@ class Study:
 
     @property
     def failing(self) -> bool:
-        """Whether so many trials failed in a row that the search should stop."""
-        return len(self.failures) >= self.job.options.max_failures
+        """Whether the search should stop: too many trials failed in a row, or one had other validation rows."""
+        return bool(self.other_rows) or len(self.failures) >= self.job.options.max_failures
 
     def others_running(self) -> bool:
         """Return whether another process is running a trial."""
@@ -108,12 +110,12 @@ class Study:
         return [trial.number for trial in self.trials() if outcome(trial) in (*FINISHED, "running")]
 
     def _ask(self) -> tuple[Trial, Sequence[Problem]]:
-        asked = self.optuna.ask()
-        self.own[asked.number] = asked
-        asked.set_user_attr("worker", self.heartbeats.own)
-        values = suggest(asked, self.job.space)
+        drawn = self.optuna.ask()
+        self.own[drawn.number] = drawn
+        drawn.set_user_attr("worker", self.heartbeats.own)
+        values = suggest(drawn, self.job.space)
         table, problems = self.job.table_of(values)
-        return Trial(asked.number, values, table), problems
+        return Trial(drawn.number, values, table), problems
 
     def _earlier(self, number: int) -> FrozenTrial | None:
         """Return an earlier trial with the same values: a finished one if there is any, or else one that runs."""
@@ -150,7 +152,11 @@ class Study:
         if known is None:
             self.optuna.set_user_attr("validation rows", rows)
         elif known != rows:
-            self.fail(number, "its validation rows differ from those of the other trials, so no metric can be compared")
+            reason = "its validation rows differ from those of the other trials, so no metric can be compared"
+            self.other_rows = (
+                f"trial {number} failed, and the search stopped: {reason}; the data have changed meanwhile"
+            )
+            self.fail(number, reason)
             return
         seeds = {str(result["seed"]): [metric.of(result) for metric in metrics] for result in results}
         values = [math.fsum(column) / len(seeds) for column in zip(*seeds.values(), strict=True)]

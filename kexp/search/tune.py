@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,27 @@ from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
-from kexp.experiment.prepare import PreparedInputs
-from kexp.plan.checks import components
-from kexp.plan.resolve import Plan
+from kexp.experiment.digests import Json, RowKeys, digests, refuse_changes, write_row_keys
+from kexp.experiment.inputs import PreparedInputs
+from kexp.plan.cross_checks import components
+from kexp.plan.resolve import Plan, Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
 from kexp.report.environment import environment
-from kexp.report.folder import write_json, write_text
+from kexp.report.run_folder import write_json, write_text
 from kexp.search.display import SearchDisplay
 from kexp.search.final_run import await_best, final_run
-from kexp.search.job import SearchJob, search_job
 from kexp.search.loop import TrialLoop
-from kexp.search.page import write_page
-from kexp.search.quiet import quiet_optuna
+from kexp.search.search_job import SearchJob, search_job
+from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
+from kexp.search.study_page import write_page
 from kexp.search.summary import best_trials, finished, summary, write_trials
-from kexp.search.trial_run import run_trial
+from kexp.search.trial_training import run_trial
 from kexp.settings import cache_folder
 from kexp.spec import toml
-from kexp.spec.search import seconds_of
+from kexp.spec.search_section import seconds_of
 
 
 def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, display: SearchDisplay) -> dict[str, Any]:
@@ -40,32 +42,34 @@ def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, disp
     Raises ``KexpError`` before anything is created when the spec has no search, or data, device, storage or executor
     cannot be used.
     """
-    with quiet_optuna():
+    with quiet_optuna(), ExitStack() as working:
         job = search_job(plan, catalog, runs_dir, name, display)
-        study, status, reason = _search(job)
-        with study.heartbeats.beating():
-            best = await_best(study) if status == "done" else best_trials(study)
-            found = {"status": status, "reason": reason, **summary(study, best)}
-            if best:
-                found["best_spec"] = str(_write_best(job, best))
-            if status == "done":
-                found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
+        study, status, reason = _search(job, working)
+        best = await_best(study) if status == "done" else best_trials(study)
+        found = {"status": status, "reason": reason, **summary(study, best)}
+        if best:
+            found["best_spec"] = str(_write_best(job, best))
+        if status == "done":
+            found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
         write_json(job.folder / "study.json", found)
         write_trials(job.folder / "trials.csv", study)
         write_page(job.folder, study, found)
         return found
 
 
-def _search(job: SearchJob) -> tuple[Study, str, str]:
-    """Search to the end, an interruption or too many failures; return the study, the status and its reason."""
+def _search(job: SearchJob, working: ExitStack) -> tuple[Study, str, str]:
+    """Search to the end, an interruption or too many failures; return the study, the status and its reason.
+
+    Until ``working`` is closed, the study's other processes see that this one works on it.
+    """
     options = job.options
     # Its processes import what they need while the data are prepared here.
     executor = options.executor.build(ExecutorContext(run_trial, options.jobs, job.spec.training.device))
     try:
-        _prepare(job)
-        study = _open(job)
-        with study.heartbeats.beating():
-            TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
+        read, rows = _prepare(job)
+        study = _open(job, read, rows)
+        working.enter_context(study.heartbeats.beating())
+        TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
     except RunInterrupted as error:
         return study, "interrupted", str(error)
     except RunFailed as error:
@@ -75,23 +79,31 @@ def _search(job: SearchJob) -> tuple[Study, str, str]:
     return study, "done", ""
 
 
-def _prepare(job: SearchJob) -> None:
-    """Check device and data, and leave the tokenised texts in the cache that all workers read."""
+def _prepare(job: SearchJob) -> tuple[Json, RowKeys]:
+    """Check device and data, and leave the tokenised texts in the cache that all workers read.
+
+    Returns digests of what the trials read.
+    """
     job.display.phase(f"preparing the data of {job.spec.name}")
     prepared = PreparedInputs(job.catalog, cache_folder(), job.display.phase)
     choose(job.spec.training.device, job.spec.training.precision)
-    for seed in job.trial_seeds:
-        prepared.inputs(job.spec, seed)
+    return digests([(Variant(job.spec.name, job.spec), seed) for seed in job.trial_seeds], prepared)
 
 
-def _open(job: SearchJob) -> Study:
-    """Open the study and write its spec and environment beside it."""
+def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:
+    """Open the study and write its spec and environment beside it; refuse one whose trials read something else."""
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remedy = "choose another place with --runs-dir"
         raise KexpError(f"{job.folder} cannot be made: {error.strerror}; {remedy}") from None
     study = open_study(open_storage(job.options.storage, job.folder), job)
+    if known := study.optuna.user_attrs.get("inputs"):
+        remedy = "restore it, or begin another study with --study NAME"
+        refuse_changes(f'study "{job.name}"', known, read, rows, job.folder, remedy)
+    else:
+        study.optuna.set_user_attr("inputs", read)
+        write_row_keys(job.folder, rows)
     options = job.options.model_copy(update={"storage": without_passwords(job.options.storage)})
     spec = job.spec.model_copy(update={"search": options})
     write_text(job.folder / "study.toml", toml.dumps(dump(spec, job.catalog)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
@@ -21,9 +22,13 @@ from kexp.contracts import (
 )
 from kexp.errors import Problem
 from kexp.options import LocalPath, Section
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 
 Name = Annotated[str, Field(pattern=r"^[\w가-힣][\w가-힣.-]*$")]
+
+
+Characters = PositiveInt | dict[Literal["train", "validation", "test", "unlabelled"], PositiveInt]
+"""A number of characters, for all splits or by split."""
 
 
 class Cleaning(Section):
@@ -39,10 +44,13 @@ class Cleaning(Section):
     overlap: Literal["drop", "keep"] = Field(
         "drop", description="What becomes of train rows whose text also stands in validation or test."
     )
-    min_characters: int = Field(
-        1, ge=1, description="Shortest text, in characters after trimming; pairs count together."
+    min_characters: Characters = Field(
+        1,
+        description="Shortest text, in characters after trimming; pairs count together. A table gives one per split.",
     )
-    max_characters: PositiveInt | None = Field(None, description="Longest text, in characters.")
+    max_characters: Characters | None = Field(
+        None, description="Longest text, in characters. A table gives one per split."
+    )
     min_percentile: float = Field(0, ge=0, lt=100, description="Drop texts shorter than this percentile of train.")
     max_percentile: float = Field(100, gt=0, le=100, description="Drop texts longer than this percentile of train.")
     max_per_class: PositiveInt | None = Field(None, description="Keep at most this many train rows of a class.")
@@ -55,19 +63,41 @@ class Cleaning(Section):
 
     def problems(self) -> Iterable[Problem]:
         """Yield bounds that leave nothing."""
-        if self.max_characters is not None and self.max_characters < self.min_characters:
-            yield Problem("max_characters", f"{self.max_characters} is below min_characters, {self.min_characters}")
+        for split in ("train", "validation", "test", "unlabelled"):
+            low, high = self.characters(split)
+            if high < low:
+                of = f" of {split}" if self.by_split else ""
+                yield Problem("max_characters", f"{high:g} is below min_characters{of}, {low:g}")
+            if not self.by_split:
+                break
         if self.max_percentile <= self.min_percentile:
             yield Problem(
                 "max_percentile", f"{self.max_percentile:g} is not above min_percentile, {self.min_percentile:g}"
             )
+
+    @property
+    def by_split(self) -> bool:
+        """Whether splits have bounds of their own."""
+        return isinstance(self.min_characters, dict) or isinstance(self.max_characters, dict)
+
+    def characters(self, *splits: str) -> tuple[float, float]:
+        """Return the shortest and the longest text that one of the splits may have."""
+
+        def of(bound: Mapping[Any, int] | int | None, default: float) -> list[float]:
+            if isinstance(bound, Mapping):
+                return [bound.get(split, default) for split in splits]
+            return [default if bound is None else bound]
+
+        return min(of(self.min_characters, 1)), max(of(self.max_characters, math.inf))
 
 
 class Split(Section):
     """Splits that the dataset does not bring are taken out of train."""
 
     validation: float = Field(0.1, gt=0, description="Share of train, or a number of rows from 1 upwards.")
-    test: float = Field(0.1, gt=0, description="Share of all rows, or a number of rows from 1 upwards.")
+    test: float = Field(
+        0.1, ge=0, description="Share of all rows, or a number of rows from 1 upwards; 0 for no test split."
+    )
     stratify: bool = Field(True, description="Keep the classes' shares equal in all splits.")
     group: bool = Field(True, description="Keep rows of one group together where the dataset has groups.")
     seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")
@@ -93,12 +123,16 @@ class Labelled(Section):
     n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
     per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
     pool: PositiveInt | None = Field(None, description="Most unlabelled rows; all others when not given.")
+    pool_from: Literal["all", "file"] = Field(
+        "all",
+        description="Unlabelled rows: the rest of train and the dataset's unlabelled split, or the latter alone.",
+    )
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
         if self.n is not None and self.per_class is not None:
             yield Problem("per_class", "n and per_class both choose the labelled rows", "set one of them")
-        if self.pool is not None and not self.chosen:
+        if self.pool is not None and not self.chosen and self.pool_from == "all":
             yield Problem("pool", "all rows are labelled, so there are no unlabelled rows", "set n or per_class")
 
     @property
@@ -108,7 +142,7 @@ class Labelled(Section):
 
 
 class Augmentation(Section):
-    """Changes to training texts, made in every epoch before they are tokenised."""
+    """Changes to training texts: made anew in every epoch, or once and stored where an augmenter is costly."""
 
     labelled: AnyAugmenter | None = Field(None, description="Augmenter of the labelled rows.")
     probability: float = Field(1.0, gt=0, le=1, description="Share of the labelled rows that an epoch changes.")
@@ -153,12 +187,16 @@ class Training(Section):
     warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate rises; replaces warmup_ratio.")
     gradient_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
 
+    log_every: PositiveInt = Field(10, description="Steps between two step events, which hold means over these steps.")
     evaluate_every: PositiveInt | None = Field(
         None, description="Steps between evaluations; every epoch when not given."
     )
     monitor: str = Field("macro_f1", description="Validation metric that chooses the model.")
     patience: PositiveInt | None = Field(None, description="Evaluations without improvement before training stops.")
-    keep: Literal["best", "last"] = Field("best", description="Which model is kept, by the monitored metric.")
+    keep: Literal["best", "last"] | PositiveInt = Field(
+        "best",
+        description="Which model is kept, by the monitored metric; a number keeps that many of the best.",
+    )
     checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
@@ -179,6 +217,11 @@ class Training(Section):
         if not all(0 <= beta < 1 for beta in self.betas):
             yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
 
+    @property
+    def models_kept(self) -> int:
+        """Number of the best evaluations whose weights are kept; 0 where the last model is kept."""
+        return {"best": 1, "last": 0}[self.keep] if isinstance(self.keep, str) else self.keep
+
 
 DEFAULT_METRICS: Any = ("accuracy", "macro_f1", "weighted_f1", "mcc", "cross_entropy", "ece")
 
@@ -191,6 +234,7 @@ class Evaluation(Section):
         None, description="Simple models on the same rows; both where train has fewer than 200,000 rows, if not given."
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
+    train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
 
 
 class Plugins(Section):

@@ -12,8 +12,8 @@ import pytest
 
 from kexp.contracts import Ended, Executor, ExecutorContext, ExecutorOptions, Lost, Message, Reported, Task
 from kexp.options import Options
+from kexp.testing.executor_work import work
 from kexp.testing.options import OptionsContract
-from kexp.testing.work import work
 
 Start = Callable[..., Executor]
 

@@ -136,11 +136,10 @@ def inputs_of(
     import torch
 
     from kexp.data.encoding import encode, tokenise
-    from kexp.data.stream import Collator
-    from kexp.experiment.assemble import takes_token_types
+    from kexp.data.labelled_stream import Collator
 
     encoded = encode(texts, None, tokenizer, max_length=max_length, truncation="right", tokenise=tokenise)
     padding = tokenizer.pad_token_id
     assert isinstance(padding, int), "the tokenizer has no padding token"
-    collated = Collator(padding, takes_token_types(model))(encoded, np.arange(len(texts)))
+    collated = Collator.of(tokenizer, model)(encoded, np.arange(len(texts)))
     return {name: torch.from_numpy(array) for name, array in collated.items()}

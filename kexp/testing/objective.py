@@ -8,8 +8,8 @@ import pytest
 
 from kexp.contracts import ObjectiveOptions, Progress, SupervisedObjective, SupervisedObjectiveOptions
 from kexp.options import Options
+from kexp.testing.objective_steps import LABELS, GivenLogits, Rows, backward, build, check_loss, judged, saved, train
 from kexp.testing.options import OptionsContract
-from kexp.testing.steps import LABELS, GivenLogits, Rows, backward, build, check_loss, judged, saved, train
 
 if TYPE_CHECKING:
     import torch

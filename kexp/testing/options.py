@@ -15,10 +15,10 @@ from kexp.catalog import Catalog, Entry, Owner, load_catalog
 from kexp.errors import Problem
 from kexp.hookspecs import HOOK_OF_KIND, KINDS
 from kexp.options import Options
-from kexp.plan.checks import sections_in
+from kexp.plan.cross_checks import sections_in
 from kexp.plan.schema import options_of
 from kexp.spec import toml
-from kexp.testing.light import send
+from kexp.testing.subprocess_checks import send
 
 PATIENCE = 2.0
 """Seconds of computing within which a component has to check itself, imports included."""

@@ -9,9 +9,9 @@ import pytest
 
 from kexp.contracts import PrunerContext, PrunerOptions
 from kexp.options import Options
-from kexp.spec.search import Direction
+from kexp.spec.search_section import Direction
 from kexp.testing.options import OptionsContract
-from kexp.testing.studies import QuietOptuna
+from kexp.testing.optuna_studies import QuietOptuna
 
 if TYPE_CHECKING:
     import optuna

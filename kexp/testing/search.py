@@ -9,7 +9,7 @@ import pytest
 from kexp.contracts import SearchSamplerOptions
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
-from kexp.testing.studies import SPACES, QuietOptuna, contains, cost, draw, sampler_of, study_of, suggest, tell
+from kexp.testing.optuna_studies import SPACES, QuietOptuna, contains, cost, draw, sampler_of, study_of, suggest, tell
 
 BY_KIND = pytest.mark.parametrize("kind", SPACES)
 

@@ -14,7 +14,7 @@ import pytest
 from kexp.contracts import TrackerOptions
 from kexp.options import Options
 from kexp.testing.options import OptionsContract
-from kexp.testing.runs import TrackedRun, events, tried
+from kexp.testing.tracked_runs import TrackedRun, events, tried
 from kexp.train.events import StepsDone
 
 STATUSES = ("done", "failed", "interrupted", "pruned")

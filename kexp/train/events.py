@@ -73,6 +73,12 @@ class Evaluated(Event):
     seconds: float
     pool: Mapping[str, float] = field(default_factory=dict)
     """Statistics of the predictions for unlabelled rows."""
+    validation_loss: float | None = None
+    """Mean cross entropy of validation."""
+    train_seconds: float | None = None
+    """Of the steps since the last evaluation, as ``seconds`` are of this one."""
+    train_metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of the labelled train rows without augmentation, where ``evaluation.train`` is set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,25 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kexp.batches import MicroBatch
 from kexp.contracts import Batch, FreezingOptions, Inputs, Objective, Progress, UnlabelledBatch
 from kexp.errors import RunFailed, RunInterrupted
+from kexp.host_batches import MicroBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training
+from kexp.train.best_model import is_better, metric_warnings
+from kexp.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
-from kexp.train.monitor import is_better, metric_warnings
+from kexp.train.kept import WeightFiles, rank
 from kexp.train.schedule import multiplier
-from kexp.train.state import TrainState, load_checkpoint, save_checkpoint
 from kexp.train.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-LOG_EVERY = 10
 
 
 class Stream(Protocol):
@@ -65,6 +64,7 @@ class Trainer:
 
     ``evaluate`` measures the model on validation, ``watch`` on unlabelled rows: numbers, and warnings about them. The
     folder gets the best weights and, at evaluations and when stopped, a checkpoint; without one nothing is kept.
+    ``details`` are further fields of an evaluation's event, taken right after ``evaluate``.
     ``spent`` are seconds of training that were spent before, on hidden states of frozen blocks.
     """
 
@@ -81,11 +81,13 @@ class Trainer:
         greater_is_better: bool,
         folder: Path | None,
         watch: Callable[[], tuple[Mapping[str, float], Sequence[str]]] = lambda: ({}, ()),
+        details: Callable[[], Mapping[str, Any]] = dict,
         spent: float = 0.0,
     ) -> None:
         self.classifier, self.objective, self.freezing, self.stream = classifier, objective, freezing, stream
         self.evaluate, self.options, self.seed, self.spent = evaluate, options, seed, spent
-        self.greater_is_better, self.folder, self.watch = greater_is_better, folder, watch
+        self.greater_is_better, self.folder, self.watch, self.details = greater_is_better, folder, watch, details
+        self.weights = None if folder is None or not options.models_kept else WeightFiles(folder)
         self.model, self.hardware = classifier.module, classifier.hardware
         self.state = TrainState()
         self.steps_per_epoch = stream.steps_per_epoch()
@@ -116,7 +118,7 @@ class Trainer:
                 self._step(batches, window)
                 clock.lap("steps")
                 due, stop = self._evaluation_due(), should_stop()
-                if due or stop or state.step % LOG_EVERY == 0:
+                if due or stop or state.step % self.options.log_every == 0:
                     yield self._close(window, clock)
                     clock.lap("writing")
                     if due:
@@ -129,33 +131,25 @@ class Trainer:
                     raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
         yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
 
-    def _window(self) -> Window:
-        return Window(self.state.seconds["data"], self.state.training_seconds)
-
     def resume(self) -> int | None:
         """Continue from the folder's checkpoint; return its step, or None when there is none."""
         state = None if self.folder is None else load_checkpoint(self.folder, self._stateful())
         if state is None:
             return None
         self.state = state
+        # Where only the tests of a trained model are missing, no epoch begins that would do this.
+        self._unfreeze((state.step - 1) // self.steps_per_epoch)
         return state.step
 
     def restore_best(self) -> None:
         """Load the best weights, when the spec keeps the best model and there is a folder for it."""
-        if self.best_weights is not None:
-            from safetensors.torch import load_model
-
-            load_model(self.model, self.best_weights)
+        if self.weights is not None:
+            self.weights.load(self.model, self.state.best_step)
 
     @property
     def kept_step(self) -> int:
         """Step of the model that is kept: that of the best evaluation so far, or the last."""
-        return self.state.best_step if self.options.keep == "best" else self.state.step
-
-    @property
-    def best_weights(self) -> Path | None:
-        """File of the best weights so far, where they are kept."""
-        return None if self.folder is None or self.options.keep != "best" else self.folder / "best.safetensors"
+        return self.state.best_step if self.options.models_kept else self.state.step
 
     # --- one step --------------------------------------------------------------------------------------------------
 
@@ -235,8 +229,11 @@ class Trainer:
     def _unfreeze(self, epoch: int) -> None:
         self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))
 
+    def _window(self) -> Window:
+        return Window(self.state.seconds["data"], self.state.training_seconds)
+
     def _close(self, window: Window, clock: Stopwatch) -> StepsDone:
-        """Turn a window into an event: here the device is waited for, once in ``LOG_EVERY`` steps."""
+        """Turn a window into an event: here the device is waited for, once in ``log_every`` steps."""
         import torch
 
         state = self.state
@@ -282,38 +279,53 @@ class Trainer:
 
     def _evaluate(self, clock: Stopwatch) -> Iterator[Event]:
         state, started = self.state, time.perf_counter()
-        metrics, (unlabelled, warnings) = self.evaluate(), self.watch()
+        metrics, details, (unlabelled, warnings) = self.evaluate(), self.details(), self.watch()
         clock.lap("evaluation")
         value = metrics[self.options.monitor]
         best = is_better(value, state.best, greater_is_better=self.greater_is_better)
         # Summed exactly: where a run was interrupted must not change the last digit.
         train_loss = math.fsum(state.losses) / len(state.losses)
         state.losses = []
+        train_seconds = state.training_seconds - state.evaluated_seconds
+        state.evaluated_seconds = state.training_seconds
+        self._keep(value)
         if best:
             state.best, state.best_step, state.evaluations_without_improvement = value, state.step, 0
-            self._save_best()
         else:
             state.evaluations_without_improvement += 1
             patience = self.options.patience
             state.stopped_early = patience is not None and state.evaluations_without_improvement >= patience
         if self.options.checkpoint:
             self._checkpoint()
+        # The checkpoint before may need them until here.
+        if self.weights is not None:
+            self.weights.remove_others(state.kept)
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
-        yield Evaluated(state.step, state.step / self.steps_per_epoch, train_loss, metrics, best, seconds, unlabelled)
+        yield Evaluated(
+            state.step,
+            state.step / self.steps_per_epoch,
+            train_loss,
+            metrics,
+            best,
+            seconds,
+            unlabelled,
+            train_seconds=train_seconds,
+            **details,
+        )
         yield from (
             Warned(state.step, message) for message in (*metric_warnings(metrics, self.options.monitor), *warnings)
         )
         clock.lap("writing")
 
-    def _save_best(self) -> None:
-        if self.best_weights is not None:
-            from safetensors.torch import save_model
-
-            self.best_weights.parent.mkdir(parents=True, exist_ok=True)
-            part = self.best_weights.with_suffix(".part")
-            save_model(self.model, str(part))
-            part.replace(self.best_weights)
+    def _keep(self, value: float) -> None:
+        """Keep the weights if this evaluation is among the best ones."""
+        state = self.state
+        place = rank(state.kept, value, greater_is_better=self.greater_is_better)
+        if place < self.options.models_kept:
+            state.kept = [*state.kept[:place], (value, state.step), *state.kept[place:]][: self.options.models_kept]
+            if self.weights is not None:
+                self.weights.save(self.model, state.step)
 
     def _checkpoint(self) -> None:
         if self.folder is not None:

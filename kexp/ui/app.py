@@ -1,4 +1,4 @@
-"""The pages and what they ask for, as a FastAPI application."""
+"""The pages and the data that they request, as a FastAPI application."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from kexp.errors import KexpError
 from kexp.evaluate.attributions import attribute_words
-from kexp.report.folder import finite
 from kexp.report.html import page_environment, plain, score
+from kexp.report.run_folder import finite
 from kexp.results.runs import differences
 from kexp.ui.library import Library, Run
 

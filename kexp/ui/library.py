@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
-from kexp.report.folder import read_events, read_json
+from kexp.report.run_folder import read_events, read_json
 from kexp.results.runs import StudyRow, list_studies, read_spec, spec_of
 
 ALIVE = 600.0

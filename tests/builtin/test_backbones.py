@@ -392,6 +392,7 @@ def forget() -> None:
         ({"model_type": "camembert", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
         # The table is used from behind the padding id, whichever that is.
         ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 0}, 513),
+        ({"model_type": "gpt2", "n_positions": 1024}, 1024),
         ({"model_type": "t5"}, None),
         ({"model_type": "deberta-v2", "max_position_embeddings": -1}, None),
         ({}, None),

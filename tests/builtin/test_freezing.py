@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -9,6 +11,7 @@ from kexp.builtin.freezing import (
     FreezeAllButHead,
     FreezeBottomLayers,
     FreezeEmbeddings,
+    FreezeLayers,
     GradualUnfreezing,
     NoFreezing,
 )
@@ -90,3 +93,44 @@ def test_layers_are_a_positive_number(layers: object) -> None:
 def test_the_number_of_layers_has_to_be_stated() -> None:
     with pytest.raises(ValidationError, match="layers"):
         FreezeBottomLayers()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"layers": (0, 3)}, ["layer.0", "layer.3"]),
+        ({"layers": (-1, 3)}, ["layer.3", "layer.11"]),
+        ({"blocks": ("embeddings", "layer.[0-2]")}, ["embeddings", "layer.0", "layer.1", "layer.2"]),
+        ({"layers": (5,), "blocks": ("head",)}, ["layer.5", "head"]),
+        ({"blocks": ("layer.*",)}, LAYERS),
+    ],
+)
+def test_layers_are_frozen_by_number_and_by_pattern(options: dict[str, Any], expected: list[str]) -> None:
+    for epoch in (0, 7):
+        assert frozen(FreezeLayers(**options), epoch) == expected
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"layers": [0, 4]}, "freezing: there is no layer 4, the model has 0 to 3"),
+        ({"layers": [-5]}, "freezing: there is no layer -5, the model has 0 to 3"),
+        ({"blocks": ["encoder.*"]}, 'freezing: no block matches "encoder.*"; the model has embeddings, layer.0, layer.1, layer.2, layer.3, head'),
+        ({"blocks": ["*"]}, "freezing: every block is frozen, so nothing would train"),
+        ({"use": "layers"}, 'freezing.layers: names no layer to freeze; for example layers = [0, 3] or blocks = ["layer.[0-5]"]'),
+        ({"layers": 2}, "freezing.layers: expected a list, found 2"),
+    ],
+)  # fmt: skip
+def test_layers_that_the_model_lacks_are_refused(table: dict[str, Any], expected: str) -> None:
+    backbone = {"use": "tiny", "layers": 4}
+    spec = {"name": "x", "dataset": "dialect-sample", "backbone": backbone, "freezing": table}
+    assert [str(problem) for problem in validate(spec, load_catalog())[1]] == [expected]
+
+
+def test_a_table_of_layers_needs_no_name_of_a_policy() -> None:
+    spec = {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", "freezing": {"layers": [0, 1]}}
+    found, problems = validate(spec, load_catalog())
+    assert not problems
+    assert found is not None
+    assert found.freezing == FreezeLayers(layers=(0, 1))
+    assert validate({**spec, "freezing": {}}, load_catalog())[0].freezing == NoFreezing()  # type: ignore[union-attr]

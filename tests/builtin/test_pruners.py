@@ -12,7 +12,7 @@ import pytest
 from kexp.catalog import Catalog
 from kexp.contracts import PrunerContext, PrunerOptions
 from kexp.plan.validate import validate
-from kexp.search.quiet import quiet_optuna
+from kexp.search.silence_optuna import quiet_optuna
 
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "hyperband": "HyperbandPruner",
            "successive-halving": "SuccessiveHalvingPruner", "wilcoxon": "WilcoxonPruner"}  # fmt: skip

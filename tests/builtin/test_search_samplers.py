@@ -14,8 +14,8 @@ from scipy.stats import qmc
 
 from kexp.catalog import Catalog
 from kexp.contracts import Parameter, SearchSamplerOptions, choice_label
-from kexp.search.quiet import quiet_optuna
 from kexp.search.sampling import PerTrialSampler
+from kexp.search.silence_optuna import quiet_optuna
 from kexp.spec.space import Space
 
 Point = dict[str, Any]

@@ -31,7 +31,7 @@ from kexp.builtin.trackers.trackio import quiet_stdout
 from kexp.builtin.trackers.wandb_plots import worst_first
 from kexp.builtin.trackers.wandb_settings import key_configured
 from kexp.contracts import RunIdentity, Task
-from kexp.search.trial_run import run_trial
+from kexp.search.trial_training import run_trial
 from kexp.train.loop import Trainer
 
 Json = dict[str, Any]

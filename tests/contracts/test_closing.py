@@ -13,6 +13,7 @@ from kexp.builtin.augmenters import Compose, OneOf
 from kexp.cli import app
 from kexp.contracts import AugmenterContext, AugmenterOptions, ClosableAugmenter
 from kexp.contracts.augmenter import build_augmenter
+from kexp.experiment import train_and_test as one_run
 
 PLUGIN = """
 from pathlib import Path
@@ -108,8 +109,19 @@ def test_kexp_closes_what_it_has_built(
     calls = (tmp_path / "calls.txt").read_text().split()
     assert calls[0] == "built"
     assert calls.count("built") == calls.count("closed") == 1
-    assert set(calls[1:-1]) == {"called"}
+    assert set(calls[1:-1]) <= {"called"}
     assert calls[-1] == "closed"
+
+
+@pytest.mark.parametrize("broken", ["reuse_frozen", "Trainer"])
+def test_kexp_closes_what_it_has_built_when_training_cannot_begin(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*given: object, **named: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(one_run, broken, fail)
+    test_kexp_closes_what_it_has_built(reviews, tmp_path, monkeypatch, "run", LABELLED, 1)
 
 
 class Holder:

@@ -38,7 +38,7 @@ from kexp.contracts.augmenter import build_augmenter
 from kexp.contracts.dataset import read_dataset
 from kexp.contracts.metric import build_metric
 from kexp.contracts.objective import build_objective
-from kexp.errors import DataError, KexpError, PluginError, Problem, RunFailed
+from kexp.errors import CHANGES, DataError, KexpError, PluginError, Problem, RunFailed
 from kexp.options import component_title, plugin_results
 
 HERE = __name__
@@ -250,10 +250,10 @@ def test_what_a_metric_returns_is_a_plain_number(number: Any) -> None:
     ("value", "said"),
     [
         (None, "None"),
-        ("0.9", "a str"),
-        (np.array([0.1, 0.2]), "a ndarray"),
-        (np.array(0.5), "a ndarray"),
-        ({}, "a dict"),
+        ("0.9", "a value of type str"),
+        (np.array([0.1, 0.2]), "a value of type ndarray"),
+        (np.array(0.5), "a value of type ndarray"),
+        ({}, "a value of type dict"),
     ],
 )
 def test_what_is_no_number_is_refused(value: Any, said: str) -> None:
@@ -360,12 +360,26 @@ class Answering(AugmenterOptions):
         return lambda texts, generators: self.answer
 
 
+class Former(AugmenterOptions):
+    """Report progress as version 1 of the interface did."""
+
+    def build(self, context: AugmenterContext) -> Any:
+        context.tell("half done")  # type: ignore[attr-defined]
+
+
+def test_a_former_name_of_something_that_kexp_passes_is_explained() -> None:
+    with pytest.raises(PluginError) as refused:
+        build_augmenter(Former(), AugmenterContext())
+    missing = "AttributeError: 'AugmenterContext' object has no attribute 'tell'"
+    assert str(refused.value) == f"augmenter {HERE}.Former: {missing}; {CHANGES}"
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         (["가!"], "made 1 of 2 texts, expected one of each"),
-        (["가!", 7], "made a int of a text, expected str or Rejected"),
-        (["가!", None], "made a NoneType of a text, expected str or Rejected"),
+        (["가!", 7], "returned a value of type int for a text, expected str or Rejected"),
+        (["가!", None], "returned None for a text, expected str or Rejected"),
         (None, "TypeError: 'NoneType' object is not iterable"),
     ],
 )

@@ -75,7 +75,13 @@ def expected_rows(
 ) -> list[list[int]]:
     """Let the tokenizer truncate by itself; lists, since it takes an empty second string for none."""
     tokenizer.truncation_side = side
-    rows = tokenizer(list(texts), None if pairs is None else list(pairs), truncation=True, max_length=length)
+    rows = tokenizer(
+        list(texts),
+        None if pairs is None else list(pairs),
+        truncation=True,
+        max_length=length,
+        split_special_tokens=True,
+    )
     return rows["input_ids"]
 
 
@@ -120,11 +126,24 @@ def test_pairs_of_all_lengths_lose_the_tokens_that_the_tokenizer_takes_away(
 
 
 @pytest.mark.parametrize("paired", [False, True])
+def test_lengths_before_cutting_are_those_of_the_tokenizer(tokenizer: PreTrainedTokenizerFast, paired: bool) -> None:
+    pairs = PAIRS if paired else None
+    expected = [len(row) for row in tokenizer(TEXTS, pairs)["input_ids"]]
+    encoded = encode(TEXTS, pairs, tokenizer, max_length=9, truncation="right", tokenise=tokenise)
+    assert encoded.full_lengths is not None
+    assert encoded.full_lengths.tolist() == expected
+    some = np.array([2, 0])
+    assert encoded.take(some).full_lengths.tolist() == [expected[2], expected[0]]  # type: ignore[union-attr]
+    assert encoded.truncated == sum(length > 9 for length in expected)
+
+
+@pytest.mark.parametrize("paired", [False, True])
 def test_token_types_are_those_of_the_tokenizer(bert: PreTrainedTokenizerFast, paired: bool) -> None:
     pairs = PAIRS if paired else None
     for side in ("right", "left"):
         bert.truncation_side = side
-        expected = bert(TEXTS, pairs, truncation=True, max_length=18, padding="longest", return_tensors="np")
+        options = {"truncation": True, "padding": "longest", "return_tensors": "np", "split_special_tokens": True}
+        expected = bert(TEXTS, pairs, max_length=18, **options)
         encoded = encode(TEXTS, pairs, bert, max_length=18, truncation=side, tokenise=tokenise)
         found = collate(encoded, np.arange(len(TEXTS)), pad_id=0, token_types=True)
         assert set(found) == set(expected)
@@ -146,7 +165,7 @@ def test_special_tokens_are_learnt_from_the_tokenizer(
 
 @pytest.mark.parametrize("pairs", [None, PAIRS])
 def test_truncated_rows_are_counted(tokenizer: PreTrainedTokenizerFast, pairs: list[str] | None) -> None:
-    whole = tokenizer(TEXTS, pairs, truncation=False)["input_ids"]
+    whole = tokenizer(TEXTS, pairs, truncation=False, split_special_tokens=True)["input_ids"]
     for length in (6, 20, 512):
         encoded = encode(TEXTS, pairs, tokenizer, max_length=length, truncation="right", tokenise=tokenise)
         assert encoded.truncated == sum(len(row) > length for row in whole)
@@ -222,9 +241,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """Return a function that tells how often texts were tokenised."""
     made = []
 
-    def counting(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Ragged:
+    def counting(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
         made.append(len(texts))
-        return tokenise(texts, tokenizer)
+        return tokenise(texts, tokenizer, joint)
 
     monkeypatch.setattr(encoding, "tokenise", counting)
     return lambda: len(made)
@@ -378,3 +397,47 @@ def test_a_full_disk_costs_the_cache_only_and_leaves_nothing_behind(
     monkeypatch.setattr(np, "savez", full)
     assert same(TokenCache(tmp_path).tokenise(TEXTS, bert), tokenise(TEXTS, bert))
     assert list(tmp_path.iterdir()) == []
+
+
+# --- names of special tokens in texts --------------------------------------------------------------------------------
+
+
+def tokens_of(tokenizer: PreTrainedTokenizerFast, text: str, joint: str = "") -> list[str]:
+    return tokenizer.convert_ids_to_tokens(tokenise([text], tokenizer, joint).row(0).tolist())
+
+
+@pytest.fixture
+def words() -> PreTrainedTokenizerFast:
+    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", "SEP", "영화", "최고"]
+    return cased_wordpiece({token: number for number, token in enumerate(known)})
+
+
+def test_the_name_of_a_special_token_in_a_text_is_text(words: PreTrainedTokenizerFast) -> None:
+    assert tokens_of(words, "영화 [SEP] 최고") == ["영화", "[", "SEP", "]", "최고"]
+    assert tokens_of(words, "[PAD]") == ["[", "[UNK]", "]"]
+    # The tokenizer itself is as before, for those who use it otherwise.
+    assert words.tokenize("영화 [SEP] 최고") == ["영화", "[SEP]", "최고"]
+
+
+def test_the_special_token_between_joined_columns_stays_special(words: PreTrainedTokenizerFast) -> None:
+    assert tokens_of(words, "영화 [SEP] 최고", " [SEP] ") == ["영화", "[SEP]", "최고"]
+    assert tokens_of(words, "[CLS] 영화[SEP]최고", "[SEP]") == ["[", "[UNK]", "]", "영화", "[SEP]", "최고"]
+    assert tokens_of(words, "영화 [SEP] 최고", " / ") == ["영화", "[", "SEP", "]", "최고"]
+
+
+def test_a_piece_that_is_a_special_token_is_unknown_in_a_text() -> None:
+    pieces = [("<pad>", 0.0), ("<unk>", 0.0), ("</s>", 0.0), ("▁", -2.0), ("▁영화", -1.0), ("끝", -1.0), ("/", -9.0)]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=1))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>", eos_token="</s>"
+    )
+    assert "</s>" not in tokens_of(tokenizer, "영화</s>끝")
+    assert tokens_of(tokenizer, "영화</s>끝")[-1] == "끝"
+    assert "</s>" in tokens_of(tokenizer, "영화</s>끝", "</s>")
+
+
+def test_the_cache_knows_what_columns_are_joined_with(words: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    cache = TokenCache(tmp_path)
+    for joint, length in (("", 5), ("[SEP]", 3), ("", 5)):
+        assert cache.tokenise(["영화 [SEP] 최고"], words, joint).lengths.tolist() == [length]

@@ -21,9 +21,9 @@ from kexp.contracts import DatasetContext
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData
 from kexp.errors import DataError
-from kexp.inference.measure import LEFT_OUT, Labels
+from kexp.inference.evaluate import LEFT_OUT, Labels
+from kexp.inference.input_tables import open_table
 from kexp.inference.predict import readable
-from kexp.inference.tables import open_table
 from kexp.spec.sections import Spec
 
 catalog = functools.cache(load_catalog)

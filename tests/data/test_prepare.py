@@ -6,7 +6,7 @@ import functools
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -379,6 +379,111 @@ def test_the_unlabelled_pool_is_the_rest_of_train() -> None:
 
 def test_without_the_section_there_is_no_pool() -> None:
     assert prepared(three({"a": 30, "b": 20})).unlabelled is None
+
+
+def by_length(lengths: Sequence[int]) -> Columns:
+    """Return a row of each length, with labels that alternate."""
+    texts = [f"{number:03d}" + "가" * (length - 3) for number, length in enumerate(lengths)]
+    return {"text": texts, "label": ["a", "b"] * (len(texts) // 2)}
+
+
+def test_bounds_of_length_by_split_are_those_of_each_file() -> None:
+    splits = {split: by_length([10, 11, 12, 13, 14, 15] * 4) for split in ("train", "validation", "test", "unlabelled")}
+    bounds = {"min_characters": {"train": 12, "test": 13}, "max_characters": {"train": 14, "unlabelled": 11}}
+    keep = {"overlap": "keep", "contradictions": "keep", "duplicates": "keep"}
+    data = prepared(splits, cleaning={**bounds, **keep})
+    assert data.unlabelled is None or not {*data.unlabelled.texts} & {*data.train.texts}
+    kept = {split: sorted({len(text) for text in rows.texts}) for split, rows in data.splits.items()}
+    assert kept == {"train": [12, 13, 14], "validation": [10, 11, 12, 13, 14, 15], "test": [13, 14, 15]}
+    counts = data.record["splits"]
+    assert {split: (of["too_short"], of["too_long"]) for split, of in counts.items()} == {
+        "train": (8, 4), "validation": (0, 0), "test": (12, 0), "unlabelled": (0, 16),
+    }  # fmt: skip
+
+
+def test_bounds_of_length_by_split_hold_for_splits_taken_out_of_train() -> None:
+    cleaning = {"min_characters": {"train": 12, "test": 14}, "max_characters": 15}
+    data = prepared({"train": by_length(list(range(8, 18)) * 30)}, cleaning=cleaning, split={"test": 60})
+    kept = {split: sorted({len(text) for text in rows.texts}) for split, rows in data.splits.items()}
+    assert kept == {"train": [12, 13, 14, 15], "validation": list(range(8, 16)), "test": [14, 15]}
+    counts = data.record["splits"]
+    assert counts["train"]["taken_for_test"] == 60 == counts["test"]["kept"] + counts["test"]["too_short"]
+    # Whatever is read is somewhere.
+    assert counts["train"]["read"] == 300 == sum(counts["train"].values()) - 300
+
+
+def test_one_bound_of_length_is_that_of_every_split() -> None:
+    splits = {"train": by_length(list(range(8, 18)) * 30)}
+    once = prepared(splits, cleaning={"min_characters": 12})
+    each = prepared(splits, cleaning={"min_characters": dict.fromkeys(SPLITS, 12)})
+    assert numbers(once) == numbers(each)
+    assert once.record["splits"]["train"]["too_short"] == each.record["splits"]["train"]["too_short"] == 120
+
+
+UDA = {"objective": "uda"}
+
+
+def with_views(views: list[str | None], **sections: Any) -> PreparedData:
+    """Prepare 40 labelled rows without views, and unlabelled rows of which the first six are among the labelled."""
+    train = {"text": [f"row {number}" for number in range(40)], "label": ["a", "b"] * 20}
+    texts = [f"row {number}" if number < 6 else f"other {number}" for number in range(len(views))]
+    splits = {"train": train, "unlabelled": {"text": texts, "augmented": views}}
+    return prepared({**splits, "test": train, "validation": train}, cleaning={"overlap": "keep"}, **sections)
+
+
+def test_labelled_rows_are_never_among_the_unlabelled() -> None:
+    data = with_views(["view"] * 20)
+    assert data.unlabelled is not None
+    assert data.unlabelled.texts == [f"other {number}" for number in range(6, 20)]
+    assert data.record["splits"]["unlabelled"]["labelled"] == 6
+    # Of the forty rows, ten keep their labels.
+    few = with_views(["view"] * 20, labelled={"n": 10})
+    assert few.unlabelled is not None
+    assert not {*few.train.texts} & {*few.unlabelled.texts}
+    in_file = sum(int(text.split()[1]) < 6 for text in few.train.texts)
+    assert few.record["splits"]["unlabelled"]["labelled"] == in_file
+    assert len(few.unlabelled) == 30 + 20 - in_file
+
+
+def test_the_rest_of_train_can_stay_out_of_the_unlabelled_rows() -> None:
+    data = with_views(["view"] * 20, labelled={"n": 10, "pool_from": "file", "pool": 5})
+    assert data.unlabelled is not None
+    assert len(data.unlabelled) == 5
+    assert data.record["splits"]["train"]["not_among_the_labelled"] == 30
+    assert set(data.unlabelled.texts) <= {f"{name} {number}" for name in ("row", "other") for number in range(20)}
+    assert data.unlabelled.augmented == ["view"] * 5
+    without = {"train": table({"a": 30, "b": 30})}
+    message = 'labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it'
+    assert refusal(without, labelled={"n": 10, "pool_from": "file"}) == message
+
+
+@pytest.mark.parametrize("missing", [None, "", "  "])
+def test_unlabelled_rows_without_a_view_are_dropped_and_counted(missing: str | None) -> None:
+    views = [missing if number % 2 else f"view {number}" for number in range(20)]
+    data = with_views(views, labelled={"n": 10}, **UDA)
+    assert data.unlabelled is not None
+    assert data.unlabelled.augmented
+    assert all(view.startswith("view") for view in data.unlabelled.augmented)
+    counts = data.record["splits"]["unlabelled"]
+    in_file = counts["labelled"]
+    assert counts["without_augmented_view"] == 30 + 20 - in_file - len(data.unlabelled)
+    alone = with_views(views, labelled={"n": 10, "pool_from": "file"}, **UDA)
+    assert alone.unlabelled is not None
+    # Half of the file has a view.
+    assert (
+        10 - in_file
+        <= len(alone.unlabelled)
+        == 20
+        - alone.record["splits"]["unlabelled"]["labelled"]
+        - (alone.record["splits"]["unlabelled"]["without_augmented_view"])
+    )
+    # Objectives that need no view keep every row.
+    assert "without_augmented_view" not in with_views(views, labelled={"n": 10}).record["splits"]["unlabelled"]
+
+
+def test_unlabelled_rows_of_which_none_has_a_view_are_refused() -> None:
+    with pytest.raises(DataError, match=r"dataset.augmented: none of the 14 unlabelled rows has an augmented view"):
+        with_views([""] * 20, **UDA)
 
 
 def test_the_labelled_rows_are_chosen_after_cleaning_and_limiting() -> None:

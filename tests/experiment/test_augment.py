@@ -12,7 +12,7 @@ from kexp.builtin.augmenters import RandomDeletion
 from kexp.catalog import Catalog
 from kexp.cli import app
 from kexp.experiment.augment import Pair
-from kexp.experiment.prepare import PreparedInputs
+from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
 from kexp.settings import cache_folder
 

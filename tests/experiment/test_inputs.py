@@ -12,9 +12,10 @@ import pytest
 from kexp.builtin.augmenters import RandomDeletion, RandomSwap
 from kexp.catalog import Catalog
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.devices import choose
 from kexp.experiment import assemble as assembling
 from kexp.experiment.assemble import assemble
-from kexp.experiment.prepare import PreparedInputs
+from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
 from kexp.spec.sections import Spec
 
@@ -152,7 +153,7 @@ def test_costly_augmenter_of_labelled_rows_is_run_once(spec_of: Resolve, prepare
     spec = spec_of(LABELLED, "objective.use=cross-entropy")
     texts: list[tuple[str, ...]] = []
     for seed in (1, 2):
-        run = assemble(spec, seed, prepare())
+        run = assemble(spec, seed, prepare(), choose("cpu", "fp32"))
         for epoch in range(3):
             run.stream.encoding(epoch)  # type: ignore[attr-defined]
         texts.append(tuple(run.inputs.data.train.texts))
@@ -165,10 +166,8 @@ def test_stored_views_of_labelled_rows_reach_training_and_rejected_ones_do_not(
 ) -> None:
     spec = spec_of(LABELLED, "objective.use=cross-entropy", "augmentation.probability=0.5", "labelled.per_class=20")
     encoded: list[list[str]] = []
-    monkeypatch.setattr(
-        assembling, "encode_texts", lambda spec, tokenizer, texts, pairs, tokenise: encoded.append(list(texts))
-    )
-    run = assemble(spec, 1, prepare())
+    monkeypatch.setattr(assembling, "encode_texts", lambda spec, tokenizer, texts, pairs: encoded.append(list(texts)))
+    run = assemble(spec, 1, prepare(), choose("cpu", "fp32"))
     stream, train = run.stream, run.inputs.data.train
     made = prepare().augment_rows(spec, 1, train, spec.augmentation.labelled).views[0]  # type: ignore[arg-type]
     for epoch in range(2):

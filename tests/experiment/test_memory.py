@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from kexp.cli import app
-from kexp.experiment import one_run
+from kexp.experiment import train_and_test as one_run
 from kexp.testing import tiny_classifier
 from kexp.train.loop import Trainer
 

@@ -22,6 +22,7 @@ from support import kexp, tiny_spec
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kexp import __version__ as version
+from kexp.experiment import train_and_test as one_run
 
 Write = Callable[..., Path]
 
@@ -61,7 +62,7 @@ def test_folder_holds_every_promised_file(experiment: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", folder.name)
     assert folder.parent.name == "reviews"
     assert {path.name for path in folder.iterdir()} == {
-        "spec.toml", "environment.json", "summary.json", "report.html", "plain", "focal",
+        "spec.toml", "environment.json", "rows.npz", "summary.json", "report.html", "plain", "focal",
     }  # fmt: skip
     for variant in ("plain", "focal"):
         for seed in (1, 2):
@@ -201,7 +202,16 @@ def test_dry_run_creates_nothing(write_spec: Write, reviews: Path, tmp_path: Pat
     assert shown[0] == "plain, focal: train 192 rows (24 taken for test, 24 taken for validation)"
     counts = {line.split("\t")[0]: line.split("\t")[1:] for line in shown if "\t" in line}
     assert [*map(int, counts["좋음"])] == [data["labels"][split]["좋음"] for split in ("train", "validation", "test")]
-    assert float(counts["longest"][0]) == data["tokens"]["train"]["longest"]
+    assert float(counts["longest"][0]) == data["tokens"]["train"]["longest"] <= 16
+    # No row of these is cut, so that both lengths are equal; with fewer tokens they are not.
+    assert float(counts["longest before cutting"][0]) == data["tokens"]["train"]["longest before cutting"]
+    short = kexp(*command, "--json", "--set", "training.max_length=6")
+    tokens = json.loads(short.stdout)["variants"]["focal"]["data"]["tokens"]["train"]
+    assert tokens["longest"] == 6
+    assert [tokens[f"{name} before cutting"] for name in ("median", "95 %", "longest")] == [
+        data["tokens"]["train"][f"{name} before cutting"] for name in ("median", "95 %", "longest")
+    ]
+    assert tokens["longest before cutting"] > 6
     assert shown[-1] == "4 runs would be trained; nothing was made"
     assert not (tmp_path / "runs").exists()
 
@@ -272,6 +282,102 @@ def test_unusable_data_is_told_before_anything_is_created(
     data.write_bytes(content)
     spec = write_spec(SPEC.format(data=data))
     assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data)
+
+
+def test_without_a_test_split_everything_is_on_validation_and_says_so(
+    write_spec: Write, reviews: Path, tmp_path: Path
+) -> None:
+    spec = write_spec(SPEC.format(data=reviews))
+    command = ("run", spec, "--runs-dir", tmp_path / "runs", "--set", "split.test=0", "--seeds", "1")
+    done = kexp(*command)
+    assert done.exit_code == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    results = "their results are on the validation rows, by which the models were chosen too"
+    remark = f"plain, focal: no test split (split.test = 0); {results}"
+    lines = done.stdout.splitlines()
+    assert lines[0] == "plain, focal: train 216 rows (24 taken for validation)"
+    assert lines.count(remark) == 1
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    assert (summary["status"], summary["tests"], summary["remarks"]) == ("done", [], [remark])
+    assert list(summary["variants"]["plain"]["data"]["splits"]) == ["train", "validation"]
+    result = json.loads((folder / "plain" / "seed-1" / "result.json").read_text("utf-8"))
+    assert list(result["metrics"]) == list(result["confusion_matrix"]) == ["validation"]
+    rows = [line.split("\t") for line in lines if "\t" in line]
+    assert [row[0].strip() for row in rows] == ["model", "plain", "focal", "majority", "tfidf-logreg"]
+    assert rows[1][2] == f"{result['metrics']['validation']['accuracy']:.4f}"
+    frame = pd.read_parquet(folder / "plain" / "seed-1" / "predictions.parquet")
+    assert set(frame["split"]) == {"validation"}
+    report = (folder / "report.html").read_text("utf-8")
+    assert report.count(remark) == 1
+    assert "Validation split: mean" in report
+    assert "Are the differences significant?" not in report
+    # What reads run folders says the same.
+    listed = kexp("runs", "--runs-dir", tmp_path / "runs").stdout
+    assert "\tno test split\t" in listed
+    assert remark in kexp("runs", "show", folder).stdout
+    refusal = kexp("compare", folder)
+    assert refusal.exit_code == 2
+    assert "plain, focal: no test split (split.test = 0); compare with --split validation" in refusal.stderr
+    compared = json.loads(kexp("compare", folder, "--split", "validation", "--json").stdout)
+    assert compared["tests"]
+    predicted = kexp("predict", folder / "plain" / "seed-1", "정말 최고 영화")
+    assert "its run has no test split (split.test = 0), so this model was never tested" in predicted.stderr
+    # A test split that the dataset brings stays.
+    brought = kexp(*command, "--dry-run", "--set", f'dataset.test="{reviews}"', "--set", "cleaning.overlap=keep")
+    assert "test 240 rows" in brought.stdout
+
+
+def test_best_models_are_kept_and_epochs_are_shown(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    settings = ("training.keep=2", "evaluation.train=true", 'evaluation.metrics=["accuracy", "macro_f1"]')
+    command = ("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "runs", "--variant", "plain")
+    done = kexp(*command, "--seeds", "1", *(part for setting in settings for part in ("--set", setting)))
+    assert done.exit_code == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    run = folder / "plain" / "seed-1"
+    result = json.loads((run / "result.json").read_text("utf-8"))
+    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+    found = [event for event in map(json.loads, lines) if event["event"] == "evaluation"]
+    ordered = sorted(found, key=lambda event: (-event["metrics"]["macro_f1"], event["step"]))[:2]
+    assert [(kept["step"], kept["macro_f1"]) for kept in result["kept_models"]] == [
+        (event["step"], event["metrics"]["macro_f1"]) for event in ordered
+    ]
+    assert [kept["folder"] for kept in result["kept_models"]] == ["model", "model-2"]
+    # Each is a model like any other: its predictions give the metric of its evaluation.
+    frame = pd.read_parquet(run / "predictions.parquet")
+    texts = frame[frame["split"] == "validation"].drop(columns="predicted")
+    texts.to_csv(tmp_path / "validation.csv", index=False)
+    for kept in result["kept_models"]:
+        measured = kexp("evaluate", run / kept["folder"], "--data", tmp_path / "validation.csv", "--json")
+        assert json.loads(measured.stdout)["metrics"]["macro_f1"] == pytest.approx(kept["macro_f1"])
+    averaged = kexp("predict", run / "model", run / "model-2", "정말 최고 영화", "--json")
+    assert averaged.exit_code == 0, averaged.stderr
+    # Train is measured as it stands, without augmentation; by the last epoch it is learnt.
+    assert [set(event["train_metrics"]) for event in found] == [{"accuracy", "macro_f1"}] * 3
+    assert found[-1]["train_metrics"]["accuracy"] > 0.9
+    # Validation loss is cross entropy also where that is no metric of the spec.
+    best = next(event for event in found if event["step"] == result["best_step"])
+    validation = frame[frame["split"] == "validation"]
+    entropy = -np.log([row[f"probability:{row['label']}"] for _, row in validation.iterrows()]).mean()
+    assert best["validation_loss"] == pytest.approx(entropy)
+    header = [
+        "epoch", "train loss", "validation loss", "accuracy", "macro_f1", "train accuracy", "train macro_f1",
+        "train time", "validation time", "best",
+    ]  # fmt: skip
+    assert "\t".join(header) in done.stderr
+    shown = [line.split("\t") for line in kexp("runs", "show", folder, "--epochs").stdout.splitlines()]
+    assert shown[0] == ["run", *header]
+    assert [row[:3] for row in shown[1:]] == [
+        ["plain seed 1", f"{event['epoch']:g}", f"{event['train_loss']:.4f}"] for event in found
+    ]
+    assert [row[3] for row in shown[1:]] == [f"{event['validation_loss']:.4f}" for event in found]
+    assert [row[6] for row in shown[1:]] == [f"{event['train_metrics']['accuracy']:.4f}" for event in found]
+    assert [row[-1] for row in shown[1:]] == ["*" * event["best"] for event in found]
+    report = (folder / "report.html").read_text("utf-8")
+    assert '<th scope="col">train accuracy</th>' in report
+    assert f"<td>{found[1]['train_metrics']['macro_f1']:.4f}</td>" in report
+    (as_json,) = json.loads(kexp("runs", "show", folder, "--json").stdout)["runs"]
+    assert [epoch["train_seconds"] for epoch in as_json["epochs"]] == [event["train_seconds"] for event in found]
+    assert sum(epoch["train_seconds"] for epoch in as_json["epochs"]) == pytest.approx(result["train_seconds"])
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
@@ -354,6 +460,29 @@ def test_failed_run_keeps_its_folder_and_the_others_go_on(
     assert "Traceback" not in result.stderr
     assert "Traceback" in (Path(summary["folder"]) / "focal" / "seed-1" / "log.txt").read_text()
     assert (Path(summary["folder"]) / "report.html").is_file()
+
+
+def test_run_that_failed_after_its_training_resumes_with_its_test(
+    write_spec: Write, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_spec("seeds = [1]\nfreezing = 'all-but-head'\n" + tiny_spec().format(data=reviews))
+    whole = json.loads(kexp("run", spec, "--runs-dir", tmp_path / "whole", "--json", "--quiet").stdout)
+
+    def full(*given: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one_run, "_save_predictions", full)
+        failed = json.loads(kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet").stdout)
+    assert failed["status"] == "failed"
+    resumed = json.loads(kexp("run", "--resume", failed["folder"], "--json", "--quiet").stdout)
+    assert resumed["status"] == "done"
+
+    def result(summary: dict[str, Any]) -> dict[str, Any]:
+        found = json.loads((Path(summary["folder"]) / "default" / "seed-1" / "result.json").read_text())
+        return {key: found[key] for key in ("metrics", "parameters", "steps", "best_step", "kept_step")}
+
+    assert result(resumed) == result(whole)
 
 
 @pytest.mark.parametrize(
@@ -477,6 +606,72 @@ def test_what_was_augmented_beforehand_comes_with_the_data(write_spec: Write, tm
     spec = write_spec(text.replace("path =", 'augmented = "augmented"\npath ='))
     result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet", "--seeds", "1")
     assert result.exit_code == 0, result.stderr
+
+
+def write_pairs(folder: Path) -> str:
+    """Write labelled rows without views, and unlabelled ones with views; return a spec that reads both."""
+    rows = [f"영화 {n} {'최고' if n % 2 else '최악'}" for n in range(120)]
+    (folder / "rows.csv").write_text(
+        "text,label\n" + "".join(f"{row},{n % 2}\n" for n, row in enumerate(rows)), encoding="utf-8"
+    )
+    pairs = "".join(f"{row.replace('영화', '연극')},{row.replace('영화', '무대')}\n" for row in rows)
+    (folder / "pairs.csv").write_text("text,augmented\n" + pairs, encoding="utf-8")
+    text = few_labels(folder / "rows.csv", "uda").replace('unlabelled = {use = "random-deletion", p = 0.3}\n', "")
+    return text.replace("path =", f'augmented = "augmented"\nunlabelled = "{folder / "pairs.csv"}"\npath =')
+
+
+@pytest.mark.parametrize(("pool_from", "unlabelled", "missing"), [("all", 120, 80), ("file", 120, 0)])
+def test_views_are_needed_in_the_file_of_unlabelled_rows_alone(
+    write_spec: Write, tmp_path: Path, pool_from: str, unlabelled: int, missing: int
+) -> None:
+    spec = write_spec(write_pairs(tmp_path).replace("per_class = 8", f'per_class = 8\npool_from = "{pool_from}"'))
+    command = ("run", spec, "--runs-dir", tmp_path / "runs", "--seeds", "1")
+    result = kexp(*command, "--json")
+    assert result.exit_code == 0, result.stderr
+    data = json.loads(result.stdout)["variants"]["default"]["data"]
+    assert data["splits"]["unlabelled"]["kept"] == unlabelled
+    assert data["splits"]["unlabelled"].get("without_augmented_view", 0) == missing
+    warning = (
+        "80 unlabelled rows have no augmented view and are left out; "
+        'labelled.pool_from = "file" keeps the rest of train out'
+    )
+    assert data.get("warnings", []) == ([warning] if missing else [])
+    assert (f"default seed 1  warning: {warning}" in result.stderr) == bool(missing)
+
+
+def test_misspelt_column_of_views_is_refused(write_spec: Write, tmp_path: Path) -> None:
+    text = write_pairs(tmp_path)
+    unlabelled = write_spec(text.replace('augmented = "augmented"', 'augmented = "views"'))
+    message = refused(unlabelled, runs=tmp_path / "runs")
+    assert message == f"{tmp_path}/pairs.csv: no column 'views'; the columns are text, augmented"
+    alone = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("unlabelled = "))
+    message = refused(write_spec(alone), runs=tmp_path / "runs")
+    expected = 'dataset.augmented: no column "augmented" in the rows that are unlabelled; check its name'
+    assert message == f"spec: {expected}"
+
+
+@pytest.mark.parametrize("order", ["by label", "two files", "shuffled"])
+def test_rows_in_blocks_of_one_label_are_warned_of_where_their_order_is_kept(
+    write_spec: Write, tmp_path: Path, order: str
+) -> None:
+    labels = {
+        "by label": [0] * 60 + [1] * 60,
+        "two files": ([0] * 30 + [1] * 30) * 2,
+        "shuffled": np.random.default_rng(1).permutation([0, 1] * 60).tolist(),
+    }[order]
+    rows = "".join(f"영화 {n} {'최고' if label else '최악'},{label}\n" for n, label in enumerate(labels))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    text = tiny_spec('sampler = "sequential"', "[evaluation]\nbaselines = []", epochs=1, length_bucketing="false")
+    command = ("run", write_spec(text.format(data=tmp_path / "rows.csv")), "--runs-dir", tmp_path / "runs")
+    result = kexp(*command)
+    assert result.exit_code == 0, result.stderr
+    blocks = order != "shuffled"
+    changes = {"by label": 1, "two files": 3, "shuffled": 0}[order]
+    warning = f"the label changes {changes:,} times in 96 rows, about 48 times in a random order"
+    assert (warning in result.stderr) == (warning in result.stdout) == blocks
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    assert (warning in (folder / "report.html").read_text("utf-8")) == blocks
+    assert "warning" not in kexp(*command, "--set", "sampler.use=random", "--dry-run").stdout
 
 
 @pytest.mark.parametrize(

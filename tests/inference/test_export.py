@@ -20,7 +20,7 @@ from typer.testing import Result
 
 from kexp.inference import export as exporting
 from kexp.inference import onnx as graphs
-from kexp.inference.folders import find
+from kexp.inference.model_folders import find
 from kexp.trained import load
 
 SPEC = tiny_spec(layers=2, max_length=24)

@@ -28,9 +28,10 @@ from typer.testing import Result
 from kexp.builtin.backbones import TinyBackbone
 from kexp.errors import KexpError
 from kexp.files import tables
-from kexp.inference import sinks, text_pipeline
+from kexp.inference import text_pipeline
+from kexp.inference import writers as sinks
+from kexp.inference.input_tables import Row, Table, open_table
 from kexp.inference.predict import Columns, predict_table
-from kexp.inference.tables import Row, Table, open_table
 from kexp.trained import TrainedModel, load
 
 SPEC = tiny_spec("seeds = [1, 2]")
@@ -688,7 +689,7 @@ def test_mistake_far_down_leaves_no_output(run: Path, tmp_path: Path, monkeypatc
 
 
 def test_out_of_memory_names_the_remedy(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kexp.inference import model as module
+    from kexp.inference import trained_model as module
 
     def full(*given: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore")

@@ -17,7 +17,7 @@ import kexp
 from kexp import catalog as module
 from kexp.catalog import load_catalog
 from kexp.cli import app
-from kexp.plugin_checks import CHANGES
+from kexp.errors import CHANGES
 
 SPEC = tiny_spec(epochs=2, batch_size=64, learning_rate=None)
 WATCHER = """

@@ -77,6 +77,7 @@ def test_problem_reads_as_promised(write_spec: Write, catalog: Catalog) -> None:
         ("[training]\nlearning_rate = '1e-4'", "training.learning_rate: expected a number, found a string"),
         ("[cleaning]\ntrim = 1", "cleaning.trim: expected true or false, found a whole number"),
         ("[cleaning]\nmin_characters = 9\nmax_characters = 3", "cleaning.max_characters: 3 is below min_characters, 9"),
+        ("[cleaning]\nmin_characters = {test = 9}\nmax_characters = 3", "cleaning.max_characters: 3 is below min_characters of test, 9"),
         ("[split]\nvalidation = 0.5\ntest = 0.6", "split: validation and test take 1.1 of all rows; nothing is left for train"),
         ("[labelled]\nn = 5\nper_class = 2", "labelled.per_class: n and per_class both choose the labelled rows; set one of them"),
         ("[evaluation]\nmetrics = ['macro_f1', 'f1']", "evaluation.metrics[1].label: is required"),

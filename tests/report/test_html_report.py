@@ -22,11 +22,11 @@ from kexp.errors import KexpError
 from kexp.evaluate.calibration import reliability
 from kexp.report.curves import curves
 from kexp.report.figures import INK, LINES, Series, draw, draw_reliability
+from kexp.report.formatting import as_table, duration, plain, size
 from kexp.report.html import write_report
 from kexp.report.results import results_table
 from kexp.report.run_page import mistakes, overfitting
 from kexp.report.summary import build_summary
-from kexp.report.words import as_table, duration, plain, size
 
 ATTACK = "<script>alert('영화')</script>"
 LABELS = ["부정", "긍정 & <b>"]

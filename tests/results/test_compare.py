@@ -485,3 +485,25 @@ def test_an_experiment_compares_as_its_summary_does(write_spec: Write, reviews: 
     assert [row["name"] for row in found["rows"][3:]] == ["majority", "tfidf-logreg"]
     assert found["differences"]["long"] == {"training.epochs": ["1", "2"]}
     assert found["differences"]["focal"]["objective.use"] == ["cross-entropy", "focal"]
+
+
+def test_time_and_size_are_compared_as_metrics_are(tmp_path: Path) -> None:
+    folder = tmp_path / "e" / "20260101T000000Z-a"
+    seconds = {("fast", 1): 10.0, ("fast", 2): 14.0, ("slow", 1): 30.0, ("slow", 2): 50.0}
+    for (variant, seed), value in seconds.items():
+        # Other rows: how long training took can be compared all the same.
+        write_run(folder, variant, seed, predicted(0.8, seed), texts=[f"{variant} {text}" for text in TEXTS])
+        path = folder / variant / f"seed-{seed}" / "result.json"
+        more = {"train_seconds": value, "parameters": {"total": 7 if variant == "fast" else 9}}
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **more}), "utf-8")
+    (folder / "spec.toml").write_text('name = "e"\n[variants.fast]\n[variants.slow]\n', "utf-8")
+    found = compare([folder], metric="train_seconds")
+    assert found["metrics"] == ["train_seconds"]
+    assert [row["cells"]["train_seconds"]["mean"] for row in found["rows"]] == [12.0, 40.0]
+    assert [row["cells"]["train_seconds"]["sd"] for row in found["rows"]] == pytest.approx([8**0.5, 200**0.5])
+    # Less is better.
+    assert found["best"] == {"train_seconds": 12.0}
+    assert not found["tests"]
+    assert compare([folder], metric="parameters.total")["best"] == {"parameters.total": 7.0}
+    with pytest.raises(KexpError, match="not every run has recorded peak_memory_mib"):
+        compare([folder], metric="peak_memory_mib")

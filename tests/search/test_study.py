@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from kexp.errors import KexpError, Problem
 from kexp.plan.search_metrics import SearchMetric
 from kexp.redaction import without_passwords
 from kexp.search import final_run, heartbeats
-from kexp.search.job import SearchJob, digest
-from kexp.search.quiet import quiet_optuna
+from kexp.search.search_job import SearchJob, digest
+from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.summary import counts, finished
 from kexp.search.trial import outcome
-from kexp.spec.search import Search
+from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
 
@@ -175,6 +176,9 @@ def test_validation_rows_must_be_the_same(storage: BaseStorage) -> None:
     study.complete(number, [result(0.9)], "other rows", "f")
     assert outcome(study.trials()[number]) == "failed"
     assert "its validation rows differ" in study.failures[-1]
+    # The space cannot change these rows, so the data have: no further trial could be compared.
+    assert study.failing
+    assert study.other_rows.startswith(f"trial {number} failed, and the search stopped: its validation rows differ")
 
 
 def test_value_that_is_no_number_is_a_failure(storage: BaseStorage) -> None:
@@ -324,3 +328,18 @@ def test_grpc_proxy(tmp_path: Path) -> None:
     study = join(open_storage(f"grpc://127.0.0.1:{port}", tmp_path), "far/1")
     study.complete(study.next_trial(None).number, [result(0.5)], "rows", "f")
     assert optuna.load_study(study_name="s", storage=behind).best_value == 0.5
+
+
+def test_best_spec_is_tested_by_another_process_when_that_with_the_best_trial_has_left(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is alive all the time, such as a notebook whose search was interrupted.
+    alive = heartbeats._identity(os.getpid())
+    left, new = join(storage, alive), join(storage, "far/1")
+    monkeypatch.setattr(final_run.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    with left.heartbeats.beating():
+        left.complete(left.next_trial(None).number, [result(0.5)], "rows", "f")
+        assert not new.heartbeats.dead(alive, new.optuna.user_attrs)
+    assert [trial.number for trial in final_run.await_best(new)] == [0]
+    with left.heartbeats.beating():
+        assert not new.heartbeats.dead(alive, new.optuna.user_attrs)

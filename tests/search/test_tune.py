@@ -288,7 +288,7 @@ sampler = {use = "random"}
         (SEARCH, ["--timeout", "soon"], 'search.timeout: expected a duration such as 2h, 90m or 1h30m, found "soon"'),
         (SEARCH, ["--storage", "here"], 'search.storage: expected "journal", a database URL or grpc://HOST:PORT'),
         (SEARCH, ["--storage", "oracle9://x"], "search.storage: oracle9://x is no database URL"),
-        (SEARCH, ["--study", "a/b"], "--study a/b: becomes a folder"),
+        (SEARCH, ["--study", "a/b"], "--study a/b: it names a folder"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_created(

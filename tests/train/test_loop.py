@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from kexp.batches import HostBatch, MicroBatch
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions, Progress, StepLoss
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.host_batches import HostBatch, MicroBatch
 from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.sections import Training
@@ -149,6 +149,22 @@ def test_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
     assert bits(runs[0].model) == bits(runs[1].model)
 
 
+def test_steps_are_logged_as_often_as_the_spec_says(tmp_path: Path) -> None:
+    once, often = (
+        [
+            event
+            for event in trainer(tmp_path / str(every), epochs=2, log_every=every).events()
+            if isinstance(event, StepsDone)
+        ]
+        for every in (100, 1)
+    )
+    # Every evaluation closes a window too: here after each of the two epochs.
+    assert len(once) == 2
+    assert [event.step for event in often] == list(range(1, once[-1].step + 1))
+    half = len(often) // 2
+    assert once[0].loss == pytest.approx(sum(event.loss for event in often[:half]) / half)
+
+
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 7, 12])
 def test_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path, stop_after: int) -> None:
     options = {"epochs": 3, "evaluate_every": 3}
@@ -206,6 +222,48 @@ def test_best_weights_are_those_of_the_best_evaluation(tmp_path: Path) -> None:
     run.restore_best()
     assert bits(run.model) == kept
     assert run.state.best == best
+
+
+@pytest.mark.parametrize("greater_is_better", [True, False])
+def test_weights_of_the_best_evaluations_are_kept(tmp_path: Path, greater_is_better: bool) -> None:
+    scores = [0.3, 0.5, math.nan, 0.5, 0.9, 0.1, 0.4]
+    run, left = trainer(tmp_path, evaluate_every=1, steps=7, keep=3), iter(scores)
+    run.evaluate = lambda: {"macro_f1": next(left)}
+    run.greater_is_better = greater_is_better
+    seen = {event.step: bits(run.model) for event in run.events() if isinstance(event, Evaluated)}
+    # Of equal ones the earlier, and never one that is no number.
+    best = [(0.9, 5), (0.5, 2), (0.5, 4)] if greater_is_better else [(0.1, 6), (0.3, 1), (0.4, 7)]
+    assert run.state.kept == best
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {f"weights-{step}.safetensors" for _, step in best}
+    assert run.weights is not None
+    for _, step in best:
+        run.weights.load(run.model, step)
+        assert bits(run.model) == seen[step]
+    run.restore_best()
+    assert run.kept_step == best[0][1]
+    assert bits(run.model) == seen[best[0][1]]
+
+
+def test_kept_weights_survive_an_interruption(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole", epochs=3, evaluate_every=1, keep=2)
+    list(whole.events())
+    first = trainer(tmp_path / "parts", epochs=3, evaluate_every=1, keep=2)
+    with pytest.raises(RunInterrupted):
+        list(first.events(lambda: first.state.step == 7))
+    second = trainer(tmp_path / "parts", epochs=3, evaluate_every=1, keep=2)
+    assert second.resume() == 7
+    list(second.events())
+    assert second.state.kept == whole.state.kept
+    files = [sorted(folder.glob("*.safetensors")) for folder in (tmp_path / "whole", tmp_path / "parts")]
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
+
+
+def test_training_time_of_evaluations_is_that_of_the_run(tmp_path: Path) -> None:
+    run = trainer(tmp_path, epochs=3)
+    seconds = [event.train_seconds for event in run.events() if isinstance(event, Evaluated)]
+    assert len(seconds) == 3
+    assert min(seconds) > 0
+    assert sum(seconds) == pytest.approx(run.state.training_seconds)
 
 
 def test_patience_stops_early(tmp_path: Path) -> None:

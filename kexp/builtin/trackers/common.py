@@ -10,11 +10,13 @@ from typing import Any
 from kexp.contracts import RunIdentity
 from kexp.errors import Problem
 from kexp.redaction import without_passwords
-from kexp.report.folder import read_json, write_text
+from kexp.report.run_folder import read_json, write_text
 
 Json = Mapping[str, Any]
 
-STEP = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch")
+STEP = (
+    "loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "data_share", "epoch",
+)  # fmt: skip
 LEFT_OUT = ("trackers", "search")
 """Sections that do not describe the run itself."""
 
@@ -48,6 +50,7 @@ def measured(event: Json) -> dict[str, float]:
                 "validation/best": float(event["best"]),
                 **{f"validation/{name}": value for name, value in event["metrics"].items()},
                 **{f"pool/{name}": value for name, value in event["pool"].items()},
+                **{f"train/{name}": value for name, value in event.get("train_metrics", {}).items()},
             }
     return {}
 

@@ -88,23 +88,24 @@ def main() -> None:
     parser.add_argument("--methods", default="greedy,sampling,beam")
     parser.add_argument("--engines", default="marian,ctranslate2-float32,ctranslate2-int8")
     parser.add_argument("--device", default="auto")
-    asked = parser.parse_args()
-    texts = asked.texts.read_text("utf-8").splitlines() if asked.texts else korean_like(max(asked.count, 2000))
+    arguments = parser.parse_args()
+    lines = arguments.texts.read_text("utf-8").splitlines() if arguments.texts else None
+    texts = lines or korean_like(max(arguments.count, 2000))
     with tempfile.TemporaryDirectory() as folder:
-        source = ModelSource(path=asked.model or untrained(Path(folder), texts))
+        source = ModelSource(path=arguments.model or untrained(Path(folder), texts))
         print("engine\tmethod\tbatch_tokens\ttexts/s\ttokens/s\tseconds\tlimited by")
-        for name in asked.engines.split(","):
+        for name in arguments.engines.split(","):
             engine, _, compute = name.partition("-")
-            for method in asked.methods.split(","):
+            for method in arguments.methods.split(","):
                 decoding = Decoding(method, 4 if method == "beam" else 1, 0.8)
-                for size in map(int, asked.batch_tokens.split(",")):
+                for size in map(int, arguments.batch_tokens.split(",")):
                     options = (
                         Marian(model=source, batch_tokens=size)
                         if engine == "marian"
                         else CTranslate2(model=source, batch_tokens=size, compute=compute or "int8")
                     )
                     start = time.perf_counter()
-                    meter = measure(options, decoding, texts[: asked.count], asked.device, Path(folder))
+                    meter = measure(options, decoding, texts[: arguments.count], arguments.device, Path(folder))
                     spent = sum(meter.seconds.values())
                     limit, seconds = max(meter.seconds.items(), key=lambda item: item[1])
                     rates = f"{meter.texts / spent:.1f}\t{meter.tokens / spent:.0f}\t{time.perf_counter() - start:.1f}"

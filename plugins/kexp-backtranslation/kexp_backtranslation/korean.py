@@ -84,7 +84,7 @@ _NEGATION = re.compile(
     r"않|(?:지[는도를가]?|[진질])\s?못|지[는도를가]?\s?(?:말[고아자라]|마[라세요시십]|마(?![가-힣]))|"
     # 안 간다, 못 본다
     r"(?<![가-힣])[안못]\s+(?=[가-힣])|"
-    # without the space that spelling asks for; 안내, 안전, 안경 and their like are nouns
+    # without the space that spelling requires; 안내, 안전, 안경 and their like are nouns
     r"(?<![가-힣])안(?=[가갔간갑갈되돼된됩됐될하했해한합할좋먹봤봐들맞웃]|보[고여는지면]|나[오와]|어울|재[미밌])|"
     r"(?<![가-힣])못(?=[하했해한합할가갔간갑갈봤봐먹참]|보[고는지])|"
     # 아니다, 없다, 별로다

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from kexp.catalog import Catalog
 from kexp.options import SpecText
-from kexp.plan.checks import sections_in
+from kexp.plan.cross_checks import sections_in
 from kexp.plan.schema import json_schema
 from kexp_backtranslation import plugin
 from kexp_backtranslation.augmenter import BackTranslation

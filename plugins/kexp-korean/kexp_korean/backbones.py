@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from kexp.contracts import BackboneContext, TokenizerContext
+from kexp.contracts import TokenizerContext
 from kexp.errors import KexpError, Problem
-from kexp.pretrained import OFFSET_POSITIONS, PretrainedBackbone
+from kexp.pretrained import PretrainedBackbone
 from kexp_korean import kcbert_cleaning
 from kexp_korean.sentencepiece_model import KOBERT_SPECIALS, build_tokenizer, read_model, read_vocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 
 class Published(NamedTuple):
@@ -85,21 +85,6 @@ class KoreanBackbone(PretrainedBackbone):
             )
         tokenizer.model_max_length = self.max_positions() or tokenizer.model_max_length
         return tokenizer
-
-    def build(self, context: BackboneContext) -> PreTrainedModel:
-        """Load the weights under a fresh head for the labels, with the tokenizer's padding."""
-        model = super().build(context)
-        pad_token_id, padding = model.config.pad_token_id, context.tokenizer.pad_token_id
-        if pad_token_id == padding:
-            return model
-        if model.config.model_type in OFFSET_POSITIONS:
-            raise KexpError(
-                f"backbone {self.source}: config.json says pad_token_id {pad_token_id}, from which the model numbers "
-                f"its positions, but the tokenizer pads with {padding}; take both from one revision"
-            )
-        model.config.pad_token_id = padding
-        model.get_input_embeddings().padding_idx = padding
-        return model
 
 
 def input_names(config: PretrainedConfig) -> list[str]:
@@ -193,6 +178,7 @@ class KoBERT(KoreanBackbone):
     }
     PIECES: ClassVar[str] = "tokenizer_78b3253a26.model"
     VOCABULARY: ClassVar[str] = "vocab.txt"
+    PADDING: ClassVar[int] = 1
 
     model: Literal["kobert", "distilkobert"] = Field("kobert", description="12 layers, or 3 distilled ones.")
 
@@ -207,6 +193,12 @@ class KoBERT(KoreanBackbone):
         folder = self.path
         if folder is not None and folder.is_dir() and not [*folder.glob("*.model"), *folder.glob("tokenizer.json")]:
             yield Problem("path", f"{folder} has no tokenizer", f"copy {self.PIECES} and {self.VOCABULARY} there")
+
+    def load_config(self) -> PretrainedConfig:
+        """Load the configuration with the vocabulary's padding, which the published one gets wrong."""
+        config = super().load_config()
+        config.pad_token_id = self.PADDING
+        return config
 
     def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
         """Make a fast tokenizer out of the SentencePiece model, or load the one that a kexp run saved."""

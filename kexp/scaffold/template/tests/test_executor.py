@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kexp.contracts import Ended, ExecutorContext, Task
 from kexp.testing import ExecutorContract
-from kexp.testing.work import work
+from kexp.testing.executor_work import work
 
 from my_package.executor import MyExecutor
 

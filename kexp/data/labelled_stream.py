@@ -1,0 +1,124 @@
+"""The labelled stream of training: for each epoch, the batches of every optimiser step, a pure function of the seed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.contracts import Augmenter, Rejected, SamplerOptions
+from kexp.data.batching import batches, collate
+from kexp.data.encoding import Encoded
+from kexp.data.rows import Rows
+from kexp.errors import KexpError
+from kexp.host_batches import HostBatch, MicroBatch
+from kexp.seeds import generator, python_random
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+Encode = Callable[[Sequence[str], Sequence[str] | None], Encoded]
+
+Views = Callable[[int, Sequence[int], Sequence[Random]], Sequence[str | Rejected]]
+"""From an epoch and some rows, with a generator each, to the augmented texts of these rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collator:
+    """How rows become arrays: the padding id, and whether the model takes token types."""
+
+    pad_id: int
+    token_types: bool
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> Collator:
+        """Return what makes a tokenizer's rows the inputs of a model."""
+        padding = tokenizer.pad_token_id
+        if not isinstance(padding, int):
+            raise KexpError("the backbone's tokenizer has no padding token")
+        # Some models take the argument, but know one type only.
+        known = getattr(model.config, "type_vocab_size", 0) > 1
+        return cls(padding, known and "token_type_ids" in inspect.signature(model.forward).parameters)
+
+    def __call__(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """Return the inputs of some rows."""
+        return collate(encoded, rows, pad_id=self.pad_id, token_types=self.token_types)
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Texts that change every epoch: where they come from, the share of rows that change, and how they are encoded."""
+
+    views: Views
+    probability: float
+    encode: Encode
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledStream:
+    """Labelled rows, batch after batch. Nothing is remembered between epochs, so any place can be returned to."""
+
+    rows: Rows
+    encoded: Encoded
+    sampler: SamplerOptions
+    collator: Collator
+    seed: int
+    batch_size: int
+    accumulation: int = 1
+    bucketing: bool = True
+    augmentation: Augmentation | None = None
+
+    @property
+    def buckets(self) -> bool:
+        """Whether batches hold rows of similar length, which a sampler that keeps its order rules out."""
+        return self.bucketing and not self.sampler.keeps_order
+
+    def steps_per_epoch(self) -> int:
+        """Return the number of optimiser steps of an epoch."""
+        return -(-len(self.order(0)) // (self.batch_size * self.accumulation))
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
+        """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
+        encoded = self.encoding(number)
+        cut = batches(
+            self.order(number),
+            encoded.tokens.lengths,
+            self.batch_size,
+            bucketing=self.buckets,
+            generator=generator(self.seed, "batches", number),
+        )
+        for first in range(start * self.accumulation, len(cut), self.accumulation):
+            yield [MicroBatch(self.batch(encoded, rows)) for rows in cut[first : first + self.accumulation]]
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows that the sampler visits in an epoch."""
+        return self.sampler.order(self.rows.labels, generator(self.seed, "order", epoch))
+
+    def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> HostBatch:
+        """Return some rows with their labels."""
+        tokens = int(encoded.tokens.lengths[rows].sum())
+        return HostBatch(self.collator(encoded, rows), self.rows.labels[rows], tokens, encoded.hidden_of(rows))
+
+    def encoding(self, epoch: int) -> Encoded:
+        """Return the rows as an epoch has them: augmented, each from a random stream of its own, or as they are."""
+        augmentation = self.augmentation
+        if augmentation is None:
+            return self.encoded
+        streams = [python_random(self.seed, "augment", epoch, int(number)) for number in self.rows.numbers]
+        chosen = [row for row, stream in enumerate(streams) if stream.random() < augmentation.probability]
+        texts = list(self.rows.texts)
+        changed = augmentation.views(epoch, chosen, [streams[row] for row in chosen])
+        for row, text in zip(chosen, changed, strict=True):
+            if not isinstance(text, Rejected):
+                texts[row] = text
+        return augmentation.encode(texts, self.rows.pairs)
+
+
+def new_texts(rows: Rows, augmenter: Augmenter) -> Views:
+    """Augment the texts of an epoch when it begins."""
+    return lambda epoch, chosen, generators: augmenter([rows.texts[row] for row in chosen], generators)

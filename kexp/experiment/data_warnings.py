@@ -1,0 +1,46 @@
+"""What the prepared data show that is probably not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kexp.data.rows import PreparedData
+from kexp.seeds import generator
+from kexp.spec.sections import Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FEW_CHANGES = 0.5
+"""Share of the label changes of a random order below which rows stand in blocks of one label."""
+
+
+def data_warnings(spec: Spec, data: PreparedData) -> Iterator[str]:
+    """Yield warnings about a run's data: labels in blocks that no sampler mixes, unlabelled rows that are left out."""
+    if spec.sampler.keeps_order:
+        order = spec.sampler.order(data.train.labels, generator(0, "order of labels"))
+        yield from _blocks(data.train.labels[order])
+    missing = data.record["splits"].get("unlabelled", {}).get("without_augmented_view", 0)
+    if missing:
+        rest = data.record["splits"]["train"].get("unlabelled", 0)
+        remedy = '; labelled.pool_from = "file" keeps the rest of train out' if rest else ""
+        yield f"{missing:,} unlabelled rows have no augmented view and are left out{remedy}"
+
+
+def _blocks(labels: NDArray[np.int64]) -> Iterator[str]:
+    """Yield a warning if labels in training order change far less often than in a random order."""
+    import numpy as np
+
+    count = len(labels)
+    changes = int((labels[1:] != labels[:-1]).sum())
+    shares = np.bincount(labels) / count
+    # Two neighbours of a random order are two different rows.
+    expected = float(count * (1 - (shares**2).sum()))
+    if changes < FEW_CHANGES * expected:
+        yield (
+            f"the train rows are ordered by label: in the order of training the label changes {changes:,} times in "
+            f"{count:,} rows, about {expected:,.0f} times in a random order, so that batches have few labels; "
+            'use sampler = "random", or shuffle the data'
+        )

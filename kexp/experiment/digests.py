@@ -1,0 +1,153 @@
+"""What the runs of an experiment read, as digests in its folder: a resumed experiment must read the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kexp.errors import KexpError
+from kexp.experiment.inputs import PreparedInputs, RunInputs
+from kexp.plan.cross_checks import sections_in
+from kexp.plan.resolve import Variant
+from kexp.pretrained import fingerprint
+from kexp.spec.sections import Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerFast
+
+Json = Mapping[str, Any]
+RowKeys = Mapping[str, "NDArray[np.uint64]"]
+"""A number per row, by "<runs>/<split>": equal for equal texts with equal labels."""
+
+ROWS = "rows.npz"
+"""File beside the digests that holds ``RowKeys``, to say how many rows have changed."""
+
+SECTIONS = ("backbone", "augmentation", "objective", "freezing", "sampler")
+"""Sections whose local files take part in training besides the data."""
+
+
+def digests(runs: Iterable[tuple[Variant, int]], prepared: PreparedInputs) -> tuple[Json, RowKeys]:
+    """Return the digests of rows, labels, tokenizer and local files by runs, and a number for every row.
+
+    Runs are named by their variant, and by their seed too where every seed has a split of its own.
+    """
+    found: dict[str, Any] = {}
+    keys: dict[str, NDArray[np.uint64]] = {}
+    for variant, seed in runs:
+        name = f"{variant.name} seed {seed}" if variant.spec.split.resplit else variant.name
+        if name not in found:
+            inputs = prepared.inputs(variant.spec, seed)
+            own = row_keys(inputs)
+            found[name] = describe(variant.spec, inputs, own)
+            keys |= {f"{name}/{split}": of for split, of in own.items()}
+    return found, keys
+
+
+def row_keys(inputs: RunInputs) -> RowKeys:
+    """Return a number for every row of every split, unlabelled rows included."""
+    data = inputs.data
+    unlabelled = {} if data.unlabelled is None else {"unlabelled": data.unlabelled}
+    return {split: rows.keys(data.labels) for split, rows in {**data.splits, **unlabelled}.items()}
+
+
+def describe(spec: Spec, inputs: RunInputs, keys: RowKeys) -> dict[str, Any]:
+    """Return the digests of what one run reads."""
+    return {
+        "rows": {split: {"rows": len(of), "digest": _digest(of.tobytes())} for split, of in keys.items()},
+        "labels": list(inputs.data.labels),
+        "tokenizer": _tokenizer_digest(inputs.tokenizer),
+        "files": dict(_local_files(spec)),
+    }
+
+
+def refuse_changes(what: str, before: Json, now: Json, keys: RowKeys, folder: Path, remedy: str) -> None:
+    """Raise ``KexpError`` that names everything that has changed since ``before``; ``folder`` may have the row keys."""
+    path = folder / ROWS
+    known: RowKeys = {}
+    if path.is_file():
+        import numpy as np
+
+        with np.load(path, allow_pickle=False) as stored:
+            known = dict(stored)
+    runs = [name for name in now if name in before]
+    lines: dict[str, list[str]] = {}
+    for name in runs:
+        for line in _changes(before[name], now[name], *(_of_runs(of, name) for of in (known, keys))):
+            lines.setdefault(line, []).append(name)
+    if lines:
+        listed = "".join(f"\n  {', '.join(names)}: {line}" for line, names in lines.items())
+        raise KexpError(f"{what} cannot go on: what it reads has changed since it began; {remedy}{listed}")
+
+
+def write_row_keys(folder: Path, keys: RowKeys) -> None:
+    """Write the row keys into a folder, whole or not at all."""
+    import numpy as np
+
+    part = folder / f".{ROWS}.part"
+    with part.open("wb") as file:
+        np.savez_compressed(file, **keys)  # type: ignore[arg-type]
+    part.replace(folder / ROWS)
+
+
+def _changes(before: Json, now: Json, old: RowKeys, new: RowKeys) -> Iterator[str]:
+    for split in dict.fromkeys((*before["rows"], *now["rows"])):
+        was, found = before["rows"].get(split), now["rows"].get(split)
+        if was != found:
+            yield f"{split}: {_rows_changed(was, found, old.get(split), new.get(split))}"
+    if before["labels"] != now["labels"]:
+        yield f"labels: {', '.join(now['labels'])}; they were {', '.join(before['labels'])}"
+    if before["tokenizer"] != now["tokenizer"]:
+        yield "the tokenizer is another one"
+    for place in dict.fromkeys((*before["files"], *now["files"])):
+        if before["files"].get(place) != now["files"].get(place):
+            yield f"the contents of {place} differ"
+
+
+def _rows_changed(
+    was: Json | None, found: Json | None, old: NDArray[np.uint64] | None, new: NDArray[np.uint64] | None
+) -> str:
+    if was is None or found is None:
+        return f"{0 if found is None else found['rows']:,} rows, {0 if was is None else was['rows']:,} before"
+    counts = f"{found['rows']:,} rows, {was['rows']:,} before"
+    if old is None or new is None:
+        return f"{counts}, with other texts or labels" if was["rows"] == found["rows"] else counts
+    before, now = Counter(old.tolist()), Counter(new.tolist())
+    added, removed = (now - before).total(), (before - now).total()
+    if not added and not removed:
+        return f"{counts}, the same in another order"
+    return f"{counts}; {added:,} are new or changed, {removed:,} are gone"
+
+
+def _of_runs(keys: RowKeys, name: str) -> RowKeys:
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): of for key, of in keys.items() if key.startswith(prefix)}
+
+
+def _tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    special = json.dumps({name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())})
+    return _digest((backend.to_str() + special).encode())
+
+
+def _local_files(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Yield the place in the spec of every local file and model folder that training reads, and its digest."""
+    for name in SECTIONS:
+        for place, section in sections_in(name, getattr(spec, name)):
+            for option in type(section).model_fields:
+                path = getattr(section, option)
+                if isinstance(path, Path) and path.is_file():
+                    yield f"{place}.{option}", _digest(path.read_bytes())
+                elif isinstance(path, Path) and (path / "config.json").is_file():
+                    yield f"{place}.{option}", fingerprint(path)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

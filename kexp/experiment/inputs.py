@@ -1,0 +1,306 @@
+"""What runs need before they are trained: data, tokenizers, encoded texts, baselines; equal ones are made once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kexp
+from kexp.catalog import Catalog
+from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
+from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
+from kexp.contracts.metric import build_metrics
+from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise
+from kexp.data.prepare import needs_views, prepare
+from kexp.data.rows import PreparedData, Rows
+from kexp.data.stored_views import StoredViews, ViewMaker, make_views
+from kexp.errors import Problem, SpecError, plugin_call
+from kexp.evaluate.baselines import fit_baseline, join_pairs
+from kexp.evaluate.predictions import Predictions
+from kexp.experiment.data_warnings import data_warnings
+from kexp.experiment.memory_cache import RecentResults
+from kexp.experiment.trial_pass import try_backbone
+from kexp.options import Options, component_title, plugin_results
+from kexp.plan.cross_checks import components
+from kexp.plan.validate import dump
+from kexp.spec.sections import Spec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True, slots=True)
+class UnlabelledInputs:
+    """The unlabelled rows of a run, encoded; ``views`` are augmented ones that were made before training, if any."""
+
+    rows: Rows
+    encoded: Encoded
+    views: Sequence[Encoded]
+    rejected: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInputs:
+    """The data of a run, its tokenizer, every split encoded, and the unlabelled rows if the objective takes them.
+
+    ``labelled_views`` are the augmented texts of the labelled rows, if their augmenter is costly.
+    """
+
+    data: PreparedData
+    tokenizer: PreTrainedTokenizerFast
+    encoded: Mapping[str, Encoded]
+    labelled_views: StoredViews | None
+    unlabelled: UnlabelledInputs | None
+    warnings: Sequence[str] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return the data's record with what encoding adds: lengths in tokens, cut rows, rejected augmentations."""
+        import numpy as np
+
+        tokens = {}
+        for split, encoded in self.encoded.items():
+            lengths = encoded.tokens.lengths
+            median, high, longest = np.percentile(lengths, [50, 95, 100])
+            unknown = float(np.mean(encoded.tokens.values == self.tokenizer.unk_token_id))
+            tokens[split] = {
+                "median": median,
+                "95 %": high,
+                "longest": longest,
+                **_full_lengths(encoded),
+                "truncated rows": encoded.truncated,
+                "unknown share": round(unknown, 4),
+            }
+        record = {**self.data.record, "tokens": tokens}
+        if self.unlabelled and self.unlabelled.rejected:
+            record["rejected augmentations"] = {"unlabelled": dict(self.unlabelled.rejected)}
+        if self.warnings:
+            record["warnings"] = [*record.get("warnings", ()), *self.warnings]
+        return record
+
+
+@dataclass(slots=True)
+class PreparedInputs:
+    """Makes the inputs of runs. ``folder`` stores tokenised texts and costly augmentations between experiments.
+
+    What runs share stays in memory, up to a limit; what was dropped is made, or read from the folder, again.
+    """
+
+    catalog: Catalog
+    folder: Path
+    progress: Callable[[str], None] = lambda line: None
+    made: RecentResults = field(default_factory=RecentResults)
+
+    def data(self, spec: Spec, seed: int) -> PreparedData:
+        """Read, clean and divide the data of a run."""
+        data: PreparedData = self.made.get(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
+        return data
+
+    def inputs(self, spec: Spec, seed: int) -> RunInputs:
+        """Prepare, tokenise and encode the data of a run; raises ``DataError`` or ``SpecError`` before any training."""
+        data = self.data(spec, seed)
+        _check(spec, data)
+        key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
+        tokenizer = self.made.get(f"tokenizer {key}", lambda: _build_tokenizer(spec, data))
+        _check_positions(spec)
+        labels = data.labels
+        model = f"model {self._key(spec, 'backbone')} {spec.training.max_length} {labels}"
+        self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
+        encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
+        unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
+        warnings = tuple(data_warnings(spec, data))
+        return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, seed), unlabelled, warnings)
+
+    def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
+        """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""
+        data = self.data(spec, seed)
+        identity = self._identity(augmenter, self._augmenter_context(spec, data))
+        # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
+        build = partial(self.augmenter, spec, data, augmenter)
+        maker = ViewMaker(build, spec.split.seed, self.folder / "augmented", identity, self.progress)
+        return make_views(rows, maker, augmenter.views())
+
+    def augmenter(self, spec: Spec, data: PreparedData, options: AugmenterOptions) -> CheckedAugmenter:
+        """Build an augmenter of these data."""
+        return build_augmenter(options, self._augmenter_context(spec, data))
+
+    def _augmenter_context(self, spec: Spec, data: PreparedData) -> AugmenterContext:
+        """Let augmenters learn from train alone, never from validation or test."""
+        return AugmenterContext(
+            texts=train_texts(data),
+            labelled=data.train.texts,
+            labels=data.train.labels.tolist(),
+            store=self.folder / "store",
+            device=spec.training.device,
+            progress=self.progress,
+        )
+
+    def _identity(self, augmenter: AugmenterOptions, context: AugmenterContext) -> str:
+        """Name everything that the views of a text depend on besides the text and its random stream."""
+        with plugin_call(f"{component_title(augmenter)}, identity()"):
+            learnt = augmenter.identity(context)
+        used = components([augmenter], self.catalog)
+        return json.dumps([kexp.__version__, used, self._options(augmenter), learnt], ensure_ascii=False)
+
+    def _options(self, component: Options) -> dict[str, Any]:
+        dumped = component.model_dump(mode="json", context={"catalog": self.catalog}, exclude_none=True)
+        return {"use": self.catalog.name_of(type(component)), **dumped}
+
+    def baseline(self, spec: Spec, seed: int, name: str) -> dict[str, Predictions]:
+        """Fit a baseline on train and predict validation and test."""
+        predictions: dict[str, Predictions] = self.made.get(
+            f"baseline {name} {self._data_key(spec, seed)}", lambda: _baseline(self.data(spec, seed), name)
+        )
+        return predictions
+
+    def metrics(self, spec: Spec, labels: Sequence[str]) -> dict[str, Metric]:
+        """Build the metrics of a spec by name, for these labels."""
+        return build_metrics(spec.evaluation.metrics, MetricContext(labels), self.catalog.name_of)
+
+    def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
+        """Encode the rows that ``key`` names: tokenised once, cut to each maximum length."""
+
+        def tokens(texts: Sequence[str] | None) -> Ragged | None:
+            cache = TokenCache(self.folder / "tokens")
+            return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer, spec.dataset.joint())
+
+        first, second = self.made.get(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+        training = spec.training
+        encoded: Encoded = self.made.get(
+            f"encoded {key} {training.max_length} {training.truncation}",
+            lambda: frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation),
+        )
+        return encoded
+
+    def _unlabelled(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> UnlabelledInputs:
+        """Encode the unlabelled rows, and their views if these came with the data or are costly."""
+        augmenter = spec.augmentation.unlabelled
+        own = "" if augmenter is None else json.dumps(self._options(augmenter), ensure_ascii=False)
+        rows, views, rejected = self.made.get(
+            f"unlabelled {self._data_key(spec, seed)} {own}", lambda: self._unlabelled_texts(spec, seed)
+        )
+        encoded = [
+            self._encode(spec, tokenizer, replace(rows, texts=texts), f"view {number} {key} {own}")
+            for number, texts in enumerate(views)
+        ]
+        return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, f"unlabelled {key} {own}"), encoded, rejected)
+
+    def _labelled_views(self, spec: Spec, seed: int) -> StoredViews | None:
+        augmenter = spec.augmentation.labelled
+        if augmenter is None or not augmenter.costly:
+            return None
+        views: StoredViews = self.made.get(
+            f"labelled views {self._data_key(spec, seed)} {json.dumps(self._options(augmenter), ensure_ascii=False)}",
+            lambda: self.augment_rows(spec, seed, self.data(spec, seed).train, augmenter),
+        )
+        return views
+
+    def _unlabelled_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
+        rows, augmenter = self.data(spec, seed).unlabelled, spec.augmentation.unlabelled
+        assert rows is not None
+        if augmenter is not None and augmenter.costly:
+            made = self.augment_rows(spec, seed, rows, augmenter)
+            return rows.take(made.accepted()), made.accepted_texts(), made.rejected()
+        return rows, [rows.augmented] if augmenter is None and rows.augmented is not None else [], {}
+
+    def _data_key(self, spec: Spec, seed: int) -> str:
+        own = f" {seed}" if spec.split.resplit else ""
+        views = " views" if needs_views(spec) else ""
+        return self._key(spec, "dataset", "cleaning", "split", "labelled") + own + views
+
+    def _key(self, spec: Spec, *sections: str) -> str:
+        table = dump(spec, self.catalog)
+        return json.dumps([table[name] for name in sections], sort_keys=True, ensure_ascii=False)
+
+
+def _full_lengths(encoded: Encoded) -> dict[str, float]:
+    """Return the lengths in tokens before rows were cut, by which to choose ``training.max_length``."""
+    import numpy as np
+
+    if encoded.full_lengths is None:
+        return {}
+    names = ("median before cutting", "95 % before cutting", "longest before cutting")
+    return dict(zip(names, np.percentile(encoded.full_lengths, [50, 95, 100]).tolist(), strict=True))
+
+
+def encode_texts(
+    spec: Spec,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+) -> Encoded:
+    """Clean texts as the backbone does, tokenise them, and cut them to the spec's length."""
+    return encode(
+        clean(spec, texts),
+        None if pairs is None else clean(spec, pairs),
+        tokenizer,
+        max_length=spec.training.max_length,
+        truncation=spec.training.truncation,
+        tokenise=partial(tokenise, joint=spec.dataset.joint()),
+    )
+
+
+def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
+    """Clean texts as the backbone does."""
+    return [spec.backbone.clean(text) for text in texts]
+
+
+def _build_tokenizer(spec: Spec, data: PreparedData) -> PreTrainedTokenizerFast:
+    return spec.backbone.build_tokenizer(TokenizerContext(clean(spec, train_texts(data))))
+
+
+def train_texts(data: PreparedData) -> list[str]:
+    """Return all texts of train, labelled or not."""
+    return [*data.train.texts, *([] if data.unlabelled is None else data.unlabelled.texts)]
+
+
+def _check(spec: Spec, data: PreparedData) -> None:
+    """Check what only the data show: options that do not fit the labels, unlabelled rows missing or too few."""
+    found = plugin_results(spec.objective, "label_problems", str, len(data.labels))
+    problems = [Problem("objective", message) for message in found]
+    problems += _check_unlabelled(spec, data.unlabelled) if spec.objective.uses_unlabelled else ()
+    if problems:
+        raise SpecError(spec.name, problems)
+
+
+def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
+    if unlabelled is None or not len(unlabelled):
+        message = "needs unlabelled rows, but there are none"
+        yield Problem(
+            "objective", message, "set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"
+        )
+        return
+    taken = spec.training.batch_size * spec.training.unlabelled_ratio
+    if len(unlabelled) < taken:
+        message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
+        yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
+    if needs_views(spec) and unlabelled.augmented is None:
+        named = getattr(spec.dataset, "augmented", None)
+        if named is not None:
+            yield Problem("dataset.augmented", f'no column "{named}" in the rows that are unlabelled', "check its name")
+            return
+        message = "the objective needs an augmented view of every unlabelled row"
+        yield Problem(
+            "augmentation.unlabelled", message, "name an augmenter, or a column of the dataset with dataset.augmented"
+        )
+
+
+def _check_positions(spec: Spec) -> None:
+    """Repeat the spec's check, since the configuration of a hub model is known only now."""
+    positions, length = spec.backbone.max_positions(), spec.training.max_length
+    if positions is not None and length > positions:
+        message = f"{length} is more than the {positions} positions of the backbone"
+        raise SpecError(spec.name, [Problem("training.max_length", message, f"use {positions} or fewer")])
+
+
+def _baseline(data: PreparedData, name: str) -> dict[str, Predictions]:
+    model = fit_baseline(name, _joined(data.train), data.train.labels, len(data.labels), seed=0)
+    measured = {split: rows for split, rows in data.splits.items() if split != "train"}
+    return {split: Predictions(rows.labels, model(_joined(rows))) for split, rows in measured.items()}
+
+
+def _joined(rows: Rows) -> Sequence[str]:
+    return rows.texts if rows.pairs is None else join_pairs(rows.texts, rows.pairs)

@@ -1,0 +1,317 @@
+"""One run: assemble, train, evaluate, write. However it ends, ``result.json`` in its folder says how."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from kexp.contracts import RunIdentity
+from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.data.stored_views import LabelledViews
+from kexp.devices import choose, out_of_memory
+from kexp.errors import RunInterrupted, RunPruned
+from kexp.evaluate.predictions import Predictions
+from kexp.experiment.assemble import AssembledRun, assemble
+from kexp.experiment.inputs import PreparedInputs, clean
+from kexp.experiment.interrupt import graceful_stop
+from kexp.experiment.reuse_frozen import reuse_frozen
+from kexp.experiment.trackers import RunListeners, log_file
+from kexp.plan.resolve import Variant
+from kexp.plan.validate import dump
+from kexp.report import predictions as report
+from kexp.report.run_folder import write_json
+from kexp.train.events import Evaluated, Event, Started, Warned
+from kexp.train.loop import Trainer
+from kexp.train.pseudo_label_stats import PseudoLabelStats
+
+logger = logging.getLogger("kexp")
+
+
+class Display(Protocol):
+    """What is shown while an experiment runs."""
+
+    def phase(self, text: str) -> None:
+        """Show what is being done before and between the runs."""
+
+    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+        """Begin to show a run."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Show an event of the run."""
+
+    def run_ended(self, result: Mapping[str, Any], folder: Path) -> None:
+        """Show how the run ended whose files are in ``folder``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One variant with one seed: the group of runs that it belongs to, its folder, and the display of its events."""
+
+    variant: Variant
+    seed: int
+    group: str
+    folder: Path
+    prepared: PreparedInputs
+    display: Display
+    resume: bool = False
+
+
+def train_and_test(run: Run) -> dict[str, Any]:
+    """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
+    return record_outcome(run, lambda listeners: _train_and_test(run, listeners))
+
+
+def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
+    """Do the work of a run, write ``result.json`` however it ends, and close the listeners."""
+    listeners = _listeners(run)
+    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, "seed": run.seed}
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with log_file(run.folder / "log.txt"):
+        try:
+            result = {"status": "done", "reason": None, **identity, **work(listeners)}
+        except (RunInterrupted, KeyboardInterrupt) as error:
+            result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
+        except RunPruned as error:
+            result = {"status": "pruned", "reason": str(error), **identity}
+        # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
+        except Exception as error:  # noqa: BLE001
+            logger.error("the run failed\n%s", traceback.format_exc())
+            result = {"status": "failed", "reason": _reason(error), **identity}
+        write_json(run.folder / "result.json", result)
+        listeners.finish(result)
+    run.display.run_ended(result, run.folder)
+    return result
+
+
+def _listeners(run: Run) -> RunListeners:
+    spec, catalog = run.variant.spec, run.prepared.catalog
+    table = dump(spec, catalog)
+    identity = RunIdentity(spec.name, run.group, run.variant.name, run.seed, str(run.folder), table)
+
+    def warn(message: str) -> None:
+        logger.warning(message)
+        run.display.event({"event": "warning", "step": 0, "message": message})
+
+    trackers = [(catalog.name_of(type(tracker)), tracker) for tracker in spec.trackers]
+    return RunListeners(identity, trackers, warn, catalog.observers)
+
+
+def _reason(error: Exception) -> str:
+    remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
+    return out_of_memory(error, remedy) or str(error).strip() or type(error).__name__
+
+
+def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
+    with graceful_stop() as should_stop:
+        trained = train_run(run, listeners, should_stop, run.folder / "checkpoint")
+    assembled = trained.assembled
+    trained.trainer.restore_best()
+    predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
+    if "test" in assembled.inputs.data.splits:
+        predictions["test"] = assembled.predict("test")
+    _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
+    _save_models(run.folder, assembled, trained.trainer)
+    # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
+    result = trained.result(predictions)
+    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
+    return result
+
+
+def train_run(
+    run: Run, listeners: RunListeners, should_stop: Callable[[], bool], checkpoint: Path | None
+) -> TrainedRun:
+    """Train the model of a run and pass its events to the listeners; test is not touched.
+
+    Raises ``RunInterrupted`` when ``should_stop``. Without a folder for checkpoints no weights are written at all.
+    """
+    spec = run.variant.spec
+    hardware = choose(spec.training.device, spec.training.precision)
+    hardware.prepare_training()
+    with closing(assemble(spec, run.seed, run.prepared, hardware)) as assembled:
+        return _train(run, assembled, listeners, should_stop, checkpoint)
+
+
+def _train(
+    run: Run,
+    assembled: AssembledRun,
+    listeners: RunListeners,
+    should_stop: Callable[[], bool],
+    checkpoint: Path | None,
+) -> TrainedRun:
+    spec, started = run.variant.spec, time.perf_counter()
+    assembled = reuse_frozen(assembled)
+    validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
+    trainer = Trainer(
+        assembled.classifier,
+        assembled.objective,
+        spec.freezing,
+        assembled.stream,
+        validation.measure,
+        spec.training,
+        seed=run.seed,
+        greater_is_better=assembled.greater_is_better,
+        folder=checkpoint,
+        watch=unlabelled.look,
+        details=validation.details,
+        spent=time.perf_counter() - started,
+    )
+    resumed_at = trainer.resume() if run.resume else None
+    run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
+    listeners.start(resumed_at)
+    for event in _with_warnings(trainer, should_stop, assembled):
+        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+            validation.keep()
+        if isinstance(event, Warned):
+            logger.warning(event.message)
+        listeners.event(event.as_dict())
+        run.display.event(event.as_dict())
+    return TrainedRun(assembled, trainer, validation)
+
+
+def _with_warnings(trainer: Trainer, should_stop: Callable[[], bool], assembled: AssembledRun) -> Iterator[Event]:
+    """Train, and warn of the data at the start, and once of each augmenter some of whose texts were rejected."""
+    augmenters, warned = assembled.augmenters, set[str]()
+    for event in trainer.events(should_stop):
+        yield event
+        if isinstance(event, Started):
+            yield from (Warned(event.step, message) for message in assembled.inputs.warnings)
+        for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in warned]:
+            warned.add(of)
+            yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")
+
+
+def _rejections(augmenter: CheckedAugmenter | LabelledViews) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
+    count = f"{augmenter.rejected.total():,} of {augmenter.total:,} texts"
+    return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"
+
+
+@dataclass(slots=True)
+class Validation:
+    """Measures validation, and keeps the predictions of the model that is kept, so that they are made once."""
+
+    assembled: AssembledRun
+    last: Predictions | None = None
+    kept: Predictions | None = None
+
+    def measure(self) -> dict[str, float]:
+        """Return the metrics of the model as it is."""
+        self.last = self.assembled.predict("validation")
+        return self.last.measure(self.assembled.metrics)
+
+    def details(self) -> dict[str, Any]:
+        """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
+        assembled, last = self.assembled, self.last
+        assert last is not None
+        train = assembled.predict("train").measure(assembled.metrics) if assembled.spec.evaluation.train else {}
+        return {"validation_loss": last.cross_entropy(), "train_metrics": train}
+
+    def keep(self) -> None:
+        """Keep the predictions that were measured last."""
+        self.kept = self.last
+
+
+@dataclass(slots=True)
+class PseudoLabelMonitor:
+    """Looks at the predictions for unlabelled rows at every evaluation, and remembers their best accuracy."""
+
+    assembled: AssembledRun
+    best: float | None = None
+
+    def look(self) -> tuple[Mapping[str, float], Sequence[str]]:
+        """Return what is worth logging, and warnings; nothing where there are no unlabelled rows."""
+        found = self.assembled.predict_unlabelled()
+        if found is None:
+            return {}, ()
+        data = self.assembled.inputs.data
+        counts = data.class_counts()
+        stats = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
+        warnings = stats.warnings(data.labels, self.best)
+        if stats.accuracy is not None:
+            self.best = max(stats.accuracy, self.best or 0.0)
+        return stats.numbers(), warnings
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run after training, with the validation predictions of the model that is kept."""
+
+    assembled: AssembledRun
+    trainer: Trainer
+    validation: Validation
+
+    def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+        """Return the keys of ``result.json`` about training, and about predictions by split."""
+        assembled, trainer = self.assembled, self.trainer
+        labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
+        seconds = max(state.training_seconds, 1e-9)
+        monitor, several = assembled.spec.training.monitor, isinstance(assembled.spec.training.keep, int)
+        kept = [
+            {"folder": folder, "step": step, "epoch": step / trainer.steps_per_epoch, monitor: value}
+            for folder, (value, step) in zip(_model_folders(len(state.kept)), state.kept, strict=True)
+        ]
+        return {
+            "labels": labels,
+            "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
+            "monitor": monitor,
+            "best_step": state.best_step,
+            "best_epoch": state.best_step / trainer.steps_per_epoch,
+            "kept_step": trainer.kept_step,
+            "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
+            **({"kept_models": kept} if several and trainer.weights is not None else {}),
+            "steps": state.step,
+            "epochs": state.step / trainer.steps_per_epoch,
+            "stopped_early": state.stopped_early,
+            "examples_per_second": state.examples / seconds,
+            "tokens_per_second": state.tokens / seconds,
+            "train_seconds": state.training_seconds,
+            "time_shares": state.time_shares(),
+            "peak_memory_mib": hardware.peak_memory_mib(),
+            "device": str(hardware.device),
+            "precision": hardware.precision,
+            "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
+            "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
+            "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
+        }
+
+
+def _model_folders(count: int) -> list[str]:
+    """Return the names of the folders of the kept models, the best first."""
+    return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
+
+
+def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer) -> None:
+    """Save the model as it is, which is the best or the last one, and the next best ones beside it."""
+    _save_model(folder / "model", assembled)
+    if trainer.weights is not None:
+        others = trainer.state.kept[1:]
+        for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
+            trainer.weights.load(assembled.model, step)
+            _save_model(folder / name, assembled)
+
+
+def _save_model(folder: Path, assembled: AssembledRun) -> None:
+    """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
+    training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
+    tokenizer.model_max_length = training.max_length
+    tokenizer.truncation_side = training.truncation
+    assembled.model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
+    data, spec = assembled.inputs.data, assembled.spec
+    tables = []
+    for split, found in predictions.items():
+        rows = data.splits[split]
+        texts = clean(spec, rows.texts)
+        pairs = None if rows.pairs is None else clean(spec, rows.pairs)
+        tables.append(report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities))
+    report.write(path, tables)

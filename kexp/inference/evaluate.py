@@ -1,0 +1,122 @@
+"""Evaluating a trained model on other labelled data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kexp.contracts import Metric
+from kexp.errors import DataError
+from kexp.evaluate.predictions import Predictions
+from kexp.files import label_of
+from kexp.files.cells import column_of, same_label
+from kexp.files.columns import cell
+from kexp.inference.input_tables import Row, Table
+from kexp.inference.predict import Counts, readable
+from kexp.inference.trained_model import TrainedModel
+
+LEFT_OUT = "\0"
+"""Stands for the labels whose rows the spec leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The column of the true labels and how its names map to the model's; ``ignore`` skips unknown ones."""
+
+    column: str
+    names: Mapping[str, str]
+    known: frozenset[str]
+    ignore: bool
+    leave_out: frozenset[str] = frozenset()
+
+    def of(self, rows: Sequence[Row], source: str, first: int) -> list[str]:
+        """Return the labels of rows by the model's names; empty where there is none.
+
+        Raises ``DataError`` for a cell that is no label, with the number of its row, counted from ``first``.
+        """
+        cells = [cell(row, self.column) for row in rows]
+        labels = column_of(cells, label_of, source, self.column, range(first, first + len(cells)))
+        named = {label: self._named(label) for label in set(labels)}
+        return [named[label] for label in labels]
+
+    def _named(self, label: str) -> str:
+        if label in self.leave_out:
+            return LEFT_OUT
+        names = {label_of(old): new for old, new in self.names.items()}
+        label = names.get(same_label(label, names), label)
+        known = {label_of(name): name for name in self.known}
+        return LEFT_OUT if label in self.leave_out else known.get(same_label(label_of(label), known), label)
+
+    def check(self, table: Table, known: str) -> Counter[str]:
+        """Read the labels of a whole table and return the numbers of rows of labels that the model does not have.
+
+        Raises ``DataError`` for rows without a label, and for unknown labels unless they are ignored.
+        """
+        table.need(self.column, "--label")
+        counts: Counter[str] = Counter()
+        for chunk in table.chunks():
+            counts.update(self.of(chunk, table.source, counts.total() + 1))
+        counts.pop(LEFT_OUT, None)
+        if missing := counts.pop("", 0):
+            finding = "1 row has no label; fill it in or remove it"
+            many = f"{missing:,} rows have no label; fill them in or remove them"
+            raise DataError(f"{table.source}: {finding if missing == 1 else many}")
+        if not counts:
+            raise DataError(f"{table.source}: it has no rows")
+        unknown = Counter({label: rows for label, rows in counts.items() if label not in self.known})
+        if len(unknown) == len(counts) or (unknown and not self.ignore):
+            found = ", ".join(f'"{label}" ({rows:,} rows)' for label, rows in unknown.most_common(10))
+            more = f" and {len(unknown) - 10} others" if len(unknown) > 10 else ""
+            finding = f"unknown labels: {found}{more}; the model has {known}"
+            remedy = "" if self.ignore else ", or leave their rows out with --ignore-unknown"
+            raise DataError(f"{table.source}: {finding}; rename them with --rename OLD=NEW{remedy}")
+        return unknown
+
+
+def measure(
+    model: TrainedModel,
+    table: Table,
+    text: str,
+    pair: str | None,
+    labels: Labels,
+    metrics: Mapping[str, Metric],
+    progress: Callable[[int], None] = lambda rows: None,
+) -> tuple[dict[str, Any], Counts]:
+    """Predict a labelled table and return metrics, scores per label and confusion matrix, with the counts of rows.
+
+    Texts are held in memory chunk by chunk, probabilities all at once.
+    """
+    numbers = {label: number for number, label in enumerate(model.labels)}
+    truth: list[int] = []
+    probabilities = [np.empty((0, len(model.labels)))]
+    counts, read = Counts(), 0
+    for chunk in table.chunks():
+        known = labels.of(chunk, table.source, read + 1)
+        counts.left_out += known.count(LEFT_OUT)
+        rows = [row for row, label in enumerate(known) if label in numbers]
+        kept, texts, pairs = readable(
+            [chunk[row] for row in rows], text, pair, table.source, [read + row + 1 for row in rows]
+        )
+        read += len(chunk)
+        answers = model.answer(texts, pairs)
+        truth += [numbers[known[rows[place]]] for place in kept]
+        probabilities.append(answers.probabilities)
+        counts.rows += len(kept)
+        counts.empty += len(rows) - len(kept)
+        counts.truncated += answers.truncated
+        counts.blank += answers.blank
+        progress(counts.rows)
+    if not truth:
+        raise DataError(f"{table.source}: it has no row with text and a known label")
+    predictions = Predictions(np.asarray(truth, np.int64), np.concatenate(probabilities))
+    found = {
+        "labels": list(model.labels),
+        "metrics": predictions.measure(metrics),
+        "per_class": predictions.per_class(tuple(model.labels)),
+        "confusion_matrix": predictions.confusion_matrix(),
+    }
+    return found, counts

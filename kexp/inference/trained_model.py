@@ -1,0 +1,114 @@
+"""Trained models in memory: texts in, probabilities out; several models are one that averages them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.contracts import Inputs
+from kexp.data.batching import by_length
+from kexp.data.encoding import Encoded
+from kexp.data.labelled_stream import Collator
+from kexp.devices import Hardware, out_of_memory
+from kexp.errors import KexpError
+from kexp.evaluate.predictions import predict
+from kexp.host_batches import HostBatch
+from kexp.inference.model_folders import Place
+from kexp.inference.provenance import Provenance
+from kexp.inference.text_pipeline import TextPipeline
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Probabilities of shape (rows, labels), the number of truncated rows and that of rows without any known token.
+
+    Rows without a token are predicted from the special tokens alone.
+    """
+
+    probabilities: NDArray[np.float64]
+    truncated: int
+    blank: int
+
+
+@dataclass(slots=True)
+class Member:
+    """One model, ready to predict on its hardware."""
+
+    place: Place
+    provenance: Provenance
+    labels: tuple[str, ...]
+    module: PreTrainedModel
+    pipeline: TextPipeline
+    collator: Collator
+    hardware: Hardware
+
+    def probabilities(self, encoded: Encoded, batch_size: int) -> NDArray[np.float64]:
+        """Predict encoded rows, those of similar length together."""
+        unknown = np.zeros(len(encoded), np.int64)
+        lengths = encoded.tokens.lengths
+        batches = (
+            (rows, HostBatch(self.collator(encoded, rows), unknown[rows], 0)) for rows in by_length(lengths, batch_size)
+        )
+        shape = (len(encoded), len(self.labels))
+        return predict(self.module, self._logits, batches, shape, self.module.device).probabilities
+
+    def _logits(self, inputs: Inputs) -> torch.Tensor:
+        with self.hardware.autocast():
+            logits: torch.Tensor = self.module(**inputs).logits
+        return logits.float()
+
+
+@dataclass(slots=True)
+class TrainedModel:
+    """What ``load`` returns. ``labels`` are the columns of what ``predict`` returns; ``notes`` are for the user."""
+
+    labels: Sequence[str]
+    members: Sequence[Member]
+    notes: Sequence[str]
+    batch_size: int = BATCH_SIZE
+
+    def predict(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> NDArray[np.float64]:
+        """Return probabilities of shape (rows, labels), in the order of the texts; safe to call from threads."""
+        return self.answer(texts, pairs).probabilities
+
+    def answer(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> Answers:
+        """Return the mean of the models' probabilities, and the largest counts that any of them has.
+
+        Texts are normalised, cleaned and cut as in training. Models that read alike share the tokens.
+        """
+        known: list[tuple[TextPipeline, Encoded]] = []
+        total = np.zeros((len(texts), len(self.labels)))
+        for member in self.members:
+            encoded = next((made for pipeline, made in known if pipeline == member.pipeline), None)
+            if encoded is None:
+                encoded = member.pipeline.encode(texts, pairs)
+                known.append((member.pipeline, encoded))
+            order = [member.labels.index(label) for label in self.labels]
+            with _memory():
+                total += member.probabilities(encoded, self.batch_size)[:, order]
+        truncated = max(encoded.truncated for _, encoded in known)
+        blank = max(
+            int((encoded.tokens.lengths == pipeline.specials[pairs is not None]).sum()) for pipeline, encoded in known
+        )
+        return Answers(total / len(self.members), truncated, blank)
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if message := out_of_memory(error, "lower --batch-size"):
+            raise KexpError(message) from None
+        raise

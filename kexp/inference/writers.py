@@ -1,0 +1,157 @@
+"""Writing tables row by row, in the formats that are read; a file appears under its name when it is whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from kexp.errors import KexpError
+from kexp.files import FORMATS, format_of
+from kexp.inference.input_tables import Row, Table
+from kexp.report.run_folder import finite
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+WRITTEN = ("csv", "tsv", "jsonl", "parquet")
+Added = tuple[str, bool]
+"""The name of a column that is written beside those that were read, and whether it holds numbers."""
+
+
+class Sink(Protocol):
+    """Where rows go."""
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write some rows; no rows write the header alone."""
+
+
+class Delimited:
+    """CSV or TSV, quoted where it must be; what is missing is an empty cell."""
+
+    def __init__(self, stream: IO[str], table: Table, added: Sequence[Added], separator: str) -> None:
+        self.columns = [*table.columns, *(name for name, _ in added)]
+        self.numbers = {name for name, number in added if number}
+        self.writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
+        self.begun = False
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write some rows, below the names of the columns."""
+        _refuse_others(rows, self.columns)
+        if not self.begun:
+            self.writer.writerow(self.columns)
+            self.begun = True
+        self.writer.writerows([self._cell(row.get(name), name) for name in self.columns] for row in rows)
+
+    def _cell(self, value: Any, name: str) -> str:
+        if value is None:
+            return ""
+        if name in self.numbers:
+            # Enough to read and to compare; the other formats keep every digit.
+            return format(value, ".6g")
+        return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, bool | list | dict) else str(value)
+
+
+class JsonLines:
+    """One JSON object per row."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write some rows, each with the keys that it has."""
+        self.stream.writelines(json.dumps(finite(row), ensure_ascii=False, default=str) + "\n" for row in rows)
+
+
+class Parquet:
+    """Parquet: with the types of the Parquet file that was read, else those of the first rows."""
+
+    def __init__(self, path: Path, table: Table, added: Sequence[Added]) -> None:
+        self.path, self.table, self.added = path, table, added
+        self.writer: Any = None
+        self.schema: pa.Schema | None = None
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write some rows."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.schema is None or self.writer is None:
+            self.schema = self._schema(rows)
+            self.writer = pq.ParquetWriter(self.path, self.schema)
+        _refuse_others(rows, self.schema.names)
+        try:
+            self.writer.write_table(pa.Table.from_pylist(list(rows), schema=self.schema))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            remedy = "write JSONL, or give the column one type"
+            finding = f"a column changes its type among the rows: {error}"
+            raise KexpError(f"{self.table.source}: {finding}; {remedy}") from None
+
+    def close(self) -> None:
+        """Finish the file."""
+        self.writer.close()
+
+    def _schema(self, rows: Sequence[Row]) -> pa.Schema:
+        import pyarrow as pa
+
+        schema = self.table.schema
+        if schema is None:
+            inferred = pa.Table.from_pylist(
+                [{name: row.get(name) for name in self.table.columns} for row in rows]
+            ).schema
+            known = {field.name: field.type for field in inferred if not pa.types.is_null(field.type)}
+            schema = pa.schema([(name, known.get(name, pa.string())) for name in self.table.columns])
+        for name, number in self.added:
+            schema = schema.append(pa.field(name, pa.float64() if number else pa.string()))
+        return schema
+
+
+def _refuse_others(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    known = set(columns)
+    for row in rows:
+        if others := row.keys() - known:
+            names = ", ".join(sorted(others))
+            raise KexpError(f"a row has keys that are no columns: {names}; write JSONL, which can hold them")
+
+
+@contextmanager
+def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) -> Iterator[Sink]:
+    """Yield a sink beside ``path`` and rename it when all is written; after an error nothing is left."""
+    kind = format_of(path)
+    check_free(path, force=force)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if kind == "parquet":
+            parquet = Parquet(part, table, added)
+            yield parquet
+            parquet.close()
+        else:
+            with part.open("w", encoding="utf-8", newline="") as stream:
+                separator = "\t" if kind == "tsv" else ","
+                yield JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator)
+        part.replace(path)
+    except OSError as error:
+        raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Refuse an output that is there already, whose folder is not, or that cannot be written row by row."""
+    if path.is_dir():
+        raise KexpError(f"--output {path} is a folder; expected a file name")
+    if format_of(path) not in WRITTEN or path.suffix.lower() == ".gz":
+        names = ", ".join(suffix for suffix, kind in FORMATS.items() if kind in WRITTEN)
+        raise KexpError(f"--output {path}: expected a name that ends in {names}")
+    if path.exists() and not force:
+        raise KexpError(f"--output {path} exists already; --force replaces it")
+    if not path.parent.is_dir():
+        raise KexpError(f"--output {path}: the folder {path.parent} does not exist")

@@ -1,0 +1,122 @@
+"""Checks that types cannot make: of sections, between two sections, and of labels; and warnings about valid specs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kexp.catalog import Catalog
+from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions
+from kexp.contracts.freezing import block_names
+from kexp.errors import Problem, did_you_mean
+from kexp.options import Options, Section, plugin_results
+from kexp.plan.search_metrics import check_search
+from kexp.spec.search_section import Search
+from kexp.spec.sections import Evaluation, Spec, Training
+
+
+def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
+    """Yield what is wrong with every section and component by itself, and with sections that do not fit together.
+
+    ``valid`` holds the sections that are valid by name; a check of two sections is skipped where one is missing.
+    """
+    for name, section in valid.items():
+        yield from _own_problems(name, section, catalog)
+    training, evaluation, backbone, freezing, search, dataset, objective, seeds = map(
+        valid.get, ("training", "evaluation", "backbone", "freezing", "search", "dataset", "objective", "seeds")
+    )
+    if training and evaluation:
+        yield from _check_monitor(training, evaluation, catalog)
+    if training and backbone:
+        yield from _check_positions(training, backbone, catalog)
+    if freezing and backbone:
+        yield from _check_freezing(freezing, backbone)
+    if training and evaluation and search:
+        yield from check_search(search, training, evaluation, catalog)
+    if search and seeds:
+        yield from _check_trial_seeds(search, seeds)
+    if dataset and objective:
+        yield from _check_labels(dataset, objective)
+
+
+def warnings_of(spec: Spec) -> Iterator[Problem]:
+    """Yield what a valid spec has that is probably not meant."""
+    for name in Spec.model_fields:
+        for place, section in sections_in(name, getattr(spec, name)):
+            yield from (warning.under(place) for warning in plugin_results(section, "warnings", Problem))
+    labels = spec.dataset.label_count()
+    if labels is not None:
+        yield from (
+            Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
+        )
+    if spec.training.length_bucketing and spec.sampler.keeps_order:
+        message = "has no effect, since the sampler keeps its order"
+        yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
+
+
+def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
+    """Return the components in some sections as "kind name", each with the package and version that it comes from."""
+    used = {type(part) for section in sections for _, part in sections_in("", section) if isinstance(part, Options)}
+    return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
+
+
+def sections_in(place: str, value: Any) -> Iterator[tuple[str, Section]]:
+    """Yield a section and every section nested in it, with its dotted path."""
+    if isinstance(value, Section):
+        yield place, value
+        for name in type(value).model_fields:
+            yield from sections_in(f"{place}.{name}", getattr(value, name))
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from sections_in(f"{place}[{index}]", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from sections_in(f"{place}.{key}", item)
+
+
+def _own_problems(name: str, section: Any, catalog: Catalog) -> Iterator[Problem]:
+    for place, part in sections_in(name, section):
+        owner = str(catalog.owner_of(type(part))) if isinstance(part, Options) else ""
+        for problem in plugin_results(part, "problems", Problem):
+            yield replace(problem.under(place), owner=owner)
+
+
+def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:
+    names = [catalog.name_of(type(metric)) for metric in evaluation.metrics]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem("evaluation.metrics", f'metric "{name}" is given twice')
+    if training.monitor not in names:
+        hint = did_you_mean(training.monitor, names)
+        yield Problem("training.monitor", f'"{training.monitor}" is not among evaluation.metrics', hint)
+
+
+def _check_positions(training: Training, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
+    positions = backbone.max_positions()
+    if positions is not None and training.max_length > positions:
+        name = catalog.name_of(type(backbone))
+        message = f'{training.max_length} is more than the {positions} positions of backbone "{name}"'
+        yield Problem("training.max_length", message, f"use {positions} or fewer")
+
+
+def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Iterator[Problem]:
+    layers = backbone.layer_count()
+    if layers is not None:
+        try:
+            freezing.frozen(block_names(layers), epoch=0)
+        except ValueError as error:
+            yield Problem("freezing", str(error))
+
+
+def _check_trial_seeds(search: Search, seeds: tuple[int, ...]) -> Iterator[Problem]:
+    if search.seeds_per_trial > len(seeds):
+        message = f"a trial takes the first {search.seeds_per_trial} seeds, and the spec has {len(seeds)}"
+        yield Problem("search.seeds_per_trial", message, "add seeds")
+
+
+def _check_labels(dataset: DatasetOptions, objective: ObjectiveOptions) -> Iterator[Problem]:
+    labels = dataset.label_count()
+    if labels is not None:
+        yield from (
+            Problem("objective", message) for message in plugin_results(objective, "label_problems", str, labels)
+        )

@@ -1,0 +1,115 @@
+"""One trial in its worker: training like any run's, without test split, weights or model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kexp.catalog import load_catalog
+from kexp.contracts import Link, Task
+from kexp.errors import RunInterrupted, RunPruned, SpecError
+from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.trackers import RunListeners
+from kexp.experiment.train_and_test import Run, record_outcome, train_run
+from kexp.plan.resolve import Variant
+from kexp.plan.validate import validate
+from kexp.settings import cache_folder
+from kexp.spec.sections import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """What a worker needs to know of a trial; plain data, so that it can be sent to other processes.
+
+    ``reports`` names the validation metric that evaluations report, or None; with ``by_seed`` a seed reports once, when
+    it is done.
+    """
+
+    name: str
+    group: str
+    table: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    folder: str
+    reports: str | None
+    by_seed: bool
+    block: tuple[str, ...] = ()
+    local: tuple[Path, ...] = ()
+    """Python files that are plugins too, allowed with --allow-local-code when the search began."""
+
+
+def run_trial(task: Task, link: Link) -> dict[str, Any]:
+    """Train a trial's seeds one after the other and return its status, reason, validation rows and results.
+
+    The results are the objects of ``result.json``, which every seed leaves in the trial's folder.
+    """
+    trial = TrialRun(**task.payload)
+    prepared = _prepared_inputs(trial.block, trial.local)
+    spec, problems = validate(trial.table, prepared.catalog)
+    if spec is None:
+        return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
+    results: list[dict[str, Any]] = []
+    for number, seed in enumerate(trial.seeds):
+        reporter = EvaluationReporter(link, trial.reports if number == 0 and not trial.by_seed else None)
+        folder = Path(trial.folder) / f"seed-{seed}"
+        run = Run(Variant(trial.name, spec), seed, trial.group, folder, prepared, reporter)
+        results.append(record_outcome(run, lambda listeners, run=run: _train(run, listeners, link)))  # type: ignore[misc]
+        last = results[-1]
+        if last["status"] == "done" and trial.by_seed and trial.reports is not None:
+            value = last["metrics"]["validation"][trial.reports]
+            if (answer := link.report(number, value)) != "go on":
+                last = {"status": "pruned" if answer == "prune" else "interrupted", "reason": f"after seed {seed}"}
+        if last["status"] != "done":
+            return {"status": last["status"], "reason": last["reason"], "rows": "", "results": results}
+    return {"status": "done", "reason": None, "rows": _rows(prepared, spec, trial.seeds), "results": results}
+
+
+@cache
+def _prepared_inputs(block: tuple[str, ...], local: tuple[Path, ...]) -> PreparedInputs:
+    """Return the inputs that the trials of this process share: what one has read and encoded, the next one reuses."""
+    return PreparedInputs(load_catalog(block=block, local=local), cache_folder())
+
+
+def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
+    trained = train_run(run, listeners, link.should_stop, None)
+    kept = trained.validation.kept
+    # Training ends with an evaluation, and the first one is the best so far.
+    assert kept is not None
+    return trained.result({"validation": kept})
+
+
+def _rows(prepared: PreparedInputs, spec: Spec, seeds: tuple[int, ...]) -> str:
+    """Return a digest of the validation rows: only trials with the same rows can be compared."""
+    digests = (prepared.data(spec, seed).splits["validation"].digest() for seed in seeds)
+    return " ".join(dict.fromkeys(digests))
+
+
+@dataclass(slots=True)
+class EvaluationReporter:
+    """The display of a run in a worker: reports evaluations to the search, and ends the run when it answers so."""
+
+    link: Link
+    metric: str | None
+    evaluations: int = 0
+
+    def phase(self, text: str) -> None:
+        """Show nothing."""
+
+    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+        """Show nothing."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Report an evaluation."""
+        if event["event"] != "evaluation" or self.metric is None:
+            return
+        self.evaluations += 1
+        answer = self.link.report(self.evaluations, event["metrics"][self.metric])
+        if answer == "prune":
+            raise RunPruned(f"after evaluation {self.evaluations}: other trials were better by then")
+        if answer == "stop":
+            raise RunInterrupted(f"stopped after evaluation {self.evaluations}")
+
+    def run_ended(self, result: Mapping[str, Any], folder: Path) -> None:
+        """Show nothing."""

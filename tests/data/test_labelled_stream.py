@@ -1,0 +1,258 @@
+"""The labelled stream: a pure function of seed and epoch, that can be entered at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSampler
+from kexp.contracts import Rejected, SamplerOptions
+from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.labelled_stream import Augmentation, Collator, LabelledStream, new_texts
+from kexp.data.rows import Rows
+from kexp.host_batches import HostBatch
+
+ROWS = 103
+PAD = 9999
+
+
+def texts() -> list[str]:
+    draw = Random(0)
+    return [" ".join(f"{row}-{word}" for word in range(draw.randint(3, 30))) for row in range(ROWS)]
+
+
+def encode_words(given: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
+    """Stand in for a tokenizer: a word "row-word" has the id 100 * row + word."""
+    rows = [[100 * int(row) + int(word) for row, word in (item.split("-") for item in text.split())] for text in given]
+    flat = np.asarray([token for row in rows for token in row], np.int32)
+    return Encoded(Ragged(flat, offsets_of(np.asarray([len(row) for row in rows], np.int64))), None, 0)
+
+
+def delete_words(given: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+    """Delete three words in ten; the first stays, since it tells the row."""
+    return [
+        " ".join(word for number, word in enumerate(text.split()) if number == 0 or draw.random() >= 0.3)
+        for text, draw in zip(given, generators, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    return Rows(texts(), None, np.arange(ROWS) % 3, 1000 + np.arange(ROWS))
+
+
+@pytest.fixture(scope="module")
+def stream(rows: Rows) -> LabelledStream:
+    return LabelledStream(
+        rows=rows,
+        encoded=encode_words(rows.texts),
+        sampler=RandomSampler(),
+        seed=7,
+        batch_size=4,
+        accumulation=3,
+        bucketing=True,
+        collator=Collator(pad_id=PAD, token_types=False),
+    )
+
+
+@pytest.fixture(scope="module")
+def augmented(stream: LabelledStream) -> LabelledStream:
+    return with_augmentation(stream)
+
+
+def with_augmentation(stream: LabelledStream) -> LabelledStream:
+    return replace(stream, augmentation=Augmentation(new_texts(stream.rows, delete_words), 1.0, encode_words))
+
+
+Step = list[tuple[list[list[int]], list[int], int]]
+
+
+def steps(stream: LabelledStream, epoch: int, start: int = 0) -> list[Step]:
+    """Return an epoch as plain data."""
+    return [[plain(micro.labelled) for micro in step] for step in stream.epoch(epoch, start)]
+
+
+def plain(batch: HostBatch) -> tuple[list[list[int]], list[int], int]:
+    return batch.inputs["input_ids"].tolist(), batch.labels.tolist(), batch.tokens
+
+
+def visited(stream: LabelledStream, epoch: int) -> list[int]:
+    """Return the rows in the order in which an epoch visits them."""
+    return [ids[0] // 100 for step in steps(stream, epoch) for batch in step for ids in batch[0]]
+
+
+def words(stream: LabelledStream, epoch: int) -> dict[int, list[int]]:
+    """Return the tokens of each row in an epoch, without padding."""
+    return {
+        ids[0] // 100: [token for token in ids if token != PAD]
+        for step in steps(stream, epoch)
+        for batch in step
+        for ids in batch[0]
+    }
+
+
+def test_an_epoch_visits_every_row_once_with_its_own_label(stream: LabelledStream) -> None:
+    assert sorted(visited(stream, 0)) == list(range(ROWS))
+    for step in stream.epoch(0):
+        for batch in (micro.labelled for micro in step):
+            assert batch.labels.tolist() == [ids[0] // 100 % 3 for ids in batch.inputs["input_ids"].tolist()]
+            assert batch.tokens == batch.inputs["attention_mask"].sum()
+            assert len(batch) == len(batch.labels)
+
+
+def test_a_step_holds_as_many_batches_as_are_accumulated(stream: LabelledStream) -> None:
+    found = steps(stream, 0)
+    # 103 rows in batches of 4 are 26, in threes 9 steps.
+    assert [len(step) for step in found] == [3] * 8 + [2]
+    assert sorted(len(batch[1]) for step in found for batch in step) == [3] + [4] * 25
+    assert stream.steps_per_epoch() == 9
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 103, 200])
+@pytest.mark.parametrize("accumulation", [1, 2, 5])
+def test_the_number_of_steps_is_known_beforehand(stream: LabelledStream, batch_size: int, accumulation: int) -> None:
+    for bucketing in (True, False):
+        changed = replace(stream, batch_size=batch_size, accumulation=accumulation, bucketing=bucketing)
+        assert len(steps(changed, 1)) == changed.steps_per_epoch()
+
+
+def test_epochs_differ_and_the_same_epoch_does_not(stream: LabelledStream) -> None:
+    assert steps(stream, 0) == steps(stream, 0)
+    assert steps(stream, 0) != steps(stream, 1)
+    assert visited(stream, 0) != visited(stream, 1)
+
+
+def test_the_seed_decides(stream: LabelledStream) -> None:
+    assert steps(replace(stream), 2) == steps(stream, 2)
+    assert steps(replace(stream, seed=8), 2) != steps(stream, 2)
+
+
+@pytest.mark.parametrize("kind", ["stream", "augmented"])
+@pytest.mark.parametrize("start", [0, 1, 5, 8, 9])
+def test_an_epoch_can_be_entered_at_any_step(kind: str, start: int, request: pytest.FixtureRequest) -> None:
+    stream = request.getfixturevalue(kind)
+    assert steps(stream, 3, start) == steps(stream, 3)[start:]
+
+
+def test_an_epoch_does_not_depend_on_those_before(augmented: LabelledStream) -> None:
+    fresh = steps(replace(augmented), 4)
+    for epoch in range(4):
+        steps(augmented, epoch)
+    assert steps(augmented, 4) == fresh
+
+
+def test_without_bucketing_batches_follow_the_sampler(stream: LabelledStream) -> None:
+    ordered = replace(stream, sampler=SequentialSampler(), bucketing=False)
+    assert visited(ordered, 0) == visited(ordered, 1) == list(range(ROWS))
+
+
+class OwnOrder(SamplerOptions):
+    """An order of its own in every epoch, as a plugin may have it."""
+
+    keeps_order: ClassVar[bool] = True
+
+    def order(self, labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        return generator.permutation(len(labels))
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_a_sampler_that_keeps_its_order_gets_exactly_that(stream: LabelledStream, bucketing: bool) -> None:
+    sequential = replace(stream, sampler=SequentialSampler(), bucketing=bucketing)
+    assert visited(sequential, 0) == visited(sequential, 1) == list(range(ROWS))
+    own = replace(stream, sampler=OwnOrder(), bucketing=bucketing)
+    for epoch in range(3):
+        assert visited(own, epoch) == own.order(epoch).tolist()
+    assert visited(own, 0) != visited(own, 1)
+
+
+def test_a_balanced_stream_has_the_labels_in_equal_numbers(stream: LabelledStream, rows: Rows) -> None:
+    skewed = replace(rows, labels=np.where(np.arange(ROWS) < 90, 0, 1))
+    balanced = replace(stream, rows=skewed, sampler=BalancedSampler())
+    labels = [label for step in steps(balanced, 0) for batch in step for label in batch[1]]
+    assert sorted([labels.count(0), labels.count(1)]) == [51, 52]
+
+
+# --- augmentation ----------------------------------------------------------------------------------------------------
+
+
+def test_augmented_rows_change_every_epoch(augmented: LabelledStream, stream: LabelledStream) -> None:
+    whole, first, second = words(stream, 0), words(augmented, 0), words(augmented, 1)
+    assert set(first) == set(whole)
+    assert all(set(first[row]) <= set(whole[row]) for row in whole)
+    assert sum(first[row] != whole[row] for row in whole) > ROWS / 2
+    assert first != second
+
+
+def test_augmentation_does_not_depend_on_order_batches_or_neighbours(augmented: LabelledStream, rows: Rows) -> None:
+    expected = words(augmented, 2)
+    for changed in (
+        replace(augmented, batch_size=11, accumulation=1),
+        replace(augmented, bucketing=False),
+        replace(augmented, sampler=SequentialSampler()),
+    ):
+        assert words(changed, 2) == expected
+    half = slice(0, ROWS, 2)
+    fewer = Rows(rows.texts[half], None, rows.labels[half], rows.numbers[half])
+    remaining = words(with_augmentation(replace(augmented, rows=fewer, encoded=encode_words(fewer.texts))), 2)
+    assert remaining == {row: expected[row] for row in range(0, ROWS, 2)}
+
+
+def test_augmentation_follows_the_seed(augmented: LabelledStream) -> None:
+    assert words(replace(augmented, seed=8), 0) != words(augmented, 0)
+
+
+def test_the_share_of_rows_that_change_is_the_probability(stream: LabelledStream) -> None:
+    def mark(given: Sequence[str], generators: Sequence[Random]) -> list[str]:
+        return [f"{text.split()[0]} {text.split()[0]}" for text in given]
+
+    changed = replace(stream, augmentation=Augmentation(new_texts(stream.rows, mark), 0.3, encode_words))
+    whole = words(stream, 0)
+    epochs = [words(changed, epoch) for epoch in range(5)]
+    shares = [sum(found[row] != whole[row] for row in whole) / ROWS for found in epochs]
+    # 515 draws: the standard deviation of the mean is 0.02.
+    assert np.mean(shares) == pytest.approx(0.3, abs=0.08)
+    assert len(set(shares)) > 1
+
+
+def test_the_second_text_of_a_pair_is_encoded_unchanged(stream: LabelledStream, rows: Rows) -> None:
+    seen = []
+
+    def encode(given: Sequence[str], pairs: Sequence[str] | None) -> Encoded:
+        seen.append(pairs)
+        return encode_words(given)
+
+    paired = replace(rows, pairs=[f"짝 {row}" for row in range(ROWS)])
+    changed = replace(stream, rows=paired, augmentation=Augmentation(new_texts(paired, delete_words), 1.0, encode))
+    assert sorted(visited(changed, 0)) == list(range(ROWS))
+    assert seen == [paired.pairs]
+
+
+def test_an_augmenter_that_loses_a_text_is_noticed(stream: LabelledStream) -> None:
+    def lose(given: Sequence[str], generators: Sequence[Random]) -> list[str]:
+        return list(given)[1:]
+
+    with pytest.raises(ValueError, match="zip"):
+        steps(replace(stream, augmentation=Augmentation(new_texts(stream.rows, lose), 1.0, encode_words)), 0)
+
+
+def test_a_rejected_text_leaves_the_row_as_it_was(stream: LabelledStream) -> None:
+    def first_word(given: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        texts = [text.split()[0] for text in given]
+        return [Rejected(text, "too short") if int(text.split("-")[0]) % 2 else text for text in texts]
+
+    whole = words(stream, 0)
+    changed = words(
+        replace(stream, augmentation=Augmentation(new_texts(stream.rows, first_word), 1.0, encode_words)), 0
+    )
+    assert changed == {row: tokens if row % 2 else tokens[:1] for row, tokens in whole.items()}
+
+
+def test_the_texts_of_the_data_stay_as_they_were(augmented: LabelledStream) -> None:
+    steps(augmented, 0)
+    assert augmented.rows.texts == texts()

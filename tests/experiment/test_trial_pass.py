@@ -1,0 +1,132 @@
+"""Models that cannot classify, or whose predictions depend on the padding, are refused before a run folder exists."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import kexp
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+
+from kexp.builtin.backbones import cased_wordpiece
+from kexp.errors import KexpError
+from kexp.experiment.trial_pass import check_padding
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "영화", "정말", "최고", "별로", "[", "]", "SEP"]
+TOKENIZER = cased_wordpiece({token: number for number, token in enumerate(VOCABULARY)})
+COMMON = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+BART = {
+    "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "eos_token_id": 3,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "decoder_start_token_id": 3,
+}  # fmt: skip
+SIZES: dict[str, dict[str, Any]] = {
+    "bert": COMMON | {"max_position_embeddings": 20},
+    "roberta": COMMON | {"max_position_embeddings": 22},
+    "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 20},
+    "llama": COMMON,
+    "opt": COMMON | {"ffn_dim": 16, "word_embed_proj_dim": 16},
+    "xlnet": {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16},
+    "t5": {"d_model": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "d_ff": 16, "decoder_start_token_id": 0},
+    "bart": BART,
+}
+
+
+def model_of(family: str, **options: Any) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, vocab_size=30, **{"pad_token_id": 0, **SIZES[family], **options})
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def refusal(model: PreTrainedModel, max_length: int = 16) -> str:
+    with pytest.raises(KexpError) as caught:
+        check_padding(model, TOKENIZER, max_length, "model X")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "llama", "opt", "bart"])
+def test_a_model_that_ignores_its_padding_passes_and_is_as_before(family: str) -> None:
+    model = model_of(family).train()
+    state = torch.get_rng_state()
+    check_padding(model, TOKENIZER, 16, "model X")
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "opt"])
+def test_a_decoder_that_looks_for_another_padding_is_refused(family: str) -> None:
+    message = refusal(model_of(family, pad_token_id=7))
+    assert message.startswith("model X reads the padding: the logits of a short row alone and padded are ")
+    assert "config.json says pad_token_id 7, the tokenizer pads with 0; correct it" in message
+
+
+def test_a_model_that_reads_the_last_position_is_refused() -> None:
+    assert refusal(model_of("xlnet")).startswith("model X reads the padding: ")
+
+
+def test_an_encoder_decoder_without_its_end_token_is_refused() -> None:
+    message = refusal(model_of("t5"))
+    assert message.startswith("model X cannot classify 16 tokens: ")
+    assert "<eos>" in message
+
+
+@pytest.mark.parametrize(("family", "length"), [("bert", 20), ("roberta", 20), ("gpt2", 20)])
+def test_more_tokens_than_positions_are_refused_in_plain_words(family: str, length: int) -> None:
+    check_padding(model_of(family), TOKENIZER, length, "model X")
+    assert refusal(model_of(family), length + 1) == (
+        f"model X cannot classify {length + 1} tokens: a token or a position is beyond the tables of its weights; "
+        "lower training.max_length; use another model"
+    )
+
+
+# --- from the command line -------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, family: str, **options: Any) -> Path:
+    model = model_of(family, **options)
+    model.save_pretrained(folder / "model")
+    TOKENIZER.save_pretrained(folder / "model")
+    rows = [f"영화 {'정말 ' * (number % 4)}[SEP] 최고 [PAD],{'가' if number % 2 else '나'}" for number in range(40)]
+    (folder / "data.csv").write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    (folder / "spec.toml").write_text(
+        'seeds = [1]\n[dataset]\nuse = "table"\npath = "data.csv"\n[cleaning]\nduplicates = "keep"\n'
+        'contradictions = "keep"\noverlap = "keep"\n[backbone]\nuse = "hf"\npath = "model"\n'
+        "[training]\nepochs = 1\nmax_length = 16\n",
+        encoding="utf-8",
+    )
+    return folder / "spec.toml"
+
+
+@pytest.mark.parametrize("command", ["run", "tune"])
+@pytest.mark.parametrize("family", ["xlnet", "t5"])
+def test_nothing_is_written_for_a_model_that_cannot_be_used(family: str, command: str, tmp_path: Path) -> None:
+    spec = write(tmp_path, family)
+    if command == "tune":
+        spec.write_text(
+            spec.read_text("utf-8")
+            + '[search]\ntrials = 1\n[search.space]\n"training.learning_rate" = { low = 1e-4, high = 1e-3 }\n'
+        )
+    result = kexp(command, spec, "--runs-dir", tmp_path / "runs")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"backbone of type {family} ")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_special_tokens_in_the_data_are_text_in_training_and_prediction(tmp_path: Path) -> None:
+    spec = write(tmp_path, "bart")
+    result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    run = Path(json.loads(result.stdout)["folder"]) / "default" / "seed-1"
+    predicted = kexp("predict", run, "영화 [SEP] 최고", "--json")
+    assert predicted.exit_code == 0, predicted.output
+
+
+def test_a_trained_decoder_whose_padding_was_changed_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "gpt2")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "pad_token_id": 7}), encoding="utf-8")
+    result = kexp("predict", tmp_path / "model", "영화 최고")
+    assert result.exit_code == 2
+    assert f"model {tmp_path / 'model'} reads the padding: " in result.stderr
