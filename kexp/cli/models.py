@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,8 @@ from kexp.cli.app_options import AsJson, LocalCode, app
 from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
+    from kexp.files import Layout
+    from kexp.inference.columns import TextColumns
     from kexp.inference.input_tables import Table
     from kexp.inference.model_folders import Place
 
@@ -23,16 +25,41 @@ MODELS = MODEL + "; several are averaged."
 Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER", help=MODELS, show_default=False)]
 Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Which variant of a run folder.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Which seed of a run folder.")]
-Text = Annotated[str, typer.Option("--text", metavar="COLUMN", help="Column of the texts.")]
-Pair = Annotated[str | None, typer.Option("--pair", metavar="COLUMN", help="Column of the second texts of pairs.")]
-Encoding = Annotated[str, typer.Option("--encoding", help="Of CSV, TSV and JSONL files, e.g. cp949.")]
+Text = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", metavar="COLUMN", help="Column of the texts; repeated, columns that are joined. Else as in training."
+    ),
+]
+JoinWith = Annotated[
+    str | None, typer.Option("--join-with", metavar="TEXT", help="Between joined columns; else as in training.")
+]
+Pair = Annotated[
+    str | None,
+    typer.Option("--pair", metavar="COLUMN", help="Column of the second texts of pairs; else as in training."),
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Of CSV, TSV and JSONL files, e.g. cp949; else as in training.")
+]
 Quoting = Annotated[
     bool | None,
     typer.Option(
-        "--quoting/--no-quoting",
-        help="Whether quotation marks enclose cells; if not given: in CSV, not in TSV.",
+        "--quoting/--no-quoting", help="Whether quotation marks enclose cells; else as in training.", show_default=False
+    ),
+]
+Separator = Annotated[
+    str | None, typer.Option("--separator", metavar="CHARACTER", help="Between cells; else as in training.")
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line names the columns; else as in training.",
         show_default=False,
     ),
+]
+ColumnNames = Annotated[
+    str | None, typer.Option("--columns", metavar="A,B,...", help="Names of the columns of a file without header.")
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
@@ -60,11 +87,15 @@ def predict(
     top_k: Annotated[
         int | None, typer.Option("--top-k", min=1, metavar="K", help="The K best labels, not all probabilities.")
     ] = None,
-    text: Text = "text",
+    text: Text = None,
+    join_with: JoinWith = None,
     pair: Pair = None,
     variant: Variant = None,
     seed: Seed = None,
-    encoding: Encoding = "utf-8-sig",
+    encoding: Encoding = None,
+    separator: Separator = None,
+    header: Header = None,
+    columns: ColumnNames = None,
     quoting: Quoting = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
@@ -82,8 +113,9 @@ def predict(
         from kexp.cli.display import note, row_progress
         from kexp.cli.predictions import print_notes, standard_output
         from kexp.errors import KexpError
+        from kexp.inference.columns import columns_of
         from kexp.inference.loading import load_places
-        from kexp.inference.predict import Columns, predict_table
+        from kexp.inference.predict import Columns, need_texts, predict_table
         from kexp.inference.writers import check_free, sink_to
 
         places, texts = _places(words, variant, seed)
@@ -91,22 +123,28 @@ def predict(
             raise KexpError("--json prints the result, --output writes it; give one of them")
         if output is not None:
             check_free(output, force=force)
-        table = _table(source, texts, encoding, quoting)
-        columns = Columns(text if source is not None and str(source) != "-" else "text", pair, top_k)
-        columns.need(table)
+        dataset = _dataset(places)
+        if source is None or str(source) == "-":
+            texts_of = _only_text(dataset)
+        else:
+            texts_of = columns_of(dataset).changed(text or (), join_with, pair)
+        style = _style(dataset, source or Path("-"), encoding, separator, header, columns, quoting)
+        table = _table(source, texts, style)
+        wanted = Columns(texts_of if text else texts_of.within(table.columns), top_k)
+        need_texts(table, wanted.texts)
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
-        print_notes(model, paired=pair is not None)
-        columns.check(table, model.labels)
-        added = columns.added(model.labels)
+        print_notes(model)
+        wanted.check(table, model.labels)
+        added = wanted.added(model.labels)
         few = bool(texts) and texts != ["-"]
         with (
             nullcontext(standard_output(table, added, as_json=as_json, few=few))
             if output is None
             else sink_to(output, table, added, force=force)
         ) as sink:
-            counts = predict_table(model, table, columns, sink, row_progress())
+            counts = predict_table(model, table, wanted, sink, row_progress())
         note(counts.sentence())
 
 
@@ -136,9 +174,54 @@ def _is_folder(word: str) -> bool:
         return False
 
 
-def _table(source: Path | None, texts: Sequence[str], encoding: str, quoting: bool | None) -> Table:
+def _dataset(places: Sequence[Place]) -> Mapping[str, Any]:
+    """Return the ``[dataset]`` of the first model that has a spec; empty without one."""
+    from kexp.inference.saved_spec import read_table
+
+    return next((dataset for place in places if (dataset := read_table(place).get("dataset"))), {})
+
+
+def _only_text(dataset: Mapping[str, Any]) -> TextColumns:
+    """Return the column of texts that come without columns; refuse models that read several columns or pairs."""
     from kexp.errors import KexpError
-    from kexp.files import Layout
+    from kexp.inference.columns import TextColumns, columns_of
+
+    trained = columns_of(dataset)
+    if not trained.single:
+        remedy = "give a file with these columns with --input"
+        raise KexpError(f"the model was trained on {trained.sentence()}, and is given one text; {remedy}")
+    return TextColumns()
+
+
+def _style(
+    dataset: Mapping[str, Any],
+    path: Path,
+    encoding: str | None,
+    separator: str | None,
+    header: bool | None,
+    columns: str | None,
+    quoting: bool | None,
+) -> Layout:
+    """Return how a file is written: as the command line says, else as in training."""
+    from kexp.errors import KexpError
+    from kexp.inference.columns import changed_layout, layout_as_in
+
+    separator = "\t" if separator == "\\t" else separator
+    if separator is not None and len(separator) != 1:
+        raise KexpError(f"--separator {separator}: expected one character")
+    names = tuple(columns.split(",")) if columns else None
+    return changed_layout(
+        layout_as_in(dataset, path),
+        encoding=encoding,
+        separator=separator,
+        header=header,
+        columns=names,
+        quoting=quoting,
+    )
+
+
+def _table(source: Path | None, texts: Sequence[str], style: Layout) -> Table:
+    from kexp.errors import KexpError
     from kexp.inference.input_tables import Table, open_table, read_lines
 
     if source is not None and texts:
@@ -146,7 +229,7 @@ def _table(source: Path | None, texts: Sequence[str], encoding: str, quoting: bo
     if (source is not None and str(source) == "-") or texts == ["-"]:
         return read_lines(sys.stdin.buffer, "standard input")
     if source is not None:
-        return open_table(source, "--input", Layout(encoding=encoding, quoting=quoting))
+        return open_table(source, "--input", style)
     if not texts:
         raise KexpError("nothing to predict; give texts, --input FILE, or - for a text per line from standard input")
     return Table("the command line", ["text"], iter([{"text": text} for text in texts]))
@@ -156,8 +239,11 @@ def _table(source: Path | None, texts: Sequence[str], encoding: str, quoting: bo
 def evaluate(
     folders: Folders,
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="CSV, TSV, JSONL or Parquet with labels.")],
-    text: Text = "text",
-    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="Column of the true labels.")] = "label",
+    text: Text = None,
+    join_with: JoinWith = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="Column of the true labels; else as in training.")
+    ] = None,
     pair: Pair = None,
     renames: Annotated[
         list[str] | None,
@@ -168,7 +254,10 @@ def evaluate(
     ] = False,
     variant: Variant = None,
     seed: Seed = None,
-    encoding: Encoding = "utf-8-sig",
+    encoding: Encoding = None,
+    separator: Separator = None,
+    header: Header = None,
+    columns: ColumnNames = None,
     quoting: Quoting = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
@@ -184,37 +273,46 @@ def evaluate(
         from kexp.cli.display import note, row_progress
         from kexp.cli.output import print_evaluation
         from kexp.cli.predictions import print_notes
-        from kexp.files import Layout
+        from kexp.inference.columns import columns_of
         from kexp.inference.evaluate import Labels, measure
         from kexp.inference.input_tables import open_table
         from kexp.inference.loading import load_places
         from kexp.inference.model_folders import find
+        from kexp.inference.predict import need_texts
         from kexp.report.run_folder import finite
 
-        def table() -> Table:
-            return open_table(data, "--data", Layout(encoding=encoding, quoting=quoting))
-
         places = [find(folder, variant=variant, seed=seed) for folder in folders]
+        dataset = _dataset(places)
+        texts = columns_of(dataset).changed(text or (), join_with, pair)
+        style = _style(dataset, data, encoding, separator, header, columns, quoting)
+
+        def table() -> Table:
+            return open_table(data, "--data", style)
+
         renamed, labelled = _renames(renames or ()), table()
-        for column, option in ((text, "--text"), (label, "--label"), *([(pair, "--pair")] if pair else [])):
-            labelled.need(column, option)
+        texts = texts if text else texts.within(labelled.columns)
+        trained_on = str(dataset.get("label", "label"))
+        label = label or ("label" if trained_on not in labelled.columns else trained_on)
+        need_texts(labelled, texts)
+        labelled.need(label, "--label")
         model = load_places(
             places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
         )
         metrics = model.members[0].provenance.metrics(model.labels)
-        print_notes(model, paired=pair is not None)
+        print_notes(model)
         names = {**model.members[0].provenance.label_names, **renamed}
         leave_out = model.members[0].provenance.leave_out
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown, leave_out)
         # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
         unknown = labels.check(labelled, ", ".join(model.labels))
-        found, counts = measure(model, table(), text, pair, labels, metrics, row_progress())
+        found, counts = measure(model, table(), texts, labels, metrics, row_progress())
         for name, rows in unknown.items():
             note(f'{rows:,} rows left out: the model does not know the label "{name}"')
         note(counts.sentence())
         if as_json:
             read = {"rows": counts.rows, "empty": counts.empty, "truncated": counts.truncated, "unknown": unknown}
             read |= {"left_out": counts.left_out} if counts.left_out else {}
+            read["unknown_tokens"] = counts.unknown
             result = {"models": [place.name for place in places], "data": str(data), **read, **found}
             print(json.dumps(finite(result), ensure_ascii=False))
         else:

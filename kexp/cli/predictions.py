@@ -15,13 +15,10 @@ if TYPE_CHECKING:
     from kexp.inference.trained_model import TrainedModel
 
 
-def print_notes(model: TrainedModel, *, paired: bool) -> None:
+def print_notes(model: TrainedModel) -> None:
     """Print what a user should know about models before their predictions are used."""
     for line in model.notes:
         note(f"note: {line}")
-    for member in model.members:
-        if member.provenance.paired and not paired:
-            note(f"note: {member.place.name} was trained on pairs of texts; name the second column with --pair")
 
 
 def standard_output(table: Table, added: Sequence[Added], *, as_json: bool, few: bool) -> Sink:

@@ -100,6 +100,15 @@ def special_tokens(tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
     return SpecialTokens(tuple(ids[:start]), tuple(middle), tuple(suffix))
 
 
+def unknown_rows(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> int:
+    """Count rows of unknown tokens alone; WordPiece makes one of more than 100 characters without a space."""
+    special = special_tokens(tokenizer)
+    around = len(special.prefix) + len(special.suffix) + (len(special.middle) if encoded.boundaries is not None else 0)
+    before = np.concatenate([[0], np.cumsum(encoded.tokens.values == tokenizer.unk_token_id)])
+    unknown = np.diff(before[encoded.tokens.offsets])
+    return int(((unknown > 0) & (unknown + around == encoded.tokens.lengths)).sum())
+
+
 def encode(
     texts: Sequence[str],
     pairs: Sequence[str] | None,

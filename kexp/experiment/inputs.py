@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import kexp
 from kexp.catalog import Catalog
-from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
+from kexp.contracts import UNLABELLED, AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
 from kexp.contracts.metric import build_metrics
-from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise
+from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise, unknown_rows
 from kexp.data.prepare import needs_views, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
@@ -62,7 +62,8 @@ class RunInputs:
         import numpy as np
 
         tokens = {}
-        for split, encoded in self.encoded.items():
+        unlabelled = {} if self.unlabelled is None else {UNLABELLED: self.unlabelled.encoded}
+        for split, encoded in {**self.encoded, **unlabelled}.items():
             lengths = encoded.tokens.lengths
             median, high, longest = np.percentile(lengths, [50, 95, 100])
             unknown = float(np.mean(encoded.tokens.values == self.tokenizer.unk_token_id))
@@ -73,6 +74,7 @@ class RunInputs:
                 **_full_lengths(encoded),
                 "truncated rows": encoded.truncated,
                 "unknown share": round(unknown, 4),
+                "unknown rows": unknown_rows(encoded, self.tokenizer),
             }
         record = {**self.data.record, "tokens": tokens}
         if self.unlabelled and self.unlabelled.rejected:

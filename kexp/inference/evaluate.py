@@ -15,6 +15,7 @@ from kexp.evaluate.predictions import Predictions
 from kexp.files import label_of
 from kexp.files.cells import column_of, same_label
 from kexp.files.columns import cell
+from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import Row, Table
 from kexp.inference.predict import Counts, readable
 from kexp.inference.trained_model import TrainedModel
@@ -80,8 +81,7 @@ class Labels:
 def measure(
     model: TrainedModel,
     table: Table,
-    text: str,
-    pair: str | None,
+    columns: TextColumns,
     labels: Labels,
     metrics: Mapping[str, Metric],
     progress: Callable[[int], None] = lambda rows: None,
@@ -99,16 +99,15 @@ def measure(
         counts.left_out += known.count(LEFT_OUT)
         rows = [row for row, label in enumerate(known) if label in numbers]
         kept, texts, pairs = readable(
-            [chunk[row] for row in rows], text, pair, table.source, [read + row + 1 for row in rows]
+            [chunk[row] for row in rows], columns, table.source, [read + row + 1 for row in rows]
         )
         read += len(chunk)
-        answers = model.answer(texts, pairs)
+        answers = model.answer_joined(texts, pairs)
         truth += [numbers[known[rows[place]]] for place in kept]
         probabilities.append(answers.probabilities)
         counts.rows += len(kept)
         counts.empty += len(rows) - len(kept)
-        counts.truncated += answers.truncated
-        counts.blank += answers.blank
+        counts.add(answers)
         progress(counts.rows)
     if not truth:
         raise DataError(f"{table.source}: it has no row with text and a known label")

@@ -167,7 +167,7 @@ def _need_agreement(check: Check, quantize: str | None) -> None:
 
 def _describe(folder: Path, member: Member, quantize: str | None, check: Check) -> dict[str, Any]:
     """Write tokenizer, configuration, ``kexp.json`` and a README beside the graph."""
-    pipeline = member.pipeline
+    pipeline, columns = member.pipeline, member.provenance.columns
     pipeline.tokenizer.save_pretrained(folder)
     member.module.config.save_pretrained(folder)
     described = {
@@ -181,6 +181,7 @@ def _describe(folder: Path, member: Member, quantize: str | None, check: Check) 
         "pad_id": member.collator.pad_id,
         "inputs": list(_inputs(member)),
         "output": "logits",
+        "columns": {"text": list(columns.text), "join_with": columns.join_with, "text_pair": columns.pair},
         "normalisation": "NFC" + (", trimmed" if pipeline.trim else ""),
         "cleaning": None if pipeline.backbone is None else type(pipeline.backbone).__name__,
         "run": _run(member.place),
@@ -205,7 +206,13 @@ def _readme(member: Member, check: Check) -> str:
         name = type(member.pipeline.backbone).__name__
         cleaning = f"\nThe model was trained on texts that kexp's backbone {name} had cleaned first; do the same.\n"
     strip = ".strip()" if member.pipeline.trim else ""
-    return README.substitute(strip=strip, labels=", ".join(member.labels), check=sentence(check), cleaning=cleaning)
+    return README.substitute(
+        plain=not member.pipeline.joint,
+        strip=strip,
+        labels=", ".join(member.labels),
+        check=sentence(check),
+        cleaning=cleaning,
+    )
 
 
 README = Template(
@@ -227,6 +234,8 @@ session = onnxruntime.InferenceSession("model.onnx")
 tokenizer = Tokenizer.from_file("tokenizer.json")
 tokenizer.enable_truncation(about["max_length"], direction=about["truncation"])
 tokenizer.enable_padding(pad_id=about["pad_id"])
+# The name of a special token in a text is text, unless columns were joined with one.
+tokenizer.encode_special_tokens = $plain
 
 
 def predict(texts):

@@ -70,6 +70,7 @@ def load_places(
     members = [_load(place, provenance, hardware) for place, provenance in zip(places, provenances, strict=True)]
     for other in members[1:]:
         _check_labels(members[0], other)
+    _check_columns(members)
     return TrainedModel(members[0].labels, members, [note for member in members for note in _notes(member)], batch_size)
 
 
@@ -132,6 +133,16 @@ def _max_length(place: Place, tokenizer: PreTrainedTokenizerFast, config: Any) -
         hint = "set model_max_length in tokenizer_config.json"
         raise KexpError(f"{place.model}: neither tokenizer nor model has a maximum length; {hint}")
     return int(min(limits))
+
+
+def _check_columns(members: Sequence[Member]) -> None:
+    """Refuse to average models of which some were trained on several columns or pairs, and others on other ones."""
+    known = [member for member in members if member.provenance.columns.known]
+    for other in known[1:]:
+        one, two = known[0].provenance.columns, other.provenance.columns
+        if one != two and not (one.single and two.single):
+            read = f"{known[0].place.name} {one.sentence()}, {other.place.name} {two.sentence()}"
+            raise KexpError(f"models that were trained on other columns cannot be averaged: {read}")
 
 
 def _check_labels(first: Member, other: Member) -> None:

@@ -13,8 +13,9 @@ from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
 from kexp.files.cells import column_of
 from kexp.files.columns import cell
+from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import Row, Table
-from kexp.inference.trained_model import TrainedModel
+from kexp.inference.trained_model import Answers, TrainedModel
 from kexp.inference.writers import Added, Sink
 
 if TYPE_CHECKING:
@@ -25,15 +26,8 @@ if TYPE_CHECKING:
 class Columns:
     """The columns that are read from a table and those that are added, named as in ``predictions.parquet``."""
 
-    text: str
-    pair: str | None
+    texts: TextColumns
     top_k: int | None
-
-    def need(self, table: Table) -> None:
-        """Raise ``KexpError`` for a table without the texts."""
-        table.need(self.text, "--text")
-        if self.pair is not None:
-            table.need(self.pair, "--pair")
 
     def check(self, table: Table, labels: Sequence[str]) -> None:
         """Raise ``KexpError`` for a column that would be added twice, and for more labels than the model has."""
@@ -63,13 +57,20 @@ class Columns:
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers of predicted, empty, truncated and blank rows, and of those with a label that is left out."""
+    """Numbers of predicted, empty, truncated and blank rows, of rows of unknown tokens alone, and of those left out."""
 
     rows: int = 0
     empty: int = 0
     truncated: int = 0
     blank: int = 0
     left_out: int = 0
+    unknown: int = 0
+
+    def add(self, answers: Answers) -> None:
+        """Count what is known of some predicted rows."""
+        self.truncated += answers.truncated
+        self.blank += answers.blank
+        self.unknown += answers.unknown
 
     def sentence(self) -> str:
         """Return the numbers as one line."""
@@ -80,6 +81,8 @@ class Counts:
             parts.append(f"{self.left_out:,} left out by dataset.leave_out")
         if self.truncated:
             parts.append(f"{self.truncated:,} cut at the model's length")
+        if self.unknown:
+            parts.append(f"{self.unknown:,} of unknown tokens alone")
         if self.blank:
             parts.append(f"{self.blank:,} without any token after cleaning")
         return "; ".join(parts)
@@ -97,22 +100,29 @@ def predict_table(
     nothing: Row = dict.fromkeys(names)
     for chunk in table.chunks():
         rows = range(counts.rows + 1, counts.rows + len(chunk) + 1)
-        numbers, texts, pairs = readable(chunk, columns.text, columns.pair, table.source, rows)
-        answers = model.answer(texts, pairs)
+        numbers, texts, pairs = readable(chunk, columns.texts, table.source, rows)
+        answers = model.answer_joined(texts, pairs)
         made = dict(zip(numbers, columns.cells(model.labels, answers.probabilities), strict=True))
         sink.write([{**row, **made.get(number, nothing)} for number, row in enumerate(chunk)])
         counts.rows += len(chunk)
         counts.empty += len(chunk) - len(numbers)
-        counts.truncated += answers.truncated
-        counts.blank += answers.blank
+        counts.add(answers)
         progress(counts.rows)
     # A table without rows still has columns.
     sink.write([])
     return counts
 
 
+def need_texts(table: Table, columns: TextColumns) -> None:
+    """Raise ``KexpError`` for a table without the texts."""
+    for name in columns.text:
+        table.need(name, "--text")
+    if columns.pair is not None:
+        table.need(columns.pair, "--pair")
+
+
 def readable(
-    chunk: Sequence[Row], text: str, pair: str | None, source: str, rows: Sequence[int]
+    chunk: Sequence[Row], columns: TextColumns, source: str, rows: Sequence[int]
 ) -> tuple[list[int], list[str], list[str] | None]:
     """Return the places of the rows that have text after normalisation, and their texts.
 
@@ -122,7 +132,8 @@ def readable(
     def column(name: str) -> list[str]:
         return column_of([cell(row, name) for row in chunk], partial(normal_text, trim=False), source, name, rows)
 
-    texts, pairs = column(text), None if pair is None else column(pair)
+    texts = [columns.joined(cells) for cells in zip(*map(column, columns.text), strict=True)]
+    pairs = None if columns.pair is None else column(columns.pair)
     numbers = [number for number, one in enumerate(texts) if one.strip() and (pairs is None or pairs[number].strip())]
     return numbers, _take(texts, numbers), None if pairs is None else _take(pairs, numbers)
 

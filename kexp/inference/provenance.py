@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kexp.catalog import Catalog
 from kexp.contracts import AnyBackbone, BackboneOptions, Metric, MetricContext
 from kexp.contracts.metric import build_metrics
+from kexp.inference.columns import TextColumns, columns_of
 from kexp.inference.model_folders import Place
 from kexp.inference.saved_spec import SavedSpec
 from kexp.spec.sections import Cleaning, Evaluation, Plugins
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class Provenance:
     backbone: BackboneOptions | None
     trim: bool
     label_names: Mapping[str, str]
-    paired: bool
+    columns: TextColumns
     leave_out: frozenset[str] = frozenset()
 
     @property
@@ -51,6 +48,6 @@ def provenance_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> P
         saved.part("backbone", AnyBackbone) if saved.table else None,
         saved.part("cleaning", Cleaning, {}).trim,
         dataset.get("label_names") or {},
-        dataset.get("text_pair") is not None,
+        columns_of(dataset),
         frozenset(dataset.get("leave_out") or ()),
     )

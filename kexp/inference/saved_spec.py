@@ -18,6 +18,14 @@ from kexp.spec import toml
 from kexp.spec.sections import Plugins
 
 
+def read_table(place: Place) -> Mapping[str, Any]:
+    """Return the spec of a run as a table, with the changes of its variant; empty for a model without a spec."""
+    if place.spec is None or place.run is None:
+        return {}
+    table = toml.read(place.spec)
+    return nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
+
+
 @dataclass(frozen=True, slots=True)
 class SavedSpec:
     """The spec of a run for its variant; empty for a model without a spec.
@@ -36,9 +44,8 @@ class SavedSpec:
         """Read the spec at a place; ``catalog_with`` returns the catalog for a spec's ``[plugins]``."""
         if place.spec is None or place.run is None:
             return cls("", {}, Plugins(), catalog_with(Plugins()), {})
-        table = toml.read(place.spec)
+        table = read_table(place)
         plugins = plugins_of(table)
-        table = nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
         path = place.spec.with_name("environment.json")
         provided = read_json(path).get("components", {}) if path.is_file() else {}
         return cls(str(place.spec), table, plugins, catalog_with(plugins), provided)

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import BackboneOptions
@@ -28,6 +29,8 @@ class TextPipeline:
     backbone: BackboneOptions | None
     specials: tuple[int, int]
     """Special tokens around a text, and around a pair."""
+    joint: str
+    """What stands between joined columns: in it, special tokens are special."""
     tokenizer: PreTrainedTokenizerFast = field(compare=False, repr=False)
     # The tokenizer cannot be used by two threads at once.
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
@@ -40,7 +43,8 @@ class TextPipeline:
         single = len(around.prefix) + len(around.suffix)
         specials = (single, single + len(around.middle))
         backbone = provenance.backbone if provenance.cleans else None
-        return cls(digest, max_length, tokenizer.truncation_side, provenance.trim, backbone, specials, tokenizer)
+        joint = provenance.columns.joint
+        return cls(digest, max_length, tokenizer.truncation_side, provenance.trim, backbone, specials, joint, tokenizer)
 
     def encode(self, texts: Sequence[Any], pairs: Sequence[Any] | None) -> Encoded:
         """Normalise, clean, tokenise and cut texts."""
@@ -53,7 +57,7 @@ class TextPipeline:
                 self.tokenizer,
                 max_length=self.max_length,
                 truncation=self.truncation,
-                tokenise=tokenise,
+                tokenise=partial(tokenise, joint=self.joint),
             )
 
     def _cleaned(self, texts: Sequence[Any]) -> list[str]:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from kexp.contracts import Inputs
 from kexp.data.batching import by_length
-from kexp.data.encoding import Encoded
+from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import predict
 from kexp.host_batches import HostBatch
+from kexp.inference.columns import TextColumns
 from kexp.inference.model_folders import Place
 from kexp.inference.provenance import Provenance
 from kexp.inference.text_pipeline import TextPipeline
@@ -31,7 +32,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Probabilities of shape (rows, labels), the number of truncated rows and that of rows without any known token.
+    """Probabilities of shape (rows, labels), and numbers of rows: truncated, without a token, of unknown tokens alone.
 
     Rows without a token are predicted from the special tokens alone.
     """
@@ -39,6 +40,7 @@ class Answers:
     probabilities: NDArray[np.float64]
     truncated: int
     blank: int
+    unknown: int = 0
 
 
 @dataclass(slots=True)
@@ -78,15 +80,28 @@ class TrainedModel:
     notes: Sequence[str]
     batch_size: int = BATCH_SIZE
 
+    @property
+    def columns(self) -> TextColumns:
+        """The columns that the models were trained on."""
+        return next((m.provenance.columns for m in self.members if m.provenance.columns.known), TextColumns())
+
     def predict(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> NDArray[np.float64]:
-        """Return probabilities of shape (rows, labels), in the order of the texts; safe to call from threads."""
+        """Return probabilities of shape (rows, labels), in the order of the texts; safe to call from threads.
+
+        A model of several text columns takes a tuple of texts for each row, or a mapping of columns to texts.
+        """
         return self.answer(texts, pairs).probabilities
 
     def answer(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> Answers:
         """Return the mean of the models' probabilities, and the largest counts that any of them has.
 
-        Texts are normalised, cleaned and cut as in training. Models that read alike share the tokens.
+        Texts are joined, normalised, cleaned and cut as in training. Raises ``KexpError`` for one text where the models
+        were trained on several columns or on pairs.
         """
+        return self.answer_joined(*self.columns.texts_of(texts, pairs))
+
+    def answer_joined(self, texts: Sequence[Any], pairs: Sequence[Any] | None) -> Answers:
+        """Answer texts whose columns are joined. Models that read alike share the tokens."""
         known: list[tuple[TextPipeline, Encoded]] = []
         total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:
@@ -101,7 +116,8 @@ class TrainedModel:
         blank = max(
             int((encoded.tokens.lengths == pipeline.specials[pairs is not None]).sum()) for pipeline, encoded in known
         )
-        return Answers(total / len(self.members), truncated, blank)
+        unknown = max(unknown_rows(encoded, pipeline.tokenizer) for pipeline, encoded in known)
+        return Answers(total / len(self.members), truncated, blank, unknown)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, Obj
 from kexp.contracts.freezing import block_names
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Options, Section, plugin_results
+from kexp.plan.familiar import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Evaluation, Spec, Training
@@ -87,7 +88,7 @@ def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog)
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem("evaluation.metrics", f'metric "{name}" is given twice')
     if training.monitor not in names:
-        hint = did_you_mean(training.monitor, names)
+        hint = metric_hint(training.monitor) or did_you_mean(training.monitor, names)
         yield Problem("training.monitor", f'"{training.monitor}" is not among evaluation.metrics', hint)
 
 

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from kexp.contracts import Parameter
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Section
-from kexp.spec.sections import Spec
+from kexp.plan.familiar import key_hint, metric_hint
+from kexp.spec.sections import NAME_PATTERN, Spec
 
 PLAIN_WORDS = (
     (r"a valid integer\b.*", "a whole number"),
@@ -23,6 +24,12 @@ PLAIN_WORDS = (
     (r"a valid dictionary\b.*", "a table"),
 )
 """What pydantic says that an input should be, and how a spec calls it."""
+
+
+PATTERNS = {
+    NAME_PATTERN: 'a name of letters, digits, ".", "-" and "_" that begins with a letter or digit',
+}
+"""Regular expressions of kexp's own options, in words."""
 
 
 def translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any]) -> list[Problem]:
@@ -63,10 +70,11 @@ def _message(error: ErrorDetails, path: str) -> str:
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
         section, _, key = path.rpartition(".")
-        known = _section_keys(section)
-        return f"unknown key{f' of [{section}]' if section else ''}; {did_you_mean(key, known)}"
+        elsewhere = "" if section.startswith("search") else key_hint(key)
+        hint = elsewhere or did_you_mean(key, _section_keys(section))
+        return f"unknown key{f' of [{section}]' if section else ''}; {hint}"
     if kind == "refused":
-        return message
+        return _with_familiar_word(message, path)
     if kind == "missing":
         return "is required"
     message = message.removeprefix("Value error, ")
@@ -79,8 +87,19 @@ def _message(error: ErrorDetails, path: str) -> str:
     if count := re.match(r"\w+ should have (at least|at most) (\d+) items? after validation, not (\d+)", message):
         return f"expected {count[1]} {count[2]} {'entry' if count[2] == '1' else 'entries'}, found {count[3]}"
     if mismatch := re.match(r"String should match pattern '(.*)'", message):
-        return f"expected a string that matches {mismatch[1]}, found {found}"
-    return message
+        return f"expected {PATTERNS.get(mismatch[1], f'a string that matches {mismatch[1]}')}, found {found}"
+    return _with_familiar_word(message, path)
+
+
+def _with_familiar_word(message: str, path: str) -> str:
+    """Let a message about an unknown option or metric name what people call so elsewhere."""
+    finding, _, _ = message.partition("; ")
+    hint = ""
+    if finding.startswith("unknown option of "):
+        hint = key_hint(path.rpartition(".")[2])
+    elif metric := re.match(r'unknown metric "(.*)"', finding):
+        hint = metric_hint(metric[1])
+    return f"{finding}; {hint}" if hint else message
 
 
 def _section_keys(section: str) -> Iterable[str]:

@@ -11,6 +11,7 @@ from kexp.catalog import Catalog
 from kexp.contracts import MetricOptions
 from kexp.errors import Problem, did_you_mean
 from kexp.nested import find
+from kexp.plan.familiar import metric_hint
 from kexp.spec.search_section import Direction, Search
 from kexp.spec.sections import Evaluation, Training
 
@@ -61,7 +62,7 @@ def _direction(name: str, metrics: Mapping[str, MetricOptions]) -> Direction:
     if name.startswith("test."):
         raise ValueError(f'"{name}": the search does not read the test split; use "validation{name[4:]}"')
     if name not in known:
-        raise ValueError(f'unknown metric "{name}"; {did_you_mean(name, known)}')
+        raise ValueError(f'unknown metric "{name}"; {metric_hint(name) or did_you_mean(name, known)}')
     if name in MEASURES:
         return MEASURES[name]
     return "maximize" if metrics[name.removeprefix("validation.")].greater_is_better else "minimize"

@@ -24,7 +24,8 @@ from kexp.errors import Problem
 from kexp.options import LocalPath, Section
 from kexp.spec.search_section import Search
 
-Name = Annotated[str, Field(pattern=r"^[\w가-힣][\w가-힣.-]*$")]
+NAME_PATTERN = r"^[\w가-힣][\w가-힣.-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 Characters = PositiveInt | dict[Literal["train", "validation", "test", "unlabelled"], PositiveInt]

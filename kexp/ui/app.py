@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from jinja2 import DictLoader
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from kexp.errors import KexpError
-from kexp.evaluate.attributions import attribute_words
+from kexp.evaluate.attributions import WordAttributions, attribute_words
+from kexp.inference.columns import TextColumns, columns_of
 from kexp.report.html import page_environment, plain, score
 from kexp.report.run_folder import finite
 from kexp.results.runs import differences
@@ -36,7 +37,11 @@ class Model(Protocol):
 
     labels: Sequence[str]
 
-    def predict(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    @property
+    def columns(self) -> TextColumns:
+        """The columns that it was trained on."""
+
+    def predict(self, texts: Sequence[Any]) -> NDArray[np.float64]:
         """Return probabilities of shape (rows, labels)."""
 
 
@@ -44,10 +49,17 @@ Load = Callable[[Path], Model]
 
 
 class PredictRequest(BaseModel):
-    """A text and the runs whose models predict it."""
+    """A text, or one for each column, and the runs whose models predict it."""
 
-    text: str = Field(min_length=1, max_length=20_000)
+    text: str = Field("", max_length=20_000)
+    columns: dict[str, Annotated[str, Field(max_length=20_000)]] = Field({}, max_length=20)
     runs: list[str] = Field(min_length=1, max_length=MODELS)
+
+    @model_validator(mode="after")
+    def _need_text(self) -> Self:
+        if not self.text and not any(self.columns.values()):
+            raise ValueError("a text is needed")
+        return self
 
 
 def make_app(runs_dir: Path, load: Load, hosts: Sequence[str]) -> FastAPI:
@@ -103,7 +115,9 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
 
     @app.get("/predict")
     def predict() -> HTMLResponse:
-        return draw("predict", runs=[run for run in library.runs() if (library.path(run.key) / "model").is_dir()])
+        trained = [run for run in library.runs() if (library.path(run.key) / "model").is_dir()]
+        read = {run.key: columns_of(library.spec(run.key).get("dataset", {})) for run in trained}
+        return draw("predict", runs=trained, columns={key: one.names for key, one in read.items() if not one.single})
 
     @app.get("/studies")
     def studies() -> HTMLResponse:
@@ -175,10 +189,25 @@ def _add_models(app: FastAPI, library: Library, load: Load) -> None:
         answers = []
         for key in request.runs:
             trained = model(library.path(key))
-            found = attribute_words(request.text, trained.predict)
-            probabilities = dict(zip(trained.labels, found.probabilities.tolist(), strict=True))
-            answers.append({"run": key, "probabilities": probabilities, "words": found.words})
+            parts = _attributions(trained, request)
+            probabilities = dict(zip(trained.labels, parts[0].probabilities.tolist(), strict=True))
+            words = [word for part in parts for word in part.words]
+            answers.append({"run": key, "probabilities": probabilities, "words": words})
         return JSONResponse(finite(answers))
+
+
+def _attributions(model: Model, request: PredictRequest) -> list[WordAttributions]:
+    """Weigh the words of a text; of a model of several columns or of pairs, those of each column beside the others."""
+    if model.columns.single:
+        return [attribute_words(request.text or next(iter(request.columns.values())), model.predict)]
+    row = {name: request.columns.get(name, "") for name in model.columns.names}
+    if not all(map(str.strip, row.values())):
+        raise KexpError(f"the model was trained on {model.columns.sentence()}; give a text for each")
+
+    def predict_with(name: str) -> Callable[[Sequence[str]], NDArray[np.float64]]:
+        return lambda texts: model.predict([{**row, name: text} for text in texts])
+
+    return [attribute_words(text, predict_with(name)) for name, text in row.items()]
 
 
 def _columns(runs: Sequence[Run]) -> list[str]:

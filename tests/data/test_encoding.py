@@ -15,7 +15,17 @@ from transformers import PreTrainedTokenizerFast
 from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
 from kexp.data import encoding
 from kexp.data.batching import collate
-from kexp.data.encoding import Ragged, TokenCache, cut, encode, offsets_of, ranges, special_tokens, tokenise
+from kexp.data.encoding import (
+    Ragged,
+    TokenCache,
+    cut,
+    encode,
+    offsets_of,
+    ranges,
+    special_tokens,
+    tokenise,
+    unknown_rows,
+)
 from kexp.errors import KexpError
 
 SYLLABLES = [chr(0xAC00 + 37 * number) for number in range(40)]
@@ -441,3 +451,11 @@ def test_the_cache_knows_what_columns_are_joined_with(words: PreTrainedTokenizer
     cache = TokenCache(tmp_path)
     for joint, length in (("", 5), ("[SEP]", 3), ("", 5)):
         assert cache.tokenise(["영화 [SEP] 최고"], words, joint).lengths.tolist() == [length]
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_rows_of_unknown_tokens_alone_are_counted(words: PreTrainedTokenizerFast, paired: bool) -> None:
+    texts = ["영화 최고", "뷁", "영" * 101, "뷁 뷁 뷁", "", "뷁 영화"]
+    pairs = ["뷁", "뷁", "뷁", "영화", "", "뷁"] if paired else None
+    encoded = encode(texts, pairs, words, max_length=20, truncation="right", tokenise=tokenise)
+    assert unknown_rows(encoded, words) == (2 if paired else 3)

@@ -264,7 +264,7 @@ def test_other_values_are_refused_in_prediction_and_measurement_too(tmp_path: Pa
     rows = [{"text": "가", "label": 1}, {"text": ["나"], "label": 0.5}]
     table = open_table(jsonl(tmp_path, rows), "--input")
     chunk = next(table.chunks())
-    found = refusal(lambda: readable(chunk, "text", None, table.source, [1, 2]))
+    found = refusal(lambda: readable(chunk, TextColumns(("text",)), table.source, [1, 2]))
     assert found.startswith(f"{table.source}: data row 2, column 'text': found a list (['나']), expected a text")
     found = refusal(lambda: Labels("label", {}, frozenset("01"), False).of(chunk, table.source, 1))
     assert found.startswith(f"{table.source}: data row 2, column 'label': found a float (0.5), expected one label")
@@ -277,7 +277,7 @@ def test_a_number_is_the_same_text_in_training_and_prediction(tmp_path: Path) ->
     for path, last in ((jsonl(tmp_path, rows), "말"), (tmp_path / "a.parquet", "7")):
         assert built(TableDataset(path=path))["train"]["text"] == ["119", "", last]
         chunk = list(open_table(path, "--input").rows)
-        assert readable(chunk, "text", None, "", [1, 2, 3])[1] == ["119", last]
+        assert readable(chunk, TextColumns(("text",)), "", [1, 2, 3])[1] == ["119", last]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "hub"])
@@ -294,7 +294,7 @@ def test_columns_inside_of_columns_are_named_by_a_dotted_path(tmp_path: Path, ki
     if kind != "hub":
         table = open_table(path, "--input")
         table.need("talk.content.HS01", "--text")
-        assert readable(list(table.rows), "talk.content.HS01", None, "", [1, 2])[1] == ["말 0", "말 1"]
+        assert readable(list(table.rows), TextColumns(("talk.content.HS01",)), "", [1, 2])[1] == ["말 0", "말 1"]
         message = refusal(lambda: built(TableDataset(path=path, text="talk.content.HS01", label="labels.binary")))
         assert message.endswith(
             "no column 'labels.binary'; the columns are talk, labels, talk.content, labels.label, labels.binary-label"

@@ -72,7 +72,7 @@ def test_an_encoder_decoder_without_its_end_token_is_refused() -> None:
     assert "<eos>" in message
 
 
-@pytest.mark.parametrize(("family", "length"), [("bert", 20), ("roberta", 20), ("gpt2", 20)])
+@pytest.mark.parametrize(("family", "length"), [("bert", 20), ("roberta", 21), ("gpt2", 20)])
 def test_more_tokens_than_positions_are_refused_in_plain_words(family: str, length: int) -> None:
     check_padding(model_of(family), TOKENIZER, length, "model X")
     assert refusal(model_of(family), length + 1) == (
@@ -130,3 +130,21 @@ def test_a_trained_decoder_whose_padding_was_changed_is_refused(tmp_path: Path) 
     result = kexp("predict", tmp_path / "model", "영화 최고")
     assert result.exit_code == 2
     assert f"model {tmp_path / 'model'} reads the padding: " in result.stderr
+
+
+def test_rows_of_unknown_tokens_alone_are_reported_in_training_and_prediction(tmp_path: Path) -> None:
+    spec = write(tmp_path, "bert")
+    rows = [*(f"영화 {'정말 ' * (number % 4)}최고,{'가' if number % 2 else '나'}" for number in range(40))]
+    rows += [f"{'뷁' * (101 + number)},{'가' if number % 2 else '나'}" for number in range(10)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    result = kexp("run", spec, "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    tokens = json.loads(result.stdout)["variants"]["default"]["data"]["tokens"]
+    assert sum(split["unknown rows"] for split in tokens.values()) == 10
+    shown = kexp("run", spec, "--dry-run")
+    for split, found in tokens.items():
+        if found["unknown rows"]:
+            count = "1 row" if found["unknown rows"] == 1 else f"{found['unknown rows']} rows"
+            assert f"{count} of {split} consist of unknown tokens alone" in " ".join(shown.output.split())
+    predicted = kexp("predict", tmp_path / "model", "뷁" * 101, "영화 최고")
+    assert "2 rows; 1 of unknown tokens alone" in predicted.stderr

@@ -30,6 +30,7 @@ from kexp.errors import KexpError
 from kexp.files import tables
 from kexp.inference import text_pipeline
 from kexp.inference import writers as sinks
+from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import Row, Table, open_table
 from kexp.inference.predict import Columns, predict_table
 from kexp.trained import TrainedModel, load
@@ -155,7 +156,9 @@ def test_texts_of_similar_length_share_a_batch_and_are_tokenised_once(
     both = load(*sorted(experiment.glob("default/seed-*")), batch_size=10)
     tokenised, shapes = [], []
     monkeypatch.setattr(
-        text_pipeline, "tokenise", lambda texts, tok: tokenised.append(len(texts)) or tokenise(texts, tok)
+        text_pipeline,
+        "tokenise",
+        lambda texts, tok, joint: tokenised.append(len(texts)) or tokenise(texts, tok, joint),
     )
     from kexp.data.encoding import tokenise
 
@@ -213,10 +216,11 @@ def test_pairs_are_predicted_as_they_were_recorded(paired: Path, tmp_path: Path)
     assert result.stderr == f"{len(rows)} rows\n"
 
 
-def test_one_text_for_a_model_of_pairs_is_remarked(paired: Path) -> None:
-    result = kexp("predict", paired, "최고")
-    assert result.exit_code == 0
-    assert "was trained on pairs of texts; name the second column with --pair" in result.stderr
+def test_one_text_for_a_model_of_pairs_is_refused(paired: Path) -> None:
+    assert refused("predict", paired, "최고") == (
+        "the model was trained on pairs of the text column first and second, and is given one text; "
+        "give a file with these columns with --input"
+    )
 
 
 def test_pair_without_its_second_text_has_no_label(paired: Path, tmp_path: Path) -> None:
@@ -629,7 +633,7 @@ def test_rows_are_read_no_further_ahead_than_a_chunk(model: TrainedModel, monkey
             ahead.append(seen[0] - len(written))
             written.extend(row["text"] for row in rows)
 
-    counts = predict_table(model, Table("x", ["text"], counted(1050, seen)), Columns("text", None, 1), Watched())
+    counts = predict_table(model, Table("x", ["text"], counted(1050, seen)), Columns(TextColumns(), 1), Watched())
     assert max(ahead) == 100
     assert written == [row["text"] for row in counted(1050, [0])]
     assert (counts.rows, counts.empty) == (1050, 105)
@@ -654,7 +658,7 @@ def test_memory_does_not_grow_with_the_file(
         written(path, **({"orient": "records", "lines": True} if kind == "jsonl" else {"index": False}))
         tracemalloc.start()
         table = open_table(path, "--input")
-        columns = Columns("text", None, None)
+        columns = Columns(TextColumns(), None)
         output = tmp_path / f"{rows}-out.{kind}"
         with sinks.sink_to(output, table, columns.added(model.labels), force=False) as sink:
             predict_table(model, table, columns, sink)

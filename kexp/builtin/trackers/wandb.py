@@ -33,6 +33,10 @@ logger = logging.getLogger("kexp")
 EXIT_CODES = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
 """W&B's own code for Ctrl-C is 255; a pruned trial ended as it should."""
 
+REFUSED = "/\\#?%:"
+"""Characters that W&B refuses in the name of a project."""
+LONGEST_PROJECT = 128
+
 SUMMARY = (
     "monitor", "best_step", "best_epoch", "kept_step", "kept_epoch", "steps", "epochs", "stopped_early",
     "examples_per_second", "tokens_per_second", "train_seconds", "peak_memory_mib", "device", "precision", "parameters",
@@ -66,6 +70,12 @@ class Wandb(TrackerOptions):
     def problems(self) -> Iterable[Problem]:
         """Yield a missing package, and a missing key where the mode is online."""
         yield from missing("wandb", "wandb")
+        project = self.project or os.environ.get("WANDB_PROJECT", "")
+        if refused := sorted(set(project) & set(REFUSED)):
+            found = f'"{project}" holds {" ".join(refused)}, which a W&B project must not'
+            yield Problem("project", found, "the team goes into entity" if "/" in refused else "use other characters")
+        if len(project) > LONGEST_PROJECT:
+            yield Problem("project", f"{len(project)} characters, W&B allows {LONGEST_PROJECT}", "use a shorter name")
         if self.chosen_mode()[0] == "online" and not key_configured():
             remedy = 'run `wandb login`, set WANDB_API_KEY, or use mode = "auto" or "offline"'
             yield Problem("mode", "online, and no W&B key is configured", remedy)

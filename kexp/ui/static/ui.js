@@ -98,8 +98,28 @@ async function startCurves(place) {
 
 // --- predictions ----------------------------------------------------------------------------------------------------
 
+// A text box for each column of the chosen models, and the one for a text alone if a model takes that.
+function showColumns(form) {
+  const boxes = [...form.querySelectorAll("input[name=run]:checked")];
+  const names = new Set(boxes.flatMap((box) => JSON.parse(box.dataset.columns || "[]")));
+  const one = names.size === 0 || boxes.some((box) => !box.dataset.columns);
+  document.getElementById("one").hidden = !one;
+  document.getElementById("text").required = one;
+  const place = document.getElementById("columns");
+  const known = new Map([...place.querySelectorAll("textarea")].map((area) => [area.name, area.value]));
+  place.replaceChildren(...[...names].map((name) => {
+    const label = element("label", name);
+    const area = element("textarea", undefined, { name, lang: "ko", required: "", maxlength: 20000 });
+    area.value = known.get(name) || "";
+    label.append(area);
+    return label;
+  }));
+}
+
 function startPredict(form) {
   const message = document.getElementById("message");
+  showColumns(form);
+  form.addEventListener("change", (event) => event.target.name === "run" && showColumns(form));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const runs = [...form.querySelectorAll("input[name=run]:checked")].map((box) => box.value);
@@ -109,7 +129,8 @@ function startPredict(form) {
     }
     message.textContent = "predicting…";
     try {
-      const body = JSON.stringify({ text: document.getElementById("text").value, runs });
+      const columns = Object.fromEntries([...form.querySelectorAll("#columns textarea")].map((area) => [area.name, area.value]));
+      const body = JSON.stringify({ text: document.getElementById("text").value, columns, runs });
       const answers = await request("/data/predict", { method: "POST", headers: { "Content-Type": "application/json" }, body });
       document.getElementById("answers").replaceChildren(...answers.map(card));
       message.textContent = "";

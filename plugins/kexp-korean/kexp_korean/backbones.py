@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -21,19 +21,27 @@ if TYPE_CHECKING:
 
 
 class Published(NamedTuple):
-    """Where weights are published, how many tokens they read, and the revision used unless a spec gives one."""
+    """Where weights are published, how many tokens they read, and the revision used unless a spec gives one.
+
+    Without a revision here, ``kexp check`` warns until a spec gives one, and the option's description says so.
+    """
 
     id: str
     positions: int
     revision: str | None = None
 
 
+def revision_option(*unpinned: str) -> Any:
+    """Return the field of the revision; ``unpinned`` are the choices of which no commit is known to kexp."""
+    known = "the one that kexp-korean pins when not given"
+    without = f"; none is pinned for {', '.join(unpinned)}" if unpinned else ""
+    return Field(None, description=f"Commit, tag or branch of the hub repository; {known}{without}.")
+
+
 class KoreanBackbone(PretrainedBackbone):
     """Base of the encoders that are known by name: a cased WordPiece tokenizer, and positions known beforehand."""
 
-    revision: str | None = Field(
-        None, description="Commit, tag or branch of the hub repository; the pinned one of this model when not given."
-    )
+    revision: str | None = revision_option()
 
     @property
     @abstractmethod
@@ -97,10 +105,11 @@ class KcBERT(KoreanBackbone):
     """KcBERT (Lee 2020): BERT on news comments, cleaned as published; reads 300 tokens at most."""
 
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
-        "base": Published("beomi/kcbert-base", 300),
+        "base": Published("beomi/kcbert-base", 300, "0f2f3f8ce58a3e2dab3f4c9f547cbb612061c2ed"),
         "large": Published("beomi/kcbert-large", 300),
     }
 
+    revision: str | None = revision_option("large")
     size: Literal["base", "large"] = Field("base", description="Size of the model.")
     cleaning: bool = Field(
         True, description="Clean as published: keep Hangul and ASCII, drop emoji and URLs, shorten repeats to two."
@@ -120,12 +129,13 @@ class KLUE(KoreanBackbone):
     """BERT and RoBERTa of KLUE (Park et al. 2021); all read 512 tokens, and the RoBERTas take no segment ids."""
 
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
-        "bert-base": Published("klue/bert-base", 512),
-        "roberta-small": Published("klue/roberta-small", 512),
-        "roberta-base": Published("klue/roberta-base", 512),
+        "bert-base": Published("klue/bert-base", 512, "77c8b3d707df785034b4e50f2da5d37be5f0f546"),
+        "roberta-small": Published("klue/roberta-small", 512, "b6b4c36d827e0293ae2fcf04d527072f10a23064"),
+        "roberta-base": Published("klue/roberta-base", 512, "02f94ba5e3fcb7e2a58a390b8639b0fac974a8da"),
         "roberta-large": Published("klue/roberta-large", 512),
     }
 
+    revision: str | None = revision_option("roberta-large")
     model: Literal["bert-base", "roberta-small", "roberta-base", "roberta-large"] = Field(
         "bert-base", description="Which of KLUE's models."
     )
@@ -140,10 +150,13 @@ class KoELECTRA(KoreanBackbone):
     """KoELECTRA v3 (Park 2020): the discriminators, on news, encyclopedia, spoken and web texts."""
 
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
-        "small": Published("monologg/koelectra-small-v3-discriminator", 512),
+        "small": Published(
+            "monologg/koelectra-small-v3-discriminator", 512, "7488f8db0f208beff4a1f3f9bb3ed04650a89ed7"
+        ),
         "base": Published("monologg/koelectra-base-v3-discriminator", 512),
     }
 
+    revision: str | None = revision_option("base")
     size: Literal["small", "base"] = Field("base", description="Size of the model.")
 
     @property
@@ -158,7 +171,8 @@ class KcELECTRA(KoreanBackbone):
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
         # The main branch of this repository has had another vocabulary since 2023.
         "base": Published("beomi/KcELECTRA-base", 512, "a6f029f"),
-        "base-v2022": Published("beomi/KcELECTRA-base-v2022", 512),
+        # Its author has deprecated the repository KcELECTRA-base-v2022 for this branch.
+        "base-v2022": Published("beomi/KcELECTRA-base", 512, "v2022"),
     }
 
     model: Literal["base", "base-v2022"] = Field("base", description="The model of 2021, or that of 2022.")
@@ -180,6 +194,7 @@ class KoBERT(KoreanBackbone):
     VOCABULARY: ClassVar[str] = "vocab.txt"
     PADDING: ClassVar[int] = 1
 
+    revision: str | None = revision_option("kobert", "distilkobert")
     model: Literal["kobert", "distilkobert"] = Field("kobert", description="12 layers, or 3 distilled ones.")
 
     @property

@@ -227,17 +227,22 @@ def test_roberta_needs_the_padding_that_its_positions_start_from(tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "source", "revision", "positions"),
     [
-        (KcBERT(), "beomi/kcbert-base", None, 300),
+        (KcBERT(), "beomi/kcbert-base", "0f2f3f8ce58a3e2dab3f4c9f547cbb612061c2ed", 300),
         (KcBERT(size="large"), "beomi/kcbert-large", None, 300),
-        (KLUE(), "klue/bert-base", None, 512),
-        (KLUE(model="roberta-small"), "klue/roberta-small", None, 512),
-        (KLUE(model="roberta-base"), "klue/roberta-base", None, 512),
+        (KLUE(), "klue/bert-base", "77c8b3d707df785034b4e50f2da5d37be5f0f546", 512),
+        (KLUE(model="roberta-small"), "klue/roberta-small", "b6b4c36d827e0293ae2fcf04d527072f10a23064", 512),
+        (KLUE(model="roberta-base"), "klue/roberta-base", "02f94ba5e3fcb7e2a58a390b8639b0fac974a8da", 512),
         (KLUE(model="roberta-large"), "klue/roberta-large", None, 512),
-        (KoELECTRA(size="small"), "monologg/koelectra-small-v3-discriminator", None, 512),
+        (
+            KoELECTRA(size="small"),
+            "monologg/koelectra-small-v3-discriminator",
+            "7488f8db0f208beff4a1f3f9bb3ed04650a89ed7",
+            512,
+        ),
         (KoELECTRA(), "monologg/koelectra-base-v3-discriminator", None, 512),
         (KcELECTRA(), "beomi/KcELECTRA-base", "a6f029f", 512),
         (KcELECTRA(revision="main"), "beomi/KcELECTRA-base", "main", 512),
-        (KcELECTRA(model="base-v2022"), "beomi/KcELECTRA-base-v2022", None, 512),
+        (KcELECTRA(model="base-v2022"), "beomi/KcELECTRA-base", "v2022", 512),
         (KoBERT(), "monologg/kobert", None, 512),
         (KoBERT(model="distilkobert"), "monologg/distilkobert", None, 512),
     ],
@@ -246,6 +251,16 @@ def test_roberta_needs_the_padding_that_its_positions_start_from(tmp_path: Path)
 def test_published_facts(options: KoreanBackbone, source: str, revision: str | None, positions: int) -> None:
     assert (options.source, options.pinned, options.max_positions()) == (source, revision, positions)
     assert [problem.path for problem in options.warnings()] == ([] if revision else ["revision"])
+
+
+@pytest.mark.parametrize("options", [KcBERT, KLUE, KoELECTRA, KcELECTRA, KoBERT])
+def test_the_description_and_the_check_agree_on_what_is_pinned(options: type[KoreanBackbone]) -> None:
+    choice = "size" if "size" in options.model_fields else "model"
+    names = list(options.WEIGHTS)  # type: ignore[attr-defined]
+    warned = [name for name in names if list(options(**{choice: name}).warnings())]
+    described = options.model_fields["revision"].description or ""
+    _, _, unpinned = described.partition("none is pinned for ")
+    assert [name for name in unpinned.removesuffix(".").split(", ") if name] == warned
 
 
 def test_a_revision_means_nothing_for_a_folder(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""Words that people know from other tools, and what a spec calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kexp.options import Section
+from kexp.spec.sections import Spec
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "training.max_length": ("max_len", "max_seq_len", "max_seq_length", "max_sequence_length", "seq_len", "maxlen"),
+    "training.batch_size": ("batch", "bs", "batchsize", "train_batch_size", "per_device_train_batch_size"),
+    "evaluation.batch_size": ("eval_batch_size", "per_device_eval_batch_size", "test_batch_size", "val_batch_size"),
+    "training.learning_rate": ("lr", "learningrate", "init_lr", "base_lr", "max_lr"),
+    "training.epochs": ("epoch", "num_epochs", "n_epochs", "num_train_epochs", "max_epochs", "train_epochs"),
+    "training.steps": ("max_steps", "num_steps", "total_steps", "num_train_steps"),
+    "training.weight_decay": ("weight_decay_rate", "wd", "l2", "decay"),
+    "training.patience": ("early_stopping", "early_stop", "early_stopping_patience", "early_stopping_rounds"),
+    'training.precision, for example "fp16"': ("fp16", "bf16", "amp", "use_amp", "mixed_precision", "half", "dtype"),
+    "training.betas, epsilon and weight_decay; the optimiser is AdamW": ("optimizer", "optimiser", "optim"),
+    "training.schedule": ("scheduler", "lr_scheduler", "lr_scheduler_type", "lr_schedule"),
+    "training.warmup_ratio": ("warmup", "warmup_proportion", "warm_up"),
+    "training.warmup_steps": ("num_warmup_steps", "warmup_step"),
+    "training.gradient_accumulation": (
+        "gradient_accumulation_steps", "accumulation_steps", "accumulate_grad_batches", "grad_accum",
+    ),
+    "training.gradient_clip": ("max_grad_norm", "grad_clip", "gradient_clip_val", "clip_grad_norm", "clip_norm"),
+    "training.layer_decay": ("llrd", "layerwise_lr_decay", "lr_decay", "layer_wise_lr_decay"),
+    "training.monitor": ("metric_for_best_model", "best_metric", "monitor_metric"),
+    "training.evaluate_every": ("eval_steps", "eval_every", "evaluation_strategy", "eval_strategy"),
+    "training.keep": ("save_best", "save_best_only", "load_best_model_at_end", "save_total_limit"),
+    "training.epsilon": ("eps", "adam_epsilon"),
+    "training.betas": ("beta1", "beta2", "adam_beta1", "adam_beta2"),
+    "training.device": ("gpu", "cuda", "gpus", "use_gpu", "accelerator"),
+    "backbone.dropout": (
+        "dr_rate", "dropout", "dropout_rate", "drop_rate", "dropout_prob", "hidden_dropout_prob", "classifier_dropout",
+    ),
+    "backbone": ("model", "model_name", "model_name_or_path", "pretrained", "pretrained_model", "encoder", "plm"),
+    "objective": ("loss", "criterion", "loss_fn", "loss_function"),
+    "freezing": ("freeze", "freeze_layers", "frozen", "freeze_bert"),
+    "evaluation.metrics": ("metric", "metrics", "compute_metrics"),
+    "seeds": ("seed", "random_seed", "random_state"),
+    "trackers": ("wandb", "report_to", "logger", "tracker", "logging"),
+    "dataset.path, or dataset.train": ("data", "data_path", "data_dir", "train_file", "train_path", "train_data"),
+    "dataset.validation": ("valid", "val", "dev", "valid_file", "val_file", "dev_file", "validation_file", "eval_file"),
+    "dataset.test": ("test_file", "test_path", "test_data"),
+    "dataset.text": ("text_column", "text_col", "text_field", "sentence", "document"),
+    "dataset.label": ("label_column", "label_col", "label_field", "target"),
+    "split.validation": ("val_size", "valid_size", "val_ratio", "valid_ratio", "validation_split", "dev_ratio"),
+    "split.test": ("test_size", "test_ratio", "test_split"),
+    "dataset.label_names; labels are counted from the data": ("num_labels", "num_classes", "n_classes", "id2label"),
+}  # fmt: skip
+"""What a spec calls a thing, and what other tools call it."""
+
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "cross_entropy": ("val_loss", "eval_loss", "valid_loss", "validation_loss", "test_loss", "loss", "log_loss", "nll"),
+    "accuracy": ("acc", "val_acc", "valid_acc", "val_accuracy", "eval_accuracy", "eval_acc", "accuracy_score"),
+    "macro_f1": ("f1_macro", "macro-f1", "f1_score", "val_f1", "eval_f1", "valid_f1", "val_macro_f1"),
+    "weighted_f1": ("f1_weighted", "weighted-f1"),
+    "mcc": ("matthews", "matthews_corrcoef", "matthews_correlation"),
+    "ece": ("calibration_error", "expected_calibration_error"),
+}
+
+_KEY_OF = {word: key for key, words in KEYS.items() for word in words}
+_METRIC_OF = {word: name for name, words in METRICS.items() for word in words}
+
+
+def key_hint(word: str) -> str:
+    """Return the hint for a key that a section does not have; empty for a word that nobody uses elsewhere."""
+    key = _KEY_OF.get(word.lower()) or _other_section(word)
+    return f"use {key}" if key else ""
+
+
+def metric_hint(word: str) -> str:
+    """Return the hint for a metric that does not exist; empty for a word that nobody uses elsewhere."""
+    name = _METRIC_OF.get(word.lower())
+    return f'use "{name}"' if name else ""
+
+
+def _other_section(word: str) -> str | None:
+    """Return the dotted key of another section that has a key of this name."""
+    if word in Spec.model_fields:
+        return word
+    for name, field in Spec.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section) and word in section.model_fields:
+            return f"{name}.{word}"
+    return None
