@@ -21,6 +21,7 @@ from kexp.contracts import DatasetContext
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData
 from kexp.errors import DataError
+from kexp.inference.columns import TextColumns
 from kexp.inference.evaluate import LEFT_OUT, Labels
 from kexp.inference.input_tables import open_table
 from kexp.inference.predict import readable
