@@ -334,7 +334,9 @@ def _values(dataset: Dataset, names: Sequence[str], source: str) -> dict[str, li
     from kexp.files.columns import cell, need_columns
 
     columns = {plain_name(column): column for column in dataset.column_names}
-    need_columns(source, columns, names)
+    arrays = [column for column in columns if column not in names and len(dataset) == 1 and len(columns) == 1]
+    remedy = f'if the rows are an array under "{arrays[0]}", read the file with use = "table"' if arrays else ""
+    need_columns(source, columns, names, remedy)
     heads = {name: name if name in columns else name.split(".", 1)[0] for name in names}
     read = {head: list(dataset[columns[head]]) for head in set(heads.values())}
     return {name: [cell({head: value}, name) for value in read[head]] for name, head in heads.items()}

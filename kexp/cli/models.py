@@ -311,6 +311,7 @@ def evaluate(
         note(counts.sentence())
         if as_json:
             read = {"rows": counts.rows, "empty": counts.empty, "truncated": counts.truncated, "unknown": unknown}
+            read |= {"left_out": counts.left_out} if counts.left_out else {}
             read["unknown_tokens"] = counts.unknown
             result = {"models": [place.name for place in places], "data": str(data), **read, **found}
             print(json.dumps(finite(result), ensure_ascii=False))

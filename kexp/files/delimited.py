@@ -110,15 +110,18 @@ class DelimitedFile:
     def _check_merged(self, line: int, width: int) -> None:
         """Refuse a row of several lines that has a row of the file inside a cell."""
         parts = [part.rstrip("\r\n").split(self.separator) for part in self._row]
-        if not self.quotes or width < 2 or any(len(part) != width for part in parts):
+        whole = sum(len(part) == width for part in parts)
+        if not self.quotes or width < 2 or not whole:
             return
         others = self._other_cells()
         opened = max((number for number, cell in enumerate(parts[0]) if cell.startswith('"')), default=0)
         closed = min((number for number, cell in enumerate(parts[-1]) if cell.endswith('"')), default=width)
-        inner = [(number, cell) for part in parts[1:-1] for number, cell in enumerate(part)]
-        inside = [*enumerate(parts[0][opened + 1 :], opened + 1), *inner, *enumerate(parts[-1][:closed])]
-        if any(others.has(number, cell) for number, cell in inside):
-            finding = f"a quotation mark makes one row of {len(parts)} lines that have {width} cells each"
+        inside = [[*enumerate(part)] for part in parts]
+        inside[0], inside[-1] = inside[0][opened + 1 :], inside[-1][:closed]
+        if any(
+            others.has(*cell) for part, cells in zip(parts, inside, strict=True) if len(part) == width for cell in cells
+        ):
+            finding = f"a quotation mark makes one row of {len(parts)} lines, {whole} of them with {width} cells"
             raise self._error(line, finding, width)
 
     def _other_cells(self) -> _OtherCells:
@@ -207,7 +210,8 @@ def named_rows(
         raise DataError(f"{file.path}: the file is empty")
     names = [plain_name(name) for name in (first if header else columns or map(str, range(len(first))))]
     if len(names) != len(first):
-        raise DataError(f"{file.path}: found {len(first)} columns, expected {len(names)}: {', '.join(names)}")
+        found = f"found {len(first)} column{'' if len(first) == 1 else 's'}"
+        raise DataError(f"{file.path}: {found}, expected {len(names)}: {', '.join(names)}")
     if not file.quotes and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
         finding = f"the names of the columns are in quotation marks: {', '.join(names)}"
         raise DataError(f"{file.path}: {finding}; {file.remedies.quoted}")

@@ -156,7 +156,7 @@ def encoding_advice(path: Path, encoding: str, remedies: Remedies) -> str:
 def _unmarked_utf16(sample: bytes) -> str:
     """Return UTF-16's name if every other byte of what is ASCII is zero; Hangul has few such bytes, separators have."""
     high, low = sample[::2].count(0), sample[1::2].count(0)
-    if max(high, low) <= len(sample) / 20 or min(high, low) > max(high, low) / 20:
+    if max(high, low) < max(8, len(sample) / 20) or min(high, low) > max(high, low) / 20:
         return ""
     return "utf-16-le" if low > high else "utf-16-be"
 

@@ -21,6 +21,7 @@ from kexp.contracts import DatasetContext
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData
 from kexp.errors import DataError
+from kexp.inference.columns import TextColumns
 from kexp.inference.evaluate import LEFT_OUT, Labels
 from kexp.inference.input_tables import open_table
 from kexp.inference.predict import readable
@@ -85,7 +86,7 @@ def test_quotation_marks_in_tsv_are_characters(tmp_path: Path, name: str) -> Non
 def test_a_row_made_of_several_by_a_quotation_mark_is_refused(tmp_path: Path, name: str, separator: str) -> None:
     path = write(tmp_path, name, table(STRAY, separator))
     message = refusal(lambda: built(TableDataset(path=path, quoting=True)))
-    finding = "line 3: a quotation mark makes one row of 3 lines that have 2 cells each"
+    finding = "line 3: a quotation mark makes one row of 3 lines, 3 of them with 2 cells"
     assert message == f"{path}: {finding}; set quoting = false, or correct the file"
     assert built(TableDataset(path=path, quoting=False))["train"]["text"] == [text for text, _ in STRAY]
 
@@ -107,6 +108,14 @@ def test_rows_are_recognised_in_a_cell_wherever_the_text_stands(tmp_path: Path, 
     path = write(tmp_path, "a.csv", header + others * 2 + table(rows).split("\n", 1)[1])
     assert "line 6: a quotation mark makes one row of 2 lines" in refusal(
         lambda: list(open_table(path, "--input").rows)
+    )
+
+
+def test_a_blank_line_does_not_hide_rows_in_a_cell(tmp_path: Path) -> None:
+    rows = table([*reviews(6), ('"영화 6', "부정")]) + "\n" + table([('영화 7"', "긍정")]).split("\n", 1)[1]
+    path = write(tmp_path, "a.csv", rows)
+    assert "line 8: a quotation mark makes one row of 3 lines, 2 of them with 2 cells" in refusal(
+        lambda: built(TableDataset(path=path))
     )
 
 
@@ -256,7 +265,7 @@ def test_other_values_are_refused_in_prediction_and_measurement_too(tmp_path: Pa
     rows = [{"text": "가", "label": 1}, {"text": ["나"], "label": 0.5}]
     table = open_table(jsonl(tmp_path, rows), "--input")
     chunk = next(table.chunks())
-    found = refusal(lambda: readable(chunk, "text", None, table.source, [1, 2]))
+    found = refusal(lambda: readable(chunk, TextColumns(("text",)), table.source, [1, 2]))
     assert found.startswith(f"{table.source}: data row 2, column 'text': found a list (['나']), expected a text")
     found = refusal(lambda: Labels("label", {}, frozenset("01"), False).of(chunk, table.source, 1))
     assert found.startswith(f"{table.source}: data row 2, column 'label': found a float (0.5), expected one label")
@@ -269,7 +278,7 @@ def test_a_number_is_the_same_text_in_training_and_prediction(tmp_path: Path) ->
     for path, last in ((jsonl(tmp_path, rows), "말"), (tmp_path / "a.parquet", "7")):
         assert built(TableDataset(path=path))["train"]["text"] == ["119", "", last]
         chunk = list(open_table(path, "--input").rows)
-        assert readable(chunk, "text", None, "", [1, 2, 3])[1] == ["119", last]
+        assert readable(chunk, TextColumns(("text",)), "", [1, 2, 3])[1] == ["119", last]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "hub"])
@@ -286,7 +295,7 @@ def test_columns_inside_of_columns_are_named_by_a_dotted_path(tmp_path: Path, ki
     if kind != "hub":
         table = open_table(path, "--input")
         table.need("talk.content.HS01", "--text")
-        assert readable(list(table.rows), "talk.content.HS01", None, "", [1, 2])[1] == ["말 0", "말 1"]
+        assert readable(list(table.rows), TextColumns(("talk.content.HS01",)), "", [1, 2])[1] == ["말 0", "말 1"]
         message = refusal(lambda: built(TableDataset(path=path, text="talk.content.HS01", label="labels.binary")))
         assert message.endswith(
             "no column 'labels.binary'; the columns are talk, labels, talk.content, labels.label, labels.binary-label"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ def test_labels_as_they_stood_in_the_data_are_known(run: Path, other: pd.DataFra
     expected = measured(run, "--data", tmp_path / "other.csv")
     other.assign(label=other["label"].map(NAMES)).to_json(tmp_path / "raw.jsonl", orient="records", lines=True)
     assert measured(run, "--data", tmp_path / "raw.jsonl")["metrics"] == expected["metrics"]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "json", "csv.gz", "jsonl"])
+def test_every_format_and_every_spelling_of_a_label_measures_the_same(
+    run: Path, other: pd.DataFrame, tmp_path: Path, kind: str
+) -> None:
+    expected = measured(run, "--data", tmp_path / "other.csv")
+    spelled = other.assign(label=[unicodedata.normalize("NFD", label) + "\u200b" for label in other["label"]])
+    path = tmp_path / unicodedata.normalize("NFD", f"평가.{kind}")
+    nested = pd.DataFrame({"talk": [{"text": text} for text in spelled["text"]], "label": spelled["label"]})
+    write = {
+        "xlsx": lambda: spelled.to_excel(path, index=False),
+        "json": lambda: path.write_text(nested.to_json(orient="records", force_ascii=False), "utf-8"),
+        "csv.gz": lambda: spelled.to_csv(path, index=False),
+        "jsonl": lambda: nested.to_json(path, orient="records", lines=True, force_ascii=False),
+    }
+    write[kind]()
+    text = ["--text", "talk.text"] if kind.startswith("json") else []
+    found = measured(run, "--data", tmp_path / f"평가.{kind}", *text)
+    assert found["rows"] == 90
+    assert {**found, "data": ""} == {**expected, "data": ""}
 
 
 def test_labels_can_be_renamed(run: Path, other: pd.DataFrame, tmp_path: Path) -> None:
