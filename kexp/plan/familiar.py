@@ -66,13 +66,19 @@ _METRIC_OF = {word: name for name, words in METRICS.items() for word in words}
 
 
 def key_hint(word: str) -> str:
-    """Return the hint for a key that a section does not have; empty for a word that nobody uses elsewhere."""
-    key = _KEY_OF.get(word.lower()) or _other_section(word)
+    """Return the hint for a key that a section does not have; empty for a word that has no meaning elsewhere."""
+    key = _other_section(word)
+    return option_hint(word) or (f"use {key}" if key else "")
+
+
+def option_hint(word: str) -> str:
+    """Return the hint for an option that a component does not have; empty for a word that other tools do not use."""
+    key = _KEY_OF.get(word.lower())
     return f"use {key}" if key else ""
 
 
 def metric_hint(word: str) -> str:
-    """Return the hint for a metric that does not exist; empty for a word that nobody uses elsewhere."""
+    """Return the hint for a metric that does not exist; empty for a word that other tools do not use."""
     name = _METRIC_OF.get(word.lower())
     return f'use "{name}"' if name else ""
 

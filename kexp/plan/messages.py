@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from kexp.contracts import Parameter
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Section
-from kexp.plan.familiar import key_hint, metric_hint
+from kexp.plan.familiar import key_hint, metric_hint, option_hint
 from kexp.spec.sections import NAME_PATTERN, Spec
 
 PLAIN_WORDS = (
@@ -70,8 +70,9 @@ def _message(error: ErrorDetails, path: str) -> str:
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
         section, _, key = path.rpartition(".")
-        elsewhere = "" if section.startswith("search") else key_hint(key)
-        hint = elsewhere or did_you_mean(key, _section_keys(section))
+        hint = did_you_mean(key, _section_keys(section))
+        if not hint.startswith("did you mean") and not section.startswith("search"):
+            hint = key_hint(key) or hint
         return f"unknown key{f' of [{section}]' if section else ''}; {hint}"
     if kind == "refused":
         return _with_familiar_word(message, path)
@@ -95,8 +96,8 @@ def _with_familiar_word(message: str, path: str) -> str:
     """Let a message about an unknown option or metric name what people call so elsewhere."""
     finding, _, _ = message.partition("; ")
     hint = ""
-    if finding.startswith("unknown option of "):
-        hint = key_hint(path.rpartition(".")[2])
+    if finding.startswith("unknown option of ") and "did you mean" not in message:
+        hint = option_hint(path.rpartition(".")[2])
     elif metric := re.match(r'unknown metric "(.*)"', finding):
         hint = metric_hint(metric[1])
     return f"{finding}; {hint}" if hint else message

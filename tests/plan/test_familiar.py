@@ -45,14 +45,14 @@ def problems(write_spec: Callable[..., Path], catalog: Catalog, reviews: Path) -
 @pytest.mark.parametrize(
     ("section", "line", "expected"),
     [
-        ("training", "max_len = 64", "training.max_len: unknown key of [training]; use training.max_length"),
-        ("training", "batch = 8", "training.batch: unknown key of [training]; use training.batch_size"),
+        ("training", "max_len = 64", 'training.max_len: unknown key of [training]; did you mean "max_length"?'),
+        ("training", "batch = 8", 'training.batch: unknown key of [training]; did you mean "batch_size"?'),
         ("training", "lr = 1e-4", "training.lr: unknown key of [training]; use training.learning_rate"),
-        ("training", "num_epochs = 2", "training.num_epochs: unknown key of [training]; use training.epochs"),
+        ("training", "num_epochs = 2", 'training.num_epochs: unknown key of [training]; did you mean "epochs"?'),
         (
             "training",
             "weight_decay_rate = 0.1",
-            "training.weight_decay_rate: unknown key of [training]; use training.weight_decay",
+            'training.weight_decay_rate: unknown key of [training]; did you mean "weight_decay"?',
         ),
         ("training", "early_stopping = 3", "training.early_stopping: unknown key of [training]; use training.patience"),
         (
@@ -70,7 +70,7 @@ def problems(write_spec: Callable[..., Path], catalog: Catalog, reviews: Path) -
         ("training", "balance = true", "training.balance: unknown key of [training]; use cleaning.balance"),
         ("backbone", "dr_rate = 0.1", 'backbone.dr_rate: unknown option of backbone "tiny"; use backbone.dropout'),
         ("backbone", "max_len = 9", 'backbone.max_len: unknown option of backbone "tiny"; use training.max_length'),
-        ("dataset", 'text_col = "a"', 'dataset.text_col: unknown option of dataset "table"; use dataset.text'),
+        ("dataset", 'text_col = "a"', 'dataset.text_col: unknown option of dataset "table"; did you mean "text"?'),
         ("evaluation", 'metrics = ["acc", "macro_f1"]', 'evaluation.metrics[0]: unknown metric "acc"; use "accuracy"'),
         (
             "training",
