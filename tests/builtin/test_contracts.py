@@ -305,6 +305,8 @@ class TestFreezing(FreezingContract):
         freezing.FreezeEmbeddings(),
         freezing.FreezeBottomLayers(layers=1),
         freezing.FreezeBottomLayers(layers=6),
+        freezing.FreezeLayers(layers=(0, -1)),
+        freezing.FreezeLayers(blocks=("embeddings", "layer.[0-3]")),
         freezing.FreezeAllButHead(),
         freezing.GradualUnfreezing(),
     )

@@ -262,11 +262,11 @@ def refused(*arguments: str | Path, runs: Path) -> str:
         (b"body,label\na,1\n", "{data}: no column 'text'; the columns are body, label"),
         (
             "text,label\n가,1\n나,0\n".encode("cp949"),
-            '{data}: line 2: byte 0xb0 is not utf-8-sig; try encoding = "cp949", or convert the file',
+            '{data}: line 2: byte 0xb0 is not utf-8-sig; the file is cp949; set encoding = "cp949"',
         ),
         (
             b"text,label\na,1\nb,0,9\n",
-            "{data}: line 3: found 3 cells, expected 2; check the separator, or set quoting = false",
+            "{data}: line 3: found 3 cells, expected 2; check the separator",
         ),
         (b"text,label\na,1\nb,\n", "{data}: data row 2 has no label (1 such rows); fill them in or remove them"),
         (

@@ -39,7 +39,8 @@ def measured(event: Json) -> dict[str, float]:
             return {"train/trainable_parameters": event["trainable_parameters"]}
         case "step":
             logs = {f"train/{name}": value for name, value in event["logs"].items()}
-            return {**logs, **{f"train/{name}": event[name] for name in STEP}}
+            # Files of runs that began under an earlier version lack what was added since.
+            return {**logs, **{f"train/{name}": event[name] for name in STEP if name in event}}
         case "evaluation":
             return {
                 "epoch": event["epoch"],
