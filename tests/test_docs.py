@@ -308,7 +308,9 @@ def test_guides_show_what_kexp_plugins_new_writes(kind: str, write: Callable[[st
 def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalog: Catalog, tmp_path: Path) -> None:
     search = {"trials": 1, "space": {"training.epochs": {"low": 1, "high": 2}}}
     # What a component needs beside the line that names it.
-    wanting = re.compile("is required|give either id|no file is named|names no layer|1 seeds of a trial cannot give a p-value")
+    wanting = re.compile(
+        "is required|give either id|no file is named|names no layer|1 seeds of a trial cannot give a p-value"
+    )
     lines = []
     for text in generated.values():
         (tmp_path / "page.md").write_text(text, "utf-8")
