@@ -23,7 +23,7 @@ from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.data_warnings import data_warnings
 from kexp.experiment.memory_cache import RecentResults
-from kexp.experiment.trial_pass import try_backbone
+from kexp.experiment.model_check import try_backbone
 from kexp.options import Options, component_title, plugin_results
 from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
-from kexp.experiment.trial_pass import check_padding
+from kexp.experiment.model_check import check_padding
 from kexp.inference.model_folders import Place, find
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline

@@ -11,7 +11,7 @@ from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, Obj
 from kexp.contracts.freezing import block_names
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Options, Section, plugin_results
-from kexp.plan.familiar import metric_hint
+from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Evaluation, Spec, Training

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from kexp.contracts import Parameter
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Section
-from kexp.plan.familiar import key_hint, metric_hint, option_hint
+from kexp.plan.other_tools import key_hint, metric_hint, option_hint
 from kexp.spec.sections import NAME_PATTERN, Spec
 
 PLAIN_WORDS = (

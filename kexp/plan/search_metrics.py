@@ -11,7 +11,7 @@ from kexp.catalog import Catalog
 from kexp.contracts import MetricOptions
 from kexp.errors import Problem, did_you_mean
 from kexp.nested import find
-from kexp.plan.familiar import metric_hint
+from kexp.plan.other_tools import metric_hint
 from kexp.spec.search_section import Direction, Search
 from kexp.spec.sections import Evaluation, Training
 

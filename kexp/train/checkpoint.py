@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
-from kexp.train.kept import Kept
+from kexp.train.kept_weights import Kept
 from kexp.train.stopwatch import ACTIVITIES
 
 

@@ -19,7 +19,7 @@ from kexp.spec.sections import Training
 from kexp.train.best_model import is_better, metric_warnings
 from kexp.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
-from kexp.train.kept import WeightFiles, rank
+from kexp.train.kept_weights import WeightFiles, rank
 from kexp.train.schedule import multiplier
 from kexp.train.stopwatch import Stopwatch
 

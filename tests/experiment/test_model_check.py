@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from kexp.builtin.backbones import cased_wordpiece
 from kexp.errors import KexpError
-from kexp.experiment.trial_pass import check_padding
+from kexp.experiment.model_check import check_padding
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "영화", "정말", "최고", "별로", "[", "]", "SEP"]
 TOKENIZER = cased_wordpiece({token: number for number, token in enumerate(VOCABULARY)})

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from kexp.builtin.trackers.wandb import Wandb
 from kexp.catalog import Catalog
 from kexp.errors import SpecError
-from kexp.plan.familiar import KEYS, METRICS, key_hint, metric_hint
+from kexp.plan.other_tools import KEYS, METRICS, key_hint, metric_hint
 from kexp.plan.resolve import resolve
 
 SPEC = """
