@@ -169,12 +169,13 @@ class PreparedInputs:
             cache = TokenCache(self.folder / "tokens")
             return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer, spec.dataset.joint())
 
-        first, second = self.made.get(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+        def framed() -> Encoded:
+            # Looked up only here: tokens that were dropped are not read again for rows that are encoded already.
+            first, second = self.made.get(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+            return frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation)
+
         training = spec.training
-        encoded: Encoded = self.made.get(
-            f"encoded {key} {training.max_length} {training.truncation}",
-            lambda: frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation),
-        )
+        encoded: Encoded = self.made.get(f"encoded {key} {training.max_length} {training.truncation}", framed)
         return encoded
 
     def _unlabelled(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> UnlabelledInputs:
