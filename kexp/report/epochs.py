@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.report.formatting import duration, score
-from kexp.report.run_folder import read_events
+from kexp.report.stored import read_events
 
 Json = Mapping[str, Any]
 

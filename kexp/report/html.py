@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.results import results_table
-from kexp.report.run_folder import RunFolder, read_json, write_text
+from kexp.report.run_folder import RunFolder, write_text
 from kexp.report.run_page import run_page
+from kexp.report.stored import read_environment, read_spec, read_summary
 from kexp.report.summary import SIGNIFICANT, no_test_remark, shared
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def write_report(folder: Path) -> Path:
     """
     path = RunFolder.open(folder).path
     spec = (path / "spec.toml").read_text("utf-8")
-    summary = read_json(path / "summary.json")
+    summary = read_summary(path / "summary.json")
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     runs = [
         run_page(path / name / f"seed-{seed}", name, seed, number)
@@ -42,8 +42,8 @@ def write_report(folder: Path) -> Path:
     page = jinja.from_string(files("kexp.report").joinpath("template.html.j2").read_text("utf-8")).render(
         place="/".join(path.resolve().parts[-3:]),
         spec=spec,
-        description=tomllib.loads(spec).get("description", ""),
-        environment=read_json(path / "environment.json"),
+        description=read_spec(path / "spec.toml").get("description", ""),
+        environment=read_environment(path / "environment.json"),
         summary={**summary, "remarks": [remark for remark in summary["remarks"] if remark != untested]},
         untested=untested,
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.errors import KexpError
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -49,12 +51,35 @@ def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:
 
 
 def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the label ids and probabilities of a split, in the order of its rows."""
+    """Return the label ids and probabilities of a split, in the order of its rows.
+
+    Raises ``KexpError`` if the file cannot be read or is not of these labels.
+    """
+    probabilities = [f"probability:{name}" for name in names]
+    frame = rows_of(path, split, ["label"], probabilities)
+    ids = frame["label"].map({name: number for number, name in enumerate(names)})
+    if ids.isna().any():
+        raise KexpError(f"{path}: label {frame['label'][ids.isna()].iloc[0]} is none of {', '.join(names)}")
+    return ids.to_numpy("int64"), frame[probabilities].to_numpy("float64")
+
+
+def rows_of(path: Path, split: str, texts: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a split with all their columns.
+
+    Raises ``KexpError`` if the file cannot be read, or if one of these columns of texts or of numbers is none.
+    """
     import pandas as pd
 
-    frame = pd.read_parquet(path, filters=[("split", "==", split)])
-    ids = frame["label"].map({name: number for number, name in enumerate(names)})
-    return ids.to_numpy("int64"), frame[[f"probability:{name}" for name in names]].to_numpy("float64")
+    try:
+        frame = pd.read_parquet(path)
+    # pyarrow raises many kinds of errors for a damaged file.
+    except Exception as error:  # noqa: BLE001
+        raise KexpError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    for names, kinds in ((("split", *texts), "OTU"), (("row", *numbers), "iuf")):
+        for name in names:
+            if name not in frame or frame[name].dtype.kind not in kinds:
+                raise KexpError(f"{path}: column {name} is missing, or not as kexp writes it")
+    return frame[frame["split"] == split].reset_index(drop=True)
 
 
 # --- were two runs tested on the same rows? ------------------------------------------------------------------------
@@ -100,9 +125,7 @@ def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
 
 
 def _rows(path: Path, split: str) -> pd.DataFrame:
-    import pandas as pd
-
-    frame = pd.read_parquet(path, filters=[("split", "==", split)]).reset_index(drop=True)
+    frame = rows_of(path, split, ["text", "label"], [])
     frame["pair"] = frame.get("text_pair", "")
     return frame[["row", "text", "pair", "label"]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,7 +81,7 @@ def read_json(path: Path) -> Any:
     """Read JSON; raises ``KexpError`` naming the file."""
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise KexpError(f"{path}: cannot be read: {error}") from None
 
 
@@ -102,15 +102,6 @@ class EventLog:
     def finish(self, status: str) -> None:
         """Close the file."""
         self._file.close()
-
-
-def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of ``metrics.jsonl``; the last line of a running or killed process may be half a line."""
-    for line in _lines(path):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
 
 
 def _lines(path: Path) -> list[str]:

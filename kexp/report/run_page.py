@@ -11,7 +11,8 @@ from kexp.report.curves import curves
 from kexp.report.epochs import epoch_table, epochs
 from kexp.report.figures import draw_reliability
 from kexp.report.formatting import count, duration, plain
-from kexp.report.run_folder import read_events, read_json
+from kexp.report.predictions import rows_of
+from kexp.report.stored import read_events, read_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ Json = dict[str, Any]
 def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
     """Return the values that the template shows of a run; ``number`` is its place on the page."""
     missing: Json = {"status": "interrupted", "reason": "the run left no result.json"}
-    result: Json = read_json(folder / "result.json") if (folder / "result.json").is_file() else missing
+    result: Json = read_result(folder / "result.json") if (folder / "result.json").is_file() else missing
     events = list(read_events(folder / "metrics.jsonl"))
     evaluations = [event for event in events if event["event"] == "evaluation"]
     chosen = _chosen(result, evaluations)
@@ -127,9 +128,7 @@ def _predicted(path: Path, split: str) -> pd.DataFrame | None:
     """Return the predictions of a split; None where there are none."""
     if not path.is_file():
         return None
-    import pandas as pd
-
-    frame = pd.read_parquet(path, filters=[("split", "==", split)])
+    frame = rows_of(path, split, ["text", "label", "predicted"], ["confidence"])
     return frame if len(frame) else None
 
 

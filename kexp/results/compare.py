@@ -14,9 +14,10 @@ from kexp.evaluate import statistics
 from kexp.nested import find
 from kexp.report.predictions import Tested, other_texts, row_differences, tested
 from kexp.report.results import results_table
-from kexp.report.run_folder import RunFolder, read_json
+from kexp.report.run_folder import RunFolder
+from kexp.report.stored import read_summary
 from kexp.report.summary import LOWER_IS_BETTER, build_summary, sentence
-from kexp.results.runs import differences, read_spec, results, spec_of
+from kexp.results.runs import UNREADABLE, differences, read_spec, results, spec_of
 
 Json = dict[str, Any]
 
@@ -96,6 +97,8 @@ def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
         held: dict[str, dict[int, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
         for result in results(folder):
             runs = held.setdefault(result["variant"], {})
+            if result["status"] == UNREADABLE and variant in (None, result["variant"]):
+                remarks.append(f"left out: {result['reason']}")
             if result["status"] == "done" and seed in (None, result["seed"]):
                 runs[result["seed"]] = result
         selected = [name for name in held if variant in (None, name)]
@@ -199,7 +202,7 @@ def _has_no_test(model: Model) -> bool:
 
 def _kept_summary(folder: Path) -> Json:
     """Return the object of ``summary.json``, which an unfinished experiment does not have."""
-    return dict(read_json(folder / "summary.json")) if (folder / "summary.json").is_file() else {}
+    return read_summary(folder / "summary.json") if (folder / "summary.json").is_file() else {}
 
 
 # --- paired tests --------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kexp.errors import KexpError
-from kexp.results.runs import STAMP, RunRow, chosen, list_runs, list_studies, read_row, read_spec
+from kexp.results.runs import STAMP, UNREADABLE, RunRow, chosen, list_runs, list_studies, read_row, read_spec
 
 OWN = ("spec.toml", "environment.json")
 """Files that every run folder has from its start; they are removed last."""
@@ -132,7 +132,9 @@ def _made(row: RunRow) -> float:
 
 def _kept(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, str]]:
     # Compared by their last parts, since a study's path may be relative to another working folder.
-    finals = {Path(study.final).parts[-2:]: study for study in list_studies(runs_dir) if study.final}
+    studies = list_studies(runs_dir)
+    finals = {Path(study.final).parts[-2:]: study for study in studies if study.final}
+    unreadable = {study.experiment: study.folder.name for study in studies if study.status == UNREADABLE}
     root = runs_dir.resolve()
     for row in rows:
         folder = row.folder.resolve()
@@ -142,6 +144,9 @@ def _kept(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, str]
             yield row, "it has no environment.json, so it may not be a run folder"
         elif study := finals.get(folder.parts[-2:]):
             yield row, f"study {study.folder.name} tested its best spec there; name it to remove it"
+        elif row.experiment in unreadable:
+            of = unreadable[row.experiment]
+            yield row, f"study {of} cannot be read, and may have tested its best spec there; name it to remove it"
         elif _in_progress(row.folder):
             yield row, "it was written to within the last 6 hours, so its runs may be in progress; name it to remove it"
 

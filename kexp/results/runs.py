@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import Any
 
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
+from kexp.report import stored
 from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
-from kexp.report.run_folder import read_json
 from kexp.report.summary import LOWER_IS_BETTER, shown_split
 
 Json = dict[str, Any]
 
-STATUSES = ("done", "interrupted", "failed", "unfinished", "unreadable")
+UNREADABLE = "unreadable"
+STATUSES = ("done", "interrupted", "failed", "unfinished", UNREADABLE)
 STAMP = "%Y%m%dT%H%M%SZ"
 DEFAULT_METRIC = "accuracy"
 UNIMPORTANT = ("name", "description", "search", "trackers", "variants")
@@ -77,30 +77,35 @@ def list_runs(runs_dir: Path) -> list[RunRow]:
 
 def read_row(folder: Path) -> RunRow:
     """Return the row of a run folder, from those of its files that can be read."""
-    try:
-        summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else {}
-    except KexpError:
-        summary = {"status": "unreadable"}
+    summary, broken = _readable(folder / "summary.json", stored.read_summary)
     experiment = folder.resolve().parent.name
     test = {name: _means(variant) for name, variant in summary.get("variants", {}).items()}
-    try:
-        metric = tomllib.loads((folder / "spec.toml").read_text("utf-8"))["training"]["monitor"]
-    except (OSError, ValueError, LookupError):
-        metric = DEFAULT_METRIC
-    seconds = sum(result.get("train_seconds") or 0.0 for result in results(folder))
+    spec, spec_broken = _readable(folder / "spec.toml", stored.read_spec)
+    metric = spec.get("training", {}).get("monitor", DEFAULT_METRIC)
+    runs = list(results(folder))
+    seconds = sum(result.get("train_seconds") or 0.0 for result in runs)
     lower = summary.get("lower_is_better", LOWER_IS_BETTER)
-    status = summary.get("status", "unfinished")
+    unreadable = spec_broken == UNREADABLE or any(result["status"] == UNREADABLE for result in runs)
+    status = UNREADABLE if unreadable else summary.get("status", broken)
     untested = shown_split({"variants": summary.get("variants", {})}) == "validation"
-    return RunRow(folder, experiment, folder.name.partition("-")[0], status, test, metric, seconds, lower, untested)
+    started = folder.name.partition("-")[0]
+    return RunRow(folder, experiment, started, status, test, metric, seconds, lower, untested)
 
 
 def results(folder: Path) -> Iterator[Json]:
-    """Yield the object of every ``result.json`` that can be read, by variant and seed."""
+    """Yield the object of every ``result.json``, by variant and seed.
+
+    One that cannot be read, or that belongs to another run, has the status "unreadable" and the reason.
+    """
     for path in sorted(folder.glob("*/seed-*/result.json"), key=lambda path: (path.parts[-3], _number(path.parts[-2]))):
+        variant, seed = path.parts[-3], _number(path.parts[-2])
         try:
-            yield read_json(path)
-        except KexpError:
-            continue
+            result = stored.read_result(path)
+            if (result["variant"], result["seed"]) != (variant, seed):
+                raise KexpError(f"{path}: it is the result of {result['variant']} seed {result['seed']}")
+        except KexpError as error:
+            result = {"status": UNREADABLE, "reason": str(error), "variant": variant, "seed": seed}
+        yield result
 
 
 def _number(name: str) -> int:
@@ -181,8 +186,8 @@ def list_studies(runs_dir: Path) -> list[StudyRow]:
 
 
 def _study(folder: Path) -> StudyRow:
-    found, status = _readable(folder / "study.json")
-    started = _readable(folder / "environment.json")[0].get("started", "")
+    found, status = _readable(folder / "study.json", stored.read_study)
+    started = _readable(folder / "environment.json", stored.read_environment)[0].get("started", "")
     return StudyRow(
         folder,
         folder.resolve().parent.name,
@@ -196,12 +201,12 @@ def _study(folder: Path) -> StudyRow:
     )
 
 
-def _readable(path: Path) -> tuple[Json, str]:
+def _readable(path: Path, read: Callable[[Path], Json]) -> tuple[Json, str]:
     """Return the object and ""; or an empty object and "unfinished" or "unreadable"."""
     try:
-        return (read_json(path), "") if path.is_file() else ({}, "unfinished")
+        return (read(path), "") if path.is_file() else ({}, "unfinished")
     except KexpError:
-        return {}, "unreadable"
+        return {}, UNREADABLE
 
 
 # --- one run folder ------------------------------------------------------------------------------------------------
@@ -211,20 +216,17 @@ def read_spec(folder: Path) -> Json:
     """Return the resolved spec of a run folder; raises ``KexpError`` for any other folder."""
     if not (folder / "spec.toml").is_file():
         if (folder / "study.toml").is_file():
-            final = _readable(folder / "study.json")[0].get("final")
+            final = _readable(folder / "study.json", stored.read_study)[0].get("final")
             hint = f"; its best spec was tested in {final}" if final else ""
             raise KexpError(f"{folder} is a study, not a run folder; its page is study.html{hint}")
         what = "is not a run folder: it has no spec.toml" if folder.is_dir() else "does not exist"
         raise KexpError(f"{folder} {what}")
-    try:
-        return tomllib.loads((folder / "spec.toml").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise KexpError(f"{folder / 'spec.toml'}: cannot be read: {error}") from None
+    return stored.read_spec(folder / "spec.toml")
 
 
 def spec_of(table: Mapping[str, Any], variant: str) -> Json:
     """Return the resolved spec of a variant, without the sections on which no result depends."""
-    whole = nested.merge(table, table.get("variants", {}).get(variant, {}))
+    whole = stored.check_spec(f"variant {variant}", nested.merge(table, table.get("variants", {}).get(variant, {})))
     return {name: value for name, value in whole.items() if name not in UNIMPORTANT}
 
 
@@ -255,7 +257,7 @@ def show(folder: Path) -> Json:
     known = list(results(folder))
     variants = list(table.get("variants", {})) or sorted({result["variant"] for result in known})
     base = spec_of(table, "")
-    environment = _readable(folder / "environment.json")[0]
+    environment = _readable(folder / "environment.json", stored.read_environment)[0]
     return {
         **row.as_dict(),
         "started": environment.get("started", row.started),
@@ -265,7 +267,7 @@ def show(folder: Path) -> Json:
         "asked": base,
         "variants": {name: differences(base, spec_of(table, name)) for name in variants},
         "runs": [_run(folder, result) for result in known],
-        "summary": _readable(folder / "summary.json")[0],
+        "summary": _readable(folder / "summary.json", stored.read_summary)[0],
         "paths": {name: str(folder / name) for name in PATHS if (folder / name).is_file()},
     }
 

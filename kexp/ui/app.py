@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from jinja2 import DictLoader
 from pydantic import BaseModel, Field, model_validator
@@ -19,7 +21,8 @@ from kexp.inference.columns import TextColumns, columns_of
 from kexp.report.html import page_environment, plain, score
 from kexp.report.run_folder import finite
 from kexp.results.runs import differences
-from kexp.ui.library import Library, Run
+from kexp.ui.guard import Guard
+from kexp.ui.library import Library, Run, UnknownRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +71,7 @@ def make_app(runs_dir: Path, load: Load, hosts: Sequence[str]) -> FastAPI:
     Other names are refused, so that other web pages cannot reach it through their own host name (DNS rebinding).
     """
     app = FastAPI(title="kexp", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     library = Library(runs_dir)
     draw = _pages()
@@ -77,14 +81,25 @@ def make_app(runs_dir: Path, load: Load, hosts: Sequence[str]) -> FastAPI:
 
     @app.exception_handler(KexpError)
     def report_error(request: Request, error: KexpError) -> Response:
-        return JSONResponse({"detail": str(error)}, status_code=404)
+        status = 404 if isinstance(error, UnknownRun) else 422
+        if request.url.path.startswith("/data/"):
+            return JSONResponse({"detail": str(error)}, status)
+        page = draw("error", message=str(error))
+        page.status_code = status
+        return page
+
+    @app.exception_handler(RequestValidationError)
+    def report_request(request: Request, error: RequestValidationError) -> Response:
+        # Without the input, which may be no valid text.
+        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return JSONResponse({"detail": "; ".join(problems)}, 422)
 
     return app
 
 
 def _pages() -> Callable[..., HTMLResponse]:
     folder = files("kexp.ui").joinpath("templates")
-    names = ("base", "runs", "compare", "predict", "studies")
+    names = ("base", "runs", "compare", "predict", "studies", "error")
     jinja = page_environment()
     jinja.loader = DictLoader({name: folder.joinpath(f"{name}.html.j2").read_text("utf-8") for name in names})
     jinja.filters |= {"score": score, "plain": plain}
@@ -116,8 +131,18 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
     @app.get("/predict")
     def predict() -> HTMLResponse:
         trained = [run for run in library.runs() if (library.path(run.key) / "model").is_dir()]
-        read = {run.key: columns_of(library.spec(run.key).get("dataset", {})) for run in trained}
-        return draw("predict", runs=trained, columns={key: one.names for key, one in read.items() if not one.single})
+        columns, unreadable = dict[str, TextColumns](), dict[str, str]()
+        for run in trained:
+            try:
+                columns[run.key] = columns_of(library.spec(run.key).get("dataset", {}))
+            except KexpError as error:
+                unreadable[run.key] = str(error)
+        return draw(
+            "predict",
+            runs=[run for run in trained if run.key in columns],
+            columns={key: one.names for key, one in columns.items() if not one.single},
+            unreadable=unreadable,
+        )
 
     @app.get("/studies")
     def studies() -> HTMLResponse:
@@ -176,13 +201,16 @@ def _add_data(app: FastAPI, library: Library) -> None:
 
 def _add_models(app: FastAPI, library: Library, load: Load) -> None:
     models: dict[Path, Model] = {}
+    lock = Lock()
 
     def model(path: Path) -> Model:
-        if path not in models:
-            if len(models) == MODELS:
-                models.pop(next(iter(models)))
-            models[path] = load(path)
-        return models[path]
+        # Requests are answered in threads.
+        with lock:
+            if path not in models:
+                if len(models) == MODELS:
+                    models.pop(next(iter(models)))
+                models[path] = load(path)
+            return models[path]
 
     @app.post("/data/predict")
     def data_predict(request: PredictRequest) -> JSONResponse:

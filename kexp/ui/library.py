@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
-from kexp.report.run_folder import read_events, read_json
-from kexp.results.runs import StudyRow, list_studies, read_spec, spec_of
+from kexp.report.stored import read_events, read_result
+from kexp.results.runs import UNREADABLE, StudyRow, list_studies, read_spec, spec_of
 
 ALIVE = 600.0
 """Seconds without a new event after which a run without a result counts as interrupted."""
 
 POINTS = 400
 """Points of a curve, at most, that are sent to the page."""
+
+
+class UnknownRun(KexpError):
+    """There is no run or study of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Run:
     train_seconds: float | None
     metrics: Mapping[str, Mapping[str, float]]
     monitor: str
+    reason: str = ""
+    """Why the run is unreadable."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as plain data."""
@@ -49,8 +55,8 @@ class Library:
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest first."""
-        paths = self.folder.glob("*/*/*/seed-*/metrics.jsonl")
-        return sorted((self._run(path.parent) for path in paths), key=lambda run: (run.started, run.key), reverse=True)
+        paths = [path.parent for path in self.folder.glob("*/*/*/seed-*/metrics.jsonl") if _seed(path.parent) >= 0]
+        return sorted(map(self._run, paths), key=lambda run: (run.started, run.key), reverse=True)
 
     def studies(self) -> dict[str, StudyRow]:
         """Return all studies by key, the newest first."""
@@ -59,14 +65,18 @@ class Library:
     def path(self, key: str) -> Path:
         """Return the folder of a run or study; raises ``KexpError`` for any other key."""
         path = self.folder / key
-        if _below(key) and ((path / "metrics.jsonl").is_file() or (path / "study.toml").is_file()):
-            return path
-        raise KexpError(f"no run or study {key}")
+        try:
+            if _below(key) and ((path / "metrics.jsonl").is_file() or (path / "study.toml").is_file()):
+                return path
+        # Too long for a file name, or with a null character.
+        except (OSError, ValueError):
+            pass
+        raise UnknownRun(f"no run or study {key}")
 
     def result(self, key: str) -> dict[str, Any]:
         """Return ``result.json`` of a run; an empty object while it trains."""
         path = self.path(key) / "result.json"
-        result: dict[str, Any] = read_json(path) if path.is_file() else {}
+        result: dict[str, Any] = read_result(path) if path.is_file() else {}
         return result
 
     def curves(self, key: str) -> dict[str, Any]:
@@ -91,28 +101,41 @@ class Library:
         return spec_of(read_spec(path.parent.parent), path.parent.name)
 
     def _run(self, path: Path) -> Run:
-        experiment, folder, variant, seed = path.relative_to(self.folder).parts
-        # The page polls every few seconds; the result of a finished run is cached.
-        result = _result(path / "result.json", (path / "result.json").stat().st_mtime_ns) if _ended(path) else {}
-        step, total = (0, 0) if result else _progress(path / "metrics.jsonl")
+        experiment, folder, variant, _ = path.relative_to(self.folder).parts
+        reason = ""
+        try:
+            # The page polls every few seconds; the result of a finished run is cached.
+            result = _result(path / "result.json", (path / "result.json").stat().st_mtime_ns) if _ended(path) else {}
+            step, total = (0, 0) if result else _progress(path / "metrics.jsonl")
+            status = result.get("status") or _living(path / "metrics.jsonl")
+        # A folder may be damaged, or removed at this moment; the others are shown all the same.
+        except (KexpError, OSError) as error:
+            result, step, total, status, reason = {}, 0, 0, UNREADABLE, str(error)
         return Run(
             path.relative_to(self.folder).as_posix(),
             experiment,
             folder.partition("-")[0],
             variant,
-            int(seed.removeprefix("seed-")),
-            result.get("status") or _living(path / "metrics.jsonl"),
+            _seed(path),
+            status,
             step,
             total,
             result.get("train_seconds"),
             result.get("metrics", {}),
             result.get("monitor", ""),
+            reason,
         )
 
 
 @lru_cache(maxsize=10_000)
-def _result(path: Path, written: int) -> Any:
-    return read_json(path)
+def _result(path: Path, written: int) -> dict[str, Any]:
+    return read_result(path)
+
+
+def _seed(path: Path) -> int:
+    """Return the seed that the folder of a run is named by; -1 for a folder of another name."""
+    number = path.name.removeprefix("seed-")
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else -1
 
 
 def _ended(path: Path) -> bool:

@@ -97,7 +97,9 @@ def write_run(folder: Path, result: Mapping[str, Any], events: list[dict[str, An
     steps = [step(n, LOGS if result["variant"] == "uda" else {}) for n in range(1, 41)]
     if result["variant"] == "uda":
         events = [event | {"pool": POOL} for event in events]
-    lines = [json.dumps(event) for event in [{"event": "started"}, *steps, *events, {"event": "finished"}]]
+    lines = [
+        json.dumps(event) for event in [{"event": "started", "total_steps": 40}, *steps, *events, {"event": "finished"}]
+    ]
     (folder / "metrics.jsonl").write_text("\n".join(lines) + '\n{"event": "st', "utf-8")
     if right is not None:
         predictions(right).to_parquet(folder / "predictions.parquet")
@@ -481,7 +483,8 @@ def test_the_command_draws_the_page_anew(run_folder: Path, monkeypatch: pytest.M
 
 def test_the_command_leaves_studies_and_other_folders_alone(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text("")
-    (tmp_path / "study.json").write_text('{"final": "runs/x/1"}')
+    found = {"status": "done", "trials": {}, "goals": {}, "final": "runs/x/1"}
+    (tmp_path / "study.json").write_text(json.dumps(found))
     result = report(tmp_path)
     assert result.exit_code == 2
     assert result.stderr.strip() == (

@@ -102,10 +102,14 @@ def make(
     for variant, accuracy in accuracies.items():
         for seed in seeds:
             write_run(path, variant, seed, predicted(accuracy, seed), **how)
+    variant = {"seeds": list(seeds), "status": {}, "metrics": {}, "baselines": BASELINES, "data": {}}
     summary = {
+        "experiment": name,
         "status": "done",
         "lower_is_better": ["ece"],
-        "variants": {v: {"baselines": BASELINES} for v in accuracies},
+        "variants": dict.fromkeys(accuracies, variant),
+        "tests": [],
+        "remarks": [],
     }
     (path / "summary.json").write_text(json.dumps(summary), "utf-8")
     return path
@@ -456,7 +460,7 @@ def test_latex_marks_the_best_and_escapes(folder: Path) -> None:
         path.write_text(path.read_text().replace('"focal"', '"focal_2"'))
     for name in ("spec.toml", "summary.json"):
         text = (folder / name).read_text()
-        (folder / name).write_text(re.sub(r'variants.focal|(?<=")focal(?=": {"base)', r"\g<0>_2", text))
+        (folder / name).write_text(re.sub(r'variants.focal|(?<=")focal(?=": {"seeds)', r"\g<0>_2", text))
     lines = kexp("compare", folder, "--latex", "--metric", "macro_f1").stdout.splitlines()
     assert lines[:4] == [r"\begin{tabular}{lr}", r"\toprule", r"& macro\_f1 $\uparrow$ \\", r"\midrule"]
     assert re.fullmatch(r"focal\\_2 & \\textbf\{0\.\d{4}\} \$\\pm\$ 0\.\d{4} \(2\) \\\\", lines[5])

@@ -45,15 +45,16 @@ def make(
     (folder / "spec.toml").write_text(SPEC.format(name=name, monitor=monitor) + FOCAL, "utf-8")
     environment = {"started": "2026-01-02T03:04:05+00:00", "command": ["kexp", "run", f"{name}.toml"]}
     (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
-    for number, variant in enumerate(scores or {}):
+    for number, (variant, means) in enumerate((scores or {}).items()):
         run = folder / variant / "seed-1"
         run.mkdir(parents=True)
         result = {"variant": variant, "seed": 1, "status": status, "reason": None, "train_seconds": 30.0 + number}
+        result |= {"labels": ["a", "b"], "metrics": {"test": means}, "monitor": monitor}
         (run / "result.json").write_text(json.dumps(result), "utf-8")
     if scores is not None:
         variants = {
             variant: {"seeds": [1], "status": {"1": status}, "baselines": {}, "data": {},
-                      "metrics": {"test": {metric: {"mean": mean, "sd": None} for metric, mean in means.items()}}}
+                      "metrics": {"test": {metric: {"mean": mean, "sd": None, "n": 1} for metric, mean in means.items()}}}
             for variant, means in scores.items()
         }  # fmt: skip
         summary = {"experiment": name, "status": status, "lower_is_better": list(lower), "variants": variants,
@@ -345,11 +346,19 @@ def test_runs_in_progress_are_left_alone_unless_named(runs_dir: Path) -> None:
 
 
 def test_what_a_study_tested_is_left_alone_unless_named(runs_dir: Path) -> None:
-    study(runs_dir, "nsmc", {"final": "elsewhere/runs/nsmc/20260101T000000Z-abcdef01"})
+    found = {"status": "done", "trials": {}, "goals": {}}
+    study(runs_dir, "nsmc", {**found, "final": "elsewhere/runs/nsmc/20260101T000000Z-abcdef01"})
     result = kexp("runs", "prune", "--runs-dir", runs_dir, "--status", "done", "--yes")
     assert left(runs_dir) == [*ALL[:2], ALL[3]]
     assert "kept: study nsmc-01234567 tested its best spec there" in result.stderr
     assert (runs_dir / "nsmc" / "nsmc-01234567" / "study.toml").is_file()
+
+
+def test_what_an_unreadable_study_may_have_tested_is_left_alone_unless_named(runs_dir: Path) -> None:
+    study(runs_dir, "nsmc", {"status": "done", "trials": "none"})
+    result = kexp("runs", "prune", "--runs-dir", runs_dir, "--keep", "0", "--yes")
+    assert left(runs_dir) == [ALL[1], ALL[3]]
+    assert "kept: study nsmc-01234567 cannot be read, and may have tested its best spec there" in result.stderr
 
 
 def test_only_run_folders_are_removed(runs_dir: Path) -> None:

@@ -21,15 +21,28 @@ def make_run(folder: Path, key: str, *, done: bool = True) -> Path:
         'name = "x"\n[objective]\nuse = "cross-entropy"\n[variants.focal]\nobjective = {use = "focal", gamma = 2.0}\n'
     )
     (path.parent.parent / "spec.toml").write_text(spec)
+    experiment, variant, seed = key.split("/", maxsplit=1)[0], *key.split("/")[2:]
     events = [
         {"event": "started", "step": 0, "total_steps": 20},
         {"event": "step", "step": 10, "epoch": 0.5, "loss": 1.0, "learning_rate": 0.1},
-        {"event": "evaluation", "step": 20, "epoch": 1.0, "train_loss": 0.9, "metrics": {"accuracy": 0.5}},
+        {
+            "event": "evaluation",
+            "step": 20,
+            "epoch": 1.0,
+            "train_loss": 0.9,
+            "metrics": {"accuracy": 0.5},
+            "best": True,
+            "seconds": 0.1,
+        },
     ]
     (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, events)) + '\n{"event": "st')
     if done:
         result = {
             "status": "done",
+            "experiment": experiment,
+            "variant": variant,
+            "seed": int(seed.removeprefix("seed-")),
+            "labels": ["a", "b"],
             "metrics": {"test": {"accuracy": 0.75}},
             "monitor": "accuracy",
             "train_seconds": 2.0,

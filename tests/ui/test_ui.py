@@ -175,6 +175,58 @@ def test_questions_without_sense_are_refused(client: TestClient, body: dict[str,
     assert client.post("/data/predict", json=body).status_code == 422
 
 
+def test_requests_of_other_pages_are_refused(client: TestClient) -> None:
+    body = {"text": "가", "runs": ["no/such/run"]}
+    for origin in ("http://evil.example", "null", "http://testserver.evil.example", "http://testserver:81"):
+        for answer in (
+            client.post("/data/predict", json=body, headers={"Origin": origin}),
+            client.get("/data/runs", headers={"Origin": origin}),
+        ):
+            assert (answer.status_code, answer.json()["detail"]) == (403, f"requests from {origin} are refused")
+    assert client.get("/data/runs", headers={"Origin": "http://testserver"}).status_code == 200
+
+
+def test_a_body_is_read_up_to_a_limit(client: TestClient) -> None:
+    pieces = [b"x" * 2**20] * 50
+    sent = []
+
+    def stream() -> Iterator[bytes]:
+        for piece in pieces:
+            sent.append(piece)
+            yield piece
+
+    for content in (b"".join(pieces), stream()):
+        answer = client.post("/data/predict", content=content, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["detail"]) == (413, "the body is longer than 4,194,304 bytes")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[" * 100_000,
+        b'{"text": "\\ud800", "runs": ["x"]}',
+        b'{"text": "\xff", "runs": ["x"]}',
+        b'{"text": 1e999, "runs": ["x"]}',
+        b'{"text": "a", "runs": [' + b"9" * 5000 + b"]}",
+        b'{"columns": {"\\ud800": "a"}, "runs": ["x"]}',
+    ],
+)
+def test_a_wrong_body_is_told_without_a_traceback(client: TestClient, content: bytes) -> None:
+    answer = client.post("/data/predict", content=content, headers={"Content-Type": "application/json"})
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("key", ["a\0b", "가" * 5000, "a/" * 500, "\ud800"])
+def test_keys_that_are_no_file_names_are_unknown(client: TestClient, key: str) -> None:
+    answer = client.post("/data/predict", content=json.dumps({"text": "가", "runs": [key]}))
+    assert answer.status_code in (404, 422)
+    if key != "\ud800":
+        assert client.get("/data/curves", params={"run": key}).status_code == 404
+
+
 def test_unknown_run_is_refused(client: TestClient) -> None:
     answer = client.post("/data/predict", json={"text": "가", "runs": ["no/such/run"]})
     assert answer.status_code == 404
