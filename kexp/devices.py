@@ -15,6 +15,15 @@ from kexp.errors import KexpError
 if TYPE_CHECKING:
     import torch
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+)
+"""What is said by torch.OutOfMemoryError, the allocators of the CPU, the operating system, cuBLAS and cuDNN."""
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -114,7 +123,15 @@ def torch_device(device: str, option: str = "training.device") -> str:
 
 def out_of_memory(error: BaseException, remedy: str) -> str | None:
     """Return the message for an out-of-memory error, with a remedy; None for other errors."""
-    text = str(error).strip()
-    if "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        return f"out of memory; {remedy} ({text.splitlines()[0]})"
-    return None
+    if not is_out_of_memory(error):
+        return None
+    text = str(error).strip() or type(error).__name__
+    return f"out of memory; {remedy} ({text.splitlines()[0]})"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory of the GPU or the CPU was not enough, as PyTorch, its libraries and Python say it."""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,13 +51,15 @@ def _version(tensor: torch.Tensor) -> int:
 class HostBatch:
     """Rows as NumPy arrays, before they are on the device: inputs of shape (rows, tokens), labels of shape (rows,).
 
-    ``hidden`` is what the frozen blocks of the model make of the rows, where that is known.
+    ``hidden`` is what the frozen blocks of the model make of the rows, where that is known; ``numbers`` are the places
+    of the rows in their file.
     """
 
     inputs: Mapping[str, NDArray[np.int64]]
     labels: NDArray[np.int64]
     tokens: int
     hidden: torch.Tensor | None = None
+    numbers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,15 +71,34 @@ class HostBatch:
         moved = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in self.inputs.items()}
         return moved if self.hidden is None else KnownInputs(moved, self.hidden.to(device, non_blocking=True))
 
+    def part(self, first: int, last: int) -> HostBatch:
+        """Return the rows from ``first`` up to ``last``, padded as they are."""
+        inputs, rows = _rows(self.inputs, first, last), slice(first, last)
+        hidden = None if self.hidden is None else self.hidden[rows]
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return HostBatch(inputs, self.labels[rows], _tokens(inputs), hidden, numbers)
+
 
 @dataclass(frozen=True, slots=True)
 class HostUnlabelledBatch:
-    """Unlabelled rows and their augmented views as NumPy arrays; ``rows`` are their numbers among all of them."""
+    """Unlabelled rows and their augmented views as NumPy arrays; ``rows`` are their numbers among all of them.
+
+    ``numbers`` are the places of the rows in their file.
+    """
 
     original: Mapping[str, NDArray[np.int64]]
     augmented: Mapping[str, NDArray[np.int64]]
     rows: NDArray[np.int64]
     tokens: int
+    numbers: NDArray[np.int64] | None = None
+
+    def part(self, first: int, last: int) -> HostUnlabelledBatch:
+        """Return the rows from ``first`` up to ``last``, padded as they are."""
+        original, augmented = (_rows(inputs, first, last) for inputs in (self.original, self.augmented))
+        numbers = None if self.numbers is None else self.numbers[first:last]
+        return HostUnlabelledBatch(
+            original, augmented, self.rows[first:last], _tokens(original) + _tokens(augmented), numbers
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +107,32 @@ class MicroBatch:
 
     labelled: HostBatch
     unlabelled: HostUnlabelledBatch | None = None
+
+    def split(self, count: int) -> list[MicroBatch]:
+        """Return ``count`` passes over parts of the rows, or as many as there are labelled rows.
+
+        Unlabelled rows are divided as the labelled ones are, so that a part's weight, its share of the labelled rows,
+        is right for both.
+        """
+        rows, others = len(self.labelled), 0 if self.unlabelled is None else len(self.unlabelled.rows)
+        count = min(count, rows)
+        if count == 1:
+            return [self]
+        ends = [rows * number // count for number in range(count + 1)]
+        return [
+            MicroBatch(
+                self.labelled.part(first, last),
+                None
+                if self.unlabelled is None
+                else self.unlabelled.part(others * first // rows, others * last // rows),
+            )
+            for first, last in itertools.pairwise(ends)
+        ]
+
+
+def _rows(inputs: Mapping[str, NDArray[np.int64]], first: int, last: int) -> dict[str, NDArray[np.int64]]:
+    return {name: array[first:last] for name, array in inputs.items()}
+
+
+def _tokens(inputs: Mapping[str, NDArray[np.int64]]) -> int:
+    return int(inputs["attention_mask"].sum()) if inputs else 0

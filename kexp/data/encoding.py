@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kexp
+from kexp import tensor_files
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
@@ -245,29 +246,23 @@ class TokenCache:
     """Tokenised texts on disk, keyed by the texts, the tokenizer's contents and the versions that made them."""
 
     folder: Path
+    tell: Callable[[str], None] = lambda line: None
 
     def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
-        """Return the tokens from the cache, or make and keep them; an unreadable entry is made anew."""
-        path = self.folder / f"{_key(texts, tokenizer, joint)}.npz"
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return Ragged(stored["values"], stored["offsets"])
-        # A damaged archive fails in as many ways as there are bytes in its headers.
-        except Exception:  # noqa: BLE001
-            rows = tokenise(texts, tokenizer, joint)
-        self._keep(path, rows)
+        """Return the tokens from the cache, or make and keep them; an entry that is damaged is told and made anew."""
+        key = _key(texts, tokenizer, joint)
+        path = self.folder / f"{key}.safetensors"
+        made_from = {"texts and tokenizer": key}
+        if path.exists():
+            try:
+                return Ragged(**tensor_files.load(path, made_from))
+            except (KexpError, OSError) as error:
+                self.tell(f"{error}; its texts are tokenised anew")
+        rows = tokenise(texts, tokenizer, joint)
+        # A full disk costs the cache only.
+        with suppress(OSError):
+            tensor_files.save(path, {"values": rows.values, "offsets": rows.offsets}, made_from)
         return rows
-
-    def _keep(self, path: Path, rows: Ragged) -> None:
-        """Write beside and rename, so that other processes never see half a file; a full disk costs the cache only."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent, suffix=".tmp") as folder:
-                made = Path(folder) / path.name
-                np.savez(made, values=rows.values, offsets=rows.offsets)
-                made.replace(path)
-        except OSError:
-            return
 
 
 def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str) -> str:

@@ -102,7 +102,8 @@ class LabelledStream:
     def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> HostBatch:
         """Return some rows with their labels."""
         tokens = int(encoded.tokens.lengths[rows].sum())
-        return HostBatch(self.collator(encoded, rows), self.rows.labels[rows], tokens, encoded.hidden_of(rows))
+        labels, numbers = self.rows.labels[rows], self.rows.numbers[rows]
+        return HostBatch(self.collator(encoded, rows), labels, tokens, encoded.hidden_of(rows), numbers)
 
     def encoding(self, epoch: int) -> Encoded:
         """Return the rows as an epoch has them: augmented, each from a random stream of its own, or as they are."""

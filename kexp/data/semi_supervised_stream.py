@@ -78,12 +78,13 @@ class SemiSupervisedStream:
         self, rows: NDArray[np.int64], augmented: Encoded | None, visited: NDArray[np.int64]
     ) -> HostUnlabelledBatch:
         original = self.labelled.collator(self.encoded, rows)
-        tokens = int(self.encoded.tokens.lengths[rows].sum())
+        tokens, numbers = int(self.encoded.tokens.lengths[rows].sum()), self.unlabelled.numbers[rows]
         if augmented is None:
-            return HostUnlabelledBatch(original, {}, rows, tokens)
+            return HostUnlabelledBatch(original, {}, rows, tokens, numbers)
         found = np.searchsorted(visited, rows)
         inputs = self.labelled.collator(augmented, found)
-        return HostUnlabelledBatch(original, inputs, rows, tokens + int(augmented.tokens.lengths[found].sum()))
+        tokens += int(augmented.tokens.lengths[found].sum())
+        return HostUnlabelledBatch(original, inputs, rows, tokens, numbers)
 
 
 def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from kexp.atomic_files import write_text
 from kexp.contracts import Augmenter, ClosableAugmenter, Rejected
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import streams
@@ -94,7 +95,7 @@ class ViewMaker:
         for start in range(0, len(rows), CHUNK):
             few = np.arange(start, min(start + CHUNK, len(rows)))
             path = self.folder / f"{self._key(rows, few, number)}.json"
-            chunk = _read(path)
+            chunk = _read(path, self.progress)
             if chunk is None:
                 self.augmenter = self.augmenter or self.build()
                 chunk = self.augmenter([rows.texts[row] for row in few], streams(rows, few, self.seed, number))
@@ -123,17 +124,29 @@ def make_views(rows: Rows, maker: ViewMaker, count: int) -> StoredViews:
             maker.augmenter.close()
 
 
-def _read(path: Path) -> View | None:
+def _read(path: Path, tell: Callable[[str], None]) -> View | None:
+    """Return a stored chunk; None where there is none, or, which is told, another one than was stored."""
+    if not path.is_file():
+        return None
     try:
         stored = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return [text if isinstance(text, str) else Rejected(**text) for text in stored]
+        if stored["checksum"] == _checksum(path.stem, stored["texts"]):
+            return [text if isinstance(text, str) else Rejected(**text) for text in stored["texts"]]
+    # JSON of any shape may stand there.
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        pass
+    tell(f"{path} is damaged, or of an earlier version; its texts are augmented anew")
+    return None
 
 
 def _write(path: Path, view: View) -> None:
     stored = [text if isinstance(text, str) else {"text": text.text, "reason": text.reason} for text in view]
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(stored, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
+    content = {"checksum": _checksum(path.stem, stored), "texts": stored}
+    write_text(path, json.dumps(content, ensure_ascii=False))
+
+
+def _checksum(key: str, stored: list[str | dict[str, str]]) -> str:
+    """Return a digest of a chunk and of the key of what it was made from, so that no other chunk is taken for it."""
+    content = json.dumps([key, stored], ensure_ascii=False)
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.atomic_files import replacing
+from kexp.catalog import Catalog
 from kexp.errors import KexpError
 from kexp.experiment.inputs import PreparedInputs, RunInputs
 from kexp.plan.cross_checks import sections_in
 from kexp.plan.resolve import Variant
+from kexp.plan.validate import dump
 from kexp.pretrained import fingerprint
 from kexp.spec.sections import Spec
 
@@ -27,6 +30,16 @@ RowKeys = Mapping[str, "NDArray[np.uint64]"]
 
 ROWS = "rows.npz"
 """File beside the digests that holds ``RowKeys``, to say how many rows have changed."""
+
+ELSEWHERE = {
+    "device",
+    "checkpoint",
+    "checkpoint_every_steps",
+    "checkpoint_every_minutes",
+    "skip_bad_steps",
+    "log_every",
+}
+"""Keys of the training section that may be other ones when a run is resumed, since they change no step before that."""
 
 SECTIONS = ("backbone", "augmentation", "objective", "freezing", "sampler")
 """Sections whose local files take part in training besides the data."""
@@ -66,6 +79,15 @@ def describe(spec: Spec, inputs: RunInputs, keys: RowKeys) -> dict[str, Any]:
     }
 
 
+def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[str, str]:
+    """Return digests by name of what the weights of a run are made from: what it reads, how it trains, its seed."""
+    table = dump(spec, catalog)
+    training = {key: value for key, value in table["training"].items() if key not in ELSEWHERE}
+    sections = {"training": training} | {name: table.get(name) for name in SECTIONS}
+    found = {"spec": sections, "seed": seed, **describe(spec, inputs, row_keys(inputs))}
+    return {name: _digest(json.dumps(value, sort_keys=True).encode()) for name, value in found.items()}
+
+
 def refuse_changes(what: str, before: Json, now: Json, keys: RowKeys, folder: Path, remedy: str) -> None:
     """Raise ``KexpError`` that names everything that has changed since ``before``; ``folder`` may have the row keys."""
     path = folder / ROWS
@@ -89,10 +111,8 @@ def write_row_keys(folder: Path, keys: RowKeys) -> None:
     """Write the row keys into a folder, whole or not at all."""
     import numpy as np
 
-    part = folder / f".{ROWS}.part"
-    with part.open("wb") as file:
+    with replacing(folder / ROWS) as part, part.open("wb") as file:
         np.savez_compressed(file, **keys)  # type: ignore[arg-type]
-    part.replace(folder / ROWS)
 
 
 def _changes(before: Json, now: Json, old: RowKeys, new: RowKeys) -> Iterator[str]:

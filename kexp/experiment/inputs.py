@@ -166,7 +166,7 @@ class PreparedInputs:
         """Encode the rows that ``key`` names: tokenised once, cut to each maximum length."""
 
         def tokens(texts: Sequence[str] | None) -> Ragged | None:
-            cache = TokenCache(self.folder / "tokens")
+            cache = TokenCache(self.folder / "tokens", self.progress)
             return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer, spec.dataset.joint())
 
         def framed() -> Encoded:

@@ -34,6 +34,14 @@ class Observers:
         elif event["event"] == "finished":
             self._end_epoch()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epoch that has not ended yet, and the last metrics."""
+        return {"epoch": self.epoch, "metrics": self.metrics}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore them."""
+        self.epoch, self.metrics = state["epoch"], state["metrics"]
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Call the hook for how the run ended."""
         if result["status"] == "failed":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kexp.atomic_files import write_text
 from kexp.catalog import Catalog
 from kexp.contracts import Metric
 from kexp.devices import choose
@@ -13,13 +14,13 @@ from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.digests import RowKeys, digests, refuse_changes, write_row_keys
 from kexp.experiment.inputs import PreparedInputs
-from kexp.experiment.train_and_test import Display, Run, train_and_test
+from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
 from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan, Variant
 from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.html import write_report
-from kexp.report.run_folder import RunFolder, read_json, write_json, write_text
+from kexp.report.run_folder import RunFolder, read_json, write_json
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
@@ -51,6 +52,7 @@ def run(
         path = folder.run(variant.name, seed)
         run = Run(variant, seed, folder.path.name, path, prepared, display, resume=resume is not None)
         results.append(_finished(path) or train_and_test(run))
+        remove_checkpoints(path, results[-1])
         if results[-1]["status"] == "interrupted":
             break
     display.phase("comparing with the baselines")

@@ -42,14 +42,28 @@ class RunListeners:
         self.run, self.trackers, self.warn = run, trackers, warn
         self.observers = Observers(observers, run, warn)
         self.log: EventLog | None = None
+        self.kept = 0
         self.threads: list[TrackerThread] = []
 
     def start(self, resumed_at: int | None) -> None:
-        """Open the file, cut after the step at which the run resumes, and start trackers and observers."""
-        self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", resumed_at=resumed_at)
+        """Open the file, cut where the checkpoint was written that the run resumes from; start trackers, observers."""
+        self.log = EventLog(Path(self.run.folder) / "metrics.jsonl", keep=self.kept)
+        if self.log.lost:
+            self.warn(f"metrics.jsonl lacks {self.log.lost:,} bytes of what was written before step {resumed_at}")
         run = self.observers.run = replace(self.run, resumed_at=resumed_at)
         self.threads = [TrackerThread(name, options, run, self.warn) for name, options in self.trackers]
         self.observers.start()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how much of the file is written, which is on the disk then, and what observers have to know."""
+        assert self.log is not None
+        self.log.sync()
+        return {"size": self.log.size, "observers": self.observers.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore it, before ``start``."""
+        self.kept = state["size"]
+        self.observers.load_state_dict(state["observers"])
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Write an event and pass it on."""

@@ -6,30 +6,30 @@ import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from kexp.atomic_files import remove_leftovers, replacing_folder
 from kexp.contracts import RunIdentity
-from kexp.contracts.augmenter import CheckedAugmenter
-from kexp.data.stored_views import LabelledViews
 from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
+from kexp.experiment.digests import origin
 from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
+from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, Validation
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
 from kexp.report.run_folder import write_json
-from kexp.train.events import Evaluated, Event, Started, Warned
+from kexp.train.events import Evaluated, Warned
 from kexp.train.loop import Trainer
-from kexp.train.pseudo_label_stats import PseudoLabelStats
 
 logger = logging.getLogger("kexp")
 
@@ -65,7 +65,14 @@ class Run:
 
 def train_and_test(run: Run) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
+    remove_leftovers(run.folder)
     return record_outcome(run, lambda listeners: _train_and_test(run, listeners))
+
+
+def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
+    """Remove the checkpoints of a run that is done: until its result is written, it can go on from them."""
+    if result["status"] == "done":
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
 def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
@@ -119,9 +126,7 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     _save_models(run.folder, assembled, trained.trainer)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
-    result = trained.result(predictions)
-    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
-    return result
+    return trained.result(predictions)
 
 
 def train_run(
@@ -161,11 +166,15 @@ def _train(
         watch=unlabelled.look,
         details=validation.details,
         spent=time.perf_counter() - started,
+        made_from=None if checkpoint is None else origin(spec, run.seed, assembled.inputs, run.prepared.catalog),
     )
+    warnings = DataWarnings(assembled, trainer.steps_per_epoch)
+    for name, part in (("listeners", listeners), ("pseudo-labels", unlabelled), ("warnings", warnings)):
+        trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    for event in _with_warnings(trainer, should_stop, assembled):
+    for event in warnings.added_to(trainer.events(should_stop)):
         if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
             validation.keep()
         if isinstance(event, Warned):
@@ -173,70 +182,6 @@ def _train(
         listeners.event(event.as_dict())
         run.display.event(event.as_dict())
     return TrainedRun(assembled, trainer, validation)
-
-
-def _with_warnings(trainer: Trainer, should_stop: Callable[[], bool], assembled: AssembledRun) -> Iterator[Event]:
-    """Train, and warn of the data at the start, and once of each augmenter some of whose texts were rejected."""
-    augmenters, warned = assembled.augmenters, set[str]()
-    for event in trainer.events(should_stop):
-        yield event
-        if isinstance(event, Started):
-            yield from (Warned(event.step, message) for message in assembled.inputs.warnings)
-        for of in [of for of, augmenter in augmenters.items() if augmenter.rejected and of not in warned]:
-            warned.add(of)
-            yield Warned(trainer.state.step, f"augmentation.{of}: {_rejections(augmenters[of])}")
-
-
-def _rejections(augmenter: CheckedAugmenter | LabelledViews) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
-    count = f"{augmenter.rejected.total():,} of {augmenter.total:,} texts"
-    return f"{augmenter.name} rejected {count} in its first epoch ({reasons}); their rows have the original text"
-
-
-@dataclass(slots=True)
-class Validation:
-    """Measures validation, and keeps the predictions of the model that is kept, so that they are made once."""
-
-    assembled: AssembledRun
-    last: Predictions | None = None
-    kept: Predictions | None = None
-
-    def measure(self) -> dict[str, float]:
-        """Return the metrics of the model as it is."""
-        self.last = self.assembled.predict("validation")
-        return self.last.measure(self.assembled.metrics)
-
-    def details(self) -> dict[str, Any]:
-        """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
-        assembled, last = self.assembled, self.last
-        assert last is not None
-        train = assembled.predict("train").measure(assembled.metrics) if assembled.spec.evaluation.train else {}
-        return {"validation_loss": last.cross_entropy(), "train_metrics": train}
-
-    def keep(self) -> None:
-        """Keep the predictions that were measured last."""
-        self.kept = self.last
-
-
-@dataclass(slots=True)
-class PseudoLabelMonitor:
-    """Looks at the predictions for unlabelled rows at every evaluation, and remembers their best accuracy."""
-
-    assembled: AssembledRun
-    best: float | None = None
-
-    def look(self) -> tuple[Mapping[str, float], Sequence[str]]:
-        """Return what is worth logging, and warnings; nothing where there are no unlabelled rows."""
-        found = self.assembled.predict_unlabelled()
-        if found is None:
-            return {}, ()
-        data = self.assembled.inputs.data
-        counts = data.class_counts()
-        stats = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
-        warnings = stats.warnings(data.labels, self.best)
-        if stats.accuracy is not None:
-            self.best = max(stats.accuracy, self.best or 0.0)
-        return stats.numbers(), warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +222,17 @@ class TrainedRun:
             "device": str(hardware.device),
             "precision": hardware.precision,
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
+            **self._unusual(),
             "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
             "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
         }
+
+    def _unusual(self) -> dict[str, Any]:
+        """Return what happened to few runs: smaller passes, steps left out, damaged checkpoints."""
+        state, batch_size = self.trainer.state, self.assembled.spec.training.batch_size
+        rows = -(-batch_size // state.passes)
+        found = {"rows_per_pass": rows if state.passes > 1 else None, "skipped_steps": state.skipped}
+        return {key: value for key, value in {**found, "remarks": state.remarks}.items() if value}
 
 
 def _model_folders(count: int) -> list[str]:
@@ -302,8 +255,9 @@ def _save_model(folder: Path, assembled: AssembledRun) -> None:
     training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
     tokenizer.model_max_length = training.max_length
     tokenizer.truncation_side = training.truncation
-    assembled.model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with replacing_folder(folder) as part:
+        assembled.model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
 
 
 def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kexp
+from kexp.atomic_files import replacing_folder, write_text
 from kexp.data.batching import by_length
 from kexp.errors import KexpError, RunFailed
 from kexp.inference import onnx
 from kexp.inference.loading import load_places
 from kexp.inference.model_folders import Place
 from kexp.inference.trained_model import Member
-from kexp.report.run_folder import read_json, write_json, write_text
+from kexp.report.run_folder import read_json, write_json
 from kexp.seeds import generator
 
 TOLERANCE = 1e-4
@@ -62,14 +63,7 @@ def export(
     if output.exists() and not (force and (output / "kexp.json").is_file()):
         remedy = "--force replaces it" if (output / "kexp.json").is_file() else "it is not an export; choose another"
         raise KexpError(f"--output {output} exists already; {remedy}")
-    part = output.with_name(f".{output.name}.part")
-    try:
-        if part.exists():
-            shutil.rmtree(part)
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise KexpError(f"--output {output}: cannot be created: {error.strerror}") from None
-    try:
+    with _made_whole(output) as part:
         loaded = load_places([place], device="cpu", precision="fp32", allow_local_code=allow_local_code)
         member = loaded.members[0]
         progress(f"exporting {place.name}")
@@ -77,13 +71,18 @@ def export(
         progress("comparing with PyTorch")
         check = compare(member, onnx.Session(part / "model.onnx"))
         _need_agreement(check, quantize)
-        described = _describe(part, member, quantize, check)
-        if output.exists():
-            shutil.rmtree(output)
-        part.rename(output)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return described
+        return _describe(part, member, quantize, check)
+
+
+@contextmanager
+def _made_whole(output: Path) -> Iterator[Path]:
+    """Yield a new folder that becomes the output when the block ends."""
+    with ExitStack() as stack:
+        try:
+            part = stack.enter_context(replacing_folder(output))
+        except OSError as error:
+            raise KexpError(f"--output {output}: cannot be created: {error.strerror}") from None
+        yield part
 
 
 def _write_graph(folder: Path, member: Member, quantize: str | None) -> None:
@@ -223,6 +222,7 @@ $cleaning
 ```python
 import json
 import unicodedata
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np

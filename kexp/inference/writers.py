@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from kexp.atomic_files import replacing
 from kexp.errors import KexpError
 from kexp.files import FORMATS, format_of
 from kexp.inference.input_tables import Row, Table
@@ -127,21 +128,18 @@ def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) ->
     """Yield a sink beside ``path`` and rename it when all is written; after an error nothing is left."""
     kind = format_of(path)
     check_free(path, force=force)
-    part = path.with_name(f".{path.name}.part")
     try:
-        if kind == "parquet":
-            parquet = Parquet(part, table, added)
-            yield parquet
-            parquet.close()
-        else:
-            with part.open("w", encoding="utf-8", newline="") as stream:
-                separator = "\t" if kind == "tsv" else ","
-                yield JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator)
-        part.replace(path)
+        with replacing(path) as part:
+            if kind == "parquet":
+                parquet = Parquet(part, table, added)
+                yield parquet
+                parquet.close()
+            else:
+                with part.open("w", encoding="utf-8", newline="") as stream:
+                    separator = "\t" if kind == "tsv" else ","
+                    yield JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator)
     except OSError as error:
         raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_free(path: Path, *, force: bool) -> None:

@@ -6,9 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kexp.atomic_files import write_text
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.results import results_table
-from kexp.report.run_folder import RunFolder, write_text
+from kexp.report.run_folder import RunFolder
 from kexp.report.run_page import run_page
 from kexp.report.stored import read_environment, read_spec, read_summary
 from kexp.report.summary import SIGNIFICANT, no_test_remark, shared

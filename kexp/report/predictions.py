@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.atomic_files import replacing
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:
     """Write the splits one below the other."""
     import pandas as pd
 
-    part = path.with_name(f".{path.name}.part")
-    pd.concat(tables, ignore_index=True).to_parquet(part, index=False)
-    part.replace(path)
+    with replacing(path) as part:
+        pd.concat(tables, ignore_index=True).to_parquet(part, index=False)
 
 
 def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kexp.atomic_files import write_text
 from kexp.errors import KexpError
 
 
@@ -53,14 +54,6 @@ class RunFolder:
         return self.path / variant / f"seed-{seed}"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a temporary file and rename it, so that a killed process leaves no partial file."""
-    # Several processes of a search may write the same file.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write JSON in UTF-8, with null for numbers that are not finite."""
     write_text(path, json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
@@ -86,31 +79,30 @@ def read_json(path: Path) -> Any:
 
 
 class EventLog:
-    """``metrics.jsonl``: one object per event, flushed after each."""
+    """``metrics.jsonl``: one object per event, flushed after each.
 
-    def __init__(self, path: Path, *, resumed_at: int | None = None) -> None:
-        """Open the file; a run that resumes at a step keeps the events up to it."""
-        kept = [] if resumed_at is None else [line for line in _lines(path) if _step(line) <= resumed_at]
-        write_text(path, "".join(f"{line}\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8")
+    ``size`` is the size of the file in bytes; ``lost`` is how many of the bytes that should be kept were not there.
+    """
+
+    def __init__(self, path: Path, *, keep: int = 0) -> None:
+        """Open the file and keep its first bytes, those of the events up to the checkpoint of a run that resumes."""
+        self._file = path.open("ab")
+        found = self._file.tell()
+        # What follows the last whole line was being written when a process was killed.
+        self.size = keep if found >= keep else path.read_bytes().rfind(b"\n") + 1
+        self.lost = keep - self.size
+        self._file.truncate(self.size)
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Append an event."""
-        self._file.write(json.dumps(finite(event), ensure_ascii=False, allow_nan=False) + "\n")
+        line = json.dumps(finite(event), ensure_ascii=False, allow_nan=False) + "\n"
+        self.size += self._file.write(line.encode("utf-8", "backslashreplace"))
         self._file.flush()
+
+    def sync(self) -> None:
+        """Make sure that the file is on the disk."""
+        os.fsync(self._file.fileno())
 
     def finish(self, status: str) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").splitlines() if path.is_file() else []
-
-
-def _step(line: str) -> float:
-    try:
-        return float(json.loads(line).get("step", 0))
-    except ValueError:
-        # The last line of a killed process may be half a line.
-        return math.inf

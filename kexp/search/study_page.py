@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.atomic_files import write_text
 from kexp.report.html import page_environment, plain, score
-from kexp.report.run_folder import write_text
 from kexp.search.study import Study
 from kexp.search.summary import Row, ranked, rows
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from kexp.atomic_files import write_text
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
 from kexp.devices import choose
@@ -20,7 +21,7 @@ from kexp.plan.resolve import Plan, Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
 from kexp.report.environment import environment
-from kexp.report.run_folder import write_json, write_text
+from kexp.report.run_folder import write_json
 from kexp.search.display import SearchDisplay
 from kexp.search.final_run import await_best, final_run
 from kexp.search.loop import TrialLoop

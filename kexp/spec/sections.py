@@ -199,6 +199,15 @@ class Training(Section):
         description="Which model is kept, by the monitored metric; a number keeps that many of the best.",
     )
     checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
+    checkpoint_every_steps: PositiveInt | None = Field(
+        None, description="Steps between two checkpoints, besides those at evaluations; none when not given."
+    )
+    checkpoint_every_minutes: float = Field(
+        10, ge=0, allow_inf_nan=False, description="Minutes after which a checkpoint is due; 0 for none by time."
+    )
+    skip_bad_steps: int = Field(
+        0, ge=0, description="Steps that may be left out because their loss or gradient is not finite."
+    )
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -213,6 +222,8 @@ class Training(Section):
             yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
         if self.precision == "fp16" and self.device == "cpu":
             yield Problem("precision", "fp16 needs a GPU", 'use "bf16" or "fp32" on a CPU')
+        if self.checkpoint_every_steps is not None and not self.checkpoint:
+            yield Problem("checkpoint_every_steps", "checkpoint = false writes none", "remove one of them")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             yield Problem("device", f'expected auto, cpu, cuda, cuda:N or mps, found "{self.device}"')
         if not all(0 <= beta < 1 for beta in self.betas):

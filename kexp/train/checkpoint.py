@@ -1,15 +1,31 @@
-"""Where training stands, as plain numbers, and the checkpoint that holds them with weights and optimiser."""
+"""Where training stands, as plain numbers, and the checkpoints that hold them with weights and optimiser."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from kexp import tensor_files
+from kexp.atomic_files import remove_leftovers
 from kexp.errors import KexpError
+from kexp.tensor_files import DamagedFile, OtherOrigin
 from kexp.train.kept_weights import Kept
 from kexp.train.stopwatch import ACTIVITIES
+
+KEPT = 2
+"""Checkpoints that are kept: where the last one is damaged, training goes on from the one before."""
+
+
+class Stateful(Protocol):
+    """What has a state that belongs into a checkpoint: dicts, lists and tuples of tensors, numbers and texts."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what has to be saved."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Restore it."""
 
 
 @dataclass(slots=True)
@@ -31,6 +47,12 @@ class TrainState:
     """The evaluations whose weights are kept."""
     evaluated_seconds: float = 0.0
     """Seconds of training at the last evaluation."""
+    passes: int = 1
+    """Into how many passes a batch is divided: more than one where memory was not enough for the whole."""
+    skipped: list[int] = field(default_factory=list)
+    """Steps that were left out, since their loss or gradient was not finite."""
+    remarks: list[str] = field(default_factory=list)
+    """What happened that a reader of the results has to know: steps left out, smaller passes, damaged checkpoints."""
 
     @property
     def training_seconds(self) -> float:
@@ -43,29 +65,51 @@ class TrainState:
         return {activity: seconds / whole for activity, seconds in self.seconds.items()}
 
 
-def save_checkpoint(folder: Path, state: TrainState, parts: Mapping[str, Any]) -> None:
-    """Write the numbers and each part's ``state_dict`` to a file beside and rename it, so that it is always whole."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The last checkpoints in a folder, a file each; ``made_from`` are digests by name of what the run reads."""
 
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "state.part"
-    torch.save({"state": asdict(state)} | {name: stateful.state_dict() for name, stateful in parts.items()}, part)
-    part.replace(folder / "state.pt")
+    folder: Path
+    made_from: Mapping[str, str]
 
+    def save(self, state: TrainState, parts: Mapping[str, Stateful]) -> None:
+        """Write a checkpoint, whole or not at all, and remove all but the last ones."""
+        value = {"state": asdict(state), "parts": {name: part.state_dict() for name, part in parts.items()}}
+        tensor_files.save(self.folder / f"step-{state.step}.safetensors", value, self.made_from)
+        for path in self._newest_first()[KEPT:]:
+            path.unlink()
 
-def load_checkpoint(folder: Path, parts: Mapping[str, Any]) -> TrainState | None:
-    """Restore the parts by their ``load_state_dict`` and return the numbers; None when there is no checkpoint."""
-    import torch
+    def load(
+        self, parts: Mapping[str, Stateful], check: Callable[[TrainState], None]
+    ) -> tuple[TrainState, list[str]] | None:
+        """Restore the parts from the newest checkpoint that is whole; return its numbers, and a warning per newer one.
 
-    path = folder / "state.pt"
-    if not path.is_file():
+        ``check`` raises ``DamagedFile`` where a file is damaged that a checkpoint needs. Returns None when there is no
+        checkpoint. Raises ``KexpError`` when all are damaged, or the newest is of another run.
+        """
+        remove_leftovers(self.folder)
+        remedy = f"delete {self.folder} to start this run anew"
+        damaged: dict[Path, str] = {}
+        for path in self._newest_first():
+            try:
+                value = tensor_files.load(path, self.made_from)
+                state = TrainState(**value["state"])
+                check(state)
+            except DamagedFile as error:
+                damaged[path] = str(error)
+                continue
+            except OtherOrigin as error:
+                raise KexpError(f"{error}; put back what it was, or {remedy}") from None
+            for name, part in parts.items():
+                part.load_state_dict(value["parts"][name])
+            # Their steps are done again; until then they would be taken for the newest.
+            for other in damaged:
+                other.unlink(missing_ok=True)
+            return state, [f"{said}; training goes on from step {state.step}" for said in damaged.values()]
+        if damaged:
+            raise KexpError(f"no checkpoint of this run can be used; {remedy}:\n  " + "\n  ".join(damaged.values()))
         return None
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        for name, stateful in parts.items():
-            stateful.load_state_dict(saved[name])
-        return TrainState(**saved["state"])
-    # torch says many things about a file that is not its own, none of them for a user.
-    except Exception as error:
-        remedy = "delete it to start this run anew"
-        raise KexpError(f"{path}: the checkpoint is damaged, or of another model; {remedy}") from error
+
+    def _newest_first(self) -> list[Path]:
+        paths = self.folder.glob("step-*.safetensors")
+        return sorted(paths, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kexp import tensor_files
 from kexp.train.best_model import is_better
 
 if TYPE_CHECKING:
@@ -23,32 +25,34 @@ def rank(kept: Kept, value: float, *, greater_is_better: bool) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WeightFiles:
-    """A file of weights per kept step in a folder."""
+    """A file of weights per kept step in a folder; ``made_from`` are digests by name of what the run reads."""
 
     folder: Path
+    made_from: Mapping[str, str]
 
     def save(self, model: torch.nn.Module, step: int) -> None:
         """Write the weights of a step, whole or not at all."""
-        from safetensors.torch import save_model
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(step)
-        part = path.with_suffix(".part")
-        save_model(model, str(part))
-        part.replace(path)
+        tensor_files.save(self._path(step), model.state_dict(), self.made_from)
 
     def load(self, model: torch.nn.Module, step: int) -> None:
-        """Load the weights of a step."""
-        from safetensors.torch import load_model
+        """Load the weights of a step; raises ``DamagedFile`` when they are not what was written."""
+        model.load_state_dict(self._read(step))
 
-        load_model(model, self._path(step))
+    def check(self, kept: Kept) -> None:
+        """Raise ``DamagedFile`` for weights that are missing, or not what was written."""
+        for _, step in kept:
+            self._read(step)
 
-    def remove_others(self, kept: Kept) -> None:
+    def remove_others(self, steps: Iterable[int]) -> None:
         """Remove the files of all other steps."""
-        names = {self._path(step).name for _, step in kept}
+        names = {self._path(step).name for step in steps}
         for path in self.folder.glob("weights-*.safetensors"):
             if path.name not in names:
                 path.unlink()
+
+    def _read(self, step: int) -> dict[str, Any]:
+        weights: dict[str, Any] = tensor_files.load(self._path(step), self.made_from)
+        return weights
 
     def _path(self, step: int) -> Path:
         return self.folder / f"weights-{step}.safetensors"

@@ -5,28 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from kexp.contracts import Batch, FreezingOptions, Inputs, Objective, Progress, UnlabelledBatch
-from kexp.errors import RunFailed, RunInterrupted
+from kexp.contracts import FreezingOptions, Objective
+from kexp.errors import RunInterrupted
 from kexp.host_batches import MicroBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
-from kexp.seeds import derive
 from kexp.spec.sections import Training
 from kexp.train.best_model import is_better, metric_warnings
-from kexp.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
-from kexp.train.kept_weights import WeightFiles, rank
-from kexp.train.schedule import multiplier
+from kexp.train.kept_weights import Kept, WeightFiles, rank
+from kexp.train.step import OptimizerStep, make_optimizer
 from kexp.train.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
+from kexp.train.window import Window
 
 
 class Stream(Protocol):
@@ -44,28 +38,13 @@ def total_steps(options: Training, stream: Stream) -> int:
     return options.steps or options.epochs * stream.steps_per_epoch()
 
 
-@dataclass(slots=True)
-class Window:
-    """Sums since the last ``StepsDone``; tensors stay on the device until the window is closed.
-
-    ``data`` and ``training`` are the seconds of the run, on data and on steps with data, when the window began.
-    """
-
-    data: float
-    training: float
-    losses: list[torch.Tensor] = field(default_factory=list)
-    logs: dict[str, list[torch.Tensor]] = field(default_factory=dict)
-    examples: int = 0
-    tokens: int = 0
-
-
 class Trainer:
     """One run's model, optimiser and state; ``events`` trains.
 
     ``evaluate`` measures the model on validation, ``watch`` on unlabelled rows: numbers, and warnings about them. The
-    folder gets the best weights and, at evaluations and when stopped, a checkpoint; without one nothing is kept.
-    ``details`` are further fields of an evaluation's event, taken right after ``evaluate``.
-    ``spent`` are seconds of training that were spent before, on hidden states of frozen blocks.
+    folder gets the best weights and checkpoints; without one nothing is kept. ``made_from`` are digests by name of what
+    the run reads, which these files carry. ``details`` are further fields of an evaluation's event, taken right after
+    ``evaluate``. ``spent`` are seconds of training that were spent before, on hidden states of frozen blocks.
     """
 
     def __init__(
@@ -83,20 +62,51 @@ class Trainer:
         watch: Callable[[], tuple[Mapping[str, float], Sequence[str]]] = lambda: ({}, ()),
         details: Callable[[], Mapping[str, Any]] = dict,
         spent: float = 0.0,
+        made_from: Mapping[str, str] | None = None,
     ) -> None:
-        self.classifier, self.objective, self.freezing, self.stream = classifier, objective, freezing, stream
-        self.evaluate, self.options, self.seed, self.spent = evaluate, options, seed, spent
-        self.greater_is_better, self.folder, self.watch, self.details = greater_is_better, folder, watch, details
-        self.weights = None if folder is None or not options.models_kept else WeightFiles(folder)
+        self.freezing, self.stream, self.evaluate, self.options, self.spent = freezing, stream, evaluate, options, spent
+        self.greater_is_better, self.watch, self.details = greater_is_better, watch, details
+        self.checkpoints = None if folder is None else Checkpoints(folder, made_from or {})
+        self.weights = None if folder is None or not options.models_kept else WeightFiles(folder, made_from or {})
         self.model, self.hardware = classifier.module, classifier.hardware
         self.state = TrainState()
         self.steps_per_epoch = stream.steps_per_epoch()
         self.total_steps = total_steps(options, stream)
         self.blocks = find_blocks(self.model)
-        self.optimizer = self._make_optimizer()
-        self.scaler = self.hardware.gradient_scaler()
+        self.optimizer = make_optimizer(self.blocks, options)
+        scaler = self.hardware.gradient_scaler()
+        self.step = OptimizerStep(
+            classifier, objective, self.optimizer, scaler, options, seed, self.total_steps, self.steps_per_epoch
+        )
+        self.window = self._window()
+        self.parts: dict[str, Stateful] = {
+            "model": self.model, "optimizer": self.optimizer, "objective": objective, "scaler": scaler,
+        }  # fmt: skip
+        self.warnings: list[str] = []
+        # Of the last checkpoints, which need these weights.
+        self.kept_before: list[Kept] = []
+        self.checkpoint_time = time.monotonic()
 
     # --- what others call ------------------------------------------------------------------------------------------
+
+    def remember(self, name: str, part: Stateful) -> None:
+        """Save the state of what watches the run in its checkpoints, so that a resumed run goes on with it."""
+        self.parts[name] = part
+
+    def resume(self) -> int | None:
+        """Continue from the folder's newest checkpoint that is whole; return its step, or None when there is none."""
+        window = self._window()
+        found = None
+        if self.checkpoints is not None:
+            found = self.checkpoints.load({**self.parts, "window": window}, self._need_weights)
+        if found is None:
+            return None
+        (self.state, self.warnings), self.window = found, window
+        self.state.remarks += self.warnings
+        self.kept_before = [self.state.kept]
+        # Where only the tests of a trained model are missing, no epoch begins that would do this.
+        self._unfreeze((self.state.step - 1) // self.steps_per_epoch)
+        return self.state.step
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train from where the state stands to the end and yield what happens.
@@ -107,39 +117,33 @@ class Trainer:
         state = self.state
         state.seconds["steps"] += self.spent
         clock = Stopwatch(state.seconds)
-        window = self._window()
         yield self._started()
+        yield from (Warned(state.step, message) for message in self.warnings)
         while state.step < self.total_steps and not state.stopped_early:
             epoch, place = divmod(state.step, self.steps_per_epoch)
-            yield self._start_epoch(epoch)
+            self._unfreeze(epoch)
+            # A run that resumes within an epoch has told this before.
+            if place == 0:
+                yield EpochStarted(epoch, state.step, self.trainable)
             clock.lap("writing")
             for batches in self.stream.epoch(epoch, place):
                 clock.lap("data")
-                self._step(batches, window)
+                told = self.step(batches, state, self.window)
                 clock.lap("steps")
+                yield from (Warned(state.step, message) for message in told)
                 due, stop = self._evaluation_due(), should_stop()
-                if due or stop or state.step % self.options.log_every == 0:
-                    yield self._close(window, clock)
+                if due or state.step % self.options.log_every == 0:
+                    yield from self._close_window(clock)
+                if due:
+                    yield from self._evaluate(clock)
+                if stop or self._checkpoint_due(evaluated=due):
+                    self._checkpoint()
                     clock.lap("writing")
-                    if due:
-                        yield from self._evaluate(clock)
-                    window = self._window()
                 if state.step == self.total_steps or state.stopped_early:
                     break
                 if stop:
-                    self._checkpoint()
                     raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
         yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
-
-    def resume(self) -> int | None:
-        """Continue from the folder's checkpoint; return its step, or None when there is none."""
-        state = None if self.folder is None else load_checkpoint(self.folder, self._stateful())
-        if state is None:
-            return None
-        self.state = state
-        # Where only the tests of a trained model are missing, no epoch begins that would do this.
-        self._unfreeze((state.step - 1) // self.steps_per_epoch)
-        return state.step
 
     def restore_best(self) -> None:
         """Load the best weights, when the spec keeps the best model and there is a folder for it."""
@@ -150,65 +154,6 @@ class Trainer:
     def kept_step(self) -> int:
         """Step of the model that is kept: that of the best evaluation so far, or the last."""
         return self.state.best_step if self.options.models_kept else self.state.step
-
-    # --- one step --------------------------------------------------------------------------------------------------
-
-    def _step(self, batches: Sequence[MicroBatch], window: Window) -> None:
-        """Do one optimiser step; each batch counts by its rows, so that a short last batch weighs no more."""
-        import torch
-
-        state = self.state
-        torch.manual_seed(derive(self.seed, "dropout", state.step))
-        rows = sum(len(batch.labelled) for batch in batches)
-        loss = torch.zeros((), device=self.hardware.device)
-        for number, batch in enumerate(batches):
-            progress = Progress(state.step, self.total_steps, number)
-            share = len(batch.labelled) / rows
-            found = self.objective.step(self.classifier, *self._to_device(batch), progress)
-            self.scaler.scale(found.loss * share).backward()  # type: ignore[no-untyped-call]
-            loss += found.loss.detach() * share
-            for name, value in found.logs.items():
-                window.logs.setdefault(name, []).append(value.detach())
-        self._set_learning_rate()
-        self.scaler.unscale_(self.optimizer)
-        self.gradient_norm = torch.nn.utils.clip_grad_norm_(
-            self.model.parameters(), self.options.gradient_clip or math.inf
-        )
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
-        window.losses.append(loss)
-        window.examples += rows + sum(len(batch.unlabelled.rows) for batch in batches if batch.unlabelled)
-        window.tokens += sum(part.tokens for batch in batches for part in (batch.labelled, batch.unlabelled) if part)
-        state.step += 1
-        self.objective.stepped(self.classifier, Progress(state.step, self.total_steps))
-
-    def _to_device(self, batch: MicroBatch) -> tuple[Batch, UnlabelledBatch | None]:
-        import torch
-
-        def moved(array: NDArray[np.int64]) -> torch.Tensor:
-            return torch.from_numpy(array).to(self.hardware.device, non_blocking=True)
-
-        def all_moved(arrays: Mapping[str, NDArray[np.int64]]) -> Inputs:
-            return {name: moved(array) for name, array in arrays.items()}
-
-        labelled, pairs = batch.labelled, batch.unlabelled
-        unlabelled = None
-        if pairs is not None:
-            unlabelled = UnlabelledBatch(all_moved(pairs.original), all_moved(pairs.augmented), moved(pairs.rows))
-        return Batch(labelled.inputs_on(self.hardware.device), moved(labelled.labels)), unlabelled
-
-    def _set_learning_rate(self) -> None:
-        factor = multiplier(self.state.step, self.total_steps, self.steps_per_epoch, self.options)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        import torch
-
-        options = self.options
-        groups = self.blocks.parameter_groups(options.learning_rate, options.weight_decay, options.layer_decay)
-        return torch.optim.AdamW(groups, lr=options.learning_rate, betas=options.betas, eps=options.epsilon, fused=True)
 
     # --- around the steps ------------------------------------------------------------------------------------------
 
@@ -222,55 +167,38 @@ class Trainer:
             self.hardware.precision,
         )
 
-    def _start_epoch(self, epoch: int) -> EpochStarted:
-        self._unfreeze(epoch)
-        return EpochStarted(epoch, self.state.step, self.trainable)
-
     def _unfreeze(self, epoch: int) -> None:
         self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))
 
     def _window(self) -> Window:
-        return Window(self.state.seconds["data"], self.state.training_seconds)
+        return Window(self.state.seconds["data"], self.state.training_seconds, self.hardware.device)
 
-    def _close(self, window: Window, clock: Stopwatch) -> StepsDone:
-        """Turn a window into an event: here the device is waited for, once in ``log_every`` steps."""
-        import torch
-
-        state = self.state
-        losses = torch.stack(window.losses).tolist()
+    def _close_window(self, clock: Stopwatch) -> Iterator[StepsDone]:
+        """Turn the window into an event, unless all its steps were left out; the device is waited for here."""
+        state, window = self.state, self.window
+        self.step.need_finite(window)
+        losses = window.values(window.losses)
         clock.lap("steps")
-        if not all(map(math.isfinite, losses)):
-            step = state.step - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
-            raise RunFailed(
-                f"the loss is not finite at step {step} (learning rate {self._learning_rate():.3g}, "
-                f"{self.hardware.precision}); {self._remedy(step)}"
-            )
         state.examples += window.examples
         state.tokens += window.tokens
         state.losses += losses
         seconds = max(state.training_seconds - window.training, 1e-9)
-        return StepsDone(
-            state.step,
-            state.step / self.steps_per_epoch,
-            sum(losses) / len(losses),
-            self._learning_rate(),
-            float(self.gradient_norm),
-            window.examples / seconds,
-            window.tokens / seconds,
-            (state.seconds["data"] - window.data) / seconds,
-            {name: float(torch.stack(values).float().mean()) for name, values in window.logs.items()},
-        )
+        if losses:
+            yield StepsDone(
+                state.step,
+                state.step / self.steps_per_epoch,
+                sum(losses) / len(losses),
+                self.step.learning_rate(),
+                float(window.norms[-1]),
+                window.examples / seconds,
+                window.tokens / seconds,
+                (state.seconds["data"] - window.data) / seconds,
+                window.means(),
+            )
+        clock.lap("writing")
+        self.window = self._window()
 
-    def _remedy(self, step: int) -> str:
-        """Say what may make the loss of a step finite; that of the first one owes nothing to the learning rate."""
-        remedies = ["lower training.learning_rate"] if step > 1 else []
-        if self.hardware.precision != "fp32":
-            remedies.append("use precision fp32")
-        source = "the objective and its options, and the weights of the backbone"
-        return ", or ".join(remedies) or f"nothing has been learnt by then: look at {source}"
-
-    def _learning_rate(self) -> float:
-        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+    # --- evaluations and checkpoints -------------------------------------------------------------------------------
 
     def _evaluation_due(self) -> bool:
         step = self.state.step
@@ -284,7 +212,7 @@ class Trainer:
         value = metrics[self.options.monitor]
         best = is_better(value, state.best, greater_is_better=self.greater_is_better)
         # Summed exactly: where a run was interrupted must not change the last digit.
-        train_loss = math.fsum(state.losses) / len(state.losses)
+        train_loss = math.fsum(state.losses) / len(state.losses) if state.losses else math.nan
         state.losses = []
         train_seconds = state.training_seconds - state.evaluated_seconds
         state.evaluated_seconds = state.training_seconds
@@ -295,11 +223,6 @@ class Trainer:
             state.evaluations_without_improvement += 1
             patience = self.options.patience
             state.stopped_early = patience is not None and state.evaluations_without_improvement >= patience
-        if self.options.checkpoint:
-            self._checkpoint()
-        # The checkpoint before may need them until here.
-        if self.weights is not None:
-            self.weights.remove_others(state.kept)
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
         yield Evaluated(
@@ -317,6 +240,8 @@ class Trainer:
             Warned(state.step, message) for message in (*metric_warnings(metrics, self.options.monitor), *warnings)
         )
         clock.lap("writing")
+        if not self.options.checkpoint:
+            self._remove_weights()
 
     def _keep(self, value: float) -> None:
         """Keep the weights if this evaluation is among the best ones."""
@@ -327,10 +252,30 @@ class Trainer:
             if self.weights is not None:
                 self.weights.save(self.model, state.step)
 
-    def _checkpoint(self) -> None:
-        if self.folder is not None:
-            save_checkpoint(self.folder, self.state, self._stateful())
+    def _need_weights(self, state: TrainState) -> None:
+        if self.weights is not None:
+            self.weights.check(state.kept)
 
-    def _stateful(self) -> dict[str, Any]:
-        """Return everything that has a state besides the numbers of ``TrainState``."""
-        return {"model": self.model, "optimizer": self.optimizer, "objective": self.objective, "scaler": self.scaler}
+    def _checkpoint_due(self, *, evaluated: bool) -> bool:
+        """Return whether a checkpoint is due. Clocks decide when one is written, never what a run computes."""
+        options = self.options
+        minutes = (time.monotonic() - self.checkpoint_time) / 60
+        by_steps = options.checkpoint_every_steps and self.state.step % options.checkpoint_every_steps == 0
+        by_time = options.checkpoint_every_minutes and minutes >= options.checkpoint_every_minutes
+        return options.checkpoint and bool(evaluated or by_steps or by_time)
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint after the events of a step, so that a resumed run tells none of them again."""
+        if self.checkpoints is None:
+            return
+        # What has not been looked at yet must not be what a resumed run begins with.
+        self.step.need_finite(self.window)
+        self.checkpoints.save(self.state, {**self.parts, "window": self.window})
+        self.checkpoint_time = time.monotonic()
+        self.kept_before = [*self.kept_before, self.state.kept][-KEPT:]
+        self._remove_weights()
+
+    def _remove_weights(self) -> None:
+        """Remove the weights that neither the run needs nor one of its checkpoints."""
+        if self.weights is not None:
+            self.weights.remove_others(step for kept in (*self.kept_before, self.state.kept) for _, step in kept)

@@ -220,7 +220,7 @@ def test_rejected_texts_are_counted_and_told_once(experiment: Experiment, tmp_pa
     assert source == f'augmentation.{of}: augmenter "picky" of {owner(tmp_path)}'
     count, of_texts = (int(word) for word in rest.split(" texts")[0].split(" of "))
     assert 0 < count < of_texts
-    assert rest.endswith(f"in its first epoch ({count} even); their rows have the original text")
+    assert rest.endswith(f"in epoch 1 ({count} even); their rows have the original text")
     if of == "labelled":
         assert (
             of_texts

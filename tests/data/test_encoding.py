@@ -12,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from kexp import tensor_files
 from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
 from kexp.data import encoding
 from kexp.data.batching import collate
@@ -271,7 +272,7 @@ def test_the_second_time_is_read_from_disk(tmp_path: Path, bert: PreTrainedToken
     assert same(first, tokenise(TEXTS, bert))
     assert second.values.dtype == np.int32
     assert second.offsets.dtype == np.int64
-    assert [path.suffix for path in cache.folder.iterdir()] == [".npz"]
+    assert [path.suffix for path in cache.folder.iterdir()] == [".safetensors"]
 
 
 def test_encoding_through_the_cache_gives_the_same_rows(tmp_path: Path, bert: PreTrainedTokenizerFast) -> None:
@@ -343,9 +344,14 @@ def test_a_damaged_entry_is_made_anew(
     first = cache.tokenise(TEXTS, bert)
     (entry,) = tmp_path.iterdir()
     entry.write_bytes(damaged_entries(entry.read_bytes())[damage])
-    assert same(cache.tokenise(TEXTS, bert), first)
-    assert same(cache.tokenise(TEXTS, bert), first)
-    assert calls() <= 2
+    told: list[str] = []
+    again = TokenCache(tmp_path, told.append)
+    assert same(again.tokenise(TEXTS, bert), first)
+    assert same(again.tokenise(TEXTS, bert), first)
+    assert calls() == 2
+    (message,) = told
+    assert message.startswith(f"{entry} is damaged: ")
+    assert message.endswith("; its texts are tokenised anew")
     assert [path.name for path in tmp_path.iterdir()] == [entry.name]
 
 
@@ -371,16 +377,16 @@ def test_an_entry_never_runs_code(tmp_path: Path, bert: PreTrainedTokenizerFast,
     assert calls() == 2
 
 
-def test_an_entry_that_lacks_an_array_is_made_anew(
-    tmp_path: Path, bert: PreTrainedTokenizerFast, calls: Counted
-) -> None:
-    cache = TokenCache(tmp_path)
+def test_the_entry_of_other_texts_is_never_taken(tmp_path: Path, bert: PreTrainedTokenizerFast) -> None:
+    told: list[str] = []
+    cache = TokenCache(tmp_path, told.append)
     first = cache.tokenise(TEXTS, bert)
     (entry,) = tmp_path.iterdir()
-    with entry.open("wb") as file:
-        np.savez(file, values=first.values)
+    cache.tokenise(["다른", "글"], bert)
+    (other,) = (path for path in tmp_path.iterdir() if path != entry)
+    other.replace(entry)
     assert same(cache.tokenise(TEXTS, bert), first)
-    assert calls() == 2
+    assert told == [f"{entry} was made from something else: texts and tokenizer differ; its texts are tokenised anew"]
 
 
 def test_a_folder_that_cannot_be_made_does_no_harm(
@@ -397,14 +403,11 @@ def test_a_folder_that_cannot_be_made_does_no_harm(
 def test_a_full_disk_costs_the_cache_only_and_leaves_nothing_behind(
     tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(file, **arrays: object) -> None:
-        if isinstance(file, str | Path):
-            Path(file).write_bytes(b"half an entry")
-        else:
-            file.write(b"half an entry")
+    def full(path: Path, *given: object) -> None:
+        path.write_bytes(b"half an entry")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(tensor_files, "_write", full)
     assert same(TokenCache(tmp_path).tokenise(TEXTS, bert), tokenise(TEXTS, bert))
     assert list(tmp_path.iterdir()) == []
 

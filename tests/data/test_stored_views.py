@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -80,11 +81,36 @@ def test_stopped_job_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Mo
     assert rest.given == TEXTS[8:]
 
 
-def test_damaged_chunk_is_made_anew(tmp_path: Path) -> None:
+def swap(content: str) -> str:
+    """Let the first text of a chunk be another one."""
+    stored = json.loads(content)
+    stored["texts"][0] = "다른 글"
+    return json.dumps(stored)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lambda content: '["half', swap, lambda content: "[]", lambda content: '{"checksum": "x"}', lambda content: "3"],
+    ids=["half", "another text", "list", "no texts", "number"],
+)
+def test_a_chunk_that_is_not_what_was_stored_is_made_anew_and_told(tmp_path: Path, harm: Callable[[str], str]) -> None:
     whole = run(tmp_path, Counting())
-    next(tmp_path.glob("*.json")).write_text('["half')
+    path = next(tmp_path.glob("*.json"))
+    path.write_text(harm(path.read_text("utf-8")), "utf-8")
+    again, told = Counting(), list[str]()
+    assert make_views(rows_of(TEXTS), ViewMaker(lambda: again, 0, tmp_path, "x", told.append), 2).views == whole.views
+    assert again.given == TEXTS
+    assert told[0] == f"{path} is damaged, or of an earlier version; its texts are augmented anew"
+
+
+def test_the_chunk_of_other_texts_is_never_taken(tmp_path: Path) -> None:
+    whole = run(tmp_path, Counting(), views=1)
+    (path,) = tmp_path.glob("*.json")
+    run(tmp_path, Counting(), views=1, texts=["다른 글"] * 12)
+    (other,) = (found for found in tmp_path.glob("*.json") if found != path)
+    other.replace(path)
     again = Counting()
-    assert run(tmp_path, again).views == whole.views
+    assert run(tmp_path, again, views=1).views == whole.views
     assert again.given == TEXTS
 
 

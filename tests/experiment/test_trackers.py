@@ -15,6 +15,7 @@ from kexp.catalog import Observer, Owner
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.experiment import trackers as tracking
 from kexp.experiment.trackers import RunListeners
+from kexp.report.run_folder import read_events
 
 EVENTS = [{"event": "step", "step": number, "loss": 1 / number} for number in range(1, 200)]
 
@@ -159,19 +160,81 @@ def test_warning_of_a_tracker_names_it(run: RunIdentity) -> None:
     assert follow(run, Talker()) == ["tracker talker: there is no network"]
 
 
-def test_resumed_run_keeps_its_events_up_to_the_step_and_tells_who_follows(run: RunIdentity, tmp_path: Path) -> None:
-    follow(run)
-    seen: list[RunIdentity] = []
+@pytest.mark.parametrize("torn", ["", '{"event": "st', '{"message": "한글'.encode()[:-1]])
+def test_resumed_run_keeps_its_events_up_to_the_checkpoint_and_tells_who_follows(
+    run: RunIdentity, tmp_path: Path, torn: str | bytes
+) -> None:
+    before = RunListeners(run, [])
+    before.start(None)
+    for event in EVENTS[:150]:
+        before.event(event)
+    state = before.state_dict()
+    for event in EVENTS[150:]:
+        before.event(event)
+    before.finish({"status": "interrupted"})
+    path, seen = tmp_path / "metrics.jsonl", list[RunIdentity]()
+    with path.open("ab") as file:
+        file.write(torn.encode() if isinstance(torn, str) else torn)
 
     def note(run: RunIdentity) -> None:
         seen.append(run)
 
     observer = Observer("kexp_run_started", Owner("watcher", "1.0"), note, ("run",))
     listeners = RunListeners(run, [("diary", Diary())], observers=[observer])
+    listeners.load_state_dict(state)
     listeners.start(150)
+    listeners.event({"event": "step", "step": 151, "loss": 0.5})
     listeners.finish({"status": "done"})
     assert Page.written[0].run.resumed_at == seen[0].resumed_at == 150
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 150
+    assert [event["step"] for event in read_events(path)] == list(range(1, 152))
+
+
+def test_events_that_are_gone_are_told_and_the_whole_ones_are_kept(run: RunIdentity, tmp_path: Path) -> None:
+    before = RunListeners(run, [])
+    before.start(None)
+    for event in EVENTS[:10]:
+        before.event(event)
+    state, path, warnings = before.state_dict(), tmp_path / "metrics.jsonl", list[str]()
+    before.finish({"status": "interrupted"})
+    path.write_bytes(path.read_bytes()[:-3])
+    listeners = RunListeners(run, [], warnings.append)
+    listeners.load_state_dict(state)
+    listeners.start(10)
+    listeners.event({"event": "step", "step": 11})
+    listeners.finish({"status": "done"})
+    assert [event["step"] for event in read_events(path)] == [*range(1, 10), 11]
+    line = len(json.dumps(EVENTS[9])) + 1
+    assert warnings == [f"metrics.jsonl lacks {line} bytes of what was written before step 10"]
+
+
+def test_an_epoch_that_began_before_a_run_was_resumed_ends_once(run: RunIdentity) -> None:
+    ended: list[tuple[int, Any]] = []
+
+    def note(epoch: int, metrics: Mapping[str, float]) -> None:
+        ended.append((epoch, dict(metrics)))
+
+    observer = Observer("kexp_epoch_ended", Owner("watcher", "1.0"), note, ("epoch", "metrics"))
+    before = RunListeners(run, [], observers=[observer])
+    before.start(None)
+    before.event({"event": "epoch", "epoch": 0, "step": 0})
+    before.event({"event": "evaluation", "step": 3, "metrics": {"accuracy": 0.5}})
+    after = RunListeners(run, [], observers=[observer])
+    after.load_state_dict(before.state_dict())
+    before.finish({"status": "interrupted"})
+    after.start(3)
+    after.event({"event": "epoch", "epoch": 1, "step": 5})
+    after.finish({"status": "done"})
+    assert ended == [(0, {"accuracy": 0.5})]
+
+
+def test_texts_of_an_event_may_have_any_letters(run: RunIdentity, tmp_path: Path) -> None:
+    event = {"event": "warning", "step": 1, "message": "a\u2028b\x85c \ud800 한글"}
+    listeners = RunListeners(run, [])
+    listeners.start(None)
+    listeners.event(event)
+    listeners.event(EVENTS[0])
+    listeners.finish({"status": "done"})
+    assert list(read_events(tmp_path / "metrics.jsonl")) == [event, EVENTS[0]]
 
 
 def test_run_that_never_started_has_nothing_to_close(run: RunIdentity, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kexp.atomic_files import write_text
 from kexp.contracts import RunIdentity
 from kexp.errors import Problem
 from kexp.redaction import without_passwords
-from kexp.report.run_folder import read_json, write_text
+from kexp.report.run_folder import read_json
 
 Json = Mapping[str, Any]
 

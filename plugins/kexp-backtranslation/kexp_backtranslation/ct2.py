@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from kexp.atomic_files import replacing_folder
 from kexp.contracts import Decoding, Translator, TranslatorContext
 from kexp.errors import KexpError, Problem
 from kexp.pretrained import fingerprint
@@ -157,25 +157,18 @@ def _convert(folder: Path, target: Path, compute: str) -> None:
     """Convert beside ``target`` and move the result there, so that a killed job leaves no half a model."""
     from ctranslate2.converters import TransformersConverter  # type: ignore[import-untyped,unused-ignore]
 
-    prepared = target.with_name(f"{target.name}-unfinished")
-    shutil.rmtree(prepared, ignore_errors=True)  # of a killed job; the caller's lock makes this the only one
-    prepared.mkdir()
     try:
-        with warnings.catch_warnings():
+        with replacing_folder(target) as prepared, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
             converter = TransformersConverter(str(folder))
             converter.load_tokenizer = lambda *_, **options: _with_all_words(folder)
-            converter.convert(str(prepared / "model"), quantization=compute)
-        shutil.rmtree(target, ignore_errors=True)  # without model.bin, it is not one
-        (prepared / "model").rename(target)
+            converter.convert(str(prepared), quantization=compute, force=True)
     # The converter knows some architectures and raises whatever its libraries raise for the others.
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise KexpError(
             f'translator: CTranslate2 cannot convert {folder}: {reason}; use = "marian" translates with it as it is'
         ) from error
-    finally:
-        shutil.rmtree(prepared, ignore_errors=True)
 
 
 def _with_all_words(folder: Path) -> Any:

@@ -1,0 +1,82 @@
+"""Files and folders that are written whole or not at all, whatever ends the process or cuts the power."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a new path beside a file; what is written there replaces the file when the block ends.
+
+    When the block raises, the file stays as it was. The new names are unique, so that any number of processes may
+    write the same file at once. Contents are on the disk before the file has its name.
+    """
+    part = _beside(path)
+    try:
+        yield part
+        _sync(part)
+        part.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside a folder, which it replaces when the block ends; as ``replacing`` for files."""
+    part = _beside(path)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        for folder, _, files in os.walk(part):
+            for name in files:
+                _sync(Path(folder) / name)
+            _sync_folder(Path(folder))
+        if path.exists():
+            shutil.rmtree(path)
+        part.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder that no other process writes to."""
+    for path in folder.glob(".*.part"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    # Names may have at most 255 bytes, and a letter takes up to four of them.
+    return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")
+
+
+def _sync(path: Path) -> None:
+    # Windows syncs only files that are open for writing.
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    # Windows cannot open a folder, and some network file systems cannot sync one.
+    with suppress(OSError):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

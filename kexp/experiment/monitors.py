@@ -1,0 +1,112 @@
+"""What watches a run beside its loss: predictions of validation, pseudo-labels, rejected texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.data.stored_views import LabelledViews
+from kexp.evaluate.predictions import Predictions
+from kexp.experiment.assemble import AssembledRun
+from kexp.train.events import EpochStarted, Event, Started, Warned
+from kexp.train.pseudo_label_stats import PseudoLabelStats
+
+
+@dataclass(slots=True)
+class Validation:
+    """Measures validation, and keeps the predictions of the model that is kept, so that they are made once."""
+
+    assembled: AssembledRun
+    last: Predictions | None = None
+    kept: Predictions | None = None
+
+    def measure(self) -> dict[str, float]:
+        """Return the metrics of the model as it is."""
+        self.last = self.assembled.predict("validation")
+        return self.last.measure(self.assembled.metrics)
+
+    def details(self) -> dict[str, Any]:
+        """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
+        assembled, last = self.assembled, self.last
+        assert last is not None
+        train = assembled.predict("train").measure(assembled.metrics) if assembled.spec.evaluation.train else {}
+        return {"validation_loss": last.cross_entropy(), "train_metrics": train}
+
+    def keep(self) -> None:
+        """Keep the predictions that were measured last."""
+        self.kept = self.last
+
+
+@dataclass(slots=True)
+class PseudoLabelMonitor:
+    """Looks at the predictions for unlabelled rows at every evaluation, and remembers their best accuracy."""
+
+    assembled: AssembledRun
+    best: float | None = None
+
+    def look(self) -> tuple[Mapping[str, float], Sequence[str]]:
+        """Return what is worth logging, and warnings; nothing where there are no unlabelled rows."""
+        found = self.assembled.predict_unlabelled()
+        if found is None:
+            return {}, ()
+        data = self.assembled.inputs.data
+        counts = data.class_counts()
+        stats = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
+        warnings = stats.warnings(data.labels, self.best)
+        if stats.accuracy is not None:
+            self.best = max(stats.accuracy, self.best or 0.0)
+        return stats.numbers(), warnings
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run has to know."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore it."""
+        self.best = state["best"]
+
+
+@dataclass(slots=True)
+class DataWarnings:
+    """Adds warnings to the events of a run: of its data at the start, and once of each augmenter that rejects texts."""
+
+    assembled: AssembledRun
+    steps_per_epoch: int
+    warned: list[str] = field(default_factory=list)
+    """What the augmenters that were warned of augment: labelled, unlabelled."""
+
+    def added_to(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield events, and warnings after those by which they are due."""
+        for event in events:
+            yield event
+            # A run that resumes has told of its data before.
+            if isinstance(event, Started) and event.step == 0:
+                yield from (Warned(0, message) for message in self.assembled.inputs.warnings)
+            yield from self._rejections(event)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run has to know. It augments its epoch again, and so counts again."""
+        return {"warned": self.warned}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore it."""
+        self.warned = state["warned"]
+
+    def _rejections(self, event: Event) -> Iterator[Warned]:
+        step: int = event.step  # type: ignore[attr-defined]
+        for of, augmenter in self.assembled.augmenters.items():
+            if augmenter.rejected and of not in self.warned:
+                self.warned = [*self.warned, of]
+                epoch = -(-step // self.steps_per_epoch)
+                yield Warned(step, f"augmentation.{of}: {_rejected(augmenter, epoch)}")
+            if isinstance(event, EpochStarted):
+                augmenter.total = 0
+                augmenter.rejected.clear()
+
+
+def _rejected(augmenter: CheckedAugmenter | LabelledViews, epoch: int) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
+    count = f"{augmenter.rejected.total():,} of {augmenter.total:,} texts"
+    return f"{augmenter.name} rejected {count} in epoch {epoch} ({reasons}); their rows have the original text"

@@ -1,0 +1,90 @@
+"""Files that are whole or not there, written by several processes at once, and writers that fail."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kexp.atomic_files import remove_leftovers, replacing, replacing_folder, write_text
+
+WRITE = """
+import sys
+from pathlib import Path
+from kexp.atomic_files import write_text
+for _ in range(300):
+    write_text(Path(sys.argv[1]), sys.argv[2] * 100_000)
+"""
+
+
+def test_processes_that_write_the_same_file_at_once_leave_a_whole_one(tmp_path: Path) -> None:
+    path = tmp_path / "study.html"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITE, path, letter], stderr=subprocess.PIPE, text=True)
+        for letter in "abc"
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert path.read_text() in {letter * 100_000 for letter in "abc"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_halfway_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "한글.json"
+    write_text(path, "before")
+
+    def fail() -> None:
+        with replacing(path) as part:
+            part.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for text in ("first", "second"):
+        with replacing_folder(path) as part:
+            (part / "inner").mkdir()
+            (part / "inner" / text).write_text(text)
+        assert [found.name for found in (path / "inner").iterdir()] == [text]
+
+    def fail() -> None:
+        with replacing_folder(path) as part:
+            (part / "third").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (path / "inner" / "second").read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_contents_are_on_the_disk_before_the_file_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "spec.toml", []
+    monkeypatch.setattr("kexp.atomic_files.os.fsync", lambda number: seen.append(path.exists()))
+    write_text(path, "x")
+    # The file before it is renamed, its folder afterwards.
+    assert seen == [False, True]
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("가" * 85)
+    write_text(path, "x")
+    assert path.read_text() == "x"
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    file, folder = replacing(tmp_path / "file"), replacing_folder(tmp_path / "folder")
+    file.__enter__().touch()
+    folder.__enter__()
+    kept = tmp_path / "kept.part"
+    kept.touch()
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [kept]
