@@ -66,7 +66,14 @@ class ColumnOptions(DatasetOptions):
         return plain
 
     def problems(self) -> Iterable[Problem]:
-        """Yield two labels of one name."""
+        """Yield columns that are used twice, and two labels of one name."""
+        if not self.text_columns:
+            yield Problem("text", "no column is named", 'for example text = ["title", "body"]')
+        texts = [*self.text_columns, self.text_pair, self.augmented]
+        for name in dict.fromkeys(name for name in texts if name is not None):
+            if texts.count(name) > 1 or name == self.label:
+                other = "label" if name == self.label else "another text column"
+                yield Problem("text", f'the column "{name}" is {other} too', "name another column")
         names = list((self.label_names or {}).values())
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Problem("label_names", f'two labels have the name "{name}"', "give every label a name of its own")

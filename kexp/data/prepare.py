@@ -89,7 +89,11 @@ def _separate_unlabelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int,
 
     options, sources = spec.labelled, []
     if options.chosen:
-        frames["train"], others = choose_labelled(frames["train"], options, seed)
+        try:
+            frames["train"], others = choose_labelled(frames["train"], options, seed)
+        except DataError as error:
+            gone = counts["train"]["over_limit"]
+            raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None if gone else error
         counts["train"]["unlabelled" if options.pool_from == "all" else "not_among_the_labelled"] = len(others)
         sources += [others] if options.pool_from == "all" else []
     if UNLABELLED in frames:

@@ -57,7 +57,7 @@ def label_of(value: Any) -> str:
     if isinstance(value, str):
         if (held := _listed(value)) is not None:
             raise ValueError(f"found {described(held)}, expected one label{_remedy(held, 'label')}")
-        return _plain_label(value)
+        return plain_label(value)
     if is_missing(value):
         return ""
     if type(value).__name__ in ("bool", "bool_"):
@@ -68,7 +68,8 @@ def label_of(value: Any) -> str:
 
 
 @lru_cache(10_000)
-def _plain_label(value: str) -> str:
+def plain_label(value: str) -> str:
+    """Return a label, or the name of a group, that is text: composed, without what shows nothing, and 1 for 1.0."""
     label = plain_name(value)
     whole = _WHOLE.fullmatch(label)
     if whole is None:

@@ -344,3 +344,38 @@ def test_whole_decimals_are_labels_and_bytes_are_no_texts(tmp_path: Path) -> Non
     assert built(TableDataset(path=path))["train"]["label"] == ["0", "1"]
     found = refusal(lambda: built(TableDataset(path=path, text="raw")))
     assert found.endswith("column 'raw': found a byte string (b'a'), expected a text; decode it to a string")
+
+
+# --- groups, columns, limits -------------------------------------------------------------------------------------------
+
+
+def test_groups_are_spelled_as_labels_are(tmp_path: Path) -> None:
+    spellings = ["가", unicodedata.normalize("NFD", "가"), "가 ", "\u200b가"]
+    rows = [f"문장 {n},{n % 2},{spellings[n % 4] if n < 20 else f'x{n}'}" for n in range(60)]
+    rows += [f"빈 {n},{n % 2},\u200b" for n in range(4)]
+    path = write(tmp_path, "a.csv", "text,label,who\n" + "\n".join(rows) + "\n")
+    data = prepared(TableDataset(path=path, group="who"), split={"validation": 8, "test": 8, "stratify": False})
+    holding = [split for split, held in data.splits.items() if any(number < 20 for number in held.numbers)]
+    assert len(holding) == 1
+    assert data.record["splits"]["train"]["without_group"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": ()}, 'text: no column is named; for example text = ["title", "body"]'),
+        ({"text": ("a", "a")}, 'text: the column "a" is another text column too; name another column'),
+        ({"text": "a", "text_pair": "a"}, 'text: the column "a" is another text column too; name another column'),
+        ({"text": "a", "label": "a"}, 'text: the column "a" is label too; name another column'),
+    ],
+)
+def test_columns_that_are_used_twice_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    path = write(tmp_path, "a.csv", "a,label\n가,1\n")
+    assert problems(TableDataset(path=path, **options)) == [message]
+
+
+def test_a_limit_that_leaves_too_few_labelled_rows_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\n" + "".join(f"문장 {n},{n % 5}\n" for n in range(200)))
+    found = refusal(lambda: prepared(TableDataset(path=path, limit=20), labelled={"per_class": 15}))
+    assert found.startswith("labelled.per_class: label ")
+    assert found.endswith("; or raise dataset.limit, which left 140 out")
