@@ -82,6 +82,10 @@ def describe_error(error: Exception) -> str:
     """
     if isinstance(error, KexpError):
         return str(error)
+    if getattr(error, "code", "") == "model-field-missing-annotation":
+        # pydantic's, for a class variable that kexp's base class does not have, or no longer has.
+        found = str(error).partition(". ")[0]
+        return f"{found}; annotate an option with its type, and what is none with ClassVar; {CHANGES}"
     owner = ""
     if isinstance(error, ImportError):
         owner = error.name or ""

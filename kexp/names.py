@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
 QUOTATION_MARKS = "\"'`´‘’‚“”„«»‹›「」『』＂＇"
-_VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+_BLANKS = frozenset(
+    map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x034F, 0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0))
+)
+"""Characters without a shape that Unicode does not count as format characters: variation selectors, Hangul fillers."""
+_NUMBER = re.compile(r"[+-]?\d+\.?\d*(e[+-]?\d+)?")
 
 
 @lru_cache(10_000)
 def plain_name(name: str) -> str:
-    """Return a name in NFC, without zero-width characters, byte order marks and outer white space."""
+    """Return a name in NFC, without characters that show nothing, byte order marks and outer white space."""
     return unicodedata.normalize("NFC", "".join(c for c in name if not _is_invisible(c))).strip()
 
 
 def has_invisible(name: str) -> bool:
-    """Return whether a name has a zero-width character or byte order mark."""
+    """Return whether a name has a character that shows nothing, such as a zero-width one or a byte order mark."""
     return any(map(_is_invisible, name))
 
 
 def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) == "Cf" or character in _VARIATION_SELECTORS
+    kind = unicodedata.category(character)
+    return kind == "Cf" or (kind == "Cc" and not character.isspace()) or character in _BLANKS
 
 
 def alike(names: Iterable[str]) -> Iterator[list[str]]:
-    """Yield, in order, the names that differ only by case, width, quotation marks, white space or leading zeros."""
+    """Yield, in order, the names that differ only by case, width, marks, white space or in how a number is written."""
     groups: dict[str, list[str]] = {}
     for name in sorted(set(names)):
         groups.setdefault(_appearance(name), []).append(name)
@@ -36,8 +43,12 @@ def alike(names: Iterable[str]) -> Iterator[list[str]]:
 
 def _appearance(name: str) -> str:
     wide = unicodedata.normalize("NFKC", name).casefold()
-    bare = "".join(c for c in wide if not c.isspace() and c not in QUOTATION_MARKS) or name
-    return str(int(bare)) if bare.isdecimal() else bare
+    bare = "".join("-" if _is_dash(c) else c for c in wide if not c.isspace() and c not in QUOTATION_MARKS) or name
+    return f"{Decimal(bare).normalize() + 0}" if _NUMBER.fullmatch(bare) else bare
+
+
+def _is_dash(character: str) -> bool:
+    return unicodedata.category(character) == "Pd" or character == "\u2212"
 
 
 def with_code_points(name: str) -> str:

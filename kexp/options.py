@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -55,13 +56,15 @@ LocalPath = Annotated[
 """A file or folder; a relative one is relative to the spec file (on the command line: to the working folder)."""
 
 
-def _coerced(given: object, result: object) -> bool:
-    """Return whether pydantic changed the type of a scalar: TOML has types, so "3" is not 3 and true is not 1."""
+def _coerced(given: object, result: object) -> tuple[object, object] | None:
+    """Return a scalar whose type pydantic changed, and into what: TOML has types, so "3" is not 3 and true is not 1."""
     if isinstance(given, list | tuple) and isinstance(result, list | tuple) and len(given) == len(result):
-        return any(map(_coerced, given, result))
+        return next(filter(None, map(_coerced, given, result)), None)
     if isinstance(result, bool):
-        return not isinstance(given, bool)
-    return isinstance(result, int | float) and isinstance(given, str | bool)
+        changed = not isinstance(given, bool)
+    else:
+        changed = isinstance(result, int | float) and isinstance(given, str | bool)
+    return (given, result) if changed else None
 
 
 class Section(BaseModel):
@@ -73,8 +76,9 @@ class Section(BaseModel):
     @classmethod
     def _typed(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         result = handler(value)
-        if _coerced(value, result):
-            raise ValueError(f"expected {_type_name(result)}, found {_type_name(value)}")
+        if coerced := _coerced(value, result):
+            given, made = coerced
+            raise ValueError(f"expected {_type_name(made)}, found {json.dumps(given, ensure_ascii=False)}")
         return result
 
     def problems(self) -> Iterable[Problem]:
@@ -88,7 +92,7 @@ class Section(BaseModel):
 
 def _type_name(value: object) -> str:
     names: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
-    return names.get(type(value), "a string" if isinstance(value, str) else f"a {type(value).__name__}")
+    return names.get(type(value), f"a {type(value).__name__}")
 
 
 class Options(Section):

@@ -16,10 +16,10 @@ from kexp.errors import DataError
 from kexp.files import (
     FLAGS,
     DelimitedFile,
+    Layout,
     need_columns,
+    open_table,
     read_delimited,
-    read_jsonl,
-    read_parquet,
     read_text,
 )
 
@@ -36,6 +36,14 @@ def write(folder: Path, name: str, content: str | bytes, encoding: str = "utf-8"
 
 def rows(frame: pd.DataFrame) -> list[list[str]]:
     return frame.to_numpy().tolist()
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    return list(open_table(path, Layout("jsonl")).rows)
+
+
+def read_parquet(path: Path) -> list[dict]:
+    return list(open_table(path, Layout("parquet")).rows)
 
 
 def refusal(call) -> str:
@@ -270,14 +278,13 @@ def test_json_lines_keep_strings_and_numbers(tmp_path: Path) -> None:
     path = write(
         tmp_path, "a.jsonl", '{"text": "NA", "label": 1}\n\n{"text": "", "label": 0}\n{"text": "null", "label": 2}'
     )
-    frame = read_jsonl(path)
-    assert frame["text"].tolist() == ["NA", "", "null"]
-    assert frame["label"].tolist() == [1, 0, 2]
+    expected = [{"text": "NA", "label": 1}, {"text": "", "label": 0}, {"text": "null", "label": 2}]
+    assert read_jsonl(path) == expected
 
 
 def test_json_strings_may_hold_what_only_unicode_counts_as_a_line_end(tmp_path: Path) -> None:
     path = write(tmp_path, "a.jsonl", '{"text": "가\u2028나\x85다"}\n{"text": "라"}\n')
-    assert read_jsonl(path)["text"].tolist() == ["가\u2028나\x85다", "라"]
+    assert read_jsonl(path) == [{"text": "가\u2028나\x85다"}, {"text": "라"}]
 
 
 def test_a_bad_json_line_is_told_with_line_and_column(tmp_path: Path) -> None:
@@ -301,7 +308,7 @@ def test_half_a_surrogate_pair_in_json_is_told_with_its_line(tmp_path: Path) -> 
 def test_whole_surrogate_pairs_in_json_are_characters(tmp_path: Path) -> None:
     path = write(tmp_path, "a.jsonl", json.dumps({"text": "좋아 😀"}))
     assert "\\ud83d" in path.read_text()
-    assert read_jsonl(path)["text"].tolist() == ["좋아 😀"]
+    assert read_jsonl(path) == [{"text": "좋아 😀"}]
 
 
 # --- Parquet ---------------------------------------------------------------------------------------------------------
@@ -311,12 +318,17 @@ def test_parquet_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = pd.DataFrame({"text": ["가", "NA", ""], "label": [1, 0, 2]})
     path = tmp_path / "a.parquet"
     written.to_parquet(path)
-    frame = read_parquet(path)
-    assert frame["text"].tolist() == ["가", "NA", ""]
-    assert frame["label"].tolist() == [1, 0, 2]
+    assert read_parquet(path) == written.to_dict("records")
 
 
-@pytest.mark.parametrize("content", [b"", b"text,label\n", b"PAR1 and nothing more PAR1"])
-def test_what_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"text,label\n", "is not a Parquet file by its first bytes; if it is CSV, set format"),
+        (b"PAR1 and nothing more PAR1", "not a Parquet file: "),
+    ],
+)
+def test_what_is_no_parquet_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = write(tmp_path, "a.parquet", content)
-    assert refusal(lambda: read_parquet(path)).startswith(f"{path}: not a Parquet file: ")
+    assert refusal(lambda: read_parquet(path)).startswith(f"{path}: {message}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ SAVED = ("dataset_dict.json", "state.json")
 
 Split = Literal["train", "validation", "test", "unlabelled"]
 
+_LEFT_OUT = 'rows with the label "{}" left out'
+
 LABEL_NAMES = Field(
     None, min_length=2, description="Label as it stands in the data = name of the class; the order gives the label ids."
 )
@@ -43,19 +46,34 @@ class ColumnOptions(DatasetOptions):
         (), description='Labels whose rows are left out, and counted; "" is a missing label.'
     )
 
-    @field_validator("text", "text_pair", "label", "group", "augmented", "leave_out", "label_names")
+    @field_validator("text", "text_pair", "label", "group", "augmented")
     @classmethod
     def _plain(cls, names: Any) -> Any:
         """Compose names (NFC): a Mac writes them decomposed."""
-        if isinstance(names, dict):
-            plain = {plain_name(label): plain_name(name) for label, name in names.items()}
-            if len(plain) < len(names):
-                raise ValueError("two labels are the same but for invisible characters or composition (NFC)")
-            return plain
         return tuple(map(plain_name, names)) if isinstance(names, tuple) else names and plain_name(names)
 
+    @field_validator("leave_out", "label_names")
+    @classmethod
+    def _plain_labels(cls, labels: Any) -> Any:
+        """Spell labels as they are read."""
+        from kexp.files import label_of
+
+        if not isinstance(labels, dict):
+            return labels and tuple(map(label_of, labels))
+        plain = {label_of(label): plain_name(name) for label, name in labels.items()}
+        if len(plain) < len(labels):
+            raise ValueError("two labels are the same but for invisible characters, composition (NFC) or 1.0 for 1")
+        return plain
+
     def problems(self) -> Iterable[Problem]:
-        """Yield two labels of one name."""
+        """Yield columns that are used twice, and two labels of one name."""
+        if not self.text_columns:
+            yield Problem("text", "no column is named", 'for example text = ["title", "body"]')
+        texts = [*self.text_columns, self.text_pair, self.augmented]
+        for name in dict.fromkeys(name for name in texts if name is not None):
+            if texts.count(name) > 1 or name == self.label:
+                other = "label" if name == self.label else "another text column"
+                yield Problem("text", f'the column "{name}" is {other} too', "name another column")
         names = list((self.label_names or {}).values())
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Problem("label_names", f'two labels have the name "{name}"', "give every label a name of its own")
@@ -103,12 +121,14 @@ class ColumnOptions(DatasetOptions):
 
         names = self.label_names or label_names
         count = len(next(iter(values.values())))
-        kept = range(count)
+        kept: Sequence[int] = range(count)
         labels = []
         if split != UNLABELLED:
             context.read.setdefault(split, Counter()).update(changed_labels(values[self.label]))
             labels = column_of(values[self.label], label_of, source, self.label)
             kept = self._kept(labels, names or {}, context)
+            if not kept:
+                raise DataError(f"{source}: every row has a label of leave_out ({', '.join(self.leave_out)})")
 
         def column(name: str) -> list[str]:
             cells = values[name]
@@ -123,18 +143,25 @@ class ColumnOptions(DatasetOptions):
             chosen["label"] = [labels[row] for row in kept]
         return to_dataset(chosen, source, names, [row + 1 for row in kept])
 
-    def _kept(self, labels: Sequence[str], names: Mapping[str, str], context: DatasetContext) -> Any:
+    def _kept(self, labels: Sequence[str], names: Mapping[str, str], context: DatasetContext) -> Sequence[int]:
         """Return the rows whose label is not left out, and count the others."""
         if not self.leave_out:
             return range(len(labels))
         out = {label: label if label in self.leave_out else names.get(label, label) for label in set(labels)}
         gone = [label for label in labels if out[label] in self.leave_out]
-        context.counts.update(f'rows with the label "{label}" left out' for label in map(out.get, gone))
+        context.counts.update(_LEFT_OUT.format(label) for label in map(out.get, gone))
         return [row for row, label in enumerate(labels) if out[label] not in self.leave_out]
+
+    def _warn_of_labels_not_found(self, context: DatasetContext) -> None:
+        """Warn of labels that are to be left out and that no row has."""
+        absent = [label for label in self.leave_out if not context.counts[_LEFT_OUT.format(label)]]
+        if absent:
+            listed = ", ".join(f'"{label}"' for label in absent)
+            context.warnings.append(f"dataset.leave_out: no row has the label {listed}")
 
 
 class TableDataset(ColumnOptions):
-    """CSV, TSV, JSONL or Parquet files: one file that kexp divides, or one per split."""
+    """CSV, TSV, JSON, Parquet or Excel files: one file that kexp divides, or one per split."""
 
     path: LocalPath | None = Field(None, description="A single file; validation and test are taken out of it.")
     train: LocalPath | None = Field(None, description="File of the train split.")
@@ -184,13 +211,15 @@ class TableDataset(ColumnOptions):
         for split, path in self.files.items():
             key = "path" if split == "train" and self.path else split
             if not path.is_file():
-                yield Problem(key, f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+                remote = re.search(r"(^|/)(https?|s3|gs|hf):/", path.as_posix())
+                finding = f"{path} {'is not a file' if path.exists() else 'does not exist'}"
+                yield Problem(key, finding, "download it: kexp reads files of this machine" if remote else "")
             else:
                 yield from self._format_problems(key, path, self.layout(split))
         yield from self._header_problems()
         try:
             "".encode(self.encoding)
-        except LookupError:
+        except (LookupError, UnicodeError):
             windows = 'what Korean Windows calls ANSI is "cp949"' if self.encoding.lower() in ("ansi", "mbcs") else ""
             hint = windows or 'for example "utf-8" or "cp949"'
             yield Problem("encoding", f'Python knows no encoding "{self.encoding}"', hint)
@@ -199,10 +228,8 @@ class TableDataset(ColumnOptions):
         from kexp.files.first_bytes import KEYS, refuse_other_format
 
         kind = layout.format_of(path)
-        if kind in ("parquet", "xlsx"):
-            return
         try:
-            refuse_other_format(path, KEYS)
+            refuse_other_format(path, kind, KEYS)
         except DataError as error:
             yield Problem(key, str(error))
         else:
@@ -232,7 +259,9 @@ class TableDataset(ColumnOptions):
 
     def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read every file."""
-        return {split: self._read(split, path, context) for split, path in self.files.items()}
+        read = {split: self._read(split, path, context) for split, path in self.files.items()}
+        self._warn_of_labels_not_found(context)
+        return read
 
     def _read(self, split: str, path: Path, context: DatasetContext) -> Dataset:
         from kexp.files import open_table
@@ -290,7 +319,9 @@ class HubDataset(ColumnOptions):
         if missing:
             has = f"it has {', '.join(loaded)}; set dataset.splits"
             raise DataError(f"{self.source}: no split {', '.join(missing)}; {has}")
-        return {split: self._columns(split, loaded[name], name, context) for split, name in names.items()}
+        read = {split: self._columns(split, loaded[name], name, context) for split, name in names.items()}
+        self._warn_of_labels_not_found(context)
+        return read
 
     def _load(self) -> Mapping[str, Dataset]:
         from kexp.hub import explain_missing, prepare_offline

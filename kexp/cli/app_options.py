@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import kexp
-from kexp.cli.errors import settings
+from kexp.cli.errors import CLOSED_PIPE, discard_output, settings
 
 PLUGIN_COMMANDS = "kexp commands of plugins"
 
@@ -41,7 +41,22 @@ class Commands(TyperGroup):
         return commands
 
 
-app = typer.Typer(
+class Application(typer.Typer):
+    """kexp's command line; it ends quietly where the reader of its output, such as ``head``, has closed the pipe."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line and exit with its status."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except SystemExit as error:
+            # rich, typer and click exit with 1 where they notice a closed pipe, as for a failure.
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+        discard_output()
+        raise SystemExit(CLOSED_PIPE)
+
+
+app = Application(
     cls=Commands,
     help="Run experiments in Korean text classification that a TOML file describes.",
     no_args_is_help=True,

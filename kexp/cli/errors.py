@@ -21,6 +21,18 @@ class Settings:
 settings = Settings()
 
 
+CLOSED_PIPE = 141
+"""Exit status where the reader of the output has closed the pipe: that of a program which SIGPIPE ends."""
+
+
+def discard_output() -> None:
+    """Let what Python still buffers, and prints at its end, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+
+
 @contextmanager
 def report_errors() -> Iterator[None]:
     """Print errors as messages instead of tracebacks, and exit with their status."""
@@ -38,9 +50,8 @@ def report_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except BrokenPipeError:
-        # The reader, `| head` for instance, has closed the pipe; what Python still buffers is discarded.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from None
+        discard_output()
+        raise typer.Exit(CLOSED_PIPE) from None
     # A full disk or a bug of kexp: a traceback is printed only with --debug.
     except Exception as error:
         if isinstance(error, typer.Exit) or settings.debug:

@@ -99,7 +99,6 @@ def _mean(found: Json | None) -> str:
 def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
-    lines += [f"warning: {warning}" for warning in record.get("warnings", ())]
     for split, counts in record.get("source", {}).get("files", {}).items():
         # Lines and rows are in the record; a person should see what is unusual.
         unusual = {what: count for what, count in counts.items() if count and what not in ("lines", "rows")}

@@ -6,7 +6,8 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -131,3 +132,14 @@ class CheckedAugmenter:
 def build_augmenter(options: AugmenterOptions, context: AugmenterContext) -> CheckedAugmenter:
     """Build an augmenter; raises ``PluginError`` that names it when it fails."""
     return CheckedAugmenter(component_title(options), build_component(options, context))
+
+
+def build_augmenters(options: Iterable[AugmenterOptions], context: AugmenterContext) -> list[CheckedAugmenter]:
+    """Build several augmenters; where one fails, those before it are closed."""
+    made: list[CheckedAugmenter] = []
+    with ExitStack() as built:
+        for one in options:
+            made.append(build_augmenter(one, context))
+            built.callback(made[-1].close)
+        built.pop_all()
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = ""
 """Label of rows that have none."""
+MISSING_WORDS = ("nan", "null", "<na>", "#n/a", "n/a", "nat")
+"""What other tools write for a missing label."""
 
 
 def prepare(spec: Spec, run_seed: int) -> PreparedData:
@@ -72,6 +75,9 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
         _separate_unlabelled(frames, spec, seed, counts)
     labels = _label_names(frames, names)
+    left_out = getattr(spec.dataset, "leave_out", ())
+    if absent := [name for name in names or () if name not in (*labels, *left_out)]:
+        context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
     return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts))
@@ -83,7 +89,11 @@ def _separate_unlabelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int,
 
     options, sources = spec.labelled, []
     if options.chosen:
-        frames["train"], others = choose_labelled(frames["train"], options, seed)
+        try:
+            frames["train"], others = choose_labelled(frames["train"], options, seed)
+        except DataError as error:
+            gone = counts["train"]["over_limit"]
+            raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None if gone else error
         counts["train"]["unlabelled" if options.pool_from == "all" else "not_among_the_labelled"] = len(others)
         sources += [others] if options.pool_from == "all" else []
     if UNLABELLED in frames:
@@ -160,6 +170,19 @@ def _spell_labels_once(frames: dict[str, pd.DataFrame], context: DatasetContext)
         shown = " and ".join(map(with_code_points, group))
         remedy = "if they are one, give both one spelling in the data"
         context.warnings.append(f"labels that look alike: {shown}; {remedy}")
+    _warn_of_odd_labels(labels, context)
+
+
+def _warn_of_odd_labels(labels: set[str], context: DatasetContext) -> None:
+    """Warn of labels that are probably measured values or missing ones."""
+    if fractions := sorted(label for label in labels if re.fullmatch(r"[+-]?\d*\.\d+", label)):
+        few = ", ".join(fractions[:3])
+        finding = f"{len(labels):,} labels, of which {len(fractions):,} are numbers with a fraction ({few})"
+        context.warnings.append(f"{finding}; each becomes a class: turn measured values into a few classes first")
+    if missing := sorted(label for label in labels if label.lower() in MISSING_WORDS):
+        listed = ", ".join(f'"{label}"' for label in missing)
+        remedy = "each is a class of its own; dataset.leave_out leaves such rows out"
+        context.warnings.append(f"labels that other tools write for a missing one: {listed}; {remedy}")
 
 
 def _clean(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kexp.errors import DataError
+from kexp.files.cells import is_missing, plain_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,14 +62,11 @@ def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
 
 
 def _grouped(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Make every row without a group one of its own; return the number of these rows too."""
-    missing = frame["group"].isna() | (frame["group"].astype("str").str.strip() == "")
-    if not missing.any():
-        return frame, 0
-    own = [f"\0{number}" for number in range(int(missing.sum()))]
-    group = frame["group"].astype("str")
-    group[missing] = own
-    return frame.assign(group=group), len(own)
+    """Spell groups as labels are, and make every row without one its own; return the number of these rows too."""
+    group = frame["group"].map(lambda value: "" if is_missing(value) else plain_label(str(value))).astype("str")
+    missing = group == ""
+    group[missing] = [f"\0{number}" for number in range(int(missing.sum()))]
+    return frame.assign(group=group), int(missing.sum())
 
 
 def _take_groups(

@@ -127,11 +127,8 @@ def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -
     wanted = {} if inputs.labelled_views is not None else {"labelled": options.labelled}
     if unlabelled is not None and spec.objective.uses_augmented and not unlabelled.views:
         wanted["unlabelled"] = options.unlabelled
-    return {
-        of: prepared.augmenter(spec, inputs.data, augmenter)
-        for of, augmenter in wanted.items()
-        if augmenter is not None
-    }
+    named = {of: augmenter for of, augmenter in wanted.items() if augmenter is not None}
+    return dict(zip(named, prepared.augmenters(spec, inputs.data, named.values()), strict=True))
 
 
 def _labelled_stream(

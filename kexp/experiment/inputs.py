@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import kexp
 from kexp.catalog import Catalog
 from kexp.contracts import UNLABELLED, AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
-from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
+from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_augmenters
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise, unknown_rows
 from kexp.data.prepare import needs_views, prepare
@@ -113,7 +113,8 @@ class PreparedInputs:
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
-        warnings = tuple(data_warnings(spec, data))
+        order = f"warnings {self._data_key(spec, seed)} {self._key(spec, 'sampler')}"
+        warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
         return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, seed), unlabelled, warnings)
 
     def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
@@ -128,6 +129,10 @@ class PreparedInputs:
     def augmenter(self, spec: Spec, data: PreparedData, options: AugmenterOptions) -> CheckedAugmenter:
         """Build an augmenter of these data."""
         return build_augmenter(options, self._augmenter_context(spec, data))
+
+    def augmenters(self, spec: Spec, data: PreparedData, options: Iterable[AugmenterOptions]) -> list[CheckedAugmenter]:
+        """Build several augmenters of these data; where one fails, those before it are closed."""
+        return build_augmenters(options, self._augmenter_context(spec, data))
 
     def _augmenter_context(self, spec: Spec, data: PreparedData) -> AugmenterContext:
         """Let augmenters learn from train alone, never from validation or test."""

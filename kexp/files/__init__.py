@@ -1,11 +1,10 @@
 """Reading tables; mistakes in a file are reported with the file, the line and the remedy."""
 
-from kexp.files.binary import read_parquet
 from kexp.files.cells import label_of, text_of
 from kexp.files.columns import need_columns, need_distinct, to_dataset
 from kexp.files.delimited import DelimitedFile, read_delimited
 from kexp.files.first_bytes import FLAGS, KEYS, Remedies
-from kexp.files.json_rows import json_objects, read_jsonl
+from kexp.files.json_rows import json_objects
 from kexp.files.tables import FORMATS, Layout, Table, format_of, open_table
 from kexp.files.text import lines_of, read_text
 
@@ -25,8 +24,6 @@ __all__ = [
     "need_distinct",
     "open_table",
     "read_delimited",
-    "read_jsonl",
-    "read_parquet",
     "read_text",
     "text_of",
     "to_dataset",

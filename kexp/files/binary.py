@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kexp.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file; cells keep their types."""
-    import pandas as pd
-    import pyarrow.parquet as pq
-
-    with parquet_errors(path), path.open("rb") as file:
-        return pd.DataFrame(pq.read_table(file).to_pydict(), dtype="object")
+from kexp.files.cells import UnreadCell
+from kexp.names import plain_name
 
 
 @contextmanager
@@ -48,27 +38,29 @@ def workbook_rows(path: Path, sheet: str | None = None) -> Iterator[list[Any]]:
         raise DataError(f"{path}: Excel workbooks need openpyxl; pip install 'kexp[excel]', or save as CSV") from None
     try:
         with path.open("rb") as file:
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            yield from _rows(path, _sheet(path, book, sheet))
+            values = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            formulas = openpyxl.load_workbook(file, read_only=True)
+            name = _sheet_name(path, values, sheet)
+            yield from _rows(path, map(_read, values[name].iter_rows(), _cells(formulas[name])))
     except (zipfile.BadZipFile, InvalidFileException, KeyError) as error:
         raise DataError(f"{path}: not an Excel workbook (.xlsx): {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _sheet(path: Path, book: Any, name: str | None) -> Any:
-    names = [sheet.title for sheet in book.worksheets]
+def _sheet_name(path: Path, book: Any, name: str | None) -> str:
+    names = {plain_name(sheet.title): sheet.title for sheet in book.worksheets}
     if name is not None:
-        if name not in names:
+        if plain_name(name) not in names:
             raise DataError(f'{path}: no sheet "{name}"; the sheets are {", ".join(names)}')
-        return book[name]
+        return str(names[plain_name(name)])
     filled = [sheet.title for sheet in book.worksheets if any(any(map(_is_filled, row)) for row in _cells(sheet))]
     if not filled:
         raise DataError(f"{path}: the file is empty")
     if len(filled) > 1:
         listed = ", ".join(filled)
         raise DataError(f"{path}: several sheets have cells: {listed}; name one with dataset.sheet, or save it alone")
-    return book[filled[0]]
+    return str(filled[0])
 
 
 def _cells(sheet: Any) -> Iterator[tuple[Any, ...]]:
@@ -76,9 +68,27 @@ def _cells(sheet: Any) -> Iterator[tuple[Any, ...]]:
     return rows
 
 
-def _rows(path: Path, sheet: Any) -> Iterator[list[Any]]:
+def _read(cells: Sequence[Any], formulas: Sequence[Any]) -> list[Any]:
+    """Return the values of a row, with formulas that Excel has not calculated and errors as what they are."""
+    from openpyxl.cell.cell import ERROR_CODES
+    from openpyxl.utils.escape import unescape
+
+    read = []
+    for cell, formula in zip(cells, formulas, strict=True):
+        value = cell.value
+        # The value of a formula that gives an empty text is a string.
+        if value is None and formula is not None and cell.data_type == "n":
+            read.append(UnreadCell("a formula that was never calculated", str(formula)))
+        elif value in ERROR_CODES:
+            read.append(UnreadCell("an error of Excel", value))
+        else:
+            read.append(unescape(value) if isinstance(value, str) else value)
+    return read
+
+
+def _rows(path: Path, rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
     width = 0
-    for number, row in enumerate(_cells(sheet), start=1):
+    for number, row in enumerate(rows, start=1):
         filled = [place for place, value in enumerate(row, start=1) if _is_filled(value)]
         if not filled:
             continue

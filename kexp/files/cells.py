@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -14,8 +18,20 @@ from kexp.errors import DataError
 from kexp.names import has_invisible, plain_name
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_LISTED = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
 _TRUTH = {"true": "1", "false": "0"}
-_KINDS = {"ndarray": "list", "tuple": "list", "dict": "table", "str": "string"}
+_KINDS = {"ndarray": "list", "tuple": "list", "dict": "table", "str": "string", "bytes": "byte string"}
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadCell:
+    """A cell of a spreadsheet that has no value: ``what`` it holds instead, and as what that is shown."""
+
+    what: str
+    shown: str
+
+    def __str__(self) -> str:
+        return self.shown
 
 
 def text_of(value: Any) -> str:
@@ -29,56 +45,86 @@ def text_of(value: Any) -> str:
         return ""
     if (number := _whole(value)) is not None:
         return str(number)
-    raise ValueError(f"found {_described(value)}, expected a text{_remedy(value, 'text')}")
+    raise ValueError(f"found {described(value)}, expected a text{_remedy(value, 'text')}")
 
 
 def label_of(value: Any) -> str:
     """Return a label in NFC without invisible characters; a whole number, or a text like 1.0, becomes its digits.
 
-    A missing label is empty. Raises ``ValueError`` for what is no label, with what it is.
+    A missing label is empty. Raises ``ValueError`` for what is no label, with what it is; a list or table that was
+    written as text is one.
     """
     if isinstance(value, str):
-        return _plain_label(value)
+        if (held := _listed(value)) is not None:
+            raise ValueError(f"found {described(held)}, expected one label{_remedy(held, 'label')}")
+        return plain_label(value)
     if is_missing(value):
         return ""
     if type(value).__name__ in ("bool", "bool_"):
         return str(bool(value))
     if (number := _whole(value)) is not None:
         return str(number)
-    raise ValueError(f"found {_described(value)}, expected one label{_remedy(value, 'label')}")
+    raise ValueError(f"found {described(value)}, expected one label{_remedy(value, 'label')}")
 
 
 @lru_cache(10_000)
-def _plain_label(value: str) -> str:
+def plain_label(value: str) -> str:
+    """Return a label, or the name of a group, that is text: composed, without what shows nothing, and 1 for 1.0."""
     label = plain_name(value)
     whole = _WHOLE.fullmatch(label)
-    return whole[1] if whole else label
+    if whole is None:
+        return label
+    return "0" if int(whole[1]) == 0 else whole[1]
+
+
+@lru_cache(10_000)
+def _listed(value: str) -> Any:
+    """Return the list or table that a text writes in Python or JSON; None for other texts."""
+    if not _LISTED.fullmatch(value.strip()):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            held = read(value.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(held, list | dict | tuple | set):
+            return held
+    return None
 
 
 def is_missing(value: Any) -> bool:
     """Return whether a cell holds nothing: null, or not a number."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return hasattr(value, "is_integer") and math.isnan(value)
+    return (hasattr(value, "is_integer") or isinstance(value, Decimal)) and math.isnan(value)
 
 
 def _whole(value: Any) -> int | None:
     if type(value).__name__ in ("bool", "bool_"):
         return None
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else None
     if hasattr(value, "is_integer"):
         return int(value) if value.is_integer() else None
     return int(value) if hasattr(value, "__index__") else None
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """Return what a value is, and the value, in at most forty characters."""
     kind = type(value).__name__
     shown = str(value)
+    if isinstance(value, UnreadCell):
+        return f"{value.what} ({shown[:40]}{'...' if len(shown) > 40 else ''})"
     return f"a {_KINDS.get(kind, kind)} ({shown[:40]}{'...' if len(shown) > 40 else ''})"
 
 
 def _remedy(value: Any, key: str) -> str:
     if isinstance(value, Mapping):
         return f'; name the value in it, for example {key} = "{_first_path(value)}"'
+    if isinstance(value, UnreadCell):
+        return "; open the file in Excel and save it, or write the value itself"
+    if isinstance(value, bytes):
+        return "; decode it to a string"
     if hasattr(value, "__len__"):
         return "; join its words to one text" if key == "text" else "; kexp learns one label per row, so choose one"
     if hasattr(value, "is_integer") and key == "label":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
-from kexp.files.cells import column_of, label_of, same_label
+from kexp.files.cells import column_of, described, is_missing, label_of, same_label
 from kexp.names import alike, plain_name, with_code_points
 
 if TYPE_CHECKING:
@@ -18,17 +18,33 @@ def cell(row: Mapping[str, Any], name: str) -> Any:
     """Return the cell of a column, or the value at a dotted path in it; None where there is none."""
     if name in row:
         return row[name]
-    value: Any = row
-    for key in name.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value[key] if key in value else {plain_name(str(other)): item for other, item in value.items()}.get(key)
-    return value
+    keys = name.split(".")
+    for count in range(len(keys) - 1, 0, -1):
+        # A key may have a dot in it.
+        head, rest = ".".join(keys[:count]), ".".join(keys[count:])
+        if isinstance(held := row.get(head), Mapping):
+            value = cell(held, rest)
+            if value is None:
+                value = cell({plain_name(str(key)): item for key, item in held.items()}, rest)
+            if value is not None:
+                return value
+    return None
+
+
+def obstacle(row: Mapping[str, Any], name: str) -> str:
+    """Return in words what stands in the way of a dotted path, if a value on it is there and is no table."""
+    keys = name.split(".")
+    for count in range(1, len(keys)):
+        head = ".".join(keys[:count])
+        value = cell(row, head)
+        if not is_missing(value) and not isinstance(value, Mapping):
+            return f"{head!r} holds {described(value)}, expected a table"
+    return ""
 
 
 def has_column(columns: Sequence[str], name: str) -> bool:
     """Return whether a table has a column, or may have the dotted path in one."""
-    return name in columns or ("." in name and name.split(".", 1)[0] in columns)
+    return name in columns or any(name.startswith(f"{column}.") for column in columns)
 
 
 def need_columns(path: Path | str, found: Iterable[str], wanted: Iterable[str], remedy: str = "") -> None:
@@ -54,9 +70,32 @@ _ESCAPES = {"\t": "\\t"}
 
 
 def need_distinct(path: Path, columns: Sequence[str]) -> None:
-    """Refuse a table with two columns of one name."""
-    if len(set(columns)) < len(columns):
+    """Refuse a table with two columns of one name; columns without a name may be several."""
+    named = [name for name in columns if name]
+    if len(set(named)) < len(named):
         raise DataError(f"{path}: two columns have one name: {', '.join(columns)}")
+
+
+def rows_by_name(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows below a line of names; several columns without a name are left out if they are empty.
+
+    Raises ``DataError`` for a cell in one of these, and for a row that repeats the names, as files do that were joined.
+    """
+    spacers = [place for place, name in enumerate(names) if not name]
+    spacers = spacers if len(spacers) > 1 else []
+    for number, row in enumerate(rows, start=1):
+        if len(names) > 1 and row[-1] == names[-1] and [plain_name(str(value)) for value in row] == list(names):
+            raise DataError(f"{path}: data row {number} repeats the names of the columns; remove it")
+        if any(str(row[place] or "").strip() for place in spacers):
+            filled = next(place for place in spacers if str(row[place] or "").strip())
+            finding = f"data row {number}: column {filled + 1} has a cell and no name"
+            raise DataError(f"{path}: {finding}; name the column, or remove it")
+        yield {name: value for name, value in zip(names, row, strict=True) if name or not spacers}
+
+
+def without_spacers(names: Sequence[str]) -> list[str]:
+    """Return the names of the columns that ``rows_by_name`` yields."""
+    return [name for name in names if name] if names.count("") > 1 else list(names)
 
 
 def nested_names(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> list[str]:

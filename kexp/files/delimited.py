@@ -208,7 +208,13 @@ def named_rows(
         first = next(rows, None)
     if first is None:
         raise DataError(f"{file.path}: the file is empty")
+    if header and first[0].lower().startswith("sep="):
+        finding = f'the first line, "{file.separator.join(first)}", is an instruction to Excel'
+        raise DataError(f"{file.path}: {finding}; remove it")
     names = [plain_name(name) for name in (first if header else columns or map(str, range(len(first))))]
+    if len(names) == 1 and header and file.separator in names[0] and first[0] == names[0]:
+        finding = f"the line with the names of the columns is in quotation marks as a whole: {names[0]}"
+        raise DataError(f"{file.path}: {finding}; remove those round the lines of this file")
     if len(names) != len(first):
         found = f"found {len(first)} column{'' if len(first) == 1 else 's'}"
         raise DataError(f"{file.path}: {found}, expected {len(names)}: {', '.join(names)}")

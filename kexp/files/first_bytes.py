@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,23 +20,36 @@ SAMPLE = 2**24
 
 _GZIP = b"\x1f\x8b"
 _MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF32_LE: ("utf-32", "utf-32-le"),
+    codecs.BOM_UTF32_BE: ("utf-32", "utf-32-be"),
+    codecs.BOM_UTF16_LE: ("utf-16", "utf-16-le"),
+    codecs.BOM_UTF16_BE: ("utf-16", "utf-16-be"),
 }
 _OTHER_FORMATS = {
-    b"\xd0\xcf\x11\xe0": ("a workbook of Excel 97-2003 (.xls), or one with a password", "save it as .xlsx or .csv"),
+    b"\xd0\xcf\x11\xe0": (
+        "a workbook of Excel 97-2003 (.xls), one with a password, or another document of Office or Hangul",
+        "save its table as .xlsx or .csv",
+    ),
     b"%PDF": ("a PDF", "save its table as CSV"),
     b"7z\xbc\xaf": ("a 7z archive", "unpack it"),
     b"Rar!": ("a RAR archive", "unpack it"),
+    b"EGGA": ("an archive of ALZip", "unpack it"),
+    b"ALZ\x01": ("an archive of ALZip", "unpack it"),
     b"BZh": ("compressed by bzip2", "unpack it, or compress it by gzip"),
     b"\xfd7zXZ": ("compressed by xz", "unpack it, or compress it by gzip"),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unpack it, or compress it by gzip"),
+    b"SQLite format 3": ("a SQLite database", "write its table to a CSV file"),
+    b"ARROW1": ("an Arrow or Feather file", "write it as Parquet"),
+    b"\x80\x04\x95": ("a Python pickle", "write it as Parquet or CSV"),
+    b"\x89PNG": ("an image", "give a table of texts"),
+    b"\xff\xd8\xff": ("an image", "give a table of texts"),
+    b"<?xml": ("XML", "write its rows to a CSV file"),
     b"version https://git-lfs": ("a pointer of Git LFS", "fetch the file itself with git lfs pull"),
     b"<!doctype html": ("a web page", "download the file itself"),
     b"<html": ("a web page", "download the file itself"),
 }
+_BINARY = {"parquet": "a Parquet file", "xlsx": "an Excel workbook (.xlsx)"}
+_JSON = {"json": re.compile(rb"\[\s*\{"), "jsonl": re.compile(rb"\{\s*\"")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +86,17 @@ FLAGS = Remedies(
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a file, decompressed if it is compressed by gzip; raises ``DataError`` if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            compressed = file.read(len(_GZIP)) == _GZIP
-        with cast(IO[bytes], gzip.open(path)) if compressed else path.open("rb") as file:
+        with cast(IO[bytes], gzip.open(path)) if _is_gzip(path) else path.open("rb") as file:
             yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged, it cannot be decompressed: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
 
 
 def first_bytes(path: Path, count: int) -> bytes:
@@ -88,58 +105,84 @@ def first_bytes(path: Path, count: int) -> bytes:
         return file.read(count)
 
 
-def refuse_other_format(path: Path, remedies: Remedies) -> None:
-    """Raise ``DataError`` for a file that is no text, or a web page, by its first bytes."""
-    head = first_bytes(path, 32)
-    if head.startswith(b"PK\x03\x04"):
-        finding, remedy = _zip(path, remedies)
-    elif head.startswith(b"PAR1"):
-        finding, remedy = "a Parquet file", remedies.format.format("parquet")
-    else:
-        found = [what for start, what in _OTHER_FORMATS.items() if head.lstrip().lower().startswith(start.lower())]
-        if not found:
-            return
-        finding, remedy = found[0]
-    raise DataError(f"{path}: is {finding}; {remedy}")
+def refuse_other_format(path: Path, kind: str | None, remedies: Remedies) -> None:
+    """Raise ``DataError`` for a file that is of another format than ``kind`` by its first bytes."""
+    head = first_bytes(path, 512)
+    if not head:
+        raise DataError(f"{path}: the file is empty")
+    if kind in _BINARY and _is_gzip(path):
+        raise DataError(f"{path}: is compressed by gzip, which kexp reads for text alone; unpack it")
+    what, format, remedy = _recognised(path, head, kind)
+    if what and format != kind:
+        raise DataError(f"{path}: is {what}; {remedies.format.format(format) if format else remedy}")
+    if not what and kind in _BINARY:
+        text = remedies.format.format("csv")
+        raise DataError(f"{path}: is not {_BINARY[kind]} by its first bytes; if it is CSV, {text}")
 
 
-def _zip(path: Path, remedies: Remedies) -> tuple[str, str]:
+def _recognised(path: Path, head: bytes, kind: str | None) -> tuple[str, str, str]:
+    """Return what a file is, with its format if kexp reads it, else with what to do; empty for other text."""
+    if head.startswith(b"PK\x03\x04") and not _is_gzip(path):
+        return _zip(path)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
+        return "a zip archive", "", "unpack it, and give the path of the file in it"
+    if head.startswith(b"PAR1"):
+        return "a Parquet file", "parquet", ""
+    if head.startswith(_GZIP):
+        return "compressed by gzip twice", "", "unpack it once"
+    if head[257:262] == b"ustar":
+        return "a tar archive", "", "unpack it, and give the path of the file in it"
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if kind in ("csv", "tsv", None):
+        found = next((name for name, pattern in _JSON.items() if pattern.match(start)), "")
+        if found:
+            return "an array of JSON objects" if found == "json" else "a JSON object per line", found, ""
+    other = (found for mark, found in _OTHER_FORMATS.items() if start.lower().startswith(mark.lower()))
+    what, remedy = next(other, ("", ""))
+    return what, "", remedy
+
+
+def _zip(path: Path) -> tuple[str, str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile):
-        return "a damaged zip archive", "get the file again"
+        return "a damaged zip archive", "", "get the file again"
     if "xl/workbook.xml" in names:
-        return "an Excel workbook", remedies.format.format("xlsx")
+        return "an Excel workbook", "xlsx", ""
     held = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"a zip archive of {held or 'nothing'}", "unpack it, and give the path of the file in it"
+    return f"a zip archive of {held or 'nothing'}", "", "unpack it, and give the path of the file in it"
 
 
 # --- encodings -------------------------------------------------------------------------------------------------------
 
 
 def refuse_other_encoding(path: Path, encoding: str, remedies: Remedies) -> None:
-    """Raise ``DataError`` for a byte order mark of another encoding, and for UTF-8 that would be read as another."""
+    """Raise ``DataError`` for a byte order mark of another encoding, and for text that would be read as another."""
     head = first_bytes(path, 2**16)
-    marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
-    if marked and not codecs.lookup(encoding).name.startswith(marked):
-        remedy = remedies.encoding.format(marked)
-        raise DataError(f"{path}: is {marked.upper()} by its byte order mark, not {encoding}; {remedy}")
-    if codecs.lookup(encoding).name.startswith("utf"):
-        if codecs.lookup(encoding).name.startswith("utf-8") and (name := _unmarked_utf16(head)):
-            raise DataError(f"{path}: seems to be {name.upper()}, not {encoding}; {remedies.encoding.format(name)}")
+    name = codecs.lookup(encoding).name
+    if marked := next((of for mark, of in _MARKS.items() if head.startswith(mark)), None):
+        if name not in marked:
+            finding = f"is {marked[0].upper()} by its byte order mark, not {encoding}"
+            raise DataError(f"{path}: {finding}; {remedies.encoding.format(marked[0])}")
+        return
+    if (wide := _unmarked_wide(head)) and name != wide:
+        raise DataError(f"{path}: seems to be {wide.upper()}, not {encoding}; {remedies.encoding.format(wide)}")
+    if name.startswith("utf"):
         return
     text, damaged = _decode(head, "utf-8")
     if not damaged and sum(not character.isascii() for character in text) > 1:
         raise DataError(f"{path}: is UTF-8, not {encoding}; {remedies.encoding.format('utf-8')}")
+    if _is_single_byte(name) and _is_korean(head):
+        # Such an encoding has a character for every byte, so that nothing else would tell.
+        raise DataError(f"{path}: is cp949, not {encoding}; {remedies.encoding.format('cp949')}")
 
 
 def encoding_advice(path: Path, encoding: str, remedies: Remedies) -> str:
     """Return what the bytes of a file that is not ``encoding`` are, and the remedy."""
     sample = first_bytes(path, SAMPLE)
-    if not codecs.lookup(encoding).name.startswith("utf-16") and (name := _unmarked_utf16(sample)):
-        return f"the file seems to be {name.upper()}; {remedies.encoding.format(name)}"
-    candidates = {name: _decode(sample, name) for name in ("utf-8", "cp949")}
+    names = ("utf-8", "cp949") if _is_korean(sample) else ("utf-8",)
+    candidates = {name: _decode(sample, name) for name in names}
     for name, (_, damaged) in candidates.items():
         if not damaged:
             return f"the file is {name}; {remedies.encoding.format(name)}"
@@ -153,12 +196,32 @@ def encoding_advice(path: Path, encoding: str, remedies: Remedies) -> str:
     return f"the file is {name} with damaged bytes in {where}; {remedy}correct {'it' if len(lines) == 1 else 'them'}"
 
 
-def _unmarked_utf16(sample: bytes) -> str:
-    """Return UTF-16's name if every other byte of what is ASCII is zero; Hangul has few such bytes, separators have."""
-    high, low = sample[::2].count(0), sample[1::2].count(0)
-    if max(high, low) < max(8, len(sample) / 20) or min(high, low) > max(high, low) / 20:
-        return ""
-    return "utf-16-le" if low > high else "utf-16-be"
+def _unmarked_wide(sample: bytes) -> str:
+    """Return the name of the UTF-16 or UTF-32 that makes lines of Hangul and ASCII of a sample; empty if none does."""
+    for name, width in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
+        text = sample[: len(sample) // width * width].decode(name, "replace")
+        plain = sum(c.isspace() or " " <= c <= "~" or _is_hangul(c) for c in text)
+        # Two bytes of another encoding may be Hangul by chance, but none is half a line break.
+        if len(text) > 1 and plain > len(text) * 0.8 and ("\n" in text or "\r" in text):
+            return name
+    return ""
+
+
+def _is_hangul(character: str) -> bool:
+    return "\uac00" <= character <= "\ud7a3" or "\u1100" <= character <= "\u11ff" or "\u3131" <= character <= "\u318e"
+
+
+def _is_korean(sample: bytes) -> bool:
+    """Return whether the bytes beyond ASCII are, as cp949, mostly Hangul of KS X 1001; those of others are not."""
+    text, damaged = _decode(sample, "cp949")
+    # Python writes the other syllables of Hangul in eight bytes of EUC-KR.
+    common = sum(_is_hangul(character) and len(character.encode("euc_kr", "ignore")) == 2 for character in text)
+    return common > 0 and common >= sum(not character.isascii() for character in text) / 2 + len(damaged)
+
+
+def _is_single_byte(name: str) -> bool:
+    found = bytes(range(160, 224)).decode(name, "replace")
+    return len(found) == 64 and "\ufffd" not in found
 
 
 def _decode(sample: bytes, encoding: str) -> tuple[str, list[int]]:

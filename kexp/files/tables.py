@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
 from kexp.files.binary import parquet_errors, workbook_rows
-from kexp.files.columns import cell, has_column, need_columns, need_distinct, nested_names
+from kexp.files.columns import (
+    cell,
+    has_column,
+    need_columns,
+    need_distinct,
+    nested_names,
+    obstacle,
+    rows_by_name,
+    without_spacers,
+)
 from kexp.files.delimited import DelimitedFile, named_rows
-from kexp.files.first_bytes import KEYS, Remedies
+from kexp.files.first_bytes import KEYS, Remedies, refuse_other_format
 from kexp.files.json_rows import json_array, json_objects
 from kexp.files.text import lines_of
 from kexp.names import plain_name
@@ -98,17 +107,30 @@ class Table:
             need_columns(self.source, self.columns, [column], f"name one with {option}{lines}")
 
     def read(self, names: Sequence[str], remedy: str = "") -> dict[str, list[Any]]:
-        """Read whole columns, which may be dotted paths; raises ``DataError`` for one that the table lacks."""
+        """Read whole columns, which may be dotted paths; raises ``DataError`` for one that the table lacks.
+
+        So does a table without rows, and a path through something that is no table.
+        """
         need_columns(self.source, self.columns, names, remedy)
         values: dict[str, list[Any]] = {name: [] for name in names}
+        nested = [name for name in names if name not in self.columns]
+        blocked: dict[str, str] = {}
         first: list[Row] = []
-        for row in self.rows:
+        for number, row in enumerate(self.rows, start=1):
             if len(first) < 100:
                 first.append(row)
             for name, column in values.items():
                 column.append(cell(row, name))
-        nested = [name for name in names if name not in self.columns]
-        if absent := [name for name in nested if all(value is None for value in values[name])]:
+            for name in nested:
+                if values[name][-1] is None and name not in blocked and (found := obstacle(row, name)):
+                    blocked[name] = f"data row {number}: {found}"
+        if not first:
+            raise DataError(f"{self.source}: it has columns ({', '.join(self.columns)}) and no rows")
+        absent = [name for name in nested if all(value is None for value in values[name])]
+        if found := next((blocked[name] for name in (*absent, *blocked) if name in blocked), ""):
+            name = next(name for name in blocked if blocked[name] == found)
+            raise DataError(f"{self.source}: no column {name!r} in {found}; name a value that is a text or label")
+        if absent:
             known = ", ".join(nested_names(self.columns, first))
             raise DataError(f"{self.source}: no column {', '.join(map(repr, absent))}; the columns are {known}")
         return values
@@ -117,6 +139,7 @@ class Table:
 def open_table(path: Path, layout: Layout, remedies: Remedies = KEYS) -> Table:
     """Open a table in any of the formats; raises ``DataError`` with the file and the remedy."""
     kind = layout.format_of(path)
+    refuse_other_format(path, kind, remedies)
     if kind == "parquet":
         return _parquet(path)
     if kind == "xlsx":
@@ -125,7 +148,7 @@ def open_table(path: Path, layout: Layout, remedies: Remedies = KEYS) -> Table:
     if kind == "jsonl":
         return _jsonl(path, layout, remedies)
     if kind == "json":
-        return _listed(path, json_array(path, layout.encoding))
+        return _listed(path, json_array(path, layout.encoding, remedies))
     return _delimited(path, layout, remedies, layout.separator or ("\t" if kind == "tsv" else ","))
 
 
@@ -139,30 +162,37 @@ def _delimited(path: Path, layout: Layout, remedies: Remedies, separator: str) -
     file = DelimitedFile(path, separator, layout.encoding, layout.quoting, layout.escape, remedies)
     names, rows = named_rows(file, layout.header, layout.columns)
     warnings: list[str] = []
-    if layout.quoting is None and not file.quotes:
-        rows = _without_quoting(path, names, rows, remedies, warnings)
-    named = (dict(zip(names, cells, strict=True)) for cells in rows)
-    return Table(str(path), names, _counted(named, file.counts), counts=file.counts, warnings=warnings)
+    if layout.quoting is None or file.quotes:
+        rows = _quoted_cells(file, names, rows, warnings)
+    named = _counted(rows_by_name(path, names, rows), file.counts)
+    return Table(str(path), without_spacers(names), named, counts=file.counts, warnings=warnings)
 
 
-def _without_quoting(
-    path: Path, names: list[str], rows: Iterator[list[str]], remedies: Remedies, warnings: list[str]
+def _quoted_cells(
+    file: DelimitedFile, names: list[str], rows: Iterator[list[str]], warnings: list[str]
 ) -> Iterator[list[str]]:
-    """Yield rows, and warn of a column whose cells all are in quotation marks, or that doubles these."""
+    """Yield rows, and warn of a column in which quotation marks that seem to enclose the cells are characters.
+
+    Without quoting they are; with quoting, where white space stands before them.
+    """
     filled, enclosed, doubled = Counter[int](), Counter[int](), Counter[int]()
     for row in rows:
         for number, value in enumerate(row):
             filled[number] += value != ""
-            if value[:1] == '"' == value[-1:] and len(value) > 1:
+            if '"' not in value or (file.quotes and not value[:1].isspace()):
+                continue
+            bare = value.strip()
+            if bare[:1] == '"' == bare[-1:] and len(bare) > 1:
                 enclosed[number] += 1
-                inner = value[1:-1]
+                inner = bare[1:-1]
                 doubled[number] += '""' in inner and '"' not in inner.replace('""', "")
         yield row
+    remedy = "remove the spaces before them" if file.quotes else file.remedies.quoted
     for number, name in enumerate(names):
-        if enclosed[number] and (enclosed[number] == filled[number] or doubled[number]):
-            count = doubled[number] or enclosed[number]
-            finding = f'{path}: {count:,} cells of column "{name}" are in quotation marks, which are read as characters'
-            warnings.append(f"{finding}; if they enclose the cells, {remedies.quoted}")
+        if enclosed[number] and (enclosed[number] == filled[number] or doubled[number] or file.quotes):
+            count = enclosed[number] if file.quotes else doubled[number] or enclosed[number]
+            finding = f'{file.path}: {count:,} cells of column "{name}" are in quotation marks, which are read as '
+            warnings.append(f"{finding}characters; if they enclose the cells, {remedy}")
 
 
 def _jsonl(path: Path, layout: Layout, remedies: Remedies) -> Table:
@@ -215,8 +245,7 @@ def _workbook(path: Path, layout: Layout) -> Table:
         below = (row for rest in ([first], rows) for row in rest)
     if len(names) != len(first):
         raise DataError(f"{path}: found {len(first)} columns, expected {len(names)}: {', '.join(names)}")
-    # Columns that are only spacers have no name.
-    need_distinct(path, [name for name in names if name])
+    need_distinct(path, names)
     counts: Counter[str] = Counter()
-    named = ({name: value for name, value in zip(names, row, strict=True) if name} for row in below)
-    return Table(str(path), [name for name in names if name], _counted(named, counts), counts=counts)
+    named = _counted(rows_by_name(path, names, below), counts)
+    return Table(str(path), without_spacers(names), named, counts=counts)

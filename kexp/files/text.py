@@ -30,7 +30,7 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
 
 def lines_of(path: Path, encoding: str, remedies: Remedies = KEYS, newline: str = "") -> Iterator[str]:
     """Yield the lines of a file as they are, without a byte order mark; ``newline`` as in ``open``."""
-    refuse_other_format(path, remedies)
+    refuse_other_format(path, "text", remedies)
     refuse_other_encoding(path, encoding, remedies)
     try:
         with open_bytes(path) as file:

@@ -25,7 +25,7 @@ def open_table(path: Path, option: str, layout: Layout | None = None) -> Table:
         raise DataError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
     try:
         "".encode(layout.encoding)
-    except LookupError:
+    except (LookupError, UnicodeError):
         finding = f"--encoding {layout.encoding}: Python knows none of that name"
         raise KexpError(f'{finding}; try "utf-8" or "cp949"') from None
     return open_file(path, layout, FLAGS)

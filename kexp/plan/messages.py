@@ -22,6 +22,9 @@ PLAIN_WORDS = (
     (r"a valid boolean\b.*", "true or false"),
     (r"a valid (tuple|list)\b.*", "a list"),
     (r"a valid dictionary\b.*", "a table"),
+    (r"greater than or equal to (.*)", r"a number of at least \1"),
+    (r"less than or equal to (.*)", r"a number of at most \1"),
+    (r"((?:greater|less) than .*)", r"a number \1"),
 )
 """What pydantic says that an input should be, and how a spec calls it."""
 
@@ -70,9 +73,10 @@ def _message(error: ErrorDetails, path: str) -> str:
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
         section, _, key = path.rpartition(".")
-        hint = did_you_mean(key, _section_keys(section))
-        if not hint.startswith("did you mean") and not section.startswith("search"):
-            hint = key_hint(key) or hint
+        keys = list(_section_keys(section))
+        hint = did_you_mean(key, keys)
+        if not section.startswith("search") and (familiar := key_hint(key, section, keys)):
+            hint = familiar
         return f"unknown key{f' of [{section}]' if section else ''}; {hint}"
     if kind == "refused":
         return _with_familiar_word(message, path)
@@ -83,7 +87,7 @@ def _message(error: ErrorDetails, path: str) -> str:
     if message.startswith("Input should be "):
         expected = message.removeprefix("Input should be ")
         for pattern, words in PLAIN_WORDS:
-            expected = re.sub(pattern, words, expected)
+            expected = re.sub(f"^{pattern}", words, expected)
         return f"expected {expected}, found {found}"
     if count := re.match(r"\w+ should have (at least|at most) (\d+) items? after validation, not (\d+)", message):
         return f"expected {count[1]} {count[2]} {'entry' if count[2] == '1' else 'entries'}, found {count[3]}"
@@ -96,8 +100,11 @@ def _with_familiar_word(message: str, path: str) -> str:
     """Let a message about an unknown option or metric name what people call so elsewhere."""
     finding, _, _ = message.partition("; ")
     hint = ""
-    if finding.startswith("unknown option of ") and "did you mean" not in message:
-        hint = option_hint(path.rpartition(".")[2])
+    if finding.startswith("unknown option of "):
+        section, _, key = path.rpartition(".")
+        familiar = option_hint(key)
+        # A near option of the component comes before a key of another section.
+        hint = familiar if f"use {section}." in familiar or "did you mean" not in message else ""
     elif metric := re.match(r'unknown metric "(.*)"', finding):
         hint = metric_hint(metric[1])
     return f"{finding}; {hint}" if hint else message

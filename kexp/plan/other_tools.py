@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from kexp.errors import did_you_mean
 from kexp.options import Section
 from kexp.spec.sections import Spec
 
@@ -19,7 +20,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     'training.precision, for example "fp16"': ("fp16", "bf16", "amp", "use_amp", "mixed_precision", "half", "dtype"),
     "training.betas, epsilon and weight_decay; the optimiser is AdamW": ("optimizer", "optimiser", "optim"),
     "training.schedule": ("scheduler", "lr_scheduler", "lr_scheduler_type", "lr_schedule"),
-    "training.warmup_ratio": ("warmup", "warmup_proportion", "warm_up"),
+    "training.warmup_ratio, or warmup_steps": ("warmup", "warm_up"),
+    "training.warmup_ratio": ("warmup_proportion",),
     "training.warmup_steps": ("num_warmup_steps", "warmup_step"),
     "training.gradient_accumulation": (
         "gradient_accumulation_steps", "accumulation_steps", "accumulate_grad_batches", "grad_accum",
@@ -27,7 +29,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "training.gradient_clip": ("max_grad_norm", "grad_clip", "gradient_clip_val", "clip_grad_norm", "clip_norm"),
     "training.layer_decay": ("llrd", "layerwise_lr_decay", "lr_decay", "layer_wise_lr_decay"),
     "training.monitor": ("metric_for_best_model", "best_metric", "monitor_metric"),
-    "training.evaluate_every": ("eval_steps", "eval_every", "evaluation_strategy", "eval_strategy"),
+    "training.evaluate_every": (
+        "eval_steps", "eval_every", "evaluation_strategy", "eval_strategy", "save_steps", "save_strategy",
+    ),
+    "training.log_every": ("logging_steps", "log_steps", "log_interval", "log_every_n_steps", "print_every"),
     "training.keep": ("save_best", "save_best_only", "load_best_model_at_end", "save_total_limit"),
     "training.epsilon": ("eps", "adam_epsilon"),
     "training.betas": ("beta1", "beta2", "adam_beta1", "adam_beta2"),
@@ -45,6 +50,15 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "dataset.validation": ("valid", "val", "dev", "valid_file", "val_file", "dev_file", "validation_file", "eval_file"),
     "dataset.test": ("test_file", "test_path", "test_data"),
     "dataset.text": ("text_column", "text_col", "text_field", "sentence", "document"),
+    "dataset.text_pair": ("text2", "sentence2", "text_b", "pair", "premise", "hypothesis"),
+    "dataset.separator": ("sep", "delimiter"),
+    "dataset.columns": ("names", "usecols", "column_names"),
+    "dataset.quoting": ("quotechar", "quote"),
+    "dataset.escape": ("escapechar",),
+    "dataset.sheet": ("sheet_name",),
+    "dataset.limit": ("nrows", "max_samples", "n_samples", "max_train_samples", "subset"),
+    "dataset.leave_out": ("na_values", "ignore_labels", "exclude"),
+    "dataset.group": ("groups", "group_column", "speaker"),
     "dataset.label": ("label_column", "label_col", "label_field", "target"),
     "split.validation": ("val_size", "valid_size", "val_ratio", "valid_ratio", "validation_split", "dev_ratio"),
     "split.test": ("test_size", "test_ratio", "test_split"),
@@ -65,10 +79,21 @@ _KEY_OF = {word: key for key, words in KEYS.items() for word in words}
 _METRIC_OF = {word: name for name, words in METRICS.items() for word in words}
 
 
-def key_hint(word: str) -> str:
-    """Return the hint for a key that a section does not have; empty for a word that has no meaning elsewhere."""
-    key = _other_section(word)
-    return option_hint(word) or (f"use {key}" if key else "")
+def key_hint(word: str, section: str = "", keys: Sequence[str] = ()) -> str:
+    """Return the hint for a key that a section does not have; empty for a word that has no meaning elsewhere.
+
+    A key of the section itself, whose ``keys`` these are, comes first.
+    """
+    own = _KEY_OF.get(word.lower(), "").rpartition(".")[2]
+    if section and own in keys:
+        return f"use {section}.{own}"
+    if name := _METRIC_OF.get(word.lower()):
+        known = option_hint(word)
+        return known or f'metrics are named in evaluation.metrics and training.monitor; use "{name}"'
+    if hint := option_hint(word):
+        return hint
+    key = None if did_you_mean(word, keys).startswith("did you mean") else _other_section(word)
+    return f"use {key}" if key else ""
 
 
 def option_hint(word: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import write_text
 from kexp.report.formatting import as_table, duration, is_table, plain, score
@@ -39,7 +40,7 @@ def write_report(folder: Path) -> Path:
     jinja = page_environment()
     jinja.filters |= {"score": score, "plain": plain, "duration": duration}
     jinja.tests |= {"table": is_table}
-    jinja.globals |= {"as_table": as_table, "significant": SIGNIFICANT}
+    jinja.globals |= {"as_table": as_table, "significant": SIGNIFICANT, "without_warnings": _without_warnings}
     page = jinja.from_string(files("kexp.report").joinpath("template.html.j2").read_text("utf-8")).render(
         place="/".join(path.resolve().parts[-3:]),
         spec=spec,
@@ -53,6 +54,10 @@ def write_report(folder: Path) -> Path:
     )
     write_text(path / "report.html", page)
     return path / "report.html"
+
+
+def _without_warnings(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "warnings"}
 
 
 def page_environment() -> Environment:

@@ -16,6 +16,7 @@ from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
 from kexp.report.run_folder import RunFolder
+from kexp.report.summary import no_test_remark
 from kexp.search.search_job import SearchJob
 from kexp.search.study import Study
 from kexp.search.summary import best_trials, ranked
@@ -82,6 +83,8 @@ def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, A
     found["gains"] = gains(summary, job.metrics[0].validation_metric or job.spec.training.monitor)
     remarks = [describe_gain(gain) for gain in found["gains"]]
     remarks = remarks or ["no trial is better than the spec without a search"]
+    untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
+    remarks += [untested] if untested else []
     return {**found, "remarks": [*remarks, compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary)]}
 
 

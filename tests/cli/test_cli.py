@@ -45,7 +45,7 @@ def test_check_prints_every_problem_on_standard_error(write_spec: Write) -> None
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        f"{spec}: training.epochs: expected greater than 0, found 0",
+        f"{spec}: training.epochs: expected a number greater than 0, found 0",
         f'{spec}: training.batch: unknown key of [training]; did you mean "batch_size"?',
     ]
 
@@ -145,7 +145,7 @@ def test_unfinished_and_unreadable_folders_are_listed_as_such(tmp_path: Path) ->
 
 
 def test_debug_shows_the_traceback(write_spec: Write) -> None:
-    with pytest.raises(Exception, match="expected greater than 0"):
+    with pytest.raises(Exception, match="expected a number greater than 0"):
         run("--debug", "check", write_spec(f"{GOOD}[training]\nepochs = 0\n"))
 
 

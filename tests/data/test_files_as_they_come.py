@@ -14,52 +14,20 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from data_files import built, prepared, problems, refusal, write
 
 from kexp.builtin.datasets import HubDataset, TableDataset
-from kexp.catalog import load_catalog
 from kexp.contracts import DatasetContext
-from kexp.data.prepare import prepare
-from kexp.data.rows import PreparedData
-from kexp.errors import DataError
 from kexp.inference.columns import TextColumns
 from kexp.inference.evaluate import LEFT_OUT, Labels
 from kexp.inference.input_tables import open_table
 from kexp.inference.predict import readable
-from kexp.spec.sections import Spec
 
-catalog = functools.cache(load_catalog)
 NFD = functools.partial(unicodedata.normalize, "NFD")
-
-
-def write(folder: Path, name: str, content: str | bytes, encoding: str = "utf-8") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
-    return path
 
 
 def jsonl(folder: Path, rows: list[dict[str, Any]], name: str = "rows.jsonl") -> Path:
     return write(folder, name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def built(options: TableDataset | HubDataset, context: DatasetContext | None = None) -> dict[str, dict[str, Any]]:
-    made = options.build(context or DatasetContext())
-    return {split: rows.to_dict() for split, rows in made.items()}
-
-
-def prepared(dataset: TableDataset, **sections: Any) -> PreparedData:
-    table = {"name": "test", "dataset": dataset, "backbone": "tiny", **sections}
-    return prepare(Spec.model_validate(table, context={"catalog": catalog()}), 1)
-
-
-def refusal(call: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        call()
-    return str(caught.value)
-
-
-def problems(options: TableDataset) -> list[str]:
-    return [str(problem) for problem in options.problems()]
 
 
 def reviews(count: int, labels: tuple[str, ...] = ("부정", "긍정")) -> list[tuple[str, str]]:

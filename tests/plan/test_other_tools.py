@@ -45,14 +45,14 @@ def problems(write_spec: Callable[..., Path], catalog: Catalog, reviews: Path) -
 @pytest.mark.parametrize(
     ("section", "line", "expected"),
     [
-        ("training", "max_len = 64", 'training.max_len: unknown key of [training]; did you mean "max_length"?'),
-        ("training", "batch = 8", 'training.batch: unknown key of [training]; did you mean "batch_size"?'),
+        ("training", "max_len = 64", "training.max_len: unknown key of [training]; use training.max_length"),
+        ("training", "batch = 8", "training.batch: unknown key of [training]; use training.batch_size"),
         ("training", "lr = 1e-4", "training.lr: unknown key of [training]; use training.learning_rate"),
-        ("training", "num_epochs = 2", 'training.num_epochs: unknown key of [training]; did you mean "epochs"?'),
+        ("training", "num_epochs = 2", "training.num_epochs: unknown key of [training]; use training.epochs"),
         (
             "training",
             "weight_decay_rate = 0.1",
-            'training.weight_decay_rate: unknown key of [training]; did you mean "weight_decay"?',
+            "training.weight_decay_rate: unknown key of [training]; use training.weight_decay",
         ),
         ("training", "early_stopping = 3", "training.early_stopping: unknown key of [training]; use training.patience"),
         (
@@ -66,11 +66,22 @@ def problems(write_spec: Callable[..., Path], catalog: Catalog, reviews: Path) -
             "training.optimizer: unknown key of [training]; "
             "use training.betas, epsilon and weight_decay; the optimiser is AdamW",
         ),
+        ("training", "dr_rate = 0.1", "training.dr_rate: unknown key of [training]; use backbone.dropout"),
+        ("training", "save_steps = 9", "training.save_steps: unknown key of [training]; use training.evaluate_every"),
+        ("evaluation", "batch = 9", "evaluation.batch: unknown key of [evaluation]; use evaluation.batch_size"),
+        (
+            "training",
+            "val_loss = 1",
+            "training.val_loss: unknown key of [training]; metrics are named in evaluation.metrics and training.monitor; "
+            'use "cross_entropy"',
+        ),
+        ("training", "batch_sizes = 9", 'training.batch_sizes: unknown key of [training]; did you mean "batch_size"?'),
+        ("dataset", 'delimiter = ";"', 'dataset.delimiter: unknown option of dataset "table"; use dataset.separator'),
         ("training", "dropout = 0.1", "training.dropout: unknown key of [training]; use backbone.dropout"),
         ("training", "balance = true", "training.balance: unknown key of [training]; use cleaning.balance"),
         ("backbone", "dr_rate = 0.1", 'backbone.dr_rate: unknown option of backbone "tiny"; use backbone.dropout'),
         ("backbone", "max_len = 9", 'backbone.max_len: unknown option of backbone "tiny"; use training.max_length'),
-        ("dataset", 'text_col = "a"', 'dataset.text_col: unknown option of dataset "table"; did you mean "text"?'),
+        ("dataset", 'text_col = "a"', 'dataset.text_col: unknown option of dataset "table"; use dataset.text'),
         ("evaluation", 'metrics = ["acc", "macro_f1"]', 'evaluation.metrics[0]: unknown metric "acc"; use "accuracy"'),
         (
             "training",

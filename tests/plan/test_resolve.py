@@ -53,7 +53,7 @@ metrics = ["accuracy", "f2"]
     found = problems(spec, catalog)
     assert 'objective.gama: unknown option of objective "focal"; did you mean "gamma"?' in found
     assert 'training.max_lenght: unknown key of [training]; did you mean "max_length"?' in found
-    assert "training.epochs: expected greater than 0, found 0" in found
+    assert "training.epochs: expected a number greater than 0, found 0" in found
     assert 'backbone: unknown backbone "tinny"; did you mean "tiny"?' in found
     assert "seeds: a seed is given twice" in found
     assert f"dataset.path: {spec.parent / 'missing.csv'} does not exist" in found
@@ -72,10 +72,10 @@ def test_problem_reads_as_promised(write_spec: Write, catalog: Catalog) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("[training]\nepochs = '3'", "training.epochs: expected a whole number, found a string"),
-        ("[training]\nepochs = true", "training.epochs: expected a whole number, found true or false"),
-        ("[training]\nlearning_rate = '1e-4'", "training.learning_rate: expected a number, found a string"),
-        ("[cleaning]\ntrim = 1", "cleaning.trim: expected true or false, found a whole number"),
+        ("[training]\nepochs = '3'", 'training.epochs: expected a whole number, found "3"'),
+        ("[training]\nepochs = true", "training.epochs: expected a whole number, found true"),
+        ("[training]\nlearning_rate = '1e-4'", 'training.learning_rate: expected a number, found "1e-4"'),
+        ("[cleaning]\ntrim = 1", "cleaning.trim: expected true or false, found 1"),
         ("[cleaning]\nmin_characters = 9\nmax_characters = 3", "cleaning.max_characters: 3 is below min_characters, 9"),
         ("[cleaning]\nmin_characters = {test = 9}\nmax_characters = 3", "cleaning.max_characters: 3 is below min_characters of test, 9"),
         ("[split]\nvalidation = 0.5\ntest = 0.6", "split: validation and test take 1.1 of all rows; nothing is left for train"),
@@ -143,8 +143,8 @@ def test_variant_problems_are_told_once_and_under_their_variant(write_spec: Writ
     assert problems(write_spec(GOOD + text), catalog) == [
         "variants.b.seeds: belongs to the whole experiment, not to a variant",
         "variants.a/b: a variant's name becomes a folder: letters, digits, '-', '_' and '.' only",
-        "training.epochs: expected greater than 0, found 0",
-        'variants.a.training.epoch: unknown key of [training]; did you mean "epochs"?',
+        "training.epochs: expected a number greater than 0, found 0",
+        "variants.a.training.epoch: unknown key of [training]; use training.epochs",
     ]
 
 
@@ -169,7 +169,7 @@ def test_chosen_variants_alone_are_checked_and_used(write_spec: Write, catalog: 
     ]
     assert problems(spec, catalog, variants=["broken"]) == [
         "variants.broken.seeds: belongs to the whole experiment, not to a variant",
-        "variants.broken.training.epochs: expected greater than 0, found 0",
+        "variants.broken.training.epochs: expected a number greater than 0, found 0",
     ]
 
 
@@ -177,7 +177,9 @@ def test_mistake_that_a_chosen_variant_shares_with_the_base_keeps_its_place(
     write_spec: Write, catalog: Catalog
 ) -> None:
     spec = write_spec(GOOD + "[training]\nepochs = 0\n" + MIXED)
-    assert problems(spec, catalog, variants=["focal", "sharp"]) == ["training.epochs: expected greater than 0, found 0"]
+    assert problems(spec, catalog, variants=["focal", "sharp"]) == [
+        "training.epochs: expected a number greater than 0, found 0"
+    ]
 
 
 @pytest.mark.parametrize("names", [["focal"], ["focal", "sharp"], ["sharp", "focal"]])
@@ -203,7 +205,7 @@ def test_mistake_of_the_command_line_is_told_once(write_spec: Write, catalog: Ca
     # What variants state themselves is as many mistakes.
     twice = write_spec(GOOD + "[variants.a]\ntraining.epoch = 1\n[variants.b]\ntraining.epoch = 1\n")
     assert problems(twice, catalog) == [
-        f'variants.{name}.training.epoch: unknown key of [training]; did you mean "epochs"?' for name in "ab"
+        f"variants.{name}.training.epoch: unknown key of [training]; use training.epochs" for name in "ab"
     ]
 
 

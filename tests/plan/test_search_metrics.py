@@ -114,7 +114,7 @@ CONDITION = {"training.weight_decay": {"low": 0.0, "high": 0.1, "when": {"traini
             'search.sampler: "grid" visits every value, and training.weight_decay has infinitely many; give it a step, or choices',
             'search.sampler: "grid" does not support conditions, and training.weight_decay has "when"; use "tpe" or "brute-force"']),
         ({"sampler": "brute-force"}, ['search.sampler: "brute-force" visits every value, and training.learning_rate has infinitely many; give it a step, or choices']),
-        ({"sampler": {"use": "tpe", "candidates": 0}}, ["search.sampler.candidates: expected greater than 0, found 0"]),
+        ({"sampler": {"use": "tpe", "candidates": 0}}, ["search.sampler.candidates: expected a number greater than 0, found 0"]),
         ({"sampler": "zzz"}, ['search.sampler: unknown search-sampler "zzz"; known: brute-force, cmaes, gp, grid, nsga2, qmc, random, tpe']),
         ({"metric": BOTH, "pruner": "median"}, ["search.pruner: trials with several metrics cannot be pruned; leave it out"]),
         ({"metric": "train_seconds", "pruner": "hyperband"}, ['search.pruner: evaluations do not report train_seconds; use "none"']),

@@ -34,13 +34,13 @@ def problems(catalog: Catalog, space: dict[str, Any], base: dict[str, Any] | Non
     [
         ({"training.epocs": {"choices": [3]}}, ['training.epocs: 3: training.epocs: unknown key of [training]; did you mean "epochs"?']),
         ({"trainin.epochs": {"choices": [3]}}, ['trainin.epochs: 3: trainin: unknown key; did you mean "training"?']),
-        ({"training.epochs": {"low": 0, "high": 3}}, ["training.epochs: 0: training.epochs: expected greater than 0, found 0"]),
-        ({"training.learning_rate": {"low": 1e-5, "high": 1.0}}, ["training.learning_rate: 1.0: training.learning_rate: expected less than 1, found 1.0"]),
+        ({"training.epochs": {"low": 0, "high": 3}}, ["training.epochs: 0: training.epochs: expected a number greater than 0, found 0"]),
+        ({"training.learning_rate": {"low": 1e-5, "high": 1.0}}, ["training.learning_rate: 1.0: training.learning_rate: expected a number less than 1, found 1.0"]),
         ({"training.epochs": {"choices": [1, "two"]}}, ['training.epochs: two: training.epochs: expected a whole number, found "two"']),
         ({"objective.use": {"choices": ["focal", "focl"]}}, ['objective.use: focl: objective: unknown objective "focl"; did you mean "focal"?']),
         ({"freezing": {"choices": ["none", {"use": "bottom-layers", "layers": 9}]}}, ["freezing: bottom-layers layers=9: freezing: 9 layers cannot be frozen, the model has 2"]),
         (USE | {"objective.gamma": GAMMA}, [f"objective.gamma: 0.5: {NO_GAMMA}"]),
-        (USE | {"objective.gamma": {**GAMMA, "low": -1.0, **FOCAL}}, ["objective.gamma: -1.0: objective.gamma: expected greater than or equal to 0, found -1.0"]),
+        (USE | {"objective.gamma": {**GAMMA, "low": -1.0, **FOCAL}}, ["objective.gamma: -1.0: objective.gamma: expected a number of at least 0, found -1.0"]),
         (USE | {"objective.gamma": {**GAMMA, "when": {"objective.use": "r-drop"}}}, ["objective.gamma.when: is never true; give values that the spec or the search can have"]),
         (EPOCHS | {"training.patience": {"low": 1, "high": 2, "when": {"training.epochs": 6}}}, ["training.patience.when: is never true; give values that the spec or the search can have"]),
         (EPOCHS | {"training.patience": {"low": 1, "high": 2, "when": {"training.epocs": 1}}}, ["training.patience.when: is never true; give values that the spec or the search can have"]),
@@ -86,7 +86,7 @@ def test_a_space_of_which_every_trial_can_be_done_has_no_problem(catalog: Catalo
 def test_a_condition_within_a_range_is_looked_at_like_any_other(catalog: Catalog) -> None:
     bad = {"choices": [0], "when": {"training.epochs": 3}}
     found = problems(catalog, EPOCHS | {"training.patience": bad})
-    assert found == ["search.space.training.patience: 0: training.patience: expected greater than 0, found 0"]
+    assert found == ["search.space.training.patience: 0: training.patience: expected a number greater than 0, found 0"]
 
 
 def test_a_parameter_is_checked_with_all_values_of_those_it_depends_on(catalog: Catalog) -> None:
@@ -112,7 +112,7 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
     ("search", "expected"),
     [
         ({"trials": None}, "trials: nothing ends the search; set trials, timeout or both"),
-        ({"trials": 0}, "trials: expected greater than 0, found 0"),
+        ({"trials": 0}, "trials: expected a number greater than 0, found 0"),
         ({"trails": 3}, 'trails: unknown key of [search]; did you mean "trials"?'),
         ({"timeout": "soon"}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found "soon"'),
         ({"timeout": "0h"}, 'timeout: expected a duration such as 2h, 90m or 1h30m, found "0h"'),
@@ -121,12 +121,12 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
         ({"metric": ["validation.mcc", "validation.mcc"]}, "metric: a metric is given twice"),
         ({"storage": "disk"}, 'storage: expected "journal", a database URL or grpc://HOST:PORT, found "disk"'),
         ({"seeds_per_trial": 3}, "seeds_per_trial: a trial takes the first 3 seeds, and the spec has 2; add seeds"),
-        ({"jobs": 0}, "jobs: expected greater than 0, found 0"),
+        ({"jobs": 0}, "jobs: expected a number greater than 0, found 0"),
         ({"space": {}}, "space: expected at least 1 entry, found 0"),
         ({"space": {"training.epochs": {}}}, "space.training.epochs: expected low and high, or choices"),
         ({"space": {"training.epochs": {"low": 5, "high": 1}}}, "space.training.epochs.high: 1 is not above low, 5"),
-        ({"space": {"training.epochs": {"low": "1", "high": 5}}}, "space.training.epochs.low: expected a whole number, found a string"),
-        ({"space": {"training": {"epochs": {"low": "1", "high": 5}}}}, "space.training.epochs.low: expected a whole number, found a string"),
+        ({"space": {"training.epochs": {"low": "1", "high": 5}}}, "space.training.epochs.low: expected a whole number, found \"1\""),
+        ({"space": {"training": {"epochs": {"low": "1", "high": 5}}}}, "space.training.epochs.low: expected a whole number, found \"1\""),
         *(({"space": {path: {"choices": [[1]]}}}, f"space.{path}: cannot be searched: trials could not be compared")
           for path in ("name", "seeds", "evaluation.metrics", "trackers", "search.trials")),
         *(({"space": {path: {"choices": [[1]]}}},

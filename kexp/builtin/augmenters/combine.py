@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from random import Random
 from typing import Annotated
 
 from pydantic import Field
 
 from kexp.contracts import AnyAugmenter, Augmenter, AugmenterContext, AugmenterOptions, Rejected
-from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter
+from kexp.contracts.augmenter import CheckedAugmenter, build_augmenters
 from kexp.errors import Problem
 
 
@@ -37,7 +38,7 @@ class Compose(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        return Sequential([build_augmenter(step, context) for step in self.steps])
+        return Sequential(build_augmenters(self.steps, context))
 
 
 class Parts:
@@ -47,9 +48,10 @@ class Parts:
         self.parts = parts
 
     def close(self) -> None:
-        """Close all parts."""
-        for part in self.parts:
-            part.close()
+        """Close all parts, also where closing one of them fails."""
+        with ExitStack() as parts:
+            for part in self.parts:
+                parts.callback(part.close)
 
 
 class Sequential(Parts):
@@ -96,7 +98,7 @@ class OneOf(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        return Drawn([build_augmenter(choice, context) for choice in self.choices], self.weights)
+        return Drawn(build_augmenters(self.choices, context), self.weights)
 
 
 class Drawn(Parts):
