@@ -23,6 +23,7 @@ from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
+from kexp.model_files import write_checksums
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
@@ -304,6 +305,7 @@ def _save_model(folder: Path, assembled: AssembledRun) -> None:
     tokenizer.truncation_side = training.truncation
     assembled.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    write_checksums(folder)
 
 
 def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
