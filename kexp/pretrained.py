@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,24 @@ from pydantic import Field
 from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
 from kexp.errors import KexpError, Problem
 from kexp.hub import explain_missing, prepare_offline
+from kexp.model_files import (
+    AGAIN,
+    MODEL_FILES,
+    WEIGHTS,
+    NotAnObject,
+    missing_files,
+    need_unchanged,
+    read_object,
+    weight_problems,
+)
 from kexp.options import LocalPath
 from kexp.weights import has_trained_head, need_weights, order_head, replace_head
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-# What makes a model what it is; read-me files and other frameworks' weights do not.
-MODEL_FILES = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
+MESSAGE = 300
+"""Characters of a library's message that are passed on, at most."""
 # RoBERTa numbers positions from pad_token_id + 1, so that its table is longer than what it can read.
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm", "mpnet")
 
@@ -56,6 +64,11 @@ class PretrainedBackbone(BackboneOptions):
         if self.path is not None:
             yield from (Problem("path", message, hint) for message, hint in folder_problems(self.path))
 
+    def warnings(self) -> Iterable[Problem]:
+        """Yield weights of a folder that are not read."""
+        if self.path is not None:
+            yield from several_weights(self.path)
+
     def max_positions(self) -> int | None:
         """Read the positions from the model's configuration, if it is on this machine."""
         return positions(self._stored_config())
@@ -65,11 +78,7 @@ class PretrainedBackbone(BackboneOptions):
 
         Layers that share their weights (ALBERT) count as one.
         """
-        stored = self._stored_config()
-        count = next(
-            (stored[key] for key in ("num_hidden_groups", "num_hidden_layers", "n_layers") if key in stored), None
-        )
-        return count if isinstance(count, int) else None
+        return stated_layers(self._stored_config())
 
     def _stored_config(self) -> dict[str, Any]:
         """Return the configuration in the folder or in the hub's cache; empty if it is missing or unreadable."""
@@ -83,10 +92,9 @@ class PretrainedBackbone(BackboneOptions):
                 return {}
             config = Path(cached)
         try:
-            stored = json.loads(config.read_text("utf-8"))
+            return read_object(config)
         except (OSError, ValueError):
             return {}
-        return stored if isinstance(stored, dict) else {}
 
     def load_config(self) -> PretrainedConfig:
         """Load the model's configuration; afterwards ``max_positions`` is known."""
@@ -101,16 +109,8 @@ class PretrainedBackbone(BackboneOptions):
 
         config = self.load_config()
         tokenizer = self._load(AutoTokenizer)
-        if not isinstance(tokenizer, PreTrainedTokenizerFast):
-            raise KexpError(f'backbone "{self.source}" has no fast tokenizer (tokenizer.json), which kexp needs')
-        # Without tokenizer files transformers silently makes a tokenizer of special tokens alone.
-        if len(tokenizer) <= len(tokenizer.all_special_tokens):
-            raise KexpError(f'backbone "{self.source}" has no tokenizer (tokenizer.json or vocab.txt)')
-        if tokenizer.pad_token_id is None:
-            raise KexpError(f'the tokenizer of backbone "{self.source}" has no padding token')
-        if len(tokenizer) > config.vocab_size:
-            sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
-            raise KexpError(f'the tokenizer of backbone "{self.source}" has {sizes}; they do not match')
+        need_tokenizer(tokenizer, config, f'backbone "{self.source}"')
+        assert isinstance(tokenizer, PreTrainedTokenizerFast)
         return tokenizer
 
     def build(self, context: BackboneContext) -> PreTrainedModel:
@@ -122,11 +122,13 @@ class PretrainedBackbone(BackboneOptions):
         from transformers import AutoModelForSequenceClassification
 
         title = f'backbone "{self.source}"'
+        if self.path is not None:
+            need_unchanged(self.path)
         config = self.load_config()
         trained = [str(label) for _, label in sorted((config.id2label or {}).items())]
         if self.keep_head:
             need_same_labels(trained, context.label_names, title)
-        self._check_padding(config, context.tokenizer.pad_token_id)
+        match_padding(config, self._stored_config(), context.tokenizer.pad_token_id, title)
         set_labels(config, trained if self.keep_head else context.label_names)
         set_dropout(config, self.dropout)
         model: PreTrainedModel
@@ -142,21 +144,9 @@ class PretrainedBackbone(BackboneOptions):
             order_head(model, trained, context.label_names)
             set_labels(model.config, context.label_names)
         elif has_trained_head(model, loaded):
-            options = {"trust_remote_code": self.trust_remote_code}
+            options = {"trust_remote_code": self.trust_remote_code, "dtype": torch.float32}
             replace_head(model, AutoModelForSequenceClassification.from_config(deepcopy(config), **options))  # type: ignore[no-untyped-call]
         return model
-
-    def _check_padding(self, config: PretrainedConfig, padding: int) -> None:
-        """Let the model pad with the tokenizer's token, unless its configuration names another one."""
-        stated = self._stored_config().get("pad_token_id")
-        if config.pad_token_id == padding:
-            return
-        if isinstance(stated, int) or config.model_type in OFFSET_POSITIONS:
-            raise KexpError(
-                f'backbone "{self.source}": config.json says pad_token_id {config.pad_token_id}, but the tokenizer '
-                f"pads with {padding}; take both from one revision, or correct pad_token_id"
-            )
-        config.pad_token_id = padding
 
     def _load(self, factory: Any, **options: Any) -> Any:
         options["trust_remote_code"] = self.trust_remote_code
@@ -181,10 +171,18 @@ def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str |
     # A damaged folder raises whatever the libraries below raise.
     except Exception as error:
         if local:
-            raise KexpError(f"{kind} folder {source} cannot be loaded: {error}") from error
+            raise KexpError(f"{kind} folder {source} cannot be loaded: {reason_of(error)}") from error
         raise KexpError(explain_missing(kind, str(source), error)) from error
     finally:
         logging.set_verbosity(verbosity)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a library says about a model, as one line of a length that can be read."""
+    if "weights_only" in str(error) or "Weights only" in str(error):
+        return "its weights are a pickle that holds more than weights and could run code; give them as safetensors"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]} ..."
 
 
 def source_problems(id: str | None, path: Path | None) -> Iterable[Problem]:
@@ -201,46 +199,78 @@ def unpinned(id: str | None, revision: str | None) -> Iterable[Problem]:
         yield Problem("revision", "not pinned: the weights may change under the experiment", "give a commit")
 
 
+def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None:
+    """Raise ``KexpError`` for a tokenizer that kexp cannot use, or that is not the one of the model."""
+    from transformers import PreTrainedTokenizerFast
+
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise KexpError(f"{title} has no fast tokenizer (tokenizer.json), which kexp needs")
+    # Without tokenizer files transformers silently makes a tokenizer of special tokens alone.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        remedy = "copy it there from where the model was made or downloaded"
+        raise KexpError(f"{title} has no tokenizer (tokenizer.json or vocab.txt); {remedy}")
+    if tokenizer.pad_token_id is None:
+        raise KexpError(f"the tokenizer of {title} has no padding token; state pad_token in tokenizer_config.json")
+    limit = tokenizer.model_max_length
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1 or limit % 1:
+        found = f"{title}: tokenizer_config.json says model_max_length {limit!r}"
+        raise KexpError(f"{found}; expected a whole number of tokens, 1 or more")
+    try:
+        tokenizer("영화")
+    # Its parts come from files that anybody may have written.
+    except Exception as error:
+        raise KexpError(f"the tokenizer of {title} cannot read a text: {reason_of(error)}; copy it again") from error
+    if len(tokenizer) > config.vocab_size:
+        sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
+        raise KexpError(f"the tokenizer of {title} has {sizes}; they do not match")
+
+
+def match_padding(config: PretrainedConfig, stored: Mapping[str, Any], padding: int, title: str) -> None:
+    """Let the model pad with the tokenizer's token; raises ``KexpError`` where config.json, ``stored``, names another.
+
+    Models whose positions count from the padding token are refused when it is another one, stated or not.
+    """
+    if config.pad_token_id == padding:
+        return
+    if isinstance(stored.get("pad_token_id"), int) or config.model_type in OFFSET_POSITIONS:
+        raise KexpError(
+            f"{title}: config.json says pad_token_id {config.pad_token_id}, but the tokenizer pads with {padding}; "
+            "take both from one revision, or correct pad_token_id"
+        )
+    config.pad_token_id = padding
+
+
 def folder_problems(folder: Path) -> Iterable[tuple[str, str]]:
     """Yield (message, remedy) for what a Hugging Face model folder lacks, without loading it."""
     if not folder.is_dir():
         yield f"{folder} does not exist" if not folder.exists() else f"{folder} is not a folder", "give a model folder"
         return
+    stored: dict[str, Any] = {}
     try:
-        if not isinstance(json.loads((folder / "config.json").read_text("utf-8")), dict):
-            yield f"{folder / 'config.json'} is not an object", "download the model again"
+        stored = read_object(folder / "config.json")
     except FileNotFoundError:
         yield f"{folder} has no config.json", "give a folder written by save_pretrained, or a download"
+    except NotAnObject as error:
+        yield f"{folder / 'config.json'} {error}", AGAIN
     except (OSError, ValueError) as error:
-        yield f"{folder / 'config.json'} cannot be read: {error}", "download the model again"
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        yield f"{folder} has no weights ({WEIGHTS[0]})", "give a folder written by save_pretrained, or a download"
-    for index in (folder / name for name in WEIGHTS if name.endswith(".index.json")):
-        if index.is_file():
-            yield from _missing_parts(index)
-    for weights in folder.glob("*.safetensors"):
-        yield from _damaged(weights)
+        yield f"{folder / 'config.json'} cannot be read: {error}", AGAIN
+    yield from weight_problems(folder, stated_layers(stored))
+    yield from missing_files(folder)
 
 
-def _missing_parts(index: Path) -> Iterable[tuple[str, str]]:
-    try:
-        parts = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        yield f"{index} cannot be read: {error}", "download the model again"
-        return
-    missing = sorted(part for part in parts if not (index.parent / part).is_file())
-    if missing:
-        yield f"{index.parent} lacks a part of the weights: {', '.join(missing)}", "download the model again"
+def several_weights(folder: Path) -> Iterable[Problem]:
+    """Yield a warning that a folder has weights in several files, of which one is read."""
+    found = [name for name in WEIGHTS if (folder / name).is_file()]
+    if len(found) > 1:
+        message = f"{folder} has {' and '.join(found)}, of which {found[0]} is read"
+        yield Problem("path", message, "remove what is not meant")
 
 
-def _damaged(weights: Path) -> Iterable[tuple[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(weights, framework="numpy"):
-            pass
-    except (SafetensorError, OSError) as error:
-        yield f"{weights} is damaged: {error}", "download the model again"
+def stated_layers(config: Mapping[str, Any]) -> int | None:
+    """Return the number of layers that a configuration states; layers that share their weights (ALBERT) are one."""
+    keys = ("num_hidden_groups", "num_hidden_layers", "n_layers", "n_layer")
+    count = next((config[key] for key in keys if key in config), None)
+    return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else None
 
 
 def positions(config: dict[str, Any]) -> int | None:
@@ -248,8 +278,9 @@ def positions(config: dict[str, Any]) -> int | None:
     count = config.get("max_position_embeddings", config.get("n_positions"))
     if not isinstance(count, int) or count <= 0:
         return None
-    if config.get("model_type") in OFFSET_POSITIONS:
-        return count - int(config.get("pad_token_id", 1)) - 1
+    padding = config.get("pad_token_id", 1)
+    if config.get("model_type") in OFFSET_POSITIONS and isinstance(padding, int):
+        return count - padding - 1
     return count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,16 @@ def need_weights(model: PreTrainedModel, loaded: Mapping[str, Any], title: str, 
         if prefix := _extra_prefix(model, missing, loaded["unexpected_keys"]):
             remedy = f'its names begin with "{prefix}": save the weights again under names without that prefix'
         raise KexpError(f"{title}: its weights lack {_listed(missing)}, which would stay random; {remedy}")
+    if extra := _extra_layers(model, loaded["unexpected_keys"]):
+        remedy = "correct the number of layers in config.json, or take it and the weights from one model"
+        raise KexpError(f"{title}: its weights have {_listed(extra)}, for which the model has no place; {remedy}")
     mismatched = sorted(found for found in loaded["mismatched_keys"] if head or not _may_be_new(model, found[0]))
     if mismatched:
         shapes = [f"{name} ({_shape(found)}, expected {_shape(expected)})" for name, found, expected in mismatched]
         remedy = "take config.json and the weights from one model"
         raise KexpError(f"{title}: weights of another shape: {_listed(shapes)}; {remedy}")
+    if broken := [name for name, parameter in model.named_parameters() if not bool(parameter.isfinite().all())]:
+        raise KexpError(f"{title}: weights that are not finite (NaN or infinite): {_listed(broken)}; download it again")
 
 
 def has_trained_head(model: PreTrainedModel, loaded: Mapping[str, Any]) -> bool:
@@ -61,6 +67,20 @@ def _may_be_new(model: PreTrainedModel, name: str) -> bool:
     if not base or not hasattr(model, base):
         return name.startswith(f"{_output_layer(model)[0]}.")
     return not name.startswith(f"{base}.") or "pooler" in name
+
+
+def _extra_layers(model: PreTrainedModel, unexpected: Iterable[str]) -> list[str]:
+    """Return weights of layers that the model does not have, which transformers leaves out without a word."""
+    base = f"{model.base_model_prefix}."
+    inner = (name.removeprefix(base) for name in model.state_dict() if name.startswith(base))
+    stacks = {stack for name in inner if (stack := _stack(name))}
+    return sorted(name for name in unexpected if _stack(name.removeprefix(base)) in stacks)
+
+
+def _stack(name: str) -> str | None:
+    """Return what stands before the number of a layer."""
+    found = re.match(r"(.*?)\.\d+\.", name)
+    return found[1] if found else None
 
 
 def _output_layer(model: PreTrainedModel) -> tuple[str, torch.nn.Module]:

@@ -39,8 +39,9 @@ class HubBackbone(PretrainedBackbone):
         return source_problems(self.id, self.path)
 
     def warnings(self) -> Iterable[Problem]:
-        """Yield a revision that may change."""
-        return unpinned(self.id, self.revision)
+        """Yield a revision that may change, and weights of a folder that are not read."""
+        yield from super().warnings()
+        yield from unpinned(self.id, self.revision)
 
 
 class TinyBackbone(BackboneOptions):

@@ -71,6 +71,9 @@ Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="NAME",
 LocalCode = Annotated[
     bool, typer.Option("--allow-local-code", help="Run the Python files that the spec names in plugins.local.")
 ]
+RemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the Python code that a model's own folder brings along.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="KEXP_RUNS_DIR", metavar="DIR", help="Where run folders are made.")

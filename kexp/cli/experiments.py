@@ -18,15 +18,28 @@ if TYPE_CHECKING:
     from kexp.plan.resolve import Plan
 
 
-def _plan(spec: Path, catalog: Catalog, assignments: list[str] | None, variants: list[str] | None, seeds: str) -> Plan:
+def _plan(
+    spec: Path,
+    assignments: list[str] | None,
+    variants: list[str] | None,
+    seeds: str = "",
+    *,
+    allow_local_code: bool,
+) -> tuple[Plan, Catalog]:
+    """Return what the command line asks for, and the components that it may use."""
     from kexp.errors import KexpError
+    from kexp.plan.plugins import catalog_of, need_allowed
     from kexp.plan.resolve import resolve
 
     try:
         numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
     except ValueError:
         raise KexpError(f"--seeds {seeds}: expected whole numbers with commas between, for example 1,2,3") from None
-    return resolve(spec, catalog, assignments=assignments or (), variants=variants or (), seeds=numbers)
+    catalog = catalog_of(spec, allow_local_code=allow_local_code, assignments=assignments or ())
+    plan = resolve(spec, catalog, assignments=assignments or (), variants=variants or (), seeds=numbers)
+    # Whatever the plan came from: what it names is what runs.
+    need_allowed(plan.source, plan.base.plugins, allow_local_code=allow_local_code)
+    return plan, catalog
 
 
 def _warn(plan: Plan) -> None:
@@ -54,7 +67,6 @@ def run(
         from kexp.cli.display import NullDisplay, TerminalDisplay
         from kexp.cli.output import print_dry_run, print_summary
         from kexp.errors import KexpError
-        from kexp.plan.plugins import catalog_of
         from kexp.report.run_folder import RunFolder, finite
 
         if (spec is None) == (resume is None):
@@ -65,8 +77,7 @@ def run(
             )
         folder = RunFolder.open(resume) if resume else None
         source: Path = spec or resume / "spec.toml"  # type: ignore[operator]
-        catalog = catalog_of(source, allow_local_code=allow_local_code)
-        plan = _plan(source, catalog, assignments, variants, seeds)
+        plan, catalog = _plan(source, assignments, variants, seeds, allow_local_code=allow_local_code)
         _warn(plan)
         from kexp.experiment import run as flow
 
@@ -118,11 +129,9 @@ def check(
     """Check a spec completely, without reading data or loading a model."""
     with report_errors():
         from kexp.errors import SpecError
-        from kexp.plan.plugins import catalog_of
 
-        catalog = catalog_of(spec, allow_local_code=allow_local_code)
         try:
-            plan = _plan(spec, catalog, assignments, variants, "")
+            plan, _ = _plan(spec, assignments, variants, allow_local_code=allow_local_code)
         except SpecError as error:
             if as_json:
                 _print_problems(error.problems, ())
@@ -174,12 +183,10 @@ def augment(
         from kexp.cli.output import print_pairs
         from kexp.errors import KexpError
         from kexp.experiment import augment as stage
-        from kexp.plan.plugins import catalog_of
 
         if of is not None and of not in stage.STREAMS:
             raise KexpError(f"--of {of}: expected {' or '.join(sorted(stage.STREAMS))}")
-        catalog = catalog_of(spec, allow_local_code=allow_local_code)
-        plan = _plan(spec, catalog, assignments, variants, "")
+        plan, catalog = _plan(spec, assignments, variants, allow_local_code=allow_local_code)
         _warn(plan)
         progress = TerminalDisplay().phase
         if show is not None:
@@ -222,15 +229,13 @@ def tune(
 ) -> None:
     """Search for the best spec, test it once, and write it; the same command continues a search."""
     with report_errors():
-        from kexp.plan.plugins import catalog_of
         from kexp.report.run_folder import finite
         from kexp.spec.toml import dumps
 
         options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
         # As TOML, so that no value is read as another type.
         changes = [f"search.{key}={dumps({'v': value})[4:]}" for key, value in options.items() if value is not None]
-        catalog = catalog_of(spec, allow_local_code=allow_local_code)
-        plan = _plan(spec, catalog, [*(assignments or ()), *changes], variants, "")
+        plan, catalog = _plan(spec, [*(assignments or ()), *changes], variants, allow_local_code=allow_local_code)
         _warn(plan)
         from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
         from kexp.cli.output import print_search

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.app_options import AsJson, LocalCode, app
+from kexp.cli.app_options import AsJson, LocalCode, RemoteCode, app
 from kexp.cli.errors import report_errors
 from kexp.cli.model_options import (
     MODEL,
@@ -74,6 +74,7 @@ def predict(
     device: Device = "auto",
     precision: Precision = "auto",
     allow_local_code: LocalCode = False,
+    trust_remote_code: RemoteCode = False,
     force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per row on standard output.")] = False,
 ) -> None:
@@ -106,7 +107,12 @@ def predict(
         wanted = Columns(texts_of if text else texts_of.within(table.columns), top_k)
         need_texts(table, wanted.texts)
         model = load_places(
-            places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
+            places,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            allow_local_code=allow_local_code,
+            trust_remote_code=trust_remote_code,
         )
         print_notes(model)
         wanted.check(table, model.labels)
@@ -236,6 +242,7 @@ def evaluate(
     device: Device = "auto",
     precision: Precision = "auto",
     allow_local_code: LocalCode = False,
+    trust_remote_code: RemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure trained models on other labelled data, with the metrics of their spec.
@@ -269,7 +276,12 @@ def evaluate(
         need_texts(labelled, texts)
         labelled.need(label, "--label")
         model = load_places(
-            places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
+            places,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            allow_local_code=allow_local_code,
+            trust_remote_code=trust_remote_code,
         )
         metrics = model.members[0].provenance.metrics(model.labels)
         print_notes(model)
@@ -317,6 +329,7 @@ def export(
     variant: Variant = None,
     seed: Seed = None,
     allow_local_code: LocalCode = False,
+    trust_remote_code: RemoteCode = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -333,7 +346,13 @@ def export(
         place = find(folder, variant=variant, seed=seed)
         home = output or exporting.default_output(place, quantize)
         made = exporting.export(
-            place, home, quantize=quantize, force=force, progress=note, allow_local_code=allow_local_code
+            place,
+            home,
+            quantize=quantize,
+            force=force,
+            progress=note,
+            allow_local_code=allow_local_code,
+            trust_remote_code=trust_remote_code,
         )
         if as_json:
             print(json.dumps({"folder": str(home), **made}, ensure_ascii=False))

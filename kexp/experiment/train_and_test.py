@@ -24,6 +24,7 @@ from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, Validation
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
+from kexp.model_files import write_checksums
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
@@ -258,6 +259,7 @@ def _save_model(folder: Path, assembled: AssembledRun) -> None:
     with replacing_folder(folder) as part:
         assembled.model.save_pretrained(part)
         tokenizer.save_pretrained(part)
+        write_checksums(part)
 
 
 def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:

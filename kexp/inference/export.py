@@ -54,6 +54,7 @@ def export(
     force: bool,
     progress: Callable[[str], None],
     allow_local_code: bool = False,
+    trust_remote_code: bool = False,
 ) -> dict[str, Any]:
     """Export a model, compare it with PyTorch, and return what ``kexp.json`` in the new folder holds.
 
@@ -64,7 +65,13 @@ def export(
         remedy = "--force replaces it" if (output / "kexp.json").is_file() else "it is not an export; choose another"
         raise KexpError(f"--output {output} exists already; {remedy}")
     with _made_whole(output) as part:
-        loaded = load_places([place], device="cpu", precision="fp32", allow_local_code=allow_local_code)
+        loaded = load_places(
+            [place],
+            device="cpu",
+            precision="fp32",
+            allow_local_code=allow_local_code,
+            trust_remote_code=trust_remote_code,
+        )
         member = loaded.members[0]
         progress(f"exporting {place.name}")
         _write_graph(part, member, quantize)

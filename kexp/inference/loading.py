@@ -15,8 +15,9 @@ from kexp.inference.model_folders import Place, find
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
+from kexp.model_files import need_unchanged, own_code, read_object
 from kexp.plan.plugins import catalog_with
-from kexp.pretrained import folder_problems, load_pretrained, positions
+from kexp.pretrained import folder_problems, load_pretrained, match_padding, need_tokenizer, positions
 from kexp.report.run_folder import read_json
 from kexp.weights import need_weights
 
@@ -35,19 +36,26 @@ def load(
     precision: str = "auto",
     batch_size: int = BATCH_SIZE,
     allow_local_code: bool = False,
+    trust_remote_code: bool = False,
 ) -> TrainedModel:
     """Load a trained model, or several whose probabilities are averaged.
 
     A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, or a Hugging Face folder.
     ``precision`` auto is bf16 on a GPU that has it, else fp32. ``allow_local_code`` runs the Python files that specs
-    name in ``plugins.local``, which a model needs whose backbone is in one of them. Raises
-    ``KexpError`` for folders without a model, and for models whose labels differ.
+    name in ``plugins.local``, which a model needs whose backbone is in one of them; ``trust_remote_code`` runs the
+    code that a model's own folder brings along. Raises ``KexpError`` for folders without a model, for models that are
+    not whole, and for models whose labels differ.
     """
     places = [find(Path(folder), variant=variant, seed=seed) for folder in folders]
     if not places:
         raise KexpError("load() needs at least one folder with a model")
     return load_places(
-        places, device=device, precision=precision, batch_size=batch_size, allow_local_code=allow_local_code
+        places,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        allow_local_code=allow_local_code,
+        trust_remote_code=trust_remote_code,
     )
 
 
@@ -58,6 +66,7 @@ def load_places(
     precision: str = "auto",
     batch_size: int = BATCH_SIZE,
     allow_local_code: bool = False,
+    trust_remote_code: bool = False,
 ) -> TrainedModel:
     """Load the models at some places, in this order."""
     # Once for all models with the same plugins, so that a local file runs once and equal text pipelines stay equal.
@@ -66,8 +75,10 @@ def load_places(
     provenances = [provenance_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
+    pairs = list(zip(places, provenances, strict=True))
+    trusted = [_runs_own_code(*pair, allowed=trust_remote_code) for pair in pairs]
     hardware = choose(device, precision, prefix="--")
-    members = [_load(place, provenance, hardware) for place, provenance in zip(places, provenances, strict=True)]
+    members = [_load(*pair, hardware, trusted=own) for pair, own in zip(pairs, trusted, strict=True)]
     for other in members[1:]:
         _check_labels(members[0], other)
     _check_columns(members)
@@ -77,6 +88,25 @@ def load_places(
 def _check_folder(place: Place) -> None:
     for message, remedy in folder_problems(place.model):
         raise KexpError(f"{message}; {remedy}")
+
+
+def _runs_own_code(place: Place, provenance: Provenance, *, allowed: bool) -> bool:
+    """Return whether the model is one of Python code in its folder; raises ``KexpError`` unless that is allowed."""
+    files = own_code(place.model)
+    if not files or (provenance.backbone is not None and not getattr(provenance.backbone, "trust_remote_code", False)):
+        return False
+    if not allowed and (provenance.backbone is not None or not _is_known(place.model)):
+        source = place.model if place.spec is None else f"{place.spec}: backbone.trust_remote_code"
+        remedy = f"read it in {place.model}, then use --trust-remote-code (in Python, trust_remote_code=True)"
+        raise KexpError(f"{source}: the model runs Python code of its own: {', '.join(files)}; {remedy}")
+    return allowed
+
+
+def _is_known(model: Path) -> bool:
+    """Return whether transformers has the architecture, so that the code beside the weights is not needed."""
+    from transformers import CONFIG_MAPPING
+
+    return read_object(model / "config.json").get("model_type") in CONFIG_MAPPING
 
 
 def _notes(member: Member) -> Iterator[str]:
@@ -89,14 +119,16 @@ def _notes(member: Member) -> Iterator[str]:
         yield f"{member.place.name}: its run has no test split (split.test = 0), so this model was never tested"
 
 
-def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
-    tokenizer, module = _from_pretrained(place, getattr(provenance.backbone, "trust_remote_code", False))
+def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: bool) -> Member:
+    tokenizer, module = _from_pretrained(place, trusted)
     config: Any = module.config
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
         found = kind or f"{config.num_labels} label"
         raise KexpError(f"{place.name}: predicts {found}; expected a classifier with two or more labels")
-    labels = tuple(str(config.id2label[number]) for number in range(config.num_labels))
+    labels = tuple(str(config.id2label.get(number, "")) for number in range(config.num_labels))
+    if not all(labels):
+        raise KexpError(f"{place.name}: id2label in config.json does not name the labels 0 to {config.num_labels - 1}")
     if len(set(labels)) < len(labels):
         names = ", ".join(labels)
         raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
@@ -104,6 +136,8 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     check_padding(module, tokenizer, min(pipeline.max_length, SHORT), f"model {place.model}")
+    match_padding(config, read_object(place.model / "config.json"), tokenizer.pad_token_id, f"model {place.model}")
+    need_unchanged(place.model)
     collator = Collator.of(tokenizer, module)
     module.to(hardware.device)  # type: ignore[arg-type]
     return Member(place, provenance, labels, module, pipeline, collator, hardware)
@@ -111,18 +145,23 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware) -> Member:
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     load = partial(load_pretrained, kind="model", source=place.model, trust_remote_code=trusted)
     tokenizer = load(AutoTokenizer)
-    module, found = load(AutoModelForSequenceClassification, dtype=torch.float32, output_loading_info=True)
+    module, found = load(
+        AutoModelForSequenceClassification,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
     need_weights(module, found, f"model {place.model}", head=False)
     # transformers initialises missing weights at random.
     if found["missing_keys"]:
         missing = ", ".join(sorted(found["missing_keys"])[:5])
         raise KexpError(f"{place.model} is not a trained classifier: its weights lack {missing}")
-    if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
-        raise KexpError(f"{place.model}: kexp needs a fast tokenizer (tokenizer.json) with a padding token")
+    need_weights(module, found, f"model {place.model}", head=True)
+    need_tokenizer(tokenizer, module.config, f"model {place.model}")
     return tokenizer, module
 
 

@@ -70,7 +70,7 @@ def resolve(
         raise KexpError(f"{path} is a folder; expected a spec file, such as {path / 'spec.toml'}")
     table = toml.read(path)
     in_file = table.pop("variants", {})
-    overrides = _overrides(assignments, seeds)
+    overrides = overrides_of(assignments, seeds)
     table = nested.merge({"name": path.stem, **table}, overrides)
     base, base_problems = validate(table, catalog)
     reported = [] if variants else base_problems
@@ -86,7 +86,7 @@ def resolve(
     return Plan(str(path), base, tuple(resolved), resolved_table, tuple(warnings))
 
 
-def _overrides(assignments: Sequence[str], seeds: Sequence[int]) -> Table:
+def overrides_of(assignments: Sequence[str], seeds: Sequence[int] = ()) -> Table:
     """Return the table of everything that the command line sets."""
     table: Table = {}
     for assignment in assignments:

@@ -13,14 +13,16 @@ from pathlib import Path
 import uvicorn
 
 from kexp.errors import KexpError
-from kexp.inference.loading import load
-from kexp.ui.app import make_app
+from kexp.ui.app import Load, make_app
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(runs_dir: Path, host: str, port: int, open_browser: bool) -> None:
-    """Serve until Ctrl-C. Raises ``KexpError`` if the address is in use or not one of this machine."""
+def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load) -> None:
+    """Serve until Ctrl-C, with models as ``load`` loads them.
+
+    Raises ``KexpError`` if the address is in use or not one of this machine.
+    """
     listening = _listen(host, port)
     port = listening.getsockname()[1]
     # An address that is open to others may be reached under any name.

@@ -118,8 +118,8 @@ def test_spec_blocks_one_of_two_that_claim_a_name(install: Install, spec: Callab
     path = spec('objective = "mine"\n[plugins]\nblock = ["two"]\n')
     assert call("check", path).exit_code == 0
     result = call("check", path, "--set", "plugins.block=[]")
-    # What is blocked is decided by the file, before anything of it is looked at.
-    assert result.exit_code == 0
+    # What counts is the resolved spec, which the run folder has and a resumed run reads.
+    assert 'objective "mine" is provided twice' in result.stderr
     path = spec('objective = "mine"\n')
     assert 'objective "mine" is provided twice' in call("check", path).stderr
 
@@ -160,6 +160,37 @@ def test_local_file_runs_only_when_the_command_line_says_so(spec: Callable[[str]
     # The folder's spec names the same file, and again nothing runs unasked.
     assert call("check", folder / "spec.toml").exit_code == 2
     assert call("check", folder / "spec.toml", "--allow-local-code").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["run", "run --dry-run", "check", "augment --show 1", "tune"])
+@pytest.mark.parametrize("change", ['plugins.local=["FILE"]', 'plugins={local = ["FILE"]}', "extends"])
+def test_local_file_of_the_resolved_spec_runs_only_when_the_command_line_says_so(
+    spec: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, change: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my_objective.py"
+    file.write_text(f"open(r'{tmp_path / 'ran'}', 'w').close()\n{OBJECTIVE}")
+    search = '[search]\ntrials = 1\n[search.space]\n"training.learning_rate" = {low = 1e-4, high = 1e-2}\n'
+    path, assignments = spec(search), ["--set", change.replace("FILE", file.as_posix())]
+    if change == "extends":
+        stated = f'extends = "{path.as_posix()}"\n[plugins]\nlocal = ["my_objective.py"]\n'
+        path, assignments = tmp_path / "child.toml", []
+        path.write_text(stated, encoding="utf-8")
+    arguments = [*command.split(), path, *assignments]
+    refused = call(*arguments)
+    assert refused.exit_code == 2
+    assert "read it first, then add --allow-local-code" in refused.stderr
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_the_command_line_sets_for_plugins_is_not_ignored(spec: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "my_objective.py").write_text(OBJECTIVE)
+    chosen = ["--set", f'plugins.local=["{(tmp_path / "my_objective.py").as_posix()}"]', "--set", "objective=mine"]
+    assert 'unknown objective "mine"' not in call("check", spec(""), *chosen).stderr
+    assert call("check", spec(""), *chosen, "--allow-local-code").exit_code == 0
+    blocked = call("check", spec(""), "--set", 'backbone={use = "kcbert"}', "--set", 'plugins.block=["kexp-korean"]')
+    assert 'unknown backbone "kcbert"' in blocked.stderr
 
 
 def test_local_file_reaches_the_processes_of_a_search(spec: Callable[[str], Path], tmp_path: Path) -> None:

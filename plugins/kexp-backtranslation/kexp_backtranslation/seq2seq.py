@@ -203,7 +203,9 @@ def load(folder: Path, factory: str, **options: Any) -> Any:
         with warnings.catch_warnings():
             # Marian's tokenizer warns of a missing normaliser that transformers 5 never calls.
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
-            return getattr(transformers, factory).from_pretrained(folder, local_files_only=True, **options)
+            return getattr(transformers, factory).from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, **options
+            )
     # A damaged folder fails in as many ways as there are libraries below.
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__

@@ -63,7 +63,8 @@ class KoreanBackbone(PretrainedBackbone):
         return self.published.positions if self.path is None else super().max_positions()
 
     def warnings(self) -> Iterable[Problem]:
-        """Yield a revision that may change, or that means nothing."""
+        """Yield a revision that may change, or that means nothing, and weights of a folder that are not read."""
+        yield from super().warnings()
         if self.path is not None and self.revision is not None:
             yield Problem("revision", "path names a local folder, which has no revisions", "remove one of them")
         if self.path is None and self.pinned is None:
