@@ -110,11 +110,13 @@ def test_lost_trial_is_tried_once_more_and_then_counts_as_failed(storage: BaseSt
     study.lose(first.number, "its process was killed")
     again = study.next_trial(1)
     assert again.values == first.values
-    assert study.trials()[again.number].user_attrs["retry of"] == first.number
+    assert (again.position, again.attempt, again.folder) == (0, 2, "0000-attempt-2")
+    assert study.attempts()[again.number].user_attrs["retry of"] == first.number
     study.lose(again.number, "its process was killed")
     assert study.next_trial(1) is None
-    assert [outcome(trial) for trial in study.trials()] == ["lost", "failed"]
-    assert "which it repeats, was lost too" in study.trials()[1].user_attrs["reason"]
+    assert [outcome(attempt) for attempt in study.attempts()] == ["lost", "failed"]
+    assert [outcome(trial) for trial in study.trials()] == ["failed"]
+    assert "an earlier attempt at the trial was lost too" in study.trials()[0].user_attrs["reason"]
 
 
 def test_interrupted_trial_is_given_back_as_often_as_it_takes(storage: BaseStorage) -> None:
@@ -145,12 +147,12 @@ def test_process_of_another_machine_is_given_up_when_its_counter_stands_still(
     assert outcome(two.trials()[0]) == "running"
     now += heartbeats.GRACE * 0.9
     two.recover_lost()
-    assert [outcome(trial) for trial in two.trials()] == ["lost", "waiting"]
+    assert [outcome(attempt) for attempt in two.attempts()] == ["lost"]
     assert two.next_trial(2).values == lost.values
     # Should the first come back to life, its result comes too late and changes nothing.
     assert one.report(lost.number, 1, 0.9)
     one.complete(lost.number, [result(0.9)], "rows", "f")
-    assert [outcome(trial) for trial in two.trials()] == ["lost", "running"]
+    assert [outcome(attempt) for attempt in two.attempts()] == ["lost", "running"]
 
 
 def test_two_that_see_a_loss_repeat_the_trial_once(storage: BaseStorage) -> None:
@@ -159,7 +161,9 @@ def test_two_that_see_a_loss_repeat_the_trial_once(storage: BaseStorage) -> None
     dead.next_trial(None)
     for study in (one, two):
         study.recover_lost()
-    assert [outcome(trial) for trial in one.trials()] == ["lost", "waiting"]
+    assert [outcome(attempt) for attempt in one.attempts()] == ["lost"]
+    trials = [one.next_trial(2), two.next_trial(2)]
+    assert [(trial.position, trial.attempt) for trial in trials] == [(0, 2), (1, 1)]
 
 
 def test_living_process_of_this_machine_is_not_given_up(storage: BaseStorage) -> None:
@@ -287,7 +291,7 @@ def test_study_of_another_identity_or_another_maker_is_refused(
         open_study(storage, search(identity="b"))
     monkeypatch.setattr("kexp.search.study.time.sleep", lambda seconds: None)
     strange = InMemoryStorage()
-    optuna.create_study(storage=strange, study_name="s")
+    optuna.create_study(storage=strange, study_name="s").enqueue_trial({"lr": 0.5})
     with pytest.raises(KexpError, match='study "s" was not made by kexp'):
         open_study(strange, search())
 

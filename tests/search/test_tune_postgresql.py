@@ -17,6 +17,8 @@ from pathlib import Path
 import optuna
 import pytest
 
+from kexp.search.trial import by_position, numbered
+
 pytestmark = pytest.mark.postgresql
 
 TRIALS = 10
@@ -102,10 +104,13 @@ def test_no_trial_is_lost_and_none_is_run_twice(server: str, reviews: Path, tmp_
     assert again.state.name == "COMPLETE"
     assert again.params == trials[killed].params
 
-    # Every trial was run by one process, and all that were run are in the study.
-    run = [int(path.name) for folder in folders for path in folder.glob("reviews/*/trials/*")]
+    # Every attempt was run by one process, and all that were run are in the study.
+    run = [path.name for folder in folders for path in folder.glob("reviews/*/trials/*")]
     assert len(run) == len(set(run))
-    assert set(run) >= {trial.number for trial in finished if "same as" not in trial.user_attrs}
+    counted = [trial for trial in numbered(by_position(trials)) if trial.state.name in ("COMPLETE", "PRUNED")]
+    assert len(counted) == TRIALS
+    positions = {int(name.partition("-")[0]) for name in run}
+    assert positions >= {trial.number for trial in counted if "same as" not in trial.user_attrs}
 
     # The best was tested by one of them, and all tell the same.
     assert len(list(tmp_path.glob("machine-*/reviews/*/summary.json"))) == 1
