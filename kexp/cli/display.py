@@ -115,7 +115,7 @@ class TerminalSearchDisplay(TerminalDisplay):
     def trial_started(self, trial: Trial) -> None:
         """Print the trial's values."""
         values = "  ".join(f"{path} {setting(value)}" for path, value in trial.values.items())
-        self.console.print(f"[dim]trial {trial.number}  {escape(values)}[/]")
+        self.console.print(f"[dim]trial {trial.position}  {escape(values)}[/]")
 
     def trial_reported(self, number: int, step: int, value: float) -> None:
         """Print nothing: evaluations of several trials at once would hide the rest."""

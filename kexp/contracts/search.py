@@ -85,8 +85,11 @@ class Parameter(Section):
         return tuple(float(f"{self.low + number * self.step:.12g}") for number in range(count))
 
     def value_of(self, name: Any) -> Any:
-        """Return the value that Optuna stores as ``name``: a choice is stored by its label."""
-        return name if self.choices is None else next(choice for choice in self.choices if choice_label(choice) == name)
+        """Return the value that Optuna stores as ``name``: a choice is stored by its label, and steps are rounded."""
+        if self.choices is not None:
+            return next(choice for choice in self.choices if choice_label(choice) == name)
+        # Steps add up to a little more or less than the value in the spec: 0.7000000000000001.
+        return name if self.step is None else min(self.values or (), key=lambda exact: abs(exact - name))
 
 
 def choice_label(choice: Any) -> str | int | float | bool:

@@ -31,12 +31,23 @@ POLL = 1.0
 def await_best(study: Study) -> list[FrozenTrial]:
     """Return the best trials as soon as the first of them has been tested, or this process is to test it.
 
-    Of the processes that are alive, the one that ran the best trial tests the best spec, so it is tested once.
+    Of the processes that are alive, the one that ran the best trial tests the best spec, and where none of them ran a
+    trial, the first to claim it: exactly one does. A claim ends with its process.
     """
-    waiting = False
-    while (best := best_trials(study)) and not (is_tested(study, best[0]) or _is_tester(study)):
+    waiting = claimed = False
+    while (best := best_trials(study)) and not is_tested(study, best[0]):
+        if _is_tester(study):
+            if not claimed:
+                _claim(study)
+                claimed = True
+            if not _claims_before(study):
+                # What the one before has found may have come after the first look.
+                return best_trials(study)
+        elif claimed:
+            study.optuna.set_user_attr(CLAIM + study.heartbeats.own, None)
+            claimed = False
         if not waiting:
-            study.job.display.phase("the process that ran the best trial tests the best spec; waiting for it")
+            study.job.display.phase("another process tests the best spec; waiting for it")
         waiting = True
         time.sleep(POLL)
     return best
@@ -47,6 +58,35 @@ def _is_tester(study: Study) -> bool:
     processes = dict.fromkeys(trial.user_attrs.get("worker", "") for trial in ranked(study))
     alive = [process for process in processes if process == beats.own or not beats.dead(process, attributes)]
     return not alive or alive[0] == beats.own
+
+
+# Lamport's bakery algorithm: storages have no operation that compares and sets, and need none for it.
+
+CLAIM = "final claim "
+"""Beginning of the attribute with a process's claim: 0 while it chooses a number, then the number, None without."""
+
+
+def _claim(study: Study) -> None:
+    mine = CLAIM + study.heartbeats.own
+    study.optuna.set_user_attr(mine, 0)
+    study.optuna.set_user_attr(mine, 1 + max(_claims(study).values()))
+
+
+def _claims(study: Study) -> dict[str, int]:
+    attributes = study.optuna.user_attrs
+    found = {name.removeprefix(CLAIM): value for name, value in attributes.items() if name.startswith(CLAIM)}
+    own, dead = study.heartbeats.own, study.heartbeats.dead
+    return {
+        process: number
+        for process, number in found.items()
+        if number is not None and (process == own or not dead(process, attributes))
+    }
+
+
+def _claims_before(study: Study) -> bool:
+    """Return whether a living process has a claim before that of this one, or is choosing its number."""
+    claims, own = _claims(study), study.heartbeats.own
+    return any((number, process) < (claims[own], own) for process, number in claims.items() if process != own)
 
 
 def is_tested(study: Study, trial: FrozenTrial) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import psutil
     from optuna.study import Study
 
 logger = logging.getLogger("kexp")
@@ -66,8 +67,8 @@ class Heartbeats:
         try:
             self.study.set_user_attr(f"worker {self.own}", count)
         # A storage that cannot be reached for a moment is no reason to end; the next trial will show.
-        except Exception:
-            logger.warning("the study's storage cannot be reached to show that this process is alive", exc_info=True)
+        except Exception as error:  # noqa: BLE001
+            logger.warning("the study's storage cannot be told that this process is alive: %s", error)
 
     def dead(self, worker: str, attributes: Mapping[str, object]) -> bool:
         """Return whether a process is gone: known at once on this machine, after ``GRACE`` seconds for others.
@@ -93,10 +94,20 @@ def _identity(process: int) -> str:
 
     try:
         found = psutil.Process(process)
-        started = "gone" if found.status() == psutil.STATUS_ZOMBIE else f"{found.create_time():.2f}"
+        started = "gone" if found.status() == psutil.STATUS_ZOMBIE else _started(found)
     except psutil.Error:
         started = "gone"
     return f"{_place()}/{process}@{started}"
+
+
+def _started(process: psutil.Process) -> str:
+    """Return when a process was started, as every other process sees it, whatever becomes of the clock meanwhile."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    try:
+        # In ticks since the machine was started: the date of that moves with the clock. A name may have parentheses.
+        return stat.read_text("utf-8", "replace").rpartition(")")[2].split()[19]
+    except OSError:
+        return f"{process.create_time():.2f}"
 
 
 def _place() -> str:

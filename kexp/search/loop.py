@@ -29,8 +29,8 @@ class TrialLoop:
 
     study: Study
     executor: Executor
-    running: dict[int, Path] = field(default_factory=dict)
-    """Folders of the trials that the executor runs, by number."""
+    running: dict[int, Trial] = field(default_factory=dict)
+    """Trials that the executor runs, by number."""
     stopping: bool = False
     recovered: float = -math.inf
 
@@ -86,22 +86,24 @@ class TrialLoop:
     def _begin(self, trial: Trial) -> None:
         job = self.study.job
         job.display.trial_started(trial)
-        folder = job.folder / "trials" / f"{trial.number:04d}"
-        self.running[trial.number] = folder
+        self.running[trial.number] = trial
         pruner = job.options.pruner
         run = TrialRun(
-            name=f"trial-{trial.number:04d}",
+            name=f"trial-{trial.position:04d}",
             group=self.study.optuna.study_name,
             table=trial.table,
             seeds=job.trial_seeds,
             # Workers may have another working directory than this process.
-            folder=str(folder.resolve()),
+            folder=str(self._folder(trial).resolve()),
             reports=job.metrics[0].validation_metric if len(job.metrics) == 1 else None,
             by_seed=pruner is not None and pruner.compares_seeds,
             block=job.spec.plugins.block,
             local=job.spec.plugins.local,
         )
         self.executor.submit(Task(trial.number, asdict(run)))
+
+    def _folder(self, trial: Trial) -> Path:
+        return self.study.job.folder / "trials" / trial.folder
 
     def _recover_lost(self) -> None:
         if time.monotonic() - self.recovered > RECOVER_EVERY:
@@ -110,20 +112,22 @@ class TrialLoop:
 
     def _handle(self, message: Message) -> None:
         number, display = message.number, self.study.job.display
+        position = self.running[number].position
         if isinstance(message, Reported):
-            display.trial_reported(number, message.step, message.value)
+            display.trial_reported(position, message.step, message.value)
             pruned = self.study.report(number, message.step, message.value)
             self.executor.answer(number, "stop" if self.stopping else "prune" if pruned else "go on")
             return
-        folder = self.running.pop(number)
+        trial = self.running.pop(number)
         if isinstance(message, Lost):
             # A trial that is lost while the search stops was not lost by accident.
             (self.study.interrupt if self.stopping else self.study.lose)(number, message.reason)
-            display.trial_ended(number, "lost", message.reason)
+            display.trial_ended(position, "lost", message.reason)
         elif isinstance(message, Ended):
-            self._record(number, message.result, str(folder))
+            self._record(trial, message.result)
 
-    def _record(self, number: int, result: Mapping[str, Any], folder: str) -> None:
+    def _record(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        number, folder = trial.number, str(self._folder(trial))
         status, reason = result["status"], result["reason"] or ""
         if status == "done":
             self.study.complete(number, result["results"], result["rows"], folder)
@@ -133,7 +137,8 @@ class TrialLoop:
             self.study.interrupt(number, reason)
         else:
             self.study.fail(number, reason)
-        trial = self.study.trials()[number]
-        ended = outcome(trial)
-        values = ", ".join(f"{value:.4f}" for value in trial.values or ()) if ended == "complete" else ""
-        self.study.job.display.trial_ended(number, ended, values or trial.user_attrs.get("reason", reason))
+        attempt = self.study.attempts()[number]
+        ended = outcome(attempt)
+        values = ", ".join(f"{value:.4f}" for value in attempt.values or ()) if ended == "complete" else ""
+        text = values or attempt.user_attrs.get("reason", reason)
+        self.study.job.display.trial_ended(trial.position, ended, text)

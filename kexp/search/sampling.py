@@ -21,21 +21,19 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for path, parameter in space.parameters.items():
         if space.active(path, space.apply(values)):
-            values[path] = _suggest_one(trial, path, parameter)
+            values[path] = parameter.value_of(_suggest_one(trial, path, parameter))
     return values
 
 
 def _suggest_one(trial: optuna.Trial, path: str, parameter: Parameter) -> Any:
     if parameter.choices is not None:
-        return parameter.value_of(trial.suggest_categorical(path, list(map(choice_label, parameter.choices))))
+        return trial.suggest_categorical(path, list(map(choice_label, parameter.choices)))
     assert parameter.low is not None
     assert parameter.high is not None
     if parameter.whole:
         step = int(parameter.step or 1)
         return trial.suggest_int(path, int(parameter.low), int(parameter.high), step=step, log=parameter.log)
-    value = trial.suggest_float(path, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
-    # Steps add up to a little more or less than the value in the spec: 0.7000000000000001.
-    return value if parameter.step is None else min(parameter.values or (), key=lambda exact: abs(exact - value))
+    return trial.suggest_float(path, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
 
 
 def params_of(values: Mapping[str, Any], space: Space) -> dict[str, Any]:

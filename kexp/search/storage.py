@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.errors import KexpError
 from kexp.redaction import without_passwords
+from kexp.search.journal import open_journal
+from kexp.search.patience import first_line, patient
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -19,58 +22,60 @@ PATIENCE = 10.0
 """Seconds in which a proxy server has to answer."""
 
 
-def open_storage(place: str, folder: Path) -> BaseStorage:
+def open_storage(place: str, folder: Path, tell: Callable[[str], None]) -> BaseStorage:
     """Open ``journal`` (a file in the folder), ``grpc://HOST:PORT`` (Optuna's proxy) or a database by its URL.
 
-    Raises ``KexpError`` when it cannot be reached; the message never shows a password.
+    A server that is gone for a while is waited for, which ``tell`` is told. Raises ``KexpError`` when it cannot be
+    reached at first; the message never shows a password.
     """
     if place == "journal":
         # Not SQLite: processes that open a fresh file together fail, and it is slower.
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-    if place.startswith("grpc://"):
-        return _proxy(place)
-    return _database(place)
+        return open_journal(folder / JOURNAL)
+    opened = _proxy(place) if place.startswith("grpc://") else _database(place)
+    return patient(opened, f"search.storage: {without_passwords(place)}", tell)
 
 
 def _proxy(place: str) -> BaseStorage:
+    shown = without_passwords(place)
     try:
         import grpc  # noqa: F401
         from optuna.storages import GrpcStorageProxy
     except ImportError:
-        raise KexpError(f"search.storage: {place} needs the package grpcio; pip install 'kexp[grpc]'") from None
-    host, _, port = place.removeprefix("grpc://").rstrip("/").partition(":")
-    storage = GrpcStorageProxy(host=host, port=int(port or 13000))
+        raise KexpError(f"search.storage: {shown} needs the package grpcio; pip install 'kexp[grpc]'") from None
+    host, _, port = place.removeprefix("grpc://").rstrip("/").rpartition(":")
+    if not host or not port.isdecimal():
+        host, port = place.removeprefix("grpc://").rstrip("/"), "13000"
+    storage = GrpcStorageProxy(host=host, port=int(port))
     try:
         storage.wait_server_ready(timeout=PATIENCE)
-    except ConnectionError:
-        raise KexpError(f"search.storage: {place} does not answer; start Optuna's proxy server there") from None
+    # A name that is no host's, or a port that is too high, shows as an error of several kinds.
+    except Exception:  # noqa: BLE001
+        raise KexpError(f"search.storage: {shown} does not answer; start Optuna's proxy server there") from None
     return storage
 
 
 def _database(place: str) -> BaseStorage:
-    from optuna.storages import RDBStorage
+    from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+    shown = without_passwords(place)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise KexpError(f"search.storage: {without_passwords(place)} is no database URL: {error}") from None
+            return get_storage(RDBStorage(place, engine_kwargs={"pool_pre_ping": True}))
+        except (ArgumentError, NoSuchModuleError, ValueError) as error:
+            raise KexpError(f"search.storage: {shown} is no database URL: {first_line(error)}") from None
         except ImportError as error:
             remedy = (
                 "pip install 'kexp[postgresql]' for PostgreSQL, and name it postgresql+psycopg://USER@HOST/DATABASE"
             )
-            raise KexpError(
-                f"search.storage: the driver of {without_passwords(place)} is missing ({error}); {remedy}"
-            ) from None
+            raise KexpError(f"search.storage: the driver of {shown} is missing ({error}); {remedy}") from None
+        # Options of the URL that a driver does not know, and tables that another version of Optuna has made.
+        except (TypeError, RuntimeError) as error:
+            raise KexpError(f"search.storage: {shown} cannot be used: {first_line(error)}") from None
         except SQLAlchemyError as error:
             # Processes that open an empty database together make its tables together; all but one have to try again.
             if attempt == ATTEMPTS:
                 what = "cannot be reached" if isinstance(error, OperationalError) else "cannot be used"
-                first = str(getattr(error, "orig", None) or error).splitlines()[0]
-                raise KexpError(f"search.storage: {without_passwords(place)} {what}: {first}") from None
+                raise KexpError(f"search.storage: {shown} {what}: {first_line(error)}") from None
             time.sleep(random.uniform(0.1, 0.5) * attempt)
     raise AssertionError

@@ -10,17 +10,28 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.pruners import MedianPruner, NopPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
-from optuna.trial import Trial as OptunaTrial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kexp.contracts import PrunerContext
 from kexp.errors import KexpError, Problem
 from kexp.search.heartbeats import Heartbeats
-from kexp.search.sampling import PerTrialSampler, params_of, suggest
+from kexp.search.history import DRAWN, draw, ends_search, prepare, prune
+from kexp.search.sampling import PerTrialSampler, params_of
 from kexp.search.search_job import SearchJob
-from kexp.search.trial import FINISHED, Trial, outcome
+from kexp.search.trial import (
+    FINISHED,
+    GIVEN_BACK,
+    LOST_BEFORE,
+    RETRY_OF,
+    Trial,
+    by_position,
+    numbered,
+    outcome,
+    standing,
+)
 
 IDENTITY = "kexp"
 """Attribute of the study that holds the identity of its search."""
@@ -32,16 +43,29 @@ MAX_REDRAWS = 3
 """Times that other values are drawn because a trial with the drawn ones is running."""
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An attempt that this process runs: its id in the storage, and the position of its trial."""
+
+    id: int
+    position: int
+
+
 @dataclass(slots=True)
 class Study:
-    """One process's view of an Optuna study."""
+    """One process's view of an Optuna study.
+
+    A trial that is stopped or lost is tried again as another trial of Optuna's, an attempt; at most one of them counts.
+    ``number`` is always that of an attempt.
+    """
 
     optuna: optuna.Study
+    storage: BaseStorage
     job: SearchJob
     heartbeats: Heartbeats
-    sampler: PerTrialSampler
-    own: dict[int, OptunaTrial] = field(default_factory=dict)
-    """Trials that this process is running."""
+    pruner: BasePruner
+    own: dict[int, Own] = field(default_factory=dict)
+    """Attempts that this process is running, by number."""
     failures: list[str] = field(default_factory=list)
     """Reasons of the latest trials, as far back as all of them failed."""
     other_rows: str = ""
@@ -49,14 +73,18 @@ class Study:
 
     # --- state of the study ----------------------------------------------------------------------------------------
 
-    def trials(self) -> list[FrozenTrial]:
-        """Return all trials."""
+    def attempts(self) -> list[FrozenTrial]:
+        """Return all attempts, by Optuna's number."""
         return self.optuna.get_trials(deepcopy=False)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return the trials of the search, numbered by position: of each the attempt that counts."""
+        return numbered(by_position(self.attempts()))
 
     @property
     def exhausted(self) -> bool:
         """Whether there is no further point to try."""
-        return self.sampler.exhausted or bool(self.optuna.user_attrs.get("exhausted"))
+        return bool(self.optuna.user_attrs.get("exhausted"))
 
     @property
     def failing(self) -> bool:
@@ -65,7 +93,7 @@ class Study:
 
     def others_running(self) -> bool:
         """Return whether another process is running a trial."""
-        return any(outcome(trial) == "running" and trial.number not in self.own for trial in self.trials())
+        return any(outcome(attempt) == "running" and attempt.number not in self.own for attempt in self.attempts())
 
     # --- the next trial --------------------------------------------------------------------------------------------
 
@@ -77,25 +105,25 @@ class Study:
         """
         repetitions = redraws = 0
         while self._has_more() and (target is None or len(self._counted()) < target):
-            trial, problems = self._ask()
-            # Another process may have taken a trial at the same moment: the lower number wins.
-            if target is not None and sum(number < trial.number for number in self._counted()) >= target:
-                self._finish(trial.number, "fail", outcome="withdrawn", reason="the study has enough trials already")
+            number = self._take()
+            if reason := self._too_late(number, target):
+                self._finish(number, "fail", outcome="withdrawn", reason=reason)
                 continue
+            trial, problems = self._drawn(number)
             if problems:
-                self.fail(trial.number, f"the values make no valid spec: {problems[0]}")
+                self.fail(number, f"the values make no valid spec: {problems[0]}")
                 if self.failing:
                     return None
                 continue
-            earlier = self._earlier(trial.number)
+            earlier = self._earlier(trial.position)
             if earlier is None or (outcome(earlier) == "running" and redraws == MAX_REDRAWS):
                 return trial
             if outcome(earlier) == "running":
                 reason = f"trial {earlier.number} runs with the same values"
-                self._finish(trial.number, "fail", outcome="withdrawn", reason=reason)
+                self._finish(number, "fail", outcome="redrawn", reason=reason)
                 redraws += 1
                 continue
-            self._repeat(trial.number, earlier)
+            self._repeat(number, earlier)
             repetitions += 1
             if target is None and repetitions >= MAX_REPETITIONS:
                 self.optuna.set_user_attr("exhausted", True)
@@ -103,31 +131,106 @@ class Study:
 
     def _has_more(self) -> bool:
         """Return whether there is another point to try, or one to try again."""
-        return not self.exhausted or any(outcome(trial) == "waiting" for trial in self.trials())
+        return not self.exhausted or any(outcome(trial) in ("waiting", *GIVEN_BACK) for trial in self.trials())
 
     def _counted(self) -> list[int]:
-        """Return the numbers of the trials that count towards the target."""
+        """Return the positions of the trials that count towards the target."""
         return [trial.number for trial in self.trials() if outcome(trial) in (*FINISHED, "running")]
 
-    def _ask(self) -> tuple[Trial, Sequence[Problem]]:
-        drawn = self.optuna.ask()
-        self.own[drawn.number] = drawn
-        drawn.set_user_attr("worker", self.heartbeats.own)
-        values = suggest(drawn, self.job.space)
-        table, problems = self.job.table_of(values)
-        return Trial(drawn.number, values, table), problems
+    def _take(self) -> int:
+        """Begin an attempt at the first trial that was given back, or else at a new one, and return its number.
 
-    def _earlier(self, number: int) -> FrozenTrial | None:
+        The attempt is stored in one piece, with the process that runs it and, of a trial that was begun before, with
+        its values: whenever this process dies, nothing is left half begun.
+        """
+        template = self._attempt({})
+        for group in by_position(self.attempts()):
+            last = standing(group)
+            if outcome(last) == "waiting" and self.storage.set_trial_state_values(last._trial_id, TrialState.RUNNING):
+                # It was enqueued by means of Optuna.
+                self.storage.set_trial_user_attr(last._trial_id, "worker", self.heartbeats.own)
+                return self._owned(last._trial_id)
+            if outcome(last) in GIVEN_BACK:
+                template = self._again(group)
+                break
+        return self._owned(self.storage.create_new_trial(self.optuna._study_id, template))
+
+    def _owned(self, trial_id: int) -> int:
+        number = self.storage.get_trial_number_from_id(trial_id)
+        self.own[number] = Own(trial_id, self._position(number))
+        return number
+
+    def _position(self, number: int) -> int:
+        groups = by_position(self.attempts())
+        return next(n for n, group in enumerate(groups) if any(attempt.number == number for attempt in group))
+
+    def _again(self, group: Sequence[FrozenTrial]) -> FrozenTrial:
+        """Return a new attempt at a trial, with its values if they were drawn."""
+        attributes: dict[str, Any] = {RETRY_OF: group[0].number}
+        if any(outcome(attempt) == "lost" for attempt in group):
+            attributes[LOST_BEFORE] = True
+        drawn = [attempt for attempt in group if DRAWN in attempt.system_attrs]
+        return self._attempt(attributes, drawn[-1] if drawn else None)
+
+    def _attempt(self, attributes: Mapping[str, Any], drawn: FrozenTrial | None = None) -> FrozenTrial:
+        return create_trial(
+            state=TrialState.RUNNING,
+            user_attrs={"worker": self.heartbeats.own, **attributes},
+            params=drawn.params if drawn else None,
+            distributions=drawn.distributions if drawn else None,
+            system_attrs=_of_draw(drawn) if drawn else None,
+        )
+
+    def _too_late(self, number: int, target: int | None) -> str:
+        """Return why other processes leave nothing to do for an attempt, having begun theirs at the same moment."""
+        position = self.own[number].position
+        if standing(by_position(self.attempts())[position]).number != number:
+            return "another process tries the trial again"
+        if target is not None and sum(other < position for other in self._counted()) >= target:
+            return "the study has enough trials already"
+        return ""
+
+    def _drawn(self, number: int) -> tuple[Trial, Sequence[Problem]]:
+        """Return an attempt with its values, which are drawn if they never were, and what is wrong with them."""
+        own, space = self.own[number], self.job.space
+        group = by_position(self.attempts())[own.position]
+        attempt = next(attempt for attempt in group if attempt.number == number)
+        if DRAWN in attempt.system_attrs:
+            values = {path: space.parameters[path].value_of(name) for path, name in attempt.params.items()}
+        else:
+            values = self._draw(own, attempt.system_attrs.get("fixed_params", {}))
+        table, problems = self.job.table_of(values)
+        return Trial(number, own.position, 1 + group.index(attempt), values, table), problems
+
+    def _draw(self, own: Own, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        job = self.job
+        if own.position == 0 and not fixed and not job.options.sampler.exhaustive:
+            # The spec without a search is the first trial, where its values lie in the space.
+            fixed = params_of(job.space.default() or {}, job.space)
+        trials, sampler = self.trials(), self._sampler()
+        values, drawn = draw(self.optuna, trials, own.position, job.space, fixed, sampler, self.pruner)
+        for path, distribution in drawn.distributions.items():
+            internal = distribution.to_internal_repr(drawn.params[path])
+            self.storage.set_trial_param(own.id, path, internal, distribution)
+        # The mark that nothing is missing comes last.
+        for key, value in drawn.system_attrs.items():
+            self.storage.set_trial_system_attr(own.id, key, value)
+        return values
+
+    def _sampler(self) -> PerTrialSampler:
+        return PerTrialSampler(self.job.options.sampler, self.job.space.parameters, self.job.seed)
+
+    def _earlier(self, position: int) -> FrozenTrial | None:
         """Return an earlier trial with the same values: a finished one if there is any, or else one that runs."""
         trials = self.trials()
-        same = [trial for trial in trials[:number] if trial.params == trials[number].params]
+        same = [trial for trial in trials[:position] if trial.params == trials[position].params]
         done = [trial for trial in same if outcome(trial) in ("complete", "pruned")]
         return next(iter(done or [trial for trial in same if outcome(trial) == "running"]), None)
 
     def _repeat(self, number: int, earlier: FrozenTrial) -> None:
         """End a trial with the result of an earlier one."""
         for step, value in earlier.intermediate_values.items():
-            self.own[number].report(value, step)
+            self.storage.set_trial_intermediate_value(self.own[number].id, step, value)
         attributes = {key: value for key, value in earlier.user_attrs.items() if key in ("seeds", "seconds", "reason")}
         attributes["same as"] = earlier.user_attrs.get("same as", earlier.number)
         values = earlier.values if outcome(earlier) == "complete" else None
@@ -137,13 +240,16 @@ class Study:
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Record the value of an evaluation (or a seed) and return whether the trial should be pruned."""
-        trial = self.own[number]
+        own = self.own[number]
         try:
-            trial.report(value, step)
+            self.storage.set_trial_intermediate_value(own.id, step, value)
+            decision, stored = prune(self.optuna, self.trials(), own.position, self.pruner)
+            for key, attribute in stored.items():
+                self.storage.set_trial_system_attr(own.id, key, attribute)
         except UpdateFinishedTrialError:
             # Another process gave it up as lost, so its result is not needed any more.
             return True
-        return bool(trial.should_prune())
+        return decision
 
     def complete(self, number: int, results: Sequence[Mapping[str, Any]], rows: str, folder: str) -> None:
         """Record the means of the metrics over a trial's seeds; values that cannot be compared make it a failed one."""
@@ -180,71 +286,73 @@ class Study:
 
     def interrupt(self, number: int, reason: str) -> None:
         """Record that a trial was stopped from outside, and give it back to the study."""
-        trial = self.trials()[number]
-        if self._finish(number, "fail", outcome="interrupted", reason=reason):
-            self._enqueue(trial, {key: trial.user_attrs[key] for key in ("retry of",) if key in trial.user_attrs})
+        self._finish(number, "fail", outcome="interrupted", reason=reason)
 
     def lose(self, number: int, reason: str) -> None:
         """Record that the process of a trial is gone, and give the trial back; the second time it counts as failed."""
-        trial = self.trials()[number]
-        if "retry of" in trial.user_attrs:
-            first = trial.user_attrs["retry of"]
-            self.fail(number, f"{reason}; trial {first}, which it repeats, was lost too")
-        elif self._finish(number, "fail", outcome="lost", reason=reason):
-            self._enqueue(trial, {"retry of": number})
-
-    def _enqueue(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
-        self.optuna.enqueue_trial(trial.params, user_attrs=dict(attributes))
+        if LOST_BEFORE in self.attempts()[number].user_attrs:
+            self.fail(number, f"{reason}; an earlier attempt at the trial was lost too")
+        else:
+            self._finish(number, "fail", outcome="lost", reason=reason)
 
     def recover_lost(self) -> None:
         """Give back the trials of processes that are gone."""
         attributes = self.optuna.user_attrs
-        for trial in self.trials():
-            others = outcome(trial) == "running" and trial.number not in self.own
-            if others and self.heartbeats.dead(trial.user_attrs.get("worker", ""), attributes):
-                self.lose(trial.number, "its process is gone")
+        for attempt in self.attempts():
+            if outcome(attempt) == "running" and attempt.number not in self.own:
+                worker = attempt.user_attrs.get("worker", "")
+                # One of this process's name that it does not run was begun while the storage did not answer.
+                if worker == self.heartbeats.own or self.heartbeats.dead(worker, attributes):
+                    self.lose(attempt.number, "its process is gone")
 
     def _finish(self, number: int, state: str, values: Sequence[float] | None = None, **attributes: Any) -> bool:
         """Record the end of a trial; False when another process had recorded one, having given this one up."""
         own = self.own.pop(number, None)
+        end = TrialState[state.upper()]
         try:
-            for key, value in attributes.items():
-                if own is not None:
-                    own.set_user_attr(key, value)
-            self.optuna.tell(number, values, TrialState[state.upper()])
+            if own is not None:
+                for key, value in attributes.items():
+                    self.storage.set_trial_user_attr(own.id, key, value)
+                if attributes.get("outcome") not in GIVEN_BACK and self._is_last(own.position, end, values):
+                    self.optuna.set_user_attr("exhausted", True)
+            self.optuna.tell(number, values, end)
         except (UpdateFinishedTrialError, ValueError):
-            if outcome(self.trials()[number]) == "running":
+            if outcome(self.attempts()[number]) == "running":
                 raise
             return False
-        if self.sampler.exhausted:
-            self.optuna.set_user_attr("exhausted", True)
         return True
+
+    def _is_last(self, position: int, end: TrialState, values: Sequence[float] | None) -> bool:
+        return ends_search(self.optuna, self.trials(), position, end, values, self._sampler())
+
+
+def _of_draw(attempt: FrozenTrial) -> dict[str, Any]:
+    """Return what the sampler has stored in an attempt, without what pruners stored later."""
+    mark = attempt.system_attrs[DRAWN]
+    return {**{key: attempt.system_attrs[key] for key in mark["trial"]}, DRAWN: mark}
 
 
 # --- opening -------------------------------------------------------------------------------------------------------
 
 
 def open_study(storage: BaseStorage, job: SearchJob) -> Study:
-    """Create the study of a search or join it; raises ``KexpError`` when one of this name is about something else.
-
-    The spec without a search is the first trial, where its values lie in the space.
-    """
-    options, space = job.options, job.space
+    """Create the study of a search or join it; raises ``KexpError`` when one of this name is about something else."""
+    options = job.options
     default = NopPruner() if len(job.metrics) > 1 else MedianPruner()
     pruner = options.pruner.build(PrunerContext(options.seeds_per_trial)) if options.pruner else default
-    sampler = PerTrialSampler(options.sampler, space.parameters, job.seed)
     directions = [metric.direction for metric in job.metrics]
     try:
+        # Values are drawn and trials pruned by what is in the history, not by this object.
         study = optuna.create_study(
-            storage=storage, sampler=sampler, pruner=pruner, study_name=job.name, directions=directions
+            storage=storage, sampler=RandomSampler(), pruner=NopPruner(), study_name=job.name, directions=directions
         )
         study.set_user_attr(IDENTITY, job.identity)
-        if not options.sampler.exhaustive and (values := space.default()) is not None:
-            study.enqueue_trial(params_of(values, space))
     except DuplicatedStudyError:
-        study = optuna.load_study(study_name=job.name, storage=storage, sampler=sampler, pruner=pruner)
+        study = optuna.load_study(study_name=job.name, storage=storage, sampler=RandomSampler(), pruner=NopPruner())
         _check_identity(study, job.identity)
-    return Study(study, job, Heartbeats(study), sampler)
+    found = Study(study, storage, job, Heartbeats(study), pruner)
+    prepare(study, found.trials(), pruner)
+    return found
 
 
 def _check_identity(study: optuna.Study, identity: str) -> None:
@@ -253,6 +361,10 @@ def _check_identity(study: optuna.Study, identity: str) -> None:
             break
         # Another process is creating it at this moment.
         time.sleep(0.1)
+    else:
+        if not study.get_trials(deepcopy=False) and not study.user_attrs:
+            # The process that created it was killed before it could say for what.
+            study.set_user_attr(IDENTITY, identity)
     found = study.user_attrs.get(IDENTITY)
     if found != identity:
         what = "is about another experiment or another space" if found else "was not made by kexp"

@@ -9,8 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import optuna
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+
 from kexp.atomic_files import write_text
 from kexp.report.html import page_environment, plain, score
+from kexp.search.history import History
 from kexp.search.study import Study
 from kexp.search.summary import Row, ranked, rows
 
@@ -61,6 +66,7 @@ def figures(study: Study) -> Iterator[tuple[str, Figure]]:
     from optuna import visualization as draw
 
     metrics = study.job.metrics
+    trials = History(study.optuna, study.trials(), RandomSampler(), NopPruner()).study
     charts: Mapping[str, Callable[..., Figure]] = {
         "History": draw.plot_optimization_history,
         "Importance of parameters": draw.plot_param_importances,
@@ -70,25 +76,27 @@ def figures(study: Study) -> Iterator[tuple[str, Figure]]:
     for number, metric in enumerate(metrics):
         target = {"target": _target(number) if len(metrics) > 1 else None, "target_name": metric.name}
         for title, chart in charts.items():
-            yield from _drawn(f"{title} of {metric.name}" if len(metrics) > 1 else title, chart, study, **target)
+            yield from _drawn(f"{title} of {metric.name}" if len(metrics) > 1 else title, chart, trials, **target)
     if len(metrics) == 1:
-        yield from _drawn("Values during training", draw.plot_intermediate_values, study)
+        yield from _drawn("Values during training", draw.plot_intermediate_values, trials)
     elif len(metrics) <= 3:
         names = [metric.name for metric in metrics]
-        yield from _drawn("Pareto front", draw.plot_pareto_front, study, target_names=names)
+        yield from _drawn("Pareto front", draw.plot_pareto_front, trials, target_names=names)
 
 
 def _target(number: int) -> Callable[[FrozenTrial], float]:
     return lambda trial: trial.values[number]
 
 
-def _drawn(title: str, chart: Callable[..., Figure], study: Study, **options: Any) -> Iterator[tuple[str, Figure]]:
+def _drawn(
+    title: str, chart: Callable[..., Figure], study: optuna.Study, **options: Any
+) -> Iterator[tuple[str, Figure]]:
     """Yield a figure; one that cannot be drawn from these trials (too few, all alike) is left out."""
     try:
         with warnings.catch_warnings():
             # Where there are too few trials Optuna warns and draws something anyway.
             warnings.simplefilter("error", UserWarning)
-            figure = chart(study.optuna, **options)
+            figure = chart(study, **options)
     except (RuntimeError, ValueError, UserWarning) as error:
         logger.info("%s: not drawn: %s", title, error)
         return

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from kexp.plan.search_metrics import SearchMetric
 from kexp.redaction import without_passwords
 from kexp.search.study import Study
-from kexp.search.trial import FINISHED, OUTCOMES, is_repetition, outcome
+from kexp.search.trial import FINISHED, OUTCOMES, by_position, is_repetition, numbered, outcome
 
 Row = dict[str, Any]
 
@@ -39,8 +39,11 @@ def summary(study: Study, best: Sequence[FrozenTrial]) -> dict[str, Any]:
 
 
 def counts(study: Study) -> dict[str, int]:
-    """Return the number of trials by outcome; ``repeated`` are those of the finished that were not run again."""
-    trials = study.trials()
+    """Return the number of trials by outcome, with those that were stopped and tried again.
+
+    ``repeated`` are those of the finished that were not run.
+    """
+    trials = study.attempts()
     found = Counter(map(outcome, trials))
     by_outcome = {name: found[name] for name in OUTCOMES if found[name] or name in FINISHED}
     return {**by_outcome, "repeated": sum(map(is_repetition, trials))}
@@ -77,10 +80,11 @@ def _dominates(one: FrozenTrial, other: FrozenTrial, metrics: Sequence[SearchMet
 
 
 def rows(study: Study) -> list[Row]:
-    """Return every trial as a row: number, outcome, metrics, parameters by path, seconds, reason and folder."""
+    """Return every trial as a row: number, outcome, metrics, parameters by path, seconds, reason, folder, attempts."""
     metrics = [metric.name for metric in study.job.metrics]
+    groups = by_position(study.attempts())
     table = []
-    for trial in study.trials():
+    for trial, attempts in zip(numbered(groups), groups, strict=True):
         attributes = trial.user_attrs
         values = trial.values or [None] * len(metrics)
         table.append(
@@ -91,8 +95,9 @@ def rows(study: Study) -> list[Row]:
                 **{path: trial.params.get(path) for path in study.job.space.parameters},
                 "train_seconds": attributes.get("seconds"),
                 "same as": attributes.get("same as"),
-                "reason": attributes.get("reason"),
+                "reason": attributes.get("reason", "its process is gone" if trial.state == TrialState.FAIL else None),
                 "folder": attributes.get("folder"),
+                "attempts": len(attempts),
             }
         )
     return table

@@ -45,7 +45,15 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
 
     The results are the objects of ``result.json``, which every seed leaves in the trial's folder.
     """
-    trial = TrialRun(**task.payload)
+    try:
+        return _trained(TrialRun(**task.payload), link)
+    # A plugin that ends the process would take the trials of a machine with it that come after this one.
+    except SystemExit as error:
+        reason = f"SystemExit: {error.code}; a component ended the process instead of raising an error"
+        return {"status": "failed", "reason": reason, "rows": "", "results": []}
+
+
+def _trained(trial: TrialRun, link: Link) -> dict[str, Any]:
     prepared = _prepared_inputs(trial.block, trial.local)
     spec, problems = validate(trial.table, prepared.catalog)
     if spec is None:

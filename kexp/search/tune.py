@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from kexp.search.final_run import await_best, final_run
 from kexp.search.loop import TrialLoop
 from kexp.search.search_job import SearchJob, search_job
 from kexp.search.silence_optuna import quiet_optuna
-from kexp.search.storage import open_storage
+from kexp.search.storage import JOURNAL, open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.study_page import write_page
 from kexp.search.summary import best_trials, finished, summary, write_trials
@@ -70,11 +70,12 @@ def _search(job: SearchJob, working: ExitStack) -> tuple[Study, str, str]:
         read, rows = _prepare(job)
         study = _open(job, read, rows)
         working.enter_context(study.heartbeats.beating())
-        TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
-    except RunInterrupted as error:
-        return study, "interrupted", str(error)
-    except RunFailed as error:
-        return study, "failed", str(error)
+        try:
+            TrialLoop(study, executor).run(options.trials, seconds_of(options.timeout) if options.timeout else None)
+        except RunInterrupted as error:
+            return study, "interrupted", str(error)
+        except RunFailed as error:
+            return study, "failed", str(error)
     finally:
         executor.close()
     return study, "done", ""
@@ -93,12 +94,8 @@ def _prepare(job: SearchJob) -> tuple[Json, RowKeys]:
 
 def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:
     """Open the study and write its spec and environment beside it; refuse one whose trials read something else."""
-    try:
-        job.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        remedy = "choose another place with --runs-dir"
-        raise KexpError(f"{job.folder} cannot be made: {error.strerror}; {remedy}") from None
-    study = open_study(open_storage(job.options.storage, job.folder), job)
+    with _folder(job.folder):
+        study = open_study(open_storage(job.options.storage, job.folder, job.display.phase), job)
     if known := study.optuna.user_attrs.get("inputs"):
         remedy = "restore it, or begin another study with --study NAME"
         refuse_changes(f'study "{job.name}"', known, read, rows, job.folder, remedy)
@@ -112,6 +109,27 @@ def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:
     done = finished(study)
     job.display.phase(f"study {job.name}: " + (f"{done} trials are finished, continuing" if done else "new"))
     return study
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it for what follows; whatever that raises, none is left behind that is empty."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            remedy = "choose another place with --runs-dir"
+            raise KexpError(f"{folder} cannot be made: {error.strerror}; {remedy}") from None
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if made and not (journal := folder / JOURNAL).stat().st_size:
+                journal.unlink()
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
 
 
 def _write_best(job: SearchJob, best: Sequence[FrozenTrial]) -> Path:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +113,13 @@ def test_lost_trial_is_tried_once_more_and_then_counts_as_failed(storage: BaseSt
     study.lose(first.number, "its process was killed")
     again = study.next_trial(1)
     assert again.values == first.values
-    assert study.trials()[again.number].user_attrs["retry of"] == first.number
+    assert (again.position, again.attempt, again.folder) == (0, 2, "0000-attempt-2")
+    assert study.attempts()[again.number].user_attrs["retry of"] == first.number
     study.lose(again.number, "its process was killed")
     assert study.next_trial(1) is None
-    assert [outcome(trial) for trial in study.trials()] == ["lost", "failed"]
-    assert "which it repeats, was lost too" in study.trials()[1].user_attrs["reason"]
+    assert [outcome(attempt) for attempt in study.attempts()] == ["lost", "failed"]
+    assert [outcome(trial) for trial in study.trials()] == ["failed"]
+    assert "an earlier attempt at the trial was lost too" in study.trials()[0].user_attrs["reason"]
 
 
 def test_interrupted_trial_is_given_back_as_often_as_it_takes(storage: BaseStorage) -> None:
@@ -145,12 +150,12 @@ def test_process_of_another_machine_is_given_up_when_its_counter_stands_still(
     assert outcome(two.trials()[0]) == "running"
     now += heartbeats.GRACE * 0.9
     two.recover_lost()
-    assert [outcome(trial) for trial in two.trials()] == ["lost", "waiting"]
+    assert [outcome(attempt) for attempt in two.attempts()] == ["lost"]
     assert two.next_trial(2).values == lost.values
     # Should the first come back to life, its result comes too late and changes nothing.
     assert one.report(lost.number, 1, 0.9)
     one.complete(lost.number, [result(0.9)], "rows", "f")
-    assert [outcome(trial) for trial in two.trials()] == ["lost", "running"]
+    assert [outcome(attempt) for attempt in two.attempts()] == ["lost", "running"]
 
 
 def test_two_that_see_a_loss_repeat_the_trial_once(storage: BaseStorage) -> None:
@@ -159,7 +164,9 @@ def test_two_that_see_a_loss_repeat_the_trial_once(storage: BaseStorage) -> None
     dead.next_trial(None)
     for study in (one, two):
         study.recover_lost()
-    assert [outcome(trial) for trial in one.trials()] == ["lost", "waiting"]
+    assert [outcome(attempt) for attempt in one.attempts()] == ["lost"]
+    trials = [one.next_trial(2), two.next_trial(2)]
+    assert [(trial.position, trial.attempt) for trial in trials] == [(0, 2), (1, 1)]
 
 
 def test_living_process_of_this_machine_is_not_given_up(storage: BaseStorage) -> None:
@@ -267,6 +274,75 @@ def test_best_spec_is_tested_by_any_process_when_those_with_trials_are_gone(
     assert heartbeats.GRACE < now <= heartbeats.GRACE + 2 * final_run.POLL
 
 
+def test_one_of_several_that_continue_tests_the_best_spec_and_a_dead_one_is_followed_by_one(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(final_run, "POLL", 0.01)
+    job = search()
+    gone = join(storage, f"{heartbeats._place()}/{2**22 + 1}@1.00", job)
+    gone.complete(gone.next_trial(None).number, [result(0.5)], "rows", "f")
+    together, testers, at_once = threading.Barrier(6), [], []
+
+    def work(number: int) -> None:
+        study = join(storage, f"far/{number}", job)
+        together.wait()
+        (best,) = final_run.await_best(study)
+        if not final_run.is_tested(study, best):
+            testers.append(number)
+            at_once.append(1)
+            assert len(at_once) == 1
+            time.sleep(0.1)
+            at_once.pop()
+            if len(testers) == 1:
+                # It is killed, which the others see by its counter.
+                study.optuna.set_user_attr(f"worker far/{number}", heartbeats.LEFT)
+            else:
+                study.optuna.set_user_attr("final", {"trial": 0, "status": "done"})
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(work, number) for number in range(6)]:
+            done.result(timeout=60)
+    assert len(testers) == 2
+
+
+def test_a_claim_ends_when_another_process_has_run_a_better_trial(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = search()
+    gone = join(storage, f"{heartbeats._place()}/{2**22 + 1}@1.00", job)
+    gone.complete(gone.next_trial(None).number, [result(0.5)], "rows", "f")
+    first, second, better = (join(storage, f"far/{number}", job) for number in range(3))
+    assert [trial.number for trial in final_run.await_best(first)] == [0]
+
+    def sleep(seconds: float) -> None:
+        if len(better.trials()) == 1:
+            better.complete(better.next_trial(None).number, [result(0.9)], "rows", "f")
+            first.optuna.set_user_attr("worker far/0", heartbeats.LEFT)
+            return
+        # The second one has given up its claim, so this one need not wait for it.
+        assert second.optuna.user_attrs["final claim far/1"] is None
+        assert [trial.number for trial in final_run.await_best(better)] == [1]
+        better.optuna.set_user_attr("final", {"trial": 1, "status": "done"})
+
+    monkeypatch.setattr(final_run.time, "sleep", sleep)
+    assert [trial.number for trial in final_run.await_best(second)] == [1]
+
+
+def test_clock_that_jumps_back_leaves_living_processes_alive(
+    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = open_study(storage, search()), join(storage, "far/2")
+    one.next_trial(None)
+    honest = time.time
+    monkeypatch.setattr(time, "time", lambda: honest() - 3600)
+    # The date at which the machine was started, to which psutil adds the ticks of a process, moves with the clock.
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1.0)
+    monkeypatch.setattr("psutil._pslinux.BOOT_TIME", 1.0, raising=False)
+    two.recover_lost()
+    assert outcome(two.trials()[0]) == "running"
+    assert heartbeats._identity(os.getpid()) == one.heartbeats.own
+
+
 def test_a_better_trial_of_another_process_is_waited_for(storage: BaseStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = join(storage, "far/1"), join(storage, "far/2")
     two.complete(two.next_trial(None).number, [result(0.5)], "rows", "f")
@@ -287,7 +363,7 @@ def test_study_of_another_identity_or_another_maker_is_refused(
         open_study(storage, search(identity="b"))
     monkeypatch.setattr("kexp.search.study.time.sleep", lambda seconds: None)
     strange = InMemoryStorage()
-    optuna.create_study(storage=strange, study_name="s")
+    optuna.create_study(storage=strange, study_name="s").enqueue_trial({"lr": 0.5})
     with pytest.raises(KexpError, match='study "s" was not made by kexp'):
         open_study(strange, search())
 
@@ -299,16 +375,16 @@ def test_digest_does_not_depend_on_where_the_files_are() -> None:
 
 
 def test_storages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = join(open_storage("journal", tmp_path), "far/1")
+    study = join(open_storage("journal", tmp_path, print), "far/1")
     study.next_trial(None)
-    assert len(join(open_storage("journal", tmp_path), "far/2").trials()) == 1
+    assert len(join(open_storage("journal", tmp_path, print), "far/2").trials()) == 1
     assert without_passwords("postgresql://user:secret@host/db") == "postgresql://user:***@host/db"
     assert without_passwords("see http://user:p/a:s@host:80/ for more") == "see http://user:***@host:80/ for more"
     for text in ("postgresql://user@host/db", "journal", "http://host:80/", "a:b@c", "grpc://host:13000"):
         assert without_passwords(text) == text
     monkeypatch.setattr("kexp.search.storage.PATIENCE", 0.2)
     with pytest.raises(KexpError, match=r"grpc://127\.0\.0\.1:9 does not answer"):
-        open_storage("grpc://127.0.0.1:9", tmp_path)
+        open_storage("grpc://127.0.0.1:9", tmp_path, print)
 
 
 def test_grpc_proxy(tmp_path: Path) -> None:
@@ -325,7 +401,7 @@ def test_grpc_proxy(tmp_path: Path) -> None:
         target=run_grpc_proxy_server, args=(behind,), kwargs={"host": "127.0.0.1", "port": port}, daemon=True
     )
     server.start()
-    study = join(open_storage(f"grpc://127.0.0.1:{port}", tmp_path), "far/1")
+    study = join(open_storage(f"grpc://127.0.0.1:{port}", tmp_path, print), "far/1")
     study.complete(study.next_trial(None).number, [result(0.5)], "rows", "f")
     assert optuna.load_study(study_name="s", storage=behind).best_value == 0.5
 

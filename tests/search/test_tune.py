@@ -288,17 +288,56 @@ sampler = {use = "random"}
         (SEARCH, ["--timeout", "soon"], 'search.timeout: expected a duration such as 2h, 90m or 1h30m, found "soon"'),
         (SEARCH, ["--storage", "here"], 'search.storage: expected "journal", a database URL or grpc://HOST:PORT'),
         (SEARCH, ["--storage", "oracle9://x"], "search.storage: oracle9://x is no database URL"),
+        (SEARCH, ["--storage", "sqlite:////nowhere/at/all.db"], "sqlite:////nowhere/at/all.db cannot be reached: "),
+        (SEARCH, ["--storage", "mysql+pymysql://u:secret@h/d"], "the driver of mysql+pymysql://u:***@h/d is missing"),
+        (
+            SEARCH,
+            ["--storage", "postgresql+psycopg://u:secret@127.0.0.1:1/d"],
+            "u:***@127.0.0.1:1/d cannot be reached: ",
+        ),
+        (SEARCH, ["--storage", "postgresql+psycopg://u:secret@h:port/d"], "u:***@h:port/d is no database URL"),
+        (SEARCH, ["--storage", "grpc://127.0.0.1:9"], "grpc://127.0.0.1:9 does not answer"),
+        (SEARCH, ["--storage", "grpc://127.0.0.1:nine"], "grpc://127.0.0.1:nine does not answer"),
         (SEARCH, ["--study", "a/b"], "--study a/b: it names a folder"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_created(
-    spec: Write, search: str, arguments: list[str], message: str
+    spec: Write, search: str, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("kexp.search.storage.PATIENCE", 0.2)
+    monkeypatch.setattr("kexp.search.storage.time.sleep", lambda seconds: None)
     path = spec(search)
     result = kexp("tune", path, "--runs-dir", path.parent / "runs", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
-    assert not list(path.parent.glob("runs/reviews/*/journal.log"))
+    assert "secret" not in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (path.parent / "runs").exists()
+
+
+def test_database_that_cannot_be_written_leaves_no_folder(spec: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = spec(SEARCH)
+    database = path.parent / "studies.db"
+    optuna.storages.RDBStorage(f"sqlite:///{database}").engine.dispose()
+    # Read-only by SQLite's own option, since root may write into any file.
+    storage = f"sqlite:///file:{database}?mode=ro&uri=true"
+    monkeypatch.setattr("kexp.search.patience.WAIT", 0.1)
+    result = kexp("tune", path, "--runs-dir", path.parent / "runs", "--storage", storage)
+    assert "cannot be" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.exit_code == 2
+    assert not (path.parent / "runs").exists()
+
+
+def test_study_that_is_refused_leaves_no_folder(spec: Write) -> None:
+    path = spec(SEARCH)
+    storage = f"sqlite:///{path.parent}/studies.db"
+    study = optuna.create_study(storage=storage, study_name="theirs")
+    study.set_user_attr("kexp", "another")
+    result = kexp("tune", path, "--runs-dir", path.parent / "runs", "--storage", storage, "--study", "theirs")
+    assert result.exit_code == 2
+    assert 'study "theirs" is about another experiment or another space' in result.stderr
+    assert not (path.parent / "runs").exists()
 
 
 def test_study_of_another_space_is_refused(study: dict[str, Any], spec: Write) -> None:

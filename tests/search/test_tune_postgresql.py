@@ -11,11 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 import pytest
+
+from kexp.search.trial import by_position, numbered
 
 pytestmark = pytest.mark.postgresql
 
@@ -43,9 +46,23 @@ pruner = {{use = "none"}}
 """
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server of its own: the URL of an empty database, and what starts and stops it."""
+
+    url: str
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+
 @pytest.fixture(scope="module")
-def server(needs) -> Iterator[str]:
-    """Start a server in a folder of its own and return the URL of an empty database."""
+def server(running: Server) -> str:
+    return running.url
+
+
+@pytest.fixture(scope="module")
+def running(needs) -> Iterator[Server]:
+    """Start a server in a folder of its own."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").is_dir() else []
     found = programs[-1].parent if programs else Path(shutil.which("initdb") or "none").parent
     needs(found.joinpath("initdb").is_file(), "PostgreSQL's server programs are not installed")
@@ -64,11 +81,18 @@ def server(needs) -> Iterator[str]:
 
     data, options = folder / "data", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     call(found / "initdb", "-D", data, "-U", "kexp", "-A", "trust", "--no-sync")
-    call(found / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
-    try:
-        yield f"postgresql+psycopg://kexp:secret@127.0.0.1:{port}/postgres"
-    finally:
+
+    def begin() -> None:
+        call(found / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+
+    def end() -> None:
         call(found / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+    begin()
+    try:
+        yield Server(f"postgresql+psycopg://kexp:secret@127.0.0.1:{port}/postgres", begin, end)
+    finally:
+        end()
         shutil.rmtree(folder)
 
 
@@ -102,10 +126,13 @@ def test_no_trial_is_lost_and_none_is_run_twice(server: str, reviews: Path, tmp_
     assert again.state.name == "COMPLETE"
     assert again.params == trials[killed].params
 
-    # Every trial was run by one process, and all that were run are in the study.
-    run = [int(path.name) for folder in folders for path in folder.glob("reviews/*/trials/*")]
+    # Every attempt was run by one process, and all that were run are in the study.
+    run = [path.name for folder in folders for path in folder.glob("reviews/*/trials/*")]
     assert len(run) == len(set(run))
-    assert set(run) >= {trial.number for trial in finished if "same as" not in trial.user_attrs}
+    counted = [trial for trial in numbered(by_position(trials)) if trial.state.name in ("COMPLETE", "PRUNED")]
+    assert len(counted) == TRIALS
+    positions = {int(name.partition("-")[0]) for name in run}
+    assert positions >= {trial.number for trial in counted if "same as" not in trial.user_attrs}
 
     # The best was tested by one of them, and all tell the same.
     assert len(list(tmp_path.glob("machine-*/reviews/*/summary.json"))) == 1
@@ -121,6 +148,40 @@ def test_password_is_nowhere_in_the_folder(server: str, reviews: Path, tmp_path:
     assert json.loads(out)["storage"].startswith("postgresql+psycopg://kexp:***@127.0.0.1:")
     for path in (tmp_path / "runs").rglob("*"):
         assert not path.is_file() or b"secret" not in path.read_bytes(), path
+
+
+def test_study_goes_on_when_the_server_was_gone(running: Server, reviews: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "restart.toml"
+    spec.write_text(SPEC.format(data=reviews, trials=6), encoding="utf-8")
+    command = ["tune", str(spec), "--storage", running.url, "--runs-dir", str(tmp_path / "runs"), "--json"]
+    errors = (tmp_path / "errors").open("w+", encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kexp", *command], stdout=subprocess.PIPE, stderr=errors, text=True
+    )
+    try:
+        until = time.monotonic() + 240
+        while not list(tmp_path.glob("runs/restart/*/trials/0001/seed-1/metrics.jsonl")):
+            assert process.poll() is None
+            assert time.monotonic() < until, "no second trial within four minutes"
+            time.sleep(0.02)
+        running.stop()
+        try:
+            while "is not reached" not in Path(errors.name).read_text("utf-8"):
+                assert process.poll() is None
+                assert time.monotonic() < until + 60, "it is not told that the server is gone"
+                time.sleep(0.05)
+        finally:
+            running.start()
+        found = json.loads(process.communicate(timeout=300)[0])
+    finally:
+        process.kill()
+        errors.close()
+    told = Path(errors.name).read_text("utf-8")
+    assert process.returncode == 0, told
+    assert "Traceback" not in told
+    assert "secret" not in told
+    assert told.count("is not reached") == told.count("is back") == 1
+    assert found["trials"] == {"complete": 6, "pruned": 0, "failed": 0, "repeated": found["trials"]["repeated"]}
 
 
 def test_unreachable_database_is_one_line(reviews: Path, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ class RayExecutor:
         # Nothing of the task waits in the mailbox any longer.
         self.mailbox.stop.remote(number)
         try:
-            return Ended(number, ray.get(end))
+            result = ray.get(end)
+            return Ended(number, result) if result else Lost(number, "it was stopped before it began")
         except RayError as error:
             return Lost(number, reason(error))
 

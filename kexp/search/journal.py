@@ -1,0 +1,112 @@
+"""The journal file of a study: what was half written is cut off, and other damage is told with its line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+from kexp.errors import KexpError, RunFailed
+
+
+def open_journal(path: Path) -> JournalStorage:
+    """Open the journal, or create it; raises ``KexpError`` for one that cannot be read or written.
+
+    A last line without an end was being written when its process was killed or its disk was full. Whoever writes next
+    cuts it off, holding the lock: no other process can be writing it.
+    """
+    # The lock is a link to the journal. A relative one leads nowhere, and Optuna would never release a dead lock.
+    path = path.resolve()
+    backend = None
+    try:
+        backend = _Backend(path)
+        storage = JournalStorage(backend)
+        os.close(os.open(path, os.O_WRONLY))
+    except OSError as error:
+        raise KexpError(f"{path}: {error.strerror}; a study's journal has to be a file that can be written") from None
+    # Optuna checks nothing of what it reads, so damage shows as any of these.
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        line = backend.line if backend else 0
+        remedy = "restore the file, or delete the line (what it records is lost), or begin another study with --study"
+        raise KexpError(
+            f"{path}, line {line}: no record of Optuna's journal ({_found(error)}); {remedy} NAME"
+        ) from None
+    return storage
+
+
+def _found(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+class _Backend(JournalFileBackend):
+    """Optuna's file, of which the reader knows where it is."""
+
+    line = 0
+    """The line that was read last, counted from 1."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), _Lock(path))
+        self.path = path
+        self.offsets = {0: 0}
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """Yield the records of whole lines; raises ``ValueError`` for what is none."""
+        with self.path.open("rb") as file:
+            # Lines are appended meanwhile, so what is read ends where the file ended at first.
+            size = file.seek(0, os.SEEK_END)
+            file.seek(self.offsets[log_number_from])
+            *lines, _incomplete = file.read(size - file.tell()).split(b"\n")
+        for number, line in enumerate(lines, log_number_from):
+            self.line = number + 1
+            record = json.loads(line)
+            self.offsets[number + 1] = self.offsets[number] + len(line) + 1
+            yield record
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append records; raises ``RunFailed`` when they cannot be written."""
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            again = "mend that, and the same command continues the study"
+            raise RunFailed(f"{self.path} cannot be written: {error.strerror}; {again}") from None
+
+
+class _Lock(JournalFileSymlinkLock):
+    """Optuna's lock, which mends the file as soon as it is held."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
+
+    def acquire(self) -> bool:
+        """Wait for the lock, and cut off what another process has left behind."""
+        held = super().acquire()
+        try:
+            _cut_incomplete_line(self.path)
+        except BaseException:
+            self.release()
+            raise
+        return held
+
+
+def _cut_incomplete_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if not size:
+            return
+        end = size
+        while end:
+            start = max(0, end - 4096)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
