@@ -73,7 +73,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
     listeners = _listeners(run)
     identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, "seed": run.seed}
     run.folder.mkdir(parents=True, exist_ok=True)
-    with log_file(run.folder / "log.txt"):
+    with log_file(run.folder / "log.txt", listeners.warn):
         try:
             result = {"status": "done", "reason": None, **identity, **work(listeners)}
         except (RunInterrupted, KeyboardInterrupt) as error:
