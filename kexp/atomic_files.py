@@ -23,8 +23,15 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync(part)
         part.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        # Without a name, or with that of the part, the message would not say which file is meant.
+        if error.filename in (None, str(part)):
+            error.filename = str(path)
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        # The folder may be gone.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

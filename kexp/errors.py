@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -105,6 +106,25 @@ def plugin_call(component: str) -> Iterator[None]:
     # Whatever the code of a plugin raises: the name of the component says whose it is.
     except Exception as error:
         raise PluginError(f"{component}: {describe_error(error)}") from error
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, your quota is used up",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EPERM: "change its permissions, or choose another place",
+    errno.ENOENT: "it, or the folder that it lies in, was removed",
+    errno.EMFILE: "raise the number of open files (ulimit -n)",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return what the operating system refused in words: the file, the reason, the remedy where there is one."""
+    place = f"{error.filename}: " if error.filename else ""
+    remedy = REMEDIES.get(error.errno or 0)
+    return f"{place}{error.strerror or error or type(error).__name__}" + (f"; {remedy}" if remedy else "")
 
 
 def describe_value(value: object) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 import typer
 
@@ -35,26 +38,50 @@ def discard_output() -> None:
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Print errors as messages instead of tracebacks, and exit with their status."""
-    from kexp.errors import KexpError
+    """Print errors as messages instead of tracebacks, and exit with their status. SIGTERM is as Ctrl-C."""
+    from kexp.errors import KexpError, describe_os_error
 
     try:
-        yield
-        # A closed pipe is noticed when it is written to, and not after this block.
-        sys.stdout.flush()
+        with _interrupted_by_sigterm():
+            yield
+            # A closed pipe is noticed when it is written to, and not after this block.
+            sys.stdout.flush()
     except KexpError as error:
         if settings.debug:
             raise
         print(error, file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         raise typer.Exit(130) from None
     except BrokenPipeError:
         discard_output()
         raise typer.Exit(CLOSED_PIPE) from None
-    # A full disk or a bug of kexp: a traceback is printed only with --debug.
-    except Exception as error:
+    except OSError as error:
+        if settings.debug:
+            raise
+        print(f"kexp: {describe_os_error(error)}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    # A bug of kexp: a traceback is printed only with --debug.
+    except (Exception, SystemExit) as error:
         if isinstance(error, typer.Exit) or settings.debug:
             raise
         print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` on SIGTERM, which batch systems send; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

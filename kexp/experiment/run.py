@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from kexp.atomic_files import write_text
 from kexp.catalog import Catalog
 from kexp.contracts import Metric
 from kexp.devices import choose
-from kexp.errors import KexpError
+from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.digests import RowKeys, digests, refuse_changes, write_row_keys
 from kexp.experiment.inputs import PreparedInputs
@@ -20,7 +21,9 @@ from kexp.plan.resolve import Plan, Variant
 from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.html import write_report
-from kexp.report.run_folder import RunFolder, read_json, write_json
+from kexp.report.run_folder import RunFolder, write_json
+from kexp.report.run_lock import locked
+from kexp.report.stored import read_environment, read_result
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
@@ -41,16 +44,30 @@ def run(
     Raises ``KexpError`` before anything is created when the data, the device or the runs folder cannot be used.
     ``resume`` continues those runs of an existing folder that are not done.
     """
-    prepared = _prepare(plan, catalog, display)
-    read, rows = digests(plan.runs(), prepared)
-    if resume is not None:
-        _need_same_inputs(resume, read, rows)
-    folder = resume or RunFolder.create(runs_dir, plan.base.name, plan.digest)
-    _write_origin(folder, plan, catalog, read, rows)
+    with ExitStack() as stack:
+        if resume is not None:
+            stack.enter_context(locked(resume.path, display.phase))
+        prepared = _prepare(plan, catalog, display)
+        read, rows = digests(plan.runs(), prepared)
+        if resume is not None:
+            _need_same_inputs(resume, read, rows)
+        now = environment(components([variant.spec for variant in plan.variants], catalog))
+        folder = resume or RunFolder.create(
+            runs_dir, plan.base.name, plan.digest, lambda path: _write_origin(path, plan, {**now, "inputs": read}, rows)
+        )
+        stack.enter_context(_resumable(folder.path))
+        if resume is None:
+            stack.enter_context(locked(folder.path, display.phase))
+        else:
+            _add_environment(folder.path, now)
+        return {"folder": str(folder.path), **_run(plan, folder, prepared, display, resumes=resume is not None)}
+
+
+def _run(plan: Plan, folder: RunFolder, prepared: PreparedInputs, display: Display, *, resumes: bool) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
     for variant, seed in plan.runs():
         path = folder.run(variant.name, seed)
-        run = Run(variant, seed, folder.path.name, path, prepared, display, resume=resume is not None)
+        run = Run(variant, seed, folder.path.name, path, prepared, display, resume=resumes)
         results.append(_finished(path) or train_and_test(run))
         remove_checkpoints(path, results[-1])
         if results[-1]["status"] == "interrupted":
@@ -59,7 +76,23 @@ def run(
     summary = _summarise(plan, folder, prepared, results)
     write_json(folder.path / "summary.json", summary)
     write_report(folder.path)
-    return {"folder": str(folder.path), **summary}
+    return summary
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Say how to go on after what ends an experiment whose folder exists."""
+    how = f"continue with: kexp run --resume {folder}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise RunInterrupted(f"interrupted; {how}") from None
+    except OSError as error:
+        raise RunFailed(f"{describe_os_error(error)}; then {how}") from error
+    except (RunFailed, RunInterrupted):
+        raise
+    except KexpError as error:
+        raise RunFailed(f"{error}; {how}") from error
 
 
 def dry_run_summary(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
@@ -84,33 +117,34 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
 
 def _need_same_inputs(folder: RunFolder, read: Mapping[str, Any], rows: RowKeys) -> None:
     """Refuse to resume on other rows, with another tokenizer or other weights than the experiment began with."""
-    path = folder.path / "environment.json"
-    before = read_json(path).get("inputs", {}) if path.is_file() else {}
+    before = read_environment(folder.path / "environment.json").get("inputs", {})
     remedy = f"restore it, or start a new experiment: kexp run {folder.path / 'spec.toml'}"
     refuse_changes(str(folder.path), before, read, rows, folder.path, remedy)
 
 
-def _write_origin(folder: RunFolder, plan: Plan, catalog: Catalog, read: Mapping[str, Any], rows: RowKeys) -> None:
-    """Write the resolved spec, the environment and digests of what is read.
+def _write_origin(folder: Path, plan: Plan, started: Mapping[str, Any], rows: RowKeys) -> None:
+    """Write the resolved spec, the environment with digests of what is read, and a number for every row."""
+    write_text(folder / "spec.toml", toml.dumps(plan.table))
+    write_row_keys(folder, rows)
+    write_json(folder / "environment.json", started)
 
-    A resumed experiment keeps all of them and adds the environment in which it went on.
-    """
-    now = environment(components([variant.spec for variant in plan.variants], catalog))
-    path = folder.path / "environment.json"
-    if path.is_file():
-        first = read_json(path)
-        write_json(path, {**first, "resumed": [*first.get("resumed", []), now]})
-        return
-    write_text(folder.path / "spec.toml", toml.dumps(plan.table))
-    write_row_keys(folder.path, rows)
-    write_json(path, {**now, "inputs": read})
+
+def _add_environment(folder: Path, now: Mapping[str, Any]) -> None:
+    """Add the environment in which an experiment goes on to the one in which it began."""
+    path = folder / "environment.json"
+    first = read_environment(path)
+    write_json(path, {**first, "resumed": [*first.get("resumed", []), now]})
 
 
 def _finished(path: Path) -> dict[str, Any] | None:
     """Return the result of a run that is done, so that resuming does not repeat it."""
-    if not (path / "result.json").is_file():
+    file = path / "result.json"
+    if not file.is_file():
         return None
-    result: dict[str, Any] = read_json(path / "result.json")
+    try:
+        result = read_result(file)
+    except KexpError as error:
+        raise KexpError(f"{error}; delete it to do this run again") from None
     return result if result["status"] == "done" else None
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kexp.catalog import Observer
 from kexp.contracts import RunIdentity, TrackerOptions
+from kexp.errors import describe_os_error
 from kexp.experiment.observers import Observers
 from kexp.report.run_folder import EventLog
 
@@ -145,11 +147,39 @@ class TrackerThread:
             self.warn(f"tracker {self.name}: {message}")
 
 
+class LogFile(logging.FileHandler):
+    """A log file that stops when it cannot be written, with one warning: training is worth more than its log."""
+
+    def __init__(self, path: Path, warn: Warn) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self.warn = warn
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; the file is opened for the first one."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Leave the file as it is from here on."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        # What is still buffered cannot be written either.
+        with suppress(OSError):
+            self.close()
+        error.filename = error.filename or self.baseFilename
+        self.warn(f"{describe_os_error(error)}; the run goes on without its log")
+
+
 @contextmanager
-def log_file(path: Path) -> Iterator[None]:
+def log_file(path: Path, warn: Warn = logger.warning) -> Iterator[None]:
     """Send the log of kexp and of the libraries below, warnings included, to a file instead of the screen."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler = LogFile(path, warn)
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -162,7 +192,8 @@ def log_file(path: Path) -> Iterator[None]:
         logging.captureWarnings(False)
         root.setLevel(level)
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 def _quiet_transformers() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from kexp.atomic_files import remove_leftovers, replacing_folder
 from kexp.contracts import RunIdentity
 from kexp.devices import choose, out_of_memory
-from kexp.errors import RunInterrupted, RunPruned
+from kexp.errors import RunInterrupted, RunPruned, describe_os_error
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
 from kexp.experiment.digests import origin
@@ -81,7 +81,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
     listeners = _listeners(run)
     identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, "seed": run.seed}
     run.folder.mkdir(parents=True, exist_ok=True)
-    with log_file(run.folder / "log.txt"):
+    with log_file(run.folder / "log.txt", listeners.warn):
         try:
             result = {"status": "done", "reason": None, **identity, **work(listeners)}
         except (RunInterrupted, KeyboardInterrupt) as error:
@@ -89,11 +89,13 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         except RunPruned as error:
             result = {"status": "pruned", "reason": str(error), **identity}
         # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
-        except Exception as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
-        write_json(run.folder / "result.json", result)
-        listeners.finish(result)
+        try:
+            write_json(run.folder / "result.json", result)
+        finally:
+            listeners.finish(result)
     run.display.run_ended(result, run.folder)
     return result
 
@@ -111,8 +113,12 @@ def _listeners(run: Run) -> RunListeners:
     return RunListeners(identity, trackers, warn, catalog.observers)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
+    if isinstance(error, OSError):
+        return describe_os_error(error)
+    if isinstance(error, SystemExit):
+        return f"it raised SystemExit({error.code!r}), which would have ended kexp"
     return out_of_memory(error, remedy) or str(error).strip() or type(error).__name__
 
 

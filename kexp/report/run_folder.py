@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import math
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,25 +26,30 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, runs_dir: Path, name: str, digest: str) -> RunFolder:
-        """Make a new folder; raises ``KexpError`` where that is impossible."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        for number in range(1, 1000):
-            path = runs_dir / name / f"{stamp}-{digest}{'' if number == 1 else f'-{number}'}"
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                if path.is_dir():
-                    continue
-                raise KexpError(
-                    f"{runs_dir} is not a folder; choose another with --runs-dir or KEXP_RUNS_DIR"
-                ) from None
-            except OSError as error:
-                raise KexpError(
-                    f"{path} cannot be made: {error.strerror}; choose another place with --runs-dir or KEXP_RUNS_DIR"
-                ) from None
-            return cls(path)
-        raise KexpError(f"{runs_dir / name} has a thousand folders of this second")
+    def create(cls, runs_dir: Path, name: str, digest: str, write: Callable[[Path], None]) -> RunFolder:
+        """Make a new folder with the files that ``write`` puts into the folder that it is given.
+
+        They are written before the folder gets its name: no folder of this name is ever without them. Raises
+        ``KexpError`` where that is impossible, and leaves nothing then.
+        """
+        parent, stamp = runs_dir / name, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        part = parent / f".{stamp}-{digest}.{os.getpid()}.part"
+        remedy = "choose another place with --runs-dir or KEXP_RUNS_DIR"
+        try:
+            part.mkdir(parents=True)
+            write(part)
+            return cls(_named(part, parent, f"{stamp}-{digest}"))
+        except (FileExistsError, NotADirectoryError):
+            raise KexpError(
+                f"{parent} cannot be made: {runs_dir} is not a folder, or a file is in its way; {remedy}"
+            ) from None
+        except OSError as error:
+            raise KexpError(f"{parent}: {error.strerror}; {remedy}") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            # Only if nothing else is in it.
+            with suppress(OSError):
+                parent.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -52,6 +61,18 @@ class RunFolder:
     def run(self, variant: str, seed: int) -> Path:
         """Return the folder of one run."""
         return self.path / variant / f"seed-{seed}"
+
+
+def _named(part: Path, parent: Path, name: str) -> Path:
+    """Give a folder a name that no other has, and return its path."""
+    for number in itertools.count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            return part.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+    raise AssertionError
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -96,8 +117,12 @@ class EventLog:
     def log(self, event: Mapping[str, Any]) -> None:
         """Append an event."""
         line = json.dumps(finite(event), ensure_ascii=False, allow_nan=False) + "\n"
-        self.size += self._file.write(line.encode("utf-8", "backslashreplace"))
-        self._file.flush()
+        try:
+            self.size += self._file.write(line.encode("utf-8", "backslashreplace"))
+            self._file.flush()
+        except OSError as error:
+            error.filename = self._file.name
+            raise
 
     def sync(self) -> None:
         """Make sure that the file is on the disk."""
@@ -105,4 +130,6 @@ class EventLog:
 
     def finish(self, status: str) -> None:
         """Close the file."""
-        self._file.close()
+        # Every event was flushed; one that could not be written has been told.
+        with suppress(OSError):
+            self._file.close()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kexp.errors import KexpError
+from kexp.report.run_lock import user_of
 from kexp.results.runs import STAMP, UNREADABLE, RunRow, chosen, list_runs, list_studies, read_row, read_spec
 
 OWN = ("spec.toml", "environment.json")
@@ -53,8 +54,8 @@ def seconds_of_age(text: str) -> int:
 def plan(runs_dir: Path, named: Sequence[Path], selection: PruneFilter) -> tuple[list[Removal], list[str]]:
     """Return what to remove, oldest last, and sentences on selected folders that are kept.
 
-    With ``named`` folders only these are considered, and those in use are removed too. Raises ``KexpError`` for one
-    that is not a run folder, and if nothing is selected.
+    With ``named`` folders only these are considered, recent ones too. Raises ``KexpError`` for one that is not a run
+    folder or that a process is using, and if nothing is selected.
     """
     if not named and not selection:
         raise KexpError("kexp runs prune: select what to remove: --status, --older-than, --keep or folders")
@@ -99,6 +100,8 @@ def _named(folders: Sequence[Path]) -> list[RunRow]:
         read_spec(folder)
         if not _is_own(folder):
             raise KexpError(f"{folder} is not a run folder: it has no environment.json")
+        if user := user_of(folder):
+            raise KexpError(f"{folder} is in use by {user}; wait until it is done, or stop it")
         rows[folder.resolve()] = read_row(folder.resolve())
     return list(rows.values())
 
@@ -142,6 +145,8 @@ def _kept(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, str]
             yield row, "it is reached through a link"
         elif not _is_own(row.folder):
             yield row, "it has no environment.json, so it may not be a run folder"
+        elif user := user_of(row.folder):
+            yield row, f"it is in use by {user}"
         elif study := finals.get(folder.parts[-2:]):
             yield row, f"study {study.folder.name} tested its best spec there; name it to remove it"
         elif row.experiment in unreadable:

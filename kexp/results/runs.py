@@ -71,7 +71,7 @@ def list_runs(runs_dir: Path) -> list[RunRow]:
     """Return every run folder below ``runs_dir``, newest first."""
     if not runs_dir.is_dir():
         return []
-    rows = [read_row(spec.parent) for spec in runs_dir.glob("*/*/spec.toml")]
+    rows = [read_row(spec.parent) for spec in runs_dir.glob("*/[!.]*/spec.toml")]
     return sorted(rows, key=lambda row: row.folder.name, reverse=True)
 
 

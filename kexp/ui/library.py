@@ -55,7 +55,7 @@ class Library:
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest first."""
-        paths = [path.parent for path in self.folder.glob("*/*/*/seed-*/metrics.jsonl") if _seed(path.parent) >= 0]
+        paths = [path.parent for path in self.folder.glob("*/[!.]*/*/seed-*/metrics.jsonl") if _seed(path.parent) >= 0]
         return sorted(map(self._run, paths), key=lambda run: (run.started, run.key), reverse=True)
 
     def studies(self) -> dict[str, StudyRow]:

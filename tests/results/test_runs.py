@@ -17,6 +17,7 @@ from support import kexp
 from typer.testing import CliRunner
 
 from kexp.errors import KexpError
+from kexp.report.run_lock import locked
 from kexp.results import prune
 from kexp.results.runs import list_runs, local_time
 
@@ -343,6 +344,17 @@ def test_runs_in_progress_are_left_alone_unless_named(runs_dir: Path) -> None:
         os.utime(path, (OLD, OLD))
     kexp("runs", "prune", "--runs-dir", runs_dir, "--keep", "0", "--yes")
     assert left(runs_dir) == []
+
+
+def test_a_folder_that_a_process_uses_is_never_removed(runs_dir: Path) -> None:
+    folder = next((runs_dir / "nsmc").glob("20260101*"))
+    with locked(folder, pytest.fail):
+        result = kexp("runs", "prune", "--runs-dir", runs_dir, "--keep", "0", "--yes")
+        assert f"{folder} is kept: it is in use by process {os.getpid()} on " in result.stderr
+        result = kexp("runs", "prune", folder, "--yes")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"{folder} is in use by process {os.getpid()} on ")
+    assert "nsmc 20260101T000000Z" in left(runs_dir)
 
 
 def test_what_a_study_tested_is_left_alone_unless_named(runs_dir: Path) -> None:
