@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,9 @@ from kexp.train.events import Evaluated, Warned
 from kexp.train.loop import Trainer
 
 logger = logging.getLogger("kexp")
+
+Stopping = AbstractContextManager[Callable[[], bool]]
+"""What is entered for the steps of training, and yields whether they should stop."""
 
 
 class Display(Protocol):
@@ -123,8 +126,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
-    with graceful_stop() as should_stop:
-        trained = train_run(run, listeners, should_stop, run.folder / "checkpoint")
+    trained = train_run(run, listeners, graceful_stop(), run.folder / "checkpoint")
     assembled = trained.assembled
     trained.trainer.restore_best()
     predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
@@ -136,25 +138,24 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     return trained.result(predictions)
 
 
-def train_run(
-    run: Run, listeners: RunListeners, should_stop: Callable[[], bool], checkpoint: Path | None
-) -> TrainedRun:
+def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint: Path | None) -> TrainedRun:
     """Train the model of a run and pass its events to the listeners; test is not touched.
 
-    Raises ``RunInterrupted`` when ``should_stop``. Without a folder for checkpoints no weights are written at all.
+    ``stopping`` is entered for the steps alone, and yields a function; raises ``RunInterrupted`` once that returns
+    True. Without a folder for checkpoints no weights are written at all.
     """
     spec = run.variant.spec
     hardware = choose(spec.training.device, spec.training.precision)
     hardware.prepare_training()
     with closing(assemble(spec, run.seed, run.prepared, hardware)) as assembled:
-        return _train(run, assembled, listeners, should_stop, checkpoint)
+        return _train(run, assembled, listeners, stopping, checkpoint)
 
 
 def _train(
     run: Run,
     assembled: AssembledRun,
     listeners: RunListeners,
-    should_stop: Callable[[], bool],
+    stopping: Stopping,
     checkpoint: Path | None,
 ) -> TrainedRun:
     spec, started = run.variant.spec, time.perf_counter()
@@ -181,13 +182,14 @@ def _train(
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    for event in warnings.added_to(trainer.events(should_stop)):
-        if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
-            validation.keep()
-        if isinstance(event, Warned):
-            logger.warning(event.message)
-        listeners.event(event.as_dict())
-        run.display.event(event.as_dict())
+    with stopping as should_stop:
+        for event in warnings.added_to(trainer.events(should_stop)):
+            if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
+                validation.keep()
+            if isinstance(event, Warned):
+                logger.warning(event.message)
+            listeners.event(event.as_dict())
+            run.display.event(event.as_dict())
     return TrainedRun(assembled, trainer, validation)
 
 

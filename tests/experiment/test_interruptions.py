@@ -91,7 +91,9 @@ def test_a_folder_that_cannot_be_written_never_gets_its_name(
 
 
 def test_two_experiments_of_one_second_have_folders_of_their_own(spec: Path, tmp_path: Path) -> None:
-    made = {str(flow.RunFolder.create(tmp_path, "x", "abc", lambda path: None).path.name) for _ in range(3)}
+    made = {
+        str(flow.RunFolder.create(tmp_path, "x", "abc", lambda path: (path / "x").touch()).path.name) for _ in range(3)
+    }
     assert len(made) == 3
 
 
