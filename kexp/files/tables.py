@@ -188,10 +188,24 @@ def _delimited(path: Path, layout: Layout, remedies: Remedies, separator: str) -
     file = DelimitedFile(path, separator, layout.encoding, layout.quoting, layout.escape, remedies)
     names, rows = named_rows(file, layout.header, layout.columns)
     warnings: list[str] = []
+    if not layout.header and layout.columns:
+        rows = _perhaps_header(path, names, rows, warnings)
     if layout.quoting is None or file.quotes:
         rows = _quoted_cells(file, names, rows, warnings)
     named = _counted(rows_by_name(path, names, rows), file.counts)
     return Table(str(path), without_spacers(names), named, counts=file.counts, warnings=warnings)
+
+
+def _perhaps_header(
+    path: Path, names: list[str], rows: Iterator[list[str]], warnings: list[str]
+) -> Iterator[list[str]]:
+    """Yield rows, and warn of a first one that has the name of a column in it."""
+    for number, row in enumerate(rows):
+        same = [name for name, value in zip(names, row, strict=True) if plain_name(value) == name]
+        if number == 0 and same and len(names) > 1:
+            finding = f'{path}: the first row has "{same[0]}" in the column of this name'
+            warnings.append(f"{finding}; if it is a header, leave out header = false and columns")
+        yield row
 
 
 def _quoted_cells(
