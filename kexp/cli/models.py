@@ -34,9 +34,8 @@ from kexp.cli.model_options import (
 )
 
 if TYPE_CHECKING:
-    from kexp.files import Layout
     from kexp.inference.columns import TextColumns
-    from kexp.inference.input_tables import Table
+    from kexp.inference.input_tables import FileOptions, Table
     from kexp.inference.model_folders import Place
 
 
@@ -85,11 +84,12 @@ def predict(
     """
     with report_errors():
         from kexp.cli.display import note, row_progress
-        from kexp.cli.predictions import print_notes, standard_output
+        from kexp.cli.predictions import print_notes, print_warnings, standard_output
         from kexp.errors import KexpError
-        from kexp.inference.columns import columns_of
+        from kexp.inference.input_tables import FileOptions
         from kexp.inference.loading import load_places
-        from kexp.inference.predict import Columns, need_texts, predict_table
+        from kexp.inference.predict import Columns, predict_table
+        from kexp.inference.saved_spec import dataset_of
         from kexp.inference.writers import check_free, sink_to
 
         places, texts = _places(words, variant, seed)
@@ -97,15 +97,9 @@ def predict(
             raise KexpError("--json prints the result, --output writes it; give one of them")
         if output is not None:
             check_free(output, force=force)
-        dataset = _dataset(places)
-        if source is None or str(source) == "-":
-            texts_of = _only_text(dataset)
-        else:
-            texts_of = columns_of(dataset).changed(text or (), join_with, pair)
-        style = _style(dataset, source or Path("-"), encoding, separator, header, columns, quoting)
-        table = _table(source, texts, style)
-        wanted = Columns(texts_of if text else texts_of.within(table.columns), top_k)
-        need_texts(table, wanted.texts)
+        options = FileOptions(text or (), join_with, pair, encoding, separator, header, columns, quoting)
+        table, texts_of = _table(source, texts, dataset_of(places), options)
+        wanted = Columns(texts_of, top_k)
         model = load_places(
             places,
             device=device,
@@ -124,6 +118,7 @@ def predict(
             else sink_to(output, table, added, force=force)
         ) as sink:
             counts = predict_table(model, table, wanted, sink, row_progress())
+        print_warnings(table)
         note(counts.sentence())
 
 
@@ -153,13 +148,6 @@ def _is_folder(word: str) -> bool:
         return False
 
 
-def _dataset(places: Sequence[Place]) -> Mapping[str, Any]:
-    """Return the ``[dataset]`` of the first model that has a spec; empty without one."""
-    from kexp.inference.saved_spec import read_table
-
-    return next((dataset for place in places if (dataset := read_table(place).get("dataset"))), {})
-
-
 def _only_text(dataset: Mapping[str, Any]) -> TextColumns:
     """Return the column of texts that come without columns; refuse models that read several columns or pairs."""
     from kexp.errors import KexpError
@@ -172,46 +160,23 @@ def _only_text(dataset: Mapping[str, Any]) -> TextColumns:
     return TextColumns()
 
 
-def _style(
-    dataset: Mapping[str, Any],
-    path: Path,
-    encoding: str | None,
-    separator: str | None,
-    header: bool | None,
-    columns: str | None,
-    quoting: bool | None,
-) -> Layout:
-    """Return how a file is written: as the command line says, else as in training."""
+def _table(
+    source: Path | None, texts: Sequence[str], dataset: Mapping[str, Any], options: FileOptions
+) -> tuple[Table, TextColumns]:
+    """Return the rows to predict, and which of their columns make a text."""
     from kexp.errors import KexpError
-    from kexp.inference.columns import changed_layout, layout_as_in
-
-    separator = "\t" if separator == "\\t" else separator
-    if separator is not None and len(separator) != 1:
-        raise KexpError(f"--separator {separator}: expected one character")
-    names = tuple(columns.split(",")) if columns else None
-    return changed_layout(
-        layout_as_in(dataset, path),
-        encoding=encoding,
-        separator=separator,
-        header=header,
-        columns=names,
-        quoting=quoting,
-    )
-
-
-def _table(source: Path | None, texts: Sequence[str], style: Layout) -> Table:
-    from kexp.errors import KexpError
-    from kexp.inference.input_tables import Table, open_table, read_lines
+    from kexp.inference.input_tables import Table, read_input, read_lines
 
     if source is not None and texts:
         raise KexpError(f"--input and texts ({texts[0][:40]} ...) both give texts to predict; use one of them")
-    if (source is not None and str(source) == "-") or texts == ["-"]:
-        return read_lines(sys.stdin.buffer, "standard input")
-    if source is not None:
-        return open_table(source, "--input", style)
-    if not texts:
+    if source is not None and str(source) != "-":
+        return read_input(source, "--input", dataset, options)
+    if source is None and not texts:
         raise KexpError("nothing to predict; give texts, --input FILE, or - for a text per line from standard input")
-    return Table("the command line", ["text"], iter([{"text": text} for text in texts]))
+    columns = _only_text(dataset)
+    if source is not None or texts == ["-"]:
+        return read_lines(sys.stdin.buffer, "standard input"), columns
+    return Table("the command line", ["text"], iter([{"text": text} for text in texts])), columns
 
 
 @app.command()
@@ -252,28 +217,21 @@ def evaluate(
     with report_errors():
         from kexp.cli.display import note, row_progress
         from kexp.cli.output import print_evaluation
-        from kexp.cli.predictions import print_notes
-        from kexp.inference.columns import columns_of
+        from kexp.cli.predictions import print_notes, print_warnings
         from kexp.inference.evaluate import Labels, measure
-        from kexp.inference.input_tables import open_table
+        from kexp.inference.input_tables import FileOptions, read_input
         from kexp.inference.loading import load_places
         from kexp.inference.model_folders import find
-        from kexp.inference.predict import need_texts
+        from kexp.inference.saved_spec import dataset_of
         from kexp.report.run_folder import finite
 
         places = [find(folder, variant=variant, seed=seed) for folder in folders]
-        dataset = _dataset(places)
-        texts = columns_of(dataset).changed(text or (), join_with, pair)
-        style = _style(dataset, data, encoding, separator, header, columns, quoting)
-
-        def table() -> Table:
-            return open_table(data, "--data", style)
-
-        renamed, labelled = _renames(renames or ()), table()
-        texts = texts if text else texts.within(labelled.columns)
+        dataset = dataset_of(places)
+        options = FileOptions(text or (), join_with, pair, encoding, separator, header, columns, quoting)
+        renamed = _renames(renames or ())
+        labelled, texts = read_input(data, "--data", dataset, options)
         trained_on = str(dataset.get("label", "label"))
         label = label or ("label" if trained_on not in labelled.columns else trained_on)
-        need_texts(labelled, texts)
         labelled.need(label, "--label")
         model = load_places(
             places,
@@ -290,7 +248,9 @@ def evaluate(
         labels = Labels(label, names, frozenset(model.labels), ignore_unknown, leave_out)
         # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
         unknown = labels.check(labelled, ", ".join(model.labels))
-        found, counts = measure(model, table(), texts, labels, metrics, row_progress())
+        print_warnings(labelled)
+        table, _ = read_input(data, "--data", dataset, options)
+        found, counts = measure(model, table, texts, labels, metrics, row_progress())
         for name, rows in unknown.items():
             note(f'{rows:,} rows left out: the model does not know the label "{name}"')
         note(counts.sentence())

@@ -21,6 +21,12 @@ def print_notes(model: TrainedModel) -> None:
         note(f"note: {line}")
 
 
+def print_warnings(table: Table) -> None:
+    """Print what is probably not meant in a table that was read to its end."""
+    for line in table.warnings:
+        note(f"warning: {line}")
+
+
 def standard_output(table: Table, added: Sequence[Added], *, as_json: bool, few: bool) -> Sink:
     """Return the sink that prints rows; ``few`` of them are a table on a terminal."""
     if as_json:

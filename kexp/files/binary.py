@@ -10,6 +10,7 @@ from typing import Any
 
 from kexp.errors import DataError
 from kexp.files.cells import UnreadCell
+from kexp.files.first_bytes import KEYS, Remedies
 from kexp.names import plain_name
 
 
@@ -26,7 +27,7 @@ def parquet_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def workbook_rows(path: Path, sheet: str | None = None) -> Iterator[list[Any]]:
+def workbook_rows(path: Path, sheet: str | None = None, remedies: Remedies = KEYS) -> Iterator[list[Any]]:
     """Yield the rows of a sheet of an Excel workbook that are not empty, each of the first one's width.
 
     Raises ``DataError`` if the sheet is not named and several have cells.
@@ -40,7 +41,7 @@ def workbook_rows(path: Path, sheet: str | None = None) -> Iterator[list[Any]]:
         with path.open("rb") as file:
             values = openpyxl.load_workbook(file, read_only=True, data_only=True)
             formulas = openpyxl.load_workbook(file, read_only=True)
-            name = _sheet_name(path, values, sheet)
+            name = _sheet_name(path, values, sheet, remedies)
             yield from _rows(path, map(_read, values[name].iter_rows(), _cells(formulas[name])))
     except (zipfile.BadZipFile, InvalidFileException, KeyError) as error:
         raise DataError(f"{path}: not an Excel workbook (.xlsx): {error}") from None
@@ -48,7 +49,7 @@ def workbook_rows(path: Path, sheet: str | None = None) -> Iterator[list[Any]]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _sheet_name(path: Path, book: Any, name: str | None) -> str:
+def _sheet_name(path: Path, book: Any, name: str | None, remedies: Remedies) -> str:
     names = {plain_name(sheet.title): sheet.title for sheet in book.worksheets}
     if name is not None:
         if plain_name(name) not in names:
@@ -59,7 +60,7 @@ def _sheet_name(path: Path, book: Any, name: str | None) -> str:
         raise DataError(f"{path}: the file is empty")
     if len(filled) > 1:
         listed = ", ".join(filled)
-        raise DataError(f"{path}: several sheets have cells: {listed}; name one with dataset.sheet, or save it alone")
+        raise DataError(f"{path}: several sheets have cells: {listed}; {remedies.sheet}")
     return str(filled[0])
 
 

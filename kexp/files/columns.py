@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
 from kexp.files.cells import column_of, described, is_missing, label_of, same_label
+from kexp.files.first_bytes import KEYS, Remedies
 from kexp.names import alike, plain_name, with_code_points
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def has_column(columns: Sequence[str], name: str) -> bool:
     return name in columns or any(name.startswith(f"{column}.") for column in columns)
 
 
-def need_columns(path: Path | str, found: Iterable[str], wanted: Iterable[str], remedy: str = "") -> None:
+def need_columns(
+    path: Path | str, found: Iterable[str], wanted: Iterable[str], remedy: str = "", remedies: Remedies = KEYS
+) -> None:
     """Refuse a table that lacks a column, and say which it has."""
     names = list(map(str, found))
     missing = [name for name in wanted if not has_column(names, name)]
@@ -57,7 +60,8 @@ def need_columns(path: Path | str, found: Iterable[str], wanted: Iterable[str], 
     finding = f"{path}: no column {', '.join(map(repr, missing))}; the columns are {known}"
     if len(names) == 1 and (other := next((mark for mark in ("\t", ",", ";", "|") if mark in names[0]), None)):
         finding = f"{path}: no column {', '.join(map(repr, missing))}; the only column is {names[0]!r}"
-        remedy = f'if {_MARKS.get(other, other)} is between the cells, set separator = "{_ESCAPES.get(other, other)}"'
+        change = remedies.separator.format(_ESCAPES.get(other, other))
+        remedy = f"if {_MARKS.get(other, other)} is between the cells, {change}"
     for name in missing:
         near = [other for group in alike([*names, name]) if name in group for other in group if other in names]
         if near:

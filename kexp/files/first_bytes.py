@@ -61,7 +61,8 @@ class Remedies:
     quoted: str
     escape: str
     format: str
-    header: str
+    separator: str
+    sheet: str
 
 
 KEYS = Remedies(
@@ -70,7 +71,8 @@ KEYS = Remedies(
     "set quoting = true",
     "set escape = '\\'",
     'set format = "{}"',
-    'set header = false and columns = ["text", "label"], or as it is',
+    'set separator = "{}"',
+    "name one with dataset.sheet, or save it alone",
 )
 FLAGS = Remedies(
     'use --encoding "{}"',
@@ -78,7 +80,8 @@ FLAGS = Remedies(
     "use --quoting",
     "write quotation marks in cells twice",
     "give it a name that ends in .{}",
-    "write a line with the names of the columns above the others",
+    'use --separator "{}"',
+    "save the one that is meant alone",
 )
 
 

@@ -22,7 +22,7 @@ from kexp.files.columns import (
     without_spacers,
 )
 from kexp.files.delimited import DelimitedFile, named_rows
-from kexp.files.first_bytes import KEYS, Remedies, refuse_other_format
+from kexp.files.first_bytes import FLAGS, KEYS, Remedies, refuse_other_format
 from kexp.files.json_rows import json_array, json_objects
 from kexp.files.text import lines_of
 from kexp.names import plain_name
@@ -86,9 +86,32 @@ class Table:
     schema: pa.Schema | None = None
     counts: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    """Dotted paths that are needed."""
 
     def chunks(self) -> Iterator[list[Row]]:
-        """Yield the rows in order, as many at once as memory should hold."""
+        """Yield the rows in order, as many at once as memory should hold.
+
+        Raises ``DataError`` for a path that is needed and that leads through what is no table, or to nothing in the
+        first rows.
+        """
+        first = 1
+        for chunk in self._chunks():
+            for path in self.paths:
+                self._check_path(path, chunk, first)
+            yield chunk
+            first += len(chunk)
+
+    def _check_path(self, path: str, rows: Sequence[Row], first: int) -> None:
+        missing = [(number, row) for number, row in enumerate(rows, first) if cell(row, path) is None]
+        for number, row in missing:
+            if found := obstacle(row, path):
+                raise DataError(f"{self.source}: no column {path!r} in data row {number}: {found}")
+        if first == 1 and len(missing) == len(rows):
+            known = ", ".join(nested_names(self.columns, rows[:100]))
+            raise DataError(f"{self.source}: no column {path!r}; the columns are {known}")
+
+    def _chunks(self) -> Iterator[list[Row]]:
         chunk: list[Row] = []
         characters = 0
         for row in self.rows:
@@ -101,10 +124,13 @@ class Table:
             yield chunk
 
     def need(self, column: str, option: str) -> None:
-        """Refuse a table that lacks a column."""
+        """Refuse a table that lacks a column; whether a dotted path leads to one is seen when the rows are read."""
         if not has_column(self.columns, column):
             lines = "; a text per line is read from standard input" if self.source.endswith(".txt") else ""
-            need_columns(self.source, self.columns, [column], f"name one with {option}{lines}")
+            remedy = f"name one with {option}, or, where the file has no header, all with --columns{lines}"
+            need_columns(self.source, self.columns, [column], remedy, FLAGS)
+        if column not in self.columns:
+            self.paths.append(column)
 
     def read(self, names: Sequence[str], remedy: str = "") -> dict[str, list[Any]]:
         """Read whole columns, which may be dotted paths; raises ``DataError`` for one that the table lacks.
@@ -143,7 +169,7 @@ def open_table(path: Path, layout: Layout, remedies: Remedies = KEYS) -> Table:
     if kind == "parquet":
         return _parquet(path)
     if kind == "xlsx":
-        return _workbook(path, layout)
+        return _workbook(path, layout, remedies)
     codecs.lookup(layout.encoding)
     if kind == "jsonl":
         return _jsonl(path, layout, remedies)
@@ -162,10 +188,24 @@ def _delimited(path: Path, layout: Layout, remedies: Remedies, separator: str) -
     file = DelimitedFile(path, separator, layout.encoding, layout.quoting, layout.escape, remedies)
     names, rows = named_rows(file, layout.header, layout.columns)
     warnings: list[str] = []
+    if not layout.header and layout.columns:
+        rows = _perhaps_header(path, names, rows, warnings)
     if layout.quoting is None or file.quotes:
         rows = _quoted_cells(file, names, rows, warnings)
     named = _counted(rows_by_name(path, names, rows), file.counts)
     return Table(str(path), without_spacers(names), named, counts=file.counts, warnings=warnings)
+
+
+def _perhaps_header(
+    path: Path, names: list[str], rows: Iterator[list[str]], warnings: list[str]
+) -> Iterator[list[str]]:
+    """Yield rows, and warn of a first one that has the name of a column in it."""
+    for number, row in enumerate(rows):
+        same = [name for name, value in zip(names, row, strict=True) if plain_name(value) == name]
+        if number == 0 and same and len(names) > 1:
+            finding = f'{path}: the first row has "{same[0]}" in the column of this name'
+            warnings.append(f"{finding}; if it is a header, leave out header = false and columns")
+        yield row
 
 
 def _quoted_cells(
@@ -232,8 +272,8 @@ def _parquet(path: Path) -> Table:
     return Table(str(path), names, _counted(rows(), counts), renamed, counts)
 
 
-def _workbook(path: Path, layout: Layout) -> Table:
-    rows = workbook_rows(path, layout.sheet)
+def _workbook(path: Path, layout: Layout, remedies: Remedies) -> Table:
+    rows = workbook_rows(path, layout.sheet, remedies)
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path}: the file is empty")

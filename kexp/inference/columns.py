@@ -48,12 +48,18 @@ class TextColumns:
 
     def changed(self, text: Sequence[str], join_with: str | None, pair: str | None) -> TextColumns:
         """Return the columns with what the command line names; their number has to be that of training."""
+        if self.known and pair is not None and self.pair is None:
+            raise KexpError(f"--pair {pair}: the model was trained on {self.sentence()}, not on pairs; leave it out")
+        if self.known and join_with is not None and len(self.text) == 1:
+            raise KexpError(
+                f"--join-with: the model was trained on {self.sentence()}, so nothing is joined; leave it out"
+            )
         if text and self.known and len(text) != len(self.text):
             raise KexpError(
                 f"--text {', '.join(text)}: the model was trained on {self.sentence()}; name as many columns"
             )
-        changes: dict[str, Any] = {"text": tuple(text), "join_with": join_with, "pair": pair}
-        return replace(self, **{name: value for name, value in changes.items() if value})
+        changes: dict[str, Any] = {"text": tuple(text) or None, "join_with": join_with, "pair": pair}
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
     def within(self, columns: Sequence[str]) -> TextColumns:
         """Return the columns for a table: ``text``, as kexp calls it in its own files, for a single one it lacks."""
@@ -69,30 +75,51 @@ class TextColumns:
         """Return the text of a row from its cells; empty if all are blank."""
         return normal_text(self.join_with.join(cells), trim=False) if any(map(str.strip, cells)) else ""
 
-    def texts_of(self, rows: Sequence[Any], pairs: Sequence[Any] | None) -> tuple[list[Any], list[Any] | None]:
+    def texts_of(self, rows: Any, pairs: Sequence[Any] | None) -> tuple[list[Any], list[Any] | None]:
         """Return texts, and second texts of pairs, of what a user gives: texts, tuples or mappings of columns.
 
-        Raises ``KexpError`` for one text where the model was trained on several columns or on pairs.
+        Raises ``KexpError`` for one text where the model was trained on several columns or on pairs, for pairs where it
+        was not, and for what is no sequence of rows.
         """
-        if self.pair is not None and pairs is None and all(isinstance(row, Mapping) for row in rows):
-            pairs = [row.get(self.pair) for row in rows]
-        if self.known and (self.pair is not None) and pairs is None:
-            raise KexpError(
-                f"the model was trained on {self.sentence()}, and is given one text; give the second one too"
-            )
-        return [self._text(row) for row in rows], None if pairs is None else list(pairs)
+        if isinstance(rows, str | bytes | Mapping):
+            raise KexpError("a text or mapping alone is no row; give a list of them")
+        if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
+            # Of a pandas table, which yields the names of its columns.
+            rows = rows.to_dict("records")
+        rows = list(rows)
+        if pairs is not None:
+            return self._pairs(rows, list(pairs))
+        if self.known and self.pair is not None:
+            if any(not isinstance(row, tuple | list | Mapping) for row in rows):
+                raise KexpError(
+                    f"the model was trained on {self.sentence()}, and is given one text; give the second one too"
+                )
+            named = [self._named(row, self.names) for row in rows]
+            return list(map(self.text_of, named)), [row[self.pair] for row in named]
+        return [self._text(row) for row in rows], None
+
+    def _pairs(self, rows: Sequence[Any], pairs: list[Any]) -> tuple[list[Any], list[Any]]:
+        if self.known and self.pair is None:
+            raise KexpError(f"the model was trained on {self.sentence()}, not on pairs; leave the second texts out")
+        if len(pairs) != len(rows):
+            raise KexpError(f"found {len(rows)} texts and {len(pairs)} second texts, expected as many")
+        return [self._text(row) for row in rows], pairs
 
     def _text(self, row: Any) -> Any:
-        if isinstance(row, tuple | list):
-            if len(row) != len(self.text):
-                raise KexpError(f"the model was trained on {self.sentence()}; expected as many texts, found {len(row)}")
-            row = dict(zip(self.text, row, strict=True))
-        if isinstance(row, Mapping):
-            if missing := [name for name in self.text if name not in row]:
-                raise KexpError(f"a row has no column {', '.join(missing)}; the model was trained on {self.sentence()}")
-            return self.text_of(row)
+        if isinstance(row, tuple | list | Mapping):
+            return self.text_of(self._named(row, self.text))
         if len(self.text) > 1:
             raise KexpError(f"the model was trained on {self.sentence()}, and is given one text; give every column")
+        return row
+
+    def _named(self, row: Any, names: Sequence[str]) -> Mapping[str, Any]:
+        """Return a row as a mapping with these columns."""
+        if not isinstance(row, Mapping):
+            if len(row) != len(names):
+                raise KexpError(f"the model was trained on {self.sentence()}; expected as many texts, found {len(row)}")
+            return dict(zip(names, row, strict=True))
+        if missing := [name for name in names if name not in row]:
+            raise KexpError(f"a row has no column {', '.join(missing)}; the model was trained on {self.sentence()}")
         return row
 
 

@@ -19,6 +19,7 @@ from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import Row, Table
 from kexp.inference.predict import Counts, readable
 from kexp.inference.trained_model import TrainedModel
+from kexp.names import alike, with_code_points
 
 LEFT_OUT = "\0"
 """Stands for the labels whose rows the spec leaves out."""
@@ -70,9 +71,13 @@ class Labels:
             raise DataError(f"{table.source}: it has no rows")
         unknown = Counter({label: rows for label, rows in counts.items() if label not in self.known})
         if len(unknown) == len(counts) or (unknown and not self.ignore):
-            found = ", ".join(f'"{label}" ({rows:,} rows)' for label, rows in unknown.most_common(10))
+            found = ", ".join(
+                f'"{label}" ({rows:,} row{"" if rows == 1 else "s"})' for label, rows in unknown.most_common(10)
+            )
             more = f" and {len(unknown) - 10} others" if len(unknown) > 10 else ""
-            finding = f"unknown labels: {found}{more}; the model has {known}"
+            near = [label for group in alike([*self.known, *unknown]) if set(group) & set(unknown) for label in group]
+            differ = f"; these differ: {' and '.join(map(with_code_points, near))}" if near else ""
+            finding = f"unknown labels: {found}{more}; the model has {known}{differ}"
             remedy = "" if self.ignore else ", or leave their rows out with --ignore-unknown"
             raise DataError(f"{table.source}: {finding}; rename them with --rename OLD=NEW{remedy}")
         return unknown

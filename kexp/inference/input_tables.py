@@ -3,17 +3,63 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from kexp.errors import DataError, KexpError
 from kexp.files import FLAGS, FORMATS, Layout, Table
 from kexp.files import open_table as open_file
 from kexp.files.tables import Row
 from kexp.files.text import decoded
-from kexp.names import existing_path
+from kexp.inference.columns import TextColumns, changed_layout, columns_of, layout_as_in
+from kexp.names import existing_path, plain_name
 
-__all__ = ["Row", "Table", "open_table", "read_lines"]
+__all__ = ["FileOptions", "Row", "Table", "open_table", "read_input", "read_lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """What the command line says of a file and the columns of its texts; None and () are as in training."""
+
+    text: Sequence[str] = ()
+    join_with: str | None = None
+    pair: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    header: bool | None = None
+    columns: str | None = None
+    quoting: bool | None = None
+
+    def layout(self, dataset: Mapping[str, Any], path: Path) -> Layout:
+        """Return how a file is written: as these options say, else as those of a spec's ``[dataset]``."""
+        separator = "\t" if self.separator == "\\t" else self.separator
+        if separator is not None and len(separator) != 1:
+            raise KexpError(f"--separator {separator}: expected one character")
+        return changed_layout(
+            layout_as_in(dataset, path),
+            encoding=self.encoding,
+            separator=separator,
+            header=self.header,
+            columns=tuple(map(plain_name, self.columns.split(","))) if self.columns else None,
+            quoting=self.quoting,
+        )
+
+
+def read_input(path: Path, option: str, dataset: Mapping[str, Any], options: FileOptions) -> tuple[Table, TextColumns]:
+    """Open a file like those of a spec's ``[dataset]``, with what the options change, and find the texts in it.
+
+    Raises ``KexpError`` for a file without these columns.
+    """
+    texts = columns_of(dataset).changed(options.text, options.join_with, options.pair)
+    table = open_table(path, option, options.layout(dataset, path))
+    texts = texts if options.text else texts.within(table.columns)
+    for name in texts.text:
+        table.need(name, "--text")
+    if texts.pair is not None:
+        table.need(texts.pair, "--pair")
+    return table, texts
 
 
 def open_table(path: Path, option: str, layout: Layout | None = None) -> Table:

@@ -113,14 +113,6 @@ def predict_table(
     return counts
 
 
-def need_texts(table: Table, columns: TextColumns) -> None:
-    """Raise ``KexpError`` for a table without the texts."""
-    for name in columns.text:
-        table.need(name, "--text")
-    if columns.pair is not None:
-        table.need(columns.pair, "--pair")
-
-
 def readable(
     chunk: Sequence[Row], columns: TextColumns, source: str, rows: Sequence[int]
 ) -> tuple[list[int], list[str], list[str] | None]:

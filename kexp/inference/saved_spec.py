@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,11 @@ def read_table(place: Place) -> Mapping[str, Any]:
         return {}
     table = toml.read(place.spec)
     return nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
+
+
+def dataset_of(places: Sequence[Place]) -> Mapping[str, Any]:
+    """Return the ``[dataset]`` of the first model that has a spec; empty without one."""
+    return next((dataset for place in places if (dataset := read_table(place).get("dataset"))), {})
 
 
 @dataclass(frozen=True, slots=True)

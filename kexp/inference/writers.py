@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from kexp.atomic_files import replacing
 from kexp.errors import KexpError
 from kexp.files import FORMATS, format_of
+from kexp.files.cells import UnreadCell
 from kexp.inference.input_tables import Row, Table
 from kexp.report.run_folder import finite
 
@@ -85,12 +86,13 @@ class Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if self.schema is None or self.writer is None:
-            self.schema = self._schema(rows)
-            self.writer = pq.ParquetWriter(self.path, self.schema)
-        _refuse_others(rows, self.schema.names)
+        rows = [{name: _readable(value) for name, value in row.items()} for row in rows]
         try:
-            self.writer.write_table(pa.Table.from_pylist(list(rows), schema=self.schema))
+            if self.schema is None or self.writer is None:
+                self.schema = self._schema(rows)
+                self.writer = pq.ParquetWriter(self.path, self.schema)
+            _refuse_others(rows, self.schema.names)
+            self.writer.write_table(pa.Table.from_pylist(rows, schema=self.schema))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             remedy = "write JSONL, or give the column one type"
             finding = f"a column changes its type among the rows: {error}"
@@ -113,6 +115,10 @@ class Parquet:
         for name, number in self.added:
             schema = schema.append(pa.field(name, pa.float64() if number else pa.string()))
         return schema
+
+
+def _readable(value: Any) -> Any:
+    return str(value) if isinstance(value, UnreadCell) else value
 
 
 def _refuse_others(rows: Sequence[Row], columns: Sequence[str]) -> None:

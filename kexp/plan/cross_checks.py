@@ -51,7 +51,9 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
-    if spec.training.length_bucketing and spec.sampler.keeps_order:
+    # It is on by default: only who asked for it expects an effect.
+    asked = "length_bucketing" in spec.training.model_fields_set and spec.training.length_bucketing
+    if asked and spec.sampler.keeps_order:
         message = "has no effect, since the sampler keeps its order"
         yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
 

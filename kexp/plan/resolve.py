@@ -81,9 +81,18 @@ def resolve(
     resolved_table = _resolved_table(base, resolved, catalog)
     base = base or resolved[0].spec
     resolved = resolved or [Variant(DEFAULT_VARIANT, base)]
-    # Without repetitions: variants share most of what is warned of.
-    warnings = dict.fromkeys(warning for variant in resolved for warning in warnings_of(variant.spec))
-    return Plan(str(path), base, tuple(resolved), resolved_table, tuple(warnings))
+    return Plan(str(path), base, tuple(resolved), resolved_table, tuple(_warnings(resolved)))
+
+
+def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
+    """Yield what is warned of: once where all variants share it, else under each variant that it is about."""
+    found = {variant.name: list(warnings_of(variant.spec)) for variant in variants}
+    for warning in dict.fromkeys(warning for warnings in found.values() for warning in warnings):
+        names = [name for name, warnings in found.items() if warning in warnings]
+        if len(names) == len(variants):
+            yield warning
+        else:
+            yield from (warning.under(f"variants.{name}") for name in names)
 
 
 def overrides_of(assignments: Sequence[str], seeds: Sequence[int] = ()) -> Table:

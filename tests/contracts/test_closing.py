@@ -13,6 +13,7 @@ from kexp.builtin.augmenters import Compose, OneOf
 from kexp.cli import app
 from kexp.contracts import AugmenterContext, AugmenterOptions, ClosableAugmenter
 from kexp.contracts.augmenter import build_augmenter
+from kexp.errors import PluginError
 from kexp.experiment import train_and_test as one_run
 
 PLUGIN = """
@@ -159,3 +160,45 @@ def test_augmenters_made_of_others_close_them() -> None:
     augmenter.close()
     assert [holder.closed for holder in holders] == [1, 1]
     build_augmenter(Plain(), AugmenterContext()).close()
+
+
+class Closing:
+    """An augmenter that notes when it is closed."""
+
+    def __init__(self, closed: list[str]) -> None:
+        self.closed = closed
+
+    def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str]:
+        return list(texts)
+
+    def close(self) -> None:
+        self.closed.append("closed")
+        raise ValueError("cannot be closed")
+
+
+CLOSED: list[str] = []
+
+
+class Built(AugmenterOptions):
+    """Can be built."""
+
+    def build(self, context: AugmenterContext) -> Closing:
+        return Closing(CLOSED)
+
+
+class Unbuilt(AugmenterOptions):
+    """Cannot be built."""
+
+    def build(self, context: AugmenterContext) -> Closing:
+        raise ValueError("cannot be built")
+
+
+@pytest.mark.parametrize("of", [Compose, OneOf])
+def test_where_one_cannot_be_built_those_before_it_are_closed(of: type[Compose] | type[OneOf]) -> None:
+    CLOSED.clear()
+    key = "steps" if of is Compose else "choices"
+    options = of.model_construct(**{key: (Built(), Built(), Unbuilt()), "weights": None})
+    with pytest.raises(PluginError):
+        build_augmenter(options, AugmenterContext())
+    # Also where closing one fails.
+    assert CLOSED == ["closed", "closed"]

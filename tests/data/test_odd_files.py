@@ -161,6 +161,14 @@ def test_empty_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
     assert [row[""] for row in open_table(path, "--input").rows] == ["7", "8"]
 
 
+def test_a_header_that_is_read_as_a_row_is_warned_of(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "문장,label\n가,긍정\n나,부정\n")
+    context = DatasetContext()
+    built(TableDataset(path=path, header=False, columns=("text", "label")), context)
+    finding = 'the first row has "label" in the column of this name'
+    assert context.warnings == [f"{path}: {finding}; if it is a header, leave out header = false and columns"]
+
+
 def test_a_space_before_quotation_marks_is_warned_of(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", 'text,label\n가, "긍정"\n나, "부정"\n')
     context = DatasetContext()

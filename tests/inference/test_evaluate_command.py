@@ -183,8 +183,14 @@ def test_several_models_are_measured_as_one(run: Path, other: pd.DataFrame, tmp_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text\nx\n", "{}: no column 'label'; the columns are text; name one with --label"),
-        ("label\nx\n", "{}: no column 'text'; the columns are label; name one with --text"),
+        (
+            "text\nx\n",
+            "{}: no column 'label'; the columns are text; name one with --label, or, where the file has no header, all with --columns",
+        ),
+        (
+            "label\nx\n",
+            "{}: no column 'text'; the columns are label; name one with --text, or, where the file has no header, all with --columns",
+        ),
         ("text,label\nx,\ny,좋음\n", "{}: 1 row has no label; fill it in or remove it"),
         ("text,label\n", "{}: it has no rows"),
         ("text,label\n,좋음\n", "{}: it has no row with text and a known label"),

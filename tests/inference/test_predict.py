@@ -538,8 +538,8 @@ def test_files_of_other_encodings_and_without_quoting(run: Path, tmp_path: Path)
     [
         ("in.csv", "", "{}: the file is empty"),
         ("in.jsonl", "\n", "{}: the file is empty"),
-        ("in.csv", "body,n\nx,1\n", "{}: no column 'text'; the columns are body, n; name one with --text"),
-        ("in.txt", "최고\n최악\n", "{}: no column 'text'; the columns are 최고; name one with --text; a text per line is read from standard input"),
+        ("in.csv", "body,n\nx,1\n", "{}: no column 'text'; the columns are body, n; name one with --text, or, where the file has no header, all with --columns"),
+        ("in.txt", "최고\n최악\n", "{}: no column 'text'; the columns are 최고; name one with --text, or, where the file has no header, all with --columns; a text per line is read from standard input"),
         ("in.csv", "text,text\nx,1\n", "{}: two columns have one name: text, text"),
         ("in.csv", "text,predicted\nx,1\n", "{}: the column 'predicted' would be added by predictions; rename it"),
         ("in.csv", "text,n\nx,1\ny\n", "{}: line 3: found 1 cell, expected 2; check the separator"),
@@ -549,7 +549,7 @@ def test_files_of_other_encodings_and_without_quoting(run: Path, tmp_path: Path)
         ("in.jsonl", '{"text": "x"}\n["x"]\n', '{}: line 2: expected an object, found ["x"]'),
         ("in.jsonl", '{"text": "\\ud800"}\n', "{}: line 1: half a surrogate pair (\\ud800 to \\udfff) is no character; remove it"),
         ("in.dat", "x", "--input {}: expected a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .json, .parquet, .xlsx, perhaps with .gz"),
-        ("in.xlsx", "x", "{}: not an Excel workbook (.xlsx): File is not a zip file"),
+        ("in.xlsx", "x", "{}: is not an Excel workbook (.xlsx) by its first bytes; if it is CSV, give it a name that ends in .csv"),
     ],
 )  # fmt: skip
 def test_unusable_files_are_told(run: Path, tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
@@ -564,14 +564,14 @@ def test_files_that_are_no_tables_are_told(run: Path, tmp_path: Path) -> None:
     assert refused("predict", run, "--input", tmp_path / "in.csv") == f"{tmp_path / 'in.csv'} does not exist"
     (tmp_path / "in.parquet").write_text("text\n")
     assert refused("predict", run, "--input", tmp_path / "in.parquet").startswith(
-        f"{tmp_path / 'in.parquet'}: not a Parquet file"
+        f"{tmp_path / 'in.parquet'}: is not a Parquet file"
     )
     (tmp_path / "in.csv").write_text("text\nx\n")
     assert refused("predict", run, "--input", tmp_path / "in.csv", "--encoding", "utf-77") == (
         '--encoding utf-77: Python knows none of that name; try "utf-8" or "cp949"'
     )
     assert refused("predict", run, "--input", tmp_path / "in.csv", "--pair", "b") == (
-        f"{tmp_path / 'in.csv'}: no column 'b'; the columns are text; name one with --pair"
+        "--pair b: the model was trained on the text column text, not on pairs; leave it out"
     )
 
 

@@ -17,7 +17,7 @@ import kexp
 from kexp import catalog as module
 from kexp.catalog import load_catalog
 from kexp.cli import app
-from kexp.errors import CHANGES
+from kexp.errors import CHANGES, PluginError
 
 SPEC = tiny_spec(epochs=2, batch_size=64, learning_rate=None)
 WATCHER = """
@@ -354,3 +354,17 @@ def test_observers_are_listed(install: Install, tmp_path: Path) -> None:
     assert {observer["hook"] for observer in listed if observer["package"] == "watcher"} == {
         "kexp_run_started", "kexp_epoch_ended", "kexp_run_ended", "kexp_run_failed",
     }  # fmt: skip
+
+
+def test_a_former_class_variable_without_a_type_points_to_the_changes(tmp_path: Path) -> None:
+    path = tmp_path / "former.py"
+    path.write_text(
+        "from kexp.contracts import ObjectiveOptions\n\n\nclass Mine(ObjectiveOptions):\n    uses_pool = True\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(PluginError) as caught:
+        load_catalog(local=[path])
+    message = str(caught.value)
+    assert "`uses_pool = True`" in message
+    assert message.endswith(CHANGES)
+    assert "http" not in message

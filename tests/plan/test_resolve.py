@@ -269,6 +269,15 @@ def test_bucketing_has_no_effect_with_a_sampler_that_keeps_its_order(write_spec:
         assert found == [message] * expected
 
 
+def test_a_warning_names_the_variants_that_it_is_about(write_spec: Write, catalog: Catalog) -> None:
+    asked = "[variants.a]\nsampler = 'sequential'\n[variants.b]\nsampler = 'sequential'\n"
+    plain = GOOD + asked + "[variants.c]\n"
+    assert resolve(write_spec(plain), catalog).warnings == ()
+    spec = write_spec(plain.replace("[variants.c]", "training.length_bucketing = true\n[variants.c]"))
+    (warning,) = resolve(spec, catalog).warnings
+    assert warning.path == "variants.b.training.length_bucketing"
+
+
 def test_folder_instead_of_a_spec_is_explained(catalog: Catalog, tmp_path: Path) -> None:
     with pytest.raises(KexpError, match=r"is a folder; expected a spec file, such as .*spec\.toml"):
         resolve(tmp_path, catalog)

@@ -219,6 +219,17 @@ def test_what_was_asked_is_shown(page: Page) -> None:
     assert "nsmc/20260101T000000Z-abc" in page.text
 
 
+def test_warnings_about_the_data_are_shown_as_sentences(run_folder: Path) -> None:
+    summary = json.loads((run_folder / "summary.json").read_text("utf-8"))
+    for variant in summary["variants"].values():
+        variant["data"]["warnings"] = ["labels that look alike: a and b", "rows are <left out>"]
+    (run_folder / "summary.json").write_text(json.dumps(summary), "utf-8")
+    page = write_report(run_folder).read_text("utf-8")
+    assert page.count('<p class="note">labels that look alike: a and b</p>') == 1
+    assert page.count('<p class="note">rows are &lt;left out&gt;</p>') == 1
+    assert "<dt>warnings</dt>" not in page
+
+
 def test_runs_tell_speed_classes_and_confusion(page: Page) -> None:
     row = page.table("status", "examples/s")[1]
     assert [cell.strip() for cell in row] == [

@@ -183,6 +183,14 @@ def test_two_jobs_give_every_trial_once(spec: Write) -> None:
     assert [trial.number for trial in trials] == list(range(6))
 
 
+def test_a_search_without_a_test_split_says_that_nothing_was_tested(spec: Write) -> None:
+    found = tune(spec(SEARCH), "--trials", 2, "--set", "split.test=0")
+    assert found["status"] == "done"
+    assert {gain["split"] for gain in found["gains"]} <= {"validation"}
+    (remark,) = [remark for remark in found["remarks"] if "no test split" in remark]
+    assert remark.endswith("their results are on the validation rows, by which the models were chosen too")
+
+
 FAILING = """
 [search]
 trials = 4
