@@ -18,6 +18,8 @@ MODEL_FILES = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
 CHECKSUMS = "checksums.json"
 SETTABLE = ("model_max_length", "truncation_side", "padding_side")
 """Settings of a tokenizer that its owner may change: another text is then cut, but none is read as another."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""What PyTorch's DataParallel and compile put before the names of weights."""
 AGAIN = "download the model again"
 
 
@@ -54,7 +56,12 @@ def weight_problems(folder: Path, layers: int | None) -> Iterator[tuple[str, str
     for index in (folder / name for name in WEIGHTS if name.endswith(".index.json")):
         if index.is_file():
             yield from _index_problems(index, names)
-    yield from _layer_problems(folder, names, layers)
+    wrapped = next((prefix for prefix in WRAPPERS if names and all(name.startswith(prefix) for name in names)), None)
+    if wrapped is not None:
+        remedy = "save the weights again under names without that prefix"
+        yield f'{folder} has other weights than a model: its names begin with "{wrapped}"', remedy
+    else:
+        yield from _layer_problems(folder, names, layers)
 
 
 def stored_names(path: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -171,7 +172,9 @@ def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str |
     # A damaged folder raises whatever the libraries below raise.
     except Exception as error:
         if local:
-            raise KexpError(f"{kind} folder {source} cannot be loaded: {reason_of(error)}") from error
+            raise KexpError(
+                f"{kind} folder {source} cannot be loaded: {reason_of(error)}; check its files, or copy them again"
+            ) from error
         raise KexpError(explain_missing(kind, str(source), error)) from error
     finally:
         logging.set_verbosity(verbosity)
@@ -215,6 +218,9 @@ def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1 or limit % 1:
         found = f"{title}: tokenizer_config.json says model_max_length {limit!r}"
         raise KexpError(f"{found}; expected a whole number of tokens, 1 or more")
+    if _splits_syllables(tokenizer):
+        remedy = 'state "do_lower_case": false and "strip_accents": false in tokenizer_config.json'
+        raise KexpError(f"the tokenizer of {title} splits Hangul into letters, which its vocabulary lacks; {remedy}")
     try:
         tokenizer("영화")
     # Its parts come from files that anybody may have written.
@@ -223,6 +229,18 @@ def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None
     if len(tokenizer) > config.vocab_size:
         sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
         raise KexpError(f"the tokenizer of {title} has {sizes}; they do not match")
+
+
+def _splits_syllables(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Return whether Korean words become letters (jamo) while the vocabulary has syllables alone.
+
+    transformers takes lower-casing for granted where only vocab.txt is there, and every word would be unknown.
+    """
+    normalizer, vocabulary = tokenizer.backend_tokenizer.normalizer, "".join(tokenizer.get_vocab())
+    if normalizer is None or not re.search("[가-힣]", vocabulary):
+        return False
+    letters = re.compile("[ᄀ-ᇿ]")
+    return bool(letters.search(normalizer.normalize_str("영화"))) and not letters.search(vocabulary)
 
 
 def match_padding(config: PretrainedConfig, stored: Mapping[str, Any], padding: int, title: str) -> None:

@@ -26,7 +26,9 @@ def need_weights(model: PreTrainedModel, loaded: Mapping[str, Any], title: str, 
     if missing:
         remedy = "give a checkpoint of a whole classifier" if head else "give a checkpoint that is whole"
         if prefix := _extra_prefix(model, missing, loaded["unexpected_keys"]):
-            remedy = f'its names begin with "{prefix}": save the weights again under names without that prefix'
+            remedy = f'its names begin with "{prefix}": {_prefix_remedy(model, prefix)}'
+        elif others := sorted(loaded["unexpected_keys"]):
+            remedy = f"{remedy}; it has {_listed(others)}"
         raise KexpError(f"{title}: its weights lack {_listed(missing)}, which would stay random; {remedy}")
     if extra := _extra_layers(model, loaded["unexpected_keys"]):
         remedy = "correct the number of layers in config.json, or take it and the weights from one model"
@@ -42,7 +44,8 @@ def need_weights(model: PreTrainedModel, loaded: Mapping[str, Any], title: str, 
 
 def has_trained_head(model: PreTrainedModel, loaded: Mapping[str, Any]) -> bool:
     """Return whether the checkpoint had an output layer of a classifier, of whatever size."""
-    return f"{_output_layer(model)[0]}.weight" not in loaded["missing_keys"]
+    name, layer = _output_layer(model)
+    return any(f"{name}.{part}" not in loaded["missing_keys"] for part, _ in layer.named_parameters())
 
 
 def replace_head(model: PreTrainedModel, fresh: PreTrainedModel) -> None:
@@ -101,6 +104,17 @@ def _extra_prefix(model: PreTrainedModel, missing: Sequence[str], others: Iterab
         if found:
             return found.most_common(1)[0][0]
     return None
+
+
+def _prefix_remedy(model: PreTrainedModel, prefix: str) -> str:
+    from transformers import CONFIG_MAPPING
+
+    last = prefix.rstrip(".").rpartition(".")[2]
+    if last in CONFIG_MAPPING and last != model.base_model_prefix:
+        return (
+            f"they are of a model of type {last}, config.json says {model.config.model_type}; take both from one model"
+        )
+    return "save the weights again under names without that prefix"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
 from kexp.builtin.backbones import HubBackbone, cased_wordpiece
-from kexp.contracts import BackboneContext
+from kexp.contracts import BackboneContext, TokenizerContext
 from kexp.errors import KexpError
 from kexp.inference.loading import load
 from kexp.weights import replace_head
@@ -219,3 +219,185 @@ def test_padding_that_is_not_stated_is_the_tokenizers(family: str, tmp_path: Pat
     del config["pad_token_id"]
     (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
     assert build(tmp_path).config.pad_token_id == 0
+
+
+# --- files as they come ----------------------------------------------------------------------------------------------
+
+
+def problems(folder: Path) -> list[str]:
+    return [str(problem) for problem in HubBackbone(path=folder).problems()]
+
+
+def restate(folder: Path, name: str = "config.json", **values: Any) -> None:
+    path = folder / name
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
+
+
+def as_pickle(folder: Path, content: Any) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save(content, folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_a_wrappers_prefix_is_seen_by_the_names_alone(prefix: str, tmp_path: Path) -> None:
+    rename(make(tmp_path), lambda name: f"{prefix}{name}")
+    (problem,) = problems(tmp_path)
+    assert f'its names begin with "{prefix}"; save the weights again under names without that prefix' in problem
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.bert.", "bert.bert.", "encoder.", "module.model."])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_prefix_is_refused_or_does_no_harm(prefix: str, whole: bool, tmp_path: Path) -> None:
+    make(tmp_path, head=whole)
+    stored = load_file(tmp_path / "model.safetensors")
+    rename(tmp_path, lambda name: f"{prefix}{name}")
+    # transformers takes the name of the base model off once.
+    if prefix == "bert.bert." and not whole:
+        loaded = build(tmp_path).base_model.state_dict()
+        assert all(torch.equal(loaded[name], tensor) for name, tensor in stored.items())
+        return
+    with pytest.raises(KexpError, match="its names begin with"):
+        build(tmp_path)
+
+
+LAYERS = {"bert": "num_hidden_layers", "gpt2": "n_layer", "distilbert": "n_layers", "deberta-v2": "num_hidden_layers"}
+
+
+@pytest.mark.parametrize("family", LAYERS)
+@pytest.mark.parametrize("stated", [1, 3])
+def test_another_number_of_layers_is_seen_by_the_names_alone(family: str, stated: int, tmp_path: Path) -> None:
+    restate(make(tmp_path, family), **{LAYERS[family]: stated})
+    (problem,) = problems(tmp_path)
+    assert f"config.json says {stated} layers, the weights have those of number 0, 1" in problem
+
+
+def test_a_layer_in_the_middle_is_seen_by_the_names_alone(tmp_path: Path) -> None:
+    rename(make(tmp_path), lambda name: name.replace("layer.1.", "layer.2."))
+    assert "config.json says 2 layers, the weights have those of number 0, 2" in problems(tmp_path)[0]
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "distilbert", "deberta-v2"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_layers_that_would_be_left_out_are_refused(family: str, whole: bool, tmp_path: Path) -> None:
+    restate(make(tmp_path, family, head=whole), **{LAYERS[family]: 1})
+    with pytest.raises(KexpError, match=r"its weights have .*\.1\..*, for which the model has no place; correct the"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(family: str, number: float, tmp_path: Path) -> None:
+    path = make(tmp_path, family, head=True) / "model.safetensors"
+    stored = load_file(path)
+    name = sorted(name for name, tensor in stored.items() if tensor.ndim > 1)[-1]
+    stored[name].view(-1)[0] = number
+    save_file(stored, path, metadata={"format": "pt"})
+    for use in (build, load):
+        with pytest.raises(KexpError, match=rf"not finite \(NaN or infinite\): {name}"):
+            use(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_are_read_in_full(dtype: torch.dtype, tmp_path: Path) -> None:
+    path = make(tmp_path, head=True) / "model.safetensors"
+    stored = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
+    save_file(stored, path, metadata={"format": "pt"})
+    restate(tmp_path, dtype=str(dtype).removeprefix("torch."))
+    torch.manual_seed(1)
+    model = build(tmp_path)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert torch.equal(model.bert.pooler.dense.weight, stored["bert.pooler.dense.weight"].float())
+    # The fresh head has all digits, too.
+    assert not torch.equal(model.classifier.weight, model.classifier.weight.to(dtype).float())
+
+
+class Marker:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("use", [build, load])
+def test_pickles_of_more_than_weights_are_refused_and_not_run(use: Callable[[Path], Any], tmp_path: Path) -> None:
+    as_pickle(make(tmp_path / "model", head=True), {"weight": Marker(tmp_path / "ran")})
+    with pytest.raises(KexpError, match="a pickle that holds more than weights and could run code; give them as safet"):
+        use(tmp_path / "model")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pickled_weights_are_read(tmp_path: Path) -> None:
+    stored = load_file(make(tmp_path, head=True) / "model.safetensors")
+    as_pickle(tmp_path, stored)
+    assert torch.equal(build(tmp_path).bert.pooler.dense.weight, stored["bert.pooler.dense.weight"])
+
+
+def test_a_checkpoint_of_another_tool_is_refused_with_what_it_has(tmp_path: Path) -> None:
+    as_pickle(make(tmp_path), {"state_dict": load_file(tmp_path / "model.safetensors"), "epoch": torch.tensor(3)})
+    with pytest.raises(KexpError, match=r"and 32 more, which would stay random; .*; it has epoch, state_dict"):
+        build(tmp_path)
+
+
+def test_weights_in_two_files_are_warned_of(tmp_path: Path) -> None:
+    torch.save(load_file(make(tmp_path) / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (warning,) = HubBackbone(path=tmp_path).warnings()
+    assert (
+        warning.message == f"{tmp_path} has model.safetensors and pytorch_model.bin, of which model.safetensors is read"
+    )
+
+
+def test_a_bias_of_an_old_head_is_replaced_too(tmp_path: Path) -> None:
+    path = make(tmp_path, head=True) / "model.safetensors"
+    stored = {name: tensor for name, tensor in load_file(path).items() if name != "classifier.weight"}
+    stored["classifier.bias"][:] = torch.tensor([5.0, -5.0])
+    save_file(stored, path, metadata={"format": "pt"})
+    assert torch.equal(build(tmp_path).classifier.bias, torch.zeros(2))
+
+
+def test_weights_of_another_type_of_model_are_told_by_their_names(tmp_path: Path) -> None:
+    restate(make(tmp_path, head=True), model_type="roberta")
+    with pytest.raises(KexpError, match=r"of type bert, config\.json says roberta; take both from one"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("stated", [None, {"do_lower_case": True}])
+def test_a_tokenizer_that_splits_syllables_is_refused(stated: dict[str, Any] | None, tmp_path: Path) -> None:
+    make(tmp_path, head=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), "utf-8")
+    if stated is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(stated))
+    for use in (lambda: HubBackbone(path=tmp_path).build_tokenizer(TokenizerContext()), lambda: load(tmp_path)):
+        with pytest.raises(KexpError, match=r'splits Hangul into letters, .*; state "do_lower_case": false'):
+            use()
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, "strip_accents": False}))
+    assert HubBackbone(path=tmp_path).build_tokenizer(TokenizerContext()).tokenize("영화 최고") == ["영화", "최고"]
+
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize("parts", [3, None, [], {}, "x", {"a": 3}, {"a": None}, {"a": ["b"]}])
+def test_an_index_of_another_form_is_refused_in_one_line(parts: Any, tmp_path: Path) -> None:
+    (make(tmp_path) / INDEX).write_text(json.dumps({"weight_map": parts}))
+    assert f"{tmp_path / INDEX}: expected weight_map to be an object of names of files, found " in problems(tmp_path)[0]
+
+
+def test_a_part_that_is_missing_or_lacks_what_is_listed_is_named(tmp_path: Path) -> None:
+    path = make(tmp_path) / "model.safetensors"
+    stored = load_file(path)
+    path.unlink()
+    names = sorted(stored)
+    parts = {"one.safetensors": names[:5], "two.safetensors": names[5:]}
+    for part, of in parts.items():
+        save_file({name: stored[name] for name in of}, tmp_path / part, metadata={"format": "pt"})
+    listed = {name: part for part, of in parts.items() for name in of}
+    (tmp_path / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": listed}))
+    assert problems(tmp_path) == []
+    assert torch.equal(build(tmp_path).bert.pooler.dense.weight, stored["pooler.dense.weight"])
+    save_file({name: stored[name] for name in names[6:]}, tmp_path / "two.safetensors", metadata={"format": "pt"})
+    assert f"lacks weights that {INDEX} lists: {names[5]}" in problems(tmp_path)[0]
+    (tmp_path / "two.safetensors").unlink()
+    assert "lacks a part of the weights: two.safetensors" in problems(tmp_path)[0]
