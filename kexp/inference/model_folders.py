@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kexp.errors import KexpError
-from kexp.report.run_folder import read_json
+from kexp.report.stored import read_result
 
 EXPECTED = "expected a run folder, <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
 
@@ -54,8 +54,8 @@ def _single(path: Path) -> Place | None:
     if (path / "model" / "config.json").is_file():
         return Place(str(path), path / "model", path.resolve())
     if (path / "result.json").is_file():
-        result = read_json(path / "result.json")
-        reason = f"the run is {result.get('status', 'unfinished')}: {result.get('reason')}"
+        result = read_result(path / "result.json")
+        reason = f"the run is {result['status']}: {result.get('reason')}"
         raise KexpError(f"{path} holds no model; {reason}")
     return None
 

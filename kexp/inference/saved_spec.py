@@ -13,7 +13,7 @@ from kexp.catalog import Catalog
 from kexp.errors import KexpError
 from kexp.inference.model_folders import Place
 from kexp.plan.plugins import plugins_of
-from kexp.report.run_folder import read_json
+from kexp.report.stored import check_spec, read_environment
 from kexp.spec import toml
 from kexp.spec.sections import Plugins
 
@@ -22,7 +22,7 @@ def read_table(place: Place) -> Mapping[str, Any]:
     """Return the spec of a run as a table, with the changes of its variant; empty for a model without a spec."""
     if place.spec is None or place.run is None:
         return {}
-    table = toml.read(place.spec)
+    table = check_spec(place.spec, toml.read(place.spec))
     return nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
 
 
@@ -52,7 +52,7 @@ class SavedSpec:
         table = read_table(place)
         plugins = plugins_of(table)
         path = place.spec.with_name("environment.json")
-        provided = read_json(path).get("components", {}) if path.is_file() else {}
+        provided = read_environment(path).get("components", {}) if path.is_file() else {}
         return cls(str(place.spec), table, plugins, catalog_with(plugins), provided)
 
     def part(self, name: str, kind: Any, default: Any = None) -> Any:

@@ -186,11 +186,21 @@ class Training(TypedDict, total=False):
 
 @extensible
 class Dataset(TypedDict, total=False):
-    """``[dataset]`` of a resolved spec: the columns with texts."""
+    """``[dataset]`` of a resolved spec: the columns with texts, the labels, and how the files are written."""
 
     text: str | list[str]
     join_with: str
     text_pair: str
+    label_names: dict[str, str]
+    leave_out: list[str]
+    format: str
+    encoding: str
+    separator: str
+    quoting: bool
+    escape: str
+    sheet: str
+    header: bool | dict[str, bool]
+    columns: list[str] | dict[str, list[str]]
 
 
 @extensible

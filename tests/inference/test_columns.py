@@ -218,6 +218,6 @@ def test_the_page_has_a_text_for_each_column(model: str, request: pytest.Fixture
     assert list(answer["probabilities"].values()) == pytest.approx(expected, abs=1e-6)
     assert [word for word, _ in answer["words"]] == ["배우", "정말", "최고다"]
     one = client.post("/data/predict", json={**body, "columns": {}, "text": "정말 최고다"})
-    assert one.status_code == 404
+    assert one.status_code == 422
     assert one.json()["detail"].startswith("the model was trained on ")
     assert one.json()["detail"].endswith("; give a text for each")

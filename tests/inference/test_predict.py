@@ -304,7 +304,7 @@ def test_folder_without_a_model_is_told(run: Path, tmp_path: Path) -> None:
     assert refused("predict", "최고") == f"최고 is not a folder; {expected}"
     assert refused("predict", tmp_path, "최고") == f"{tmp_path} holds no trained model; {expected}"
     assert refused("predict", run, f"{run}0", "최고") == f"{run}0 does not exist; {expected}"
-    (tmp_path / "result.json").write_text('{"status": "failed", "reason": "out of memory"}')
+    (tmp_path / "result.json").write_text('{"status": "failed", "reason": "out of memory", "variant": "a", "seed": 1}')
     assert refused("predict", tmp_path, "x") == f"{tmp_path} holds no model; the run is failed: out of memory"
     with pytest.raises(KexpError, match="does not exist"):
         load(tmp_path / "nowhere")

@@ -159,3 +159,16 @@ def test_a_damaged_line_of_the_events_is_named_and_half_a_last_line_is_left_out(
     path.write_bytes(b"".join([lines[0], b'{"event": \n', *lines[1:]]))
     result = kexp("report", folder)
     assert (result.exit_code, result.stderr.partition(": cannot be read")[0]) == (2, f"{path}:2")
+
+
+@pytest.mark.parametrize("name", ["spec.toml", "environment.json", "plain/seed-1/result.json"])
+def test_a_model_whose_run_is_damaged_predicts_the_same_or_says_why_not(name: str, runs_dir: Path) -> None:
+    folder = sorted(next(runs_dir.iterdir()).iterdir())[-1]
+    original = (folder / name).read_bytes()
+    expected = kexp("predict", folder / "plain" / "seed-1", "최고의 영화").stdout
+    assert expected
+    for number in range(MUTATIONS):
+        (folder / name).write_bytes(original)
+        (folder / name).write_bytes(damaged(folder / name, number))
+        result = kexp("predict", folder / "plain" / "seed-1", "최고의 영화")
+        assert result.stdout == expected or (result.exit_code == 2 and str(folder) in result.stderr), number
