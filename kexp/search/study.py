@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -259,17 +260,21 @@ class Study:
             self.optuna.set_user_attr("validation rows", rows)
         elif known != rows:
             reason = "its validation rows differ from those of the other trials, so no metric can be compared"
-            self.other_rows = (
-                f"trial {number} failed, and the search stopped: {reason}; the data have changed meanwhile"
-            )
+            stopped = f"trial {self.own[number].position} failed, and the search stopped"
+            self.other_rows = f"{stopped}: {reason}; the data have changed meanwhile"
             self.fail(number, reason)
             return
         seeds = {str(result["seed"]): [metric.of(result) for metric in metrics] for result in results}
-        values = [math.fsum(column) / len(seeds) for column in zip(*seeds.values(), strict=True)]
-        if not all(map(math.isfinite, values)):
-            pairs = zip(metrics, values, strict=True)
-            self.fail(number, ", ".join(f"{metric.name} is {value}" for metric, value in pairs))
+        columns = list(zip(*seeds.values(), strict=True))
+        if odd := [
+            f"{metric.name} of seed {seed} is {value}"
+            for metric, column in zip(metrics, columns, strict=True)
+            for seed, value in zip(seeds, column, strict=True)
+            if not math.isfinite(value)
+        ]:
+            self.fail(number, "; ".join(odd))
             return
+        values = [fmean(column) for column in columns]
         seconds = sum(result["train_seconds"] for result in results)
         self._finish(number, "complete", values, seeds=seeds, seconds=seconds, folder=folder)
         self.failures.clear()
