@@ -25,10 +25,11 @@ from kexp.search.search_job import SearchJob
 from kexp.search.trial import (
     FINISHED,
     GIVEN_BACK,
-    LOST_BEFORE,
+    LAST_ATTEMPT,
     RETRY_OF,
     Trial,
     by_position,
+    next_is_last,
     numbered,
     outcome,
     standing,
@@ -168,8 +169,8 @@ class Study:
     def _again(self, group: Sequence[FrozenTrial]) -> FrozenTrial:
         """Return a new attempt at a trial, with its values if they were drawn."""
         attributes: dict[str, Any] = {RETRY_OF: group[0].number}
-        if any(outcome(attempt) == "lost" for attempt in group):
-            attributes[LOST_BEFORE] = True
+        if next_is_last(group):
+            attributes[LAST_ATTEMPT] = True
         drawn = [attempt for attempt in group if DRAWN in attempt.system_attrs]
         return self._attempt(attributes, drawn[-1] if drawn else None)
 
@@ -294,9 +295,9 @@ class Study:
         self._finish(number, "fail", outcome="interrupted", reason=reason)
 
     def lose(self, number: int, reason: str) -> None:
-        """Record that the process of a trial is gone, and give the trial back; the second time it counts as failed."""
-        if LOST_BEFORE in self.attempts()[number].user_attrs:
-            self.fail(number, f"{reason}; an earlier attempt at the trial was lost too")
+        """Record that the process of a trial is gone: the trial is given back, or has failed if it was the last attempt."""
+        if LAST_ATTEMPT in self.attempts()[number].user_attrs:
+            self.fail(number, f"{reason}; earlier attempts at the trial were lost too")
         else:
             self._finish(number, "fail", outcome="lost", reason=reason)
 

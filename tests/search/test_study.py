@@ -28,7 +28,7 @@ from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.summary import counts, finished
-from kexp.search.trial import outcome
+from kexp.search.trial import MAX_LOSSES, outcome
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
@@ -123,7 +123,19 @@ def test_lost_trial_is_tried_once_more_and_then_counts_as_failed(storage: BaseSt
     assert study.next_trial(1) is None
     assert [outcome(attempt) for attempt in study.attempts()] == ["lost", "failed"]
     assert [outcome(trial) for trial in study.trials()] == ["failed"]
-    assert "an earlier attempt at the trial was lost too" in study.trials()[0].user_attrs["reason"]
+    assert "earlier attempts at the trial were lost too" in study.trials()[0].user_attrs["reason"]
+
+
+def test_trial_that_is_lost_with_its_search_is_tried_again_until_it_looks_guilty(storage: BaseStorage) -> None:
+    for process in range(MAX_LOSSES):
+        study = join(storage, f"{heartbeats._place()}/{2**22 + 1 + process}@1.00")
+        study.recover_lost()
+        assert study.next_trial(1).position == 0
+    alive = join(storage, "far/1")
+    alive.recover_lost()
+    assert alive.next_trial(1) is None
+    assert [outcome(attempt) for attempt in alive.attempts()] == ["lost"] * (MAX_LOSSES - 1) + ["failed"]
+    assert counts(alive)["failed"] == 1
 
 
 def test_interrupted_trial_is_given_back_as_often_as_it_takes(storage: BaseStorage) -> None:
