@@ -295,7 +295,7 @@ class Study:
         self._finish(number, "fail", outcome="interrupted", reason=reason)
 
     def lose(self, number: int, reason: str) -> None:
-        """Record that the process of a trial is gone: the trial is given back, or has failed if it was the last attempt."""
+        """Record that the process of a trial is gone: the trial is given back, or has failed after the last attempt."""
         if LAST_ATTEMPT in self.attempts()[number].user_attrs:
             self.fail(number, f"{reason}; earlier attempts at the trial were lost too")
         else:
