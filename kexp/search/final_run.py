@@ -11,6 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from kexp import nested
+from kexp.errors import KexpError
 from kexp.experiment.run import run
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
@@ -114,7 +115,12 @@ def final_run(study: Study, trial: FrozenTrial) -> dict[str, Any]:
 
 def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, Any]:
     """Test the best spec; ``folder`` is that of a test that was interrupted."""
-    resume = RunFolder.open(Path(folder)) if folder and Path(folder).is_dir() else None
+    resume = None
+    if folder and Path(folder).is_dir():
+        try:
+            resume = RunFolder.open(Path(folder))
+        except KexpError as error:
+            job.display.phase(f"the test of the best spec begins again: {error}")
     job.display.phase("testing the best spec")
     summary = _run_best(job, job.spec_of(trial), resume)
     found: dict[str, Any] = {"status": summary["status"], "final": summary["folder"]}

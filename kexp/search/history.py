@@ -5,6 +5,7 @@ What they decide depends on this alone, so a search that was stopped goes on as 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -95,7 +96,10 @@ def prune(
 ) -> tuple[bool, Mapping[str, Any]]:
     """Return whether the trial at a position should end early, and what the pruner stores in the trial."""
     history = History(study, trials, RandomSampler(), pruner)
-    decision = bool(pruner.prune(history.study, history.trial(position)))
+    with warnings.catch_warnings():
+        # Values that are all NaN, of which numpy warns, are pruned.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        decision = bool(pruner.prune(history.study, history.trial(position)))
     before, after = trials[position].system_attrs, history.trial(position).system_attrs
     return decision, {key: value for key, value in after.items() if before.get(key) != value}
 

@@ -43,6 +43,8 @@ class TrialLoop:
         end = None if seconds is None else time.monotonic() + seconds
         with graceful_stop() as should_stop:
             try:
+                # Trials that were lost before come before new ones, which are drawn from what those give.
+                self._recover_lost()
                 while self._fill(target, end) or self.running or self._waits_for_others(target, end):
                     if should_stop() and not self.stopping:
                         self._stop()

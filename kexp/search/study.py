@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -24,10 +25,11 @@ from kexp.search.search_job import SearchJob
 from kexp.search.trial import (
     FINISHED,
     GIVEN_BACK,
-    LOST_BEFORE,
+    LAST_ATTEMPT,
     RETRY_OF,
     Trial,
     by_position,
+    next_is_last,
     numbered,
     outcome,
     standing,
@@ -167,8 +169,8 @@ class Study:
     def _again(self, group: Sequence[FrozenTrial]) -> FrozenTrial:
         """Return a new attempt at a trial, with its values if they were drawn."""
         attributes: dict[str, Any] = {RETRY_OF: group[0].number}
-        if any(outcome(attempt) == "lost" for attempt in group):
-            attributes[LOST_BEFORE] = True
+        if next_is_last(group):
+            attributes[LAST_ATTEMPT] = True
         drawn = [attempt for attempt in group if DRAWN in attempt.system_attrs]
         return self._attempt(attributes, drawn[-1] if drawn else None)
 
@@ -259,17 +261,21 @@ class Study:
             self.optuna.set_user_attr("validation rows", rows)
         elif known != rows:
             reason = "its validation rows differ from those of the other trials, so no metric can be compared"
-            self.other_rows = (
-                f"trial {number} failed, and the search stopped: {reason}; the data have changed meanwhile"
-            )
+            stopped = f"trial {self.own[number].position} failed, and the search stopped"
+            self.other_rows = f"{stopped}: {reason}; the data have changed meanwhile"
             self.fail(number, reason)
             return
         seeds = {str(result["seed"]): [metric.of(result) for metric in metrics] for result in results}
-        values = [math.fsum(column) / len(seeds) for column in zip(*seeds.values(), strict=True)]
-        if not all(map(math.isfinite, values)):
-            pairs = zip(metrics, values, strict=True)
-            self.fail(number, ", ".join(f"{metric.name} is {value}" for metric, value in pairs))
+        columns = list(zip(*seeds.values(), strict=True))
+        if odd := [
+            f"{metric.name} of seed {seed} is {value}"
+            for metric, column in zip(metrics, columns, strict=True)
+            for seed, value in zip(seeds, column, strict=True)
+            if not math.isfinite(value)
+        ]:
+            self.fail(number, "; ".join(odd))
             return
+        values = [fmean(column) for column in columns]
         seconds = sum(result["train_seconds"] for result in results)
         self._finish(number, "complete", values, seeds=seeds, seconds=seconds, folder=folder)
         self.failures.clear()
@@ -289,9 +295,9 @@ class Study:
         self._finish(number, "fail", outcome="interrupted", reason=reason)
 
     def lose(self, number: int, reason: str) -> None:
-        """Record that the process of a trial is gone, and give the trial back; the second time it counts as failed."""
-        if LOST_BEFORE in self.attempts()[number].user_attrs:
-            self.fail(number, f"{reason}; an earlier attempt at the trial was lost too")
+        """Record that the process of a trial is gone: the trial is given back, or has failed after the last attempt."""
+        if LAST_ATTEMPT in self.attempts()[number].user_attrs:
+            self.fail(number, f"{reason}; earlier attempts at the trial were lost too")
         else:
             self._finish(number, "fail", outcome="lost", reason=reason)
 

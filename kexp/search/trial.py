@@ -37,18 +37,24 @@ GIVEN_BACK = ("interrupted", "lost", "withdrawn")
 
 RETRY_OF = "retry of"
 """Attribute of an attempt: Optuna's number of the first attempt at the same trial."""
-LOST_BEFORE = "lost before"
-"""Attribute of an attempt of which an earlier one was lost."""
+LAST_ATTEMPT = "last attempt"
+"""Attribute of an attempt that counts as failed if it is lost, since earlier ones were lost too."""
+
+MAX_LOSSES = 5
+"""Attempts at a trial that are lost together with the search that ran it, until it counts as failed.
+
+Where a search outlives its trial, the second loss counts as a failure: the fault is then hardly in the machine.
+"""
 
 
 def outcome(trial: FrozenTrial) -> str:
     """Return one of ``OUTCOMES``.
 
-    A failed attempt without a reason was given up by another process: it is lost, and failed if another one was lost.
+    A failed attempt without a reason was given up by another process: it is lost, and failed if it was the last one.
     """
     if trial.state != TrialState.FAIL:
         return trial.state.name.lower()
-    given_up = "failed" if LOST_BEFORE in trial.user_attrs else "lost"
+    given_up = "failed" if LAST_ATTEMPT in trial.user_attrs else "lost"
     return str(trial.user_attrs.get("outcome", given_up))
 
 
@@ -83,3 +89,9 @@ def numbered(groups: Iterable[Sequence[FrozenTrial]]) -> list[FrozenTrial]:
     for position, trial in enumerate(trials):
         trial.number = position
     return trials
+
+
+def next_is_last(attempts: Iterable[FrozenTrial]) -> bool:
+    """Return whether the next attempt at a trial is the last one: if it is lost, the trial counts as failed."""
+    lost = [attempt for attempt in attempts if outcome(attempt) == "lost"]
+    return len(lost) >= MAX_LOSSES - 1 or any("reason" in attempt.user_attrs for attempt in lost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ class EvaluationReporter:
         if event["event"] != "evaluation" or self.metric is None:
             return
         self.evaluations += 1
-        answer = self.link.report(self.evaluations, event["metrics"][self.metric])
+        value = event["metrics"][self.metric]
+        answer = self.link.report(self.evaluations, math.nan if value is None else float(value))
         if answer == "prune":
             raise RunPruned(f"after evaluation {self.evaluations}: other trials were better by then")
         if answer == "stop":

@@ -128,9 +128,7 @@ def work(storage: Any, job: SearchJob, target: int, process: int) -> Study:
     """Take part in the study, as a process that is gone whenever another one looks for it."""
     study = open_study(storage, job)
     study.heartbeats.own = f"{_place()}/{2**22 + process}@1.00"
-    loop = TrialLoop(study, Objective())
-    loop.study.recover_lost()
-    loop.run(target, None)
+    TrialLoop(study, Objective()).run(target, None)
     return study
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from kexp.errors import KexpError
+from kexp.errors import KexpError, RunFailed
 from kexp.search import journal
 from kexp.search.journal import open_journal
 from kexp.search.silence_optuna import quiet_optuna
@@ -147,3 +148,21 @@ def test_lock_of_a_dead_process_is_taken_over(path: Path, monkeypatch: pytest.Mo
     study.set_user_attr("k", 1)
     assert study_in(relative).user_attrs == {"k": 1}
     assert not os.path.lexists(lock)
+
+
+def test_full_disk_is_told_and_what_was_half_written_is_cut_off(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_in(path)
+    whole, honest = path.read_bytes(), os.fsync
+
+    def full(number: int) -> None:
+        os.ftruncate(number, os.fstat(number).st_size - 5)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailed, match=r"journal\.log cannot be written: No space left on device; mend that, and the"):
+        study.set_user_attr("k", 1)
+    monkeypatch.setattr(os, "fsync", honest)
+    assert path.read_bytes().startswith(whole)
+    assert path.read_bytes() != whole
+    study.set_user_attr("k", 2)
+    assert study.user_attrs == study_in(path).user_attrs == {"k": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -14,19 +15,20 @@ import optuna
 import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 
+from kexp.builtin.pruners import Hyperband, Median, SuccessiveHalving
 from kexp.builtin.search_samplers import TPE, BruteForce, Random
 from kexp.cli.display import NullSearchDisplay
-from kexp.contracts import Parameter
+from kexp.contracts import Parameter, Task
 from kexp.errors import KexpError, Problem
 from kexp.plan.search_metrics import SearchMetric
 from kexp.redaction import without_passwords
-from kexp.search import final_run, heartbeats
+from kexp.search import final_run, heartbeats, trial_training
 from kexp.search.search_job import SearchJob, digest
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
 from kexp.search.study import Study, open_study
 from kexp.search.summary import counts, finished
-from kexp.search.trial import outcome
+from kexp.search.trial import MAX_LOSSES, outcome
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
 from kexp.spec.space import Space
@@ -49,7 +51,9 @@ def search(
         name="s",
         folder=Path("s"),
         spec=Spec.model_construct(seeds=(1,)),
-        options=Search.model_construct(sampler=sampler or Random(), pruner=None, max_failures=3, **options),
+        options=Search.model_construct(
+            sampler=sampler or Random(), seeds_per_trial=1, max_failures=3, **{"pruner": None, **options}
+        ),
         space=Space.of({"lr": -1.0}, parameters),
         metrics=[SearchMetric("validation.f1", "maximize")],
         identity=identity,
@@ -119,7 +123,19 @@ def test_lost_trial_is_tried_once_more_and_then_counts_as_failed(storage: BaseSt
     assert study.next_trial(1) is None
     assert [outcome(attempt) for attempt in study.attempts()] == ["lost", "failed"]
     assert [outcome(trial) for trial in study.trials()] == ["failed"]
-    assert "an earlier attempt at the trial was lost too" in study.trials()[0].user_attrs["reason"]
+    assert "earlier attempts at the trial were lost too" in study.trials()[0].user_attrs["reason"]
+
+
+def test_trial_that_is_lost_with_its_search_is_tried_again_until_it_looks_guilty(storage: BaseStorage) -> None:
+    for process in range(MAX_LOSSES):
+        study = join(storage, f"{heartbeats._place()}/{2**22 + 1 + process}@1.00")
+        study.recover_lost()
+        assert study.next_trial(1).position == 0
+    alive = join(storage, "far/1")
+    alive.recover_lost()
+    assert alive.next_trial(1) is None
+    assert [outcome(attempt) for attempt in alive.attempts()] == ["lost"] * (MAX_LOSSES - 1) + ["failed"]
+    assert counts(alive)["failed"] == 1
 
 
 def test_interrupted_trial_is_given_back_as_often_as_it_takes(storage: BaseStorage) -> None:
@@ -191,10 +207,40 @@ def test_validation_rows_must_be_the_same(storage: BaseStorage) -> None:
 def test_value_that_is_no_number_is_a_failure(storage: BaseStorage) -> None:
     study = join(storage, "far/1")
     study.complete(study.next_trial(None).number, [result(float("nan"))], "rows", "f")
-    assert study.failures == ["validation.f1 is nan"]
+    assert study.failures == ["validation.f1 of seed 1 is nan"]
+    for values in ((math.inf, -math.inf), (0.5, math.inf)):
+        number = study.next_trial(None).number
+        study.failures.clear()
+        study.complete(number, [result(value, seed) for seed, value in enumerate(values)], "rows", "f")
+        assert "validation.f1 of seed 1 is " in study.failures[-1]
+        assert outcome(study.attempts()[number]) == "failed"
     study.complete(study.next_trial(None).number, [result(0.4, 1), result(0.8, 2)], "rows", "f")
     assert study.failures == []
-    assert study.trials()[1].value == pytest.approx(0.6)
+    assert study.trials()[-1].value == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("pruner", [Median(startup_trials=0), Hyperband(), SuccessiveHalving()])
+def test_reported_values_that_are_no_numbers_end_no_search(storage: BaseStorage, value: float, pruner: Any) -> None:
+    study = join(storage, "far/1", search(pruner=pruner))
+    study.report(study.next_trial(None).number, 1, 0.5)
+    study.complete(0, [result(0.5)], "rows", "f")
+    number = study.next_trial(None).number
+    assert study.report(number, 1, value) in (True, False)
+    study.prune(number, "no number", "f")
+    assert [outcome(trial) for trial in study.trials()] == ["complete", "pruned"]
+    assert study.next_trial(None).position == 2
+
+
+def test_component_that_ends_the_process_fails_its_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*arguments: object) -> None:
+        raise SystemExit(3)
+
+    monkeypatch.setattr(trial_training, "_prepared_inputs", leave)
+    payload = {"name": "t", "group": "g", "table": {}, "seeds": (1,), "folder": "f", "reports": None, "by_seed": False}
+    ended = trial_training.run_trial(Task(0, payload), None)
+    assert (ended["status"], ended["results"]) == ("failed", [])
+    assert ended["reason"].startswith("SystemExit: 3; a component ended the process")
 
 
 def test_values_that_make_no_spec_fail_without_being_given_out(storage: BaseStorage) -> None:
