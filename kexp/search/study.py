@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.samplers import RandomSampler
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from kexp.contracts import PrunerContext
-from kexp.errors import KexpError, Problem
+from kexp.errors import Problem
 from kexp.search.heartbeats import Heartbeats
-from kexp.search.history import DRAWN, draw, ends_search, prepare, prune
+from kexp.search.history import DRAWN, draw, ends_search, prune
 from kexp.search.sampling import PerTrialSampler, params_of
 from kexp.search.search_job import SearchJob
 from kexp.search.trial import (
@@ -34,9 +31,6 @@ from kexp.search.trial import (
     outcome,
     standing,
 )
-
-IDENTITY = "kexp"
-"""Attribute of the study that holds the identity of its search."""
 
 MAX_REPETITIONS = 100
 """Trials in a row that repeat earlier ones, after which a search without a number of trials is over."""
@@ -336,42 +330,3 @@ def _of_draw(attempt: FrozenTrial) -> dict[str, Any]:
     """Return what the sampler has stored in an attempt, without what pruners stored later."""
     mark = attempt.system_attrs[DRAWN]
     return {**{key: attempt.system_attrs[key] for key in mark["trial"]}, DRAWN: mark}
-
-
-# --- opening -------------------------------------------------------------------------------------------------------
-
-
-def open_study(storage: BaseStorage, job: SearchJob) -> Study:
-    """Create the study of a search or join it; raises ``KexpError`` when one of this name is about something else."""
-    options = job.options
-    default = NopPruner() if len(job.metrics) > 1 else MedianPruner()
-    pruner = options.pruner.build(PrunerContext(options.seeds_per_trial)) if options.pruner else default
-    directions = [metric.direction for metric in job.metrics]
-    try:
-        # Values are drawn and trials pruned by what is in the history, not by this object.
-        study = optuna.create_study(
-            storage=storage, sampler=RandomSampler(), pruner=NopPruner(), study_name=job.name, directions=directions
-        )
-        study.set_user_attr(IDENTITY, job.identity)
-    except DuplicatedStudyError:
-        study = optuna.load_study(study_name=job.name, storage=storage, sampler=RandomSampler(), pruner=NopPruner())
-        _check_identity(study, job.identity)
-    found = Study(study, storage, job, Heartbeats(study), pruner)
-    prepare(study, found.trials(), pruner)
-    return found
-
-
-def _check_identity(study: optuna.Study, identity: str) -> None:
-    for _ in range(50):
-        if IDENTITY in study.user_attrs:
-            break
-        # Another process is creating it at this moment.
-        time.sleep(0.1)
-    else:
-        if not study.get_trials(deepcopy=False) and not study.user_attrs:
-            # The process that created it was killed before it could say for what.
-            study.set_user_attr(IDENTITY, identity)
-    found = study.user_attrs.get(IDENTITY)
-    if found != identity:
-        what = "is about another experiment or another space" if found else "was not made by kexp"
-        raise KexpError(f'study "{study.study_name}" {what}; choose another name with --study, or change the spec back')

@@ -25,10 +25,11 @@ from kexp.report.run_folder import write_json
 from kexp.search.display import SearchDisplay
 from kexp.search.final_run import await_best, final_run
 from kexp.search.loop import TrialLoop
+from kexp.search.open_study import open_study
 from kexp.search.search_job import SearchJob, search_job
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import JOURNAL, open_storage
-from kexp.search.study import Study, open_study
+from kexp.search.study import Study
 from kexp.search.study_page import write_page
 from kexp.search.summary import best_trials, finished, summary, write_trials
 from kexp.search.trial_training import run_trial

@@ -18,9 +18,10 @@ from kexp.errors import Problem
 from kexp.plan.search_metrics import SearchMetric
 from kexp.search.heartbeats import _place
 from kexp.search.loop import TrialLoop
+from kexp.search.open_study import open_study
 from kexp.search.search_job import SearchJob
 from kexp.search.silence_optuna import quiet_optuna
-from kexp.search.study import Study, open_study
+from kexp.search.study import Study
 from kexp.search.summary import counts, rows
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Plugins, Spec
@@ -148,7 +149,7 @@ def trials_of(study: Study) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def _silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("kexp.search.study.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("kexp.search.open_study.time.sleep", lambda seconds: None)
     with quiet_optuna():
         yield
 

@@ -23,10 +23,11 @@ from kexp.errors import KexpError, Problem
 from kexp.plan.search_metrics import SearchMetric
 from kexp.redaction import without_passwords
 from kexp.search import final_run, heartbeats, trial_training
+from kexp.search.open_study import open_study
 from kexp.search.search_job import SearchJob, digest
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
-from kexp.search.study import Study, open_study
+from kexp.search.study import Study
 from kexp.search.summary import counts, finished
 from kexp.search.trial import MAX_LOSSES, outcome
 from kexp.spec.search_section import Search
@@ -407,7 +408,7 @@ def test_study_of_another_identity_or_another_maker_is_refused(
     join(storage, "far/1")
     with pytest.raises(KexpError, match='study "s" is about another experiment or another space; choose another name'):
         open_study(storage, search(identity="b"))
-    monkeypatch.setattr("kexp.search.study.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("kexp.search.open_study.time.sleep", lambda seconds: None)
     strange = InMemoryStorage()
     optuna.create_study(storage=strange, study_name="s").enqueue_trial({"lr": 0.5})
     with pytest.raises(KexpError, match='study "s" was not made by kexp'):
