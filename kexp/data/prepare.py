@@ -149,6 +149,7 @@ def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, p
         frames[split] = frame.assign(label=label, number=range(len(frame)))
     if names is None:
         _spell_labels_once(frames, context)
+    _warn_of_odd_groups(frames["train"], context)
     return frames, names
 
 
@@ -183,6 +184,16 @@ def _warn_of_odd_labels(labels: set[str], context: DatasetContext) -> None:
         listed = ", ".join(f'"{label}"' for label in missing)
         remedy = "each is a class of its own; dataset.leave_out leaves such rows out"
         context.warnings.append(f"labels that other tools write for a missing one: {listed}; {remedy}")
+
+
+def _warn_of_odd_groups(train: pd.DataFrame, context: DatasetContext) -> None:
+    """Warn of a group that is probably a missing one: its rows would be in one split."""
+    if "group" not in train:
+        return
+    for group, rows in train["group"].dropna().astype("str").value_counts().items():
+        if str(group).strip().lower() in (*MISSING_WORDS, "none", "-") and rows > 1:
+            remedy = "where the cell is empty, each row is a group of its own"
+            context.warnings.append(f'{rows:,} rows have the group "{group}" and stay in one split; {remedy}')
 
 
 def _clean(

@@ -46,7 +46,7 @@ def test_check_prints_every_problem_on_standard_error(write_spec: Write) -> None
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
         f"{spec}: training.epochs: expected a number greater than 0, found 0",
-        f'{spec}: training.batch: unknown key of [training]; did you mean "batch_size"?',
+        f"{spec}: training.batch: unknown key of [training]; use training.batch_size",
     ]
 
 

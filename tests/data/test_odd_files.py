@@ -368,6 +368,15 @@ def test_groups_are_spelled_as_labels_are(tmp_path: Path) -> None:
     assert data.record["splits"]["train"]["without_group"] == 4
 
 
+def test_a_group_that_is_written_as_missing_is_warned_of(tmp_path: Path) -> None:
+    rows = "".join(f"문장 {n},{n % 2},{'nan' if n % 4 == 0 else n}\n" for n in range(40))
+    path = write(tmp_path, "a.csv", "text,label,who\n" + rows)
+    data = prepared(TableDataset(path=path, group="who"), split=ONE_EACH)
+    assert data.record["warnings"] == [
+        '10 rows have the group "nan" and stay in one split; where the cell is empty, each row is a group of its own'
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

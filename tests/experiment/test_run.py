@@ -254,7 +254,7 @@ def refused(*arguments: str | Path, runs: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "{data}: the file is empty"),
+        (b"", "{spec}: dataset.path: {data}: the file is empty"),
         (
             b"text,label\n" + b"a,x\n" * 5,
             'dataset: every train row has the label "x"; expected at least two labels',
@@ -281,7 +281,7 @@ def test_unusable_data_is_told_before_anything_is_created(
     data = tmp_path / "data.csv"
     data.write_bytes(content)
     spec = write_spec(SPEC.format(data=data))
-    assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data)
+    assert refused(spec, runs=tmp_path / "runs") == expected.format(data=data, spec=spec)
 
 
 def test_without_a_test_split_everything_is_on_validation_and_says_so(
