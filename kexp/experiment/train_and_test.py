@@ -27,7 +27,7 @@ from kexp.experiment.trackers import RunListeners, log_file
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
-from kexp.report.run_folder import write_json
+from kexp.report.run_folder import finite, write_json
 from kexp.train.events import Evaluated, Warned
 from kexp.train.loop import Trainer
 
@@ -91,6 +91,8 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         except Exception as error:  # noqa: BLE001
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
+        # As it is read again by a resumed experiment, which must compare it with others in the same way.
+        result = finite(result)
         write_json(run.folder / "result.json", result)
         listeners.finish(result)
     run.display.run_ended(result, run.folder)
