@@ -106,7 +106,7 @@ def _read_row_keys(path: Path, before: Json) -> RowKeys:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             found = dict(stored)
     # A missing file, or a damaged one, which fails in as many ways as there are bytes in its headers: the counts
     # are told without it.

@@ -30,8 +30,8 @@ FEW = f"[labelled]\nper_class = 12\n{LABELLED}"
 KINDS = {
     "supervised": ("", "[augmentation.labelled]\nuse = 'random-swap'\n"),
     "gradual": ("freezing = 'gradual'", ""),
-    "frozen": ("freezing = {use = 'bottom-layers', layers = 1}", ""),
-    "uda": ("objective = {use = 'uda', distribution_alignment = 'uniform'}", FEW),
+    "frozen": ("freezing = {{use = 'bottom-layers', layers = 1}}", ""),
+    "uda": ("objective = {{use = 'uda', distribution_alignment = 'uniform'}}", FEW),
     "mean-teacher": ("objective = 'mean-teacher'", FEW),
     "flexmatch": ("objective = 'flexmatch'", FEW),
 }
