@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kexp.atomic_files import write_text
+from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
 from kexp.contracts import Metric
 from kexp.devices import choose
@@ -45,6 +45,7 @@ def run(
     read, rows = digests(plan.runs(), prepared)
     if resume is not None:
         _need_same_inputs(resume, read, rows)
+        remove_leftovers(resume.path)
     folder = resume or RunFolder.create(runs_dir, plan.base.name, plan.digest)
     _write_origin(folder, plan, catalog, read, rows)
     results: list[dict[str, Any]] = []

@@ -92,11 +92,11 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
         # As it is read again by a resumed experiment, which must compare it with others in the same way.
-        result = finite(result)
-        write_json(run.folder / "result.json", result)
-        listeners.finish(result)
-    run.display.run_ended(result, run.folder)
-    return result
+        recorded: dict[str, Any] = finite(result)
+        write_json(run.folder / "result.json", recorded)
+        listeners.finish(recorded)
+    run.display.run_ended(recorded, run.folder)
+    return recorded
 
 
 def _listeners(run: Run) -> RunListeners:
