@@ -53,7 +53,8 @@ def load(path: Path, made_from: Mapping[str, str]) -> Any:
     try:
         with safe_open(path, "pt") as file:
             checksum, _, text = file.metadata()["kexp"].partition(" ")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copied, so that what is checked is what is used, whatever becomes of the file.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         whole = _checksum(text, tensors) == checksum
         content = json.loads(text)
         value, origin = _decode(content["value"], tensors), content["made from"]

@@ -89,7 +89,11 @@ class Model(Protocol):
 
 
 class Objective(ABC):
-    """Turns the rows of a step into its loss. What it keeps between steps is its state, saved with the run."""
+    """Turns the rows of a step into its loss. What it keeps between steps is its state, saved with the run.
+
+    ``step`` replaces the tensors of its state and changes none in place: a step that ran out of memory is done again
+    with smaller batches, from the state before it.
+    """
 
     @abstractmethod
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:

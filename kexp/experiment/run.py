@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from kexp.atomic_files import write_text
+from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
 from kexp.contracts import Metric
 from kexp.devices import choose
@@ -51,6 +51,7 @@ def run(
         read, rows = digests(plan.runs(), prepared)
         if resume is not None:
             _need_same_inputs(resume, read, rows)
+            remove_leftovers(resume.path)
         now = environment(components([variant.spec for variant in plan.variants], catalog))
         folder = resume or RunFolder.create(
             runs_dir, plan.base.name, plan.digest, lambda path: _write_origin(path, plan, {**now, "inputs": read}, rows)

@@ -28,7 +28,7 @@ from kexp.model_files import write_checksums
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
-from kexp.report.run_folder import write_json
+from kexp.report.run_folder import finite, write_json
 from kexp.train.events import Evaluated, Warned
 from kexp.train.loop import Trainer
 
@@ -95,12 +95,14 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         except (Exception, SystemExit) as error:  # noqa: BLE001
             logger.error("the run failed\n%s", traceback.format_exc())
             result = {"status": "failed", "reason": _reason(error), **identity}
+        # As it is read again by a resumed experiment, which must compare it with others in the same way.
+        recorded: dict[str, Any] = finite(result)
         try:
-            write_json(run.folder / "result.json", result)
+            write_json(run.folder / "result.json", recorded)
         finally:
-            listeners.finish(result)
-    run.display.run_ended(result, run.folder)
-    return result
+            listeners.finish(recorded)
+    run.display.run_ended(recorded, run.folder)
+    return recorded
 
 
 def _listeners(run: Run) -> RunListeners:

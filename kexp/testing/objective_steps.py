@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from kexp import tensor_files
 from kexp.contracts import (
     Batch,
     Inputs,
@@ -175,10 +177,10 @@ def saved(state: Mapping[str, torch.Tensor]) -> Any:
     import torch
 
     assert all(isinstance(value, torch.Tensor) for value in state.values())
-    file = io.BytesIO()
-    torch.save(dict(state), file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "state.safetensors"
+        tensor_files.save(path, state, {})
+        return tensor_files.load(path, {})
 
 
 def backward(result: StepLoss) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp import tensor_files
+from kexp.errors import RunFailed
+from kexp.tensor_files import DamagedFile
 from kexp.train.best_model import is_better
 
 if TYPE_CHECKING:
@@ -35,8 +37,12 @@ class WeightFiles:
         tensor_files.save(self._path(step), model.state_dict(), self.made_from)
 
     def load(self, model: torch.nn.Module, step: int) -> None:
-        """Load the weights of a step; raises ``DamagedFile`` when they are not what was written."""
-        model.load_state_dict(self._read(step))
+        """Load the weights of a step; raises ``RunFailed`` when they are not what was written."""
+        try:
+            model.load_state_dict(self._read(step))
+        except DamagedFile as error:
+            remedy = "resume the run, which goes on from a checkpoint whose weights are whole"
+            raise RunFailed(f"{error}; {remedy}") from None
 
     def check(self, kept: Kept) -> None:
         """Raise ``DamagedFile`` for weights that are missing, or not what was written."""

@@ -190,7 +190,7 @@ class ObjectiveState:
 
     def __init__(self, objective: Objective) -> None:
         self.objective, self.state = objective, dict(objective.state_dict())
-        self.versions = [value._version for value in self.state.values()]
+        self.versions = self._versions()
 
     def restore(self, reason: str) -> None:
         """Give the objective its state back; raises ``RunFailed`` where it was changed in place.
@@ -198,20 +198,29 @@ class ObjectiveState:
         Tensors are not copied, which would cost a teacher's memory twice: an objective that replaces them keeps ours
         as they were.
         """
-        import torch
-
-        now = self.objective.state_dict()
-        pairs = [(value, now.get(name)) for name, value in self.state.items()]
-        changed = [value._version for value in self.state.values()] != self.versions
-        if not changed and len(now) == len(pairs) and all(b is not None and torch.equal(a, b) for a, b in pairs):
-            return
-        if changed:
+        if self._versions() != self.versions:
             remedy = "lower training.batch_size and raise gradient_accumulation, or lower training.learning_rate"
             objective = f"{type(self.objective).__module__}.{type(self.objective).__qualname__}"
             raise RunFailed(
                 f"{reason}, and the step cannot be repeated: objective {objective} changes its state in place; {remedy}"
             )
-        self.objective.load_state_dict(self.state)
+        now = self.objective.state_dict()
+        # A teacher, which no step changes, is not made anew.
+        if now.keys() != self.state.keys() or not all(_equal(now[name], old) for name, old in self.state.items()):
+            self.objective.load_state_dict(self.state)
+
+    def _versions(self) -> list[int]:
+        """Return how often each tensor was changed in place."""
+        import torch
+
+        tensors = (value for value in self.state.values() if isinstance(value, torch.Tensor))
+        return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
+def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    import torch
+
+    return first.device == second.device and first.dtype == second.dtype and torch.equal(first, second)
 
 
 def to_device(batch: MicroBatch, device: torch.device) -> tuple[Batch, UnlabelledBatch | None]:

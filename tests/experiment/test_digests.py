@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -86,8 +87,16 @@ def test_fewer_rows_are_counted(finished: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_rows_are_compared_by_split_where_their_numbers_are_gone(finished: Path, tmp_path: Path) -> None:
-    (finished / "rows.npz").unlink()
+@pytest.mark.parametrize("harm", ["gone", "cut", "flipped"])
+def test_rows_are_compared_by_split_where_their_numbers_are_gone(finished: Path, tmp_path: Path, harm: str) -> None:
+    path = finished / "rows.npz"
+    if harm == "gone":
+        path.unlink()
+    elif harm == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    else:
+        with np.load(path) as stored:
+            np.savez_compressed(path, **{name: keys + np.uint64(1) for name, keys in stored.items()})
     write(tmp_path / "data.csv", [row.replace("영화", "연극") for row in ROWS])
     assert "default: test: 10 rows, 10 before, with other texts or labels" in refusal(finished)
 
