@@ -16,9 +16,9 @@ from kexp.data.batching import by_length
 from kexp.errors import KexpError, RunFailed
 from kexp.inference import onnx
 from kexp.inference.loading import load_places
-from kexp.inference.model_folders import Place
+from kexp.inference.model_folders import Place, read_record
 from kexp.inference.trained_model import Member
-from kexp.report.run_folder import read_json, write_json, write_text
+from kexp.report.run_folder import write_json, write_text
 from kexp.seeds import generator
 
 TOLERANCE = 1e-4
@@ -203,7 +203,7 @@ def _run(place: Place) -> dict[str, Any] | None:
     path = None if place.run is None else place.run / "result.json"
     if path is None or not path.is_file():
         return None
-    result = read_json(path)
+    result = read_record(path)
     return {name: result.get(name) for name in ("experiment", "variant", "seed")}
 
 

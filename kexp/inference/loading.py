@@ -11,14 +11,13 @@ from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
 from kexp.experiment.model_check import check_padding
-from kexp.inference.model_folders import Place, find
+from kexp.inference.model_folders import Place, find, read_record
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
 from kexp.model_files import need_unchanged, own_code, read_object
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, match_padding, need_tokenizer, positions
-from kexp.report.run_folder import read_json
 from kexp.weights import need_weights
 
 if TYPE_CHECKING:
@@ -114,8 +113,8 @@ def _notes(member: Member) -> Iterator[str]:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
     result = None if member.place.run is None else member.place.run / "result.json"
-    metrics = read_json(result).get("metrics", {}) if result is not None and result.is_file() else {}
-    if metrics and "test" not in metrics:
+    metrics = read_record(result).get("metrics") if result is not None and result.is_file() else None
+    if isinstance(metrics, dict) and metrics and "test" not in metrics:
         yield f"{member.place.name}: its run has no test split (split.test = 0), so this model was never tested"
 
 

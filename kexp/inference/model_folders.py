@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kexp.errors import KexpError
-from kexp.report.run_folder import read_json
+from kexp.model_files import read_object
 
 EXPECTED = "expected a run folder, <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
 
@@ -27,6 +28,14 @@ class Place:
         """The spec of the experiment that the run belongs to, if it is still there."""
         path = None if self.run is None else self.run.parent.parent / "spec.toml"
         return path if path is not None and path.is_file() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read an object that a run wrote; raises ``KexpError`` for anything else."""
+    try:
+        return read_object(path)
+    except (OSError, ValueError) as error:
+        raise KexpError(f"{path} cannot be read: {error}; restore the file that the run wrote") from None
 
 
 def find(path: Path, *, variant: str | None = None, seed: int | None = None) -> Place:
@@ -54,7 +63,7 @@ def _single(path: Path) -> Place | None:
     if (path / "model" / "config.json").is_file():
         return Place(str(path), path / "model", path.resolve())
     if (path / "result.json").is_file():
-        result = read_json(path / "result.json")
+        result = read_record(path / "result.json")
         reason = f"the run is {result.get('status', 'unfinished')}: {result.get('reason')}"
         raise KexpError(f"{path} holds no model; {reason}")
     return None

@@ -4,26 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kexp import nested
 from kexp.catalog import Catalog
 from kexp.errors import KexpError
-from kexp.inference.model_folders import Place
+from kexp.inference.model_folders import Place, read_record
 from kexp.plan.plugins import plugins_of
-from kexp.report.run_folder import read_json
 from kexp.spec import toml
 from kexp.spec.sections import Plugins
 
 
+class ReadDataset(BaseModel):
+    """The types of what a trained model needs of ``[dataset]``, whose component may be gone."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    text: str | Annotated[list[str], Field(min_length=1)] = "text"
+    join_with: str = " "
+    text_pair: str | None = None
+    label: str = "label"
+    label_names: dict[str, str] | None = None
+    leave_out: list[str] = []
+    format: str = "auto"
+    separator: str | None = None
+    encoding: str = "utf-8-sig"
+    header: bool | dict[str, bool] = True
+    columns: list[str] | dict[str, list[str]] | None = None
+    quoting: bool | None = None
+    escape: str | None = None
+    sheet: str | None = None
+
+
 def read_table(place: Place) -> Mapping[str, Any]:
-    """Return the spec of a run as a table, with the changes of its variant; empty for a model without a spec."""
+    """Return the spec of a run as a table, with the changes of its variant; empty for a model without a spec.
+
+    Raises ``KexpError`` for a file that is no spec: a model would be asked otherwise than it was trained.
+    """
     if place.spec is None or place.run is None:
         return {}
     table = toml.read(place.spec)
-    return nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
+    for name in ("dataset", "backbone"):
+        if not table.get(name):
+            raise KexpError(f"{place.spec} has no [{name}]; restore the file that the run wrote")
+    changes = table.pop("variants", {})
+    changes = changes.get(place.run.parent.name, {}) if isinstance(changes, Mapping) else None
+    if not isinstance(changes, Mapping):
+        raise KexpError(f"{place.spec}: variants: expected tables; restore the file that the run wrote")
+    table = nested.merge(table, toml.expand(changes))
+    try:
+        ReadDataset.model_validate(table["dataset"])
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        at = ".".join(map(str, ("dataset", *found["loc"][:1])))
+        raise KexpError(f"{place.spec}: {at}: {found['msg']}; restore the file that the run wrote") from None
+    return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +84,10 @@ class SavedSpec:
         table = read_table(place)
         plugins = plugins_of(table)
         path = place.spec.with_name("environment.json")
-        provided = read_json(path).get("components", {}) if path.is_file() else {}
+        provided = read_record(path).get("components") if path.is_file() else None
+        if not isinstance(provided, Mapping):
+            provided = {}
+        provided = {name: owner for name, owner in provided.items() if isinstance(owner, str)}
         return cls(str(place.spec), table, plugins, catalog_with(plugins), provided)
 
     def part(self, name: str, kind: Any, default: Any = None) -> Any:
