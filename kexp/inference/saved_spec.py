@@ -19,10 +19,16 @@ from kexp.spec.sections import Plugins
 
 
 def read_table(place: Place) -> Mapping[str, Any]:
-    """Return the spec of a run as a table, with the changes of its variant; empty for a model without a spec."""
+    """Return the spec of a run as a table, with the changes of its variant; empty for a model without a spec.
+
+    Raises ``KexpError`` for a file that is no spec: a model would be asked otherwise than it was trained.
+    """
     if place.spec is None or place.run is None:
         return {}
     table = check_spec(place.spec, toml.read(place.spec))
+    for name in ("dataset", "backbone"):
+        if not table.get(name):
+            raise KexpError(f"{place.spec} has no [{name}]; restore the file that the run wrote")
     return nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
 
 

@@ -191,6 +191,7 @@ class Dataset(TypedDict, total=False):
     text: str | list[str]
     join_with: str
     text_pair: str
+    label: str
     label_names: dict[str, str]
     leave_out: list[str]
     format: str

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 from safetensors.numpy import load_file, save_file
 from support import kexp, tiny_spec
 
@@ -199,3 +202,61 @@ def test_files_that_are_no_json_of_their_kind_are_refused_in_one_line(model: Pat
     assert result.exit_code == 2, result.output
     assert len(result.stderr.strip().splitlines()) == 1
     assert str(model) in result.stderr
+
+
+# --- what the run wrote beside the model -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def experiment(run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run.parents[1], tmp_path / "experiment"))
+
+
+def refused(experiment: Path) -> str:
+    result = kexp("predict", experiment, "최고")
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize("section", ["dataset", "backbone"])
+@pytest.mark.parametrize("found", ["", "{} = {{}}\n", "{} = 3\n", '{} = "x"\n', "{} = [1]\n"])
+def test_a_spec_without_a_section_is_refused(experiment: Path, section: str, found: str) -> None:
+    table = tomllib.loads((experiment / "spec.toml").read_text("utf-8"))
+    del table[section]
+    (experiment / "spec.toml").write_text(found.format(section) + tomli_w.dumps(table), "utf-8")
+    message = refused(experiment)
+    assert message.startswith(str(experiment / "spec.toml"))
+    assert section in message
+
+
+@pytest.mark.parametrize("value", [3, 3.5, True, [], [1], {"a": 1}])
+@pytest.mark.parametrize("key", ["text", "join_with", "label", "leave_out", "format", "encoding", "header", "columns"])
+def test_a_value_of_another_type_in_the_dataset_is_refused_by_its_key(experiment: Path, key: str, value: Any) -> None:
+    if (key, value) in (("header", True), ("leave_out", []), ("columns", []), ("header", {})):
+        return
+    table = tomllib.loads((experiment / "spec.toml").read_text("utf-8"))
+    table["dataset"][key] = value
+    (experiment / "spec.toml").write_text(tomli_w.dumps(table), "utf-8")
+    assert refused(experiment).startswith(f"{experiment / 'spec.toml'}: dataset.{key}: ")
+
+
+@pytest.mark.parametrize("text", ["variants = 3\n", "variants = [1]\n", "variants = {default = 3}\n"])
+def test_variants_that_are_no_tables_are_refused(experiment: Path, text: str) -> None:
+    path = experiment / "spec.toml"
+    path.write_text(text + path.read_text("utf-8"), "utf-8")
+    assert "variants: expected tables" in refused(experiment)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', "[" * 50_000])
+@pytest.mark.parametrize("name", ["environment.json", "default/seed-1/result.json"])
+def test_a_record_that_is_none_is_refused(experiment: Path, name: str, text: str) -> None:
+    (experiment / name).write_text(text)
+    assert refused(experiment).startswith(f"{experiment / name} ")
+
+
+@pytest.mark.parametrize("metrics", [None, 3.5, [], "x", {}])
+def test_a_record_of_other_values_costs_no_prediction(experiment: Path, metrics: Any) -> None:
+    change(experiment / "default" / "seed-1" / "result.json", metrics=metrics, labels=metrics)
+    change(experiment / "environment.json", components=metrics)
+    assert kexp("predict", experiment, "최고").exit_code == 0
