@@ -13,7 +13,7 @@ from kexp.contracts import Metric
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.digests import RowKeys, digests, refuse_changes, write_row_keys
+from kexp.experiment.digests import RowKeys, digests, refuse_changes, spec_digest, write_row_keys
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
 from kexp.plan.cross_checks import components
@@ -23,7 +23,7 @@ from kexp.report.environment import environment
 from kexp.report.html import write_report
 from kexp.report.run_folder import RunFolder, write_json
 from kexp.report.run_lock import locked
-from kexp.report.stored import read_environment, read_result
+from kexp.report.stored import read_environment, read_result, read_spec
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
@@ -118,7 +118,11 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
 
 def _need_same_inputs(folder: RunFolder, read: Mapping[str, Any], rows: RowKeys) -> None:
     """Refuse to resume on other rows, with another tokenizer or other weights than the experiment began with."""
-    before = read_environment(folder.path / "environment.json").get("inputs", {})
+    environment, spec = read_environment(folder.path / "environment.json"), folder.path / "spec.toml"
+    if environment.get("spec") not in (None, spec_digest(read_spec(spec))):
+        remedy = f"restore it, or start a new experiment with it: kexp run {spec}"
+        raise KexpError(f"{spec} is not the one with which the experiment began; {remedy}")
+    before = environment.get("inputs", {})
     remedy = f"restore it, or start a new experiment: kexp run {folder.path / 'spec.toml'}"
     refuse_changes(str(folder.path), before, read, rows, folder.path, remedy)
 
@@ -127,7 +131,7 @@ def _write_origin(folder: Path, plan: Plan, started: Mapping[str, Any], rows: Ro
     """Write the resolved spec, the environment with digests of what is read, and a number for every row."""
     write_text(folder / "spec.toml", toml.dumps(plan.table))
     write_row_keys(folder, rows)
-    write_json(folder / "environment.json", started)
+    write_json(folder / "environment.json", {**started, "spec": spec_digest(read_spec(folder / "spec.toml"))})
 
 
 def _add_environment(folder: Path, now: Mapping[str, Any]) -> None:

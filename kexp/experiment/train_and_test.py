@@ -28,7 +28,8 @@ from kexp.model_files import write_checksums
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.report import predictions as report
-from kexp.report.run_folder import finite, write_json
+from kexp.report.run_folder import finite
+from kexp.report.stored import write_result
 from kexp.train.events import Evaluated, Warned
 from kexp.train.loop import Trainer
 
@@ -98,7 +99,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         # As it is read again by a resumed experiment, which must compare it with others in the same way.
         recorded: dict[str, Any] = finite(result)
         try:
-            write_json(run.folder / "result.json", recorded)
+            write_result(run.folder / "result.json", recorded)
         finally:
             listeners.finish(recorded)
     run.display.run_ended(recorded, run.folder)
