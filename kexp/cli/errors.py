@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 import typer
 
@@ -25,15 +27,17 @@ settings = Settings()
 def report_errors() -> Iterator[None]:
     """Print errors as messages instead of tracebacks, and exit with their status."""
     from kexp.errors import KexpError
+    from kexp.redaction import hiding_in_logs, without_passwords
 
     try:
-        yield
+        with hiding_in_logs():
+            yield
         # A closed pipe is noticed when it is written to, and not after this block.
         sys.stdout.flush()
     except KexpError as error:
         if settings.debug:
             raise
-        print(error, file=sys.stderr)
+        print(_printable(without_passwords(str(error))), file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -45,5 +49,22 @@ def report_errors() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, typer.Exit) or settings.debug:
             raise
-        print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        message = f"kexp: {type(error).__name__}: {error}; --debug shows where"
+        print(_printable(without_passwords(message)), file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _printable(message: str) -> str:
+    """Write control characters as escapes: a message may quote a file, which must not steer the terminal."""
+    return re.sub(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], message
+    )
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback that ``--debug`` shows, without secrets; ``sys.excepthook`` then."""
+    import traceback
+
+    from kexp.redaction import without_passwords
+
+    print(without_passwords("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")

@@ -15,6 +15,7 @@ from typing import Any
 from kexp.catalog import Observer
 from kexp.contracts import RunIdentity, TrackerOptions
 from kexp.experiment.observers import Observers
+from kexp.redaction import hiding_in_logs, without_passwords
 from kexp.report.run_folder import EventLog
 
 logger = logging.getLogger("kexp")
@@ -128,7 +129,7 @@ class TrackerThread:
     def _warn(self, message: str) -> None:
         """Show a warning, unless the tracker was abandoned: its run is not on the screen any more."""
         if not self.abandoned:
-            self.warn(f"tracker {self.name}: {message}")
+            self.warn(without_passwords(f"tracker {self.name}: {message}"))
 
 
 @contextmanager
@@ -143,7 +144,8 @@ def log_file(path: Path) -> Iterator[None]:
     logging.captureWarnings(True)
     _quiet_transformers()
     try:
-        yield
+        with hiding_in_logs():
+            yield
     finally:
         logging.captureWarnings(False)
         root.setLevel(level)

@@ -25,6 +25,7 @@ from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
+from kexp.redaction import without_passwords
 from kexp.report import predictions as report
 from kexp.report.run_folder import write_json
 from kexp.train.events import Evaluated, Event, Started, Warned
@@ -96,6 +97,7 @@ def _listeners(run: Run) -> RunListeners:
     identity = RunIdentity(spec.name, run.group, run.variant.name, run.seed, str(run.folder), table)
 
     def warn(message: str) -> None:
+        message = without_passwords(message)
         logger.warning(message)
         run.display.event({"event": "warning", "step": 0, "message": message})
 
@@ -105,7 +107,7 @@ def _listeners(run: Run) -> RunListeners:
 
 def _reason(error: Exception) -> str:
     remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
-    return out_of_memory(error, remedy) or str(error).strip() or type(error).__name__
+    return out_of_memory(error, remedy) or without_passwords(str(error).strip()) or type(error).__name__
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def catalog_of(path: Path, *, allow_local_code: bool) -> Catalog:
 
     Raises ``SpecError`` when the spec names Python files that are not allowed: a spec alone runs no code.
     """
-    plugins = plugins_of(toml.read(path)) if path.is_file() else Plugins()
+    plugins = plugins_of(toml.read(path))
     if plugins.local and not allow_local_code:
         files = ", ".join(map(str, plugins.local))
         message = f"the spec runs Python code: {files}"

@@ -7,11 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kexp.redaction import hidden, without_passwords
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder, read_json, write_text
 from kexp.report.run_page import run_page
 from kexp.report.summary import SIGNIFICANT, no_test_remark, shared
+from kexp.spec import toml
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,6 +29,10 @@ def write_report(folder: Path) -> Path:
     """
     path = RunFolder.open(folder).path
     spec = (path / "spec.toml").read_text("utf-8")
+    table = tomllib.loads(spec)
+    if hidden(table) != table:
+        # An earlier version wrote passwords.
+        spec = toml.dumps(hidden(table))
     summary = read_json(path / "summary.json")
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     runs = [
@@ -42,7 +48,7 @@ def write_report(folder: Path) -> Path:
     page = jinja.from_string(files("kexp.report").joinpath("template.html.j2").read_text("utf-8")).render(
         place="/".join(path.resolve().parts[-3:]),
         spec=spec,
-        description=tomllib.loads(spec).get("description", ""),
+        description=without_passwords(table.get("description", "")),
         environment=read_json(path / "environment.json"),
         summary={**summary, "remarks": [remark for remark in summary["remarks"] if remark != untested]},
         untested=untested,

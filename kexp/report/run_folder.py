@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
+from kexp.redaction import hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON in UTF-8, with null for numbers that are not finite."""
-    write_text(path, json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """Write JSON in UTF-8, with null for numbers that are not finite, and secrets hidden."""
+    write_text(path, json.dumps(finite(hidden(value)), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def finite(value: Any) -> Any:
@@ -96,7 +97,7 @@ class EventLog:
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Append an event."""
-        self._file.write(json.dumps(finite(event), ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.write(json.dumps(finite(hidden(event)), ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
 
     def finish(self, status: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
+from kexp.redaction import hidden
 from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
 from kexp.report.run_folder import read_json
@@ -217,7 +218,8 @@ def read_spec(folder: Path) -> Json:
         what = "is not a run folder: it has no spec.toml" if folder.is_dir() else "does not exist"
         raise KexpError(f"{folder} {what}")
     try:
-        return tomllib.loads((folder / "spec.toml").read_text("utf-8"))
+        # An earlier version may have written passwords.
+        return dict(hidden(tomllib.loads((folder / "spec.toml").read_text("utf-8"))))
     except (OSError, ValueError) as error:
         raise KexpError(f"{folder / 'spec.toml'}: cannot be read: {error}") from None
 

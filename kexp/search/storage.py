@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.errors import KexpError
-from kexp.redaction import without_passwords
+from kexp.redaction import mask_parts, without_passwords
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -40,13 +40,19 @@ def _proxy(place: str) -> BaseStorage:
         import grpc  # noqa: F401
         from optuna.storages import GrpcStorageProxy
     except ImportError:
-        raise KexpError(f"search.storage: {place} needs the package grpcio; pip install 'kexp[grpc]'") from None
-    host, _, port = place.removeprefix("grpc://").rstrip("/").partition(":")
+        raise KexpError(
+            f"search.storage: {without_passwords(place)} needs the package grpcio; pip install 'kexp[grpc]'"
+        ) from None
+    host, _, port = place.removeprefix("grpc://").rstrip("/").rpartition(":")
+    if not port.isdecimal():
+        host, port = place.removeprefix("grpc://").rstrip("/"), ""
     storage = GrpcStorageProxy(host=host, port=int(port or 13000))
     try:
         storage.wait_server_ready(timeout=PATIENCE)
     except ConnectionError:
-        raise KexpError(f"search.storage: {place} does not answer; start Optuna's proxy server there") from None
+        raise KexpError(
+            f"search.storage: {without_passwords(place)} does not answer; start Optuna's proxy server there"
+        ) from None
     return storage
 
 
@@ -54,23 +60,23 @@ def _database(place: str) -> BaseStorage:
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+    shown = without_passwords(place)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
         except (ArgumentError, NoSuchModuleError) as error:
-            raise KexpError(f"search.storage: {without_passwords(place)} is no database URL: {error}") from None
+            raise KexpError(f"search.storage: {shown} is no database URL: {mask_parts(str(error), place)}") from None
         except ImportError as error:
+            cause = mask_parts(str(error), place)
             remedy = (
                 "pip install 'kexp[postgresql]' for PostgreSQL, and name it postgresql+psycopg://USER@HOST/DATABASE"
             )
-            raise KexpError(
-                f"search.storage: the driver of {without_passwords(place)} is missing ({error}); {remedy}"
-            ) from None
+            raise KexpError(f"search.storage: the driver of {shown} is missing ({cause}); {remedy}") from None
         except SQLAlchemyError as error:
             # Processes that open an empty database together make its tables together; all but one have to try again.
             if attempt == ATTEMPTS:
                 what = "cannot be reached" if isinstance(error, OperationalError) else "cannot be used"
-                first = str(getattr(error, "orig", None) or error).splitlines()[0]
-                raise KexpError(f"search.storage: {without_passwords(place)} {what}: {first}") from None
+                first = mask_parts(str(getattr(error, "orig", None) or error).splitlines()[0], place)
+                raise KexpError(f"search.storage: {shown} {what}: {first}") from None
             time.sleep(random.uniform(0.1, 0.5) * attempt)
     raise AssertionError

@@ -18,7 +18,6 @@ from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.validate import dump
-from kexp.redaction import without_passwords
 from kexp.report.environment import environment
 from kexp.report.run_folder import write_json, write_text
 from kexp.search.display import SearchDisplay
@@ -97,15 +96,14 @@ def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:
     except OSError as error:
         remedy = "choose another place with --runs-dir"
         raise KexpError(f"{job.folder} cannot be made: {error.strerror}; {remedy}") from None
-    study = open_study(open_storage(job.options.storage, job.folder), job)
+    study = open_study(open_storage(job.options.storage.get_secret_value(), job.folder), job)
     if known := study.optuna.user_attrs.get("inputs"):
         remedy = "restore it, or begin another study with --study NAME"
         refuse_changes(f'study "{job.name}"', known, read, rows, job.folder, remedy)
     else:
         study.optuna.set_user_attr("inputs", read)
         write_row_keys(job.folder, rows)
-    options = job.options.model_copy(update={"storage": without_passwords(job.options.storage)})
-    spec = job.spec.model_copy(update={"search": options})
+    spec = job.spec.model_copy(update={"search": job.options})
     write_text(job.folder / "study.toml", toml.dumps(dump(spec, job.catalog)))
     write_json(job.folder / "environment.json", environment(components([spec], job.catalog)))
     done = finished(study)
