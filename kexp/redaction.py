@@ -87,8 +87,8 @@ def hidden(value: Any, hide: Callable[[str], str] = without_passwords) -> Any:
 
 
 def is_masked(text: str) -> bool:
-    """Return whether a text had a secret that was hidden: as an address has it, or as a whole."""
-    return text.strip("*") == "" != text or MASK in secrets_of(text)
+    """Return whether a text is an address whose password was hidden, or a secret that was hidden as a whole."""
+    return (text != "" and not text.strip("*")) or (bool(re.match(_SCHEME, text)) and MASK in secrets_of(text))
 
 
 def remember_secrets(*secrets: str) -> None:

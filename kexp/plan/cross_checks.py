@@ -13,7 +13,7 @@ from kexp.errors import Problem, did_you_mean
 from kexp.options import Options, Section, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
-from kexp.redaction import MASK, is_masked, secrets_of
+from kexp.redaction import is_masked
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Evaluation, Spec, Training
 
@@ -96,7 +96,7 @@ def _hidden_options(part: Section) -> list[str]:
     secret = {key: value.get_secret_value() for key, value in part.secrets()}
     plain = {key: text for key in type(part).model_fields if isinstance(text := getattr(part, key), str)}
     found = [key for key, text in secret.items() if is_masked(text)]
-    return found + [key for key, text in plain.items() if MASK in secrets_of(text)]
+    return found + [key for key, text in plain.items() if text.strip("*") and is_masked(text)]
 
 
 def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:

@@ -39,10 +39,10 @@ def read(path: Path) -> Table:
 
 
 def _read(path: Path, children: tuple[Path, ...]) -> Table:
+    table = _parse(path)
     if path.resolve() in children:
         chain = " -> ".join(str(child) for child in (*children, path.resolve()))
         raise SpecError(str(path), [Problem("extends", f"the files extend each other: {chain}")])
-    table = _parse(path)
     parent = table.pop("extends", None)
     if parent is None:
         return table
