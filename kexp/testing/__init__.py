@@ -22,8 +22,8 @@ except ModuleNotFoundError as error:
     raise ImportError(f"kexp.testing needs {error.name}: pip install 'kexp[testing]'") from None
 
 MODULES = (
-    "augmenter", "backbone", "dataset", "executor", "fixtures", "freezing", "invented", "metric", "objective", "options",
-    "pruner", "runs", "sampler", "search", "steps", "studies", "tracker", "translator",
+    "augmenter", "backbone", "dataset", "executor", "fixtures", "freezing", "invented", "metric", "objective",
+    "options", "pruner", "runs", "sampler", "search", "steps", "studies", "tracker", "translator",
 )  # fmt: skip
 # Assertions in these modules then show what they compared.
 pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))
