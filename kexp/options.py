@@ -28,7 +28,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kexp.errors import PluginError, Problem, did_you_mean, plugin_call
 from kexp.names import existing_path
-from kexp.redaction import is_masked, remember_secrets, secrets_of, without_passwords
+from kexp.redaction import is_masked, masked_address, remember_secrets, secrets_of, without_passwords
 
 Result = TypeVar("Result")
 
@@ -79,13 +79,13 @@ class Address(Secret[str]):
 
     def __init__(self, secret_value: str) -> None:
         if is_masked(secret_value):
-            known = (value for value in os.environ.values() if without_passwords(value) == secret_value)
+            known = (value for value in os.environ.values() if masked_address(value) == secret_value)
             secret_value = next(known, secret_value)
         super().__init__(str(secret_value))
         remember_secrets(*secrets_of(secret_value))
 
     def _display(self) -> str:
-        return without_passwords(self.get_secret_value())
+        return masked_address(self.get_secret_value())
 
 
 def _coerced(given: object, result: object) -> bool:

@@ -20,6 +20,9 @@ _SCHEME = r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}:/{1,3})"
 _WITH_PASSWORD = re.compile(_SCHEME + r"(?P<user>[^\s/:@]*):(?P<password>\S{0,4000})@")
 _TOKEN_AS_USER = re.compile(r"(?P<scheme>\b(?i:https?|git|hf|s3|wss?):/{1,3})(?P<password>[^\s/:@?#]+):?@")
 
+_WHOLE = re.compile(r"(?s)(?P<before>(?:[a-zA-Z][a-zA-Z0-9+.-]*:/{1,3})?+[^\s/:@]*+):(?P<password>.+)@")
+"""A text that is an address as a whole, with or without a scheme: its password may hold spaces too."""
+
 _NAMES = (
     r"pass(?:word|wd|phrase|code)?|pwd|(?:api|access|secret|private|account|shared|subscription)[_-]?key(?:[_-]?id)?"
     r"|(?!(?:pad|unk|cls|sep|mask|bos|eos|special)_)(?:[a-z0-9]+[_-])*(?:token|secret|password|passwd|passphrase)"
@@ -77,6 +80,12 @@ def without_address_secrets(text: str) -> str:
     return _FORMATS.sub(MASK, text)
 
 
+def masked_address(address: str) -> str:
+    """Return a text that is an address as a whole with its secrets hidden, whatever its password holds."""
+    found = _WHOLE.match(address)
+    return without_passwords(f"{found['before']}:{MASK}@{address[found.end() :]}" if found else address)
+
+
 def hidden(value: Any, hide: Callable[[str], str] = without_passwords) -> Any:
     """Return plain data with the secrets in all of its texts hidden; keys stay as they are."""
     if isinstance(value, Mapping):
@@ -88,7 +97,9 @@ def hidden(value: Any, hide: Callable[[str], str] = without_passwords) -> Any:
 
 def is_masked(text: str) -> bool:
     """Return whether a text is an address whose password was hidden, or a secret that was hidden as a whole."""
-    return (text != "" and not text.strip("*")) or (bool(re.match(_SCHEME, text)) and MASK in secrets_of(text))
+    return (text != "" and not text.strip("*")) or (
+        bool(re.match(_SCHEME, text) or _WHOLE.match(text)) and MASK in secrets_of(text)
+    )
 
 
 def remember_secrets(*secrets: str) -> None:
@@ -103,6 +114,8 @@ def remember_secrets(*secrets: str) -> None:
 
 def secrets_of(text: str) -> Iterator[str]:
     """Yield the passwords and tokens in an address."""
+    if (whole := _WHOLE.match(text)) is not None:
+        yield whole["password"]
     for pattern in (_WITH_PASSWORD, _TOKEN_AS_USER):
         yield from (found["password"] for found in pattern.finditer(text))
     yield from (found["secret"] for found in _IN_QUERY.finditer(text))

@@ -116,6 +116,21 @@ def test_address_shows_no_password_and_gives_it_to_its_component() -> None:
     assert with_secrets == {"place": "http://u:hunter2@host", "token": "t0ken-of-mine"}
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("u:p@X@host", "u:***@host"), ("postgresql://u:p X@host/db", "postgresql://u:***@host/db"),
+        ("host=h user=u password=X", "host=h user=u password=***"), ("https://X1:@host", "https://***@host"),
+        ("https://h/?user=u&password=X", "https://h/?user=u&password=***"), ("journal", "journal"),
+        ("sqlite:///a.db", "sqlite:///a.db"), ("databricks://profile", "databricks://profile"),
+        ("postgresql://u@host:5432/db", "postgresql://u@host:5432/db"), ("http://host:80/", "http://host:80/"),
+    ],
+)  # fmt: skip
+def test_address_is_masked_as_a_whole(address: str, shown: str) -> None:
+    assert str(Address(address)) == shown
+    assert redaction.is_masked(shown) == (shown != address and "=" not in shown.partition("?")[0])
+
+
 def test_hidden_address_is_found_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Address("http://u:***@host").get_secret_value() == "http://u:***@host"
     monkeypatch.setenv("ANY_NAME", "http://u:hunter2@host")

@@ -179,8 +179,7 @@ def _infinite(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
     for path, parameter in space.items():
         if parameter.values is None:
             yield f'"{name}" visits every value, and {path} has infinitely many; give it a step, or choices'
-            return
-    points = math.prod(len(parameter.values or ()) for parameter in space.values())
+    points = math.prod(len(parameter.values or (None,)) for parameter in space.values())
     if points > MOST_VALUES:
         yield f'"{name}" visits every combination of values, and there are {points:,}; use "tpe", or larger steps'
 

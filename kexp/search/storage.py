@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.errors import KexpError
-from kexp.redaction import mask_parts, without_passwords
+from kexp.redaction import mask_parts, masked_address
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -41,7 +41,7 @@ def _proxy(place: str) -> BaseStorage:
         from optuna.storages import GrpcStorageProxy
     except ImportError:
         raise KexpError(
-            f"search.storage: {without_passwords(place)} needs the package grpcio; pip install 'kexp[grpc]'"
+            f"search.storage: {masked_address(place)} needs the package grpcio; pip install 'kexp[grpc]'"
         ) from None
     host, _, port = place.removeprefix("grpc://").rstrip("/").rpartition(":")
     if not port.isdecimal():
@@ -51,7 +51,7 @@ def _proxy(place: str) -> BaseStorage:
         storage.wait_server_ready(timeout=PATIENCE)
     except ConnectionError:
         raise KexpError(
-            f"search.storage: {without_passwords(place)} does not answer; start Optuna's proxy server there"
+            f"search.storage: {masked_address(place)} does not answer; start Optuna's proxy server there"
         ) from None
     return storage
 
@@ -60,7 +60,7 @@ def _database(place: str) -> BaseStorage:
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-    shown = without_passwords(place)
+    shown = masked_address(place)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
