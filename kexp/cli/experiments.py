@@ -26,7 +26,9 @@ def _plan(spec: Path, catalog: Catalog, assignments: list[str] | None, variants:
     try:
         numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
     except ValueError:
-        raise KexpError(f"--seeds {seeds}: expected whole numbers with commas between, for example 1,2,3") from None
+        raise KexpError(
+            f"--seeds {seeds[:60]}: expected whole numbers with commas between, for example 1,2,3"
+        ) from None
     return resolve(spec, catalog, assignments=assignments or (), variants=variants or (), seeds=numbers)
 
 

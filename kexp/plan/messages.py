@@ -27,18 +27,25 @@ PLAIN_WORDS = (
 """What pydantic says that an input should be, and how a spec calls it."""
 
 
+MOST_PROBLEMS = 100
+"""Problems that are told one by one: looking for what each may have meant takes time."""
+
+
 def translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any]) -> list[Problem]:
     """Return a problem for each place with errors: the branches of a union share a place."""
-    places: dict[str, dict[str, str]] = {}
-    for error in errors:
+    found, places = list(errors), dict[str, dict[str, str]]()
+    for error in found[:MOST_PROBLEMS]:
         path = _path(error, table)
         places.setdefault(path, {})[_message(error, path)] = error.get("ctx", {}).get("owner", "")
     # An error inside a table or list says more than one about the whole of it.
     inner = [path for path in places if not any(other.startswith((f"{path}.", f"{path}[")) for other in places)]
-    return [
+    problems = [
         Problem(path, without_passwords(_joined(list(places[path]))), owner=next(iter(places[path].values())))
         for path in inner
     ]
+    if len(found) > MOST_PROBLEMS:
+        problems.append(Problem("", f"{len(found) - MOST_PROBLEMS:,} further mistakes are not listed"))
+    return problems
 
 
 def _joined(messages: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ def variant_problems(variants: object, chosen: Sequence[str]) -> Iterator[Proble
         yield Problem(f"variants.{name}", message, "choose another name")
     for name in chosen:
         if name not in map(composed, variants):
-            yield Problem("variants", f'no variant "{name}"', did_you_mean(name, variants) or "the spec has none")
+            yield Problem("variants", f'no variant "{name[:60]}"', did_you_mean(name, variants) or "the spec has none")
 
 
 def _problems_of(name: str, changes: object) -> Iterator[Problem]:

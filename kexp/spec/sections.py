@@ -305,7 +305,7 @@ class Spec(Section):
 
     name: Name = Field(description="Name of the experiment; the file's name when not given.")
     description: str = Field("", description="What the experiment is about.")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
         (1,), min_length=1, max_length=10_000, description="One run per seed."
     )
     dataset: AnyDataset = Field(description="Where texts and labels come from.")

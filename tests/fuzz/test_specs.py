@@ -166,6 +166,10 @@ DEEP = ".".join("a" * 5000)
         (GOOD.replace("seeds = [\n    1,\n    2,\n]", f"seeds = {list(range(20_000))}"), "at most 10000 entries, found 20000"),
         (GOOD.replace("seeds = [\n    1,\n    2,\n]", "seeds = [true]"), "seeds: expected a whole number, found true or false"),
         ("x = 1\n" * 200_000, "larger than 1 MiB"),
+        (
+            "".join(f"k{number} = 1\n" for number in range(20_000)) + GOOD.replace("epochs = 1", "epochs = 0"),
+            "further mistakes are not listed",
+        ),
         ('extends = "' + "a" * 300 + '"\n', "extends: aaa"),
         ('extends = "a\\u0000b"\n', "cannot be the path of a file: embedded null byte"),
         ('extends = "/dev/zero"\n', "extends: "),
