@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,19 @@ def assert_hidden(result: Result, folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
     assert files
     assert {str(path): found for path in files if (found := planted(path.read_bytes()))} == {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what the libraries write away from the user's folders, and end W&B's process with the tests."""
+    folder = tmp_path_factory.mktemp("libraries")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+            patch.setenv(name, str(folder / name.lower()))
+        yield
+        import wandb
+
+        wandb.teardown()
 
 
 @pytest.fixture
