@@ -88,7 +88,11 @@ class PretrainedBackbone(BackboneOptions):
         else:
             from huggingface_hub import try_to_load_from_cache
 
-            cached = try_to_load_from_cache(self.source, "config.json", revision=self.pinned)
+            try:
+                cached = try_to_load_from_cache(self.source, "config.json", revision=self.pinned)
+            except (OSError, ValueError):
+                # No id of the hub, which ``problems`` says.
+                return {}
             if not isinstance(cached, str):
                 return {}
             config = Path(cached)
@@ -192,6 +196,8 @@ def source_problems(id: str | None, path: Path | None) -> Iterable[Problem]:
     """Yield a source that is neither a hub id nor a folder, or both, and what the folder lacks."""
     if (id is None) == (path is None):
         yield Problem("id", "give either id, a hub id, or path, a local folder")
+    if id is not None and not re.fullmatch(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?", id, re.ASCII):
+        yield Problem("id", f'expected a hub id such as "klue/roberta-base", found "{id[:100]}"')
     if path is not None:
         yield from (Problem("path", message, hint) for message, hint in folder_problems(path))
 

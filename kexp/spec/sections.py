@@ -7,7 +7,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic import ValidationInfo as Info
 
 from kexp.contracts import (
@@ -21,11 +29,22 @@ from kexp.contracts import (
     AnyTracker,
 )
 from kexp.errors import Problem
+from kexp.names import NAME_PATTERN, composed, file_name_problem
 from kexp.options import LocalPath, Section
 from kexp.spec.search_section import Search
 
-NAME_PATTERN = r"^[\w가-힣][\w가-힣.-]*$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+def _file_name(name: str) -> str:
+    if problem := file_name_problem(name):
+        raise ValueError(f'it names a folder; expected {problem}, found "{name[:60]}"')
+    return name
+
+
+Name = Annotated[
+    str, BeforeValidator(lambda name: composed(name) if isinstance(name, str) else name), AfterValidator(_file_name),
+    WithJsonSchema({"type": "string", "pattern": NAME_PATTERN}),
+]  # fmt: skip
+"""A name that becomes a folder, in NFC."""
 
 
 Characters = PositiveInt | dict[Literal["train", "validation", "test", "unlabelled"], PositiveInt]
@@ -297,7 +316,9 @@ class Spec(Section):
 
     name: Name = Field(description="Name of the experiment; the file's name when not given.")
     description: str = Field("", description="What the experiment is about.")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((1,), min_length=1, description="One run per seed.")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
+        (1,), min_length=1, max_length=10_000, description="One run per seed."
+    )
     dataset: AnyDataset = Field(description="Where texts and labels come from.")
     cleaning: Cleaning = Field({}, description="What happens to the rows first.")  # type: ignore[assignment]
     split: Split = Field({}, description="How splits are made.")  # type: ignore[assignment]
