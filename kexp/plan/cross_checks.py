@@ -14,7 +14,8 @@ from kexp.options import Options, Section, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.spec.search_section import Search
-from kexp.spec.sections import Evaluation, Spec, Training
+from kexp.spec.sections import Evaluation, Spec
+from kexp.spec.training_section import Training
 
 
 def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
