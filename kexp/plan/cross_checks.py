@@ -15,7 +15,8 @@ from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.redaction import is_masked
 from kexp.spec.search_section import Search
-from kexp.spec.sections import Evaluation, Spec, Training
+from kexp.spec.sections import Evaluation, Spec
+from kexp.spec.training_section import Training
 
 HIDDEN = "give the whole of it with --set, or an address in an environment variable"
 """What to do about a secret that was hidden when the spec was written."""
