@@ -49,7 +49,7 @@ def tar(content: bytes) -> bytes:
 def zipped(content: str) -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
-        archive.writestr("train.csv", content)
+        archive.writestr(zipfile.ZipInfo("train.csv"), content)
     return held.getvalue()
 
 
