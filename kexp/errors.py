@@ -57,7 +57,8 @@ class Problem:
         return replace(self, path=".".join(filter(None, (prefix, self.path))))
 
     def __str__(self) -> str:
-        place = f"{self.path}: " if self.path else ""
+        path = self.path if len(self.path) <= 200 else f"{self.path[:200]}..."
+        place = f"{path}: " if path else ""
         hint = f"; {self.hint}" if self.hint else ""
         owner = f" ({self.owner})" if self.owner and not self.owner.startswith("kexp ") else ""
         return f"{place}{self.message}{hint}{owner}"
@@ -94,6 +95,11 @@ def describe_error(error: Exception) -> str:
         owner = error.obj.__name__ if isinstance(error.obj, ModuleType) else type(error.obj).__module__
     message = f"{type(error).__name__}: {error}"
     return f"{message}; {CHANGES}" if owner.split(".")[0] == "kexp" else message
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return in a few words why a file cannot be read or a text cannot be a path, without repeating the path."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 @contextmanager

@@ -9,6 +9,9 @@ import urllib.request
 
 from kexp.settings import is_on, offline
 
+MESSAGE = 300
+"""Characters of a library's message that are passed on, at most."""
+
 
 def reachable() -> bool:
     """Return whether the hub may be used and answers."""
@@ -59,3 +62,11 @@ def explain_missing(kind: str, name: str, error: Exception) -> str:
         f'{kind} "{name}" is not in the local cache and {obstacle()}; give a local folder with path = "...", '
         f"or download it first where there is a network ({reason})"
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a library says about a model, as one line of a length that can be read."""
+    if "weights_only" in str(error) or "Weights only" in str(error):
+        return "its weights are a pickle that holds more than weights and could run code; give them as safetensors"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]} ..."

@@ -9,6 +9,15 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
+NAME_PATTERN = r"^[\w가-힣][\w가-힣.-]*$"
+"""Names that become files or folders; ``file_name_problem`` says what else they must not be."""
+
+LONGEST = 120
+"""Bytes of such a name in UTF-8: two of them and a digest still make one name of a file, of at most 255 bytes."""
+
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+"""What Windows takes for a device, also with an extension."""
+
 QUOTATION_MARKS = "\"'`´‘’‚“”„«»‹›「」『』＂＇"
 _BLANKS = frozenset(
     map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x034F, 0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0))
@@ -21,6 +30,34 @@ _NUMBER = re.compile(r"[+-]?\d+\.?\d*(e[+-]?\d+)?")
 def plain_name(name: str) -> str:
     """Return a name in NFC, without characters that show nothing, byte order marks and outer white space."""
     return unicodedata.normalize("NFC", "".join(c for c in name if not _is_invisible(c))).strip()
+
+
+def composed(name: str) -> str:
+    """Return a name in NFC."""
+    return unicodedata.normalize("NFC", name)
+
+
+def file_name_problem(name: str) -> str:
+    """Say why a name cannot be that of a file or folder on every system; empty if it can."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        return 'letters, digits, ".", "-" and "_" only, with a letter or digit at the beginning'
+    if name.endswith("."):
+        return "a name that does not end with a dot, which Windows leaves out"
+    if name.partition(".")[0].upper() in DEVICES:
+        return f'another name: "{name.partition(".")[0]}" is a device on Windows'
+    if (size := len(name.encode())) > LONGEST:
+        return f"at most {LONGEST} bytes in UTF-8 (40 Korean syllables), found {size}"
+    return ""
+
+
+def same_file_names(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield names with the earlier name that is the same one where file systems ignore case and composition."""
+    first: dict[str, str] = {}
+    for name in names:
+        key = composed(composed(name).casefold())
+        if key in first:
+            yield name, first[key]
+        first.setdefault(key, name)
 
 
 def has_invisible(name: str) -> bool:

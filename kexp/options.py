@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -12,17 +14,22 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PlainSerializer,
+    Secret,
+    SecretStr,
     SerializationInfo,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
+    model_serializer,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kexp.errors import PluginError, Problem, did_you_mean, plugin_call
 from kexp.names import existing_path
+from kexp.redaction import is_masked, masked_address, remember_secrets, secrets_of, without_passwords
 
 Result = TypeVar("Result")
 
@@ -43,8 +50,16 @@ def _absolute(value: object) -> Path:
     """Resolve a path against the folder of the spec file, or against the working folder when it comes from Python."""
     if not isinstance(value, str | Path):
         raise ValueError("expected a path in quotes")
+    if not str(value).strip():
+        raise ValueError(f'expected a path, found "{value}"')
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
+        raise ValueError(f'expected a file or folder, found the address "{without_passwords(str(value))}"')
     folder = value.folder if isinstance(value, SpecText) else Path.cwd()
-    return existing_path((folder / Path(value).expanduser()).resolve())
+    try:
+        return existing_path((folder / Path(value).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise ValueError(f'expected a path, found "{str(value)[:100]}": {reason}') from None
 
 
 LocalPath = Annotated[
@@ -54,6 +69,24 @@ LocalPath = Annotated[
     WithJsonSchema({"type": "string"}),
 ]
 """A file or folder; a relative one is relative to the spec file (on the command line: to the working folder)."""
+
+
+class Address(Secret[str]):
+    """An address that may hold a password: shown and written with ``***`` in its place.
+
+    ``get_secret_value`` returns the whole address. One that is read back with its password hidden becomes that of an
+    environment variable that holds the same address with the password, if there is one.
+    """
+
+    def __init__(self, secret_value: str) -> None:
+        if is_masked(secret_value):
+            known = (value for value in os.environ.values() if masked_address(value) == secret_value)
+            secret_value = next(known, secret_value)
+        super().__init__(str(secret_value))
+        remember_secrets(*secrets_of(secret_value))
+
+    def _display(self) -> str:
+        return masked_address(self.get_secret_value())
 
 
 def _coerced(given: object, result: object) -> tuple[object, object] | None:
@@ -70,16 +103,33 @@ def _coerced(given: object, result: object) -> tuple[object, object] | None:
 class Section(BaseModel):
     """A table of the spec: frozen, without unknown keys, without silent conversion between strings and numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @field_validator("*", mode="wrap")
     @classmethod
     def _typed(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         result = handler(value)
+        if isinstance(result, Secret | SecretStr) and not isinstance(result, Address):
+            remember_secrets(str(result.get_secret_value()))
         if coerced := _coerced(value, result):
             given, made = coerced
             raise ValueError(f"expected {_type_name(made)}, found {json.dumps(given, ensure_ascii=False)}")
         return result
+
+    @model_serializer(mode="wrap")
+    def _secrets_if_wanted(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Hide secret options, unless the context asks for them, for another process that needs them."""
+        table: dict[str, Any] = handler(self)
+        if info.context and info.context.get("secrets"):
+            table |= {name: value.get_secret_value() for name, value in self.secrets()}
+        return table
+
+    def secrets(self) -> Iterator[tuple[str, Secret[str] | SecretStr]]:
+        """Yield the options that are secret, by name."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Secret | SecretStr):
+                yield name, value
 
     def problems(self) -> Iterable[Problem]:
         """Yield what is wrong beyond the types, cheaply and without torch: missing files, options that clash."""

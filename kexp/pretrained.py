@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
 from kexp.errors import KexpError, Problem
-from kexp.hub import explain_missing, prepare_offline
+from kexp.hub import explain_missing, prepare_offline, reason_of
 from kexp.model_files import (
     AGAIN,
     MODEL_FILES,
@@ -24,16 +24,12 @@ from kexp.model_files import (
     read_object,
     weight_problems,
 )
+from kexp.model_tokenizer import OFFSET_POSITIONS, match_padding, need_tokenizer
 from kexp.options import LocalPath
 from kexp.weights import has_trained_head, need_weights, order_head, replace_head
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-
-MESSAGE = 300
-"""Characters of a library's message that are passed on, at most."""
-# RoBERTa numbers positions from pad_token_id + 1, so that its table is longer than what it can read.
-OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm", "mpnet")
 
 
 class PretrainedBackbone(BackboneOptions):
@@ -88,7 +84,11 @@ class PretrainedBackbone(BackboneOptions):
         else:
             from huggingface_hub import try_to_load_from_cache
 
-            cached = try_to_load_from_cache(self.source, "config.json", revision=self.pinned)
+            try:
+                cached = try_to_load_from_cache(self.source, "config.json", revision=self.pinned)
+            except (OSError, ValueError):
+                # No id of the hub, which ``problems`` says.
+                return {}
             if not isinstance(cached, str):
                 return {}
             config = Path(cached)
@@ -180,18 +180,12 @@ def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str |
         logging.set_verbosity(verbosity)
 
 
-def reason_of(error: Exception) -> str:
-    """Return what a library says about a model, as one line of a length that can be read."""
-    if "weights_only" in str(error) or "Weights only" in str(error):
-        return "its weights are a pickle that holds more than weights and could run code; give them as safetensors"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]} ..."
-
-
 def source_problems(id: str | None, path: Path | None) -> Iterable[Problem]:
     """Yield a source that is neither a hub id nor a folder, or both, and what the folder lacks."""
     if (id is None) == (path is None):
         yield Problem("id", "give either id, a hub id, or path, a local folder")
+    if id is not None and not re.fullmatch(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?", id, re.ASCII):
+        yield Problem("id", f'expected a hub id such as "klue/roberta-base", found "{id[:100]}"')
     if path is not None:
         yield from (Problem("path", message, hint) for message, hint in folder_problems(path))
 
@@ -200,62 +194,6 @@ def unpinned(id: str | None, revision: str | None) -> Iterable[Problem]:
     """Yield a warning that a hub repository may change."""
     if id is not None and revision is None:
         yield Problem("revision", "not pinned: the weights may change under the experiment", "give a commit")
-
-
-def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None:
-    """Raise ``KexpError`` for a tokenizer that kexp cannot use, or that is not the one of the model."""
-    from transformers import PreTrainedTokenizerFast
-
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise KexpError(f"{title} has no fast tokenizer (tokenizer.json), which kexp needs")
-    # Without tokenizer files transformers silently makes a tokenizer of special tokens alone.
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        remedy = "copy it there from where the model was made or downloaded"
-        raise KexpError(f"{title} has no tokenizer (tokenizer.json or vocab.txt); {remedy}")
-    if tokenizer.pad_token_id is None:
-        raise KexpError(f"the tokenizer of {title} has no padding token; state pad_token in tokenizer_config.json")
-    limit = tokenizer.model_max_length
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1 or limit % 1:
-        found = f"{title}: tokenizer_config.json says model_max_length {limit!r}"
-        raise KexpError(f"{found}; expected a whole number of tokens, 1 or more")
-    if _splits_syllables(tokenizer):
-        remedy = 'state "do_lower_case": false and "strip_accents": false in tokenizer_config.json'
-        raise KexpError(f"the tokenizer of {title} splits Hangul into letters, which its vocabulary lacks; {remedy}")
-    try:
-        tokenizer("영화")
-    # Its parts come from files that anybody may have written.
-    except Exception as error:
-        raise KexpError(f"the tokenizer of {title} cannot read a text: {reason_of(error)}; copy it again") from error
-    if len(tokenizer) > config.vocab_size:
-        sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
-        raise KexpError(f"the tokenizer of {title} has {sizes}; they do not match")
-
-
-def _splits_syllables(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Return whether Korean words become letters (jamo) while the vocabulary has syllables alone.
-
-    transformers takes lower-casing for granted where only vocab.txt is there, and every word would be unknown.
-    """
-    normalizer, vocabulary = tokenizer.backend_tokenizer.normalizer, "".join(tokenizer.get_vocab())
-    if normalizer is None or not re.search("[가-힣]", vocabulary):
-        return False
-    letters = re.compile("[ᄀ-ᇿ]")
-    return bool(letters.search(normalizer.normalize_str("영화"))) and not letters.search(vocabulary)
-
-
-def match_padding(config: PretrainedConfig, stored: Mapping[str, Any], padding: int, title: str) -> None:
-    """Let the model pad with the tokenizer's token; raises ``KexpError`` where config.json, ``stored``, names another.
-
-    Models whose positions count from the padding token are refused when it is another one, stated or not.
-    """
-    if config.pad_token_id == padding:
-        return
-    if isinstance(stored.get("pad_token_id"), int) or config.model_type in OFFSET_POSITIONS:
-        raise KexpError(
-            f"{title}: config.json says pad_token_id {config.pad_token_id}, but the tokenizer pads with {padding}; "
-            "take both from one revision, or correct pad_token_id"
-        )
-    config.pad_token_id = padding
 
 
 def folder_problems(folder: Path) -> Iterable[tuple[str, str]]:

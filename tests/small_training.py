@@ -16,7 +16,7 @@ from kexp.contracts import FreezingOptions
 from kexp.devices import choose
 from kexp.host_batches import HostBatch, MicroBatch
 from kexp.model.forward import Classifier
-from kexp.spec.sections import Training
+from kexp.spec.training_section import Training
 from kexp.train.loop import Trainer
 
 ROWS, TOKENS, CLASSES = 40, 9, 3

@@ -18,7 +18,7 @@ HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 LAYERS = (
     ("errors", "seeds", "atomic_files", "redaction", "settings", "hangul", "names", "nested", "sample_reviews"),
     ("options", "tensor_files", "files", "devices", "hub", "weights", "model_files"),
-    ("contracts",),
+    ("contracts", "model_tokenizer"),
     ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model", "evaluate"),

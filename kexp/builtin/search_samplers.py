@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from kexp.contracts import Parameter, SearchContext, SearchSamplerOptions, choice_label
+from kexp.contracts.search import MOST_VALUES
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -177,6 +179,9 @@ def _infinite(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:
     for path, parameter in space.items():
         if parameter.values is None:
             yield f'"{name}" visits every value, and {path} has infinitely many; give it a step, or choices'
+    points = math.prod(len(parameter.values or (None,)) for parameter in space.values())
+    if points > MOST_VALUES:
+        yield f'"{name}" visits every combination of values, and there are {points:,}; use "tpe", or larger steps'
 
 
 def _conditional(name: str, space: Mapping[str, Parameter]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import kexp
-from kexp.cli.errors import CLOSED_PIPE, discard_output, settings
+from kexp.cli.errors import CLOSED_PIPE, discard_output, print_traceback, settings
 
 PLUGIN_COMMANDS = "kexp commands of plugins"
 
@@ -90,3 +90,5 @@ def main(
         print(f"kexp {kexp.__version__}")
         raise typer.Exit
     settings.debug = debug
+    if debug:
+        sys.excepthook = print_traceback

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kexp.cli.tables import print_table, setting
+from kexp.redaction import without_passwords
 from kexp.report.epochs import epoch_table, epochs
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class TerminalDisplay:
 
     def phase(self, text: str) -> None:
         """Print what kexp is doing."""
-        self.console.print(f"[dim]{escape(text)}[/]")
+        self.console.print(f"[dim]{escape(without_passwords(text))}[/]")
 
     def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
         """Start the bar."""
@@ -69,7 +70,7 @@ class TerminalDisplay:
             news = f"loss {event['loss']:.3f}  {event['examples_per_second']:,.0f} examples/s"
             self.progress.update(self.task, completed=event["step"], news=news)
         if event["event"] == "warning":
-            self.console.print(f"{self.label}  [yellow]warning:[/] {escape(event['message'])}")
+            self.console.print(f"{self.label}  [yellow]warning:[/] {escape(without_passwords(event['message']))}")
         if event["event"] == "evaluation":
             metrics = "  ".join(f"{name} {value:.4f}" for name, value in event["metrics"].items())
             metrics += "".join(f"  unlabelled {name} {value:.4f}" for name, value in event["pool"].items())
@@ -91,9 +92,8 @@ class TerminalDisplay:
                 header, rows = [self.label, *header], [[self.label, *row] for row in rows]
             print_table(f"{self.label} by epoch", header, rows, right=0, console=self.console)
         else:
-            self.console.print(
-                f"[red]{self.label or result['variant']} {result['status']}:[/] {escape(str(result['reason']))}"
-            )
+            reason = without_passwords(str(result["reason"]))
+            self.console.print(f"[red]{self.label or result['variant']} {result['status']}:[/] {escape(reason)}")
 
 
 class NullSearchDisplay(NullDisplay):
@@ -122,12 +122,12 @@ class TerminalSearchDisplay(TerminalDisplay):
 
     def trial_ended(self, number: int, status: str, text: str) -> None:
         """Print how the trial ended."""
-        self.console.print(f"trial {number}  [{COLOURS[status]}]{status}[/]  {escape(text)}")
+        self.console.print(f"trial {number}  [{COLOURS[status]}]{status}[/]  {escape(without_passwords(text))}")
 
 
 def note(text: str) -> None:
     """Print a line."""
-    print(text, file=sys.stderr)
+    print(without_passwords(text), file=sys.stderr)
 
 
 def row_progress() -> Callable[[int], None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 
 import typer
 
@@ -40,16 +41,17 @@ def discard_output() -> None:
 def report_errors() -> Iterator[None]:
     """Print errors as messages instead of tracebacks, and exit with their status. SIGTERM is as Ctrl-C."""
     from kexp.errors import KexpError, describe_os_error
+    from kexp.redaction import hiding_in_logs, without_passwords
 
     try:
-        with _interrupted_by_sigterm():
+        with _interrupted_by_sigterm(), hiding_in_logs():
             yield
             # A closed pipe is noticed when it is written to, and not after this block.
             sys.stdout.flush()
     except KexpError as error:
         if settings.debug:
             raise
-        print(error, file=sys.stderr)
+        print(_printable(without_passwords(str(error))), file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -60,13 +62,14 @@ def report_errors() -> Iterator[None]:
     except OSError as error:
         if settings.debug:
             raise
-        print(f"kexp: {describe_os_error(error)}", file=sys.stderr)
+        print(_printable(without_passwords(f"kexp: {describe_os_error(error)}")), file=sys.stderr)
         raise typer.Exit(2) from None
     # A bug of kexp: a traceback is printed only with --debug.
     except (Exception, SystemExit) as error:
         if isinstance(error, typer.Exit) or settings.debug:
             raise
-        print(f"kexp: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        message = f"kexp: {type(error).__name__}: {error}; --debug shows where"
+        print(_printable(without_passwords(message)), file=sys.stderr)
         raise typer.Exit(1) from None
 
 
@@ -85,3 +88,19 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _printable(message: str) -> str:
+    """Write control characters as escapes: a message may quote a file, which must not steer the terminal."""
+    return re.sub(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], message
+    )
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback that ``--debug`` shows, without secrets; ``sys.excepthook`` then."""
+    import traceback
+
+    from kexp.redaction import without_passwords
+
+    print(without_passwords("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")

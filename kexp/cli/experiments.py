@@ -12,6 +12,7 @@ import typer
 
 from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
+from kexp.redaction import hidden, without_passwords
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
@@ -34,7 +35,9 @@ def _plan(
     try:
         numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
     except ValueError:
-        raise KexpError(f"--seeds {seeds}: expected whole numbers with commas between, for example 1,2,3") from None
+        raise KexpError(
+            f"--seeds {seeds[:60]}: expected whole numbers with commas between, for example 1,2,3"
+        ) from None
     catalog = catalog_of(spec, allow_local_code=allow_local_code, assignments=assignments or ())
     plan = resolve(spec, catalog, assignments=assignments or (), variants=variants or (), seeds=numbers)
     # Whatever the plan came from: what it names is what runs.
@@ -44,7 +47,7 @@ def _plan(
 
 def _warn(plan: Plan) -> None:
     for problem in plan.warnings:
-        print(f"{plan.source}: warning: {problem}", file=sys.stderr)
+        print(without_passwords(f"{plan.source}: warning: {problem}"), file=sys.stderr)
 
 
 @app.command()
@@ -71,27 +74,41 @@ def run(
 
         if (spec is None) == (resume is None):
             raise KexpError("kexp run: expected a spec file, or --resume FOLDER")
-        if resume is not None and (assignments or variants or seeds):
-            raise KexpError(
-                "--resume continues an experiment with its own spec; --set, --variant and --seeds do not apply"
-            )
+        if resume is not None and (variants or seeds):
+            raise KexpError("--resume continues an experiment with its own spec; --variant and --seeds do not apply")
         folder = RunFolder.open(resume) if resume else None
         source: Path = spec or resume / "spec.toml"  # type: ignore[operator]
         plan, catalog = _plan(source, assignments, variants, seeds, allow_local_code=allow_local_code)
+        if resume is not None and assignments:
+            _need_same_spec(source, plan)
         _warn(plan)
         from kexp.experiment import run as flow
 
         display = NullDisplay() if quiet else TerminalDisplay()
         if dry_run:
-            found = finite(flow.dry_run_summary(plan, catalog, display))
+            found = finite(hidden(flow.dry_run_summary(plan, catalog, display)))
             print(json.dumps(found, ensure_ascii=False)) if as_json else print_dry_run(found)
             return
-        summary = flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder)
+        summary = hidden(flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder))
         if as_json:
             print(json.dumps(finite(summary), ensure_ascii=False))
         else:
             print_summary(summary)
         _exit_with(summary)
+
+
+def _need_same_spec(source: Path, plan: Plan) -> None:
+    """Refuse what --set changes in a run folder's spec, besides passwords, which are hidden there."""
+    import tomllib
+
+    from kexp.errors import KexpError
+    from kexp.results.runs import differences
+    from kexp.spec.toml import dumps
+
+    before, now = tomllib.loads(source.read_text("utf-8")), tomllib.loads(dumps(plan.table))
+    if changed := differences(before, now):
+        remedy = "--resume continues an experiment with its own spec; --set only gives the passwords hidden there"
+        raise KexpError(f"--set changes {', '.join(changed)}; {remedy}")
 
 
 def _exit_with(summary: dict[str, Any]) -> None:
@@ -154,7 +171,7 @@ def _print_problems(problems: Any, warnings: Any) -> None:
         "problems": list(map(asdict, problems)),
         "warnings": list(map(asdict, warnings)),
     }
-    print(json.dumps(found, ensure_ascii=False))
+    print(json.dumps(hidden(found), ensure_ascii=False))
 
 
 @app.command()
@@ -243,7 +260,7 @@ def tune(
         from kexp.search.tune import tune as search
 
         display = NullSearchDisplay() if quiet else TerminalSearchDisplay()
-        found = search(plan, catalog, runs_dir=runs_dir, name=_study_name(study), display=display)
+        found = hidden(search(plan, catalog, runs_dir=runs_dir, name=_study_name(study), display=display))
         if as_json:
             print(json.dumps(finite(found), ensure_ascii=False))
         else:
@@ -258,7 +275,14 @@ def _study_name(name: str | None) -> str | None:
     import re
 
     from kexp.errors import KexpError
+    from kexp.names import composed, file_name_problem
 
-    if name is not None and not re.fullmatch(r"[\w가-힣][\w가-힣.-]*", name):
-        raise KexpError(f"--study {name}: it names a folder; expected letters, digits, '-', '_' and '.' only")
+    if name is None:
+        return None
+    name = composed(name)
+    problem = file_name_problem(name)
+    if re.match(r"\d{8}T\d{6}Z-", name):
+        problem = "another name: run folders are called so"
+    if problem:
+        raise KexpError(f"--study {name}: it names a folder; expected {problem}")
     return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
+
+
+MOST_VALUES = 1_000_000
+"""Values that a range with steps, or a search through all combinations of values, may have."""
 
 
 class Parameter(Section):
@@ -56,6 +60,8 @@ class Parameter(Section):
             yield Problem("step", "a logarithmic range has no step")
         if self.step is not None and abs((self.high - self.low) / self.step % 1 - 0.5) < 0.499999:
             yield Problem("step", f"steps of {self.step:g} do not lead from {self.low:g} to {self.high:g}")
+        if not self.whole and self.step is not None and (self.high - self.low) / self.step > MOST_VALUES:
+            yield Problem("step", f"steps of {self.step:g} make more than {MOST_VALUES:,} values", "use a larger one")
         if self.whole and self.step is not None and self.step != int(self.step):
             yield Problem("step", f"a range of whole numbers has a whole step, found {self.step:g}")
 
@@ -70,14 +76,14 @@ class Parameter(Section):
         return (self.low, self.high) if self.choices is None else self.choices
 
     @property
-    def values(self) -> tuple[Any, ...] | None:
+    def values(self) -> Sequence[Any] | None:
         """Every value, or None if there are infinitely many."""
         if self.choices is not None:
             return self.choices
         assert self.low is not None
         assert self.high is not None
         if self.whole:
-            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+            return range(int(self.low), int(self.high) + 1, int(self.step or 1))
         if self.step is None:
             return None
         count = int((self.high - self.low) / self.step + 1e-9) + 1

@@ -15,6 +15,7 @@ from kexp.contracts import UNLABELLED, AugmenterContext, AugmenterOptions, Metri
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_augmenters
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise, unknown_rows
+from kexp.data.long_texts import TOKENS, heads
 from kexp.data.prepare import needs_views, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
@@ -172,11 +173,18 @@ class PreparedInputs:
 
         def tokens(texts: Sequence[str] | None) -> Ragged | None:
             cache = TokenCache(self.folder / "tokens", self.progress)
-            return None if texts is None else cache.tokenise(clean(spec, texts), tokenizer, spec.dataset.joint())
+            if texts is None:
+                return None
+            return cache.tokenise(
+                _kept(spec, tokenizer, clean(spec, texts), rows.pairs), tokenizer, spec.dataset.joint()
+            )
 
         def framed() -> Encoded:
             # Looked up only here: tokens that were dropped are not read again for rows that are encoded already.
-            first, second = self.made.get(f"tokens {key}", lambda: (tokens(rows.texts), tokens(rows.pairs)))
+            length = max(training.max_length, TOKENS)
+            first, second = self.made.get(
+                f"tokens {key} {length} {training.truncation}", lambda: (tokens(rows.texts), tokens(rows.pairs))
+            )
             return frame(first, second, tokenizer, max_length=training.max_length, truncation=training.truncation)
 
         training = spec.training
@@ -242,13 +250,20 @@ def encode_texts(
 ) -> Encoded:
     """Clean texts as the backbone does, tokenise them, and cut them to the spec's length."""
     return encode(
-        clean(spec, texts),
+        _kept(spec, tokenizer, clean(spec, texts), pairs),
         None if pairs is None else clean(spec, pairs),
         tokenizer,
         max_length=spec.training.max_length,
         truncation=spec.training.truncation,
         tokenise=partial(tokenise, joint=spec.dataset.joint()),
     )
+
+
+def _kept(spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: list[str], pairs: Sequence[str] | None) -> list[str]:
+    """Cut very long texts to what training keeps of them; of pairs and from the left that is not known beforehand."""
+    if pairs is not None or spec.training.truncation == "left":
+        return texts
+    return heads(texts, tokenizer, max(spec.training.max_length, TOKENS), spec.dataset.joint())
 
 
 def clean(spec: Spec, texts: Sequence[str]) -> list[str]:

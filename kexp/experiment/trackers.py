@@ -17,6 +17,7 @@ from kexp.catalog import Observer
 from kexp.contracts import RunIdentity, TrackerOptions
 from kexp.errors import describe_os_error
 from kexp.experiment.observers import Observers
+from kexp.redaction import hiding_in_logs, without_passwords
 from kexp.report.run_folder import EventLog
 
 logger = logging.getLogger("kexp")
@@ -144,7 +145,7 @@ class TrackerThread:
     def _warn(self, message: str) -> None:
         """Show a warning, unless the tracker was abandoned: its run is not on the screen any more."""
         if not self.abandoned:
-            self.warn(f"tracker {self.name}: {message}")
+            self.warn(without_passwords(f"tracker {self.name}: {message}"))
 
 
 class LogFile(logging.FileHandler):
@@ -187,7 +188,8 @@ def log_file(path: Path, warn: Warn = logger.warning) -> Iterator[None]:
     logging.captureWarnings(True)
     _quiet_transformers()
     try:
-        yield
+        with hiding_in_logs():
+            yield
     finally:
         logging.captureWarnings(False)
         root.setLevel(level)

@@ -27,6 +27,7 @@ from kexp.experiment.trackers import RunListeners, log_file
 from kexp.model_files import write_checksums
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
+from kexp.redaction import without_passwords
 from kexp.report import predictions as report
 from kexp.report.run_folder import finite
 from kexp.report.stored import write_result
@@ -112,6 +113,7 @@ def _listeners(run: Run) -> RunListeners:
     identity = RunIdentity(spec.name, run.group, run.variant.name, run.seed, str(run.folder), table)
 
     def warn(message: str) -> None:
+        message = without_passwords(message)
         logger.warning(message)
         run.display.event({"event": "warning", "step": 0, "message": message})
 
@@ -122,10 +124,10 @@ def _listeners(run: Run) -> RunListeners:
 def _reason(error: BaseException) -> str:
     remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
     if isinstance(error, OSError):
-        return describe_os_error(error)
+        return without_passwords(describe_os_error(error))
     if isinstance(error, SystemExit):
         return f"it raised SystemExit({error.code!r}), which would have ended kexp"
-    return out_of_memory(error, remedy) or str(error).strip() or type(error).__name__
+    return out_of_memory(error, remedy) or without_passwords(str(error).strip()) or type(error).__name__
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
 from kexp.model_files import need_unchanged, own_code, read_object
+from kexp.model_tokenizer import match_padding, need_tokenizer
 from kexp.plan.plugins import catalog_with
-from kexp.pretrained import folder_problems, load_pretrained, match_padding, need_tokenizer, positions
+from kexp.pretrained import folder_problems, load_pretrained, positions
 from kexp.report.stored import read_result
 from kexp.weights import need_weights
 

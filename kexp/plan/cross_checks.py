@@ -13,8 +13,13 @@ from kexp.errors import Problem, did_you_mean
 from kexp.options import Options, Section, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
+from kexp.redaction import is_masked
 from kexp.spec.search_section import Search
-from kexp.spec.sections import Evaluation, Spec, Training
+from kexp.spec.sections import Evaluation, Spec
+from kexp.spec.training_section import Training
+
+HIDDEN = "give the whole of it with --set, or an address in an environment variable"
+"""What to do about a secret that was hidden when the spec was written."""
 
 
 def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
@@ -80,9 +85,21 @@ def sections_in(place: str, value: Any) -> Iterator[tuple[str, Section]]:
 
 def _own_problems(name: str, section: Any, catalog: Catalog) -> Iterator[Problem]:
     for place, part in sections_in(name, section):
+        # A search asks for its storage itself: only kexp tune connects to it.
+        for key in [] if name == "search" else _hidden_options(part):
+            message = f"{getattr(part, key)}: the secret is hidden here, so that nothing can be reached with it"
+            yield Problem(f"{place}.{key}", message, HIDDEN)
         owner = str(catalog.owner_of(type(part))) if isinstance(part, Options) else ""
         for problem in plugin_results(part, "problems", Problem):
             yield replace(problem.under(place), owner=owner)
+
+
+def _hidden_options(part: Section) -> list[str]:
+    """Return the options with a secret that was hidden when the spec was written."""
+    secret = {key: value.get_secret_value() for key, value in part.secrets()}
+    plain = {key: text for key in type(part).model_fields if isinstance(text := getattr(part, key), str)}
+    found = [key for key, text in secret.items() if is_masked(text)]
+    return found + [key for key, text in plain.items() if text.strip("*") and is_masked(text)]
 
 
 def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:

@@ -13,7 +13,8 @@ from kexp.contracts import Parameter
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Section
 from kexp.plan.other_tools import key_hint, metric_hint, option_hint
-from kexp.spec.sections import NAME_PATTERN, Spec
+from kexp.redaction import without_passwords
+from kexp.spec.sections import Spec
 
 PLAIN_WORDS = (
     (r"a valid integer\b.*", "a whole number"),
@@ -29,21 +30,25 @@ PLAIN_WORDS = (
 """What pydantic says that an input should be, and how a spec calls it."""
 
 
-PATTERNS = {
-    NAME_PATTERN: 'a name of letters, digits, ".", "-" and "_" that begins with a letter or digit',
-}
-"""Regular expressions of kexp's own options, in words."""
+MOST_PROBLEMS = 100
+"""Problems that are told one by one: looking for what each may have meant takes time."""
 
 
 def translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any]) -> list[Problem]:
     """Return a problem for each place with errors: the branches of a union share a place."""
-    places: dict[str, dict[str, str]] = {}
-    for error in errors:
+    found, places = list(errors), dict[str, dict[str, str]]()
+    for error in found[:MOST_PROBLEMS]:
         path = _path(error, table)
         places.setdefault(path, {})[_message(error, path)] = error.get("ctx", {}).get("owner", "")
     # An error inside a table or list says more than one about the whole of it.
     inner = [path for path in places if not any(other.startswith((f"{path}.", f"{path}[")) for other in places)]
-    return [Problem(path, _joined(list(places[path])), owner=next(iter(places[path].values()))) for path in inner]
+    problems = [
+        Problem(path, without_passwords(_joined(list(places[path]))), owner=next(iter(places[path].values())))
+        for path in inner
+    ]
+    if len(found) > MOST_PROBLEMS:
+        problems.append(Problem("", f"{len(found) - MOST_PROBLEMS:,} further mistakes are not listed"))
+    return problems
 
 
 def _joined(messages: Sequence[str]) -> str:
@@ -73,6 +78,8 @@ def _message(error: ErrorDetails, path: str) -> str:
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
         section, _, key = path.rpartition(".")
+        if path.startswith("search.") and path.split(".")[1] in Spec.model_fields:
+            return f'unknown key of [search]; parameters stand in [search.space]: "{path[7:]}" = ...'
         keys = list(_section_keys(section))
         hint = did_you_mean(key, keys)
         if not section.startswith("search") and (familiar := key_hint(key, section, keys)):
@@ -81,9 +88,14 @@ def _message(error: ErrorDetails, path: str) -> str:
     if kind == "refused":
         return _with_familiar_word(message, path)
     if kind == "missing":
-        return "is required"
+        return (
+            'is required, for example "training.epochs" = {low = 1, high = 5}'
+            if path == "search.space"
+            else "is required"
+        )
     message = message.removeprefix("Value error, ")
     found = json.dumps(error["input"], ensure_ascii=False, default=str)
+    found = found if len(found) <= 200 else f"{found[:200]}..."
     if message.startswith("Input should be "):
         expected = message.removeprefix("Input should be ")
         for pattern, words in PLAIN_WORDS:
@@ -92,7 +104,7 @@ def _message(error: ErrorDetails, path: str) -> str:
     if count := re.match(r"\w+ should have (at least|at most) (\d+) items? after validation, not (\d+)", message):
         return f"expected {count[1]} {count[2]} {'entry' if count[2] == '1' else 'entries'}, found {count[3]}"
     if mismatch := re.match(r"String should match pattern '(.*)'", message):
-        return f"expected {PATTERNS.get(mismatch[1], f'a string that matches {mismatch[1]}')}, found {found}"
+        return f"expected a string that matches {mismatch[1]}, found {found}"
     return _with_familiar_word(message, path)
 
 
@@ -115,7 +127,8 @@ def _section_keys(section: str) -> Iterable[str]:
         return (*Spec.model_fields, "variants", "extends")
     if section.startswith("search.space."):
         return Parameter.model_fields
-    annotation = Spec.model_fields[section].annotation
+    field = Spec.model_fields.get(section)
+    annotation = field.annotation if field else None
     for held in (annotation, *get_args(annotation)):
         if isinstance(held, type) and issubclass(held, Section):
             return held.model_fields

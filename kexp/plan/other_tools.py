@@ -16,6 +16,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "training.epochs": ("epoch", "num_epochs", "n_epochs", "num_train_epochs", "max_epochs", "train_epochs"),
     "training.steps": ("max_steps", "num_steps", "total_steps", "num_train_steps"),
     "training.weight_decay": ("weight_decay_rate", "wd", "l2", "decay"),
+    "training.checkpoint_every_steps": ("save_steps", "save_every", "checkpoint_steps"),
     "training.patience": ("early_stopping", "early_stop", "early_stopping_patience", "early_stopping_rounds"),
     'training.precision, for example "fp16"': ("fp16", "bf16", "amp", "use_amp", "mixed_precision", "half", "dtype"),
     "training.betas, epsilon and weight_decay; the optimiser is AdamW": ("optimizer", "optimiser", "optim"),

@@ -21,7 +21,7 @@ def catalog_of(path: Path, *, allow_local_code: bool, assignments: Sequence[str]
 
     Raises ``SpecError`` when the spec names Python files that are not allowed: a spec alone runs no code.
     """
-    table = nested.merge(toml.read(path) if path.is_file() else {}, overrides_of(assignments))
+    table = nested.merge(toml.read(path), overrides_of(assignments))
     plugins = plugins_of(table)
     need_allowed(str(path), plugins, allow_local_code=allow_local_code)
     return catalog_with(plugins, allow_local_code=allow_local_code)

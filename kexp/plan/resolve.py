@@ -12,6 +12,7 @@ from typing import Any
 from kexp import nested
 from kexp.catalog import Catalog
 from kexp.errors import KexpError, Problem, SpecError
+from kexp.names import composed
 from kexp.nested import Table
 from kexp.plan.cross_checks import warnings_of
 from kexp.plan.validate import dump, validate
@@ -66,10 +67,9 @@ def resolve(
     file's variants, ``seeds`` replaces its seeds. Raises ``SpecError`` with every problem of the file, or of the chosen
     variants: the file without the changes of a variant need not be valid then.
     """
-    if path.is_dir():
-        raise KexpError(f"{path} is a folder; expected a spec file, such as {path / 'spec.toml'}")
     table = toml.read(path)
     in_file = table.pop("variants", {})
+    variants = [composed(name) for name in variants]
     overrides = overrides_of(assignments, seeds)
     table = nested.merge({"name": path.stem, **table}, overrides)
     base, base_problems = validate(table, catalog)

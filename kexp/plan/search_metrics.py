@@ -13,7 +13,8 @@ from kexp.errors import Problem, did_you_mean
 from kexp.nested import find
 from kexp.plan.other_tools import metric_hint
 from kexp.spec.search_section import Direction, Search
-from kexp.spec.sections import Evaluation, Training
+from kexp.spec.sections import Evaluation
+from kexp.spec.training_section import Training
 
 MEASURES: Mapping[str, Direction] = {
     "train_seconds": "minimize",

@@ -13,6 +13,7 @@ from kexp.nested import Table
 from kexp.plan.cross_checks import cross_check
 from kexp.plan.messages import translate
 from kexp.plan.search_space import check_space_ends
+from kexp.redaction import hidden, without_address_secrets
 from kexp.spec import toml
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
@@ -39,20 +40,29 @@ def validate(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, l
 
 
 def dump(spec: Spec, catalog: Catalog) -> Table:
-    """Return a spec as a table with every default written out."""
-    dumped: Table = spec.model_dump(mode="json", context={"catalog": catalog}, exclude_none=True)
+    """Return a spec as a table with every default written out; passwords are hidden."""
+    dumped = spec.model_dump(mode="json", context={"catalog": catalog}, exclude_none=True)
+    # An option that is no secret by its type may hold an address too.
+    table: Table = hidden(dumped, without_address_secrets)
+    return table
+
+
+def dump_with_secrets(spec: Spec, catalog: Catalog) -> Table:
+    """Return a spec as ``dump`` does, with passwords: for what is validated again in memory, never to be written."""
+    context = {"catalog": catalog, "secrets": True}
+    dumped: Table = spec.model_dump(mode="json", context=context, exclude_none=True)
     return dumped
 
 
 def with_defaults(table: Mapping[str, Any], catalog: Catalog) -> tuple[Mapping[str, Any], Sequence[Problem]]:
     """Return a table with every default written out, or as it is with what is wrong with it."""
     spec, problems = validate(table, catalog)
-    return (dump(spec, catalog) if spec else table), problems
+    return (dump_with_secrets(spec, catalog) if spec else table), problems
 
 
 def space_of(spec: Spec, search: Search, catalog: Catalog) -> Space:
     """Return the space of a search over an experiment without its ``[search]``."""
-    space = Space.of(dump(spec.model_copy(update={"search": None}), catalog), search.space)
+    space = Space.of(dump_with_secrets(spec.model_copy(update={"search": None}), catalog), search.space)
     return space.typed(lambda table: with_defaults(table, catalog)[0])
 
 

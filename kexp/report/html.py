@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import write_text
+from kexp.redaction import hidden, without_passwords
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.run_page import run_page
 from kexp.report.stored import read_environment, read_spec, read_summary
 from kexp.report.summary import SIGNIFICANT, no_test_remark, shared
+from kexp.spec import toml
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,6 +31,10 @@ def write_report(folder: Path) -> Path:
     """
     path = RunFolder.open(folder).path
     spec = (path / "spec.toml").read_text("utf-8")
+    table = read_spec(path / "spec.toml")
+    if hidden(table) != table:
+        # An earlier version wrote passwords.
+        spec = toml.dumps(hidden(table))
     summary = read_summary(path / "summary.json")
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     runs = [
@@ -44,7 +50,7 @@ def write_report(folder: Path) -> Path:
     page = jinja.from_string(files("kexp.report").joinpath("template.html.j2").read_text("utf-8")).render(
         place="/".join(path.resolve().parts[-3:]),
         spec=spec,
-        description=read_spec(path / "spec.toml").get("description", ""),
+        description=without_passwords(table.get("description", "")),
         environment=read_environment(path / "environment.json"),
         summary={**summary, "remarks": [remark for remark in summary["remarks"] if remark != untested]},
         untested=untested,

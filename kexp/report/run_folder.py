@@ -17,6 +17,7 @@ from typing import Any
 
 from kexp.atomic_files import write_text
 from kexp.errors import KexpError
+from kexp.redaction import hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ def _named(part: Path, parent: Path, name: str) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON in UTF-8, with null for numbers that are not finite."""
-    write_text(path, json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """Write JSON in UTF-8, with null for numbers that are not finite, and secrets hidden."""
+    write_text(path, json.dumps(finite(hidden(value)), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def finite(value: Any) -> Any:
@@ -116,7 +117,7 @@ class EventLog:
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Append an event."""
-        line = json.dumps(finite(event), ensure_ascii=False, allow_nan=False) + "\n"
+        line = json.dumps(finite(hidden(event)), ensure_ascii=False, allow_nan=False) + "\n"
         try:
             self.size += self._file.write(line.encode("utf-8", "backslashreplace"))
             self._file.flush()

@@ -11,6 +11,7 @@ from typing import Any
 
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
+from kexp.redaction import hidden
 from kexp.report import stored
 from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
@@ -221,7 +222,8 @@ def read_spec(folder: Path) -> Json:
             raise KexpError(f"{folder} is a study, not a run folder; its page is study.html{hint}")
         what = "is not a run folder: it has no spec.toml" if folder.is_dir() else "does not exist"
         raise KexpError(f"{folder} {what}")
-    return stored.read_spec(folder / "spec.toml")
+    # An earlier version may have written passwords.
+    return dict(hidden(stored.read_spec(folder / "spec.toml")))
 
 
 def spec_of(table: Mapping[str, Any], variant: str) -> Json:

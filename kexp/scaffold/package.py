@@ -13,6 +13,7 @@ from pathlib import Path
 import kexp
 from kexp.catalog import Catalog
 from kexp.errors import KexpError, did_you_mean
+from kexp.names import file_name_problem
 from kexp.sample_reviews import korean_reviews
 from kexp.scaffold.kinds import KINDS, REVIEWS, component, searches, spec_parts, whole_spec
 from kexp.spec import toml
@@ -48,6 +49,8 @@ def check_name(package: str) -> None:
         raise KexpError(
             f'"{package}" cannot name a package; expected small letters, digits and hyphens, such as kexp-dialects'
         )
+    if problem := file_name_problem(package):
+        raise KexpError(f'"{package}" cannot name a package, which is a folder; expected {problem}')
     try:
         distribution(package)
     except PackageNotFoundError:

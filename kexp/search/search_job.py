@@ -16,6 +16,7 @@ from kexp.errors import KexpError, Problem
 from kexp.plan.resolve import Plan
 from kexp.plan.search_metrics import SearchMetric, search_metrics
 from kexp.plan.validate import dump, space_of, validate, with_defaults
+from kexp.redaction import is_masked
 from kexp.search.display import SearchDisplay
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
@@ -75,6 +76,9 @@ def search_job(plan: Plan, catalog: Catalog, runs_dir: Path, name: str | None, d
     spec, options = variant.spec, variant.spec.search
     if options is None:
         raise KexpError(f"{plan.source}: there is no [search] with a space; kexp tune needs one")
+    if is_masked(options.storage.get_secret_value()):
+        remedy = "set KEXP_STORAGE to the whole address, or give it with --storage"
+        raise KexpError(f"{plan.source}: search.storage: the password of {options.storage} is hidden here; {remedy}")
     identity = _identity(spec, catalog)
     variant_name = [variant.name] if plan.table.get("variants") else []
     name = name or "-".join([spec.name, *variant_name, identity[:8]])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kexp.errors import KexpError
-from kexp.redaction import without_passwords
+from kexp.redaction import mask_parts, masked_address
 from kexp.search.journal import open_journal
 from kexp.search.patience import first_line, patient
 
@@ -32,11 +32,11 @@ def open_storage(place: str, folder: Path, tell: Callable[[str], None]) -> BaseS
         # Not SQLite: processes that open a fresh file together fail, and it is slower.
         return open_journal(folder / JOURNAL)
     opened = _proxy(place) if place.startswith("grpc://") else _database(place)
-    return patient(opened, f"search.storage: {without_passwords(place)}", tell)
+    return patient(opened, f"search.storage: {masked_address(place)}", tell)
 
 
 def _proxy(place: str) -> BaseStorage:
-    shown = without_passwords(place)
+    shown = masked_address(place)
     try:
         import grpc  # noqa: F401
         from optuna.storages import GrpcStorageProxy
@@ -58,24 +58,27 @@ def _database(place: str) -> BaseStorage:
     from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-    shown = without_passwords(place)
+    shown = masked_address(place)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return get_storage(RDBStorage(place, engine_kwargs={"pool_pre_ping": True}))
         except (ArgumentError, NoSuchModuleError, ValueError) as error:
-            raise KexpError(f"search.storage: {shown} is no database URL: {first_line(error)}") from None
+            raise KexpError(
+                f"search.storage: {shown} is no database URL: {mask_parts(first_line(error), place)}"
+            ) from None
         except ImportError as error:
+            cause = mask_parts(str(error), place)
             remedy = (
                 "pip install 'kexp[postgresql]' for PostgreSQL, and name it postgresql+psycopg://USER@HOST/DATABASE"
             )
-            raise KexpError(f"search.storage: the driver of {shown} is missing ({error}); {remedy}") from None
+            raise KexpError(f"search.storage: the driver of {shown} is missing ({cause}); {remedy}") from None
         # Options of the URL that a driver does not know, and tables that another version of Optuna has made.
         except (TypeError, RuntimeError) as error:
-            raise KexpError(f"search.storage: {shown} cannot be used: {first_line(error)}") from None
+            raise KexpError(f"search.storage: {shown} cannot be used: {mask_parts(first_line(error), place)}") from None
         except SQLAlchemyError as error:
             # Processes that open an empty database together make its tables together; all but one have to try again.
             if attempt == ATTEMPTS:
                 what = "cannot be reached" if isinstance(error, OperationalError) else "cannot be used"
-                raise KexpError(f"search.storage: {shown} {what}: {first_line(error)}") from None
+                raise KexpError(f"search.storage: {shown} {what}: {mask_parts(first_line(error), place)}") from None
             time.sleep(random.uniform(0.1, 0.5) * attempt)
     raise AssertionError

@@ -10,7 +10,6 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from kexp.plan.search_metrics import SearchMetric
-from kexp.redaction import without_passwords
 from kexp.search.study import Study
 from kexp.search.trial import FINISHED, OUTCOMES, by_position, is_repetition, numbered, outcome
 
@@ -23,7 +22,7 @@ def summary(study: Study, best: Sequence[FrozenTrial]) -> dict[str, Any]:
     return {
         "study": job.name,
         "folder": str(job.folder),
-        "storage": without_passwords(job.options.storage),
+        "storage": str(job.options.storage),
         "goals": {metric.name: metric.direction for metric in job.metrics},
         "trials": counts(study),
         "exhausted": study.exhausted,

@@ -19,7 +19,6 @@ from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.validate import dump
-from kexp.redaction import without_passwords
 from kexp.report.environment import environment
 from kexp.report.run_folder import write_json
 from kexp.search.display import SearchDisplay
@@ -96,15 +95,14 @@ def _prepare(job: SearchJob) -> tuple[Json, RowKeys]:
 def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:
     """Open the study and write its spec and environment beside it; refuse one whose trials read something else."""
     with _folder(job.folder):
-        study = open_study(open_storage(job.options.storage, job.folder, job.display.phase), job)
+        study = open_study(open_storage(job.options.storage.get_secret_value(), job.folder, job.display.phase), job)
     if known := study.optuna.user_attrs.get("inputs"):
         remedy = "restore it, or begin another study with --study NAME"
         refuse_changes(f'study "{job.name}"', known, read, rows, job.folder, remedy)
     else:
         study.optuna.set_user_attr("inputs", read)
         write_row_keys(job.folder, rows)
-    options = job.options.model_copy(update={"storage": without_passwords(job.options.storage)})
-    spec = job.spec.model_copy(update={"search": options})
+    spec = job.spec.model_copy(update={"search": job.options})
     write_text(job.folder / "study.toml", toml.dumps(dump(spec, job.catalog)))
     write_json(job.folder / "environment.json", environment(components([spec], job.catalog)))
     done = finished(study)

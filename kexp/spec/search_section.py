@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
 from kexp.contracts import AnyExecutor, AnyPruner, AnySearchSampler
 from kexp.errors import Problem
-from kexp.options import Section
+from kexp.options import Address, Section
 from kexp.spec.space import Parameters
 
 
@@ -44,15 +44,22 @@ class Search(Section):
     pruner: AnyPruner | None = Field(None, description="Median when not given; none with several metrics.")
     seeds_per_trial: PositiveInt = Field(1, description="The first seeds of the spec, whose mean is a trial's value.")
     max_failures: PositiveInt = Field(3, description="Trials that fail one after the other before the search stops.")
-    storage: str = Field("journal", description="A file in the study's folder; or a database URL, or grpc://HOST:PORT.")
+    storage: Address = Field(
+        "journal",  # type: ignore[assignment]
+        description="A file in the study's folder; or a database URL, or grpc://HOST:PORT.",
+    )
     jobs: PositiveInt = Field(1, description="Trials at once.")
     executor: AnyExecutor = Field("local")  # type: ignore[assignment]
     space: Parameters = Field(min_length=1, description="Paths of the spec with ranges or choices.")
 
     @field_validator("storage")
     @classmethod
-    def _place(cls, value: str) -> str:
-        if value != "journal" and not re.match(r"\w+(\+\w+)?://", value):
+    def _place(cls, value: Address) -> Address:
+        place = value.get_secret_value()
+        proxy = place.startswith("grpc://") and not re.fullmatch(
+            r"grpc://(\[[\da-fA-F:]+\]|[^\s/@:]+)(:\d{1,5})?/?", place
+        )
+        if proxy or (place != "journal" and not re.match(r"\w+(\+\w+)?://", place)):
             raise ValueError(f'expected "journal", a database URL or grpc://HOST:PORT, found "{value}"')
         return value
 

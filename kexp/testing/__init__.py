@@ -22,8 +22,8 @@ except ModuleNotFoundError as error:
     raise ImportError(f"kexp.testing needs {error.name}: pip install 'kexp[testing]'") from None
 
 MODULES = (
-    "augmenter", "backbone", "dataset", "executor", "fixtures", "freezing", "metric", "objective", "options", "pruner",
-    "runs", "sampler", "search", "steps", "studies", "tracker", "translator",
+    "augmenter", "backbone", "dataset", "executor", "fixtures", "freezing", "invented", "metric", "objective",
+    "options", "pruner", "runs", "sampler", "search", "steps", "studies", "tracker", "translator",
 )  # fmt: skip
 # Assertions in these modules then show what they compared.
 pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))
@@ -44,6 +44,7 @@ from kexp.testing.fixtures import (  # noqa: E402
     tiny_classifier,
 )
 from kexp.testing.freezing import FreezingContract  # noqa: E402
+from kexp.testing.invented import changed_tables, damaged_bytes, odd_values  # noqa: E402
 from kexp.testing.metric import MetricContract  # noqa: E402
 from kexp.testing.objective import ObjectiveContract  # noqa: E402
 from kexp.testing.options import OptionsContract, untested  # noqa: E402
@@ -70,9 +71,12 @@ __all__ = [
     "TrackerContract",
     "TranslatorContract",
     "any_text",
+    "changed_tables",
+    "damaged_bytes",
     "generators",
     "korean_reviews",
     "korean_texts",
+    "odd_values",
     "save_tiny_model",
     "tiny_backbone",
     "tiny_classifier",

@@ -75,6 +75,18 @@ class ObjectiveContract(OptionsContract):
         """The state, saved and loaded as a checkpoint is, gives the losses of a run that was not interrupted."""
         assert train(options, 6, resume_at=3) == pytest.approx(train(options, 6), rel=1e-6)
 
+    def test_a_step_can_be_done_again(self, options: ObjectiveOptions, rows: Rows) -> None:
+        """A step changes no tensor of the state in place: one that ran out of memory is done again from that state."""
+        import torch
+
+        objective = build(options)
+        rows.step(objective, 0)
+        objective.stepped(rows.model, Progress(1, 100))
+        state = dict(objective.state_dict())
+        first = rows.step(objective, 1).loss.detach()
+        objective.load_state_dict(state)
+        assert torch.equal(rows.step(objective, 1).loss.detach(), first)
+
     def test_initial_state_can_be_loaded(self, options: ObjectiveOptions, rows: Rows) -> None:
         """What an objective saves before its first step, another one takes."""
         state = build(options).state_dict()

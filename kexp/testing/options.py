@@ -91,7 +91,7 @@ class OptionsContract:
 
     def test_round_trips_through_toml(self, options: Options, tmp_path: Path) -> None:
         """Written as TOML and read again it is the same, with all components in it."""
-        context, field = {"catalog": catalog_with(options)}, field_of(options.kind)
+        context, field = {"catalog": catalog_with(options), "secrets": True}, field_of(options.kind)
         table = field.dump_python(options, mode="json", context=context)
         (tmp_path / "spec.toml").write_text(toml.dumps({"component": table}), encoding="utf-8")
         found = field.validate_python(toml.read(tmp_path / "spec.toml")["component"], context=context)

@@ -13,7 +13,7 @@ from kexp.errors import RunInterrupted
 from kexp.host_batches import MicroBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
-from kexp.spec.sections import Training
+from kexp.spec.training_section import Training
 from kexp.train.best_model import is_better, metric_warnings
 from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kexp.spec.sections import Training
+from kexp.spec.training_section import Training
 
 
 def multiplier(step: int, total_steps: int, steps_per_epoch: int, options: Training) -> float:

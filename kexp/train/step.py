@@ -15,7 +15,7 @@ from kexp.host_batches import MicroBatch
 from kexp.model.blocks import Blocks
 from kexp.model.forward import Classifier
 from kexp.seeds import derive
-from kexp.spec.sections import Training
+from kexp.spec.training_section import Training
 from kexp.train.checkpoint import TrainState
 from kexp.train.schedule import multiplier
 from kexp.train.window import Window, describe_rows, row_numbers

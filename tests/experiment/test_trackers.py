@@ -15,7 +15,7 @@ from kexp.catalog import Observer, Owner
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.experiment import trackers as tracking
 from kexp.experiment.trackers import RunListeners
-from kexp.report.run_folder import read_events
+from kexp.report.stored import read_events
 
 EVENTS = [{"event": "step", "step": number, "loss": 1 / number} for number in range(1, 200)]
 

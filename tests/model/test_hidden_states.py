@@ -55,7 +55,7 @@ from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
 from kexp.model.hidden_states import Prefix, always_frozen, find_prefix
 from kexp.seeds import derive
-from kexp.spec.sections import Training
+from kexp.spec.training_section import Training
 from kexp.train.loop import Trainer
 
 LAYERS, PAD, ROWS = 3, 1, 37

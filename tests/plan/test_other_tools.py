@@ -106,7 +106,8 @@ def test_words_at_the_top_get_their_key(problems: Callable[..., list[str]]) -> N
 
 def test_a_name_is_refused_in_words(problems: Callable[..., list[str]]) -> None:
     assert problems('name = "a/b"\n') == [
-        'name: expected a name of letters, digits, ".", "-" and "_" that begins with a letter or digit, found "a/b"'
+        'name: it names a folder; expected letters, digits, ".", "-" and "_" only, with a letter or digit at the '
+        'beginning, found "a/b"'
     ]
 
 

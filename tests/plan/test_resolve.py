@@ -142,7 +142,8 @@ def test_variant_problems_are_told_once_and_under_their_variant(write_spec: Writ
     text = "[training]\nepochs = 0\n[variants.a]\n'training.epoch' = 1\n[variants.b]\nseeds = [2]\n[variants.'a/b']\n"
     assert problems(write_spec(GOOD + text), catalog) == [
         "variants.b.seeds: belongs to the whole experiment, not to a variant",
-        "variants.a/b: a variant's name becomes a folder: letters, digits, '-', '_' and '.' only",
+        'variants.a/b: a variant\'s name becomes a folder; expected letters, digits, ".", "-" and "_" only, '
+        "with a letter or digit at the beginning",
         "training.epochs: expected a number greater than 0, found 0",
         "variants.a.training.epoch: unknown key of [training]; use training.epochs",
     ]

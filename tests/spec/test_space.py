@@ -119,7 +119,8 @@ def test_wrong_types_are_refused(options: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_ends_and_values(options: dict[str, Any], whole: bool, ends: Any, values: Any) -> None:
     parameter = Parameter(**options)
-    assert (parameter.whole, parameter.ends, parameter.values) == (whole, ends, values)
+    found = parameter.values if parameter.values is None else tuple(parameter.values)
+    assert (parameter.whole, parameter.ends, found) == (whole, ends, values)
 
 
 @pytest.mark.parametrize(("low", "high", "step"), [("0.1", "0.7", "0.1"), ("0.0", "0.3", "0.1"), ("1e-5", "5e-5", "1e-5"),

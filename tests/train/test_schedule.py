@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from kexp.spec.sections import Training
+from kexp.spec.training_section import Training
 from kexp.train.schedule import multiplier
 
 

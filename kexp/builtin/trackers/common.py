@@ -10,7 +10,7 @@ from typing import Any
 from kexp.atomic_files import write_text
 from kexp.contracts import RunIdentity
 from kexp.errors import Problem
-from kexp.redaction import without_passwords
+from kexp.redaction import hidden
 from kexp.report.run_folder import read_json
 
 Json = Mapping[str, Any]
@@ -59,16 +59,8 @@ def measured(event: Json) -> dict[str, float]:
 def configuration(run: RunIdentity) -> dict[str, Any]:
     """Return the spec of the run with its variant and seed; passwords in addresses are masked."""
     spec = {name: value for name, value in run.spec.items() if name not in LEFT_OUT}
-    found: dict[str, Any] = _masked({**spec, "group": run.group, "variant": run.variant, "seed": run.seed})
+    found: dict[str, Any] = hidden({**spec, "group": run.group, "variant": run.variant, "seed": run.seed})
     return found
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _masked(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(item) for item in value]
-    return without_passwords(value) if isinstance(value, str) else value
 
 
 # --- results of a run -----------------------------------------------------------------------------------------------

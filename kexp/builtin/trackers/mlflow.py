@@ -29,6 +29,7 @@ from kexp.builtin.trackers.common import (
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import KexpError, Problem
+from kexp.options import Address
 from kexp.settings import cache_folder, offline
 
 if TYPE_CHECKING:
@@ -42,11 +43,16 @@ KEY_LENGTH, VALUE_LENGTH, TAG_LENGTH, BATCH = 250, 6000, 8000, 100
 class MLflow(TrackerOptions):
     """Log runs to MLflow: one run per variant and seed, in an experiment named like the spec."""
 
-    tracking_uri: str | None = Field(
+    tracking_uri: Address | None = Field(
         None, description="Server or database; MLFLOW_TRACKING_URI or MLflow's default, mlflow.db, when not given."
     )
     experiment: str | None = Field(None, description="MLflow experiment; the name of the spec when not given.")
     log_artifacts: bool = Field(False, description="Send result.json, the predictions and the model too.")
+
+    @property
+    def place(self) -> str | None:
+        """The server or database with its password, None when not given."""
+        return None if self.tracking_uri is None else self.tracking_uri.get_secret_value()
 
     def problems(self) -> Iterable[Problem]:
         """Yield a missing package."""
@@ -55,7 +61,7 @@ class MLflow(TrackerOptions):
 
     def build(self, run: RunIdentity) -> Tracker:
         """Start a run, or continue it; raises ``KexpError`` for a server while KEXP_OFFLINE is set."""
-        place = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        place = self.place or os.environ.get("MLFLOW_TRACKING_URI", "")
         if offline() and place.startswith(("http://", "https://", "databricks")):
             raise KexpError("KEXP_OFFLINE is set, and the tracking URI is that of a server")
         # MLflow logs through Python's logging like other libraries, and sends no telemetry.
@@ -72,7 +78,7 @@ class MLflowRun:
     def __init__(self, options: MLflow, run: RunIdentity) -> None:
         self.options, self.run, self.step = options, run, 0
         self.warnings: list[str] = []
-        self.client = _client(options.tracking_uri)
+        self.client = _client(options.place)
         self.id = remembered(run, "mlflow") or ""
         if self.id:
             self.client.update_run(self.id, status="RUNNING")

@@ -173,7 +173,7 @@ class WandbRun:
             id=known,
             resume="allow" if known else None,
             tags=options.tags or None,
-            notes=options.notes,
+            notes=options.notes and without_passwords(options.notes),
             config=configuration(run),
             dir=None if os.environ.get("WANDB_DIR") else run.folder,
             mode=mode,

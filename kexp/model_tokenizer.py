@@ -1,0 +1,72 @@
+"""Whether a tokenizer is the one of a model: its vocabulary, its padding, and Hangul in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kexp.errors import KexpError
+from kexp.hub import reason_of
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+# RoBERTa numbers positions from pad_token_id + 1, so that its table is longer than what it can read.
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm", "mpnet")
+
+
+def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None:
+    """Raise ``KexpError`` for a tokenizer that kexp cannot use, or that is not the one of the model."""
+    from transformers import PreTrainedTokenizerFast
+
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise KexpError(f"{title} has no fast tokenizer (tokenizer.json), which kexp needs")
+    # Without tokenizer files transformers silently makes a tokenizer of special tokens alone.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        remedy = "copy it there from where the model was made or downloaded"
+        raise KexpError(f"{title} has no tokenizer (tokenizer.json or vocab.txt); {remedy}")
+    if tokenizer.pad_token_id is None:
+        raise KexpError(f"the tokenizer of {title} has no padding token; state pad_token in tokenizer_config.json")
+    limit = tokenizer.model_max_length
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1 or limit % 1:
+        found = f"{title}: tokenizer_config.json says model_max_length {limit!r}"
+        raise KexpError(f"{found}; expected a whole number of tokens, 1 or more")
+    if _splits_syllables(tokenizer):
+        remedy = 'state "do_lower_case": false and "strip_accents": false in tokenizer_config.json'
+        raise KexpError(f"the tokenizer of {title} splits Hangul into letters, which its vocabulary lacks; {remedy}")
+    try:
+        tokenizer("영화")
+    # Its parts come from files that anybody may have written.
+    except Exception as error:
+        raise KexpError(f"the tokenizer of {title} cannot read a text: {reason_of(error)}; copy it again") from error
+    if len(tokenizer) > config.vocab_size:
+        sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
+        raise KexpError(f"the tokenizer of {title} has {sizes}; they do not match")
+
+
+def _splits_syllables(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Return whether Korean words become letters (jamo) while the vocabulary has syllables alone.
+
+    transformers takes lower-casing for granted where only vocab.txt is there, and every word would be unknown.
+    """
+    normalizer, vocabulary = tokenizer.backend_tokenizer.normalizer, "".join(tokenizer.get_vocab())
+    if normalizer is None or not re.search("[가-힣]", vocabulary):
+        return False
+    letters = re.compile("[ᄀ-ᇿ]")
+    return bool(letters.search(normalizer.normalize_str("영화"))) and not letters.search(vocabulary)
+
+
+def match_padding(config: PretrainedConfig, stored: Mapping[str, Any], padding: int, title: str) -> None:
+    """Let the model pad with the tokenizer's token; raises ``KexpError`` where config.json, ``stored``, names another.
+
+    Models whose positions count from the padding token are refused when it is another one, stated or not.
+    """
+    if config.pad_token_id == padding:
+        return
+    if isinstance(stored.get("pad_token_id"), int) or config.model_type in OFFSET_POSITIONS:
+        raise KexpError(
+            f"{title}: config.json says pad_token_id {config.pad_token_id}, but the tokenizer pads with {padding}; "
+            "take both from one revision, or correct pad_token_id"
+        )
+    config.pad_token_id = padding

@@ -1,0 +1,97 @@
+"""The section ``[training]`` of a spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from kexp.errors import Problem
+from kexp.options import Section
+
+
+class Training(Section):
+    """Length, batches, optimiser, schedule, evaluation and hardware."""
+
+    epochs: PositiveInt = Field(3, description="Passes over the labelled train rows, unless steps is given.")
+    steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs.")
+    batch_size: PositiveInt = Field(32, description="Rows per forward pass.")
+    gradient_accumulation: PositiveInt = Field(1, description="Batches per optimiser step.")
+    unlabelled_ratio: PositiveInt = Field(
+        3, description="Unlabelled rows per labelled row, for objectives that use them."
+    )
+    epochs_of: Literal["labelled", "unlabelled"] = Field(
+        "labelled", description="Whether an epoch is a pass over the labelled or the unlabelled rows."
+    )
+    max_length: int = Field(128, ge=3, description="Tokens per row, special tokens included; longer rows are cut.")
+    truncation: Literal["right", "left"] = Field("right", description="Which end of a row that is too long is cut off.")
+    length_bucketing: bool = Field(
+        True, description="Group rows of similar length in a batch, so that little is padded."
+    )
+    reuse_frozen: bool = Field(
+        True,
+        description="Run blocks that stay frozen once for every row, not in every step, if that takes at most 2 GiB.",
+    )
+
+    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay; biases and norms have none.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Moment decay rates of AdamW.")
+    epsilon: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="Factor of the learning rate from a block to the one below."
+    )
+    schedule: Literal["linear", "constant", "cosine", "exponential"] = Field(
+        "linear", description="Learning rate after the warm-up; exponential multiplies it by gamma after every epoch."
+    )
+    gamma: float = Field(0.9, gt=0, le=1, description="Factor per epoch of the exponential schedule.")
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate rises; replaces warmup_ratio.")
+    gradient_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
+
+    log_every: PositiveInt = Field(10, description="Steps between two step events, which hold means over these steps.")
+    evaluate_every: PositiveInt | None = Field(
+        None, description="Steps between evaluations; every epoch when not given."
+    )
+    monitor: str = Field("macro_f1", description="Validation metric that chooses the model.")
+    patience: PositiveInt | None = Field(None, description="Evaluations without improvement before training stops.")
+    keep: Literal["best", "last"] | PositiveInt = Field(
+        "best",
+        description="Which model is kept, by the monitored metric; a number keeps that many of the best.",
+    )
+    checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
+    checkpoint_every_steps: PositiveInt | None = Field(
+        None, description="Steps between two checkpoints, besides those at evaluations; none when not given."
+    )
+    checkpoint_every_minutes: float = Field(
+        10, ge=0, allow_inf_nan=False, description="Minutes after which a checkpoint is due; 0 for none by time."
+    )
+    skip_bad_steps: int = Field(
+        0, ge=0, description="Steps that may be left out because their loss or gradient is not finite."
+    )
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto is bf16 on a GPU that has it, else fp32."
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield options that exclude each other."""
+        if self.warmup_steps and self.warmup_ratio:
+            yield Problem("warmup_ratio", "warmup_steps and warmup_ratio both set the warm-up", "set one of them")
+        if self.steps is not None and self.warmup_steps >= self.steps:
+            yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
+        if self.precision == "fp16" and self.device == "cpu":
+            yield Problem("precision", "fp16 needs a GPU", 'use "bf16" or "fp32" on a CPU')
+        if self.checkpoint_every_steps is not None and not self.checkpoint:
+            yield Problem("checkpoint_every_steps", "checkpoint = false writes none", "remove one of them")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            yield Problem("device", f'expected auto, cpu, cuda, cuda:N or mps, found "{self.device}"')
+        if not all(0 <= beta < 1 for beta in self.betas):
+            yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
+
+    @property
+    def models_kept(self) -> int:
+        """Number of the best evaluations whose weights are kept; 0 where the last model is kept."""
+        return {"best": 1, "last": 0}[self.keep] if isinstance(self.keep, str) else self.keep
