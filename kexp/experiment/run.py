@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
@@ -27,6 +27,10 @@ from kexp.report.stored import read_environment, read_result, read_spec
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BASELINE_ROWS = 200_000
 
@@ -172,13 +176,19 @@ def _summarise(
         baselines=baselines,
         data=data,
         predictions=lambda variant, seed: (
-            predictions.read(folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed])
-            if "test" in data[variant]["splits"]
-            else None
+            _tested(folder.run(variant, seed), labels[variant, seed]) if "test" in data[variant]["splits"] else None
         ),
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
         remarks=[*filter(None, [untested]), *remarks],
     )
+
+
+def _tested(path: Path, labels: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the predictions of a run for the test rows."""
+    try:
+        return predictions.read(path / "predictions.parquet", "test", labels)
+    except KexpError as error:
+        raise KexpError(f"{error}; delete {path / 'result.json'} to do this run again") from None
 
 
 def _baselines(

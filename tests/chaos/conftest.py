@@ -14,6 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from processes import Commands, commands
+
 LONG = os.environ.get("KEXP_CHAOS") == "long"
 
 
@@ -60,6 +62,19 @@ def nothing_lost(tally: Tally) -> Iterator[None]:
 def long() -> bool:
     """Whether everything is tried."""
     return LONG
+
+
+@pytest.fixture
+def long_only() -> None:
+    """Leave a test to the long run."""
+    if not LONG:
+        pytest.skip("needs minutes: make chaos")
+
+
+@pytest.fixture(scope="session")
+def kexp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    with commands(tmp_path_factory.mktemp("commands")) as started:
+        yield started
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

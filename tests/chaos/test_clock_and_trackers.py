@@ -14,16 +14,10 @@ from typing import Any
 
 import pytest
 from cases import FEW, SPECS, different, results_of, study_results
-from processes import Commands, commands, kill
+from processes import Commands, kill
 from support import tiny_spec
 
 HOUR = 3600.0
-
-
-@pytest.fixture(scope="module")
-def kexp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    with commands(tmp_path_factory.mktemp("clock")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +57,8 @@ def test_a_run_whose_clock_jumps_back(
     tally("clock that jumps back", ", ".join(different(results, results_of(folder))) or "survived", "a run")
 
 
-@pytest.mark.usefixtures("nothing_lost")
-def test_a_study_whose_clock_jumps_back(
-    kexp: Commands, reviews: Path, tally: Any, long: bool, needs: Callable[[bool, str], None], tmp_path: Path
-) -> None:
-    if not long:
-        pytest.skip("KEXP_CHAOS=long tries it")
+@pytest.mark.usefixtures("nothing_lost", "long_only")
+def test_a_study_whose_clock_jumps_back(kexp: Commands, reviews: Path, tally: Any, tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text(SPECS["study"].format(data=reviews), "utf-8")
     found = []
@@ -115,9 +105,17 @@ SERVERS = {
 @pytest.mark.usefixtures("nothing_lost")
 @pytest.mark.parametrize("kind", ["refuses", *SERVERS])
 def test_a_tracker_whose_server(
-    kind: str, kexp: Commands, spec: Path, results: dict[str, Any], tally: Any, needs: Callable[[bool, str], None],
+    kind: str,
+    kexp: Commands,
+    spec: Path,
+    results: dict[str, Any],
+    tally: Any,
+    long: bool,
+    needs: Callable[[bool, str], None],
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
+    if kind not in ("hangs", "refuses") and not long:
+        pytest.skip("needs minutes: make chaos")
     needs(importlib.util.find_spec("mlflow") is not None, "pip install 'kexp[mlflow]'")
     text = spec.read_text("utf-8")
     with server(SERVERS.get(kind)) as port:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cases import SPECS, different, results_of, study_results
-from processes import Commands, commands, kill
+from processes import Commands, kill
 
 COSTLY = {"kexp.builtin.augmenters:RandomDeletion.costly": True}
 """So that augmented views are stored."""
@@ -28,12 +27,6 @@ def damage(path: Path, draw: random.Random) -> str:
     content[at] ^= 1 << bit
     path.write_bytes(content)
     return f"{path.name} bit {bit} of byte {at}"
-
-
-@pytest.fixture(scope="module")
-def kexp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    with commands(tmp_path_factory.mktemp("damaged")) as started:
-        yield started
 
 
 # --- a run that was killed while it trained ---------------------------------------------------------------------------
@@ -85,7 +78,7 @@ def test_a_resumed_experiment(
     kind: str, kexp: Commands, killed: tuple[Path, dict[str, Any]], tally: Any, long: bool, tmp_path: Path
 ) -> None:
     template, expected = killed
-    for number in range(24 if long else 1):
+    for number in range(12 if long else 1):
         draw, place = random.Random(f"{kind} {number}"), tmp_path / str(number)
         shutil.copytree(template, place)
         path = draw.choice(sorted(place.glob(KINDS[kind])))
@@ -109,9 +102,9 @@ def test_a_resumed_experiment(
 # --- a trained model ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("nothing_lost")
+@pytest.mark.usefixtures("nothing_lost", "long_only")
 def test_a_model_folder(
-    kexp: Commands, killed: tuple[Path, dict[str, Any]], reviews: Path, tally: Any, long: bool, tmp_path: Path
+    kexp: Commands, killed: tuple[Path, dict[str, Any]], reviews: Path, tally: Any, tmp_path: Path
 ) -> None:
     (model,) = (kexp.folder / "whole" / "stored").glob("*/labels/seed-1/model")
     output = tmp_path / "predictions.csv"
@@ -122,8 +115,8 @@ def test_a_model_folder(
 
     assert predict(model).status == 0
     expected = output.read_bytes()
-    for name in sorted(path.name for path in model.iterdir()) if long else ["config.json", "model.safetensors"]:
-        for number in range(6 if long else 1):
+    for name in sorted(path.name for path in model.iterdir()):
+        for number in range(4):
             place = tmp_path / f"{name}-{number}" / "model"
             shutil.copytree(model, place)
             done = damage(place / name, random.Random(f"{name} {number}"))
@@ -139,15 +132,15 @@ def test_a_model_folder(
 # --- a study -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("nothing_lost")
-def test_a_journal(kexp: Commands, reviews: Path, tally: Any, long: bool, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("nothing_lost", "long_only")
+def test_a_journal(kexp: Commands, reviews: Path, tally: Any, tmp_path: Path) -> None:
     spec = kexp.folder / "study.toml"
     spec.write_text(SPECS["study"].replace("trials = 5", "trials = 3").format(data=reviews), "utf-8")
     runs = kexp.folder / "studies"
     ended = kexp.run("tune", spec, "--runs-dir", runs, "--quiet")
     assert ended.status == 0, ended.errors
     expected = study_results(*runs.glob("study/study-*"))
-    for number in range(16 if long else 1):
+    for number in range(12):
         place = tmp_path / str(number)
         shutil.copytree(runs, place)
         (folder,) = place.glob("study/study-*")

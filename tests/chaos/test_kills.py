@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cases import SPECS, different, results_of, study_results
-from processes import Commands, commands, kill
+from processes import Commands, kill
 
 EXPERIMENTS = ["supervised", "uda", "gradual", "variants"]
 
@@ -23,12 +23,6 @@ class Whole:
     spec: Path
     results: dict[str, Any]
     seconds: float
-
-
-@pytest.fixture(scope="module")
-def kexp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    with commands(tmp_path_factory.mktemp("kills")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +66,7 @@ def test_an_experiment_killed_at_any_moment(
     name: str, kexp: Commands, whole: Callable[[str], Whole], tally: Any, long: bool, tmp_path: Path
 ) -> None:
     expected, draw = whole(name), random.Random(f"kills {name}")
-    kills = {"variants": 16}.get(name, 12) if long else {"supervised": 2}.get(name, 1)
+    kills = {"variants": 16}.get(name, 12) if long else 1
     done = 0
     while done < kills:
         runs = tmp_path / f"runs-{done}"

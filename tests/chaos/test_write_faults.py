@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cases import FEW, different, results_of
-from processes import Commands, Ended, commands
+from processes import Commands, Ended
 from support import tiny_spec
 
 SPEC = tiny_spec(tables=FEW, epochs=1, checkpoint_every_steps=4)
@@ -68,17 +68,16 @@ def _wrong(ended: Ended, runs: Path, folder: Path | None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def case(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    with commands(tmp_path_factory.mktemp("faults")) as started:
-        yield Case(started, reviews)
+def case(kexp: Commands, reviews: Path) -> Case:
+    return Case(kexp, reviews)
 
 
 @pytest.mark.usefixtures("nothing_lost")
 def test_any_write_may_fail(case: Case, tmp_path: Path, tally: Any, long: bool) -> None:
     count = len(case.writes)
     assert count > 50
-    for number in range(1, count + 1) if long else range(3, count + 1, 21):
-        error, on = FAULTS[number % 4] if long else FAULTS[number // 21 % 4]
+    for number in range(1, count + 1) if long else range(9, count + 1, 30):
+        error, on = FAULTS[number % 4] if long else FAULTS[number // 30 % 4]
         runs = tmp_path / f"runs-{number}"
         ended, writes = case.faulty(runs, number, error, on=on)
         outcome = case.outcome(ended, runs)
@@ -93,7 +92,7 @@ def test_files_that_may_not_grow_beyond_a_size(case: Case, tmp_path: Path, tally
     """Whatever writes a file, also code that is not Python's, is refused by the system."""
     sizes = sorted({path.stat().st_size for path in (case.kexp.folder / "whole").rglob("*") if path.is_file()})
     draw = random.Random("sizes")
-    for size in sizes if long else sizes[-6::2]:
+    for size in sizes if long else sizes[-2:-1]:
         runs = tmp_path / f"runs-{size}"
         # So that the cache and the lock are not what fails.
         limit = max(4096, size - draw.randrange(1, 100))

@@ -119,6 +119,24 @@ def test_changed_weights_and_tokenizer_are_named(finished: Path, write_spec: Wri
     assert refusal(folder) == ["default: the tokenizer is another one", "default: the contents of backbone.path differ"]
 
 
+def test_a_changed_spec_is_refused_but_for_what_changes_no_step(finished: Path, tmp_path: Path) -> None:
+    spec = finished / "spec.toml"
+    text = spec.read_text("utf-8")
+    spec.write_text(text.replace("learning_rate = 0.005", "learning_rate = 0.004"), "utf-8")
+    result = kexp("run", "--resume", finished, "--quiet")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"{spec} is not the one with which the experiment began; "
+        f"restore it, or start a new experiment with it: kexp run {spec}\n"
+    )
+    moved = (tmp_path / "data.csv").rename(tmp_path / "moved.csv")
+    other = text.replace(str(tmp_path / "data.csv"), str(moved)).replace("log_every = 50", "log_every = 1")
+    assert other.count("moved.csv") == other.count("log_every = 1\n") == 1
+    spec.write_text(other, "utf-8")
+    resumed = kexp("run", "--resume", finished, "--quiet")
+    assert resumed.exit_code == 0, resumed.stderr
+
+
 def test_folder_without_digests_is_resumed(finished: Path) -> None:
     environment = json.loads((finished / "environment.json").read_text("utf-8"))
     del environment["inputs"]
