@@ -152,16 +152,9 @@ class LogFile(logging.FileHandler):
     """A log file that stops when it cannot be written, with one warning: training is worth more than its log."""
 
     def __init__(self, path: Path, warn: Warn) -> None:
-        super().__init__(path, encoding="utf-8", delay=True)
+        super().__init__(path, encoding="utf-8")
         self.warn = warn
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; the file is opened for the first one."""
-        try:
-            super().emit(record)
-        except OSError:
-            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Leave the file as it is from here on."""
@@ -174,15 +167,24 @@ class LogFile(logging.FileHandler):
         with suppress(OSError):
             self.close()
         error.filename = error.filename or self.baseFilename
-        self.warn(f"{describe_os_error(error)}; the run goes on without its log")
+        self.warn(_without_log(error))
+
+
+def _without_log(error: OSError) -> str:
+    return f"{describe_os_error(error)}; the run goes on without its log"
 
 
 @contextmanager
 def log_file(path: Path, warn: Warn = logger.warning) -> Iterator[None]:
     """Send the log of kexp and of the libraries below, warnings included, to a file instead of the screen."""
-    handler = LogFile(path, warn)
     root = logging.getLogger()
     level = root.level
+    handler: logging.Handler
+    try:
+        handler = LogFile(path, warn)
+    except OSError as error:
+        warn(_without_log(error))
+        handler = logging.NullHandler()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)

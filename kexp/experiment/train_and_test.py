@@ -272,6 +272,9 @@ def _save_model(folder: Path, assembled: AssembledRun) -> None:
     with replacing_folder(folder) as part:
         assembled.model.save_pretrained(part)
         tokenizer.save_pretrained(part)
+        # safetensors leaves files that nobody else can read.
+        for path in part.glob("*.safetensors"):
+            path.chmod((part / "config.json").stat().st_mode)
         write_checksums(part)
 
 

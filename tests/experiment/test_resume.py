@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -176,3 +177,52 @@ def test_a_resumed_experiment_compares_its_variants_as_an_uninterrupted_one(
     assert {name: of["metrics"] for name, of in summary["variants"].items()} == {
         name: of["metrics"] for name, of in whole["variants"].items()
     }
+
+
+def test_a_damaged_checkpoint_is_told_recorded_and_changes_no_bit(
+    spec: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = spec("supervised")
+    whole = Path(run(path, tmp_path / "whole")["folder"])
+    with monkeypatch.context() as patched:
+        nth(patched, OptimizerStep, "__call__", 8, Killed())
+        with pytest.raises(Killed):
+            run(path, tmp_path / "runs")
+    (one,) = (tmp_path / "runs" / "spec").glob("*/default/seed-1")
+    checkpoint = one / "checkpoint" / "step-6.safetensors"
+    content = bytearray(checkpoint.read_bytes())
+    content[-5] ^= 16
+    checkpoint.write_bytes(content)
+    folder = finish(tmp_path / "runs")
+    for name in FILES:
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    result = json.loads((one / "result.json").read_text())
+    said = f"{checkpoint} is damaged: its contents do not match its checksum; training goes on from step 4"
+    assert result["remarks"] == [said]
+    assert [one["message"] for one in events(folder) if one["event"] == "warning"] == [said]
+    assert said in (one / "log.txt").read_text()
+
+
+def test_the_checkpoint_of_another_run_is_refused_by_what_differs(
+    spec: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+    for name, more in (("first", ""), ("second", "[split]\nseed = 5\n")):
+        path = spec("supervised")
+        path.write_text(path.read_text("utf-8") + more, "utf-8")
+        with monkeypatch.context() as patched:
+            nth(patched, OptimizerStep, "__call__", 8, Killed())
+            with pytest.raises(Killed):
+                run(path, tmp_path / name)
+        folders.append(next((tmp_path / name / "spec").glob("*/default/seed-1")))
+    gc.collect()
+    shutil.rmtree(folders[0] / "checkpoint")
+    shutil.copytree(folders[1] / "checkpoint", folders[0] / "checkpoint")
+    refused = kexp("run", "--resume", folders[0].parent.parent, "--quiet")
+    assert refused.exit_code == 1
+    reason = json.loads((folders[0] / "result.json").read_text())["reason"]
+    place = folders[0] / "checkpoint"
+    assert reason == (
+        f"{place / 'step-6.safetensors'} was made from something else: rows, tokenizer differ; put back what "
+        f"it was, or delete {place} to start this run anew"
+    )
