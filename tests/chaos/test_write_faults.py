@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import FEW, different, results_of
+from cases import FEW, SPECS, different, results_of, study_results
 from processes import Commands, Ended
 from support import tiny_spec
 
@@ -100,3 +100,41 @@ def test_files_that_may_not_grow_beyond_a_size(case: Case, tmp_path: Path, tally
         tally(
             "files that are too large", case.outcome(ended, runs), f"at most {limit} bytes: {os.strerror(errno.EFBIG)}"
         )
+
+
+@pytest.mark.usefixtures("nothing_lost", "long_only")
+def test_writes_of_a_study_may_fail(kexp: Commands, reviews: Path, tmp_path: Path, tally: Any) -> None:
+    """Trials have processes of their own; what fails here are the journal, the reports and the test of the best spec."""
+    spec, counted = tmp_path / "study.toml", tmp_path / "writes"
+    spec.write_text(SPECS["study"].replace("trials = 5", "trials = 2").format(data=reviews), "utf-8")
+
+    def tune(runs: Path, number: int, error: str, *, on: bool) -> Ended:
+        runs.mkdir()
+        fault = {"folder": str(runs), "number": number, "error": getattr(errno, error), "on": on}
+        fault["counted"] = str(counted)
+        return kexp.run("tune", spec, "--runs-dir", runs, "--quiet", failing_writes=fault)
+
+    assert tune(tmp_path / "whole", 0, "EIO", on=False).status == 0
+    expected = study_results(*(tmp_path / "whole").glob("study/study-*"))
+    count = len(counted.read_text("utf-8").splitlines())
+    for turn, number in enumerate(range(2, count + 1, max(1, count // 24))):
+        error, on = FAULTS[turn % 4]
+        runs = tmp_path / str(number)
+        ended = tune(runs, number, error, on=on)
+        failed = counted.read_text("utf-8").splitlines()[number - 1]
+        outcome = "".join(_wrong_study(ended, runs))
+        again = kexp.run("tune", spec, "--runs-dir", runs, "--quiet")
+        if again.status:
+            outcome += f"not continued: {again.errors}"
+        elif not outcome:
+            outcome = ", ".join(different(expected, study_results(*runs.glob("study/study-*")))) or "survived"
+        tally("failing writes of a study", outcome, f"write {number} ({failed}) {error} {'on' if on else 'once'}")
+
+
+def _wrong_study(ended: Ended, runs: Path) -> Iterator[str]:
+    if "Traceback" in ended.errors or "--- Logging error" in ended.errors:
+        yield f"a traceback: {ended.errors}"
+    if ended.status not in (0, 1, 2):
+        yield f"status {ended.status}: {ended.errors}"
+    if ended.status and str(runs) not in ended.errors:
+        yield f"no file is named: {ended.errors}"
