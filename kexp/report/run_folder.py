@@ -40,12 +40,10 @@ class RunFolder:
             part.mkdir(parents=True)
             write(part)
             return cls(_named(part, parent, f"{stamp}-{digest}"))
-        except (FileExistsError, NotADirectoryError):
-            raise KexpError(
-                f"{parent} cannot be made: {runs_dir} is not a folder, or a file is in its way; {remedy}"
-            ) from None
+        except FileExistsError:
+            raise KexpError(f"{runs_dir} is not a folder, or {parent} is none; {remedy}") from None
         except OSError as error:
-            raise KexpError(f"{parent}: {error.strerror}; {remedy}") from None
+            raise KexpError(f"{parent} cannot be made: {error.strerror}; {remedy}") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
             # Only if nothing else is in it.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError, with_config
+from pydantic import Field, JsonValue, StrictBool, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from kexp.errors import KexpError
@@ -186,7 +186,7 @@ class Training(TypedDict, total=False):
 class Dataset(TypedDict, total=False):
     """``[dataset]`` of a resolved spec: the columns with texts, the labels, and how the files are written."""
 
-    text: str | list[str]
+    text: str | Annotated[list[str], Field(min_length=1)]
     join_with: str
     text_pair: str
     label: str
@@ -195,10 +195,10 @@ class Dataset(TypedDict, total=False):
     format: str
     encoding: str
     separator: str
-    quoting: bool
+    quoting: StrictBool
     escape: str
     sheet: str
-    header: bool | dict[str, bool]
+    header: StrictBool | dict[str, StrictBool]
     columns: list[str] | dict[str, list[str]]
 
 
@@ -360,6 +360,18 @@ def _checked(place: object, value: Any, shape: Any) -> dict[str, Any]:
         checked: dict[str, Any] = _adapter(shape).validate_python(value)
     except ValidationError as error:
         first: Mapping[str, Any] = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise KexpError(f"{place}: {where or 'the file'} is not as kexp writes it: {first['msg']}") from None
+        where = _path(first["loc"], value, missing=first["type"] == "missing") or "the file"
+        raise KexpError(f"{place}: {where} is not as kexp writes it: {first['msg']}; restore the file") from None
     return checked
+
+
+def _path(places: Sequence[str | int], value: Any, *, missing: bool) -> str:
+    """Return the dotted path of an error, without the tags that pydantic adds for the branches of a union."""
+    keys = []
+    for number, key in enumerate(places):
+        if isinstance(value, list | dict) and key in (range(len(value)) if isinstance(value, list) else value):
+            value = value[key]  # type: ignore[index]
+        elif not (missing and number == len(places) - 1):
+            continue
+        keys.append(str(key))
+    return ".".join(keys)

@@ -32,7 +32,7 @@ from kexp.builtin.trackers.wandb_plots import worst_first
 from kexp.builtin.trackers.wandb_settings import key_configured
 from kexp.contracts import RunIdentity, Task
 from kexp.search.trial_training import run_trial
-from kexp.train.loop import Trainer
+from kexp.train.step import OptimizerStep
 
 Json = dict[str, Any]
 KEY = "0123456789" * 4
@@ -385,11 +385,11 @@ def test_trackio_knows_group_spec_and_end(mirrored: Result) -> None:
 def test_failed_run_is_closed_as_failed_everywhere(
     write: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Trainer) -> None:
-        if self.state.step == 14:
+    def full(self: OptimizerStep, step: int) -> None:
+        if step == 14:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Trainer, "_set_learning_rate", full)
+    monkeypatch.setattr(OptimizerStep, "_set_learning_rate", full)
     # A password on the command line, which W&B would send along.
     monkeypatch.setattr(sys, "argv", ["kexp", "--storage", "postgresql://me:secret@host/db"])
     result = kexp(

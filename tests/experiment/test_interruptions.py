@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_written_never_gets_its_name(
     result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--quiet")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.splitlines()[-1] == (
-        f"{tmp_path / 'runs' / 'spec'}: No space left on device; choose another place with --runs-dir or KEXP_RUNS_DIR"
+        f"{tmp_path / 'runs' / 'spec'} cannot be made: No space left on device; choose another place with --runs-dir or KEXP_RUNS_DIR"
     )
     assert list((tmp_path / "runs").iterdir()) == []
 

@@ -62,7 +62,7 @@ def test_folder_holds_every_promised_file(experiment: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", folder.name)
     assert folder.parent.name == "reviews"
     assert {path.name for path in folder.iterdir()} == {
-        "spec.toml", "environment.json", "rows.npz", "summary.json", "report.html", "plain", "focal",
+        ".lock", "spec.toml", "environment.json", "rows.npz", "summary.json", "report.html", "plain", "focal",
     }  # fmt: skip
     for variant in ("plain", "focal"):
         for seed in (1, 2):

@@ -238,25 +238,25 @@ def test_a_value_of_another_type_in_the_dataset_is_refused_by_its_key(experiment
     table = tomllib.loads((experiment / "spec.toml").read_text("utf-8"))
     table["dataset"][key] = value
     (experiment / "spec.toml").write_text(tomli_w.dumps(table), "utf-8")
-    assert refused(experiment).startswith(f"{experiment / 'spec.toml'}: dataset.{key}: ")
+    assert refused(experiment).startswith(f"{experiment / 'spec.toml'}: dataset.{key}")
 
 
 @pytest.mark.parametrize("text", ["variants = 3\n", "variants = [1]\n", "variants = {default = 3}\n"])
 def test_variants_that_are_no_tables_are_refused(experiment: Path, text: str) -> None:
     path = experiment / "spec.toml"
     path.write_text(text + path.read_text("utf-8"), "utf-8")
-    assert "variants: expected tables" in refused(experiment)
+    assert refused(experiment).startswith(f"{path}: variants")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', "[" * 50_000])
 @pytest.mark.parametrize("name", ["environment.json", "default/seed-1/result.json"])
 def test_a_record_that_is_none_is_refused(experiment: Path, name: str, text: str) -> None:
     (experiment / name).write_text(text)
-    assert refused(experiment).startswith(f"{experiment / name} ")
+    assert refused(experiment).startswith(f"{experiment / name}: ")
 
 
-@pytest.mark.parametrize("metrics", [None, 3.5, [], "x", {}])
-def test_a_record_of_other_values_costs_no_prediction(experiment: Path, metrics: Any) -> None:
-    change(experiment / "default" / "seed-1" / "result.json", metrics=metrics, labels=metrics)
-    change(experiment / "environment.json", components=metrics)
-    assert kexp("predict", experiment, "최고").exit_code == 0
+@pytest.mark.parametrize("labels", [None, 3.5, "x", {}])
+def test_a_record_of_other_values_is_refused_by_its_key(experiment: Path, labels: Any) -> None:
+    change(experiment / "default" / "seed-1" / "result.json", labels=labels)
+    path = experiment / "default" / "seed-1" / "result.json"
+    assert refused(experiment).startswith(f"{path}: labels is not as kexp writes it: ")
