@@ -1,5 +1,5 @@
 # What developers run; `make check` is what CI runs besides the tests.
-.PHONY: install check format test schema docs
+.PHONY: install check format test chaos lowest audit schema docs
 
 install:
 	pip install -c constraints.txt -e '.[docs,test]' -e plugins/kexp-korean -e 'plugins/kexp-backtranslation[test]' -e 'plugins/kexp-ray[test]'
@@ -15,6 +15,20 @@ format:
 
 test:
 	pytest tests plugins
+
+# Every kind of kill, failing write and damaged file, many times; the counts stand at the end. An hour or so.
+chaos:
+	KEXP_CHAOS=long KEXP_FUZZ_CASES=200 pytest tests/chaos tests/results/test_damaged_folders.py
+
+# The lowest versions that pyproject.toml allows, in an environment of their own. Needs uv and a network.
+lowest:
+	uv venv --clear .venv-lowest
+	uv pip install --python .venv-lowest --resolution lowest-direct -e '.[test]' -e plugins/kexp-korean
+	.venv-lowest/bin/python -m pytest tests/spec tests/plan tests/data tests/train tests/experiment tests/search/test_tune.py
+
+# Known vulnerabilities of what is installed here. Needs a network, so it is no part of CI.
+audit:
+	pip-audit --skip-editable
 
 # The JSON Schema that the experiments name for editors; a test holds it equal to what is installed.
 schema:

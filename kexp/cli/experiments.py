@@ -120,6 +120,7 @@ def _exit_with(summary: dict[str, Any]) -> None:
         for failure in _failures(summary):
             print(failure, file=sys.stderr)
         print(f"not every run succeeded; for details see the log.txt of each run below {folder}", file=sys.stderr)
+        print(f"once the cause is mended, continue with: kexp run --resume {folder}", file=sys.stderr)
         raise typer.Exit(1)
 
 

@@ -88,6 +88,22 @@ def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[s
     return {name: _digest(json.dumps(value, sort_keys=True).encode()) for name, value in found.items()}
 
 
+def spec_digest(table: Json) -> str:
+    """Return a digest of a run folder's spec without what may be another one where an experiment goes on.
+
+    That is where the data are, which have digests of their own, the trackers, and what changes no step.
+    """
+    tables = {"": table, **table.get("variants", {})}
+    fixed = {name: {key: _fixed(key, value) for key, value in of.items()} for name, of in tables.items()}
+    return _digest(json.dumps(fixed, sort_keys=True, default=str).encode())
+
+
+def _fixed(key: str, value: Any) -> Any:
+    if key == "training" and isinstance(value, dict):
+        return {name: item for name, item in value.items() if name not in ELSEWHERE}
+    return None if key in ("dataset", "trackers", "variants") else value
+
+
 def refuse_changes(what: str, before: Json, now: Json, keys: RowKeys, folder: Path, remedy: str) -> None:
     """Raise ``KexpError`` that names everything that has changed since ``before``; ``folder`` may have the row keys."""
     known = _read_row_keys(folder / ROWS, before)

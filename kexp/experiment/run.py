@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
@@ -13,7 +13,7 @@ from kexp.contracts import Metric
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.evaluate.predictions import Predictions
-from kexp.experiment.digests import RowKeys, digests, refuse_changes, write_row_keys
+from kexp.experiment.digests import RowKeys, digests, refuse_changes, spec_digest, write_row_keys
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
 from kexp.plan.cross_checks import components
@@ -23,10 +23,14 @@ from kexp.report.environment import environment
 from kexp.report.html import write_report
 from kexp.report.run_folder import RunFolder, write_json
 from kexp.report.run_lock import locked
-from kexp.report.stored import read_environment, read_result
+from kexp.report.stored import read_environment, read_result, read_spec
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BASELINE_ROWS = 200_000
 
@@ -118,7 +122,11 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
 
 def _need_same_inputs(folder: RunFolder, read: Mapping[str, Any], rows: RowKeys) -> None:
     """Refuse to resume on other rows, with another tokenizer or other weights than the experiment began with."""
-    before = read_environment(folder.path / "environment.json").get("inputs", {})
+    environment, spec = read_environment(folder.path / "environment.json"), folder.path / "spec.toml"
+    if environment.get("spec") not in (None, spec_digest(read_spec(spec))):
+        remedy = f"restore it, or start a new experiment with it: kexp run {spec}"
+        raise KexpError(f"{spec} is not the one with which the experiment began; {remedy}")
+    before = environment.get("inputs", {})
     remedy = f"restore it, or start a new experiment: kexp run {folder.path / 'spec.toml'}"
     refuse_changes(str(folder.path), before, read, rows, folder.path, remedy)
 
@@ -127,7 +135,7 @@ def _write_origin(folder: Path, plan: Plan, started: Mapping[str, Any], rows: Ro
     """Write the resolved spec, the environment with digests of what is read, and a number for every row."""
     write_text(folder / "spec.toml", toml.dumps(plan.table))
     write_row_keys(folder, rows)
-    write_json(folder / "environment.json", started)
+    write_json(folder / "environment.json", {**started, "spec": spec_digest(read_spec(folder / "spec.toml"))})
 
 
 def _add_environment(folder: Path, now: Mapping[str, Any]) -> None:
@@ -168,13 +176,19 @@ def _summarise(
         baselines=baselines,
         data=data,
         predictions=lambda variant, seed: (
-            predictions.read(folder.run(variant, seed) / "predictions.parquet", "test", labels[variant, seed])
-            if "test" in data[variant]["splits"]
-            else None
+            _tested(folder.run(variant, seed), labels[variant, seed]) if "test" in data[variant]["splits"] else None
         ),
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
         remarks=[*filter(None, [untested]), *remarks],
     )
+
+
+def _tested(path: Path, labels: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the predictions of a run for the test rows."""
+    try:
+        return predictions.read(path / "predictions.parquet", "test", labels)
+    except KexpError as error:
+        raise KexpError(f"{error}; delete {path / 'result.json'} to do this run again") from None
 
 
 def _baselines(

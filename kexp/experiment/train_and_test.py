@@ -29,7 +29,8 @@ from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
 from kexp.report import predictions as report
-from kexp.report.run_folder import finite, write_json
+from kexp.report.run_folder import finite
+from kexp.report.stored import write_result
 from kexp.train.events import Evaluated, Warned
 from kexp.train.loop import Trainer
 
@@ -99,7 +100,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         # As it is read again by a resumed experiment, which must compare it with others in the same way.
         recorded: dict[str, Any] = finite(result)
         try:
-            write_json(run.folder / "result.json", recorded)
+            write_result(run.folder / "result.json", recorded)
         finally:
             listeners.finish(recorded)
     run.display.run_ended(recorded, run.folder)

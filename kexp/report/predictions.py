@@ -47,7 +47,8 @@ def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:
     import pandas as pd
 
     with replacing(path) as part:
-        pd.concat(tables, ignore_index=True).to_parquet(part, index=False)
+        # Without checksums a changed probability would be read as another prediction.
+        pd.concat(tables, ignore_index=True).to_parquet(part, index=False, write_page_checksum=True)
 
 
 def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -71,7 +72,7 @@ def rows_of(path: Path, split: str, texts: Sequence[str], numbers: Sequence[str]
     import pandas as pd
 
     try:
-        frame = pd.read_parquet(path)
+        frame = pd.read_parquet(path, page_checksum_verification=True)
     # pyarrow raises many kinds of errors for a damaged file.
     except Exception as error:  # noqa: BLE001
         raise KexpError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
+from typing import Annotated, Any, Literal, Required
 
 from pydantic import Field, JsonValue, StrictBool, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from kexp.errors import KexpError
-from kexp.report.run_folder import read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from kexp.report.run_folder import finite, read_json, write_json
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Scores = dict[str, Number | None]
@@ -279,9 +277,29 @@ Event = StartedEvent | StepEvent | EvaluationEvent | WarningEvent
 CHECKED_EVENTS = ("started", "step", "evaluation", "warning")
 
 
+CHECKSUM = "checksum"
+"""Key of ``result.json`` with a digest of all others: a changed digit would be a result like any other."""
+
+
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Write ``result.json`` with its checksum."""
+    write_json(path, {**result, CHECKSUM: _checksum(result)})
+
+
 def read_result(path: Path) -> dict[str, Any]:
-    """Read ``result.json``; raises ``KexpError`` if it cannot be read or has another shape."""
-    return _checked(path, read_json(path), Result)
+    """Read ``result.json``; raises ``KexpError`` if it cannot be read, has another shape or was changed."""
+    found = read_json(path)
+    result = _checked(path, found, Result)
+    stated = result.pop(CHECKSUM, None)
+    # The results of earlier versions have none. Checking has made floats of some integers.
+    if stated not in (None, _checksum({key: value for key, value in found.items() if key != CHECKSUM})):
+        raise KexpError(f"{path} is damaged: its contents do not match its checksum")
+    return result
+
+
+def _checksum(result: Mapping[str, Any]) -> str:
+    content = json.dumps(finite(result), sort_keys=True).encode()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def read_summary(path: Path) -> dict[str, Any]:

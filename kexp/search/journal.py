@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,23 @@ def _found(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
+CHECKSUM = "checksum"
+"""Key of a record that Optuna does not look at: a changed value would be JSON like any other."""
+
+
+def _checked(record: Any) -> Any:
+    """Return a record without its checksum; raises ``ValueError`` where they do not match. Optuna's own have none."""
+    if isinstance(record, dict):
+        stated = record.pop(CHECKSUM, None)
+        if stated not in (None, _checksum(record)):
+            raise ValueError("its contents do not match its checksum")
+    return record
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(record).encode()):08x}"
+
+
 class _Backend(JournalFileBackend):
     """Optuna's file, of which the reader knows where it is."""
 
@@ -63,14 +81,14 @@ class _Backend(JournalFileBackend):
             *lines, _incomplete = file.read(size - file.tell()).split(b"\n")
         for number, line in enumerate(lines, log_number_from):
             self.line = number + 1
-            record = json.loads(line)
+            record = _checked(json.loads(line))
             self.offsets[number + 1] = self.offsets[number] + len(line) + 1
             yield record
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records; raises ``RunFailed`` when they cannot be written."""
         try:
-            super().append_logs(logs)
+            super().append_logs([{**record, CHECKSUM: _checksum(record)} for record in logs])
         except OSError as error:
             again = "mend that, and the same command continues the study"
             raise RunFailed(f"{self.path} cannot be written: {error.strerror}; {again}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +104,8 @@ def test_rows_are_compared_by_split_where_their_numbers_are_gone(finished: Path,
 
 def test_changed_weights_and_tokenizer_are_named(finished: Path, write_spec: Write, tmp_path: Path) -> None:
     model = tmp_path / "model"
-    shutil.copytree(finished / "default" / "seed-1" / "model", model)
+    # Without its checksums, which would refuse what is changed below sooner.
+    shutil.copytree(finished / "default" / "seed-1" / "model", model, ignore=shutil.ignore_patterns("checksums.json"))
     text = tiny_spec(epochs=1, tables="[evaluation]\nbaselines = []").format(data=tmp_path / "data.csv")
     head, _, rest = text.partition("[backbone]")
     spec = write_spec(f'{head}[backbone]\nuse = "hf"\npath = "{model}"\n[training]{rest.partition("[training]")[2]}')
@@ -117,6 +119,25 @@ def test_changed_weights_and_tokenizer_are_named(finished: Path, write_spec: Wri
     tokenizer = (model / "tokenizer.json").read_text("utf-8")
     (model / "tokenizer.json").write_text(tokenizer.replace("##영", "##엉"), "utf-8")
     assert refusal(folder) == ["default: the tokenizer is another one", "default: the contents of backbone.path differ"]
+
+
+def test_a_changed_spec_is_refused_but_for_what_changes_no_step(finished: Path, tmp_path: Path) -> None:
+    spec = finished / "spec.toml"
+    text = spec.read_text("utf-8")
+    spec.write_text(text.replace("learning_rate = 0.005", "learning_rate = 0.004"), "utf-8")
+    result = kexp("run", "--resume", finished, "--quiet")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"{spec} is not the one with which the experiment began; "
+        f"restore it, or start a new experiment with it: kexp run {spec}\n"
+    )
+    moved = (tmp_path / "data.csv").rename(tmp_path / "moved.csv")
+    other = text.replace(str(tmp_path / "data.csv"), str(moved))
+    other = re.sub(r"(?m)^log_every = .*$", "log_every = 7", other)
+    assert other.count("moved.csv") == other.count("log_every = 7\n") == 1
+    spec.write_text(other, "utf-8")
+    resumed = kexp("run", "--resume", finished, "--quiet")
+    assert resumed.exit_code == 0, resumed.stderr
 
 
 def test_folder_without_digests_is_resumed(finished: Path) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import tomli_w
 from fastapi.testclient import TestClient
@@ -139,6 +141,35 @@ def test_an_unreadable_result_is_shown_and_left_out_of_comparisons_with_a_remark
     found = json.loads(kexp("compare", folder, "--json").stdout)
     assert f"left out: {reason}" in found["remarks"]
     assert {model["variant"]: model["seeds"] for model in found["models"]} == {"plain": [2], "focal": [1, 2]}
+
+
+def test_a_result_in_which_a_digit_has_changed_is_no_result(runs_dir: Path) -> None:
+    folder = sorted(next(runs_dir.iterdir()).iterdir())[-1]
+    path = folder / "plain" / "seed-1" / "result.json"
+    result = json.loads(path.read_text("utf-8"))
+    result["metrics"]["test"]["accuracy"] += 0.001
+    path.write_text(json.dumps(result), "utf-8")
+    reason = f"{path} is damaged: its contents do not match its checksum"
+    shown = json.loads(kexp("runs", "show", folder, "--json").stdout)
+    assert [run["reason"] for run in shown["runs"] if run["status"] == "unreadable"] == [reason]
+    resumed = kexp("run", "--resume", folder, "--quiet")
+    assert (resumed.exit_code, resumed.stderr.partition(";")[0]) == (1, reason)
+    del result["checksum"]
+    path.write_text(json.dumps(result), "utf-8")
+    assert "unreadable" not in kexp("runs", "show", folder, "--json").stdout
+
+
+def test_predictions_in_which_a_bit_has_changed_are_refused(runs_dir: Path) -> None:
+    folder = sorted(next(runs_dir.iterdir()).iterdir())[-1]
+    path = folder / "plain" / "seed-1" / "predictions.parquet"
+    content, probability = bytearray(path.read_bytes()), pd.read_parquet(path)["probability:좋음"].iloc[3]
+    at = content.index(np.float64(probability).tobytes())
+    content[at + 6] ^= 1
+    path.write_bytes(content)
+    resumed = kexp("run", "--resume", folder, "--quiet")
+    assert resumed.exit_code == 1
+    assert resumed.stderr.startswith(f"{path}: cannot be read: ")
+    assert f"; delete {path.with_name('result.json')} to do this run again; continue with: " in resumed.stderr
 
 
 def test_a_result_of_another_run_is_no_result(runs_dir: Path) -> None:

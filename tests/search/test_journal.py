@@ -116,6 +116,21 @@ def test_other_damage_is_told_with_its_line(path: Path, kind: str, last: bool) -
     assert path.read_bytes() == before
 
 
+def test_a_changed_value_is_told_with_its_line(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if b'"values":[2' in line)
+    path.write_bytes(b"".join([*lines[:at], lines[at].replace(b'"values":[2', b'"values":[3'), *lines[at + 1 :]]))
+    with pytest.raises(KexpError, match=rf"line {at + 1}: .*its contents do not match its checksum"):
+        open_journal(path)
+
+
+def test_records_without_a_checksum_are_read(path: Path) -> None:
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert all(line.pop("checksum") for line in lines)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [trial.value for trial in study_in(path).trials] == [0, 1, 2]
+
+
 def test_journal_that_is_no_file_or_cannot_be_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = path.parent / "folder" / "journal.log"
     folder.mkdir(parents=True)
