@@ -58,6 +58,9 @@ def digests(runs: Iterable[tuple[Variant, int]], prepared: PreparedInputs) -> tu
             inputs = prepared.inputs(variant.spec, seed)
             own = row_keys(inputs)
             found[name] = describe(variant.spec, inputs, own)
+            found[name]["spec"] = {
+                section: _digest_of(table) for section, table in _training(variant.spec, prepared.catalog).items()
+            }
             keys |= {f"{name}/{split}": of for split, of in own.items()}
     return found, keys
 
@@ -81,11 +84,15 @@ def describe(spec: Spec, inputs: RunInputs, keys: RowKeys) -> dict[str, Any]:
 
 def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from: what it reads, how it trains, its seed."""
+    found = {"spec": _training(spec, catalog), "seed": seed, **describe(spec, inputs, row_keys(inputs))}
+    return {name: _digest_of(value) for name, value in found.items()}
+
+
+def _training(spec: Spec, catalog: Catalog) -> dict[str, Any]:
+    """Return the sections of a spec that decide how a model is trained on its rows."""
     table = dump(spec, catalog)
     training = {key: value for key, value in table["training"].items() if key not in ELSEWHERE}
-    sections = {"training": training} | {name: table.get(name) for name in SECTIONS}
-    found = {"spec": sections, "seed": seed, **describe(spec, inputs, row_keys(inputs))}
-    return {name: _digest(json.dumps(value, sort_keys=True).encode()) for name, value in found.items()}
+    return {"training": training} | {name: table.get(name) for name in SECTIONS}
 
 
 def refuse_changes(what: str, before: Json, now: Json, keys: RowKeys, folder: Path, remedy: str) -> None:
@@ -105,11 +112,13 @@ def _read_row_keys(path: Path, before: Json) -> RowKeys:
     """Return the row keys of a file, without those whose digests are not the ones that were written with them."""
     import numpy as np
 
+    # A pipe would be waited for.
+    if not path.is_file():
+        return {}
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             found = dict(stored)
-    # A missing file, or a damaged one, which fails in as many ways as there are bytes in its headers: the counts
-    # are told without it.
+    # A damaged file fails in as many ways as there are bytes in its headers: the counts are told without it.
     except Exception:  # noqa: BLE001
         return {}
     digests = {f"{name}/{split}": of["digest"] for name, run in before.items() for split, of in run["rows"].items()}
@@ -133,6 +142,10 @@ def _changes(before: Json, now: Json, old: RowKeys, new: RowKeys) -> Iterator[st
         yield f"labels: {', '.join(now['labels'])}; they were {', '.join(before['labels'])}"
     if before["tokenizer"] != now["tokenizer"]:
         yield "the tokenizer is another one"
+    # Earlier versions did not write them.
+    for section, digest in before.get("spec", {}).items():
+        if now["spec"][section] != digest:
+            yield f"the spec: [{section}] is another one"
     for place in dict.fromkeys((*before["files"], *now["files"])):
         if before["files"].get(place) != now["files"].get(place):
             yield f"the contents of {place} differ"
@@ -176,6 +189,10 @@ def _local_files(spec: Spec) -> Iterator[tuple[str, str]]:
                     yield f"{place}.{option}", _digest(path.read_bytes())
                 elif isinstance(path, Path) and (path / "config.json").is_file():
                     yield f"{place}.{option}", fingerprint(path)
+
+
+def _digest_of(value: object) -> str:
+    return _digest(json.dumps(value, sort_keys=True).encode())
 
 
 def _digest(content: bytes) -> str:

@@ -18,7 +18,7 @@ from kexp.report.run_folder import read_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
 Scores = dict[str, Number | None]
 """By metric; null for a value that is not finite."""
 

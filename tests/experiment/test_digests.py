@@ -113,6 +113,8 @@ def test_changed_weights_and_tokenizer_are_named(finished: Path, write_spec: Wri
     weights = load_file(model / "model.safetensors")
     name = next(name for name in weights if "word_embeddings" in name)
     save_file({**weights, name: weights[name] + torch.tensor(0.1)}, model / "model.safetensors", {"format": "pt"})
+    # Otherwise the model is refused before.
+    (model / "checksums.json").unlink()
     assert refusal(folder) == ["default: the contents of backbone.path differ"]
     tokenizer = (model / "tokenizer.json").read_text("utf-8")
     (model / "tokenizer.json").write_text(tokenizer.replace("##영", "##엉"), "utf-8")
@@ -145,3 +147,15 @@ def test_study_refuses_other_data(write_spec: Write, tmp_path: Path) -> None:
     write(data, ROWS)
     again = kexp("tune", write_spec(text.format(2, data=data)), *command, "--json")
     assert json.loads(again.stdout)["trials"]["complete"] == 2
+
+
+def test_another_spec_in_the_folder_is_refused(finished: Path) -> None:
+    path = finished / "spec.toml"
+    spec = path.read_text("utf-8")
+    path.write_text(spec.replace("hidden = 32", "hidden = 16").replace("epochs = 1\n", "epochs = 2\n"), "utf-8")
+    assert refusal(finished) == [
+        "default: the spec: [training] is another one",
+        "default: the spec: [backbone] is another one",
+    ]
+    path.write_text(spec.replace('device = "auto"', 'device = "cpu"'), "utf-8")
+    assert kexp("run", "--resume", finished, "--quiet").exit_code == 0
