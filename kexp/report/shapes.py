@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import Field, JsonValue, StrictBool, with_config
 from typing_extensions import TypedDict
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
 Scores = dict[str, Number | None]
 """By metric; null for a value that is not finite."""
 
