@@ -45,6 +45,9 @@ _FORMATS = re.compile(
 )
 """Tokens of well-known services, which can be told by how they begin."""
 
+LABELS = frozenset({"label", "labels", "label_names", "leave_out"})
+"""Keys that hold labels of a dataset. A label such as ``token=1`` is no secret, and two must not become one."""
+
 _SECRET_WORDS = {"TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "PASS", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS"}
 _known: set[str] = set()
 
@@ -87,9 +90,9 @@ def masked_address(address: str) -> str:
 
 
 def hidden(value: Any, hide: Callable[[str], str] = without_passwords) -> Any:
-    """Return plain data with the secrets in all of its texts hidden; keys stay as they are."""
+    """Return plain data with the secrets in its texts hidden; keys and the labels of a dataset stay as they are."""
     if isinstance(value, Mapping):
-        return {key: hidden(item, hide) for key, item in value.items()}
+        return {key: item if key in LABELS else hidden(item, hide) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [hidden(item, hide) for item in value]
     return hide(value) if isinstance(value, str) else value

@@ -152,5 +152,5 @@ def test_storage_that_cannot_be_used_tells_no_password(
     monkeypatch.setattr("kexp.search.storage.PATIENCE", 0.2)
     monkeypatch.setattr("kexp.search.storage.ATTEMPTS", 1)
     with quiet_optuna(), pytest.raises(KexpError, match=r"search\.storage: ") as caught:
-        open_storage(place, tmp_path, pytest.fail)  # type: ignore[arg-type]
+        open_storage(place, tmp_path, print)  # type: ignore[arg-type]
     assert "X9" not in str(caught.value)

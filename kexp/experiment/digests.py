@@ -121,11 +121,13 @@ def _read_row_keys(path: Path, before: Json) -> RowKeys:
     """Return the row keys of a file, without those whose digests are not the ones that were written with them."""
     import numpy as np
 
+    # A pipe would be waited for.
+    if not path.is_file():
+        return {}
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             found = dict(stored)
-    # A missing file, or a damaged one, which fails in as many ways as there are bytes in its headers: the counts
-    # are told without it.
+    # A damaged file fails in as many ways as there are bytes in its headers: the counts are told without it.
     except Exception:  # noqa: BLE001
         return {}
     digests = {f"{name}/{split}": of["digest"] for name, run in before.items() for split, of in run["rows"].items()}

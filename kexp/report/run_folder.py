@@ -92,10 +92,17 @@ def finite(value: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """Read JSON; raises ``KexpError`` naming the file."""
+    need_regular(path)
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise KexpError(f"{path}: cannot be read: {error}") from None
+
+
+def need_regular(path: Path) -> None:
+    """Raise ``KexpError`` for a pipe, a device or a folder: reading a pipe waits for ever, a device never ends."""
+    if path.exists() and not path.is_file():
+        raise KexpError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; expected a file of kexp")
 
 
 class EventLog:
@@ -106,6 +113,7 @@ class EventLog:
 
     def __init__(self, path: Path, *, keep: int = 0) -> None:
         """Open the file and keep its first bytes, those of the events up to the checkpoint of a run that resumes."""
+        need_regular(path)
         self._file = path.open("ab")
         found = self._file.tell()
         # What follows the last whole line was being written when a process was killed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
@@ -15,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kexp.errors import KexpError
-from kexp.report.run_folder import write_json
+from kexp.report.run_folder import read_json, write_json
 
 LOCK, HOLDER = ".lock", "process.json"
 
@@ -87,9 +86,9 @@ def _acquire(folder: Path) -> AbstractContextManager[object]:
 def _holder(folder: Path) -> dict[str, Any] | None:
     """Return who wrote that it holds the lock; None if nobody did."""
     try:
-        found = json.loads((folder / HOLDER).read_text("utf-8"))
+        found = read_json(folder / HOLDER)
         return {"process": int(found["process"]), "host": str(found["host"]), "since": str(found["since"])}
-    except (OSError, ValueError, TypeError, LookupError):
+    except (KexpError, ValueError, TypeError, LookupError):
         return None
 
 

@@ -8,281 +8,22 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Required
+from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, StrictBool, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from pydantic import Field, TypeAdapter, ValidationError
 
 from kexp.errors import KexpError
+from kexp.redaction import hidden
 from kexp.report.run_folder import finite, read_json, write_json
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Scores = dict[str, Number | None]
-"""By metric; null for a value that is not finite."""
-
-# Keys that are not named here are kept as they are.
-extensible = with_config({"extra": "allow"})
-
-
-@extensible
-class PerClass(TypedDict):
-    """One label in ``per_class``."""
-
-    label: str
-    precision: Number
-    recall: Number
-    f1: Number
-    support: Number
-
-
-@extensible
-class Parameters(TypedDict, total=False):
-    """Numbers of parameters."""
-
-    total: int
-    trainable: int
-
-
-@extensible
-class Ended(TypedDict, total=False):
-    """``result.json`` of a run that is not done."""
-
-    status: Required[Literal["failed", "interrupted", "pruned"]]
-    experiment: str
-    variant: Required[str]
-    seed: Required[int]
-    reason: str | None
-
-
-@extensible
-class Done(TypedDict, total=False):
-    """``result.json`` of a run that is done."""
-
-    status: Required[Literal["done"]]
-    experiment: str
-    variant: Required[str]
-    seed: Required[int]
-    reason: None
-    labels: Required[list[str]]
-    metrics: Required[dict[str, Scores]]
-    monitor: str
-    best_epoch: Number
-    kept_epoch: Number
-    kept_models: list[dict[str, Any]]
-    steps: int
-    epochs: Number
-    examples_per_second: Number
-    tokens_per_second: Number
-    train_seconds: Number | None
-    time_shares: dict[str, Number]
-    peak_memory_mib: Number | None
-    device: str
-    precision: str
-    parameters: Parameters
-    per_class: dict[str, list[PerClass]]
-    confusion_matrix: dict[str, list[list[int]]]
-
-
-Result = Annotated[Done | Ended, Field(discriminator="status")]
-
-
-@extensible
-class Mean(TypedDict, total=False):
-    """A metric of a variant over its seeds."""
-
-    mean: Required[Number | None]
-    n: Required[int]
-    sd: Number | None
-    low: Number | None
-    high: Number | None
-    values: list[Number]
-
-
-@extensible
-class Source(TypedDict, total=False):
-    """What was read from the files of a dataset."""
-
-    read: dict[str, int]
-    files: dict[str, dict[str, Any]]
-
-
-@extensible
-class Data(TypedDict, total=False):
-    """The record of a variant's data."""
-
-    source: Source
-    splits: dict[str, dict[str, int]]
-    tokens: dict[str, dict[str, Number | None]]
-    warnings: list[str]
-
-
-@extensible
-class SummaryVariant(TypedDict, total=False):
-    """One variant in ``summary.json``."""
-
-    seeds: Required[list[int]]
-    status: Required[dict[str, Literal["done", "failed", "interrupted", "pruned"]]]
-    metrics: Required[dict[str, dict[str, Mean]]]
-    baselines: Required[dict[str, dict[str, Scores]]]
-    data: Required[Data]
-
-
-@extensible
-class Test(TypedDict, total=False):
-    """A paired test between two variants."""
-
-    a: Required[str]
-    b: Required[str]
-    metric: Required[str]
-    difference: Required[Number]
-    p_value: Required[Number]
-    sentence: Required[str]
-
-
-@extensible
-class Summary(TypedDict, total=False):
-    """``summary.json``."""
-
-    experiment: Required[str]
-    status: Required[Literal["done", "failed", "interrupted"]]
-    lower_is_better: Required[list[str]]
-    variants: Required[dict[str, SummaryVariant]]
-    tests: Required[list[Test]]
-    remarks: Required[list[str]]
-
-
-@extensible
-class StudyFile(TypedDict, total=False):
-    """``study.json``."""
-
-    status: Required[Literal["done", "failed", "interrupted"]]
-    trials: Required[dict[str, int]]
-    goals: Required[dict[str, str]]
-    best_value: Number | list[Number] | None
-    best_trial: int | None
-    best_params: dict[str, JsonValue] | None
-    final: str | None
-
-
-@extensible
-class Environment(TypedDict, total=False):
-    """``environment.json``."""
-
-    started: str
-    command: list[str]
-    components: dict[str, str]
-    inputs: dict[str, Any]
-    resumed: list[dict[str, Any]]
-
-
-@extensible
-class Training(TypedDict, total=False):
-    """``[training]`` of a resolved spec, as far as it is shown."""
-
-    monitor: str
-
-
-@extensible
-class Dataset(TypedDict, total=False):
-    """``[dataset]`` of a resolved spec: the columns with texts, the labels, and how the files are written."""
-
-    text: str | Annotated[list[str], Field(min_length=1)]
-    join_with: str
-    text_pair: str
-    label: str
-    label_names: dict[str, str]
-    leave_out: list[str]
-    format: str
-    encoding: str
-    separator: str
-    quoting: StrictBool
-    escape: str
-    sheet: str
-    header: StrictBool | dict[str, StrictBool]
-    columns: list[str] | dict[str, list[str]]
-
-
-@extensible
-class SpecTable(TypedDict, total=False):
-    """The resolved spec of a run folder, as far as it is shown."""
-
-    name: str
-    description: str
-    seeds: list[int]
-    dataset: Dataset
-    training: Training
-    evaluation: dict[str, Any]
-    variants: dict[str, dict[str, Any]]
-
-
-@extensible
-class StartedEvent(TypedDict, total=False):
-    """Training begins or goes on."""
-
-    event: Required[Literal["started"]]
-    step: int
-    total_steps: Required[int]
-
-
-@extensible
-class StepEvent(TypedDict, total=False):
-    """Some steps are done."""
-
-    event: Required[Literal["step"]]
-    step: Required[int]
-    epoch: Required[Number]
-    loss: Required[Number | None]
-    learning_rate: Required[Number | None]
-    gradient_norm: Number | None
-    examples_per_second: Number | None
-    tokens_per_second: Number | None
-    logs: Scores
-
-
-@extensible
-class EvaluationEvent(TypedDict, total=False):
-    """Validation was measured."""
-
-    event: Required[Literal["evaluation"]]
-    step: Required[int]
-    epoch: Required[Number]
-    train_loss: Required[Number | None]
-    metrics: Required[Scores]
-    best: Required[bool]
-    seconds: Required[Number]
-    pool: Scores
-    validation_loss: Number | None
-    train_seconds: Number | None
-    train_metrics: Scores
-
-
-@extensible
-class WarningEvent(TypedDict):
-    """Something is probably going wrong."""
-
-    event: Literal["warning"]
-    step: int
-    message: str
-
-
-@extensible
-class OtherEvent(TypedDict, total=False):
-    """An event of which only the kind and the step are read."""
-
-    event: Required[str]
-    step: int
-
-
-Event = StartedEvent | StepEvent | EvaluationEvent | WarningEvent
-CHECKED_EVENTS = ("started", "step", "evaluation", "warning")
-
+from kexp.report.shapes import CHECKED_EVENTS, Environment, Event, OtherEvent, Result, SpecTable, StudyFile, Summary
 
 CHECKSUM = "checksum"
 """Key of ``result.json`` with a digest of all others: a changed digit would be a result like any other."""
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Write ``result.json`` with its checksum."""
+    """Write ``result.json`` with its checksum, which is that of what is written: without secrets."""
+    result = hidden(finite(result))
     write_json(path, {**result, CHECKSUM: _checksum(result)})
 
 
@@ -298,7 +39,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def _checksum(result: Mapping[str, Any]) -> str:
-    content = json.dumps(finite(result), sort_keys=True).encode()
+    content = json.dumps(result, sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -111,7 +112,8 @@ def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
 
 def _place(path: Path) -> tuple[Path, str | None, int | None]:
     """Return the run folder that a path lies in, the variant and the seed; None for all of them."""
-    path = path.resolve()
+    # Unlike Path.resolve, it leaves links that lead to themselves as they are.
+    path = Path(os.path.realpath(path))
     seed = re.fullmatch(r"seed-(\d+)", path.name)
     if path.is_dir() and not (path / "spec.toml").is_file():
         if (path.parent / "spec.toml").is_file():

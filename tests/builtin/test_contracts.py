@@ -745,7 +745,7 @@ SEEN = {
     "Stubborn": "cleaning_twice_is_cleaning_once dropout_is_set_or_refused model_classifies_the_labels accepts_odd_texts "
     "positions_and_layers_match_the_model weights_depend_on_the_seed",
     "Naive": "extreme_logits_stay_finite",
-    "Counting": "resuming_continues_identically initial_state_can_be_loaded extreme_logits_stay_finite "
+    "Counting": "a_step_can_be_done_again resuming_continues_identically initial_state_can_be_loaded extreme_logits_stay_finite "
     "loss_and_logs_are_finite_scalars accepts_a_single_row",
     "Averaged": "losses_are_one_per_row loss_of_a_row_is_independent_of_other_rows",
     "Squeezed": "losses_are_one_per_row accepts_a_single_row",

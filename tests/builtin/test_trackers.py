@@ -405,7 +405,7 @@ def test_failed_run_is_closed_as_failed_everywhere(
     assert_all_there(wanted, logged(folder))
     assert not [path for path in folder.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
     assert (mlflow_run(run).info.status, mlflow_run(run).data.tags["kexp.status"]) == ("FAILED", "failed")
-    assert text(run, "status") == "failed: [Errno 28] No space left on device"
+    assert text(run, "status") == "failed: No space left on device; free some space"
     assert dict(trackio_history(run))[events_of(run)[-1]["step"], "final/status"] == "failed"
 
 

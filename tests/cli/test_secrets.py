@@ -195,3 +195,23 @@ def test_traceback_of_debug_has_no_secret(write_spec: Write) -> None:
         assert planted(done.stderr + done.stdout) == []
     shown = json.loads(kexp("check", spec, "--json").stdout)
     assert any("https://me:***@host/file.csv" in problem["message"] for problem in shown["problems"])
+
+
+def test_labels_that_look_like_secrets_are_labels(write_spec: Write, tmp_path: Path) -> None:
+    labels = ["password=abc", "password=xyz"]
+    rows = [f"{number}번째 {'좋은' if number % 2 else '나쁜'} 영화,{number % 2}" for number in range(60)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]) + "\n", "utf-8")
+    names = f'[dataset.label_names]\n0 = "{labels[0]}"\n1 = "{labels[1]}"\n'
+    spec = write_spec(tiny_spec(epochs=1, tables=names).format(data=tmp_path / "data.csv"))
+    done = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet")
+    assert done.exit_code == 0, done.stderr
+    folder = Path(json.loads(done.stdout)["folder"])
+    result = json.loads((folder / "default" / "seed-1" / "result.json").read_text("utf-8"))
+    assert result["labels"] == [row["label"] for row in result["per_class"]["test"]] == labels
+    assert tomllib.loads((folder / "spec.toml").read_text("utf-8"))["dataset"]["label_names"] == {
+        "0": labels[0],
+        "1": labels[1],
+    }
+    assert kexp("compare", folder, "--metric", "accuracy").exit_code == 0
+    resumed = kexp("run", "--resume", folder, "--quiet")
+    assert resumed.exit_code == 0, resumed.stderr

@@ -203,3 +203,24 @@ def test_a_model_whose_run_is_damaged_predicts_the_same_or_says_why_not(name: st
         (folder / name).write_bytes(damaged(folder / name, number))
         result = kexp("predict", folder / "plain" / "seed-1", "최고의 영화")
         assert result.stdout == expected or (result.exit_code == 2 and str(folder) in result.stderr), number
+
+
+@pytest.mark.parametrize("name", ["environment.json", "summary.json", "default/seed-1/result.json"])
+def test_pipe_in_place_of_a_file_is_not_waited_for(runs_dir: Path, name: str) -> None:
+    folder = sorted(runs_dir.glob("*/*"))[-1]
+    path = folder / name.replace("default", "plain")
+    path.unlink()
+    os.mkfifo(path)
+    for command in (("report", folder), ("runs", "show", folder), ("compare", folder)):
+        result = kexp(*command)
+        assert result.exit_code == 0 or str(path) in result.stderr or "has no summary.json" in result.stderr
+    report = kexp("report", folder)
+    if name == "environment.json":
+        assert (report.exit_code, report.stderr) == (2, f"{path} is no regular file; expected a file of kexp\n")
+
+
+def test_link_to_itself_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    result = kexp("compare", tmp_path / "loop")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{tmp_path / 'loop'}")
