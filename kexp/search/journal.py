@@ -100,9 +100,13 @@ class _Lock(JournalFileSymlinkLock):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         self.path = path
+        self.left_behind = False
 
     def acquire(self) -> bool:
-        """Wait for the lock, and cut off what another process has left behind."""
+        """Wait for the lock, and cut off what another process has left behind; raises ``OSError``."""
+        if self.left_behind:
+            # Otherwise this process would wait for itself.
+            self.release()
         held = super().acquire()
         try:
             _cut_incomplete_line(self.path)
@@ -110,6 +114,18 @@ class _Lock(JournalFileSymlinkLock):
             self.release()
             raise
         return held
+
+    def release(self) -> None:
+        """Release the lock; raises ``OSError`` where the disk cannot be written any more."""
+        try:
+            super().release()
+        except RuntimeError as error:
+            cause = error.__context__
+            if not isinstance(cause, OSError) or isinstance(cause, FileNotFoundError):
+                raise
+            self.left_behind = True
+            raise cause from None
+        self.left_behind = False
 
 
 def _cut_incomplete_line(path: Path) -> None:

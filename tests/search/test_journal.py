@@ -145,6 +145,21 @@ def test_journal_that_is_no_file_or_cannot_be_written(path: Path, monkeypatch: p
         open_journal(path)
 
 
+def test_a_lock_that_cannot_be_released_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_in(path)
+
+    def refuse(source: object, target: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("optuna.storages.journal._file.os.rename", refuse)
+        for _ in range(2):
+            with pytest.raises(RunFailed, match=r"journal\.log cannot be written: Read-only file system"):
+                study.set_user_attr("k", 1)
+    study.set_user_attr("k", 2)
+    assert study_in(path).user_attrs == {"k": 2}
+
+
 def test_lock_of_a_dead_process_is_taken_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path.parent)
     relative = Path("journal.log")
