@@ -26,6 +26,20 @@ _BLANKS = frozenset(
 _NUMBER = re.compile(r"[+-]?\d+\.?\d*(e[+-]?\d+)?")
 
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""How an address begins, which some libraries open where a path is meant."""
+
+
+def is_utf8(path: str | Path) -> bool:
+    """Return whether a path can be written in UTF-8; Python hides the other bytes of a name in half surrogates."""
+    return shown_path(path) == str(path)
+
+
+def shown_path(path: str | Path) -> str:
+    """Return a path with escapes in place of what is not UTF-8 in it."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 @lru_cache(10_000)
 def plain_name(name: str) -> str:
     """Return a name in NFC, without characters that show nothing, byte order marks and outer white space."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -28,7 +27,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kexp.errors import PluginError, Problem, did_you_mean, plugin_call
-from kexp.names import existing_path
+from kexp.names import ADDRESS, existing_path, is_utf8
 from kexp.redaction import is_masked, masked_address, remember_secrets, secrets_of, without_passwords
 
 Result = TypeVar("Result")
@@ -52,14 +51,17 @@ def _absolute(value: object) -> Path:
         raise ValueError("expected a path in quotes")
     if not str(value).strip():
         raise ValueError(f'expected a path, found "{value}"')
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
+    if ADDRESS.match(str(value)):
         raise ValueError(f'expected a file or folder, found the address "{without_passwords(str(value))}"')
     folder = value.folder if isinstance(value, SpecText) else Path.cwd()
     try:
-        return existing_path((folder / Path(value).expanduser()).resolve())
+        path = existing_path((folder / Path(value).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise ValueError(f'expected a path, found "{str(value)[:100]}": {reason}') from None
+    if not is_utf8(path):
+        raise ValueError(f"expected a path in UTF-8, found {str(path)!r}; rename it")
+    return path
 
 
 LocalPath = Annotated[

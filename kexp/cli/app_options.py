@@ -11,6 +11,8 @@ from typer.core import TyperGroup
 
 import kexp
 from kexp.cli.errors import CLOSED_PIPE, discard_output, print_traceback, settings
+from kexp.names import ADDRESS, is_utf8
+from kexp.redaction import without_passwords
 
 PLUGIN_COMMANDS = "kexp commands of plugins"
 
@@ -75,8 +77,22 @@ RemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the Python code that a model's own folder brings along.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+
+
+def _folder(value: str | Path) -> Path:
+    """Return the runs folder that an option names, which libraries must take for a folder as well."""
+    if not str(value).strip() or ADDRESS.match(str(value)):
+        raise typer.BadParameter(f'expected a folder, found "{without_passwords(str(value))}"')
+    if not is_utf8(value):
+        raise typer.BadParameter(f"expected a name in UTF-8, found {str(value)!r}")
+    return Path(value)
+
+
 RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="KEXP_RUNS_DIR", metavar="DIR", help="Where run folders are made.")
+    Path,
+    typer.Option(
+        "--runs-dir", envvar="KEXP_RUNS_DIR", metavar="DIR", help="Where run folders are made.", parser=_folder
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -43,6 +44,7 @@ def report_errors() -> Iterator[None]:
     from kexp.errors import KexpError, describe_os_error
     from kexp.redaction import hiding_in_logs, without_passwords
 
+    _print_all_names()
     try:
         with _interrupted_by_sigterm(), hiding_in_logs():
             yield
@@ -71,6 +73,13 @@ def report_errors() -> Iterator[None]:
         message = f"kexp: {type(error).__name__}: {error}; --debug shows where"
         print(_printable(without_passwords(message)), file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _print_all_names() -> None:
+    """Print the name of a file that is not UTF-8 with escapes; the standard output would end in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() in ("utf-8", "utf8"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -120,10 +120,8 @@ def _data_lines(record: Json) -> list[str]:
                 f"warning: {tokens['unknown share']:.0%} of the tokens of {split} are unknown to the tokenizer"
             )
         if unknown := tokens.get("unknown rows"):
-            rows = "1 row" if unknown == 1 else f"{unknown:,} rows"
-            lines.append(
-                f"warning: {rows} of {split} consist of unknown tokens alone; the model cannot tell them apart"
-            )
+            rows = f"1 row of {split} consists" if unknown == 1 else f"{unknown:,} rows of {split} consist"
+            lines.append(f"warning: {rows} of unknown tokens alone; the model cannot tell them apart")
     return lines + [f"warning: {warning}" for warning in record.get("warnings", ())]
 
 

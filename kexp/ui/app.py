@@ -18,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from kexp.errors import KexpError
 from kexp.evaluate.attributions import WordAttributions, attribute_words
 from kexp.inference.columns import TextColumns, columns_of
+from kexp.names import plain_name
 from kexp.report.html import page_environment, plain, score
 from kexp.report.run_folder import finite
 from kexp.results.runs import differences
@@ -226,11 +227,12 @@ def _add_models(app: FastAPI, library: Library, load: Load) -> None:
 
 def _attributions(model: Model, request: PredictRequest) -> list[WordAttributions]:
     """Weigh the words of a text; of a model of several columns or of pairs, those of each column beside the others."""
-    if model.columns.single:
-        return [attribute_words(request.text or next(iter(request.columns.values())), model.predict)]
-    row = {name: request.columns.get(name, "") for name in model.columns.names}
-    if not all(map(str.strip, row.values())):
+    single = {name: request.text for name in model.columns.names if model.columns.single and request.text}
+    row = single or {name: request.columns.get(name, "") for name in model.columns.names}
+    if not all(map(plain_name, row.values())):
         raise KexpError(f"the model was trained on {model.columns.sentence()}; give a text for each")
+    if model.columns.single:
+        return [attribute_words(text, model.predict) for text in row.values()]
 
     def predict_with(name: str) -> Callable[[Sequence[str]], NDArray[np.float64]]:
         return lambda texts: model.predict([{**row, name: text} for text in texts])

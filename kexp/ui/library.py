@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
+from kexp.names import is_utf8, shown_path
 from kexp.report.stored import read_events, read_result
 from kexp.results.runs import UNREADABLE, StudyRow, list_studies, read_spec, spec_of
 
@@ -60,7 +61,7 @@ class Library:
 
     def studies(self) -> dict[str, StudyRow]:
         """Return all studies by key, the newest first."""
-        return {row.folder.relative_to(self.folder).as_posix(): row for row in list_studies(self.folder)}
+        return {shown_path(row.folder.relative_to(self.folder).as_posix()): row for row in list_studies(self.folder)}
 
     def path(self, key: str) -> Path:
         """Return the folder of a run or study; raises ``KexpError`` for any other key."""
@@ -71,7 +72,7 @@ class Library:
         # Too long for a file name, or with a null character.
         except (OSError, ValueError):
             pass
-        raise UnknownRun(f"no run or study {key}")
+        raise UnknownRun(f"no run or study {shown_path(key)}")
 
     def result(self, key: str) -> dict[str, Any]:
         """Return ``result.json`` of a run; an empty object while it trains."""
@@ -101,9 +102,12 @@ class Library:
         return spec_of(read_spec(path.parent.parent), path.parent.name)
 
     def _run(self, path: Path) -> Run:
-        experiment, folder, variant, _ = path.relative_to(self.folder).parts
+        key = path.relative_to(self.folder).as_posix()
+        experiment, folder, variant, _ = shown_path(key).split("/")
         reason = ""
         try:
+            if not is_utf8(key):
+                raise KexpError(f"the name of the folder {shown_path(key)} is not UTF-8; rename it")
             # The page polls every few seconds; the result of a finished run is cached.
             result = _result(path / "result.json", (path / "result.json").stat().st_mtime_ns) if _ended(path) else {}
             step, total = (0, 0) if result else _progress(path / "metrics.jsonl")
@@ -112,7 +116,7 @@ class Library:
         except (KexpError, OSError) as error:
             result, step, total, status, reason = {}, 0, 0, UNREADABLE, str(error)
         return Run(
-            path.relative_to(self.folder).as_posix(),
+            shown_path(key),
             experiment,
             folder.partition("-")[0],
             variant,

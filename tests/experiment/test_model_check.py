@@ -144,7 +144,8 @@ def test_rows_of_unknown_tokens_alone_are_reported_in_training_and_prediction(tm
     shown = kexp("run", spec, "--dry-run")
     for split, found in tokens.items():
         if found["unknown rows"]:
-            count = "1 row" if found["unknown rows"] == 1 else f"{found['unknown rows']} rows"
-            assert f"{count} of {split} consist of unknown tokens alone" in " ".join(shown.output.split())
+            count = found["unknown rows"]
+            rows = f"1 row of {split} consists" if count == 1 else f"{count} rows of {split} consist"
+            assert f"{rows} of unknown tokens alone" in " ".join(shown.output.split())
     predicted = kexp("predict", tmp_path / "model", "뷁" * 101, "영화 최고")
     assert "2 rows; 1 of unknown tokens alone" in predicted.stderr

@@ -224,3 +224,42 @@ def test_link_to_itself_is_no_run_folder(tmp_path: Path) -> None:
     result = kexp("compare", tmp_path / "loop")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"{tmp_path / 'loop'}")
+
+
+def test_folder_whose_name_is_not_utf8_is_shown_as_unreadable(runs_dir: Path) -> None:
+    # So are Korean names in an archive from Windows.
+    other = os.fsdecode(os.fsencode(runs_dir) + b"/\xc7\xd1")
+    shutil.copytree(next(path for path in runs_dir.iterdir()), other)
+    shown = kexp("runs", "--runs-dir", runs_dir)
+    assert shown.exit_code == 0
+    assert "\\udcc7\\udcd1" in shown.stdout
+    client = TestClient(make_app(runs_dir, load, ["testserver"]))
+    assert client.get("/").status_code == 200
+    runs = client.get("/data/runs").json()
+    broken = [run for run in runs if run["status"] == "unreadable"]
+    assert len(broken) == len(runs) / 2
+    assert all(run["reason"] == f"the name of the folder {run['key']} is not UTF-8; rename it" for run in broken)
+    json_text = {"content-type": "application/json"}
+    refused = client.post("/data/predict", content=b'{"runs": ["\\udcff"], "text": "a"}', headers=json_text)
+    assert (refused.status_code, refused.json()) == (404, {"detail": "no run or study \\udcff"})
+
+
+@pytest.mark.parametrize("place", ["", " ", "s3://bucket/runs", "http://host/runs", "\udcff"])
+def test_runs_folder_is_a_folder_with_a_name_in_utf8(place: str) -> None:
+    for command in (("runs",), ("tune", "spec.toml"), ("run", "spec.toml"), ("ui",)):
+        result = kexp(*command, "--runs-dir", place)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "Invalid value for '--runs-dir'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "asked", [{"text": "  "}, {"text": "\u200b"}, {"columns": {"body": "영화"}}, {"columns": {"text": " "}}]
+)
+def test_page_predicts_nothing_without_a_text(runs_dir: Path, asked: dict[str, Any]) -> None:
+    client = TestClient(make_app(runs_dir, load, ["testserver"]))
+    run = client.get("/data/runs").json()[0]["key"]
+    answer = client.post("/data/predict", json={"runs": [run], **asked})
+    detail = "the model was trained on the text column text; give a text for each"
+    assert (answer.status_code, answer.json()) == (422, {"detail": detail})
+    given = client.post("/data/predict", json={"runs": [run], "columns": {"text": "영화"}})
+    assert given.json() == client.post("/data/predict", json={"runs": [run], "text": "영화"}).json()
