@@ -62,7 +62,7 @@ def export(
     Raises ``RunFailed`` when the export differs by more than it may; then, as after any error, nothing is left.
     """
     onnx.need_packages()
-    if output.exists() and not (force and (output / "kexp.json").is_file()):
+    if (output.exists() or output.is_symlink()) and not (force and (output / "kexp.json").is_file()):
         remedy = "--force replaces it" if (output / "kexp.json").is_file() else "it is not an export; choose another"
         raise KexpError(f"--output {output} exists already; {remedy}")
     with _made_whole(output) as part:

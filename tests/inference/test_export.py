@@ -201,6 +201,9 @@ def test_export_that_exists_is_replaced_only_when_told_so(run: Path, tmp_path: P
         assert refused("--output", tmp_path, *force) == (
             f"--output {tmp_path} exists already; it is not an export; choose another"
         )
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+    assert refused("--output", link) == f"--output {link} exists already; it is not an export; choose another"
     again = tmp_path / "again"
     for options in ([], ["--force"]):
         assert kexp("export", run, "--output", again, *options).exit_code == 0
