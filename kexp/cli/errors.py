@@ -68,7 +68,9 @@ def report_errors() -> Iterator[None]:
         raise typer.Exit(2) from None
     # A bug of kexp: a traceback is printed only with --debug.
     except (Exception, SystemExit) as error:
-        if isinstance(error, typer.Exit) or settings.debug:
+        # rich ends the process where it notices a closed pipe; the application sees to that.
+        closed = isinstance(error.__context__, BrokenPipeError)
+        if isinstance(error, typer.Exit) or closed or settings.debug:
             raise
         message = f"kexp: {type(error).__name__}: {error}; --debug shows where"
         print(_printable(without_passwords(message)), file=sys.stderr)

@@ -31,7 +31,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "training.layer_decay": ("llrd", "layerwise_lr_decay", "lr_decay", "layer_wise_lr_decay"),
     "training.monitor": ("metric_for_best_model", "best_metric", "monitor_metric"),
     "training.evaluate_every": (
-        "eval_steps", "eval_every", "evaluation_strategy", "eval_strategy", "save_steps", "save_strategy",
+        "eval_steps", "eval_every", "evaluation_strategy", "eval_strategy", "save_strategy",
     ),
     "training.log_every": ("logging_steps", "log_steps", "log_interval", "log_every_n_steps", "print_every"),
     "training.keep": ("save_best", "save_best_only", "load_best_model_at_end", "save_total_limit"),

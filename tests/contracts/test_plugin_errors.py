@@ -181,7 +181,7 @@ def test_a_metric_that_fails_fails_its_runs_and_the_experiment_ends_as_it_should
     assert result.exit_code == 1
     assert lines[0] == f"broken seed 1, broken seed 2 failed: {said}"
     assert lines[1].startswith("not every run succeeded")
-    assert len(lines) == 2
+    assert lines[2:] == [f"once the cause is mended, continue with: kexp run --resume {folder}"]
     for _ in ("run", "resumed"):
         assert read(folder / "broken" / "seed-2" / "result.json")["reason"] == said
         summary = read(folder / "summary.json")

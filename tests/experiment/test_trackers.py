@@ -15,9 +15,12 @@ from kexp.catalog import Observer, Owner
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.experiment import trackers as tracking
 from kexp.experiment.trackers import RunListeners
-from kexp.report.stored import read_events
 
 EVENTS = [{"event": "step", "step": number, "loss": 1 / number} for number in range(1, 200)]
+
+
+def events_in(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
 
 
 class Diary(TrackerOptions):
@@ -186,7 +189,7 @@ def test_resumed_run_keeps_its_events_up_to_the_checkpoint_and_tells_who_follows
     listeners.event({"event": "step", "step": 151, "loss": 0.5})
     listeners.finish({"status": "done"})
     assert Page.written[0].run.resumed_at == seen[0].resumed_at == 150
-    assert [event["step"] for event in read_events(path)] == list(range(1, 152))
+    assert [event["step"] for event in events_in(path)] == list(range(1, 152))
 
 
 def test_events_that_are_gone_are_told_and_the_whole_ones_are_kept(run: RunIdentity, tmp_path: Path) -> None:
@@ -202,7 +205,7 @@ def test_events_that_are_gone_are_told_and_the_whole_ones_are_kept(run: RunIdent
     listeners.start(10)
     listeners.event({"event": "step", "step": 11})
     listeners.finish({"status": "done"})
-    assert [event["step"] for event in read_events(path)] == [*range(1, 10), 11]
+    assert [event["step"] for event in events_in(path)] == [*range(1, 10), 11]
     line = len(json.dumps(EVENTS[9])) + 1
     assert warnings == [f"metrics.jsonl lacks {line} bytes of what was written before step 10"]
 
@@ -234,7 +237,7 @@ def test_texts_of_an_event_may_have_any_letters(run: RunIdentity, tmp_path: Path
     listeners.event(event)
     listeners.event(EVENTS[0])
     listeners.finish({"status": "done"})
-    assert list(read_events(tmp_path / "metrics.jsonl")) == [event, EVENTS[0]]
+    assert list(events_in(tmp_path / "metrics.jsonl")) == [event, EVENTS[0]]
 
 
 def test_run_that_never_started_has_nothing_to_close(run: RunIdentity, tmp_path: Path) -> None:

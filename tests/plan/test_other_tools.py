@@ -67,7 +67,11 @@ def problems(write_spec: Callable[..., Path], catalog: Catalog, reviews: Path) -
             "use training.betas, epsilon and weight_decay; the optimiser is AdamW",
         ),
         ("training", "dr_rate = 0.1", "training.dr_rate: unknown key of [training]; use backbone.dropout"),
-        ("training", "save_steps = 9", "training.save_steps: unknown key of [training]; use training.evaluate_every"),
+        (
+            "training",
+            "save_steps = 9",
+            "training.save_steps: unknown key of [training]; use training.checkpoint_every_steps",
+        ),
         ("evaluation", "batch = 9", "evaluation.batch: unknown key of [evaluation]; use evaluation.batch_size"),
         (
             "training",
