@@ -16,7 +16,18 @@ HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
 LAYERS = (
-    ("errors", "seeds", "atomic_files", "redaction", "settings", "hangul", "names", "nested", "sample_reviews"),
+    (
+        "errors",
+        "seeds",
+        "background",
+        "atomic_files",
+        "redaction",
+        "settings",
+        "hangul",
+        "names",
+        "nested",
+        "sample_reviews",
+    ),
     ("options", "tensor_files", "files", "devices", "hub", "weights", "model_files"),
     ("contracts", "model_tokenizer"),
     ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "hookspecs", "spec"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kexp.background import repeating
 from kexp.errors import KexpError
 from kexp.report.run_folder import read_json, write_json
 
@@ -36,7 +36,7 @@ def locked(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
         _take_over(folder, warn)
         write_json(folder / HOLDER, {"process": os.getpid(), "host": socket.gethostname(), "since": _now()})
         try:
-            with _beating(folder / HOLDER):
+            with repeating(lambda: _touch(folder / HOLDER), BEAT, "kexp lock"):
                 yield
         finally:
             # The folder may be gone, or its disk.
@@ -111,24 +111,10 @@ def _silence(folder: Path) -> float:
             probe.unlink(missing_ok=True)
 
 
-@contextmanager
-def _beating(path: Path) -> Iterator[None]:
-    """Touch a file again and again in a thread."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(BEAT):
-            # A file system that is away for a while costs a sign of life, not the run.
-            with suppress(OSError):
-                os.utime(path)
-
-    thread = threading.Thread(target=beat, name="kexp lock", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=1.0)
+def _touch(path: Path) -> None:
+    # A file system that is away for a while costs a sign of life, not the run.
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _now() -> str:

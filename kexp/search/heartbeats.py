@@ -6,7 +6,6 @@ import itertools
 import logging
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from kexp.background import repeating
 
 if TYPE_CHECKING:
     import psutil
@@ -45,22 +46,12 @@ class Heartbeats:
     @contextmanager
     def beating(self) -> Iterator[None]:
         """Raise the counter every ``BEAT`` seconds in a thread of its own, whatever this process is busy with."""
-        over = threading.Event()
-
-        def beat() -> None:
-            for count in itertools.count(1):
-                if over.wait(BEAT):
-                    return
-                self._show(count)
-
+        counts = itertools.count(1)
         self._show(0)
-        thread = threading.Thread(target=beat, name="kexp heartbeat", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(lambda: self._show(next(counts)), BEAT, "kexp heartbeat"):
+                yield
         finally:
-            over.set()
-            thread.join()
             self._show(LEFT)
 
     def _show(self, count: int | str) -> None:
