@@ -130,7 +130,7 @@ def describe_os_error(error: OSError) -> str:
     """Return what the operating system refused in words: the file, the reason, the remedy where there is one."""
     place = f"{error.filename}: " if error.filename else ""
     remedy = REMEDIES.get(error.errno or 0)
-    return f"{place}{error.strerror or error or type(error).__name__}" + (f"; {remedy}" if remedy else "")
+    return f"{place}{reason_of(error) or type(error).__name__}" + (f"; {remedy}" if remedy else "")
 
 
 def describe_value(value: object) -> str:

@@ -87,7 +87,7 @@ def predict(
         from kexp.cli.predictions import print_notes, print_warnings, standard_output
         from kexp.errors import KexpError
         from kexp.inference.input_tables import FileOptions
-        from kexp.inference.loading import load_places
+        from kexp.inference.loading import LoadOptions, load_places
         from kexp.inference.predict import Columns, predict_table
         from kexp.inference.saved_spec import dataset_of
         from kexp.inference.writers import check_free, sink_to
@@ -100,14 +100,7 @@ def predict(
         options = FileOptions(text or (), join_with, pair, encoding, separator, header, columns, quoting)
         table, texts_of = _table(source, texts, dataset_of(places), options)
         wanted = Columns(texts_of, top_k)
-        model = load_places(
-            places,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            allow_local_code=allow_local_code,
-            trust_remote_code=trust_remote_code,
-        )
+        model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
         print_notes(model)
         wanted.check(table, model.labels)
         added = wanted.added(model.labels)
@@ -126,6 +119,7 @@ def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tupl
     """Split the arguments of a command into models and texts: folders come first."""
     from kexp.errors import KexpError
     from kexp.inference.model_folders import EXPECTED, find
+    from kexp.names import is_utf8
 
     first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
     folders, texts = words[:first_text], list(words[first_text:])
@@ -135,7 +129,7 @@ def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tupl
         # A path below an existing folder was mistyped.
         if "/" in word and not any(map(str.isspace, word)) and _is_folder(word.rpartition("/")[0]):
             raise KexpError(f"{word} does not exist; {EXPECTED}")
-        if any("\ud800" <= character <= "\udfff" for character in word):
+        if not is_utf8(word):
             raise KexpError(f"the text {word.encode('utf-8', 'replace').decode()} is not UTF-8")
     return [find(Path(folder), variant=variant, seed=seed) for folder in folders], texts
 
@@ -220,7 +214,7 @@ def evaluate(
         from kexp.cli.predictions import print_notes, print_warnings
         from kexp.inference.evaluate import Labels, measure
         from kexp.inference.input_tables import FileOptions, read_input
-        from kexp.inference.loading import load_places
+        from kexp.inference.loading import LoadOptions, load_places
         from kexp.inference.model_folders import find
         from kexp.inference.saved_spec import dataset_of
         from kexp.report.run_folder import finite
@@ -233,14 +227,7 @@ def evaluate(
         trained_on = str(dataset.get("label", "label"))
         label = label or ("label" if trained_on not in labelled.columns else trained_on)
         labelled.need(label, "--label")
-        model = load_places(
-            places,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            allow_local_code=allow_local_code,
-            trust_remote_code=trust_remote_code,
-        )
+        model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
         metrics = model.members[0].provenance.metrics(model.labels)
         print_notes(model)
         names = {**model.members[0].provenance.label_names, **renamed}

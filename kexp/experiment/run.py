@@ -51,6 +51,7 @@ def run(
     with ExitStack() as stack:
         if resume is not None:
             stack.enter_context(locked(resume.path, display.phase))
+            _need_same_spec(resume.path)
         prepared = _prepare(plan, catalog, display)
         read, rows = digests(plan.runs(), prepared)
         if resume is not None:
@@ -120,13 +121,17 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     return prepared
 
 
-def _need_same_inputs(folder: RunFolder, read: Mapping[str, Any], rows: RowKeys) -> None:
-    """Refuse to resume on other rows, with another tokenizer or other weights than the experiment began with."""
-    environment, spec = read_environment(folder.path / "environment.json"), folder.path / "spec.toml"
+def _need_same_spec(folder: Path) -> None:
+    """Refuse to resume with another spec than the experiment began with, before its data are prepared."""
+    environment, spec = read_environment(folder / "environment.json"), folder / "spec.toml"
     if environment.get("spec") not in (None, spec_digest(read_spec(spec))):
         remedy = f"restore it, or start a new experiment with it: kexp run {spec}"
         raise KexpError(f"{spec} is not the one with which the experiment began; {remedy}")
-    before = environment.get("inputs", {})
+
+
+def _need_same_inputs(folder: RunFolder, read: Mapping[str, Any], rows: RowKeys) -> None:
+    """Refuse to resume on other rows, with another tokenizer or other weights than the experiment began with."""
+    before = read_environment(folder.path / "environment.json").get("inputs", {})
     remedy = f"restore it, or start a new experiment: kexp run {folder.path / 'spec.toml'}"
     refuse_changes(str(folder.path), before, read, rows, folder.path, remedy)
 

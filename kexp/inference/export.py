@@ -16,7 +16,7 @@ from kexp.atomic_files import replacing_folder, write_text
 from kexp.data.batching import by_length
 from kexp.errors import KexpError, RunFailed
 from kexp.inference import onnx
-from kexp.inference.loading import load_places
+from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.model_folders import Place
 from kexp.inference.trained_model import Member
 from kexp.report.run_folder import write_json
@@ -66,13 +66,8 @@ def export(
         remedy = "--force replaces it" if (output / "kexp.json").is_file() else "it is not an export; choose another"
         raise KexpError(f"--output {output} exists already; {remedy}")
     with _made_whole(output) as part:
-        loaded = load_places(
-            [place],
-            device="cpu",
-            precision="fp32",
-            allow_local_code=allow_local_code,
-            trust_remote_code=trust_remote_code,
-        )
+        options = LoadOptions("cpu", "fp32", allow_local_code=allow_local_code, trust_remote_code=trust_remote_code)
+        loaded = load_places([place], options)
         member = loaded.members[0]
         progress(f"exporting {place.name}")
         _write_graph(part, member, quantize)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,40 +51,37 @@ def load(
     places = [find(Path(folder), variant=variant, seed=seed) for folder in folders]
     if not places:
         raise KexpError("load() needs at least one folder with a model")
-    return load_places(
-        places,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        allow_local_code=allow_local_code,
-        trust_remote_code=trust_remote_code,
-    )
+    return load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
 
 
-def load_places(
-    places: Sequence[Place],
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    batch_size: int = BATCH_SIZE,
-    allow_local_code: bool = False,
-    trust_remote_code: bool = False,
-) -> TrainedModel:
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How models are loaded and run; the options of ``load``."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int = BATCH_SIZE
+    allow_local_code: bool = False
+    trust_remote_code: bool = False
+
+
+def load_places(places: Sequence[Place], options: LoadOptions) -> TrainedModel:
     """Load the models at some places, in this order."""
     # Once for all models with the same plugins, so that a local file runs once and equal text pipelines stay equal.
-    catalogs = cache(partial(catalog_with, allow_local_code=allow_local_code))
+    catalogs = cache(partial(catalog_with, allow_local_code=options.allow_local_code))
     # The specs first, so that an error in one is reported before any weights are read.
     provenances = [provenance_of(place, catalogs) for place in places]
     for place in places:
         _check_folder(place)
     pairs = list(zip(places, provenances, strict=True))
-    trusted = [_runs_own_code(*pair, allowed=trust_remote_code) for pair in pairs]
-    hardware = choose(device, precision, prefix="--")
+    trusted = [_runs_own_code(*pair, allowed=options.trust_remote_code) for pair in pairs]
+    hardware = choose(options.device, options.precision, prefix="--")
     members = [_load(*pair, hardware, trusted=own) for pair, own in zip(pairs, trusted, strict=True)]
     for other in members[1:]:
         _check_labels(members[0], other)
     _check_columns(members)
-    return TrainedModel(members[0].labels, members, [note for member in members for note in _notes(member)], batch_size)
+    notes = [note for member in members for note in _notes(member)]
+    return TrainedModel(members[0].labels, members, notes, options.batch_size)
 
 
 def _check_folder(place: Place) -> None:
