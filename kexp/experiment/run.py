@@ -167,7 +167,6 @@ def _summarise(
 ) -> dict[str, Any]:
     seed = plan.base.seeds[0]
     stopped = any(result["status"] == "interrupted" for result in results)
-    labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
     data = {v.name: prepared.inputs(v.spec, seed).record() for v in plan.variants}
     untested = no_test_remark(data)
@@ -180,8 +179,10 @@ def _summarise(
         results,
         baselines=baselines,
         data=data,
-        predictions=lambda variant, seed: (
-            _tested(folder.run(variant, seed), labels[variant, seed]) if "test" in data[variant]["splits"] else None
+        predictions=lambda result: (
+            _tested(folder.run(result["variant"], result["seed"]), result["labels"])
+            if "test" in data[result["variant"]]["splits"]
+            else None
         ),
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
         remarks=[*filter(None, [untested]), *remarks],

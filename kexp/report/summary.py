@@ -27,15 +27,15 @@ def build_summary(
     *,
     baselines: Mapping[str, Any],
     data: Mapping[str, Any],
-    predictions: Callable[[str, int], Predictions | None],
+    predictions: Callable[[Result], Predictions | None],
     lower_is_better: Collection[str] = LOWER_IS_BETTER,
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the object of ``summary.json`` from all runs of an experiment, in their order.
 
     ``baselines`` and ``data`` are copied, by variant; ``remarks`` come before those on the tests.
-    ``predictions`` gives the test rows of a finished run, or None where there are none. Means and tests count runs with
-    status ``done`` only; p-values are not corrected for the number of tests.
+    ``predictions`` gives the test rows of a finished run, given its result, or None where there are none. Means and
+    tests count runs with status ``done`` only; p-values are not corrected for the number of tests.
     """
     variants = {
         name: _variant([result for result in results if result["variant"] == name])
@@ -96,14 +96,14 @@ def _variant(runs: Sequence[Result]) -> dict[str, Any]:
 
 
 def _tests(
-    results: Sequence[Result], predictions: Callable[[str, int], Predictions | None], remarks: list[str]
+    results: Sequence[Result], predictions: Callable[[Result], Predictions | None], remarks: list[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield the tests of every pair of variants; seeds that cannot be compared are added to ``remarks``."""
     names: dict[str, list[str]] = {}
     held: dict[str, dict[int, Predictions]] = {}
     for result in results:
         variant, seed = result["variant"], result["seed"]
-        if result["status"] == "done" and (rows := predictions(variant, seed)) is not None:
+        if result["status"] == "done" and (rows := predictions(result)) is not None:
             names[variant] = result["labels"]
             held.setdefault(variant, {})[seed] = rows
     for a, b in itertools.combinations(held, 2):

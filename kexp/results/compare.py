@@ -174,7 +174,7 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
         model.name: kept[model.folder].get("variants", {}).get(model.variant, {}).get("baselines", {})
         for model in models
     }
-    summary = build_summary(runs, baselines=baselines, data={}, predictions=lambda *_: None, lower_is_better=lower)
+    summary = build_summary(runs, baselines=baselines, data={}, predictions=lambda _: None, lower_is_better=lower)
     measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
     common = [name for name in measured[0] if all(name in scores for scores in measured)]
     if metric in MEASURES and not common:

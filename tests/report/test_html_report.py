@@ -125,8 +125,8 @@ def run_folder(tmp_path: Path) -> Path:
     environment = {"started": "2026-01-01T00:00:00+00:00", "packages": {"torch": "2.9"}, "git": None, "gpus": ["H100"]}
     (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
 
-    def held(variant: str, seed: int) -> Any:
-        frame = pd.read_parquet(folder / variant / f"seed-{seed}" / "predictions.parquet")[:100]
+    def held(run: Any) -> Any:
+        frame = pd.read_parquet(folder / run["variant"] / f"seed-{run['seed']}" / "predictions.parquet")[:100]
         return np.arange(100) % 2, frame[[f"probability:{name}" for name in LABELS]].to_numpy()
 
     both = {"plain": BASELINE, "uda": BASELINE}
@@ -189,7 +189,7 @@ def test_results_stand_beside_the_baselines_with_the_best_marked(page: Page) -> 
 
 
 def test_a_lone_result_is_not_called_the_best() -> None:
-    summary = build_summary([result("a", 1, 0.8)], baselines={}, data={}, predictions=lambda *_: None)
+    summary = build_summary([result("a", 1, 0.8)], baselines={}, data={}, predictions=lambda _: None)
     assert set(results_table(summary, "test")["best"].values()) == {None}
     assert results_table(summary, "train")["rows"] == []
 
@@ -197,7 +197,7 @@ def test_a_lone_result_is_not_called_the_best() -> None:
 def test_baselines_on_other_data_have_rows_of_their_own() -> None:
     runs = [result(name, 1, 0.8) for name in ("a", "b", "c")]
     scores = {"a": {"majority": {"test": {"accuracy": 0.5}}}, "b": {"majority": {"test": {"accuracy": 0.6}}}}
-    summary = build_summary(runs, baselines=scores | {"c": scores["a"]}, data={}, predictions=lambda *_: None)
+    summary = build_summary(runs, baselines=scores | {"c": scores["a"]}, data={}, predictions=lambda _: None)
     rows = [(row["name"], row["baseline_of"]) for row in results_table(summary, "test")["rows"]]
     assert rows == [("a", []), ("b", []), ("c", []), ("majority", ["a", "c"]), ("majority", ["b"])]
 
@@ -457,7 +457,7 @@ def test_equal_files_give_equal_bytes(run_folder: Path) -> None:
 
 def test_an_experiment_that_never_got_anywhere_has_a_report(run_folder: Path) -> None:
     nothing = {"status": "interrupted", "reason": "stopped", "experiment": "nsmc", "variant": "new", "seed": 1}
-    summary = build_summary([nothing], baselines={}, data={}, predictions=lambda *_: None)
+    summary = build_summary([nothing], baselines={}, data={}, predictions=lambda _: None)
     (run_folder / "summary.json").write_text(json.dumps(summary), "utf-8")
     page = Page(write_report(run_folder).read_text("utf-8"))
     assert "No run has finished" in page.text

@@ -42,7 +42,7 @@ def summary(results: list[dict[str, Any]], held: dict[tuple[str, int], Predictio
         results,
         baselines={"uda": {"majority": {"test": {"accuracy": 0.5}}}},
         data={"uda": {"splits": {"train": {"read": 10, "kept": 9}}}},
-        predictions=lambda variant, seed: held.get((variant, seed)),
+        predictions=lambda run: held.get((run["variant"], run["seed"])),
     )
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     return made
