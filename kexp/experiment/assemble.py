@@ -21,6 +21,7 @@ from kexp.experiment.inputs import PreparedInputs, RunInputs, UnlabelledInputs, 
 from kexp.host_batches import HostBatch
 from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title
+from kexp.repeats import Repeat
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
@@ -85,11 +86,11 @@ class AssembledRun:
             yield numbers, HostBatch(inputs, rows.labels[numbers], tokens, encoded.hidden_of(numbers))
 
 
-def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware) -> AssembledRun:
-    """Build everything for one seed."""
+def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Hardware) -> AssembledRun:
+    """Build everything for one run."""
     import torch
 
-    inputs = prepared.inputs(spec, seed)
+    inputs, seed = prepared.inputs(spec, repeat), repeat.seed
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
     model.to(hardware.device)

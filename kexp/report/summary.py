@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kexp.evaluate import statistics
+from kexp.repeats import Repeat, in_words
 
 if TYPE_CHECKING:
     from kexp.evaluate.statistics import Predictions
@@ -74,7 +75,7 @@ def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
 
 
 def _variant(runs: Sequence[Result]) -> dict[str, Any]:
-    """Return seeds, statuses and means of one variant's runs; ``values`` are in the order of the finished seeds.
+    """Return repeats, statuses and means of one variant's runs; ``values`` are in the order of the finished ones.
 
     A value that is not finite (null in JSON) is left out of the mean; ``n`` counts the others.
     """
@@ -86,8 +87,9 @@ def _variant(runs: Sequence[Result]) -> dict[str, Any]:
                 if value is not None and math.isfinite(value):
                     values.setdefault(split, {}).setdefault(name, []).append(value)
     return {
-        "seeds": [run["seed"] for run in runs],
-        "status": {str(run["seed"]): run["status"] for run in runs},
+        "seeds": list(dict.fromkeys(run["seed"] for run in runs)),
+        "repeats": [Repeat.of(run).keys() for run in runs],
+        "status": {Repeat.of(run).key: run["status"] for run in runs},
         "metrics": {
             split: {name: asdict(statistics.summarise(of)) | {"values": of} for name, of in scores.items()}
             for split, scores in values.items()
@@ -100,20 +102,20 @@ def _tests(
 ) -> Iterator[dict[str, Any]]:
     """Yield the tests of every pair of variants; seeds that cannot be compared are added to ``remarks``."""
     names: dict[str, list[str]] = {}
-    held: dict[str, dict[int, Predictions]] = {}
+    held: dict[str, dict[Repeat, Predictions]] = {}
     for result in results:
-        variant, seed = result["variant"], result["seed"]
+        variant, repeat = result["variant"], Repeat.of(result)
         if result["status"] == "done" and (rows := predictions(result)) is not None:
             names[variant] = result["labels"]
-            held.setdefault(variant, {})[seed] = rows
+            held.setdefault(variant, {})[repeat] = rows
     for a, b in itertools.combinations(held, 2):
-        shared = held[a].keys() & held[b].keys()
-        same = {seed for seed in shared if names[a] == names[b] and _equal_rows(held[a][seed], held[b][seed])}
-        remarks += [
-            f"{a} and {b} were not compared on seed {seed}: their test rows differ" for seed in sorted(shared - same)
-        ]
-        of_a, of_b = ({seed: held[name][seed] for seed in same} for name in (a, b))
-        yield from statistics.compare(a, b, of_a, of_b)
+        for repeat in (repeat for repeat in held[a] if repeat in held[b]):
+            of_a, of_b = held[a][repeat], held[b][repeat]
+            if names[a] != names[b] or not _equal_rows(of_a, of_b):
+                remarks.append(f"{a} and {b} were not compared on {repeat.name}: their test rows differ")
+                continue
+            for test in statistics.compare(a, b, {repeat.seed: of_a}, {repeat.seed: of_b}):
+                yield test | repeat.keys()
 
 
 def _equal_rows(a: Predictions, b: Predictions) -> bool:
@@ -127,7 +129,8 @@ def sentence(test: Mapping[str, Any]) -> str:
     size = abs(test["difference"])
     forwards = test["difference"] >= 0
     better, worse = (test["a"], test["b"]) if forwards else (test["b"], test["a"])
-    details = [f"seed {test['seed']}", p_value, TEST_NAMES[test["test"]]]
+    which = in_words({name: test[name] for name in ("draw", "fold", "seed") if name in test})
+    details = [which, p_value, TEST_NAMES[test["test"]]]
     if "low" in test:
         low, high = (test["low"], test["high"]) if forwards else (-test["high"], -test["low"])
         details.append(f"95 % interval {low:.3f} to {high:.3f}")

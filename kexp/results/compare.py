@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate import statistics
 from kexp.nested import find
+from kexp.repeats import Part, Repeat, in_words, place_of
 from kexp.report.predictions import Tested, other_texts, row_differences, tested
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
@@ -39,23 +39,24 @@ TESTED = ("accuracy", "macro_f1")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A variant of a run folder with its finished runs by seed, or one run of it."""
+    """A variant of a run folder with its finished runs, or those of one draw, fold or seed, which ``part`` holds."""
 
     name: str
     folder: Path
     variant: str
-    seed: int | None
-    runs: Mapping[int, Json]
+    part: Part
+    runs: Mapping[Repeat, Json]
 
-    def path(self, seed: int) -> Path:
+    def path(self, repeat: Repeat) -> Path:
         """Return the predictions of a run."""
-        return RunFolder(self.folder).run(self.variant, seed) / "predictions.parquet"
+        return RunFolder(self.folder).run(self.variant, repeat) / "predictions.parquet"
 
 
 def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None = None) -> Json:
     """Return the means, baselines, differences of specs and paired tests of models, as plain data.
 
-    A folder is a run folder, which stands for all its variants, or ``<variant>`` or ``<variant>/seed-<n>`` in one.
+    A folder is a run folder, which stands for all its variants, or in one ``<variant>`` or a folder of its runs, such
+    as ``<variant>/seed-<n>`` or ``<variant>/draw-<n>``.
     Raises ``KexpError`` for other folders, for folders without a finished run, and when the rows of the split differ.
     """
     if split not in SPLITS:
@@ -74,7 +75,7 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
         "split": split,
         **results_table(summary, split),
         "models": [
-            {"name": model.name, "folder": str(model.folder), "variant": model.variant, "seeds": list(model.runs)}
+            {"name": model.name, "folder": str(model.folder), "variant": model.variant, **_runs(model)}
             for model in models
         ],
         "differences": {model.name: differences(base, _spec(model)) for model in models[1:]},
@@ -92,36 +93,40 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
 def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
     """Yield every model once, even if it is named twice; a variant without a finished run is remarked on."""
     places = list(dict.fromkeys(_place(folder) for folder in folders))
-    for folder, variant, seed in places:
-        if {(folder, None, None), (folder, variant, None)} & {*places} - {(folder, variant, seed)}:
+    for folder, variant, part in places:
+        wider = {(folder, None, ()), *((folder, variant, part[:length]) for length in range(len(part)))}
+        if wider & {*places} - {(folder, variant, part)}:
             continue
-        held: dict[str, dict[int, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
+        held: dict[str, dict[Repeat, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
         for result in results(folder):
             runs = held.setdefault(result["variant"], {})
             if result["status"] == UNREADABLE and variant in (None, result["variant"]):
                 remarks.append(f"left out: {result['reason']}")
-            if result["status"] == "done" and seed in (None, result["seed"]):
-                runs[result["seed"]] = result
+            if result["status"] == "done" and all(result.get(name) == number for name, number in part):
+                runs[Repeat.of(result)] = result
         selected = [name for name in held if variant in (None, name)]
         finished = [name for name in selected if held[name]]
         if not finished:
             raise KexpError(f"{folder / (variant or '')}: it has no finished run to compare")
         remarks += [f"{name} of {folder} has no finished run" for name in selected if name not in finished]
-        yield from (Model(name, folder, name, seed, held[name]) for name in finished)
+        yield from (Model(name, folder, name, part, held[name]) for name in finished)
 
 
-def _place(path: Path) -> tuple[Path, str | None, int | None]:
-    """Return the run folder that a path lies in, the variant and the seed; None for all of them."""
+def _place(path: Path) -> tuple[Path, str | None, Part]:
+    """Return the run folder that a path lies in, the variant (None for all of them) and which of its runs."""
     # Unlike Path.resolve, it leaves links that lead to themselves as they are.
     path = Path(os.path.realpath(path))
-    seed = re.fullmatch(r"seed-(\d+)", path.name)
-    if path.is_dir() and not (path / "spec.toml").is_file():
-        if (path.parent / "spec.toml").is_file():
-            return path.parent, path.name, None
-        if seed and (path.parent.parent / "spec.toml").is_file():
-            return path.parent.parent, path.parent.name, int(seed[1])
+    if path.is_dir() and not (path / "spec.toml").is_file() and (place := place_of(path)):
+        return place
     read_spec(path)
-    return path, None, None
+    return path, None, ()
+
+
+def _runs(model: Model) -> Json:
+    """Return the seeds of a model's runs, and draws and folds too where they have some."""
+    keys = [repeat.keys() for repeat in model.runs]
+    several = {"runs": keys} if any(len(of) > 1 for of in keys) else {}
+    return {"seeds": list(dict.fromkeys(of["seed"] for of in keys)), **several}
 
 
 def _distinguished(models: Sequence[Model]) -> list[Model]:
@@ -134,7 +139,7 @@ def _distinguished(models: Sequence[Model]) -> list[Model]:
         if len(folders) > 1:
             name = f"{next(of(model.folder) for of in PARTS if _differ(of, folders))}/{name}"
         if sum(other.folder == model.folder for other in alike) > 1:
-            name += f", seed {model.seed}"
+            name += f", {in_words(dict(model.part))}"
         named.append(replace(model, name=name))
     return named
 
@@ -212,26 +217,26 @@ def _kept_summary(folder: Path) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two models with predictions for the same rows in the same order: (seeds as text, seed, of a, of b)."""
+    """Two models with predictions for the same rows in the same order: (which runs, seed, of a, of b)."""
 
     a: str
     b: str
-    of: Sequence[tuple[str | int, int, statistics.Predictions, statistics.Predictions]]
+    of: Sequence[tuple[Json, int, statistics.Predictions, statistics.Predictions]]
 
     def tests(self) -> Iterator[Json]:
-        """Yield the tests of every seed."""
-        for seeds, seed, of_a, of_b in self.of:
+        """Yield the tests of every pair of runs."""
+        for keys, seed, of_a, of_b in self.of:
             for test in statistics.compare(self.a, self.b, {seed: of_a}, {seed: of_b}):
-                yield {**test, "seed": seeds}
+                yield {**test, **keys}
 
 
 def _pairs(models: Sequence[Model], split: str, remarks: list[str]) -> Iterator[Pair]:
     """Yield every two models with what can be tested; raises ``KexpError`` when their rows differ."""
-    held = {(model.name, seed): _tested(models[0], model, seed, split) for model in models for seed in model.runs}
+    held = {(model.name, repeat): _tested(models[0], model, repeat, split) for model in models for repeat in model.runs}
     for a, b in itertools.combinations(models, 2):
-        shared = [(seed, seed) for seed in a.runs if seed in b.runs]
-        seeds = shared or [(next(iter(a.runs)), next(iter(b.runs)))]
-        orders = [_order(a, b, pair, split, held, remarks) for pair in seeds]
+        shared = [(repeat, repeat) for repeat in a.runs if repeat in b.runs]
+        repeats = shared or [(next(iter(a.runs)), next(iter(b.runs)))]
+        orders = [_order(a, b, pair, split, held, remarks) for pair in repeats]
         if not shared and len(a.runs) + len(b.runs) > 2:
             remarks.append(f"{a.name} and {b.name} have no seed in common, so their runs were not paired")
             continue
@@ -239,22 +244,30 @@ def _pairs(models: Sequence[Model], split: str, remarks: list[str]) -> Iterator[
             a.name,
             b.name,
             [
-                (x if x == y else f"{x} and {y}", x, held[a.name, x].ordered(by), held[b.name, y].ordered(by))
-                for (x, y), by in zip(seeds, orders, strict=True)
+                (_keys(x, y), x.seed, held[a.name, x].ordered(by), held[b.name, y].ordered(by))
+                for (x, y), by in zip(repeats, orders, strict=True)
             ],
         )
 
 
-def _tested(first: Model, model: Model, seed: int, split: str) -> Tested:
+def _keys(x: Repeat, y: Repeat) -> Json:
+    """Return draw, fold and seed of two runs; where they differ, those of both."""
+    of_x, of_y = x.keys(), y.keys()
+    names = dict.fromkeys((*of_x, *of_y))
+    pairs = {name: list(dict.fromkeys(of[name] for of in (of_x, of_y) if name in of)) for name in names}
+    return {name: pair[0] if len(pair) == 1 else " and ".join(map(str, pair)) for name, pair in pairs.items()}
+
+
+def _tested(first: Model, model: Model, repeat: Repeat, split: str) -> Tested:
     """Return the predictions of a run, its labels in the order of the first model."""
-    path, names, own = model.path(seed), next(iter(first.runs.values()))["labels"], model.runs[seed]["labels"]
+    path, names, own = model.path(repeat), next(iter(first.runs.values()))["labels"], model.runs[repeat]["labels"]
     if not path.is_file():
         raise KexpError(f"{path} is missing, so the {split} rows cannot be compared")
     if {*own} != {*names}:
         raise _refusal(
             first,
             model,
-            (next(iter(first.runs)), seed),
+            (next(iter(first.runs)), repeat),
             split,
             [f"labels: {', '.join(names)} in {first.name}, {', '.join(own)} in {model.name}"],
         )
@@ -262,21 +275,26 @@ def _tested(first: Model, model: Model, seed: int, split: str) -> Tested:
 
 
 def _order(
-    a: Model, b: Model, seeds: tuple[int, int], split: str, held: Mapping[tuple[str, int], Tested], remarks: list[str]
+    a: Model,
+    b: Model,
+    repeats: tuple[Repeat, Repeat],
+    split: str,
+    held: Mapping[tuple[str, Repeat], Tested],
+    remarks: list[str],
 ) -> str:
     """Return how the rows of two runs are paired: by "text", or by "number" in the same dataset.
 
     Cleaning and backbones change texts, but not which row of the dataset they are.
     """
-    of_a, of_b = held[a.name, seeds[0]], held[b.name, seeds[1]]
+    of_a, of_b = held[a.name, repeats[0]], held[b.name, repeats[1]]
     if of_a.texts == of_b.texts:
         return "text"
     spec_a, spec_b = _spec(a), _spec(b)
     same_source = all(spec_a.get(part) == spec_b.get(part) for part in ("dataset", "split"))
     changes_texts = any(spec_a.get(part) != spec_b.get(part) for part in ("cleaning", "backbone"))
     if not (same_source and changes_texts and of_a.numbers == of_b.numbers):
-        raise _refusal(a, b, seeds, split, [])
-    others = other_texts(a.path(seeds[0]), b.path(seeds[1]), split)
+        raise _refusal(a, b, repeats, split, [])
+    others = other_texts(a.path(repeats[0]), b.path(repeats[1]), split)
     remark = (
         f"{others:,} of {len(of_a.labels):,} texts differ between {a.name} and {b.name} in the same rows: "
         "cleaning or backbone changed them"
@@ -285,9 +303,11 @@ def _order(
     return "number"
 
 
-def _refusal(a: Model, b: Model, seeds: tuple[int, int], split: str, findings: Sequence[str]) -> KexpError:
+def _refusal(a: Model, b: Model, repeats: tuple[Repeat, Repeat], split: str, findings: Sequence[str]) -> KexpError:
     """Return the error that says how the rows of two runs differ."""
-    lines = [*findings, *row_differences(a.path(seeds[0]), b.path(seeds[1]), split, (a.name, b.name))]
-    which = f"{split} rows" if seeds[0] == seeds[1] else f"{split} rows of seeds {seeds[0]} and {seeds[1]}"
+    lines = [*findings, *row_differences(a.path(repeats[0]), b.path(repeats[1]), split, (a.name, b.name))]
+    which = (
+        f"{split} rows" if repeats[0] == repeats[1] else f"{split} rows of {' and '.join(one.name for one in repeats)}"
+    )
     indented = "".join(f"\n  {line}" for line in lines)
     return KexpError(f"{a.name} and {b.name} cannot be compared: their {which} differ:{indented}")

@@ -20,6 +20,7 @@ from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.data.prepare import _label_names, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.errors import DataError
+from kexp.repeats import Repeat
 from kexp.spec.sections import Spec
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
@@ -53,7 +54,7 @@ def spec(
 
 
 def prepared(splits: Mapping[str, Any], seed: int = 1, **sections: Any) -> PreparedData:
-    return prepare(spec(splits, **sections), seed)
+    return prepare(spec(splits, **sections), Repeat(seed))
 
 
 def refusal(splits: Mapping[str, Any], **sections: Any) -> str:
