@@ -83,7 +83,7 @@ def run_files(folder: Path, name: str) -> Iterator[tuple[Path, str, Repeat | Non
     """
     found = []
     for path in (path for pattern in PATTERNS for path in folder.glob(f"*/{pattern}/{name}")):
-        variant, *parts = path.parent.relative_to(folder).parts
+        variant, *parts = path.relative_to(folder).parts[: -len(Path(name).parts)]
         found.append((path, variant, Repeat.parse("/".join(parts))))
     yield from sorted(found, key=lambda one: (one[1], _order(one[2]), one[0]))
 

@@ -30,7 +30,7 @@ def divide(
         if "test" in frames:
             remedy = "leave that out of the dataset, or remove split.folds"
             raise DataError(f"split.folds: the dataset has a test split, so no fold of train would be tested; {remedy}")
-        divided["train"], divided["test"] = _take_fold(divided["train"], options, options.folds, seed, fold)
+        divided["train"], divided["test"] = take_fold(divided["train"], options, options.folds, seed, fold)
         counts["taken_for_test"] = len(divided["test"])
     for split, share in (("test", options.test), ("validation", options.validation)):
         if split not in divided and share:
@@ -40,7 +40,7 @@ def divide(
     return divided
 
 
-def _take_fold(
+def take_fold(
     frame: pd.DataFrame, options: Split, folds: int, seed: int, fold: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rest and one of the folds, into which the rows are divided by the seed alone."""
