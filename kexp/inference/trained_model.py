@@ -16,6 +16,7 @@ from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
+from kexp.evaluate.calibration import calibrated
 from kexp.evaluate.predictions import predict
 from kexp.host_batches import HostBatch
 from kexp.inference.columns import TextColumns
@@ -54,16 +55,19 @@ class Member:
     pipeline: TextPipeline
     collator: Collator
     hardware: Hardware
+    temperature: float = 1.0
+    """By which the logits are divided, where the model was calibrated."""
 
     def probabilities(self, encoded: Encoded, batch_size: int) -> NDArray[np.float64]:
-        """Predict encoded rows, those of similar length together."""
+        """Predict encoded rows, those of similar length together; the probabilities are calibrated."""
         unknown = np.zeros(len(encoded), np.int64)
         lengths = encoded.tokens.lengths
         batches = (
             (rows, HostBatch(self.collator(encoded, rows), unknown[rows], 0)) for rows in by_length(lengths, batch_size)
         )
         shape = (len(encoded), len(self.labels))
-        return predict(self.module, self._logits, batches, shape, self.module.device).probabilities
+        found = predict(self.module, self._logits, batches, shape, self.module.device)
+        return calibrated(found.probabilities, self.temperature)
 
     def _logits(self, inputs: Inputs) -> torch.Tensor:
         with self.hardware.autocast():
