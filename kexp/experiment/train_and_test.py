@@ -18,6 +18,7 @@ from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned, describe_os_error
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
+from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
@@ -137,10 +138,17 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
     if "test" in assembled.inputs.data.splits:
         predictions["test"] = assembled.predict("test")
+    calibration = Calibration.fitted(predictions["validation"]) if assembled.spec.evaluation.calibrate else None
+    record: dict[str, Any] = {}
+    if calibration is not None:
+        record = {"calibration": calibration.record(assembled.spec.evaluation, predictions)}
+        predictions = {split: calibration.applied(found) for split, found in predictions.items()}
+        if calibration.remark:
+            listeners.warn(f"evaluation.calibrate: {calibration.remark}")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
-    _save_models(run.folder, assembled, trained.trainer)
+    _save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
-    return trained.result(predictions)
+    return trained.result(predictions) | record
 
 
 def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint: Path | None) -> TrainedRun:
@@ -254,17 +262,23 @@ def _model_folders(count: int) -> list[str]:
     return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
 
 
-def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer) -> None:
-    """Save the model as it is, which is the best or the last one, and the next best ones beside it."""
-    _save_model(folder / "model", assembled)
+def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None) -> None:
+    """Save the model as it is, which is the best or the last one, and the next best ones beside it.
+
+    With the calibration of the first one, each of the others gets its own.
+    """
+    _save_model(folder / "model", assembled, calibration)
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
         for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
-            _save_model(folder / name, assembled)
+            own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
+            if own is not None and own.remark:
+                logger.warning("%s: evaluation.calibrate: %s", name, own.remark)
+            _save_model(folder / name, assembled, own)
 
 
-def _save_model(folder: Path, assembled: AssembledRun) -> None:
+def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None) -> None:
     """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
     training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
     tokenizer.model_max_length = training.max_length
@@ -275,6 +289,8 @@ def _save_model(folder: Path, assembled: AssembledRun) -> None:
         # safetensors leaves files that nobody else can read.
         for path in part.glob("*.safetensors"):
             path.chmod((part / "config.json").stat().st_mode)
+        if calibration is not None:
+            calibration.save(part)
         write_checksums(part)
 
 

@@ -181,6 +181,10 @@ class Evaluation(Section):
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
     train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
+    calibrate: bool | Literal["temperature"] = Field(
+        False,
+        description="Divide the logits of the kept model by a temperature fitted on validation (Guo et al. 2017).",
+    )
 
 
 class Plugins(Section):
