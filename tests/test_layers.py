@@ -36,7 +36,7 @@ LAYERS = (
     ("train", "report"),
     ("builtin", "plugin_checks"),
     ("catalog",),
-    ("plan", "results", "scaffold"),
+    ("plan", "results", "scaffold", "pretraining"),
     ("experiment",),
     ("inference", "search"),
     ("trained", "ui", "testing"),

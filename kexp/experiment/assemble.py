@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
@@ -49,6 +49,8 @@ class AssembledRun:
     stream: Stream
     augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
     """What makes the texts of an epoch, and counts the rejected ones, by what it augments: labelled, unlabelled."""
+    pretraining: Mapping[str, Any] | None = None
+    """The record of the pre-training whose weights the model has."""
 
     @property
     def model(self) -> PreTrainedModel:

@@ -23,6 +23,7 @@ from kexp.experiment.digests import origin
 from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, Validation
+from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
 from kexp.model_files import write_checksums
@@ -37,8 +38,8 @@ from kexp.train.loop import Trainer
 
 logger = logging.getLogger("kexp")
 
-Stopping = AbstractContextManager[Callable[[], bool]]
-"""What is entered for the steps of training, and yields whether they should stop."""
+Stopping = Callable[[], AbstractContextManager[Callable[[], bool]]]
+"""Returns what is entered for the steps of training or pre-training, and yields whether they should stop."""
 
 
 class Display(Protocol):
@@ -132,7 +133,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
-    trained = train_run(run, listeners, graceful_stop(), run.folder / "checkpoint")
+    trained = train_run(run, listeners, graceful_stop, run.folder / "checkpoint")
     assembled = trained.assembled
     trained.trainer.restore_best()
     predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
@@ -154,8 +155,8 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
 def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint: Path | None) -> TrainedRun:
     """Train the model of a run and pass its events to the listeners; test is not touched.
 
-    ``stopping`` is entered for the steps alone, and yields a function; raises ``RunInterrupted`` once that returns
-    True. Without a folder for checkpoints no weights are written at all.
+    What ``stopping`` returns is entered for steps alone, and yields a function; raises ``RunInterrupted`` once that
+    returns True. Without a folder for checkpoints no weights are written at all.
     """
     spec = run.variant.spec
     hardware = choose(spec.training.device, spec.training.precision)
@@ -171,7 +172,10 @@ def _train(
     stopping: Stopping,
     checkpoint: Path | None,
 ) -> TrainedRun:
-    spec, started = run.variant.spec, time.perf_counter()
+    spec = run.variant.spec
+    with stopping() as should_stop:
+        assembled = with_pretraining(assembled, run.prepared, run.display.phase, should_stop)
+    started = time.perf_counter()
     assembled = reuse_frozen(assembled)
     validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
     trainer = Trainer(
@@ -187,7 +191,7 @@ def _train(
         watch=unlabelled.look,
         details=validation.details,
         spent=time.perf_counter() - started,
-        made_from=None if checkpoint is None else origin(spec, run.seed, assembled.inputs, run.prepared.catalog),
+        made_from=None if checkpoint is None else _origin(run, assembled),
     )
     warnings = DataWarnings(assembled, trainer.steps_per_epoch)
     for name, part in (("listeners", listeners), ("pseudo-labels", unlabelled), ("warnings", warnings)):
@@ -195,7 +199,7 @@ def _train(
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    with stopping as should_stop:
+    with stopping() as should_stop:
         for event in warnings.added_to(trainer.events(should_stop)):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
@@ -204,6 +208,12 @@ def _train(
             listeners.event(event.as_dict())
             run.display.event(event.as_dict())
     return TrainedRun(assembled, trainer, validation)
+
+
+def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
+    """Return digests by name of what the weights of a run are made from."""
+    pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
+    return origin(run.variant.spec, run.seed, assembled.inputs, run.prepared.catalog) | pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +253,7 @@ class TrainedRun:
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
             "precision": hardware.precision,
+            **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),
             "per_class": {split: found.per_class(labels) for split, found in predictions.items()},

@@ -9,11 +9,12 @@ from typing import Any
 from kexp.catalog import Catalog
 from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions
 from kexp.contracts.freezing import block_names
-from kexp.errors import Problem, did_you_mean
-from kexp.options import Options, Section, plugin_results
+from kexp.errors import Problem, did_you_mean, plugin_call
+from kexp.options import Options, Section, component_title, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.redaction import is_masked
+from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Evaluation, Spec, Split
 from kexp.spec.training_section import Training
@@ -33,12 +34,14 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         valid.get, ("training", "evaluation", "backbone", "freezing", "search", "dataset", "objective", "seeds")
     )
     split = valid.get("split")
+    if (pretraining := valid.get("pretraining")) and backbone:
+        yield from _check_pretraining(pretraining, backbone, catalog)
     if training and evaluation:
         yield from _check_monitor(training, evaluation, catalog)
     if evaluation and split and dataset:
         yield from _check_calibration(evaluation, split, dataset)
     if training and backbone:
-        yield from _check_positions(training, backbone, catalog)
+        yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
     if training and evaluation and search:
@@ -120,12 +123,21 @@ def _check_calibration(evaluation: Evaluation, split: Split, dataset: DatasetOpt
         yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
 
 
-def _check_positions(training: Training, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
+def _check_positions(length: int, place: str, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
     positions = backbone.max_positions()
-    if positions is not None and training.max_length > positions:
+    if positions is not None and length > positions:
         name = catalog.name_of(type(backbone))
-        message = f'{training.max_length} is more than the {positions} positions of backbone "{name}"'
-        yield Problem("training.max_length", message, f"use {positions} or fewer")
+        message = f'{length} is more than the {positions} positions of backbone "{name}"'
+        yield Problem(place, message, f"use {positions} or fewer")
+
+
+def _check_pretraining(pretraining: Pretraining, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
+    if pretraining.max_length is not None:
+        yield from _check_positions(pretraining.max_length, "pretraining.max_length", backbone, catalog)
+    with plugin_call(f"{component_title(backbone)}, masked_language_model_problem()"):
+        problem = backbone.masked_language_model_problem()
+    if problem:
+        yield Problem("pretraining", problem, "use another backbone, or leave the section out")
 
 
 def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Iterator[Problem]:
