@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from kexp.builtin.objectives import (
     OBJECTIVES,
+    AdaMatchOptions,
     CrossEntropyOptions,
     FixMatchOptions,
     FlexMatchOptions,
@@ -193,7 +194,7 @@ def array(tensor: torch.Tensor) -> Array:
 # --- what holds for all ---------------------------------------------------------------------------------------------
 
 SEMI_SUPERVISED = [name for name, options in OBJECTIVES.items() if options.uses_unlabelled]
-VIEWS = ["uda", "fixmatch", "flexmatch", "softmatch", "freematch"]
+VIEWS = ["uda", "fixmatch", "flexmatch", "softmatch", "freematch", "adamatch"]
 
 
 def test_what_each_objective_needs() -> None:
@@ -208,6 +209,7 @@ def test_what_each_objective_needs() -> None:
         "flexmatch": (True, True),
         "softmatch": (True, True),
         "freematch": (True, True),
+        "adamatch": (True, True),
         "mean-teacher": (True, True),
         "vat": (True, False),
     }
@@ -298,7 +300,7 @@ def test_without_a_coefficient_only_the_supervised_loss_is_left(name: str) -> No
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_views_with_a_gradient_share_one_pass_and_no_gradient_goes_through_the_original(name: str) -> None:
     model, case = GivenModel(), Case(scale=5.0)
-    case.run(build(OBJECTIVES[name]()), model=model).loss.backward()
+    case.run(build(OBJECTIVES[name]()), step=50, model=model).loss.backward()
     assert model.passes == [1, 2]
     seen, original, augmented = case.tensors
     assert original.grad is None
@@ -573,6 +575,49 @@ def test_the_gradient_of_fairness_goes_through_the_predictions_alone() -> None:
     assert torch.autograd.gradcheck(loss, (leaf(case.augmented),))
 
 
+# --- AdaMatch -------------------------------------------------------------------------------------------------------
+
+
+def test_adamatch_aligns_labels_and_thresholds_to_the_labelled_rows() -> None:
+    objective = build(AdaMatchOptions(confidence=0.8, coefficient=2.0))
+    means: list[tuple[Array, Array]] = []
+    counted = []
+    # More steps than the window of the means is long.
+    for step in range(140):
+        case = Case(seed=step, scale=1.0)
+        result = case.run(objective, step=step, total=200)
+        p, seen = softmax(case.original), softmax(case.seen)
+        means.append((seen.mean(0), p.mean(0)))
+        of_labelled, of_unlabelled = np.mean(means[-128:], axis=0)
+        aligned = p * (1e-6 + of_labelled) / (1e-6 + of_unlabelled)
+        aligned /= aligned.sum(1, keepdims=True)
+        threshold = 0.8 * seen.max(1).mean()
+        kept = aligned.max(1) >= threshold
+        counted.append(kept.mean())
+        own = (cross_entropy(case.augmented, aligned.argmax(1)) * kept).mean()
+        mu = 0.5 - math.cos(min(math.pi, 2 * math.pi * step / 200)) / 2
+
+        assert value(result.logs["threshold"]) == pytest.approx(threshold, rel=1e-6)
+        assert value(result.logs["confident"]) == pytest.approx(kept.mean())
+        assert value(result.logs["unsupervised_loss"]) == pytest.approx(own, rel=1e-6)
+        assert value(result.loss) == pytest.approx(case.supervised + 2 * mu * own, rel=1e-6)
+    assert 0.1 < np.mean(counted) < 0.9
+
+
+def test_the_weight_of_adamatch_is_full_from_half_of_training_on() -> None:
+    objective, case = build(AdaMatchOptions(coefficient=3.0)), Case()
+    found = [value(case.run(objective, step=step).logs["coefficient"]) for step in (0, 25, 50, 75, 99)]
+    assert found == pytest.approx([0, 1.5, 3, 3, 3])
+
+
+def test_the_threshold_of_adamatch_has_no_gradient() -> None:
+    case = Case(scale=3.0)
+    case.run(build(AdaMatchOptions()), step=90).loss.backward()
+    expected = (softmax(case.seen) - np.eye(3)[case.labels]) / 6
+    assert case.tensors[0].grad is not None
+    np.testing.assert_allclose(case.tensors[0].grad.numpy(), expected, rtol=1e-6, atol=1e-12)
+
+
 # --- mean teacher ---------------------------------------------------------------------------------------------------
 
 
@@ -770,6 +815,8 @@ def test_directions_keep_length_one_however_small_the_gradient_is() -> None:
         ("softmatch", "uniform_alignment", 1),
         ("freematch", "momentum", -0.1),
         ("freematch", "fairness", -0.1),
+        ("adamatch", "confidence", 0.0),
+        ("adamatch", "confidence", 1.5),
         ("mean-teacher", "decay", 1.0),
         ("mean-teacher", "rampup_decay", 1.0),
         ("mean-teacher", "rampup", 1.1),
