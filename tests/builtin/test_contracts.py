@@ -293,7 +293,10 @@ class TestAdaMatch(ObjectiveContract):
 
 
 class TestMeanTeacher(ObjectiveContract):
-    examples = (objectives.MeanTeacherOptions(), objectives.MeanTeacherOptions(coefficient=5.0, rampup=0.0, decay=0.5))
+    examples = (
+        objectives.MeanTeacherOptions(),
+        objectives.MeanTeacherOptions(coefficient=5.0, rampup=0.0, decay=0.5, evaluate="teacher"),
+    )
 
 
 class TestVat(ObjectiveContract):

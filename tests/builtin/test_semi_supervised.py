@@ -27,6 +27,7 @@ from kexp.builtin.objectives import (
     PseudoLabelOptions,
     RDropOptions,
     SoftMatchOptions,
+    UdaOptions,
     VatOptions,
 )
 from kexp.builtin.objectives.vat import _unit
@@ -42,8 +43,9 @@ from kexp.contracts import (
     UnlabelledBatch,
 )
 from kexp.errors import KexpError
+from kexp.moving_average import decay_warnings, momentum_that_acts
 from kexp.seeds import derive
-from kexp.semi_supervised import SemiSupervisedOptions
+from kexp.semi_supervised import SemiSupervisedOptions, momentum_warnings
 
 Array = NDArray[np.float64]
 
@@ -846,3 +848,49 @@ def test_defaults_are_free_of_problems_and_warnings_and_every_option_is_describe
     assert not [*options.problems(), *options.warnings(), *options.label_problems(2), *options.label_warnings(2)]
     assert all(field.get("description") for field in options.model_json_schema()["properties"].values())
     assert isinstance(options, SemiSupervisedOptions) == options.uses_unlabelled
+
+
+# --- the number of steps --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["freematch", "softmatch"])
+def test_a_momentum_that_cannot_act_is_warned_of_with_one_that_would(name: str) -> None:
+    options = OBJECTIVES[name]
+    (warning,) = options.model_validate({"momentum": 0.999}).step_warnings(160, 160)
+    assert warning == (
+        "momentum: with 0.999, 92% of the running averages is still what they began with after half of the 160 batches; "
+        "0.93 or less would act"
+    )
+    assert pytest.approx(0.92, abs=0.005) == 0.999**80
+    for momentum, steps, batches in ((0.93, 160, 160), (0.999, 2000, 2000), (0.99, 160, 160), (0.999, 160, 1600)):
+        assert not list(options.model_validate({"momentum": momentum}).step_warnings(steps, batches))
+
+
+@pytest.mark.parametrize("updates", [1, 7, 20, 160, 1000, 12_345, 10**6])
+def test_the_momentum_that_is_proposed_acts(updates: int) -> None:
+    proposed = momentum_that_acts(updates)
+    assert 0 <= proposed < 1
+    assert not list(momentum_warnings("m", proposed, updates))
+    assert not list(decay_warnings("d", proposed, updates))
+    assert float(f"{proposed:g}") == proposed
+
+
+def test_a_decay_that_is_not_reached_is_warned_of() -> None:
+    (warning,) = MeanTeacherOptions().step_warnings(160, 160)
+    assert warning == (
+        "decay: 0.999 is not reached in 160 steps, since the average is the plain mean of all weights until 1,000 steps; "
+        "0.93 or less would act"
+    )
+    assert not list(MeanTeacherOptions(decay=0.99).step_warnings(160, 160))
+    assert not list(MeanTeacherOptions().step_warnings(1000, 1000))
+
+
+def test_uda_warns_of_what_its_steps_leave_out() -> None:
+    def warned(steps: int = 300, **options: Any) -> list[str]:
+        return [warning.partition(":")[0] for warning in UdaOptions(**options).step_warnings(steps, steps)]
+
+    assert warned(supervised_warmup=300) == ["supervised_warmup"]
+    assert warned(supervised_warmup=200, coefficient_rampup=101) == ["coefficient_rampup"]
+    assert warned(supervised_warmup=200, coefficient_rampup=100) == []
+    assert warned(60, distribution_alignment="uniform") == ["distribution_alignment"]
+    assert warned(64, distribution_alignment="uniform") == []
