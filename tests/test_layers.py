@@ -30,7 +30,7 @@ LAYERS = (
     ),
     ("options", "tensor_files", "files", "devices", "hub", "weights", "model_files"),
     ("contracts", "model_tokenizer"),
-    ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "hookspecs", "spec"),
+    ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "moving_average", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model", "evaluate"),
     ("train", "report"),

@@ -27,6 +27,7 @@ from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
 from kexp.model_files import write_checksums
+from kexp.plan.cross_checks import step_warnings
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
@@ -193,7 +194,9 @@ def _train(
         spent=time.perf_counter() - started,
         made_from=None if checkpoint is None else _origin(run, assembled),
     )
-    warnings = DataWarnings(assembled, trainer.steps_per_epoch)
+    # Of steps that the spec states it was warned when it was checked.
+    of_steps = () if spec.training.steps is not None else step_warnings(spec, trainer.total_steps)
+    warnings = DataWarnings(assembled, trainer.steps_per_epoch, [str(problem) for problem in of_steps])
     for name, part in (("listeners", listeners), ("pseudo-labels", unlabelled), ("warnings", warnings)):
         trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
@@ -243,6 +246,7 @@ class TrainedRun:
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
             **({"kept_models": kept} if several and trainer.weights is not None else {}),
+            "evaluated_weights": trainer.evaluated.name,
             "steps": state.step,
             "epochs": state.step / trainer.steps_per_epoch,
             "stopped_early": state.stopped_early,

@@ -10,6 +10,7 @@ from kexp.catalog import Catalog
 from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions
 from kexp.contracts.freezing import block_names
 from kexp.errors import Problem, did_you_mean, plugin_call
+from kexp.moving_average import decay_warnings
 from kexp.options import Options, Section, component_title, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
@@ -42,6 +43,8 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         yield from _check_calibration(evaluation, split, dataset)
     if training and backbone:
         yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
+    if training and objective:
+        yield from _check_evaluated_weights(training, objective)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
     if training and evaluation and search:
@@ -62,11 +65,23 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
+    # Where epochs are given, the steps are known once the data are; the run warns then.
+    if spec.training.steps is not None:
+        yield from step_warnings(spec, spec.training.steps)
     # It is on by default: only who asked for it expects an effect.
     asked = "length_bucketing" in spec.training.model_fields_set and spec.training.length_bucketing
     if asked and spec.sampler.keeps_order:
         message = "has no effect, since the sampler keeps its order"
         yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
+
+
+def step_warnings(spec: Spec, steps: int) -> Iterator[Problem]:
+    """Yield what a valid spec has that is probably not meant where training has so many steps."""
+    batches = steps * spec.training.gradient_accumulation
+    found = plugin_results(spec.objective, "step_warnings", str, steps, batches)
+    yield from (Problem("objective", message) for message in found)
+    if spec.training.ema:
+        yield from (Problem("training", message) for message in decay_warnings("ema", spec.training.ema, steps))
 
 
 def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
@@ -121,6 +136,13 @@ def _check_calibration(evaluation: Evaluation, split: Split, dataset: DatasetOpt
     if evaluation.calibrate and not split.validation and getattr(dataset, "validation", None) is None:
         message = "a temperature is fitted on validation, and there is no validation split"
         yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
+
+
+def _check_evaluated_weights(training: Training, objective: ObjectiveOptions) -> Iterator[Problem]:
+    if objective.evaluates_average and (training.ema or training.average > 1):
+        name = "ema" if training.ema else "average"
+        message = "the objective has an average of its own that is evaluated, such as a teacher"
+        yield Problem(f"training.{name}", message, "leave it out, or let the objective evaluate the trained model")
 
 
 def _check_positions(length: int, place: str, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:

@@ -71,6 +71,7 @@ class Done(TypedDict, total=False):
     monitor: str
     best_epoch: Number
     kept_epoch: Number
+    evaluated_weights: str
     kept_models: list[dict[str, Any]]
     steps: int
     epochs: Number
