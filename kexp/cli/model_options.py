@@ -48,6 +48,10 @@ Header = Annotated[
 ColumnNames = Annotated[
     str | None, typer.Option("--columns", metavar="A,B,...", help="Names of the columns of a file without header.")
 ]
+Abstain = Annotated[
+    float | None,
+    typer.Option("--abstain", metavar="P", help="No label where the largest probability is below P, such as 0.6."),
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]

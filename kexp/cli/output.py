@@ -173,6 +173,11 @@ def print_evaluation(found: Json) -> None:
     print_table(
         "metrics", ["metric", "value"], [[name, as_text(value)] for name, value in found["metrics"].items()], right=1
     )
+    if "abstain" in found:
+        print()
+        answered = found["abstain"]
+        columns = ["threshold", "answered", "coverage", "accuracy"]
+        print_table("abstain", columns, [[as_text(answered[name]) for name in columns]], right=0)
     print()
     columns = ["label", "precision", "recall", "f1", "support"]
     rows = [[as_text(label[name]) for name in columns] for label in found["per_class"]]

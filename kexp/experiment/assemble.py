@@ -1,10 +1,10 @@
-"""From the spec and seed of a run to everything that it needs: model, objective, metrics and streams."""
+"""From the spec and repeat of a run to everything that it needs: model, objective, metrics and streams."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
@@ -40,7 +40,7 @@ class AssembledRun:
     """Everything that one run needs, built."""
 
     spec: Spec
-    seed: int
+    repeat: Repeat
     inputs: RunInputs
     classifier: Classifier
     objective: Objective
@@ -50,6 +50,8 @@ class AssembledRun:
     stream: Stream
     augmenters: Mapping[str, CheckedAugmenter | LabelledViews]
     """What makes the texts of an epoch, and counts the rejected ones, by what it augments: labelled, unlabelled."""
+    pretraining: Mapping[str, Any] | None = None
+    """The record of the pre-training whose weights the model has."""
 
     @property
     def model(self) -> PreTrainedModel:
@@ -111,7 +113,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         stream = _semi_supervised(spec, seed, inputs, unlabelled, labelled, augmenters.get("unlabelled"))
     return AssembledRun(
         spec,
-        seed,
+        repeat,
         inputs,
         Classifier(model, hardware),
         objective,

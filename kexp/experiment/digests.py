@@ -43,7 +43,7 @@ ELSEWHERE = {
 }
 """Keys of the training section that may be other ones when a run is resumed, since they change no step before that."""
 
-SECTIONS = ("backbone", "augmentation", "objective", "freezing", "sampler")
+SECTIONS = ("backbone", "augmentation", "pretraining", "objective", "freezing", "sampler")
 """Sections whose local files take part in training besides the data."""
 
 
@@ -85,7 +85,7 @@ def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[s
     """Return digests by name of what the weights of a run are made from: what it reads, how it trains, its seed."""
     table = dump(spec, catalog)
     training = {key: value for key, value in table["training"].items() if key not in ELSEWHERE}
-    sections = {"training": training} | {name: table.get(name) for name in SECTIONS}
+    sections = {"training": training} | {name: table[name] for name in SECTIONS if name in table}
     found = {"spec": sections, "seed": seed, **describe(spec, inputs, row_keys(inputs))}
     return {name: _digest(json.dumps(value, sort_keys=True).encode()) for name, value in found.items()}
 
@@ -191,11 +191,14 @@ def _local_files(spec: Spec) -> Iterator[tuple[str, str]]:
     for name in SECTIONS:
         for place, section in sections_in(name, getattr(spec, name)):
             for option in type(section).model_fields:
-                path = getattr(section, option)
-                if isinstance(path, Path) and path.is_file():
-                    yield f"{place}.{option}", _digest(path.read_bytes())
-                elif isinstance(path, Path) and (path / "config.json").is_file():
-                    yield f"{place}.{option}", fingerprint(path)
+                value = getattr(section, option)
+                several = value if isinstance(value, tuple) else ()
+                named = {option: value, **{f"{option}[{number}]": item for number, item in enumerate(several)}}
+                for key, path in named.items():
+                    if isinstance(path, Path) and path.is_file():
+                        yield f"{place}.{key}", _digest(path.read_bytes())
+                    elif isinstance(path, Path) and (path / "config.json").is_file():
+                        yield f"{place}.{key}", fingerprint(path)
 
 
 def _digest(content: bytes) -> str:

@@ -28,7 +28,10 @@ from kexp.experiment.model_check import try_backbone
 from kexp.options import Options, component_title, plugin_results
 from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
+from kexp.pretraining.masking import eojeol
+from kexp.pretraining.texts import Gathered, gather
 from kexp.repeats import Repeat
+from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -86,6 +89,15 @@ class RunInputs:
         return record
 
 
+@dataclass(frozen=True, slots=True)
+class PretrainingRows:
+    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole."""
+
+    encoded: Encoded
+    words: Encoded | None
+    counts: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class PreparedInputs:
     """Makes the inputs of runs. ``folder`` stores tokenised texts and costly augmentations between experiments.
@@ -118,6 +130,35 @@ class PreparedInputs:
         order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
         return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, repeat), unlabelled, warnings)
+
+    def pretraining_rows(self, spec: Spec, repeat: Repeat, options: Pretraining) -> PretrainingRows:
+        """Gather and encode the texts of pre-training; raises ``DataError`` where there are none."""
+        key = f"{self._data_key(spec, repeat)} {self._key(spec, 'backbone')}"
+        tokenizer = self.inputs(spec, repeat).tokenizer
+        names = json.dumps([*map(str, options.texts), options.text_column], ensure_ascii=False)
+        own = f"pretraining {key} {names}"
+        gathered: Gathered = self.made.get(
+            own, lambda: gather(self.data(spec, repeat), options, clean=spec.backbone.clean, trim=spec.cleaning.trim)
+        )
+        length = options.max_length or spec.training.max_length
+        cut = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
+        encoded = self._encode(cut, tokenizer, gathered.rows, own)
+        words = None
+        if options.whole_word:
+            found = (length, spec.training.truncation)
+            words = self.made.get(f"words {own} {found}", lambda: self._words(cut, tokenizer, gathered.rows))
+        return PretrainingRows(encoded, words, gathered.counts)
+
+    def _words(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
+        """Return the eojeol of every token of rows, in the places of the tokens."""
+        return eojeol(
+            _kept(spec, tokenizer, clean(spec, rows.texts), rows.pairs),
+            None if rows.pairs is None else clean(spec, rows.pairs),
+            tokenizer,
+            max_length=spec.training.max_length,
+            truncation=spec.training.truncation,
+            joint=spec.dataset.joint(),
+        )
 
     def augment_rows(self, spec: Spec, repeat: Repeat, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
         """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""

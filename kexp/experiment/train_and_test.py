@@ -18,13 +18,16 @@ from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned, describe_os_error
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
+from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, Validation
+from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
 from kexp.model_files import write_checksums
+from kexp.plan.cross_checks import step_warnings
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
@@ -37,8 +40,8 @@ from kexp.train.loop import Trainer
 
 logger = logging.getLogger("kexp")
 
-Stopping = AbstractContextManager[Callable[[], bool]]
-"""What is entered for the steps of training, and yields whether they should stop."""
+Stopping = Callable[[], AbstractContextManager[Callable[[], bool]]]
+"""Returns what is entered for the steps of training or pre-training, and yields whether they should stop."""
 
 
 class Display(Protocol):
@@ -141,23 +144,30 @@ def _reason(error: BaseException) -> str:
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
-    trained = train_run(run, listeners, graceful_stop(), run.folder / "checkpoint")
+    trained = train_run(run, listeners, graceful_stop, run.folder / "checkpoint")
     assembled = trained.assembled
     trained.trainer.restore_best()
     predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
     if "test" in assembled.inputs.data.splits:
         predictions["test"] = assembled.predict("test")
+    calibration = Calibration.fitted(predictions["validation"]) if assembled.spec.evaluation.calibrate else None
+    record: dict[str, Any] = {}
+    if calibration is not None:
+        record = {"calibration": calibration.record(assembled.spec.evaluation, predictions)}
+        predictions = {split: calibration.applied(found) for split, found in predictions.items()}
+        if calibration.remark:
+            listeners.warn(f"evaluation.calibrate: {calibration.remark}")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
-    _save_models(run.folder, assembled, trained.trainer)
+    _save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
-    return trained.result(predictions)
+    return trained.result(predictions) | record
 
 
 def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint: Path | None) -> TrainedRun:
     """Train the model of a run and pass its events to the listeners; test is not touched.
 
-    ``stopping`` is entered for the steps alone, and yields a function; raises ``RunInterrupted`` once that returns
-    True. Without a folder for checkpoints no weights are written at all.
+    What ``stopping`` returns is entered for steps alone, and yields a function; raises ``RunInterrupted`` once that
+    returns True. Without a folder for checkpoints no weights are written at all.
     """
     spec = run.variant.spec
     hardware = choose(spec.training.device, spec.training.precision)
@@ -173,7 +183,10 @@ def _train(
     stopping: Stopping,
     checkpoint: Path | None,
 ) -> TrainedRun:
-    spec, started = run.variant.spec, time.perf_counter()
+    spec = run.variant.spec
+    with stopping() as should_stop:
+        assembled = with_pretraining(assembled, run.prepared, run.display.phase, should_stop)
+    started = time.perf_counter()
     assembled = reuse_frozen(assembled)
     validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
     trainer = Trainer(
@@ -189,15 +202,17 @@ def _train(
         watch=unlabelled.look,
         details=validation.details,
         spent=time.perf_counter() - started,
-        made_from=None if checkpoint is None else origin(spec, run.repeat.seed, assembled.inputs, run.prepared.catalog),
+        made_from=None if checkpoint is None else _origin(run, assembled),
     )
-    warnings = DataWarnings(assembled, trainer.steps_per_epoch)
+    # Of steps that the spec states it was warned when it was checked.
+    of_steps = () if spec.training.steps is not None else step_warnings(spec, trainer.total_steps)
+    warnings = DataWarnings(assembled, trainer.steps_per_epoch, [str(problem) for problem in of_steps])
     for name, part in (("listeners", listeners), ("pseudo-labels", unlabelled), ("warnings", warnings)):
         trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    with stopping as should_stop:
+    with stopping() as should_stop:
         for event in warnings.added_to(trainer.events(should_stop)):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
@@ -206,6 +221,12 @@ def _train(
             listeners.event(event.as_dict())
             run.display.event(event.as_dict())
     return TrainedRun(assembled, trainer, validation)
+
+
+def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
+    """Return digests by name of what the weights of a run are made from."""
+    pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
+    return origin(run.variant.spec, run.repeat.seed, assembled.inputs, run.prepared.catalog) | pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +257,7 @@ class TrainedRun:
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
             **({"kept_models": kept} if several and trainer.weights is not None else {}),
+            "evaluated_weights": trainer.evaluated.name,
             "steps": state.step,
             "epochs": state.step / trainer.steps_per_epoch,
             "stopped_early": state.stopped_early,
@@ -246,6 +268,7 @@ class TrainedRun:
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
             "precision": hardware.precision,
+            **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),
             "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
@@ -265,17 +288,23 @@ def _model_folders(count: int) -> list[str]:
     return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
 
 
-def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer) -> None:
-    """Save the model as it is, which is the best or the last one, and the next best ones beside it."""
-    _save_model(folder / "model", assembled)
+def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None) -> None:
+    """Save the model as it is, which is the best or the last one, and the next best ones beside it.
+
+    With the calibration of the first one, each of the others gets its own.
+    """
+    _save_model(folder / "model", assembled, calibration)
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
         for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
-            _save_model(folder / name, assembled)
+            own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
+            if own is not None and own.remark:
+                logger.warning("%s: evaluation.calibrate: %s", name, own.remark)
+            _save_model(folder / name, assembled, own)
 
 
-def _save_model(folder: Path, assembled: AssembledRun) -> None:
+def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None) -> None:
     """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
     training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
     tokenizer.model_max_length = training.max_length
@@ -286,6 +315,8 @@ def _save_model(folder: Path, assembled: AssembledRun) -> None:
         # safetensors leaves files that nobody else can read.
         for path in part.glob("*.safetensors"):
             path.chmod((part / "config.json").stat().st_mode)
+        if calibration is not None:
+            calibration.save(part)
         write_checksums(part)
 
 

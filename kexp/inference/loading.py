@@ -16,7 +16,7 @@ from kexp.inference.model_folders import Place, find_all
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
-from kexp.model_files import need_unchanged, own_code, read_object
+from kexp.model_files import need_unchanged, own_code, read_object, read_temperature
 from kexp.model_tokenizer import match_padding, need_tokenizer
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, positions
@@ -113,6 +113,8 @@ def _notes(member: Member) -> Iterator[str]:
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
+    if member.temperature != 1:
+        yield f"{member.place.name}: its probabilities are calibrated, with the temperature {member.temperature:.4g}"
     result = None if member.place.run is None else member.place.run / "result.json"
     metrics = read_result(result).get("metrics", {}) if result is not None and result.is_file() else {}
     if metrics and "test" not in metrics:
@@ -140,7 +142,8 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
     need_unchanged(place.model)
     collator = Collator.of(tokenizer, module)
     module.to(hardware.device)  # type: ignore[arg-type]
-    return Member(place, provenance, labels, module, pipeline, collator, hardware)
+    temperature = read_temperature(place.model) or 1.0
+    return Member(place, provenance, labels, module, pipeline, collator, hardware, temperature)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:

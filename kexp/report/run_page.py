@@ -92,6 +92,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "steps": count(result.get("steps")),
         "epochs": plain(result.get("epochs")),
         "chosen epoch": plain(result.get("kept_epoch")),
+        "evaluated weights": None if result.get("evaluated_weights") == "trained" else result.get("evaluated_weights"),
         "best epoch": plain(result.get("best_epoch")),
         "training time": duration(result.get("train_seconds")),
         "examples per second": count(result.get("examples_per_second")),

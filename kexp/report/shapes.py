@@ -35,6 +35,18 @@ class Parameters(TypedDict, total=False):
 
 
 @extensible
+class Calibration(TypedDict, total=False):
+    """The temperature of a run's kept model, and metrics by split without and with it."""
+
+    temperature: Required[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    rows: int
+    bins: int
+    before: Required[dict[str, Scores]]
+    after: Required[dict[str, Scores]]
+    remark: str
+
+
+@extensible
 class Ended(TypedDict, total=False):
     """``result.json`` of a run that is not done."""
 
@@ -64,6 +76,7 @@ class Done(TypedDict, total=False):
     monitor: str
     best_epoch: Number
     kept_epoch: Number
+    evaluated_weights: str
     kept_models: list[dict[str, Any]]
     steps: int
     epochs: Number
@@ -77,6 +90,7 @@ class Done(TypedDict, total=False):
     parameters: Parameters
     per_class: dict[str, list[PerClass]]
     confusion_matrix: dict[str, list[list[int]]]
+    calibration: Calibration
 
 
 Result = Annotated[Done | Ended, Field(discriminator="status")]

@@ -132,7 +132,9 @@ def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, A
     remarks = remarks or ["no trial is better than the spec without a search"]
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     remarks += [untested] if untested else []
-    return {**found, "remarks": [*remarks, compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary)]}
+    calibrated = bool(job.spec_of(trial).evaluation.calibrate)
+    again = compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary, calibrated=calibrated)
+    return {**found, "remarks": [*remarks, again]}
 
 
 def _run_best(job: SearchJob, best: Spec, resume: RunFolder | None) -> dict[str, Any]:
@@ -188,11 +190,16 @@ def describe_gain(gain: Mapping[str, Any]) -> str:
 
 
 def compare_with_trial(
-    values: Mapping[str, Sequence[float]], metrics: Sequence[SearchMetric], summary: Mapping[str, Any]
+    values: Mapping[str, Sequence[float]],
+    metrics: Sequence[SearchMetric],
+    summary: Mapping[str, Any],
+    *,
+    calibrated: bool = False,
 ) -> str:
     """Say whether the best spec, trained again, has the validation metrics of its trial, run by run.
 
-    ``values`` are those of the search metrics in the trial, by the key of the run.
+    ``values`` are those of the search metrics in the trial, by the key of the run; ``calibrated`` is whether the best
+    spec, trained again, was calibrated, which changes metrics of probabilities.
     """
     best = summary["variants"][BEST]
     for number, metric in enumerate(metrics):
@@ -204,5 +211,7 @@ def compare_with_trial(
             if in_trial is not None and value != in_trial[number]:
                 was, now = f"{in_trial[number]:.6f}", f"{value:.6f}"
                 cause = "another device or number of threads rounds differently"
+                if calibrated:
+                    cause = "the probabilities of its model are calibrated, those of a trial are not"
                 return f"{metric.name} of {repeat.name} was {was} in the search and is {now} now: {cause}"
     return "the best spec, trained again, has the validation metrics of its trial to the last digit"

@@ -85,7 +85,7 @@ def _prepared_inputs(block: tuple[str, ...], local: tuple[Path, ...]) -> Prepare
 
 
 def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
-    trained = train_run(run, listeners, nullcontext(link.should_stop), None)
+    trained = train_run(run, listeners, lambda: nullcontext(link.should_stop), None)
     kept = trained.validation.kept
     # Training ends with an evaluation, and the first one is the best so far.
     assert kept is not None

@@ -31,6 +31,7 @@ from kexp.contracts import (
 from kexp.errors import Problem
 from kexp.names import NAME_PATTERN, composed, file_name_problem
 from kexp.options import LocalPath, Section
+from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
 from kexp.spec.training_section import Training
 
@@ -200,6 +201,10 @@ class Evaluation(Section):
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
     train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
+    calibrate: bool | Literal["temperature"] = Field(
+        False,
+        description="Divide the logits of the kept model by a temperature fitted on validation (Guo et al. 2017).",
+    )
 
 
 class Plugins(Section):
@@ -259,6 +264,9 @@ class Spec(Section):
     labelled: Labelled = Field({}, description="Which train rows keep their labels.")  # type: ignore[assignment]
     augmentation: Augmentation = Field({}, description="Changes to training texts.")  # type: ignore[assignment]
     backbone: AnyBackbone = Field(description="The pre-trained or fresh encoder, and its tokenizer.")
+    pretraining: Pretraining | None = Field(
+        None, description="Masked language modelling on the train texts before the classifier is trained."
+    )
     objective: AnyObjective = Field("cross-entropy", description="The loss of a step.")  # type: ignore[assignment]
     freezing: AnyFreezing = Field("none", description="Blocks of the model that do not train.")  # type: ignore[assignment]
     sampler: AnySampler = Field("random", description="Order in which an epoch visits the train rows.")  # type: ignore[assignment]
