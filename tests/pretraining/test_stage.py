@@ -385,9 +385,7 @@ def test_check_and_dry_run_say_what_is_pretrained(reviews: Path, write_spec: Wri
     assert not (tmp_path / "cache/pretrained").exists()
 
 
-def test_a_search_tries_options_of_pretraining(
-    reviews: Path, write_spec: WriteSpec, tmp_path: Path, made: list[Stage]
-) -> None:
+def test_a_search_tries_options_of_pretraining(reviews: Path, write_spec: WriteSpec, tmp_path: Path) -> None:
     search = """
 [search]
 trials = 2
@@ -398,7 +396,14 @@ use = "grid"
 """
     result = kexp("tune", write(write_spec, reviews, search), "--runs-dir", tmp_path / "runs", "--quiet")
     assert result.exit_code == 0, result.stderr
-    assert sorted({stage.options.steps for stage in made}) == [2, 3]
+    trials = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "runs").glob("*/*/trials/*/*/result.json")]
+    found = {trial["pretraining"]["steps"]: trial["pretraining"]["digest"] for trial in trials}
+    assert found.keys() == {2, 3}
+    # The best one is trained again, on the weights that its trial has left.
+    (best,) = (tmp_path / "runs").glob("*/*/best/seed-1/result.json")
+    record = json.loads(best.read_text("utf-8"))["pretraining"]
+    assert record["stored"]
+    assert record["digest"] == found[record["steps"]]
 
 
 def test_resuming_refuses_other_texts(reviews: Path, write_spec: WriteSpec, tmp_path: Path) -> None:
