@@ -122,7 +122,16 @@ def _data_lines(record: Json) -> list[str]:
         if unknown := tokens.get("unknown rows"):
             rows = f"1 row of {split} consists" if unknown == 1 else f"{unknown:,} rows of {split} consist"
             lines.append(f"warning: {rows} of unknown tokens alone; the model cannot tell them apart")
+    if "pretraining" in record:
+        lines.append(_pretraining_line(record["pretraining"]))
     return lines + [f"warning: {warning}" for warning in record.get("warnings", ())]
+
+
+def _pretraining_line(counts: Json) -> str:
+    sources = [f"{counts[name]:,} of {name}" for name in ("train", "files") if counts.get(name)]
+    others = ("train", "files", "kept", "steps")
+    gone = [f"{count:,} {what}" for what, count in counts.items() if count and what not in others]
+    return f"pre-training {counts['kept']:,} texts, {counts['steps']:,} steps ({', '.join((*sources, *gone))})"
 
 
 def print_search(found: Json) -> None:

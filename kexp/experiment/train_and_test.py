@@ -175,7 +175,8 @@ def _train(
 ) -> TrainedRun:
     spec = run.variant.spec
     with stopping() as should_stop:
-        assembled = with_pretraining(assembled, run.prepared, run.display.phase, should_stop)
+        stored = run.prepared.folder / "pretrained"
+        assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
     started = time.perf_counter()
     assembled = reuse_frozen(assembled)
     validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)

@@ -82,6 +82,7 @@ class Done(TypedDict, total=False):
     peak_memory_mib: Number | None
     device: str
     precision: str
+    pretraining: dict[str, Any]
     parameters: Parameters
     per_class: dict[str, list[PerClass]]
     confusion_matrix: dict[str, list[list[int]]]
@@ -118,6 +119,7 @@ class Data(TypedDict, total=False):
     source: Source
     splits: dict[str, dict[str, int]]
     tokens: dict[str, dict[str, Number | None]]
+    pretraining: dict[str, int]
     warnings: list[str]
 
 
