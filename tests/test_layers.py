@@ -24,6 +24,7 @@ LAYERS = (
         "redaction",
         "settings",
         "hangul",
+        "negation",
         "names",
         "nested",
         "sample_reviews",

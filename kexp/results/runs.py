@@ -289,5 +289,6 @@ def _run(folder: Path, result: Mapping[str, Any]) -> Json:
         "kept_epoch",
         "train_seconds",
         "peak_memory_mib",
+        "calibration",
     )
     return {**{name: result.get(name) for name in keys}, "epochs": epochs(path), "folder": str(path)}
