@@ -190,9 +190,10 @@ def _bound(errors: Sequence[Error], of_rows: Error, factor: Callable[[int], floa
 
 
 def _half_width(errors: Sequence[Error], of_rows: Error, level: float) -> float:
-    from scipy.stats import t
+    # The root of many levels is looked for: scipy.stats.t would take fifty times as long.
+    from scipy.special import stdtrit
 
-    return _bound(errors, of_rows, lambda df: float(t.isf(level / 2, df)))
+    return _bound(errors, of_rows, lambda df: -float(stdtrit(df, level / 2)))
 
 
 @cache

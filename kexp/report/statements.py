@@ -43,8 +43,8 @@ class Method:
 
     name: str
     spec: Mapping[str, Any]
-    runs: Mapping[Key, Result]
-    tested: Mapping[Key, Tested]
+    runs: dict[Key, Result]
+    tested: dict[Key, Tested]
     scores: dict[tuple[Key, str, str], NDArray[np.float64]] = field(default_factory=dict)
 
     def row_scores(self, key: Key, by: str, metric: str, names: Sequence[str]) -> NDArray[np.float64]:
@@ -121,7 +121,8 @@ class _Pair:
             remarks.append(f"{a.name} and {b.name} were not compared: a single row tells nothing")
             return None
         unit, units = units_of(both)
-        of_a = of_b = units
+        of_a: Sequence[Sequence[Key]] = units
+        of_b: Sequence[Sequence[Key]] = units
         if len(units) < 2 and (other := _own_units(a, b)):
             unit, of_a, of_b = other
         elif not both and len(a.tested) == len(b.tested) == 1:
