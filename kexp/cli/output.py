@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kexp.cli.tables import as_text, print_table, setting
-from kexp.report.summary import SIGNIFICANT, no_test_remark, shared, shown_split
+from kexp.report.summary import known_tests, no_test_remark, old_tests_remark, over, shared, shown_split
 
 if TYPE_CHECKING:
     from kexp.experiment.augment import Pair
@@ -37,9 +37,14 @@ def print_summary(summary: Json) -> None:
         measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
         rows += [_baseline_row(f"{name}{of}", scores, metrics) for name, scores in measured]
     print_table(split, ["model", "runs", *metrics], rows, right=1)
-    _print_tests(out, summary.get("tests", []))
-    if untested := no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()}):
-        out.print(escape(untested))
+    for test in known_tests(summary):
+        if test["stated"]:
+            out.print(escape(test["sentence"]))
+    if old := old_tests_remark(summary):
+        out.print(f"[dim]{old}[/]")
+    untested = no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()})
+    for remark in dict.fromkeys(filter(None, [*summary.get("remarks", []), untested])):
+        out.print(escape(remark))
     out.print(f"[bold]{escape(summary['folder'])}[/]")
 
 
@@ -61,17 +66,6 @@ def print_dry_run(found: Json) -> None:
     out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
 
 
-def _print_tests(out: Console, tests: Sequence[Json]) -> None:
-    """Print the significant differences, and count the others."""
-    significant = [test for test in tests if test["p_value"] < SIGNIFICANT]
-    for test in significant:
-        out.print(escape(test["sentence"]))
-    if rest := len(tests) - len(significant):
-        out.print(f"[dim]{rest} paired tests found no significant difference; summary.json has them all[/]")
-    if significant and len(tests) > 1:
-        out.print(f"[dim]p-values are not corrected for the number of tests, {len(tests)}; kexp compare does that[/]")
-
-
 def _metric_names(summary: Json, split: str) -> list[str]:
     found: dict[str, None] = {}
     for variant in summary["variants"].values():
@@ -82,7 +76,9 @@ def _metric_names(summary: Json, split: str) -> list[str]:
 def _variant_row(name: str, variant: Json, metrics: Sequence[str], split: str) -> list[str]:
     measured = variant.get("metrics", {}).get(split, {})
     states = list(variant["status"].values())
-    return [name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]
+    varied = next((over(measured[metric]) for metric in metrics if metric in measured), "")
+    runs = f"{states.count('done')}/{len(states)}" + (f" ({varied})" if varied else "")
+    return [name, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
 
 
 def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:
@@ -90,10 +86,13 @@ def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str
     return [f"  {name}", "", *("" if value is None else f"{value:.4f}" for value in values)]
 
 
-def _mean(found: Json | None) -> str:
+def _mean(found: Json | None, varied: str) -> str:
+    """Return a mean with its standard deviation, and what varied where that is not the same as for the row."""
     if not found or found.get("mean") is None:
         return ""
-    return f"{found['mean']:.4f}" if found.get("sd") is None else f"{found['mean']:.4f} ± {found['sd']:.4f}"
+    spread = "" if found.get("sd") is None else f" ± {found['sd']:.4f}"
+    own = over(found)
+    return f"{found['mean']:.4f}{spread}" + (f" ({own})" if own != varied else "")
 
 
 def _data_lines(record: Json) -> list[str]:

@@ -108,11 +108,15 @@ EXAMPLE = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
-    """Predictions for a split, with digests that are equal where the rows are, whatever their order.
+    """Predictions of a run for a split, with digests that are equal where the rows are, whatever their order.
 
-    ``by_text`` and ``by_number`` order the rows by text and label, and by the number that they have in their dataset.
+    ``names`` are the labels in the order of their ids. ``by_text`` and ``by_number`` order the rows by text and label,
+    and by the number that they have in their dataset.
     """
 
+    path: Path
+    split: str
+    names: Sequence[str]
     texts: str
     numbers: str
     labels: NDArray[np.int64]
@@ -120,10 +124,17 @@ class Tested:
     by_text: NDArray[np.int64]
     by_number: NDArray[np.int64]
 
-    def ordered(self, by: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return label ids and probabilities ordered by "text" or "number"."""
+    def digest(self, by: str) -> str:
+        """Return the digest of the rows by "text" or "number"."""
+        return self.texts if by == "text" else self.numbers
+
+    def ordered(self, by: str, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return label ids and probabilities, rows ordered by "text" or "number" and labels as in ``names``."""
+        import numpy as np
+
         order = self.by_text if by == "text" else self.by_number
-        return self.labels[order], self.probabilities[order]
+        ids = np.array([[*names].index(name) for name in self.names])
+        return ids[self.labels[order]], self.probabilities[order][:, np.argsort(ids)]
 
 
 def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
@@ -133,6 +144,9 @@ def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
     by_number = frame.sort_values("row", kind="stable").index.to_numpy()
     labels, probabilities = read(path, split, names)
     return Tested(
+        path,
+        split,
+        tuple(names),
         _digest(frame.loc[by_text, ["text", "pair", "label"]]),
         _digest(frame.loc[by_number, ["row", "label"]]),
         labels,

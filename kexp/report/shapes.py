@@ -94,10 +94,11 @@ Result = Annotated[Done | Ended, Field(discriminator="status")]
 
 @extensible
 class Mean(TypedDict, total=False):
-    """A metric of a variant over its seeds."""
+    """A metric of a variant: ``n`` counts the outermost of what varied, and ``over`` says all of it in words."""
 
     mean: Required[Number | None]
     n: Required[int]
+    over: str
     sd: Number | None
     low: Number | None
     high: Number | None
@@ -136,13 +137,27 @@ class SummaryVariant(TypedDict, total=False):
 
 @extensible
 class Test(TypedDict, total=False):
-    """A paired test between two variants."""
+    """What is stated about two variants and a metric; tests of earlier versions have no ``p_holm``."""
 
     a: Required[str]
     b: Required[str]
     metric: Required[str]
+    test: str
+    stated: StrictBool
+    paired: StrictBool
+    n: int
+    unit: str
+    over: str
+    which: str | None
     difference: Required[Number]
+    low: Number | None
+    high: Number | None
+    effect_size: Number | None
+    detectable: Number | None
     p_value: Required[Number]
+    p_holm: Number
+    pairs: int
+    better: str | None
     sentence: Required[str]
 
 

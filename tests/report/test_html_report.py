@@ -21,6 +21,7 @@ from kexp.cli import app
 from kexp.errors import KexpError
 from kexp.evaluate.calibration import expected_calibration_error, reliability
 from kexp.evaluate.proportions import wilson
+from kexp.report import predictions as stored
 from kexp.report.curves import curves
 from kexp.report.figures import INK, LINES, Series, draw, draw_reliability
 from kexp.report.formatting import as_table, duration, plain, size
@@ -127,8 +128,7 @@ def run_folder(tmp_path: Path) -> Path:
     (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
 
     def held(run: Any) -> Any:
-        frame = pd.read_parquet(folder / run["variant"] / f"seed-{run['seed']}" / "predictions.parquet")[:100]
-        return np.arange(100) % 2, frame[[f"probability:{name}" for name in LABELS]].to_numpy()
+        return stored.tested(folder / run["variant"] / f"seed-{run['seed']}" / "predictions.parquet", "test", LABELS)
 
     both = {"plain": BASELINE, "uda": BASELINE}
     summary = build_summary([*results, failed], baselines=both, data={"plain": DATA, "uda": DATA}, predictions=held)
@@ -182,11 +182,11 @@ def test_results_stand_beside_the_baselines_with_the_best_marked(page: Page) -> 
     head, plain_row, uda, baseline = page.table("accuracy ↑", "cross_entropy ↓")
     assert head == ["", "accuracy ↑", "cross_entropy ↓", "macro_f1 ↑"]
     # sd = 0.04 / sqrt(2); the interval is 0.82 ± 12.706 * 0.02 (t of one degree of freedom, from a printed table).
-    assert plain_row == ["plain", "0.8200 ± 0.02830.5659 to 1.0741", "0.1800 ± 0.0283-0.0741 to 0.4341",
-                         "0.8100 ± 0.02830.5559 to 1.0641"]  # fmt: skip
+    assert plain_row == ["plain", "0.8200 ± 0.02830.5659 to 1.07412 seeds",
+                         "0.1800 ± 0.0283-0.0741 to 0.43412 seeds", "0.8100 ± 0.02830.5559 to 1.06412 seeds"]  # fmt: skip
     assert baseline[0].split() == ["majority", "baseline"]  # once: both variants share it
     assert baseline[1:] == ["0.5123", "0.6931", ""]
-    assert uda == ["uda", "*0.9100", "*0.0900", "*0.9000"]
+    assert uda == ["uda", "*0.91001 seed", "*0.09001 seed", "*0.90001 seed"]
 
 
 def test_a_lone_result_is_not_called_the_best() -> None:
@@ -205,8 +205,28 @@ def test_baselines_on_other_data_have_rows_of_their_own() -> None:
 
 def test_tests_are_told_in_sentences(page: Page) -> None:
     # Eleven rows differ, all in favour of uda: p = 2 / 2 ** 11.
-    assert "uda beats plain by 0.110 accuracy (seed 1, p < 0.001, McNemar)" in page.text
-    assert "not corrected for the number of tests" in page.text
+    assert (
+        "these two models of plain and uda differ in accuracy: uda is 0.110 ahead "
+        "(95 % interval 0.048 to 0.172, seed 1, p < 0.001, McNemar); one run of each says nothing about the methods"
+    ) in page.text
+    assert "were compared without 1 run that only one of them has" in page.text
+    assert " beats " not in page.text
+
+
+def test_tests_of_earlier_versions_are_left_out_and_counted(run_folder: Path) -> None:
+    path = run_folder / "summary.json"
+    summary = json.loads(path.read_text("utf-8"))
+    old = {"a": "plain", "b": "uda", "seed": 1, "metric": "accuracy", "test": "mcnemar", "difference": -0.11}
+    summary["tests"] = [old | {"p_value": 0.001, "sentence": "uda beats plain by 0.110 accuracy"}] * 2
+    for variant in summary["variants"].values():
+        for scores in variant["metrics"].values():
+            for mean in scores.values():
+                del mean["over"]
+    path.write_text(json.dumps(summary), "utf-8")
+    page = Page(write_report(run_folder).read_text("utf-8"))
+    assert "2 tests of an earlier version are left out: they were of single runs, not of methods" in page.text
+    assert " beats " not in page.text
+    assert page.table("accuracy ↑")[1][1] == "0.8200 ± 0.02830.5659 to 1.07412 seeds"
 
 
 def test_what_was_asked_is_shown(page: Page) -> None:
