@@ -25,6 +25,7 @@ LAYERS = (
         "redaction",
         "settings",
         "hangul",
+        "negation",
         "names",
         "nested",
         "sample_reviews",

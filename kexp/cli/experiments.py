@@ -161,7 +161,9 @@ def check(
             return
         _warn(plan)
         names = ", ".join(variant.name for variant in plan.variants)
-        print(f"{spec}: ok (variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))})")
+        first = ", ".join(variant.name for variant in plan.variants if variant.spec.pretraining is not None)
+        stages = f"; with pre-training: {first}" if first else ""
+        print(f"{spec}: ok (variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))}{stages})")
 
 
 def _print_problems(problems: Any, warnings: Any) -> None:

@@ -161,11 +161,32 @@ def _print_shown(shown: dict[str, Any]) -> None:
     print()
     if shown["summary"]:
         print_summary({**shown["summary"], "folder": shown["folder"]})
+    _print_calibration(shown["runs"])
     for run in shown["runs"]:
         if run["status"] != "done":
             print(f"{run['variant']} {Repeat.of(run).name} {run['status']}: {run['reason']} ({run['folder']}/log.txt)")
     for name, path in shown["paths"].items():
         print(f"{name}\t{path}")
+
+
+def _print_calibration(runs: list[dict[str, Any]]) -> None:
+    """Print temperature, calibration error and cross entropy without and with it, for every calibrated run."""
+    from kexp.cli.tables import as_text, print_table
+    from kexp.report.confidence import calibration_table
+
+    rows = []
+    header: list[str] = []
+    for run in (run for run in runs if run["calibration"]):
+        found = calibration_table(run)
+        header = ["run", "temperature", *found[0]]
+        name = f"{run['variant']} seed {run['seed']}"
+        temperature = f"{run['calibration']['temperature']:.4g}"
+        rows += [[name, temperature, *map(as_text, row.values())] for row in found]
+        if remark := run["calibration"].get("remark"):
+            print(f"{name}: {remark}", file=sys.stderr)
+    if rows:
+        print_table("calibration", header, rows, right=3)
+        print()
 
 
 @runs.command("prune")

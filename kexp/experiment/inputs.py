@@ -28,10 +28,9 @@ from kexp.experiment.model_check import try_backbone
 from kexp.options import Options, component_title, plugin_results
 from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
-from kexp.pretraining.masking import eojeol
-from kexp.pretraining.texts import Gathered, gather
+from kexp.pretraining.masking import eojeol, mask_token_id
+from kexp.pretraining.texts import Gathered, gather, total_steps
 from kexp.repeats import Repeat
-from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -49,10 +48,20 @@ class UnlabelledInputs:
 
 
 @dataclass(frozen=True, slots=True)
+class PretrainingRows:
+    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole."""
+
+    encoded: Encoded
+    words: Encoded | None
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class RunInputs:
     """The data of a run, its tokenizer, every split encoded, and the unlabelled rows if the objective takes them.
 
-    ``labelled_views`` are the augmented texts of the labelled rows, if their augmenter is costly.
+    ``labelled_views`` are the augmented texts of the labelled rows, if their augmenter is costly. ``pretraining`` are
+    the rows of the stage of that name, if there is one.
     """
 
     data: PreparedData
@@ -61,6 +70,7 @@ class RunInputs:
     labelled_views: StoredViews | None
     unlabelled: UnlabelledInputs | None
     warnings: Sequence[str] = ()
+    pretraining: PretrainingRows | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the data's record with what encoding adds: lengths in tokens, cut rows, rejected augmentations."""
@@ -84,18 +94,11 @@ class RunInputs:
         record = {**self.data.record, "tokens": tokens}
         if self.unlabelled and self.unlabelled.rejected:
             record["rejected augmentations"] = {"unlabelled": dict(self.unlabelled.rejected)}
+        if self.pretraining is not None:
+            record["pretraining"] = dict(self.pretraining.counts)
         if self.warnings:
             record["warnings"] = [*record.get("warnings", ()), *self.warnings]
         return record
-
-
-@dataclass(frozen=True, slots=True)
-class PretrainingRows:
-    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole."""
-
-    encoded: Encoded
-    words: Encoded | None
-    counts: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -129,36 +132,8 @@ class PreparedInputs:
         unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None
         order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
-        return RunInputs(data, tokenizer, encoded, self._labelled_views(spec, repeat), unlabelled, warnings)
-
-    def pretraining_rows(self, spec: Spec, repeat: Repeat, options: Pretraining) -> PretrainingRows:
-        """Gather and encode the texts of pre-training; raises ``DataError`` where there are none."""
-        key = f"{self._data_key(spec, repeat)} {self._key(spec, 'backbone')}"
-        tokenizer = self.inputs(spec, repeat).tokenizer
-        names = json.dumps([*map(str, options.texts), options.text_column], ensure_ascii=False)
-        own = f"pretraining {key} {names}"
-        gathered: Gathered = self.made.get(
-            own, lambda: gather(self.data(spec, repeat), options, clean=spec.backbone.clean, trim=spec.cleaning.trim)
-        )
-        length = options.max_length or spec.training.max_length
-        cut = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
-        encoded = self._encode(cut, tokenizer, gathered.rows, own)
-        words = None
-        if options.whole_word:
-            found = (length, spec.training.truncation)
-            words = self.made.get(f"words {own} {found}", lambda: self._words(cut, tokenizer, gathered.rows))
-        return PretrainingRows(encoded, words, gathered.counts)
-
-    def _words(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
-        """Return the eojeol of every token of rows, in the places of the tokens."""
-        return eojeol(
-            _kept(spec, tokenizer, clean(spec, rows.texts), rows.pairs),
-            None if rows.pairs is None else clean(spec, rows.pairs),
-            tokenizer,
-            max_length=spec.training.max_length,
-            truncation=spec.training.truncation,
-            joint=spec.dataset.joint(),
-        )
+        views, pretraining = self._labelled_views(spec, repeat), self._pretraining(spec, repeat, tokenizer, key)
+        return RunInputs(data, tokenizer, encoded, views, unlabelled, warnings, pretraining)
 
     def augment_rows(self, spec: Spec, repeat: Repeat, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
         """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""
@@ -246,6 +221,28 @@ class PreparedInputs:
         ]
         return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, f"unlabelled {key} {own}"), encoded, rejected)
 
+    def _pretraining(
+        self, spec: Spec, repeat: Repeat, tokenizer: PreTrainedTokenizerFast, key: str
+    ) -> PretrainingRows | None:
+        """Gather and encode the texts of pre-training."""
+        options = spec.pretraining
+        if options is None:
+            return None
+        mask_token_id(tokenizer)
+        names = json.dumps([*map(str, options.texts), options.text_column], ensure_ascii=False)
+        key = f"pretraining {key} {names}"
+        gathered: Gathered = self.made.get(
+            key, lambda: gather(self.data(spec, repeat), options, clean=spec.backbone.clean, trim=spec.cleaning.trim)
+        )
+        length = options.max_length or spec.training.max_length
+        cut = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
+        encoded, words = self._encode(cut, tokenizer, gathered.rows, key), None
+        if options.whole_word:
+            key = f"words {key} {length} {spec.training.truncation}"
+            words = self.made.get(key, lambda: _words(cut, tokenizer, gathered.rows))
+        steps = total_steps(options, len(encoded))
+        return PretrainingRows(encoded, words, {**gathered.counts, "steps": steps})
+
     def _labelled_views(self, spec: Spec, repeat: Repeat) -> StoredViews | None:
         augmenter = spec.augmentation.labelled
         if augmenter is None or not augmenter.costly:
@@ -308,6 +305,18 @@ def _kept(spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: list[str], pair
     return heads(texts, tokenizer, max(spec.training.max_length, TOKENS), spec.dataset.joint())
 
 
+def _words(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
+    """Return the eojeol of every token of rows, in the places of the tokens."""
+    return eojeol(
+        _kept(spec, tokenizer, clean(spec, rows.texts), rows.pairs),
+        None if rows.pairs is None else clean(spec, rows.pairs),
+        tokenizer,
+        max_length=spec.training.max_length,
+        truncation=spec.training.truncation,
+        joint=spec.dataset.joint(),
+    )
+
+
 def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
     """Clean texts as the backbone does."""
     return [spec.backbone.clean(text) for text in texts]
@@ -355,10 +364,17 @@ def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
 
 def _check_positions(spec: Spec) -> None:
     """Repeat the spec's check, since the configuration of a hub model is known only now."""
-    positions, length = spec.backbone.max_positions(), spec.training.max_length
-    if positions is not None and length > positions:
-        message = f"{length} is more than the {positions} positions of the backbone"
-        raise SpecError(spec.name, [Problem("training.max_length", message, f"use {positions} or fewer")])
+    positions = spec.backbone.max_positions()
+    lengths = {"training.max_length": spec.training.max_length}
+    if spec.pretraining is not None and spec.pretraining.max_length is not None:
+        lengths["pretraining.max_length"] = spec.pretraining.max_length
+    problems = [
+        Problem(place, f"{length} is more than the {positions} positions of the backbone", f"use {positions} or fewer")
+        for place, length in lengths.items()
+        if positions is not None and length > positions
+    ]
+    if problems:
+        raise SpecError(spec.name, problems)
 
 
 def _baseline(data: PreparedData, name: str) -> dict[str, Predictions]:

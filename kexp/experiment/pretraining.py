@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from kexp.data.labelled_stream import Collator
-from kexp.devices import Hardware
 from kexp.errors import plugin_call
 from kexp.experiment.assemble import AssembledRun
-from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.inputs import PretrainingRows
 from kexp.options import component_title
 from kexp.pretraining.masked_lm import shared_weights
 from kexp.pretraining.masking import MaskedStream, make_masking
@@ -23,11 +23,14 @@ logger = logging.getLogger("kexp")
 
 
 def with_pretraining(
-    assembled: AssembledRun, prepared: PreparedInputs, tell: Callable[[str], None], should_stop: Callable[[], bool]
+    assembled: AssembledRun, folder: Path, tell: Callable[[str], None], should_stop: Callable[[], bool]
 ) -> AssembledRun:
-    """Return the run with pre-trained weights in its model, and their record, where its spec has ``[pretraining]``."""
-    options = assembled.spec.pretraining
-    if options is None:
+    """Return the run with pre-trained weights in its model, and their record, where its spec has ``[pretraining]``.
+
+    ``folder`` keeps what was made. Raises ``RunInterrupted`` once ``should_stop`` returns True.
+    """
+    options, rows = assembled.spec.pretraining, assembled.inputs.pretraining
+    if options is None or rows is None:
         return assembled
     import torch
 
@@ -35,11 +38,11 @@ def with_pretraining(
         logger.info(line)
         tell(line)
 
-    # What is drawn here must not depend on whether the weights were stored, and nor what is drawn after it.
+    # Nothing that is drawn later may depend on whether the weights were stored.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(options.seed, "weights"))
-        stage = _stage(assembled, options, prepared, assembled.classifier.hardware)
-        if stage.start.fresh:
+        stage = _stage(assembled, options, rows, folder)
+        if 0 < len(stage.start.fresh) < len(dict(stage.start.model.named_parameters())):
             told(_fresh_head(stage))
         start = stage.start.model
         found = pretrain(stage, lambda: shared_weights(start, assembled.model), told, should_stop)
@@ -48,15 +51,14 @@ def with_pretraining(
     return replace(assembled, pretraining=record)
 
 
-def _stage(assembled: AssembledRun, options: Pretraining, prepared: PreparedInputs, hardware: Hardware) -> Stage:
+def _stage(assembled: AssembledRun, options: Pretraining, rows: PretrainingRows, folder: Path) -> Stage:
     spec, tokenizer = assembled.spec, assembled.inputs.tokenizer
-    rows = prepared.pretraining_rows(spec, assembled.repeat, options)
     with plugin_call(f"{component_title(spec.backbone)}, build_masked_language_model()"):
         start = spec.backbone.build_masked_language_model(tokenizer)
     masking = make_masking(rows.encoded, rows.words, tokenizer, options.mask_probability)
     collator = Collator.of(tokenizer, start.model)
     stream = MaskedStream(rows.encoded, masking, collator, options.seed, options.batch_size)
-    return Stage(options, spec.training, start, stream, hardware, prepared.folder / "pretrained")
+    return Stage(options, spec.training, start, stream, assembled.classifier.hardware, folder)
 
 
 def _fresh_head(stage: Stage) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
@@ -18,6 +18,7 @@ from kexp.experiment.out_of_fold import out_of_fold
 from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
 from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan
+from kexp.plan.validate import dump
 from kexp.repeats import Repeat
 from kexp.report import predictions
 from kexp.report.environment import environment
@@ -28,10 +29,6 @@ from kexp.report.stored import read_environment, read_result, read_spec
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def run(
@@ -182,6 +179,7 @@ def _summarise(
             if "test" in data[result["variant"]]["splits"]
             else None
         ),
+        specs={variant.name: dump(variant.spec, prepared.catalog) for variant in plan.variants},
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
         remarks=[*filter(None, [untested]), *remarks],
     )
@@ -192,9 +190,9 @@ def _summarise(
     return summary
 
 
-def _tested(path: Path, labels: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _tested(path: Path, labels: Sequence[str]) -> predictions.Tested:
     """Return the predictions of a run for the test rows."""
     try:
-        return predictions.read(path / "predictions.parquet", "test", labels)
+        return predictions.tested(path / "predictions.parquet", "test", labels)
     except KexpError as error:
         raise KexpError(f"{error}; delete {path / 'result.json'} to do this run again") from None

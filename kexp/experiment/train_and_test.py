@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from kexp.atomic_files import remove_leftovers, replacing_folder
 from kexp.contracts import RunIdentity
+from kexp.data.encoding import token_counts
 from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned, describe_os_error
 from kexp.evaluate.predictions import Predictions
@@ -185,7 +186,8 @@ def _train(
 ) -> TrainedRun:
     spec = run.variant.spec
     with stopping() as should_stop:
-        assembled = with_pretraining(assembled, run.prepared, run.display.phase, should_stop)
+        stored = run.prepared.folder / "pretrained"
+        assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
     started = time.perf_counter()
     assembled = reuse_frozen(assembled)
     validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
@@ -327,5 +329,9 @@ def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[
         rows = data.splits[split]
         texts = clean(spec, rows.texts)
         pairs = None if rows.pairs is None else clean(spec, rows.pairs)
-        tables.append(report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities))
+        counts = token_counts(assembled.inputs.encoded[split], assembled.inputs.tokenizer)
+        tokens = dict(zip(report.TOKENS, counts, strict=True))
+        tables.append(
+            report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities, tokens)
+        )
     report.write(path, tables)

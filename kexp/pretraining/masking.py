@@ -65,8 +65,6 @@ def make_masking(
     encoded: Encoded, words: Encoded | None, tokenizer: PreTrainedTokenizerFast, probability: float
 ) -> Masking:
     """Return how rows are masked: whole ``words`` (see ``eojeol``), or single tokens without them."""
-    if tokenizer.mask_token_id is None:
-        raise KexpError("pretraining: the backbone's tokenizer has no mask token; use another backbone")
     if words is None:
         units = np.arange(len(encoded.tokens.values), dtype=np.int32)
     else:
@@ -75,7 +73,15 @@ def make_masking(
         begins[1:] = numbers[1:] != numbers[:-1]
         begins[words.tokens.offsets[:-1]] = True
         units = np.cumsum(begins, dtype=np.int32) - 1
-    return Masking(units, probability, tokenizer.mask_token_id, sorted(tokenizer.all_special_ids), len(tokenizer))
+    return Masking(units, probability, mask_token_id(tokenizer), sorted(tokenizer.all_special_ids), len(tokenizer))
+
+
+def mask_token_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Return the id of the mask; raises ``KexpError`` for a tokenizer without one."""
+    number = tokenizer.mask_token_id
+    if not isinstance(number, int):
+        raise KexpError("pretraining: the backbone's tokenizer has no mask token; use another backbone")
+    return number
 
 
 def eojeol(

@@ -24,6 +24,7 @@ from kexp.errors import RunFailed, RunInterrupted
 from kexp.model.forward import Classifier
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
 from kexp.pretraining.masking import MaskedStream
+from kexp.pretraining.texts import total_steps
 from kexp.seeds import generator
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.training_section import Training
@@ -81,7 +82,7 @@ class Stage:
         arrays |= {} if rows.boundaries is None else {"boundaries": rows.boundaries}
         content = {
             "options": self.options.model_dump(mode="json", exclude={"texts", "text_column", "max_length"}),
-            "steps": total_steps(self.options, stream),
+            "steps": total_steps(self.options, len(rows)),
             "loop": {name: getattr(self.training, name) for name in ("betas", "epsilon", "gradient_clip")},
             "bad steps": self.training.skip_bad_steps,
             "mask": [stream.masking.mask_id, list(stream.masking.special), stream.masking.vocabulary],
@@ -93,11 +94,6 @@ class Stage:
         state = {name: weights.detach().cpu().contiguous() for name, weights in self.start.model.state_dict().items()}
         tensors = state | {f"rows {name}": torch.from_numpy(array) for name, array in arrays.items()}
         return tensor_files.tensor_digest(json.dumps(content, sort_keys=True, default=str), tensors)[:40]
-
-
-def total_steps(options: Pretraining, stream: MaskedStream) -> int:
-    """Return the number of optimiser steps."""
-    return options.steps or options.epochs * stream.steps_per_epoch()
 
 
 def pretrain(
@@ -172,7 +168,7 @@ def _train(
 
     objective.check(model, next(iter(stream.masked(cut[-1:], generator(0, "measured masks")))))
     before = measure()["loss"]
-    steps = total_steps(stage.options, stream)
+    steps = total_steps(stage.options, len(stream.encoded))
     trainer = Trainer(
         model,
         objective,
@@ -205,7 +201,7 @@ def _train(
         "train_loss_after": state.best,
         "seconds": state.training_seconds,
         "tokens_per_second": state.tokens / max(state.training_seconds, 1e-9),
-        "fresh_head": list(stage.start.fresh),
+        "head": "fresh" if stage.start.fresh else "of the checkpoint",
     }
     unusual = {"skipped_steps": state.skipped, "remarks": state.remarks}
     return found | {name: value for name, value in unusual.items() if value}

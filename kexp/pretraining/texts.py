@@ -12,9 +12,19 @@ import numpy as np
 from kexp.data.cleaning import normal_text
 from kexp.data.rows import PreparedData, Rows
 from kexp.errors import DataError
-from kexp.files import Layout, lines_of, open_table, text_of
+from kexp.files import Layout, Remedies, lines_of, open_table, text_of
 from kexp.files.cells import column_of
 from kexp.spec.pretraining_section import Pretraining
+
+REMEDIES = Remedies(
+    encoding='save it in UTF-8 (it is probably "{}")',
+    unquoted="write quotation marks in cells twice",
+    quoted="write the cells without them",
+    escape="write quotation marks in cells twice",
+    format="give it a name that ends in .{}",
+    separator='save it with the separator that its name says, not "{}"',
+    sheet="save the one that is meant alone",
+)
 
 Text = tuple[str, ...]
 """A text, or the two of a pair."""
@@ -29,6 +39,11 @@ class Gathered:
 
     rows: Rows
     counts: Mapping[str, int]
+
+
+def total_steps(options: Pretraining, texts: int) -> int:
+    """Return the number of optimiser steps of pre-training on so many texts."""
+    return options.steps or options.epochs * -(-texts // options.batch_size)
 
 
 def gather(data: PreparedData, options: Pretraining, *, clean: Callable[[str], str], trim: bool) -> Gathered:
@@ -86,7 +101,7 @@ def _texts(rows: Rows | None) -> Iterable[Text]:
 def _from_file(path: Path, column: str | None) -> list[str]:
     """Read the texts of a table, or the lines of a .txt file."""
     if column is None and ".txt" in path.suffixes[-2:]:
-        lines = [line.rstrip("\r\n") for line in lines_of(path, "utf-8-sig", newline="\n")]
+        lines = [line.rstrip("\r\n") for line in lines_of(path, "utf-8-sig", REMEDIES, newline="\n")]
         if lines and "\t" in lines[0]:
             raise DataError(
                 f"{path}: line 1 has tab characters, so it is a table; name the column of its texts with "
@@ -94,6 +109,6 @@ def _from_file(path: Path, column: str | None) -> list[str]:
             )
         return lines
     column = column or "text"
-    table = open_table(path, Layout())
+    table = open_table(path, Layout(), REMEDIES)
     values = table.read([column], "name the column of the texts with pretraining.text_column")[column]
-    return [str(text) for text in column_of(values, text_of, str(path), column)]
+    return column_of(values, text_of, path, column)

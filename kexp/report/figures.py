@@ -87,6 +87,17 @@ def draw(series: Sequence[Series], chosen: float | None) -> str:
     return _image(paint)
 
 
+def draw_coverage(coverage: Sequence[float], accuracy: Sequence[float]) -> str:
+    """Return an image of accuracy by coverage, both from 0 to 1, as a data URI."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.set(xlabel="coverage", ylabel="accuracy", xlim=(0, 1.02), xticks=[n / 5 for n in range(6)])
+        _line(axes, Series("", coverage, accuracy, 0))
+
+    return _image(paint)
+
+
 def _line(axes: Axes, line: Series) -> None:
     epochs, values = _thin(line.epochs, line.values)
     axes.plot(
@@ -99,6 +110,36 @@ def _line(axes: Axes, line: Series) -> None:
         marker="o" if len(epochs) <= DOTS else "",
         markersize=3.5,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SizeSeries:
+    """A line over numbers of rows, with the standard deviation of each mean; ``colour`` is an index of ``LINES``."""
+
+    name: str
+    sizes: Sequence[float]
+    means: Sequence[float]
+    deviations: Sequence[float]
+    colour: int = 0
+
+
+def draw_by_size(lines: Sequence[SizeSeries]) -> str:
+    """Return an image of lines over numbers of rows, on a logarithmic axis, as a data URI."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.set_xscale("log")
+        for line in lines:
+            bars = line.deviations if any(line.deviations) else None
+            style = {"marker": "o", "markersize": 3.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 1}
+            axes.errorbar(line.sizes, line.means, bars, color=LINES[line.colour], **style)  # type: ignore[arg-type]
+        sizes = sorted({size for line in lines for size in line.sizes})
+        shown = sizes[:: -(-len(sizes) // 8)]
+        axes.set_xticks(shown, [f"{size:,g}" for size in shown])
+        axes.minorticks_off()
+        axes.set_xlabel("labelled rows")
+
+    return _image(paint)
 
 
 def draw_reliability(bins: Sequence[Bin]) -> str:

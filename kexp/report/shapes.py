@@ -87,6 +87,7 @@ class Done(TypedDict, total=False):
     peak_memory_mib: Number | None
     device: str
     precision: str
+    pretraining: dict[str, Any]
     parameters: Parameters
     per_class: dict[str, list[PerClass]]
     confusion_matrix: dict[str, list[list[int]]]
@@ -98,10 +99,11 @@ Result = Annotated[Done | Ended, Field(discriminator="status")]
 
 @extensible
 class Mean(TypedDict, total=False):
-    """A metric of a variant over its seeds."""
+    """A metric of a variant: ``n`` counts the outermost of what varied, and ``over`` says all of it in words."""
 
     mean: Required[Number | None]
     n: Required[int]
+    over: str
     sd: Number | None
     low: Number | None
     high: Number | None
@@ -124,6 +126,7 @@ class Data(TypedDict, total=False):
     divisions: int
     splits: dict[str, dict[str, Number]]
     tokens: dict[str, dict[str, Number | None]]
+    pretraining: dict[str, int]
     warnings: list[str]
 
 
@@ -160,13 +163,27 @@ class SummaryVariant(TypedDict, total=False):
 
 @extensible
 class Test(TypedDict, total=False):
-    """A paired test between two variants."""
+    """What is stated about two variants and a metric; tests of earlier versions have no ``p_holm``."""
 
     a: Required[str]
     b: Required[str]
     metric: Required[str]
+    test: str
+    stated: StrictBool
+    paired: StrictBool
+    n: int
+    unit: str
+    over: str
+    which: str | None
     difference: Required[Number]
+    low: Number | None
+    high: Number | None
+    effect_size: Number | None
+    detectable: Number | None
     p_value: Required[Number]
+    p_holm: Number
+    pairs: int
+    better: str | None
     sentence: Required[str]
 
 

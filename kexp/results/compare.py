@@ -1,8 +1,7 @@
-"""Comparing finished runs of any experiments: means, paired tests, differences of their specs."""
+"""Comparing finished runs of any experiments: means, statements on pairs, differences of their specs."""
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError, did_you_mean
-from kexp.evaluate import statistics
+from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
 from kexp.repeats import Part, Repeat, in_words, place_of
-from kexp.report.predictions import Tested, other_texts, row_differences, tested
+from kexp.report.predictions import Tested, tested
+from kexp.report.repeated import Key, key_of
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
+from kexp.report.statements import Method, statements, tested_metrics
 from kexp.report.stored import read_summary
-from kexp.report.summary import LOWER_IS_BETTER, build_summary, sentence
+from kexp.report.summary import LOWER_IS_BETTER, build_summary
 from kexp.results.runs import UNREADABLE, differences, read_spec, results, spec_of
 
 Json = dict[str, Any]
@@ -32,9 +33,6 @@ MEASURES: Mapping[str, bool] = {
     "parameters.trainable": False,
 }
 """Numbers of a result besides its metrics that can be compared, and whether more is better."""
-
-TESTED = ("accuracy", "macro_f1")
-"""Metrics for which there is a paired test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Model:
 
 
 def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None = None) -> Json:
-    """Return the means, baselines, differences of specs and paired tests of models, as plain data.
+    """Return the means, baselines, differences of specs and tests of models, as plain data.
 
     A folder is a run folder, which stands for all its variants, or in one ``<variant>`` or a folder of its runs, such
     as ``<variant>/seed-<n>`` or ``<variant>/draw-<n>``.
@@ -65,11 +63,9 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     models = _distinguished(list(_models(folders, remarks)))
     summary = _summary(models, split, metric)
     # How long training took does not depend on the rows on which it was measured.
-    pairs = [] if metric in MEASURES else list(_pairs(models, split, remarks))
-    tests = [test for pair in pairs for test in pair.tests() if metric in (None, test["metric"])]
-    corrected = statistics.holm([test["p_value"] for test in tests])
-    if metric not in (None, *TESTED):
-        remarks.append(f"there is no paired test of {metric}, only of {' and '.join(TESTED)}")
+    tests = [] if metric in MEASURES else _statements(models, split, metric, summary["lower_is_better"], remarks)
+    if metric is not None and metric not in ROW_SCORES:
+        remarks.append(f"there is no test of {metric}, only of {', '.join(ROW_SCORES)}")
     base = _spec(models[0])
     return {
         "split": split,
@@ -79,10 +75,7 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
             for model in models
         ],
         "differences": {model.name: differences(base, _spec(model)) for model in models[1:]},
-        "tests": [
-            {**test, "p_holm": p_holm, "sentence": sentence(test)}
-            for test, p_holm in zip(tests, corrected, strict=True)
-        ],
+        "tests": tests,
         "remarks": remarks,
     }
 
@@ -175,11 +168,12 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
     runs = [{**run, "variant": model.name} for model in models for run in model.runs.values()]
     if metric is not None and metric in MEASURES:
         runs = [{**run, "metrics": {split: {metric: find(run, metric)}}} for run in runs]
-    baselines = {
-        model.name: kept[model.folder].get("variants", {}).get(model.variant, {}).get("baselines", {})
-        for model in models
-    }
-    summary = build_summary(runs, baselines=baselines, data={}, predictions=lambda _: None, lower_is_better=lower)
+    known = {model.name: kept[model.folder].get("variants", {}).get(model.variant, {}) for model in models}
+    baselines, data = ({name: of.get(part, {}) for name, of in known.items()} for part in ("baselines", "data"))
+    specs = {model.name: _spec(model) for model in models}
+    summary = build_summary(
+        runs, baselines=baselines, data=data, predictions=lambda _: None, specs=specs, lower_is_better=lower
+    )
     measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
     common = [name for name in measured[0] if all(name in scores for scores in measured)]
     if metric in MEASURES and not common:
@@ -212,102 +206,29 @@ def _kept_summary(folder: Path) -> Json:
     return read_summary(folder / "summary.json") if (folder / "summary.json").is_file() else {}
 
 
-# --- paired tests --------------------------------------------------------------------------------------------------
+# --- statements -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two models with predictions for the same rows in the same order: (which runs, seed, of a, of b)."""
-
-    a: str
-    b: str
-    of: Sequence[tuple[Json, int, statistics.Predictions, statistics.Predictions]]
-
-    def tests(self) -> Iterator[Json]:
-        """Yield the tests of every pair of runs."""
-        for keys, seed, of_a, of_b in self.of:
-            for test in statistics.compare(self.a, self.b, {seed: of_a}, {seed: of_b}):
-                yield {**test, **keys}
+def _statements(
+    models: Sequence[Model], split: str, metric: str | None, lower_is_better: Sequence[str], remarks: list[str]
+) -> list[Json]:
+    """Return what is stated about every two models; raises ``KexpError`` when their rows differ."""
+    methods = [_method(model, split) for model in models]
+    metrics = [name for name in tested_metrics(methods, split) if metric in (None, name)]
+    tests, problems = statements(methods, metrics, lower_is_better, remarks)
+    if problems:
+        raise problems[0]
+    return tests
 
 
-def _pairs(models: Sequence[Model], split: str, remarks: list[str]) -> Iterator[Pair]:
-    """Yield every two models with what can be tested; raises ``KexpError`` when their rows differ."""
-    held = {(model.name, repeat): _tested(models[0], model, repeat, split) for model in models for repeat in model.runs}
-    for a, b in itertools.combinations(models, 2):
-        shared = [(repeat, repeat) for repeat in a.runs if repeat in b.runs]
-        repeats = shared or [(next(iter(a.runs)), next(iter(b.runs)))]
-        orders = [_order(a, b, pair, split, held, remarks) for pair in repeats]
-        if not shared and len(a.runs) + len(b.runs) > 2:
-            remarks.append(f"{a.name} and {b.name} have no seed in common, so their runs were not paired")
-            continue
-        yield Pair(
-            a.name,
-            b.name,
-            [
-                (_keys(x, y), x.seed, held[a.name, x].ordered(by), held[b.name, y].ordered(by))
-                for (x, y), by in zip(repeats, orders, strict=True)
-            ],
-        )
+def _method(model: Model, split: str) -> Method:
+    """Return a model as what statements are made about."""
+    runs: dict[Key, Mapping[str, Any]] = {key_of(run): run for run in model.runs.values()}
+    return Method(model.name, _spec(model), runs, {key: _tested(model, run, split) for key, run in runs.items()})
 
 
-def _keys(x: Repeat, y: Repeat) -> Json:
-    """Return draw, fold and seed of two runs; where they differ, those of both."""
-    of_x, of_y = x.keys(), y.keys()
-    names = dict.fromkeys((*of_x, *of_y))
-    pairs = {name: list(dict.fromkeys(of[name] for of in (of_x, of_y) if name in of)) for name in names}
-    return {name: pair[0] if len(pair) == 1 else " and ".join(map(str, pair)) for name, pair in pairs.items()}
-
-
-def _tested(first: Model, model: Model, repeat: Repeat, split: str) -> Tested:
-    """Return the predictions of a run, its labels in the order of the first model."""
-    path, names, own = model.path(repeat), next(iter(first.runs.values()))["labels"], model.runs[repeat]["labels"]
+def _tested(model: Model, run: Mapping[str, Any], split: str) -> Tested:
+    path = model.path(Repeat.of(run))
     if not path.is_file():
         raise KexpError(f"{path} is missing, so the {split} rows cannot be compared")
-    if {*own} != {*names}:
-        raise _refusal(
-            first,
-            model,
-            (next(iter(first.runs)), repeat),
-            split,
-            [f"labels: {', '.join(names)} in {first.name}, {', '.join(own)} in {model.name}"],
-        )
-    return tested(path, split, names)
-
-
-def _order(
-    a: Model,
-    b: Model,
-    repeats: tuple[Repeat, Repeat],
-    split: str,
-    held: Mapping[tuple[str, Repeat], Tested],
-    remarks: list[str],
-) -> str:
-    """Return how the rows of two runs are paired: by "text", or by "number" in the same dataset.
-
-    Cleaning and backbones change texts, but not which row of the dataset they are.
-    """
-    of_a, of_b = held[a.name, repeats[0]], held[b.name, repeats[1]]
-    if of_a.texts == of_b.texts:
-        return "text"
-    spec_a, spec_b = _spec(a), _spec(b)
-    same_source = all(spec_a.get(part) == spec_b.get(part) for part in ("dataset", "split"))
-    changes_texts = any(spec_a.get(part) != spec_b.get(part) for part in ("cleaning", "backbone"))
-    if not (same_source and changes_texts and of_a.numbers == of_b.numbers):
-        raise _refusal(a, b, repeats, split, [])
-    others = other_texts(a.path(repeats[0]), b.path(repeats[1]), split)
-    remark = (
-        f"{others:,} of {len(of_a.labels):,} texts differ between {a.name} and {b.name} in the same rows: "
-        "cleaning or backbone changed them"
-    )
-    remarks += [remark] if remark not in remarks else []
-    return "number"
-
-
-def _refusal(a: Model, b: Model, repeats: tuple[Repeat, Repeat], split: str, findings: Sequence[str]) -> KexpError:
-    """Return the error that says how the rows of two runs differ."""
-    lines = [*findings, *row_differences(a.path(repeats[0]), b.path(repeats[1]), split, (a.name, b.name))]
-    which = (
-        f"{split} rows" if repeats[0] == repeats[1] else f"{split} rows of {' and '.join(one.name for one in repeats)}"
-    )
-    indented = "".join(f"\n  {line}" for line in lines)
-    return KexpError(f"{a.name} and {b.name} cannot be compared: their {which} differ:{indented}")
+    return tested(path, split, run["labels"])

@@ -284,6 +284,7 @@ def _run(folder: Path, result: Mapping[str, Any]) -> Json:
         "kept_epoch",
         "train_seconds",
         "peak_memory_mib",
+        "calibration",
     )
     which = {"variant": result["variant"], **repeat.keys()}
     return {**which, **{name: result.get(name) for name in keys}, "epochs": epochs(path), "folder": str(path)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
 from kexp.repeats import repeats_in
 from kexp.report.run_folder import RunFolder
+from kexp.report.statements import sentence
 from kexp.report.summary import no_test_remark
 from kexp.search.search_job import SearchJob
 from kexp.search.study import Study
@@ -148,20 +148,20 @@ def _run_best(job: SearchJob, best: Spec, resume: RunFolder | None) -> dict[str,
 
 
 def gains(summary: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
-    """Return by split how much better the best is than the default, and the noise between seeds.
+    """Return by split how much better the best is than the default, with the test of that on the test split.
 
-    ``noise`` is the standard deviation of a difference of means: sqrt(s_a^2 / n_a + s_b^2 / n_b), None for one seed.
+    ``test`` is None on validation: the best of many trials was chosen there, so that its gain is flattered.
     """
     variants = summary["variants"]
     if DEFAULT not in variants:
         return []
+    tests = [test for test in summary["tests"] if (test["a"], test["b"], test["metric"]) == (DEFAULT, BEST, metric)]
     found = []
     for split in ("validation", "test"):
         before, after = (variants[name]["metrics"].get(split, {}).get(metric) for name in (DEFAULT, BEST))
         if before is None or after is None:
             continue
         sign = -1 if metric in summary["lower_is_better"] else 1
-        spread = [part["sd"] ** 2 / part["n"] for part in (before, after) if part["sd"] is not None]
         found.append(
             {
                 "split": split,
@@ -169,24 +169,25 @@ def gains(summary: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
                 "default": before["mean"],
                 "best": after["mean"],
                 "gain": sign * (after["mean"] - before["mean"]),
-                "noise": math.sqrt(sum(spread)) if len(spread) == 2 else None,
-                "seeds": after["n"],
+                "n": after["n"],
+                "over": after["over"],
+                # The metric of the search is the one on which something is claimed.
+                "test": {**tests[0], "stated": True} if tests and split == "test" else None,
             }
         )
     return found
 
 
 def describe_gain(gain: Mapping[str, Any]) -> str:
-    """Return a gain in words, and whether it is more than the noise between seeds."""
+    """Return a gain in words; on test with what is stated about the two specs, on validation without any verdict."""
     name = f"{gain['split']} {gain['metric']}"
-    text = f"{name}: {gain['best']:.4f} against {gain['default']:.4f} by default, a gain of {gain['gain']:+.4f}"
-    if gain["noise"] is None:
-        return f"{text}; with one seed the noise between seeds is unknown"
-    if gain["noise"] == 0:
-        return f"{text}; all {gain['seeds']} seeds agree"
-    times = gain["gain"] / gain["noise"]
-    judged = "more than seeds alone make" if times > 2 else "no more than seeds alone can make"
-    return f"{text}, {times:.1f} times the noise between {gain['seeds']} seeds ({gain['noise']:.4f}): {judged}"
+    text = (
+        f"{name} over {gain['over']}: {gain['best']:.4f} against {gain['default']:.4f} by default, "
+        f"a gain of {gain['gain']:+.4f}"
+    )
+    if gain["split"] == "validation":
+        return f"{text}; the best of many trials was chosen by it, so this gain is flattered and not tested"
+    return f"{text}; {sentence(gain['test'])}" if gain["test"] else f"{text}; there is no test of {gain['metric']}"
 
 
 def compare_with_trial(

@@ -159,6 +159,24 @@ def test_predict_and_evaluate_use_it(runs: dict[str, Path], tmp_path: Path) -> N
     assert printed["confidence"] == pytest.approx(frame["confidence"][0], abs=1e-6)
 
 
+def test_runs_show_has_before_and_after(runs: dict[str, Path]) -> None:
+    found = result(runs["on"])["calibration"]
+    shown = kexp("runs", "show", runs["on"])
+    lines = shown.stdout.splitlines()
+    head = lines.index("run\ttemperature\tsplit\tece before\tece after\tcross_entropy before\tcross_entropy after")
+    for line, split in zip(lines[head + 1 :], ("validation", "test"), strict=False):
+        numbers = [
+            f"{found[when][split][name]:.4f}" for name in ("ece", "cross_entropy") for when in ("before", "after")
+        ]
+        assert line.split("\t") == ["default seed 1", f"{found['temperature']:.4g}", split, *numbers]
+    (run,) = json.loads(kexp("runs", "show", runs["on"], "--json").stdout)["runs"]
+    assert run["calibration"] == found
+    assert "temperature" not in kexp("runs", "show", runs["off"]).stdout
+    report = (runs["on"] / "report.html").read_text("utf-8")
+    assert "Reliability before calibration on test" in report
+    assert "unknown tokens" in report
+
+
 def test_every_kept_model_has_its_own_temperature(runs: dict[str, Path]) -> None:
     folder = runs["on"] / MODEL
     validation = rows(runs["on"], "validation")
