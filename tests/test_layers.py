@@ -19,6 +19,7 @@ LAYERS = (
     (
         "errors",
         "seeds",
+        "repeats",
         "background",
         "atomic_files",
         "redaction",

@@ -129,7 +129,7 @@ def predict(
 def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
     """Split the arguments of a command into models and texts: folders come first."""
     from kexp.errors import KexpError
-    from kexp.inference.model_folders import EXPECTED, find
+    from kexp.inference.model_folders import EXPECTED, find_all
     from kexp.names import is_utf8
 
     first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
@@ -142,7 +142,7 @@ def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tupl
             raise KexpError(f"{word} does not exist; {EXPECTED}")
         if not is_utf8(word):
             raise KexpError(f"the text {word.encode('utf-8', 'replace').decode()} is not UTF-8")
-    return [find(Path(folder), variant=variant, seed=seed) for folder in folders], texts
+    return [place for folder in folders for place in find_all(Path(folder), variant=variant, seed=seed)], texts
 
 
 def _is_folder(word: str) -> bool:
@@ -229,11 +229,11 @@ def evaluate(
         from kexp.inference.evaluate import Labels, measure
         from kexp.inference.input_tables import FileOptions, read_input
         from kexp.inference.loading import LoadOptions, load_places
-        from kexp.inference.model_folders import find
+        from kexp.inference.model_folders import find_all
         from kexp.inference.saved_spec import dataset_of
         from kexp.report.run_folder import finite
 
-        places = [find(folder, variant=variant, seed=seed) for folder in folders]
+        places = [place for folder in folders for place in find_all(folder, variant=variant, seed=seed)]
         dataset = dataset_of(places)
         options = FileOptions(text or (), join_with, pair, encoding, separator, header, columns, quoting)
         renamed = _renames(renames or ())

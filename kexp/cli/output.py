@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kexp.cli.tables import as_text, print_table, setting
+from kexp.report.results import OUT_OF_FOLD
 from kexp.report.summary import known_tests, no_test_remark, old_tests_remark, over, shared, shown_split
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def print_summary(summary: Json) -> None:
         out.print(*(f"[dim]{escape(', '.join(names))}: {escape(line)}[/]" for line in lines), sep="\n")
     split = shown_split(summary)
     metrics = _metric_names(summary, split)
-    rows = [_variant_row(name, variant, metrics, split) for name, variant in variants.items()]
+    rows = [row for name, variant in variants.items() for row in _variant_rows(name, variant, metrics, split)]
     for names, baselines in shared({name: variant.get("baselines", {}) for name, variant in variants.items()}):
         of = f" of {', '.join(names)}" if len(names) < len(variants) else ""
         measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
@@ -62,7 +63,7 @@ def print_dry_run(found: Json) -> None:
         measures = list(data["tokens"]["train"])
         tokens = [[name, *(f"{data['tokens'][split][name]:g}" for split in splits)] for name in measures]
         print_table("tokens by row", ["tokens", *splits], tokens, right=1)
-    count = len(found["variants"]) * len(found["seeds"])
+    count = found["runs"]
     out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
 
 
@@ -73,12 +74,14 @@ def _metric_names(summary: Json, split: str) -> list[str]:
     return list(found)
 
 
-def _variant_row(name: str, variant: Json, metrics: Sequence[str], split: str) -> list[str]:
+def _variant_rows(name: str, variant: Json, metrics: Sequence[str], split: str) -> Iterator[list[str]]:
     measured = variant.get("metrics", {}).get(split, {})
     states = list(variant["status"].values())
     varied = next((over(measured[metric]) for metric in metrics if metric in measured), "")
     runs = f"{states.count('done')}/{len(states)}" + (f" ({varied})" if varied else "")
-    return [name, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
+    yield [name, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
+    if split == "test" and (found := variant.get("out_of_fold")):
+        yield [f"{name}{OUT_OF_FOLD}", str(len(found["runs"])), *(_mean(found["metrics"].get(m), "") for m in metrics)]
 
 
 def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:
@@ -98,6 +101,8 @@ def _mean(found: Json | None, varied: str) -> str:
 def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
+    if (divisions := record.get("divisions", 1)) > 1:
+        lines.append(f"means over {divisions} divisions of the rows")
     for split, counts in record.get("source", {}).get("files", {}).items():
         # Lines and rows are in the record; a person should see what is unusual.
         unusual = {what: count for what, count in counts.items() if count and what not in ("lines", "rows")}

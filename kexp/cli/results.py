@@ -125,10 +125,11 @@ def show_folder(
 
 def _print_epochs(shown: dict[str, Any]) -> None:
     from kexp.cli.tables import print_table
+    from kexp.repeats import Repeat
     from kexp.report.epochs import epoch_table
 
     for run in shown["runs"]:
-        name = f"{run['variant']} seed {run['seed']}"
+        name = f"{run['variant']} {Repeat.of(run).name}"
         if not run["epochs"]:
             print(f"{name} {run['status']}: no epoch was evaluated", file=sys.stderr)
             continue
@@ -139,6 +140,7 @@ def _print_epochs(shown: dict[str, Any]) -> None:
 def _print_shown(shown: dict[str, Any]) -> None:
     from kexp.cli.output import print_summary
     from kexp.cli.tables import print_table
+    from kexp.repeats import Repeat
     from kexp.report.export import changes
     from kexp.report.formatting import duration
     from kexp.results.runs import local_time
@@ -162,7 +164,7 @@ def _print_shown(shown: dict[str, Any]) -> None:
     _print_calibration(shown["runs"])
     for run in shown["runs"]:
         if run["status"] != "done":
-            print(f"{run['variant']} seed {run['seed']} {run['status']}: {run['reason']} ({run['folder']}/log.txt)")
+            print(f"{run['variant']} {Repeat.of(run).name} {run['status']}: {run['reason']} ({run['folder']}/log.txt)")
     for name, path in shown["paths"].items():
         print(f"{name}\t{path}")
 

@@ -32,6 +32,7 @@ from kexp.plan.cross_checks import step_warnings
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
+from kexp.repeats import Repeat
 from kexp.report import predictions as report
 from kexp.report.run_folder import finite
 from kexp.report.stored import write_result
@@ -50,7 +51,7 @@ class Display(Protocol):
     def phase(self, text: str) -> None:
         """Show what is being done before and between the runs."""
 
-    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
 
     def event(self, event: Mapping[str, Any]) -> None:
@@ -62,10 +63,10 @@ class Display(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One variant with one seed: the group of runs that it belongs to, its folder, and the display of its events."""
+    """One repeat of a variant: the group of runs that it belongs to, its folder, and the display of its events."""
 
     variant: Variant
-    seed: int
+    repeat: Repeat
     group: str
     folder: Path
     prepared: PreparedInputs
@@ -88,7 +89,7 @@ def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
 def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
     """Do the work of a run, write ``result.json`` however it ends, and close the listeners."""
     listeners = _listeners(run)
-    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, "seed": run.seed}
+    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, **run.repeat.keys()}
     run.folder.mkdir(parents=True, exist_ok=True)
     with log_file(run.folder / "log.txt", listeners.warn):
         try:
@@ -114,7 +115,16 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
 def _listeners(run: Run) -> RunListeners:
     spec, catalog = run.variant.spec, run.prepared.catalog
     table = dump(spec, catalog)
-    identity = RunIdentity(spec.name, run.group, run.variant.name, run.seed, str(run.folder), table)
+    identity = RunIdentity(
+        spec.name,
+        run.group,
+        run.variant.name,
+        run.repeat.seed,
+        str(run.folder),
+        table,
+        draw=run.repeat.draw,
+        fold=run.repeat.fold,
+    )
 
     def warn(message: str) -> None:
         message = without_passwords(message)
@@ -163,7 +173,7 @@ def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint:
     spec = run.variant.spec
     hardware = choose(spec.training.device, spec.training.precision)
     hardware.prepare_training()
-    with closing(assemble(spec, run.seed, run.prepared, hardware)) as assembled:
+    with closing(assemble(spec, run.repeat, run.prepared, hardware)) as assembled:
         return _train(run, assembled, listeners, stopping, checkpoint)
 
 
@@ -188,7 +198,7 @@ def _train(
         assembled.stream,
         validation.measure,
         spec.training,
-        seed=run.seed,
+        seed=run.repeat.seed,
         greater_is_better=assembled.greater_is_better,
         folder=checkpoint,
         watch=unlabelled.look,
@@ -202,7 +212,7 @@ def _train(
     for name, part in (("listeners", listeners), ("pseudo-labels", unlabelled), ("warnings", warnings)):
         trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
-    run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
+    run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
     with stopping() as should_stop:
         for event in warnings.added_to(trainer.events(should_stop)):
@@ -218,7 +228,7 @@ def _train(
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
-    return origin(run.variant.spec, run.seed, assembled.inputs, run.prepared.catalog) | pretrained
+    return origin(run.variant.spec, run.repeat.seed, assembled.inputs, run.prepared.catalog) | pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +251,7 @@ class TrainedRun:
         ]
         return {
             "labels": labels,
+            "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
             "monitor": monitor,
             "best_step": state.best_step,

@@ -49,8 +49,8 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         yield from _check_freezing(freezing, backbone)
     if training and evaluation and search:
         yield from check_search(search, training, evaluation, catalog)
-    if search and seeds:
-        yield from _check_trial_seeds(search, seeds)
+    if search and seeds and (split := valid.get("split")):
+        yield from _check_trial_runs(search, seeds, split)
     if dataset and objective:
         yield from _check_labels(dataset, objective)
 
@@ -171,10 +171,14 @@ def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Ite
             yield Problem("freezing", str(error))
 
 
-def _check_trial_seeds(search: Search, seeds: tuple[int, ...]) -> Iterator[Problem]:
+def _check_trial_runs(search: Search, seeds: tuple[int, ...], split: Split) -> Iterator[Problem]:
     if search.seeds_per_trial > len(seeds):
         message = f"a trial takes the first {search.seeds_per_trial} seeds, and the spec has {len(seeds)}"
         yield Problem("search.seeds_per_trial", message, "add seeds")
+    if search.folds_per_trial > (split.folds or 1):
+        found = "none" if split.folds is None else split.folds
+        message = f"a trial takes the first {search.folds_per_trial} folds, and the spec has {found}"
+        yield Problem("search.folds_per_trial", message, "lower it, or raise split.folds")
 
 
 def _check_labels(dataset: DatasetOptions, objective: ObjectiveOptions) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.repeats import Repeat
 from kexp.report.confidence import calibration_table, coverage, reliability_figures
 from kexp.report.curves import curves
 from kexp.report.epochs import epoch_table, epochs
@@ -25,7 +26,7 @@ SLACK = 1.01
 Json = dict[str, Any]
 
 
-def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
+def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
     """Return the values that the template shows of a run; ``number`` is its place on the page."""
     missing: Json = {"status": "interrupted", "reason": "the run left no result.json"}
     result: Json = read_result(folder / "result.json") if (folder / "result.json").is_file() else missing
@@ -36,7 +37,7 @@ def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
     rows = _predicted(folder / "predictions.parquet", split, _probabilities(result))
     return {
         "variant": variant,
-        "seed": seed,
+        "repeat": repeat.name,
         "anchor": f"run-{number}",
         "result": result,
         "facts": facts(result),

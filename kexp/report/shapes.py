@@ -54,6 +54,8 @@ class Ended(TypedDict, total=False):
     experiment: str
     variant: Required[str]
     seed: Required[int]
+    draw: int
+    fold: int
     reason: str | None
 
 
@@ -65,8 +67,11 @@ class Done(TypedDict, total=False):
     experiment: str
     variant: Required[str]
     seed: Required[int]
+    draw: int
+    fold: int
     reason: None
     labels: Required[list[str]]
+    rows: dict[str, int]
     metrics: Required[dict[str, Scores]]
     monitor: str
     best_epoch: Number
@@ -118,10 +123,29 @@ class Data(TypedDict, total=False):
     """The record of a variant's data."""
 
     source: Source
-    splits: dict[str, dict[str, int]]
+    divisions: int
+    splits: dict[str, dict[str, Number]]
     tokens: dict[str, dict[str, Number | None]]
     pretraining: dict[str, int]
     warnings: list[str]
+
+
+@extensible
+class Keys(TypedDict, total=False):
+    """Which run of its variant a run is."""
+
+    seed: Required[int]
+    draw: int
+    fold: int
+
+
+@extensible
+class OutOfFold(TypedDict, total=False):
+    """Metrics over the test rows of all folds, by seed and draw, and their means."""
+
+    file: Required[str]
+    runs: Required[list[Keys]]
+    metrics: Required[dict[str, Mean]]
 
 
 @extensible
@@ -129,10 +153,12 @@ class SummaryVariant(TypedDict, total=False):
     """One variant in ``summary.json``."""
 
     seeds: Required[list[int]]
+    repeats: list[Keys]
     status: Required[dict[str, Literal["done", "failed", "interrupted", "pruned"]]]
     metrics: Required[dict[str, dict[str, Mean]]]
     baselines: Required[dict[str, dict[str, Scores]]]
     data: Required[Data]
+    out_of_fold: OutOfFold
 
 
 @extensible

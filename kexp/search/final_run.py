@@ -15,6 +15,7 @@ from kexp.experiment.run import run
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
+from kexp.repeats import repeats_in
 from kexp.report.run_folder import RunFolder
 from kexp.report.statements import sentence
 from kexp.report.summary import no_test_remark
@@ -196,22 +197,22 @@ def compare_with_trial(
     *,
     calibrated: bool = False,
 ) -> str:
-    """Say whether the best spec, trained again, has the validation metrics of its trial, seed by seed.
+    """Say whether the best spec, trained again, has the validation metrics of its trial, run by run.
 
-    ``values`` are those of the search metrics in the trial, by seed; ``calibrated`` is whether the best spec, trained
-    again, was calibrated, which changes metrics of probabilities.
+    ``values`` are those of the search metrics in the trial, by the key of the run; ``calibrated`` is whether the best
+    spec, trained again, was calibrated, which changes metrics of probabilities.
     """
     best = summary["variants"][BEST]
     for number, metric in enumerate(metrics):
         if metric.validation_metric is None:
             continue
         again = best["metrics"]["validation"][metric.validation_metric]["values"]
-        by_seed = dict(zip(map(str, best["seeds"]), again, strict=True))
-        for seed, in_trial in values.items():
-            if seed in by_seed and by_seed[seed] != in_trial[number]:
-                was, now = f"{in_trial[number]:.6f}", f"{by_seed[seed]:.6f}"
+        for repeat, value in zip(repeats_in(best), again, strict=True):
+            in_trial = values.get(repeat.key)
+            if in_trial is not None and value != in_trial[number]:
+                was, now = f"{in_trial[number]:.6f}", f"{value:.6f}"
                 cause = "another device or number of threads rounds differently"
                 if calibrated:
                     cause = "the probabilities of its model are calibrated, those of a trial are not"
-                return f"{metric.name} of seed {seed} was {was} in the search and is {now} now: {cause}"
+                return f"{metric.name} of {repeat.name} was {was} in the search and is {now} now: {cause}"
     return "the best spec, trained again, has the validation metrics of its trial to the last digit"
