@@ -37,6 +37,9 @@ def print_summary(summary: Json) -> None:
         measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
         rows += [_baseline_row(f"{name}{of}", scores, metrics) for name, scores in measured]
     print_table(split, ["model", "runs", *metrics], rows, right=1)
+    for name, variant in variants.items():
+        for remark in variant.get("remarks", ()):
+            out.print(f"[yellow]* {escape(f'{name}, {remark}')}[/]")
     _print_tests(out, summary.get("tests", []))
     if untested := no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()}):
         out.print(escape(untested))
@@ -82,7 +85,11 @@ def _metric_names(summary: Json, split: str) -> list[str]:
 def _variant_row(name: str, variant: Json, metrics: Sequence[str], split: str) -> list[str]:
     measured = variant.get("metrics", {}).get(split, {})
     states = list(variant["status"].values())
-    return [name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]
+    return [
+        f"{name} *" if variant.get("remarks") else name,
+        f"{states.count('done')}/{len(states)}",
+        *(_mean(measured.get(metric)) for metric in metrics),
+    ]
 
 
 def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ def results_table(summary: Mapping[str, Any], split: str) -> Json:
     """
     variants = summary["variants"].items()
     rows: list[Json] = [
-        {"name": name, "baseline_of": [], "cells": scores}
+        {"name": name, "baseline_of": [], "cells": scores, "remarks": variant.get("remarks", [])}
         for name, variant in variants
         if (scores := variant["metrics"].get(split))
     ]
@@ -25,7 +25,7 @@ def results_table(summary: Mapping[str, Any], split: str) -> Json:
         scored = {name: variant["baselines"].get(baseline, {}).get(split) for name, variant in variants}
         for names, scores in shared(scored):
             cells = {metric: {"mean": value, "n": 1} for metric, value in scores.items()}
-            rows.append({"name": baseline, "baseline_of": names, "cells": cells})
+            rows.append({"name": baseline, "baseline_of": names, "cells": cells, "remarks": []})
     metrics = list(dict.fromkeys(metric for row in rows for metric in row["cells"]))
     best = {metric: _best(rows, metric, metric in summary["lower_is_better"]) for metric in metrics}
     return {"metrics": metrics, "rows": rows, "best": best, "lower": summary["lower_is_better"]}

@@ -74,7 +74,7 @@ def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
 
 
 def _variant(runs: Sequence[Result]) -> dict[str, Any]:
-    """Return seeds, statuses and means of one variant's runs; ``values`` are in the order of the finished seeds.
+    """Return seeds, statuses, remarks and means of one variant's runs; ``values`` are in the order of finished seeds.
 
     A value that is not finite (null in JSON) is left out of the mean; ``n`` counts the others.
     """
@@ -88,6 +88,7 @@ def _variant(runs: Sequence[Result]) -> dict[str, Any]:
     return {
         "seeds": [run["seed"] for run in runs],
         "status": {str(run["seed"]): run["status"] for run in runs},
+        "remarks": [f"seed {run['seed']}: {remark}" for run in runs for remark in run.get("remarks", ())],
         "metrics": {
             split: {name: asdict(statistics.summarise(of)) | {"values": of} for name, of in scores.items()}
             for split, scores in values.items()

@@ -181,6 +181,10 @@ class Evaluation(Section):
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
     train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
+    oracle: bool = Field(
+        True,
+        description="Measure predictions for unlabelled rows by their hidden labels too, where the data have them.",
+    )
 
 
 class Plugins(Section):
