@@ -38,6 +38,9 @@ def print_summary(summary: Json) -> None:
         measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
         rows += [_baseline_row(f"{name}{of}", scores, metrics) for name, scores in measured]
     print_table(split, ["model", "runs", *metrics], rows, right=1)
+    for name, variant in variants.items():
+        for remark in variant.get("remarks", ()):
+            out.print(f"[yellow]* {escape(f'{name}, {remark}')}[/]")
     for test in known_tests(summary):
         if test["stated"]:
             out.print(escape(test["sentence"]))
@@ -79,7 +82,8 @@ def _variant_rows(name: str, variant: Json, metrics: Sequence[str], split: str) 
     states = list(variant["status"].values())
     varied = next((over(measured[metric]) for metric in metrics if metric in measured), "")
     runs = f"{states.count('done')}/{len(states)}" + (f" ({varied})" if varied else "")
-    yield [name, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
+    shown = f"{name} *" if variant.get("remarks") else name
+    yield [shown, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
     if split == "test" and (found := variant.get("out_of_fold")):
         yield [f"{name}{OUT_OF_FOLD}", str(len(found["runs"])), *(_mean(found["metrics"].get(m), "") for m in metrics)]
 
