@@ -110,8 +110,11 @@ class WordAugmenterOptions(AugmenterOptions):
 
     def identity(self, context: AugmenterContext) -> str:
         """Name the analyser, and the rows that protected words are learnt from, if they are."""
-        learnt = context.digest() if self.protect == "negation-and-label" else ""
-        return learnt if self.analyser == "rules" else f"{learnt} {analyser_identity(self.analyser)}"
+        return (context.digest() if self.protect == "negation-and-label" else "") + self.analysed_by()
+
+    def analysed_by(self) -> str:
+        """Name the analyser and its version, "" for the rules, which have the version of this package."""
+        return "" if self.analyser == "rules" else analyser_identity(self.analyser)
 
     def guard(self, context: AugmenterContext) -> Guard:
         """Return what finds protected words; raises ``KexpError`` where labels are needed and there are none."""

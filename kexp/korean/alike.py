@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from kexp.hangul import final_of
 from kexp.korean.eojeol import Eojeol, analyser
 from kexp.korean.vocabulary import words
 
@@ -61,7 +62,9 @@ def may_be_replaced(read: Sequence[Eojeol], number: int) -> bool:
 
 def _is_argument(word: Eojeol, before: Eojeol | None, after: Eojeol | None) -> bool:
     """Return whether a noun has a particle and is no part of a compound: 영화 음악은, or of a verb: 이야기를 하다."""
-    compound = before is not None and before.kind in ("noun", "other") and before.form == "bare" and not before.mark
+    compound = before is not None and before.form == "bare" and not before.mark and before.kind in ("noun", "other")
+    if compound and before is not None and before.kind == "other":
+        compound = not before.text.endswith("는") and final_of(before.text) not in ("ㄴ", "ㄹ")
     verb = word.form == "object" and after is not None and after.text.startswith(_VERBALISING)
     return word.ending in _PARTICLES and not compound and not verb
 

@@ -9,6 +9,9 @@ from typing import Final
 from kexp.korean.eojeol import Eojeol
 from kexp.korean.vocabulary import JUDGING, QUESTIONS, words
 
+REACH: Final = 12
+"""In eojeol: what lies farther off belongs to another clause, also where no punctuation says so."""
+
 # 없다, 아니다, 않다, 못하다, 말다, also within a word: 재미없다, 별로다, 하지않다.
 _NEGATIVE: Final = re.compile(
     "없|않|못|^아니|^아닌|^아닐|^아님|^아녔|^아냐|^안$|^안[되돼됐된될됨해했하한할함보봐봤나]|지[마말]|^몰[라랐]|^모[르른를름]"
@@ -18,8 +21,9 @@ _STOPPING: Final = re.compile("^(?:말[고아자라]?|마[라세시요]?.*)$")
 _STOPPED: Final = re.compile("지[는도를]?$")
 # 있다 and 없다, 알다 and 모르다 say whether what stands before them is so; so do 싶다, 같다, 되다 and 나다.
 _DECIDING: Final = re.compile(
-    "^(?:있|없|계시|알|아는|몰|모르|모른|싶|같|아니|아닌|아님|안|않|못|들|드는|든|되|된|될|돼|됐|나|났|난|걸|힘들|어렵|쉽|쉬운|만한|만하)"
+    "^(?:있|없|계시|알|아는|몰|모르|모른|싶|같|아니|아닌|아님|들|드는|든|되|된|될|돼|됐|나|났|난|걸|힘들|어렵|쉽|쉬운|만한|만하)"
 )
+_EXISTENCE: Final = re.compile("있|없|아니|아닌")
 # They are said of a predicate that is denied, wherever that stands.
 _WITH_NEGATION: Final = words("""
     전혀 결코 절대 절대로 별로 도저히 도무지 그다지 그닥 하나도 조금도 추호도 아무도 아무것도 한번도 차마 딱히
@@ -67,9 +71,15 @@ def _kept(read: Sequence[Eojeol], number: int, word: Eojeol) -> Iterable[int]:
         # 커녕, 보다 and 빼고 compare what stands before them with what follows, up to the predicate.
         yield from _phrase_before(read, number)
         yield from _through_predicate(read, number)
-    if word.kind == "negation" or word.text in _WITH_NEGATION:
-        yield from _through_predicate(read, number)
-        yield from _before_negated(read, number)
+    if word.kind == "negation":
+        yield from _head(read, number)
+    if word.text in _WITH_NEGATION:
+        denied = list(_through_predicate(read, number))
+        yield from denied
+        # 재미가 하나도 없다, 감동은 전혀 없다: what is not there is said before.
+        complement = number and read[number - 1].form in ("subject", "object", "bare", "focus")
+        if complement or (number and _EXISTENCE.match(read[denied[-1]].text)):
+            yield from _before_negated(read, number)
     if (
         _is_negative(read, number)
         or word.kind in ("bound noun", "auxiliary")
@@ -83,21 +93,24 @@ def _is_negative(read: Sequence[Eojeol], number: int) -> bool:
     word = read[number]
     if number and _STOPPING.match(word.text) and _STOPPED.search(read[number - 1].text):
         return True
-    return word.kind not in ("intensifier", "conjunction") and _NEGATIVE.search(word.text) is not None
+    return word.kind not in ("intensifier", "conjunction", "negation") and _NEGATIVE.search(word.text) is not None
 
 
 def _before_negated(read: Sequence[Eojeol], number: int) -> Iterable[int]:
     """Yield what a negation or 있다 falls upon: 볼 수 (없다), 볼 가치가 (없다), 지루하지 (않다)."""
     place = number - 1
-    while place >= 0 and not read[place].mark:
+    while place >= max(0, number - REACH) and not read[place].mark:
         before = read[place]
         yield place
-        # A bound noun, an auxiliary or a noun goes on with what modifies it; anything else is all.
-        modified = place and read[place - 1].form in ("modifier", "conjunct")
-        bare = place and read[place - 1].form == "bare" and read[place - 1].kind == "noun"
-        adverb = place and read[place - 1].kind in ("negation", "scope")
-        goes_on = before.kind in ("bound noun", "auxiliary", "scope", "negation") or modified or bare or adverb
-        if not goes_on:
+        # A bound noun or an auxiliary has something before it; a noun or a verb may have.
+        needs = before.kind in ("bound noun", "auxiliary")
+        earlier = read[place - 1] if place else None
+        if earlier is None or not (
+            needs
+            or earlier.form in ("modifier", "conjunct")
+            or earlier.kind in ("negation", "scope")
+            or (earlier.kind == "noun" and earlier.form == "bare")
+        ):
             return
         place -= 1
 
@@ -105,20 +118,30 @@ def _before_negated(read: Sequence[Eojeol], number: int) -> Iterable[int]:
 def _phrase_before(read: Sequence[Eojeol], number: int) -> Iterable[int]:
     """Yield an eojeol, and what modifies it."""
     yield number
-    place = number - 1
     # 빼고 and 커녕 may stand apart from their noun.
-    alone = read[number].stem in ("빼고", "빼고는", "커녕", "말고", "말고는", "제외하고") or read[number].kind != "noun"
-    while place >= 0 and not read[place].mark and (read[place].form in ("modifier", "conjunct", "bare") or alone):
+    apart = read[number].kind != "noun"
+    for place in range(number - 1, max(-1, number - REACH), -1):
+        if read[place].mark or not (apart or read[place].form in ("modifier", "conjunct", "bare")):
+            return
         yield place
-        place, alone = place - 1, False
+        apart = False
+
+
+def _head(read: Sequence[Eojeol], number: int) -> Iterable[int]:
+    """Yield 안 or 못, the word that it denies, and auxiliaries: 못 보고 있다."""
+    yield number
+    for place in range(number + 1, min(len(read), number + REACH)):
+        if place > number + 1 and read[place].kind not in ("auxiliary", "bound noun"):
+            return
+        yield place
 
 
 def _through_predicate(read: Sequence[Eojeol], number: int) -> Iterable[int]:
     """Yield the eojeol from one up to the predicate that it belongs to, with its auxiliaries."""
-    for place in range(number, len(read)):
+    for place in range(number, min(len(read), number + REACH)):
         word = read[place]
         yield place
-        if place > number and word.kind in ("predicate", "auxiliary", "other"):
+        if place > number and (word.kind in ("predicate", "auxiliary") or _is_negative(read, place)):
             following = read[place + 1].kind if place + 1 < len(read) else ""
             if following not in ("auxiliary", "bound noun"):
                 return

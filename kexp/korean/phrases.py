@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kexp.korean.eojeol import Eojeol
+from kexp.korean.meaning import REACH
 from kexp.korean.vocabulary import ASSURANCES, INTERJECTIONS, LIGHT, NEEDY, NOUN_CLASSES, POINTING, SENTENCE_ADVERBS
 
 _ARGUMENTS = ("topic", "subject", "object", "adverbial")
@@ -97,7 +98,7 @@ def _removable_at(words: Sequence[Eojeol], number: int) -> range | None:
     if word.mark or after is None:
         return None
     start = number
-    while start and words[start - 1].kind == "intensifier" and not words[start - 1].mark:
+    while start > max(0, number - REACH) and words[start - 1].kind == "intensifier" and not words[start - 1].mark:
         start -= 1
     match word.kind, word.form:
         case "intensifier", _:
@@ -137,10 +138,13 @@ def _is_plain_modifier(words: Sequence[Eojeol], start: int, number: int) -> bool
         return False
     if not start or words[start - 1].mark:
         return True
-    before = words[start - 1]
-    # A quotation belongs to the verb that follows it: 전문가라고 불리는.
+    return words[start - 1].kind == "determiner" or _opens(words[start - 1])
+
+
+def _opens(before: Eojeol) -> bool:
+    """Return whether what follows an eojeol stands for itself: after a clause, but not after a quotation (-라고)."""
     joined = (before.kind, before.form) == ("predicate", "connective") and not before.text.endswith("고")
-    return joined or before.kind in ("conjunction", "determiner")
+    return before.mark or joined or before.kind == "conjunction"
 
 
 def _argument(words: Sequence[Eojeol], number: int) -> range | None:
@@ -148,13 +152,15 @@ def _argument(words: Sequence[Eojeol], number: int) -> range | None:
     if binds(words, number) or words[number].text.endswith(("께서는", "처럼", "같이", "으로서", "로서")):
         return None
     start = number
-    while start and binds(words, start - 1):
+    while start > max(0, number - REACH) and binds(words, start - 1):
         start -= 1
-    clause = any(word.kind in ("predicate", "other") for word in words[start : number + 1])
-    if clause and start and not words[start - 1].mark and words[start - 1].form in (*_ARGUMENTS, "focus"):
+    if start and binds(words, start - 1):
         return None
+    clause = any(word.kind in ("predicate", "other") for word in words[start : number + 1])
+    if clause and start and not _opens(words[start - 1]):
+        return None  # What stands before a relative clause may belong to that.
     # Something must be said after it, and not of it alone: 배우는 …
-    rest = words[number + 1 :]
+    rest = words[number + 1 : number + 1 + REACH]
     return range(start, number + 1) if any(word.kind == "predicate" for word in rest) else None
 
 
@@ -191,6 +197,8 @@ def _fronted(words: Sequence[Eojeol], number: int, kept: Sequence[bool]) -> list
         start -= 1
     # A clause that begins with something else, or is long, may hold another one.
     begins = not start or words[start - 1].mark or words[start - 1].kind == "conjunction"
+    if number + 1 < len(words) and words[number + 1].form == "modifier":
+        return None
     if not begins or not 0 < number - start <= 4 or any(kept[start:number]) or words[number - 1].form == "modifier":
         return None
     return [range(start, number), range(number, number + 1)]

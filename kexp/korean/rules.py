@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 from unicodedata import normalize
 
-from kexp.hangul import final_of
+from kexp.hangul import LEADS, VOWELS, compose, final_of
 from kexp.korean import vocabulary as known
 from kexp.korean.eojeol import Eojeol, Form
 
@@ -50,21 +50,27 @@ _COPULA: Final = re.compile(
     "(?:이|였|이었|입|인|임|이에|예|이라|라|이고|이지|이네|이야|이자|이죠|지요|이지요|네요|네|죠|이며|이다|다|일|이던|이더|이구|이군|이란|인데|인가|인지).*"
 )
 
+# Syllables of past stems (갔, 봤) and of those that 다 follows in the present (간다, 본다).
+_PAST: Final = "".join(compose(lead, vowel, "ㅆ") for lead in LEADS for vowel in VOWELS)
+_PRESENT: Final = "".join(compose(lead, vowel, "ㄴ") for lead in LEADS for vowel in VOWELS)
+
 # Endings of the predicates of which rules are sure enough to take them for the head of what stands before them.
 _MODIFIER: Final = re.compile(
     ".*(?:[있없하되보주드오가사치키리르싶않받먹듣읽찍끌느]는|나오는|해지는|어지는|던|같은|많은|좋은|높은|낮은|깊은|작은|싫은|은건|"
-    "않은|[한된온든쁜픈운른빈친킨준린진쓴간긴]|스런|로운|다운)"
+    "않은|[한된온본든쁜픈운른빈친킨준린진쓴간긴]|스런|로운|다운)"
 )
 # Verbs end in these more often than nouns do: 바뀌는, 춤추는.
 _STEM_ENDS: Final = tuple("뀌쥐추우쓰끄뜨크서펴켜나내지시기이리르치키하되보주드오가사있없않")
 _ADNOMINAL_L: Final = re.compile("(?:.*[할될볼줄살갈올날쓸알믿]|.*[있없않웃참찾남낫좋많먹읽받잊]을|.*었을|.*았을)")
 _CONNECTIVE: Final = re.compile(
-    ".*(?:지만|는데|은데|한데|운데|인데|던데|[아어여해와워]서|[으하되보나오]면|으니까|니까|면서|려고|도록|다가|거나|더니|자마자|느라"
-    "|[있없하했되었았겠않보지나오]고|[았었했겠]는데|[아어해]도|려면|든지|길래|므로|나서|며|없이|더라도)"
+    f".*(?:[{_PAST}](?:고|지만|는데|으나|으면|다가|어도|더니|기에|는지|으니|으니까)"
+    "|지만|[는은한운인던]데|[아어여해와워]서|[으하되보나오]면|으니까|니까|면서|려고|도록|다가|거나|더니|자마자|느라"
+    "|[있없하되겠않보지나오가]고|[아어해]도|려면|든지|길래|므로|며|없이|더라도)"
 )
 _FINAL: Final = re.compile(
-    ".*(?:니다|[어아여해워]요|[았었였했겠]다|[하되있없좋않싶는]다|[았었였했]음|있음|없음|같음|[하되]네|네요|군요|구나|[았었였했]네|세요|죠"
-    "|[을는]까|까요|더라|더군|한다|된다|난다|온다|[본간든줄]다|겠지|했지|[았었]지|냐|습니까|하자|[았었했]어|함|됨|거든|하다|럽다|롭다|답다)"
+    f".*(?:[{_PAST}](?:다|음|네|네요|어|어요|습니다|지|죠|나|나요|냐|구나|군|군요|더라|던데|을까|을까요|거든)|[{_PRESENT}]다"
+    "|니다|[어아여해워]요|[하되있없좋않싶는겠]다|[있없같]음|[하되]네|네요|군요|구나|세요|죠|[을는]까|까요|더라|더군|겠지|냐|습니까"
+    "|하자|함|됨|거든|럽다|롭다|답다)"
 )
 _ADVERBIAL: Final = re.compile(".*(?:[하있없롭럽답좋쁘프히르]게|하고도|히)")
 _GRADABLE: Final = re.compile(

@@ -54,8 +54,8 @@ QUESTIONS: Final = words("""
 
 POINTING: Final = words("이 그 저 요 이런 그런 저런")
 DETERMINERS: Final = POINTING | words("""
-    내 네 니 제 우리 저희 모든 다른 어떤 무슨 어느 한 두 세 몇 첫 새 옛 각 온 전 아무 여러 맨 별 이딴 그딴 딴 본 타
-    현 총 약 웬 뭔
+     내 네 니 제 우리 저희 모든 다른 어떤 무슨 어느 한 두 세 몇 첫 새 옛 각 온 전 아무 여러 맨 별 이딴 그딴 딴 타
+     현 총 약 웬 뭔
 """)
 BOUND_NOUNS: Final = words("""
     수 것 거 게 건 걸 적 줄 데 지 만큼 대로 뿐 듯 듯이 척 체 채 뻔 때문 덕분 중 동안 정도 때 법 리 바 편 만 김 등 탓

@@ -84,8 +84,8 @@ class TfIdfReplacement(WordAugmenterOptions):
     )
 
     def identity(self, context: AugmenterContext) -> str:
-        """Name the texts that it is fitted on."""
-        return context.digest()
+        """Name the texts that it is fitted on, and the analyser."""
+        return context.digest() + self.analysed_by()
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""
@@ -149,8 +149,8 @@ class UnigramReplacement(WordAugmenterOptions):
     protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
 
     def identity(self, context: AugmenterContext) -> str:
-        """Name the texts that it is fitted on."""
-        return context.digest()
+        """Name the texts that it is fitted on, and the analyser."""
+        return context.digest() + self.analysed_by()
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""

@@ -86,8 +86,9 @@ class RandomSwap(WordAugmenterOptions):
         groups = movable(guard.eojeol(text), guard.flags(parts[1::2]))
         if not groups:
             return text
-        for _ in range(max(1, int(self.share * sum(map(len, groups))))):
-            group = random.choice(groups)
+        count = max(1, int(self.share * sum(map(len, groups))))
+        # One swap per clause: a second one of two phrases would undo the first.
+        for group in random.sample(groups, min(count, len(groups))):
             one, other = sorted(random.sample(range(len(group)), 2))
             group[one], group[other] = group[other], group[one]
         # A group covers neighbouring eojeol, so that its phrases in their new order fill the same places.
