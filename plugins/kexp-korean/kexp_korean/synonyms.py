@@ -81,11 +81,11 @@ class LexiconOptions(WordAugmenterOptions):
         found = []
         for number in numbers:
             for run in _RUN.finditer(words[number]):
-                reading = lexicon.find(run[0])
-                if reading is None or reading.entry.part not in (None, *self.parts):
+                before = words[number - 1] if number and not run.start() else ""
+                after = words[number + 1] if number + 1 < len(words) and run.end() == len(words[number]) else ""
+                reading = lexicon.find(run[0], before, after)
+                if reading is None or reading.entry.homograph or reading.entry.part not in (None, *self.parts):
                     continue
-                before = words[number - 1] if number else ""
-                after = words[number + 1] if number + 1 < len(words) else ""
                 if _is_free(run[0], reading, before, after):
                     found.append(Found(number, run.start(), run.end(), reading))
         return found
