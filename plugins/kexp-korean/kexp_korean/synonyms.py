@@ -55,7 +55,8 @@ class LexiconOptions(WordAugmenterOptions):
     lexicon: LocalPath | None = Field(
         None,
         description="A lexicon instead of the bundled one: lines of word, tab, synonyms with commas between them, or "
-        "with adjective, verb, adverb or noun and a tab before the word.",
+        "with the part of speech and a tab before the word; `word = word` makes each stand for the other. Cells after "
+        "these say where a line holds: `previous: 이, 그`, `not previous`, `next`, `not next`, `endings: 이/가`.",
     )
     parts: tuple[Part, ...] = Field(PARTS, min_length=1, description="Parts of speech that are looked up.")
 
@@ -136,7 +137,7 @@ class RandomInsertion(LexiconOptions):
         parts = cut(_composed(text), "eojeol")
         words = parts[1::2]
         found = self.find(words, guard.free(text, parts, "eojeol"), lexicon)
-        found = [one for one in found if not _MISPLACED.fullmatch(one.reading.entry.word)]
+        found = [one for one in found if not (_MISPLACED.fullmatch(one.reading.entry.word) or one.reading.entry.narrow)]
         places = _places(words, guard.flags(words)) if found else []
         inserted = False
         for _ in range(max(1, int(self.share * len(words))) if found else 0):

@@ -18,9 +18,10 @@ _CLOSING: Final = tuple(".!?…~,;:)\"'”’")
 class Context:
     """Where an entry holds; an empty tuple restricts nothing.
 
-    ``endings`` are the particles or endings on the word, as a noun after a consonant and a vowel (이/가) takes them, or a
-    verb or the word itself. "-" is no particle, 이다 are all forms of the copula, 들 is the plural. ``previous`` and ``not_previous`` are ends of the eojeol before the word, ``next`` and ``not_next`` beginnings
-    of the eojeol after it; "." is the edge of the sentence.
+    ``endings`` are the particles or endings on the word, as a noun after a consonant and a vowel (이/가) takes them or
+    a verb does. "-" is no particle, 이다 are all forms of the copula, 들 is the plural. ``previous`` and
+    ``not_previous`` are ends of the eojeol before the word, ``next`` and ``not_next`` beginnings of the eojeol after
+    it; "." is the edge of the sentence.
     """
 
     endings: tuple[str, ...] = ()
@@ -58,6 +59,11 @@ class Entry:
     context: Context = Context()
     verbs: tuple[str, ...] = ()
     homograph: bool = False
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the entry holds in some places only."""
+        return self.context != Context()
 
 
 def _ends(before: str, wanted: tuple[str, ...]) -> bool:
