@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterOptions, Rejected
@@ -42,9 +42,19 @@ class Pair:
             yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
 
 
+class Subject(NamedTuple):
+    """An augmenter of a spec and its rows; ``stream`` says which rows they are."""
+
+    spec: Spec
+    stream: str
+    rows: Rows
+    augmenter: AugmenterOptions
+    prepared: PreparedInputs
+
+
 def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: Progress) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
-    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
+    spec, _, rows, augmenter, prepared = subject(plan, catalog, of, progress)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
     built = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
     try:
@@ -64,7 +74,7 @@ def ahead(
 
     Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
     """
-    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
+    spec, _, rows, augmenter, prepared = subject(plan, catalog, of, progress)
     if not augmenter.costly and output is None:
         raise KexpError(
             f"{plan.source}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead"
@@ -77,27 +87,26 @@ def ahead(
     return {"rows": len(rows), "accepted": len(made.accepted()), "forms": len(made.views), "rejected": made.rejected()}
 
 
-def _subject(
-    plan: Plan, catalog: Catalog, of: str | None, progress: Progress
-) -> tuple[Spec, Rows, AugmenterOptions, PreparedInputs]:
+def subject(plan: Plan, catalog: Catalog, of: str | None, progress: Progress) -> Subject:
     """Find the augmenter, in the first variant that has one, and its rows.
 
     ``of`` is unlabelled or labelled; without it, unlabelled rows come first.
     """
     prepared = PreparedInputs(catalog, cache_folder(), progress)
     for variant in plan.variants:
-        augmenters = _augmenters(variant.spec)
+        augmenters = augmenters_of(variant.spec)
         rows = next(iter(augmenters), "") if of is None else of
         if rows in augmenters:
             progress(_choice(variant.name, rows, augmenters, catalog))
             data = prepared.data(variant.spec, plan.base.seeds[0])
             unlabelled = data.unlabelled if rows == "unlabelled" else None
-            return variant.spec, unlabelled or data.train, augmenters[rows], prepared
+            return Subject(variant.spec, rows, unlabelled or data.train, augmenters[rows], prepared)
     places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
     raise KexpError(f"{plan.source}: the spec has no augmenter; name one in {places}")
 
 
-def _augmenters(spec: Spec) -> dict[str, AugmenterOptions]:
+def augmenters_of(spec: Spec) -> dict[str, AugmenterOptions]:
+    """Return the augmenters of a spec by the rows that they augment."""
     augmenters = {rows: getattr(spec.augmentation, rows) for rows in STREAMS}
     return {rows: augmenter for rows, augmenter in augmenters.items() if augmenter is not None}
 
