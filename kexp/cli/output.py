@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kexp.cli.tables import as_text, print_table, setting
+from kexp.report.results import OUT_OF_FOLD
 from kexp.report.summary import known_tests, no_test_remark, old_tests_remark, over, shared, shown_split
 
 if TYPE_CHECKING:
@@ -31,12 +32,15 @@ def print_summary(summary: Json) -> None:
         out.print(*(f"[dim]{escape(', '.join(names))}: {escape(line)}[/]" for line in lines), sep="\n")
     split = shown_split(summary)
     metrics = _metric_names(summary, split)
-    rows = [_variant_row(name, variant, metrics, split) for name, variant in variants.items()]
+    rows = [row for name, variant in variants.items() for row in _variant_rows(name, variant, metrics, split)]
     for names, baselines in shared({name: variant.get("baselines", {}) for name, variant in variants.items()}):
         of = f" of {', '.join(names)}" if len(names) < len(variants) else ""
         measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
         rows += [_baseline_row(f"{name}{of}", scores, metrics) for name, scores in measured]
     print_table(split, ["model", "runs", *metrics], rows, right=1)
+    for name, variant in variants.items():
+        for remark in variant.get("remarks", ()):
+            out.print(f"[yellow]* {escape(f'{name}, {remark}')}[/]")
     for test in known_tests(summary):
         if test["stated"]:
             out.print(escape(test["sentence"]))
@@ -62,7 +66,7 @@ def print_dry_run(found: Json) -> None:
         measures = list(data["tokens"]["train"])
         tokens = [[name, *(f"{data['tokens'][split][name]:g}" for split in splits)] for name in measures]
         print_table("tokens by row", ["tokens", *splits], tokens, right=1)
-    count = len(found["variants"]) * len(found["seeds"])
+    count = found["runs"]
     out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
 
 
@@ -73,12 +77,15 @@ def _metric_names(summary: Json, split: str) -> list[str]:
     return list(found)
 
 
-def _variant_row(name: str, variant: Json, metrics: Sequence[str], split: str) -> list[str]:
+def _variant_rows(name: str, variant: Json, metrics: Sequence[str], split: str) -> Iterator[list[str]]:
     measured = variant.get("metrics", {}).get(split, {})
     states = list(variant["status"].values())
     varied = next((over(measured[metric]) for metric in metrics if metric in measured), "")
     runs = f"{states.count('done')}/{len(states)}" + (f" ({varied})" if varied else "")
-    return [name, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
+    shown = f"{name} *" if variant.get("remarks") else name
+    yield [shown, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
+    if split == "test" and (found := variant.get("out_of_fold")):
+        yield [f"{name}{OUT_OF_FOLD}", str(len(found["runs"])), *(_mean(found["metrics"].get(m), "") for m in metrics)]
 
 
 def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:
@@ -98,6 +105,8 @@ def _mean(found: Json | None, varied: str) -> str:
 def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
+    if (divisions := record.get("divisions", 1)) > 1:
+        lines.append(f"means over {divisions} divisions of the rows")
     for split, counts in record.get("source", {}).get("files", {}).items():
         # Lines and rows are in the record; a person should see what is unusual.
         unusual = {what: count for what, count in counts.items() if count and what not in ("lines", "rows")}
@@ -121,7 +130,16 @@ def _data_lines(record: Json) -> list[str]:
         if unknown := tokens.get("unknown rows"):
             rows = f"1 row of {split} consists" if unknown == 1 else f"{unknown:,} rows of {split} consist"
             lines.append(f"warning: {rows} of unknown tokens alone; the model cannot tell them apart")
+    if "pretraining" in record:
+        lines.append(_pretraining_line(record["pretraining"]))
     return lines + [f"warning: {warning}" for warning in record.get("warnings", ())]
+
+
+def _pretraining_line(counts: Json) -> str:
+    sources = [f"{counts[name]:,} of {name}" for name in ("train", "files") if counts.get(name)]
+    others = ("train", "files", "kept", "steps")
+    gone = [f"{count:,} {what}" for what, count in counts.items() if count and what not in others]
+    return f"pre-training {counts['kept']:,} texts, {counts['steps']:,} steps ({', '.join((*sources, *gone))})"
 
 
 def print_search(found: Json) -> None:
@@ -162,11 +180,40 @@ def print_pairs(pairs: Sequence[Pair]) -> None:
     Console(highlight=False).print(table)
 
 
+def print_audit(found: Json) -> None:
+    """Print the rates of sheets, and how far two readers agree."""
+    rows = [
+        [sheet["sheet"], name, question, _share(one), f"{one['n']}", f"{one['missing']}"]
+        for sheet in found["sheets"]
+        for name, of in sheet["augmenters"].items()
+        for question, one in of["questions"].items()
+    ]
+    print_table("", ["sheet", "augmenter", "question", "yes (95 % interval)", "n", "missing"], rows, right=3)
+    if agreement := found.get("agreement"):
+        print()
+        rows = [
+            [question, f"{one['agree']} of {one['n']}", "-" if one["kappa"] is None else f"{one['kappa']:.2f}"]
+            for question, one in agreement.items()
+        ]
+        print_table("agreement", ["question", "same verdict", "Cohen's kappa"], rows, right=1)
+
+
+def _share(one: Json) -> str:
+    if one["rate"] is None:
+        return "-"
+    return f"{one['rate']:.1%} ({one['low']:.1%} to {one['high']:.1%})"
+
+
 def print_evaluation(found: Json) -> None:
     """Print metrics, the table of labels and the confusion matrix."""
     print_table(
         "metrics", ["metric", "value"], [[name, as_text(value)] for name, value in found["metrics"].items()], right=1
     )
+    if "abstain" in found:
+        print()
+        answered = found["abstain"]
+        columns = ["threshold", "answered", "coverage", "accuracy"]
+        print_table("abstain", columns, [[as_text(answered[name]) for name in columns]], right=0)
     print()
     columns = ["label", "precision", "recall", "f1", "support"]
     rows = [[as_text(label[name]) for name in columns] for label in found["per_class"]]

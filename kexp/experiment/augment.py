@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterOptions, Rejected
-from kexp.data.rows import Rows
+from kexp.data.rows import PreparedData, Rows
 from kexp.data.semi_supervised_stream import streams
 from kexp.data.stored_views import StoredViews
 from kexp.errors import KexpError
+from kexp.experiment.divisions import divisions
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import Plan
 from kexp.seeds import generator
@@ -42,11 +44,22 @@ class Pair:
             yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
 
 
+class Subject(NamedTuple):
+    """An augmenter of a spec and its rows in the first division of the data; ``stream`` says which rows they are."""
+
+    spec: Spec
+    stream: str
+    data: PreparedData
+    rows: Rows
+    augmenter: AugmenterOptions
+    prepared: PreparedInputs
+
+
 def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: Progress) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
-    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
+    spec, _, data, rows, augmenter, prepared = subject(plan, catalog, of, progress)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    built = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
+    built = prepared.augmenter(spec, data, augmenter)
     try:
         made = built([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
     finally:
@@ -62,42 +75,56 @@ def ahead(
 ) -> dict[str, Any]:
     """Make all views of these rows that training takes; what is stored already is not made again.
 
-    Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
+    Returns the counts over all divisions of the rows: draws, folds, and seeds with ``split.resplit``. ``output`` gets
+    the accepted pairs as a table with the columns text and augmented.
     """
-    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
+    spec, which, _, _, augmenter, prepared = subject(plan, catalog, of, progress)
     if not augmenter.costly and output is None:
         raise KexpError(
             f"{plan.source}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead"
         )
-    if limit is not None:
-        rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
-    made = prepared.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
+    everything: list[tuple[Rows, StoredViews]] = []
+    for repeat in divisions(spec).values():
+        rows = _rows(prepared.data(spec, repeat), which)
+        if limit is not None:
+            rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
+        everything.append((rows, prepared.augment_rows(spec, repeat, rows, augmenter)))
     if output is not None:
-        _write(output, rows, made)
-    return {"rows": len(rows), "accepted": len(made.accepted()), "forms": len(made.views), "rejected": made.rejected()}
+        _write(output, everything)
+    rejected = sum((Counter(made.rejected()) for _, made in everything), Counter[str]())
+    return {
+        "rows": sum(len(rows) for rows, _ in everything),
+        "accepted": sum(len(made.accepted()) for _, made in everything),
+        "forms": len(everything[0][1].views),
+        "rejected": dict(rejected),
+    }
 
 
-def _subject(
-    plan: Plan, catalog: Catalog, of: str | None, progress: Progress
-) -> tuple[Spec, Rows, AugmenterOptions, PreparedInputs]:
-    """Find the augmenter, in the first variant that has one, and its rows.
+def _rows(data: PreparedData, which: str) -> Rows:
+    unlabelled = data.unlabelled if which == "unlabelled" else None
+    return unlabelled or data.train
+
+
+def subject(plan: Plan, catalog: Catalog, of: str | None, progress: Progress) -> Subject:
+    """Find the augmenter, in the first variant that has one, and its rows in the first division of the data.
 
     ``of`` is unlabelled or labelled; without it, unlabelled rows come first.
     """
     prepared = PreparedInputs(catalog, cache_folder(), progress)
     for variant in plan.variants:
-        augmenters = _augmenters(variant.spec)
+        augmenters = augmenters_of(variant.spec)
         rows = next(iter(augmenters), "") if of is None else of
         if rows in augmenters:
             progress(_choice(variant.name, rows, augmenters, catalog))
-            data = prepared.data(variant.spec, plan.base.seeds[0])
-            unlabelled = data.unlabelled if rows == "unlabelled" else None
-            return variant.spec, unlabelled or data.train, augmenters[rows], prepared
+            first = next(iter(divisions(variant.spec).values()))
+            data = prepared.data(variant.spec, first)
+            return Subject(variant.spec, rows, data, _rows(data, rows), augmenters[rows], prepared)
     places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
     raise KexpError(f"{plan.source}: the spec has no augmenter; name one in {places}")
 
 
-def _augmenters(spec: Spec) -> dict[str, AugmenterOptions]:
+def augmenters_of(spec: Spec) -> dict[str, AugmenterOptions]:
+    """Return the augmenters of a spec by the rows that they augment."""
     augmenters = {rows: getattr(spec.augmentation, rows) for rows in STREAMS}
     return {rows: augmenter for rows, augmenter in augmenters.items() if augmenter is not None}
 
@@ -109,11 +136,14 @@ def _choice(variant: str, rows: str, augmenters: Mapping[str, AugmenterOptions],
     return named + "".join(f"; augmentation.{other} with --of {other}" for other in others)
 
 
-def _write(path: Path, rows: Rows, made: StoredViews) -> None:
+def _write(path: Path, everything: Sequence[tuple[Rows, StoredViews]]) -> None:
     import pandas as pd
 
-    texts = [rows.texts[row] for row in made.accepted()]
-    views = [pd.DataFrame({"text": texts, "augmented": view}) for view in made.accepted_texts()]
+    views = [
+        pd.DataFrame({"text": [rows.texts[row] for row in made.accepted()], "augmented": view})
+        for rows, made in everything
+        for view in made.accepted_texts()
+    ]
     frame = pd.concat(views, ignore_index=True)
     writers: dict[str, Callable[[], None]] = {
         ".csv": lambda: frame.to_csv(path, index=False),

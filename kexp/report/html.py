@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import write_text
 from kexp.redaction import hidden, without_passwords
+from kexp.repeats import repeats_in
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
@@ -39,9 +40,9 @@ def write_report(folder: Path) -> Path:
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     remarks = [*summary["remarks"], old_tests_remark(summary)]
     runs = [
-        run_page(path / name / f"seed-{seed}", name, seed, number)
-        for number, (name, seed) in enumerate(
-            (name, seed) for name, variant in summary["variants"].items() for seed in variant["seeds"]
+        run_page(path / name / repeat.folder, name, repeat, number)
+        for number, (name, repeat) in enumerate(
+            (name, repeat) for name, variant in summary["variants"].items() for repeat in repeats_in(variant)
         )
     ]
     jinja = page_environment()

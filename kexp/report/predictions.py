@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+TOKENS = ("tokens", "unknown_tokens")
+"""Columns with the number of tokens of a text before it was cut, special tokens included, and of unknown ones after.
+
+Files of earlier versions lack them.
+"""
+
+
 def table(
     split: str,
     names: Sequence[str],
@@ -26,8 +33,12 @@ def table(
     pairs: Sequence[str] | None,
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float64],
+    tokens: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of a split: the text as the model read it, true and predicted label, and every probability."""
+    """Return the rows of a split: the text as the model read it, true and predicted label, and every probability.
+
+    ``tokens`` are the columns named in ``TOKENS``.
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {"split": split, "row": numbers, "text": texts}
@@ -39,7 +50,7 @@ def table(
         "confidence": probabilities.max(1),
     }
     columns |= {f"probability:{name}": probabilities[:, number] for number, name in enumerate(names)}
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns | dict(tokens or {}))
 
 
 def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:
@@ -64,10 +75,13 @@ def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64
     return ids.to_numpy("int64"), frame[probabilities].to_numpy("float64")
 
 
-def rows_of(path: Path, split: str, texts: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+def rows_of(
+    path: Path, split: str, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return the rows of a split with all their columns.
 
-    Raises ``KexpError`` if the file cannot be read, or if one of these columns of texts or of numbers is none.
+    Raises ``KexpError`` if the file cannot be read, or if one of these columns of texts or of numbers is none. A file
+    may lack ``optional`` columns of numbers.
     """
     import pandas as pd
 
@@ -76,7 +90,10 @@ def rows_of(path: Path, split: str, texts: Sequence[str], numbers: Sequence[str]
     # pyarrow raises many kinds of errors for a damaged file.
     except Exception as error:  # noqa: BLE001
         raise KexpError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-    for names, kinds in ((("split", *texts), "OTU"), (("row", *numbers), "iuf")):
+    for names, kinds in (
+        (("split", *texts), "OTU"),
+        (("row", *numbers, *(name for name in optional if name in frame)), "iuf"),
+    ):
         for name in names:
             if name not in frame or frame[name].dtype.kind not in kinds:
                 raise KexpError(f"{path}: column {name} is missing, or not as kexp writes it")

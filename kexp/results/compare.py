@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
+from kexp.repeats import Part, Repeat, in_words, place_of
 from kexp.report.predictions import Tested, tested
-from kexp.report.repeated import Key, Result, key_of
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.statements import Method, statements, tested_metrics
@@ -37,23 +36,24 @@ MEASURES: Mapping[str, bool] = {
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A variant of a run folder with its finished runs by seed, or one run of it."""
+    """A variant of a run folder with its finished runs, or those of one draw, fold or seed, which ``part`` holds."""
 
     name: str
     folder: Path
     variant: str
-    seed: int | None
-    runs: Mapping[int, Json]
+    part: Part
+    runs: Mapping[Repeat, Json]
 
-    def path(self, seed: int) -> Path:
+    def path(self, repeat: Repeat) -> Path:
         """Return the predictions of a run."""
-        return RunFolder(self.folder).run(self.variant, seed) / "predictions.parquet"
+        return RunFolder(self.folder).run(self.variant, repeat) / "predictions.parquet"
 
 
 def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None = None) -> Json:
     """Return the means, baselines, differences of specs and tests of models, as plain data.
 
-    A folder is a run folder, which stands for all its variants, or ``<variant>`` or ``<variant>/seed-<n>`` in one.
+    A folder is a run folder, which stands for all its variants, or in one ``<variant>`` or a folder of its runs, such
+    as ``<variant>/seed-<n>`` or ``<variant>/draw-<n>``.
     Raises ``KexpError`` for other folders, for folders without a finished run, and when the rows of the split differ.
     """
     if split not in SPLITS:
@@ -70,7 +70,7 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
         "split": split,
         **results_table(summary, split),
         "models": [
-            {"name": model.name, "folder": str(model.folder), "variant": model.variant, "seeds": list(model.runs)}
+            {"name": model.name, "folder": str(model.folder), "variant": model.variant, **_runs(model)}
             for model in models
         ],
         "differences": {model.name: differences(base, _spec(model)) for model in models[1:]},
@@ -87,7 +87,7 @@ def stated(runs: Sequence[Path]) -> list[str]:
     remarks: list[str] = []
     grouped: dict[tuple[Path, str], Model] = {}
     for model in _models(runs, remarks):
-        held = grouped.setdefault((model.folder, model.variant), replace(model, seed=None, runs={}))
+        held = grouped.setdefault((model.folder, model.variant), replace(model, part=(), runs={}))
         grouped[model.folder, model.variant] = replace(held, runs={**held.runs, **model.runs})
     tests = _statements(_distinguished([*grouped.values()]), "test", None, LOWER_IS_BETTER, remarks)
     return [*(test["sentence"] for test in tests if test["stated"]), *remarks]
@@ -99,36 +99,40 @@ def stated(runs: Sequence[Path]) -> list[str]:
 def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
     """Yield every model once, even if it is named twice; a variant without a finished run is remarked on."""
     places = list(dict.fromkeys(_place(folder) for folder in folders))
-    for folder, variant, seed in places:
-        if {(folder, None, None), (folder, variant, None)} & {*places} - {(folder, variant, seed)}:
+    for folder, variant, part in places:
+        wider = {(folder, None, ()), *((folder, variant, part[:length]) for length in range(len(part)))}
+        if wider & {*places} - {(folder, variant, part)}:
             continue
-        held: dict[str, dict[int, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
+        held: dict[str, dict[Repeat, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
         for result in results(folder):
             runs = held.setdefault(result["variant"], {})
             if result["status"] == UNREADABLE and variant in (None, result["variant"]):
                 remarks.append(f"left out: {result['reason']}")
-            if result["status"] == "done" and seed in (None, result["seed"]):
-                runs[result["seed"]] = result
+            if result["status"] == "done" and all(result.get(name) == number for name, number in part):
+                runs[Repeat.of(result)] = result
         selected = [name for name in held if variant in (None, name)]
         finished = [name for name in selected if held[name]]
         if not finished:
             raise KexpError(f"{folder / (variant or '')}: it has no finished run to compare")
         remarks += [f"{name} of {folder} has no finished run" for name in selected if name not in finished]
-        yield from (Model(name, folder, name, seed, held[name]) for name in finished)
+        yield from (Model(name, folder, name, part, held[name]) for name in finished)
 
 
-def _place(path: Path) -> tuple[Path, str | None, int | None]:
-    """Return the run folder that a path lies in, the variant and the seed; None for all of them."""
+def _place(path: Path) -> tuple[Path, str | None, Part]:
+    """Return the run folder that a path lies in, the variant (None for all of them) and which of its runs."""
     # Unlike Path.resolve, it leaves links that lead to themselves as they are.
     path = Path(os.path.realpath(path))
-    seed = re.fullmatch(r"seed-(\d+)", path.name)
-    if path.is_dir() and not (path / "spec.toml").is_file():
-        if (path.parent / "spec.toml").is_file():
-            return path.parent, path.name, None
-        if seed and (path.parent.parent / "spec.toml").is_file():
-            return path.parent.parent, path.parent.name, int(seed[1])
+    if path.is_dir() and not (path / "spec.toml").is_file() and (place := place_of(path)):
+        return place
     read_spec(path)
-    return path, None, None
+    return path, None, ()
+
+
+def _runs(model: Model) -> Json:
+    """Return the seeds of a model's runs, and draws and folds too where they have some."""
+    keys = [repeat.keys() for repeat in model.runs]
+    several = {"runs": keys} if any(len(of) > 1 for of in keys) else {}
+    return {"seeds": list(dict.fromkeys(of["seed"] for of in keys)), **several}
 
 
 def _distinguished(models: Sequence[Model]) -> list[Model]:
@@ -141,7 +145,7 @@ def _distinguished(models: Sequence[Model]) -> list[Model]:
         if len(folders) > 1:
             name = f"{next(of(model.folder) for of in PARTS if _differ(of, folders))}/{name}"
         if sum(other.folder == model.folder for other in alike) > 1:
-            name += f", seed {model.seed}"
+            name += f", {in_words(dict(model.part))}"
         named.append(replace(model, name=name))
     return named
 
@@ -234,12 +238,12 @@ def _statements(
 
 def _method(model: Model, split: str) -> Method:
     """Return a model as what statements are made about."""
-    runs: dict[Key, Result] = {key_of(run): run for run in model.runs.values()}
-    return Method(model.name, _spec(model), runs, {key: _tested(model, run, split) for key, run in runs.items()})
+    tested = {repeat: _tested(model, repeat, split) for repeat in model.runs}
+    return Method(model.name, _spec(model), dict(model.runs), tested)
 
 
-def _tested(model: Model, run: Result, split: str) -> Tested:
-    path = model.path(run["seed"])
+def _tested(model: Model, repeat: Repeat, split: str) -> Tested:
+    path = model.path(repeat)
     if not path.is_file():
         raise KexpError(f"{path} is missing, so the {split} rows cannot be compared")
-    return tested(path, split, run["labels"])
+    return tested(path, split, model.runs[repeat]["labels"])

@@ -15,6 +15,7 @@ from kexp.experiment.run import run
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
+from kexp.repeats import repeats_in
 from kexp.report.run_folder import RunFolder
 from kexp.report.statements import sentence
 from kexp.report.summary import no_test_remark
@@ -131,7 +132,9 @@ def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, A
     remarks = remarks or ["no trial is better than the spec without a search"]
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     remarks += [untested] if untested else []
-    return {**found, "remarks": [*remarks, compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary)]}
+    calibrated = bool(job.spec_of(trial).evaluation.calibrate)
+    again = compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary, calibrated=calibrated)
+    return {**found, "remarks": [*remarks, again]}
 
 
 def _run_best(job: SearchJob, best: Spec, resume: RunFolder | None) -> dict[str, Any]:
@@ -188,21 +191,28 @@ def describe_gain(gain: Mapping[str, Any]) -> str:
 
 
 def compare_with_trial(
-    values: Mapping[str, Sequence[float]], metrics: Sequence[SearchMetric], summary: Mapping[str, Any]
+    values: Mapping[str, Sequence[float]],
+    metrics: Sequence[SearchMetric],
+    summary: Mapping[str, Any],
+    *,
+    calibrated: bool = False,
 ) -> str:
-    """Say whether the best spec, trained again, has the validation metrics of its trial, seed by seed.
+    """Say whether the best spec, trained again, has the validation metrics of its trial, run by run.
 
-    ``values`` are those of the search metrics in the trial, by seed.
+    ``values`` are those of the search metrics in the trial, by the key of the run; ``calibrated`` is whether the best
+    spec, trained again, was calibrated, which changes metrics of probabilities.
     """
     best = summary["variants"][BEST]
     for number, metric in enumerate(metrics):
         if metric.validation_metric is None:
             continue
         again = best["metrics"]["validation"][metric.validation_metric]["values"]
-        by_seed = dict(zip(map(str, best["seeds"]), again, strict=True))
-        for seed, in_trial in values.items():
-            if seed in by_seed and by_seed[seed] != in_trial[number]:
-                was, now = f"{in_trial[number]:.6f}", f"{by_seed[seed]:.6f}"
+        for repeat, value in zip(repeats_in(best), again, strict=True):
+            in_trial = values.get(repeat.key)
+            if in_trial is not None and value != in_trial[number]:
+                was, now = f"{in_trial[number]:.6f}", f"{value:.6f}"
                 cause = "another device or number of threads rounds differently"
-                return f"{metric.name} of seed {seed} was {was} in the search and is {now} now: {cause}"
+                if calibrated:
+                    cause = "the probabilities of its model are calibrated, those of a trial are not"
+                return f"{metric.name} of {repeat.name} was {was} in the search and is {now} now: {cause}"
     return "the best spec, trained again, has the validation metrics of its trial to the last digit"

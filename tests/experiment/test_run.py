@@ -116,6 +116,15 @@ def test_metrics_are_those_of_the_predictions(experiment: dict[str, Any]) -> Non
         assert result["metrics"][split]["cross_entropy"] == pytest.approx(entropy)
 
 
+def test_predictions_tell_the_tokens_of_every_text(experiment: dict[str, Any]) -> None:
+    run = Path(experiment["folder"]) / "plain" / "seed-1"
+    tokenizer = AutoTokenizer.from_pretrained(run / "model")
+    frame = pd.read_parquet(run / "predictions.parquet")
+    for text, tokens, unknown in zip(frame["text"], frame["tokens"], frame["unknown_tokens"], strict=True):
+        assert tokens == len(tokenizer(text)["input_ids"])
+        assert unknown == tokenizer(text, truncation=True)["input_ids"].count(tokenizer.unk_token_id)
+
+
 def test_saved_model_predicts_what_the_predictions_say(experiment: dict[str, Any]) -> None:
     run = Path(experiment["folder"]) / "plain" / "seed-1"
     model = AutoModelForSequenceClassification.from_pretrained(run / "model").eval()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from kexp.builtin.objectives.alignment import Alignment, AlignmentName, class_prior
+from kexp.builtin.objectives.alignment import WINDOW, Alignment, AlignmentName, class_prior
 from kexp.builtin.objectives.divergence import DIVERGENCES, DivergenceName
 from kexp.contracts import (
     Batch,
@@ -85,6 +85,19 @@ class UdaOptions(SemiSupervisedOptions):
                 f"{share:.0%} of training; until then hardly an unlabelled row may count"
             )
 
+    def step_warnings(self, steps: int, batches: int) -> Iterable[str]:
+        """Yield a warm-up or ramp-up that leaves nothing, and an alignment that hardly begins."""
+        yield from super().step_warnings(steps, batches)
+        if self.supervised_warmup >= steps:
+            yield f"supervised_warmup: training ends after {steps:,} steps, before the unlabelled rows are used"
+        elif self.supervised_warmup + self.coefficient_rampup > steps:
+            yield f"coefficient_rampup: training ends after {steps:,} steps, before the coefficient has risen"
+        if self.distribution_alignment != "none" and batches < WINDOW / 2:
+            yield (
+                f"distribution_alignment: the mean prediction is that of {WINDOW} batches, of which {batches:,} are "
+                "trained on and the others count as uniform; hardly anything is aligned"
+            )
+
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective."""
         prior = class_prior(self.distribution_alignment, context)
@@ -126,7 +139,8 @@ class Uda(SemiSupervisedObjective):
         unlabelled = require_unlabelled(unlabelled)
         if progress.step < self.options.supervised_warmup:
             (logits,) = model.logits(labelled.inputs)
-            return StepLoss(*self._annealed(logits, labelled.labels, progress))
+            loss, logs = self._annealed(logits, labelled.labels, progress)
+            return StepLoss(loss, logs | {"confident": loss.new_zeros(())})
         views = self._forward(model, labelled, unlabelled)
         supervised, logs = self._annealed(views.labelled, labelled.labels, progress)
         unsupervised, more = self._consistency(views)
