@@ -79,6 +79,20 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     }
 
 
+def stated(runs: Sequence[Path]) -> list[str]:
+    """Return what is stated about the tests of single runs, where those of one variant and run folder are its repeats.
+
+    Raises ``KexpError`` as ``compare`` does.
+    """
+    remarks: list[str] = []
+    grouped: dict[tuple[Path, str], Model] = {}
+    for model in _models(runs, remarks):
+        held = grouped.setdefault((model.folder, model.variant), replace(model, seed=None, runs={}))
+        grouped[model.folder, model.variant] = replace(held, runs={**held.runs, **model.runs})
+    tests = _statements(_distinguished([*grouped.values()]), "test", None, LOWER_IS_BETTER, remarks)
+    return [*(test["sentence"] for test in tests if test["stated"]), *remarks]
+
+
 # --- which models --------------------------------------------------------------------------------------------------
 
 
