@@ -109,6 +109,7 @@ def test_the_temperature_is_the_best_of_a_grid_on_validation(runs: dict[str, Pat
     losses = [-np.log(softmax(logits / value)[np.arange(len(true)), true]).mean() for value in grid]
     assert found["temperature"] == pytest.approx(grid[np.argmin(losses)], rel=2e-3)
     assert abs(found["temperature"] - 1) > 0.02
+    assert found["low"] < found["temperature"] < found["high"]
     assert found["after"]["validation"]["cross_entropy"] == pytest.approx(min(losses), abs=1e-6)
     assert (found["fitted_on"], found["rows"], found["method"]) == ("validation", len(true), "temperature")
 
@@ -182,7 +183,7 @@ def test_every_kept_model_has_its_own_temperature(runs: dict[str, Path]) -> None
     validation = rows(runs["on"], "validation")
     logits = plain_logits(folder / "model-2", list(validation["text"]))
     true = validation["label"].map(LABELS.index).to_numpy()
-    fitted = Calibration.fitted(Predictions(true, softmax(logits))).temperature
+    fitted = Calibration.fitted(Predictions(true, softmax(logits))).fit.value
     stored = json.loads((folder / "model-2" / "calibration.json").read_text("utf-8"))
     assert stored["temperature"] == pytest.approx(fitted, rel=1e-3)
     texts = list(validation["text"][:5])
