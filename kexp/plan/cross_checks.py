@@ -15,7 +15,7 @@ from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.redaction import is_masked
 from kexp.spec.search_section import Search
-from kexp.spec.sections import Evaluation, Spec
+from kexp.spec.sections import Evaluation, Spec, Split
 from kexp.spec.training_section import Training
 
 HIDDEN = "give the whole of it with --set, or an address in an environment variable"
@@ -32,8 +32,11 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
     training, evaluation, backbone, freezing, search, dataset, objective, seeds = map(
         valid.get, ("training", "evaluation", "backbone", "freezing", "search", "dataset", "objective", "seeds")
     )
+    split = valid.get("split")
     if training and evaluation:
         yield from _check_monitor(training, evaluation, catalog)
+    if evaluation and split and dataset:
+        yield from _check_calibration(evaluation, split, dataset)
     if training and backbone:
         yield from _check_positions(training, backbone, catalog)
     if freezing and backbone:
@@ -109,6 +112,12 @@ def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog)
     if training.monitor not in names:
         hint = metric_hint(training.monitor) or did_you_mean(training.monitor, names)
         yield Problem("training.monitor", f'"{training.monitor}" is not among evaluation.metrics', hint)
+
+
+def _check_calibration(evaluation: Evaluation, split: Split, dataset: DatasetOptions) -> Iterator[Problem]:
+    if evaluation.calibrate and not split.validation and getattr(dataset, "validation", None) is None:
+        message = "a temperature is fitted on validation, and there is no validation split"
+        yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
 
 
 def _check_positions(training: Training, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
