@@ -157,8 +157,8 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     if calibration is not None:
         record = {"calibration": calibration.record(assembled.spec.evaluation, predictions)}
         predictions = {split: calibration.applied(found) for split, found in predictions.items()}
-        if calibration.remark:
-            listeners.warn(f"evaluation.calibrate: {calibration.remark}")
+        if calibration.fit.remark:
+            listeners.warn(f"evaluation.calibrate: {calibration.fit.remark}")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     _save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
@@ -321,8 +321,8 @@ def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibr
         for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
             own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
-            if own is not None and own.remark:
-                logger.warning("%s: evaluation.calibrate: %s", name, own.remark)
+            if own is not None and own.fit.remark:
+                logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
             _save_model(folder / name, assembled, own)
 
 
