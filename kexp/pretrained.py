@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
+from kexp.contracts import BackboneContext, BackboneOptions, MaskedLanguageModel, TokenizerContext
 from kexp.errors import KexpError, Problem
 from kexp.hub import explain_missing, prepare_offline, reason_of
 from kexp.model_files import (
@@ -148,6 +148,40 @@ class PretrainedBackbone(BackboneOptions):
             options = {"trust_remote_code": self.trust_remote_code, "dtype": torch.float32}
             replace_head(model, AutoModelForSequenceClassification.from_config(deepcopy(config), **options))  # type: ignore[no-untyped-call]
         return model
+
+    def masked_language_model_problem(self) -> str:
+        """Return that the model runs code of its own, or that transformers has no masked language model of its type."""
+        stored = self._stored_config()
+        if "auto_map" in stored:
+            return "the model brings code of its own, whose masked language model is not known"
+        if not stored:
+            return ""
+        from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+        kind = stored.get("model_type")
+        known = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+        return "" if known else f"transformers has no masked language model of type {kind}"
+
+    def build_masked_language_model(self, tokenizer: PreTrainedTokenizerFast) -> MaskedLanguageModel:
+        """Load the weights under the head for masked language modelling that the checkpoint has, or a fresh one."""
+        import torch
+        from transformers import AutoModelForMaskedLM
+
+        title = f'backbone "{self.source}"'
+        config = self.load_config()
+        # Here the configuration of a hub model is on this machine.
+        if problem := self.masked_language_model_problem():
+            raise KexpError(f"{title}: {problem}; use another backbone, or leave [pretraining] out")
+        match_padding(config, self._stored_config(), tokenizer.pad_token_id, title)
+        model, loaded = self._load(
+            AutoModelForMaskedLM,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        need_weights(model, loaded, title, head=False)
+        return MaskedLanguageModel(model, sorted(loaded["missing_keys"]))
 
     def _load(self, factory: Any, **options: Any) -> Any:
         options["trust_remote_code"] = self.trust_remote_code

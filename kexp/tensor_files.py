@@ -34,7 +34,7 @@ def save(path: Path, value: Any, made_from: Mapping[str, str]) -> None:
     """
     tensors = _Tensors()
     content = json.dumps({"made from": dict(made_from), "value": tensors.encode(value, "value")})
-    checksum = _checksum(content, tensors.named)
+    checksum = tensor_digest(content, tensors.named)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         # One text, since safetensors writes several in any order.
@@ -55,7 +55,7 @@ def load(path: Path, made_from: Mapping[str, str]) -> Any:
             checksum, _, text = file.metadata()["kexp"].partition(" ")
             # Copied, so that what is checked is what is used, whatever becomes of the file.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        whole = _checksum(text, tensors) == checksum
+        whole = tensor_digest(text, tensors) == checksum
         content = json.loads(text)
         value, origin = _decode(content["value"], tensors), content["made from"]
     # safetensors and JSON say many things about bytes that are not theirs, none of them for a user.
@@ -144,7 +144,8 @@ def _decode(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     return tensor.numpy() if kind == "array" else tensor
 
 
-def _checksum(content: str, tensors: Mapping[str, torch.Tensor]) -> str:
+def tensor_digest(content: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of a text and of tensors on the CPU with their names, types and shapes."""
     import torch
 
     digest = hashlib.sha256(content.encode())

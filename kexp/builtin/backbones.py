@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kexp.contracts import BackboneContext, BackboneOptions, TokenizerContext
+from kexp.contracts import BackboneContext, BackboneOptions, MaskedLanguageModel, TokenizerContext
 from kexp.errors import Problem
 from kexp.pretrained import PretrainedBackbone, set_dropout, set_labels, source_problems, unpinned
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -73,23 +73,39 @@ class TinyBackbone(BackboneOptions):
 
     def build(self, context: BackboneContext) -> PreTrainedModel:
         """Return a classifier with random weights."""
-        from transformers import AutoConfig, AutoModelForSequenceClassification
+        from transformers import AutoModelForSequenceClassification
 
-        config = AutoConfig.for_model(
+        config = self._config(context.tokenizer)
+        set_labels(config, context.label_names)
+        set_dropout(config, self.dropout)
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+        return model
+
+    def masked_language_model_problem(self) -> str:
+        """Return that there is no problem."""
+        return ""
+
+    def build_masked_language_model(self, tokenizer: PreTrainedTokenizerFast) -> MaskedLanguageModel:
+        """Return a masked language model with random weights."""
+        from transformers import AutoModelForMaskedLM
+
+        model: PreTrainedModel = AutoModelForMaskedLM.from_config(self._config(tokenizer))  # type: ignore[no-untyped-call]
+        return MaskedLanguageModel(model, [name for name, _ in model.named_parameters()])
+
+    def _config(self, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
+        from transformers import AutoConfig
+
+        return AutoConfig.for_model(
             self.family,
-            vocab_size=len(context.tokenizer),
+            vocab_size=len(tokenizer),
             hidden_size=self.hidden,
             embedding_size=self.hidden,
             num_hidden_layers=self.layers,
             num_attention_heads=self.heads,
             intermediate_size=4 * self.hidden,
             max_position_embeddings=self.positions,
-            pad_token_id=context.tokenizer.pad_token_id,
+            pad_token_id=tokenizer.pad_token_id,
         )
-        set_labels(config, context.label_names)
-        set_dropout(config, self.dropout)
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-        return model
 
 
 def wordpiece_vocabulary(texts: Sequence[str], size: int) -> dict[str, int]:

@@ -13,7 +13,13 @@ from kexp.contracts.augmenter import (
     ClosableAugmenter,
     Rejected,
 )
-from kexp.contracts.backbone import AnyBackbone, BackboneContext, BackboneOptions, TokenizerContext
+from kexp.contracts.backbone import (
+    AnyBackbone,
+    BackboneContext,
+    BackboneOptions,
+    MaskedLanguageModel,
+    TokenizerContext,
+)
 from kexp.contracts.dataset import SPLITS, UNLABELLED, AnyDataset, DatasetContext, DatasetOptions
 from kexp.contracts.executor import (
     Answer,
@@ -93,6 +99,7 @@ __all__ = [
     "Inputs",
     "Link",
     "Lost",
+    "MaskedLanguageModel",
     "Message",
     "Metric",
     "MetricContext",

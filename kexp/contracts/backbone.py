@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from kexp.errors import KexpError
 from kexp.options import Options, component
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ class BackboneContext:
 
     label_names: Sequence[str]
     tokenizer: PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedLanguageModel:
+    """An encoder under a head for masked language modelling, in fp32 on the CPU.
+
+    ``fresh`` names the weights of the head that the checkpoint lacks, and that are random.
+    """
+
+    model: PreTrainedModel
+    fresh: Sequence[str] = ()
 
 
 class BackboneOptions(Options):
@@ -50,6 +62,17 @@ class BackboneOptions(Options):
     def clean(self, text: str) -> str:
         """Clean a text as this model's authors did before tokenising; for most models, it is unchanged."""
         return text
+
+    def masked_language_model_problem(self) -> str:
+        """Say why ``[pretraining]`` cannot be used, without loading the model; empty if it can, as far as is known."""
+        return "the backbone brings no masked language model (build_masked_language_model)"
+
+    def build_masked_language_model(self, tokenizer: PreTrainedTokenizerFast) -> MaskedLanguageModel:
+        """Return the encoder that ``build`` returns under a head for masked language modelling.
+
+        Weights of the two models that have the same name are the same weights.
+        """
+        raise KexpError(self.masked_language_model_problem())
 
     @abstractmethod
     def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -105,9 +105,15 @@ def unknown_rows(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> int:
     """Count rows of unknown tokens alone; WordPiece makes one of more than 100 characters without a space."""
     special = special_tokens(tokenizer)
     around = len(special.prefix) + len(special.suffix) + (len(special.middle) if encoded.boundaries is not None else 0)
-    before = np.concatenate([[0], np.cumsum(encoded.tokens.values == tokenizer.unk_token_id)])
-    unknown = np.diff(before[encoded.tokens.offsets])
+    _, unknown = token_counts(encoded, tokenizer)
     return int(((unknown > 0) & (unknown + around == encoded.tokens.lengths)).sum())
+
+
+def token_counts(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each row its tokens before it was cut, special ones included, and the unknown tokens that are left."""
+    before = np.concatenate([[0], np.cumsum(encoded.tokens.values == tokenizer.unk_token_id)])
+    unknown = np.diff(before[encoded.tokens.offsets]).astype(np.int64)
+    return encoded.tokens.lengths if encoded.full_lengths is None else encoded.full_lengths, unknown
 
 
 def encode(
@@ -140,27 +146,39 @@ def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: st
     The name of a special token in a text, such as ``[SEP]`` or ``</s>``, is text like any other, unless it is in
     ``joint``: what a dataset puts between joined columns.
     """
-    kept = tuple(token for token in tokenizer.all_special_tokens if token in joint)
-    backend = _backend_with(tokenizer, kept) if kept else tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
+    kept = _special_tokens_in(joint, tokenizer)
     values, lengths = [np.empty(0, np.int32)], []
-    # Restored afterwards, since it is a state of the tokenizer that others use too.
-    before, backend.encode_special_tokens = backend.encode_special_tokens, True
-    try:
+    with plain_backend(tokenizer, joint) as backend:
         for start in range(0, len(texts), CHUNK):
             chunk = list(texts[start : start + CHUNK])
             rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
             lengths += [len(row) for row in rows]
             values.append(np.fromiter((token for row in rows for token in row), np.int32))
-    finally:
-        backend.encode_special_tokens = before
     tokens = np.concatenate(values)
     # SentencePiece has special tokens among its pieces, and finds them in texts.
     if tokenizer.unk_token_id is not None:
         named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
         tokens[np.isin(tokens, [number for token, number in named if token not in kept])] = tokenizer.unk_token_id
     return Ragged(tokens, offsets_of(np.asarray(lengths, np.int64)))
+
+
+@contextmanager
+def plain_backend(tokenizer: PreTrainedTokenizerFast, joint: str) -> Iterator[Tokenizer]:
+    """Lend the backend as ``tokenise`` uses it: nothing is cut or padded, and names of special tokens are text."""
+    kept = _special_tokens_in(joint, tokenizer)
+    backend = _backend_with(tokenizer, kept) if kept else tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    # Restored afterwards, since it is a state of the tokenizer that others use too.
+    before, backend.encode_special_tokens = backend.encode_special_tokens, True
+    try:
+        yield backend
+    finally:
+        backend.encode_special_tokens = before
+
+
+def _special_tokens_in(joint: str, tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
+    return tuple(token for token in tokenizer.all_special_tokens if token in joint)
 
 
 @lru_cache(maxsize=4)

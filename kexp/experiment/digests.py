@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import replacing
 from kexp.catalog import Catalog
+from kexp.data.prepare import divided_by
 from kexp.errors import KexpError
 from kexp.experiment.inputs import PreparedInputs, RunInputs
 from kexp.plan.cross_checks import sections_in
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.pretrained import fingerprint
+from kexp.repeats import Repeat, in_words
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -41,21 +43,21 @@ ELSEWHERE = {
 }
 """Keys of the training section that may be other ones when a run is resumed, since they change no step before that."""
 
-SECTIONS = ("backbone", "augmentation", "objective", "freezing", "sampler")
+SECTIONS = ("backbone", "augmentation", "pretraining", "objective", "freezing", "sampler")
 """Sections whose local files take part in training besides the data."""
 
 
-def digests(runs: Iterable[tuple[Variant, int]], prepared: PreparedInputs) -> tuple[Json, RowKeys]:
+def digests(runs: Iterable[tuple[Variant, Repeat]], prepared: PreparedInputs) -> tuple[Json, RowKeys]:
     """Return the digests of rows, labels, tokenizer and local files by runs, and a number for every row.
 
-    Runs are named by their variant, and by their seed too where every seed has a split of its own.
+    Runs are named by their variant, and by draw, fold and seed as far as their rows depend on them.
     """
     found: dict[str, Any] = {}
     keys: dict[str, NDArray[np.uint64]] = {}
-    for variant, seed in runs:
-        name = f"{variant.name} seed {seed}" if variant.spec.split.resplit else variant.name
+    for variant, repeat in runs:
+        name = f"{variant.name} {in_words(divided_by(variant.spec, repeat))}".rstrip()
         if name not in found:
-            inputs = prepared.inputs(variant.spec, seed)
+            inputs = prepared.inputs(variant.spec, repeat)
             own = row_keys(inputs)
             found[name] = describe(variant.spec, inputs, own)
             keys |= {f"{name}/{split}": of for split, of in own.items()}
@@ -83,7 +85,7 @@ def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[s
     """Return digests by name of what the weights of a run are made from: what it reads, how it trains, its seed."""
     table = dump(spec, catalog)
     training = {key: value for key, value in table["training"].items() if key not in ELSEWHERE}
-    sections = {"training": training} | {name: table.get(name) for name in SECTIONS}
+    sections = {"training": training} | {name: table[name] for name in SECTIONS if name in table}
     found = {"spec": sections, "seed": seed, **describe(spec, inputs, row_keys(inputs))}
     return {name: _digest(json.dumps(value, sort_keys=True).encode()) for name, value in found.items()}
 
@@ -189,11 +191,14 @@ def _local_files(spec: Spec) -> Iterator[tuple[str, str]]:
     for name in SECTIONS:
         for place, section in sections_in(name, getattr(spec, name)):
             for option in type(section).model_fields:
-                path = getattr(section, option)
-                if isinstance(path, Path) and path.is_file():
-                    yield f"{place}.{option}", _digest(path.read_bytes())
-                elif isinstance(path, Path) and (path / "config.json").is_file():
-                    yield f"{place}.{option}", fingerprint(path)
+                value = getattr(section, option)
+                several = value if isinstance(value, tuple) else ()
+                named = {option: value, **{f"{option}[{number}]": item for number, item in enumerate(several)}}
+                for key, path in named.items():
+                    if isinstance(path, Path) and path.is_file():
+                        yield f"{place}.{key}", _digest(path.read_bytes())
+                    elif isinstance(path, Path) and (path / "config.json").is_file():
+                        yield f"{place}.{key}", fingerprint(path)
 
 
 def _digest(content: bytes) -> str:

@@ -44,7 +44,7 @@ class Classifier:
         import torch
 
         chosen = module or self.module
-        with _without_dropout(chosen), torch.no_grad():
+        with without_dropout(chosen), torch.no_grad():
             return self._forward(chosen, inputs)
 
     def embed(self, inputs: Inputs) -> torch.Tensor:
@@ -55,7 +55,7 @@ class Classifier:
     def embedded_logits(self, embeddings: torch.Tensor, inputs: Inputs) -> torch.Tensor:
         """Return logits without dropout, with gradient, of rows whose word embeddings are given."""
         others = {name: tensor for name, tensor in inputs.items() if name != "input_ids"}
-        with _without_dropout(self.module):
+        with without_dropout(self.module):
             return self._forward(self.module, {"inputs_embeds": embeddings, **others})
 
     def _forward(self, module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
@@ -67,7 +67,7 @@ class Classifier:
 
 
 @contextmanager
-def _without_dropout(module: torch.nn.Module) -> Iterator[None]:
+def without_dropout(module: torch.nn.Module) -> Iterator[None]:
     """Put a module into eval mode and give every part its own mode back: frozen parts never train."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

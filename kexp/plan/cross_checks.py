@@ -9,14 +9,15 @@ from typing import Any
 from kexp.catalog import Catalog
 from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions
 from kexp.contracts.freezing import block_names
-from kexp.errors import Problem, did_you_mean
+from kexp.errors import Problem, did_you_mean, plugin_call
 from kexp.moving_average import decay_warnings
-from kexp.options import Options, Section, plugin_results
+from kexp.options import Options, Section, component_title, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.redaction import is_masked
+from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
-from kexp.spec.sections import Evaluation, Spec
+from kexp.spec.sections import Evaluation, Spec, Split
 from kexp.spec.training_section import Training
 
 HIDDEN = "give the whole of it with --set, or an address in an environment variable"
@@ -39,18 +40,23 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         yield from _check_without_validation(training)
     if search and not validates:
         yield Problem("split.validation", "0 leaves nothing by which a search could choose", "use a share above 0")
+    if (pretraining := valid.get("pretraining")) and backbone:
+        yield from _check_pretraining(pretraining, backbone, catalog)
     if training and evaluation:
         yield from _check_monitor(training, evaluation, catalog, validates=validates)
+    if evaluation and evaluation.calibrate and not validates:
+        message = "a temperature is fitted on validation, and there is no validation split"
+        yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
     if training and backbone:
-        yield from _check_positions(training, backbone, catalog)
+        yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
     if training and objective:
         yield from _check_evaluated_weights(training, objective)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
     if training and evaluation and search and validates:
         yield from check_search(search, training, evaluation, catalog)
-    if search and seeds:
-        yield from _check_trial_seeds(search, seeds)
+    if search and seeds and split:
+        yield from _check_trial_runs(search, seeds, split)
     if dataset and objective:
         yield from _check_labels(dataset, objective)
 
@@ -173,12 +179,21 @@ def _check_evaluated_weights(training: Training, objective: ObjectiveOptions) ->
         yield Problem(f"training.{name}", message, "leave it out, or let the objective evaluate the trained model")
 
 
-def _check_positions(training: Training, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
+def _check_positions(length: int, place: str, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
     positions = backbone.max_positions()
-    if positions is not None and training.max_length > positions:
+    if positions is not None and length > positions:
         name = catalog.name_of(type(backbone))
-        message = f'{training.max_length} is more than the {positions} positions of backbone "{name}"'
-        yield Problem("training.max_length", message, f"use {positions} or fewer")
+        message = f'{length} is more than the {positions} positions of backbone "{name}"'
+        yield Problem(place, message, f"use {positions} or fewer")
+
+
+def _check_pretraining(pretraining: Pretraining, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
+    if pretraining.max_length is not None:
+        yield from _check_positions(pretraining.max_length, "pretraining.max_length", backbone, catalog)
+    with plugin_call(f"{component_title(backbone)}, masked_language_model_problem()"):
+        problem = backbone.masked_language_model_problem()
+    if problem:
+        yield Problem("pretraining", problem, "use another backbone, or leave the section out")
 
 
 def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Iterator[Problem]:
@@ -190,10 +205,14 @@ def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Ite
             yield Problem("freezing", str(error))
 
 
-def _check_trial_seeds(search: Search, seeds: tuple[int, ...]) -> Iterator[Problem]:
+def _check_trial_runs(search: Search, seeds: tuple[int, ...], split: Split) -> Iterator[Problem]:
     if search.seeds_per_trial > len(seeds):
         message = f"a trial takes the first {search.seeds_per_trial} seeds, and the spec has {len(seeds)}"
         yield Problem("search.seeds_per_trial", message, "add seeds")
+    if search.folds_per_trial > (split.folds or 1):
+        found = "none" if split.folds is None else split.folds
+        message = f"a trial takes the first {search.folds_per_trial} folds, and the spec has {found}"
+        yield Problem("search.folds_per_trial", message, "lower it, or raise split.folds")
 
 
 def _check_labels(dataset: DatasetOptions, objective: ObjectiveOptions) -> Iterator[Problem]:

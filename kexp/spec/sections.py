@@ -14,6 +14,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from pydantic import ValidationInfo as Info
 
@@ -30,6 +31,7 @@ from kexp.contracts import (
 from kexp.errors import Problem
 from kexp.names import NAME_PATTERN, composed, file_name_problem
 from kexp.options import LocalPath, Section
+from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
 from kexp.spec.training_section import Training
 
@@ -126,6 +128,15 @@ class Split(Section):
     group: bool = Field(True, description="Keep rows of one group together where the dataset has groups.")
     seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")
     resplit: bool = Field(False, description="Draw a new split for every training seed.")
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="k-fold cross-validation: one run per fold, whose rows are its test split."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _test_is_a_fold(cls, given: Any) -> Any:
+        folds = given.get("folds") if isinstance(given, Mapping) else None
+        return {"test": 1 / folds, **given} if type(folds) is int and folds > 1 else given
 
     @field_validator("validation", "test")
     @classmethod
@@ -135,7 +146,11 @@ class Split(Section):
         return value
 
     def problems(self) -> Iterable[Problem]:
-        """Yield shares that leave nothing to train on."""
+        """Yield shares that leave nothing to train on, and a test split that is given beside folds."""
+        if self.folds is not None and self.test != 1 / self.folds:
+            message = f"{self.test:g} beside folds = {self.folds}: every row is a test row of one fold"
+            yield Problem("test", message, "remove it, or remove folds")
+            return
         shares = [value for value in (self.validation, self.test) if value < 1]
         if sum(shares) >= 1:
             yield Problem("", f"validation and test take {sum(shares):g} of all rows; nothing is left for train")
@@ -146,6 +161,9 @@ class Labelled(Section):
 
     n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
     per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
+    draws: PositiveInt = Field(
+        1, le=1000, description="How often the labelled rows are drawn: one run per draw, on equal validation and test."
+    )
     pool: PositiveInt | None = Field(None, description="Most unlabelled rows; all others when not given.")
     pool_from: Literal["all", "file"] = Field(
         "all",
@@ -156,6 +174,8 @@ class Labelled(Section):
         """Yield options that exclude each other."""
         if self.n is not None and self.per_class is not None:
             yield Problem("per_class", "n and per_class both choose the labelled rows", "set one of them")
+        if self.draws > 1 and not self.chosen:
+            yield Problem("draws", "all rows are labelled, so there is nothing to draw", "set n or per_class")
         if self.pool is not None and not self.chosen and self.pool_from == "all":
             yield Problem("pool", "all rows are labelled, so there are no unlabelled rows", "set n or per_class")
 
@@ -185,6 +205,10 @@ class Evaluation(Section):
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
     train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
+    calibrate: bool | Literal["temperature"] = Field(
+        False,
+        description="Divide the logits of the kept model by a temperature fitted on validation (Guo et al. 2017).",
+    )
     oracle: bool = Field(
         True,
         description="Measure predictions for unlabelled rows by their hidden labels too, where the data have them.",
@@ -248,6 +272,9 @@ class Spec(Section):
     labelled: Labelled = Field({}, description="Which train rows keep their labels.")  # type: ignore[assignment]
     augmentation: Augmentation = Field({}, description="Changes to training texts.")  # type: ignore[assignment]
     backbone: AnyBackbone = Field(description="The pre-trained or fresh encoder, and its tokenizer.")
+    pretraining: Pretraining | None = Field(
+        None, description="Masked language modelling on the train texts before the classifier is trained."
+    )
     objective: AnyObjective = Field("cross-entropy", description="The loss of a step.")  # type: ignore[assignment]
     freezing: AnyFreezing = Field("none", description="Blocks of the model that do not train.")  # type: ignore[assignment]
     sampler: AnySampler = Field("random", description="Order in which an epoch visits the train rows.")  # type: ignore[assignment]

@@ -1,0 +1,112 @@
+"""Masked language modelling as an objective of training, with the head of the model on the masked tokens alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kexp.contracts import Batch, Inputs, Model, Objective, Progress, StepLoss, UnlabelledBatch
+from kexp.errors import KexpError
+from kexp.host_batches import HostBatch
+from kexp.model.forward import Classifier, without_dropout
+from kexp.pretraining.masking import IGNORED
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+TOLERANCE = 1e-3
+"""Largest difference of logits, relative to the largest of them, that rounding may cause."""
+
+
+class MaskedTokens(Objective):
+    """The mean cross entropy of the masked tokens.
+
+    Where the head sees each token by itself, as in all families that are known, it is run on the masked tokens alone:
+    over a vocabulary it costs more than the encoder of a small model.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.chosen: torch.Tensor | None = None
+        self.by_token = True
+        base: torch.nn.Module = model.base_model
+        base.register_forward_hook(self._choose)
+
+    def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
+        """Return the loss of a batch, whose labels are ``IGNORED`` for tokens that are not masked."""
+        assert isinstance(model, Classifier)
+        total, count = self.loss(model, labelled)
+        # A batch of few short texts may have no masked token, and then no loss.
+        return StepLoss(total / max(count, 1))
+
+    def loss(self, model: Classifier, batch: Batch) -> tuple[torch.Tensor, int]:
+        """Return the sum of the losses of the masked tokens, and how many they are."""
+        from torch.nn.functional import cross_entropy
+
+        places = (batch.labels.flatten() != IGNORED).nonzero()[:, 0]
+        logits = self.logits(model, batch.inputs, places)
+        return cross_entropy(logits, batch.labels.flatten()[places], reduction="sum"), len(places)
+
+    def logits(self, model: Classifier, inputs: Inputs, places: torch.Tensor) -> torch.Tensor:
+        """Return fp32 logits of shape (places, vocabulary); places count the tokens of all rows."""
+        self.chosen = places if self.by_token else None
+        try:
+            logits = model(inputs).flatten(0, 1)
+        finally:
+            self.chosen = None
+        return logits if self.by_token else logits[places]
+
+    def check(self, model: Classifier, batch: HostBatch) -> None:
+        """Find out with some rows whether the head sees each token by itself; if not, it is run on all tokens."""
+        import torch
+
+        inputs = batch.inputs_on(model.hardware.device)
+        places = torch.arange(1, inputs["input_ids"].numel(), 2, device=model.hardware.device)
+        with without_dropout(model.module), torch.no_grad():
+            whole = model(inputs).flatten(0, 1)[places]
+            try:
+                alone = self.logits(model, inputs, places)
+                difference = float((alone - whole).abs().max())
+                self.by_token = difference <= TOLERANCE * max(1.0, float(whole.abs().max()))
+            # A head that needs the shape of the rows fails in its own way.
+            except (RuntimeError, ValueError, TypeError, IndexError, KeyError):
+                self.by_token = False
+
+    def _choose(self, module: torch.nn.Module, given: Any, output: Any) -> Any:
+        """Let what comes after the encoder see the chosen tokens alone, as one row."""
+        if self.chosen is not None:
+            output["last_hidden_state"] = output["last_hidden_state"].flatten(0, 1)[self.chosen][None]
+        return output
+
+
+def mean_loss(objective: MaskedTokens, model: Classifier, batches: Iterable[HostBatch]) -> float:
+    """Return the mean loss of the masked tokens of some batches, without dropout."""
+    import torch
+
+    device = model.hardware.device
+    total, count = 0.0, 0
+    with without_dropout(model.module), torch.no_grad():
+        for batch in batches:
+            labels = torch.from_numpy(batch.labels).to(device)
+            loss, tokens = objective.loss(model, Batch(batch.inputs_on(device), labels))
+            total, count = total + float(loss), count + tokens
+    return total / max(count, 1)
+
+
+def shared_weights(source: PreTrainedModel, target: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return the weights of the encoder of ``source``, on the CPU, under the names that they have in ``target`` too.
+
+    Raises ``KexpError`` where ``target`` has an encoder of other weights.
+    """
+    own: Mapping[str, torch.Tensor] = target.state_dict()
+    found = {
+        name: weights.detach().cpu().clone()
+        for name, weights in source.state_dict().items()
+        if name in own and own[name].shape == weights.shape
+    }
+    base = f"{target.base_model_prefix}."
+    missing = [name for name in own if name.startswith(base) and "pooler" not in name and name not in found]
+    if missing or not found:
+        kinds = f"{type(source).__name__} and {type(target).__name__}"
+        raise KexpError(f"pretraining: {kinds} do not share {', '.join(missing[:5]) or 'any weights'}")
+    return found

@@ -1,0 +1,257 @@
+"""Pre-training as a stage: made once for equal inputs, stored by content, resumed where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+import kexp
+from kexp import tensor_files
+from kexp.builtin.freezing import NoFreezing
+from kexp.contracts import MaskedLanguageModel
+from kexp.devices import Hardware
+from kexp.errors import RunFailed, RunInterrupted
+from kexp.model.forward import Classifier
+from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
+from kexp.pretraining.masking import MaskedStream
+from kexp.pretraining.texts import total_steps
+from kexp.seeds import generator
+from kexp.spec.pretraining_section import Pretraining
+from kexp.spec.training_section import Training
+from kexp.tensor_files import DamagedFile
+from kexp.train.events import Event, StepsDone, Warned
+from kexp.train.loop import Trainer
+
+if TYPE_CHECKING:
+    import torch
+
+MEASURED_ROWS = 512
+"""Texts whose loss is measured before and after."""
+
+TOLD_EVERY = 10.0
+"""Seconds between two lines of progress, at least."""
+
+logger = logging.getLogger("kexp")
+
+Weights = Mapping[str, "torch.Tensor"]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedWeights:
+    """The weights by name, and the record: what was done, with the loss before and after."""
+
+    weights: Weights
+    record: Mapping[str, Any]
+    stored: bool
+    """Whether they were made before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that a pre-training depends on. ``folder`` keeps what was made, by a digest of all of it."""
+
+    options: Pretraining
+    training: Training
+    start: MaskedLanguageModel
+    stream: MaskedStream
+    hardware: Hardware
+    folder: Path
+
+    def key(self) -> str:
+        """Return the digest: of weights, rows, options, precision, kind of device, and versions of the libraries."""
+        import torch
+        import transformers
+
+        stream, config = self.stream, self.start.model.config.to_dict()
+        # Neither the place of the model nor what a classifier would be matters.
+        for name in ("_name_or_path", "id2label", "label2id", "architectures", "problem_type"):
+            config.pop(name, None)
+        rows = stream.encoded
+        arrays = {"ids": rows.tokens.values, "offsets": rows.tokens.offsets, "units": stream.masking.units}
+        arrays |= {} if rows.boundaries is None else {"boundaries": rows.boundaries}
+        content = {
+            "options": self.options.model_dump(mode="json", exclude={"texts", "text_column", "max_length"}),
+            "steps": total_steps(self.options, len(rows)),
+            "loop": {name: getattr(self.training, name) for name in ("betas", "epsilon", "gradient_clip")},
+            "bad steps": self.training.skip_bad_steps,
+            "mask": [stream.masking.mask_id, list(stream.masking.special), stream.masking.vocabulary],
+            "padding": [stream.collator.pad_id, stream.collator.token_types],
+            "hardware": [self.hardware.device.type, self.hardware.precision],
+            "versions": [kexp.__version__, torch.__version__, transformers.__version__],
+            "config": config,
+        }
+        state = {name: weights.detach().cpu().contiguous() for name, weights in self.start.model.state_dict().items()}
+        tensors = state | {f"rows {name}": torch.from_numpy(array) for name, array in arrays.items()}
+        return tensor_files.tensor_digest(json.dumps(content, sort_keys=True, default=str), tensors)[:40]
+
+
+def pretrain(
+    stage: Stage, chosen: Callable[[], Weights], tell: Tell, should_stop: Callable[[], bool]
+) -> PretrainedWeights:
+    """Return the weights that ``chosen`` takes out of the model after pre-training: stored ones, or made now.
+
+    Raises ``RunInterrupted`` when ``should_stop`` returns True; the same call then goes on from a checkpoint.
+    """
+    key = stage.key()
+    path = stage.folder / f"{key}.safetensors"
+    made_from = {"pre-training": key}
+    if (found := _stored(path, made_from, tell)) is not None:
+        return found
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.with_suffix(".lock"), tell, should_stop):
+        # Another process may have made them while this one waited.
+        if (found := _stored(path, made_from, tell)) is not None:
+            return found
+        record = {"digest": key, **_train(stage, path.with_suffix(""), made_from, tell, should_stop)}
+        weights = chosen()
+        tensor_files.save(path, {"weights": weights, "record": record}, made_from)
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+    return PretrainedWeights(weights, record, stored=False)
+
+
+def _stored(path: Path, made_from: Mapping[str, str], tell: Tell) -> PretrainedWeights | None:
+    if not path.exists():
+        return None
+    try:
+        value = tensor_files.load(path, made_from)
+    except DamagedFile as error:
+        tell(f"{error}; it is made anew")
+        return None
+    tell(f"the weights of an equal pre-training are used, {path}")
+    return PretrainedWeights(value["weights"], value["record"], stored=True)
+
+
+@contextmanager
+def _alone(path: Path, tell: Tell, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Hold a lock; wait for another process that makes the same weights."""
+    lock, waits = FileLock(path, thread_local=False), False
+    while True:
+        try:
+            lock.acquire(timeout=1 if waits else 0)
+            break
+        except Timeout:
+            if not waits:
+                tell("another process does the same pre-training; its weights are waited for")
+            waits = True
+            if should_stop():
+                raise RunInterrupted("stopped while another process did the same pre-training") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _train(
+    stage: Stage, folder: Path, made_from: Mapping[str, str], tell: Tell, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Train the model of the stage and return the record."""
+    model = Classifier(stage.start.model.to(stage.hardware.device), stage.hardware)  # type: ignore[arg-type]
+    objective, stream = MaskedTokens(model.module), stage.stream
+    lengths = stream.encoded.tokens.lengths
+    measured = generator(0, "measured texts").permutation(len(stream.encoded))[:MEASURED_ROWS]
+    measured = measured[lengths[measured].argsort(kind="stable")]
+    cut = [measured[first : first + stream.batch_size] for first in range(0, len(measured), stream.batch_size)]
+
+    def measure() -> dict[str, float]:
+        return {"loss": mean_loss(objective, model, stream.masked(cut, generator(0, "measured masks")))}
+
+    objective.check(model, next(iter(stream.masked(cut[-1:], generator(0, "measured masks")))))
+    before = measure()["loss"]
+    steps = total_steps(stage.options, len(stream.encoded))
+    trainer = Trainer(
+        model,
+        objective,
+        NoFreezing(),
+        stream,
+        measure,
+        _options(stage, steps),
+        seed=stage.options.seed,
+        greater_is_better=False,
+        folder=folder,
+        made_from=made_from,
+    )
+    resumed_at = trainer.resume() or 0
+    since = f", on from step {resumed_at}" if resumed_at else ""
+    tell(f"pre-training on {len(stream.encoded):,} texts: {steps:,} steps{since}")
+    progress = Progress(steps, resumed_at, tell)
+    try:
+        for event in trainer.events(should_stop):
+            progress.show(event)
+    except RunInterrupted as error:
+        raise RunInterrupted(f"pre-training was {error}") from None
+    except RunFailed as error:
+        raise RunFailed(f"pre-training: {_own_options(str(error))}") from error
+    state = trainer.state
+    found = {
+        "texts": len(stream.encoded),
+        "steps": steps,
+        "epochs": steps / stream.steps_per_epoch(),
+        "train_loss_before": before,
+        "train_loss_after": state.best,
+        "seconds": state.training_seconds,
+        "tokens_per_second": state.tokens / max(state.training_seconds, 1e-9),
+        "head": "fresh" if stage.start.fresh else "of the checkpoint",
+    }
+    unusual = {"skipped_steps": state.skipped, "remarks": state.remarks}
+    return found | {name: value for name, value in unusual.items() if value}
+
+
+def _options(stage: Stage, steps: int) -> Training:
+    """Return the options of the loop: those of pre-training, and of training what says where and how safely it runs."""
+    own, training = stage.options, stage.training
+    shared = (
+        "betas", "epsilon", "gradient_clip", "checkpoint", "checkpoint_every_steps", "checkpoint_every_minutes",
+        "skip_bad_steps", "log_every", "device", "precision",
+    )  # fmt: skip
+    return Training(
+        steps=steps,
+        batch_size=own.batch_size,
+        learning_rate=own.learning_rate,
+        warmup_ratio=own.warmup_ratio,
+        weight_decay=own.weight_decay,
+        evaluate_every=steps,
+        monitor="loss",
+        keep="last",
+        **{name: getattr(training, name) for name in shared},
+    )
+
+
+def _own_options(message: str) -> str:
+    """Let a message of the loop name the options of ``[pretraining]`` where it has options of that name."""
+    names = "|".join(Pretraining.model_fields)
+    return re.sub(rf"\btraining\.(?=(?:{names})\b)", "pretraining.", message)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Tells every few seconds how far a pre-training is."""
+
+    steps: int
+    first: int
+    tell: Tell
+    started: float = 0.0
+    told: float = 0.0
+
+    def show(self, event: Event) -> None:
+        """Tell of an event if it is time, and of warnings at once."""
+        now = time.monotonic()
+        self.started = self.started or now
+        if isinstance(event, Warned):
+            logger.warning("pre-training: %s", event.message)
+            self.tell(f"pre-training: {event.message}")
+        if isinstance(event, StepsDone) and now - self.told >= TOLD_EVERY:
+            left = (now - self.started) / max(event.step - self.first, 1) * (self.steps - event.step)
+            speed = f"{event.tokens_per_second:,.0f} tokens/s, {left:,.0f} s left"
+            self.tell(f"pre-training step {event.step:,} of {self.steps:,}, loss {event.loss:.3f}, {speed}")
+            self.told = now

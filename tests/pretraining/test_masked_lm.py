@@ -1,0 +1,147 @@
+"""The loss is that of transformers for equal masks, in every family, with the head on the masked tokens alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+from kexp.contracts import Batch
+from kexp.devices import choose
+from kexp.errors import KexpError
+from kexp.host_batches import HostBatch
+from kexp.model.forward import Classifier
+from kexp.pretraining.masked_lm import MaskedTokens, mean_loss, shared_weights
+from kexp.pretraining.masking import IGNORED
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+    "max_position_embeddings": 32, "pad_token_id": 0,
+}  # fmt: skip
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": SIZES,
+    "roberta": SIZES,
+    "xlm-roberta": SIZES,
+    "electra": {**SIZES, "embedding_size": 8},
+    "albert": {**SIZES, "embedding_size": 8},
+    "deberta-v2": {**SIZES, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    "modernbert": {**SIZES, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2},
+    "distilbert": {
+        "vocab_size": 60, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "max_position_embeddings": 32,
+    },
+    "mpnet": SIZES,
+    "convbert": {**SIZES, "embedding_size": 16, "head_ratio": 1},
+}  # fmt: skip
+
+
+def build(family: str, factory: Any = AutoModelForMaskedLM, **more: Any) -> Any:
+    torch.manual_seed(0)
+    return factory.from_config(AutoConfig.for_model(family, **FAMILIES[family], **more))
+
+
+def batch() -> HostBatch:
+    random = np.random.default_rng(0)
+    ids = random.integers(5, 60, (6, 12))
+    mask = (np.arange(12) < np.asarray([12, 12, 9, 8, 6, 4])[:, None]).astype(np.int64)
+    ids *= mask
+    labels = np.where((random.random(ids.shape) < 0.3) & (mask == 1), random.integers(5, 60, ids.shape), IGNORED)
+    return HostBatch({"input_ids": ids, "attention_mask": mask}, labels, int(mask.sum()))
+
+
+def on_device(host: HostBatch) -> Batch:
+    return Batch(host.inputs_on(torch.device("cpu")), torch.from_numpy(host.labels))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_loss_and_gradients_are_those_of_transformers(family: str) -> None:
+    plain, model = build(family), build(family)
+    host = batch()
+    objective = MaskedTokens(model)
+    classifier = Classifier(model, choose("cpu", "fp32"))
+    objective.check(classifier, host)
+    assert objective.by_token
+    plain.eval(), model.eval()
+    expected = plain(**on_device(host).inputs, labels=on_device(host).labels).loss
+    loss = objective.step(classifier, on_device(host), None, None).loss  # type: ignore[arg-type]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    expected.backward(), loss.backward()
+    theirs = {name: parameter.grad for name, parameter in plain.named_parameters()}
+    for name, parameter in model.named_parameters():
+        if theirs[name] is not None:
+            torch.testing.assert_close(parameter.grad, theirs[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_head_sees_the_masked_tokens_alone() -> None:
+    model, host = build("bert"), batch()
+    seen = []
+    model.cls.register_forward_hook(lambda module, given, output: seen.append(tuple(output.shape)))
+    MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32")), on_device(host), None, None)  # type: ignore[arg-type]
+    assert seen == [(1, int((host.labels != IGNORED).sum()), 60)]
+
+
+class MixingHead(torch.nn.Module):
+    """A head in which a token sees the one before it."""
+
+    def __init__(self, head: torch.nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(hidden + hidden.roll(1, 1))
+        return found
+
+
+def test_a_head_that_mixes_tokens_is_run_on_all_of_them() -> None:
+    model, host = build("bert"), batch()
+    model.cls = MixingHead(model.cls)
+    model.eval()
+    with torch.no_grad():
+        expected = model(**on_device(host).inputs).logits
+    labels = torch.from_numpy(host.labels)
+    expected = torch.nn.functional.cross_entropy(expected.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+    objective, classifier = MaskedTokens(model), Classifier(model, choose("cpu", "fp32"))
+    objective.check(classifier, host)
+    assert not objective.by_token
+    found = objective.step(classifier, on_device(host), None, None).loss  # type: ignore[arg-type]
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_batch_without_masked_tokens_has_no_loss_and_no_gradient() -> None:
+    model, host = build("bert"), batch()
+    empty = HostBatch(host.inputs, np.full_like(host.labels, IGNORED), host.tokens)
+    loss = MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32")), on_device(empty), None, None).loss  # type: ignore[arg-type]
+    loss.backward()
+    assert loss.item() == 0
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in model.parameters())
+
+
+def test_the_mean_loss_weighs_every_masked_token_alike() -> None:
+    model, host = build("bert"), batch()
+    model.eval()
+    with torch.no_grad():
+        expected = float(model(**on_device(host).inputs, labels=on_device(host).labels).loss)
+    model.train()
+    parts = [host.part(0, 1), host.part(1, 6)]
+    found = mean_loss(MaskedTokens(model), Classifier(model, choose("cpu", "fp32")), parts)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert model.training
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_classifier_gets_all_weights_of_the_encoder(family: str) -> None:
+    source, target = build(family), build(family, AutoModelForSequenceClassification, num_labels=2)
+    for parameter in source.parameters():
+        parameter.data.add_(1.0)
+    found = shared_weights(source, target)
+    target.load_state_dict(found, strict=False)
+    theirs = dict(source.base_model.named_parameters())
+    for name, parameter in target.base_model.named_parameters():
+        assert "pooler" in name or torch.equal(parameter, theirs[name]), name
+
+
+def test_another_encoder_is_refused() -> None:
+    with pytest.raises(KexpError, match="BertForMaskedLM and RobertaForSequenceClassification do not share roberta"):
+        shared_weights(build("bert"), build("roberta", AutoModelForSequenceClassification))
