@@ -180,6 +180,30 @@ def print_pairs(pairs: Sequence[Pair]) -> None:
     Console(highlight=False).print(table)
 
 
+def print_audit(found: Json) -> None:
+    """Print the rates of sheets, and how far two readers agree."""
+    rows = [
+        [sheet["sheet"], name, question, _share(one), f"{one['n']}", f"{one['missing']}"]
+        for sheet in found["sheets"]
+        for name, of in sheet["augmenters"].items()
+        for question, one in of["questions"].items()
+    ]
+    print_table("", ["sheet", "augmenter", "question", "yes (95 % interval)", "n", "missing"], rows, right=3)
+    if agreement := found.get("agreement"):
+        print()
+        rows = [
+            [question, f"{one['agree']} of {one['n']}", "-" if one["kappa"] is None else f"{one['kappa']:.2f}"]
+            for question, one in agreement.items()
+        ]
+        print_table("agreement", ["question", "same verdict", "Cohen's kappa"], rows, right=1)
+
+
+def _share(one: Json) -> str:
+    if one["rate"] is None:
+        return "-"
+    return f"{one['rate']:.1%} ({one['low']:.1%} to {one['high']:.1%})"
+
+
 def print_evaluation(found: Json) -> None:
     """Print metrics, the table of labels and the confusion matrix."""
     print_table(

@@ -191,7 +191,7 @@ def _joints(text: str, offset: int, tokens: Sequence[Token], tags: Sequence[str]
 
 
 def _end(token: Token) -> int:
-    return token.start + token.len
+    return int(token.start + token.len)
 
 
 def _in_context(found: list[Eojeol]) -> list[Eojeol]:

@@ -94,7 +94,8 @@ class LexiconOptions(WordAugmenterOptions):
     lexicon: LocalPath | None = Field(
         None,
         description="A lexicon instead of the bundled one: lines of word, tab, synonyms with commas between them, or "
-        "with adjective, verb, adverb or noun and a tab before the word.",
+        "with the part of speech and a tab before the word; `word = word` makes each stand for the other. Cells after "
+        "these say where a line holds: `previous: 이, 그`, `not previous`, `next`, `not next`, `endings: 이/가`.",
     )
     parts: tuple[Part, ...] = Field(PARTS, min_length=1, description="Parts of speech that are looked up.")
 
@@ -123,11 +124,11 @@ class LexiconOptions(WordAugmenterOptions):
         found = []
         for number in numbers:
             for run in _RUN.finditer(words[number]):
-                reading = lexicon.find(run[0])
-                if reading is None or reading.entry.part not in (None, *self.parts):
+                before = words[number - 1] if number and not run.start() else ""
+                after = words[number + 1] if number + 1 < len(words) and run.end() == len(words[number]) else ""
+                reading = lexicon.find(run[0], before, after)
+                if reading is None or reading.entry.homograph or reading.entry.part not in (None, *self.parts):
                     continue
-                before = words[number - 1] if number else ""
-                after = words[number + 1] if number + 1 < len(words) else ""
                 # An analyser reads whole eojeol: of a run among punctuation it may know nothing.
                 agrees = run[0] != read[number].text or _agrees(reading.entry, read[number])
                 if agrees and _is_free(run[0], reading, before, after):
@@ -191,7 +192,11 @@ class RandomInsertion(LexiconOptions):
     ) -> Iterator[tuple[int, Sequence[str]]]:
         """Yield the numbers of eojeol before which something can come, and what."""
         found = self.find(words, read, free, lexicon)
-        doubled = {one.number: one.reading for one in found if one.reading.entry.part in ("adjective", "verb")}
+        doubled = {
+            one.number: one.reading
+            for one in found
+            if one.reading.entry.part in ("adjective", "verb") and not one.reading.entry.narrow
+        }
         degrees = [one for word in read for one in _degrees(word, lexicon)] or _DEGREES
         for number in free:
             beside = _beside(words, number)

@@ -68,7 +68,7 @@ def test_views_are_stored_under_the_contents_of_the_lexicon(tmp_path: Path) -> N
 
 def test_several_words_of_one_eojeol() -> None:
     made = results(SynonymSwap(share=1, parts=("noun",)), "둘 셋 넷 영화,결말!(스토리)")
-    assert made == {"둘 셋 넷 작품,엔딩!(줄거리)"}
+    assert made == {"둘 셋 넷 작품,엔딩!(줄거리)", "둘 셋 넷 작품,엔딩!(내용)"}
 
 
 def test_only_the_parts_asked_for() -> None:
@@ -96,7 +96,7 @@ def test_negations_and_what_they_negate_stay(text: str) -> None:
 
 
 def test_protection_can_be_switched_off() -> None:
-    assert results(SynonymSwap(share=1, protect="none"), "안 예쁘다") == {"안 이쁘다", "안 곱다", "안 아름답다"}
+    assert results(SynonymSwap(share=1, protect="none"), "안 예쁘다") == {"안 이쁘다", "안 곱다"}
     assert "정말 따분하다" in results(SynonymSwap(protect="none", parts=("adjective",)), "정말 재미없다")
 
 
@@ -337,6 +337,7 @@ def test_real_reviews_keep_their_eojeol_and_negations(reviews: list[str]) -> Non
     for text, other in zip(reviews, made, strict=True):
         assert isinstance(other, str)
         before, after = text.split(), other.split()
-        assert len(before) == len(after)
-        for one, two in zip(before, after, strict=True):
-            assert one == two or not set(one) & set("않없"), (one, two)
+        # A synonym may be of several words; none takes a place away.
+        assert len(before) <= len(after)
+        negations = [sum(bool(set(word) & set("않없")) for word in words) for words in (before, after)]
+        assert negations[0] <= negations[1], (text, other)
