@@ -105,7 +105,6 @@ class Data(TypedDict, total=False):
     source: Source
     splits: dict[str, dict[str, int]]
     tokens: dict[str, dict[str, Number | None]]
-    pretraining: dict[str, int]
     warnings: list[str]
 
 
