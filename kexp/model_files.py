@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 MODEL_FILES = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
 """What makes a model what it is; read-me files and other frameworks' weights do not."""
 CHECKSUMS = "checksums.json"
+CALIBRATION = "calibration.json"
+"""The temperature by which kexp divides the logits of a model; other libraries do not read it."""
 SETTABLE = ("model_max_length", "truncation_side", "padding_side")
 """Settings of a tokenizer that its owner may change: another text is then cut, but none is read as another."""
 WRAPPERS = ("module.", "_orig_mod.")
@@ -123,6 +126,26 @@ def own_code(folder: Path) -> list[str]:
             several = one if isinstance(one, list) else [one]
             found |= {f"{cls.rpartition('.')[0]}.py" for cls in several if isinstance(cls, str)}
     return sorted(found)
+
+
+def write_temperature(folder: Path, temperature: float, rows: int) -> None:
+    """Write the temperature of a model beside it, and the number of validation rows that it was fitted on."""
+    about = {"temperature": temperature, "fitted_on": "validation", "rows": rows}
+    (folder / CALIBRATION).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+
+
+def read_temperature(folder: Path) -> float | None:
+    """Return the temperature of a model, None where it has none; raises ``KexpError`` for a file without a number."""
+    path = folder / CALIBRATION
+    if not path.is_file():
+        return None
+    try:
+        temperature = read_object(path).get("temperature")
+    except (OSError, ValueError) as error:
+        raise KexpError(f"{path} cannot be read: {error}; copy the folder again") from None
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise KexpError(f"{path}: expected temperature to be a number above 0, found {_short(temperature)}")
+    return float(temperature)
 
 
 def write_checksums(folder: Path) -> None:

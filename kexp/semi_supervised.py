@@ -24,6 +24,7 @@ from kexp.contracts import (
 from kexp.contracts.objective import build_objective
 from kexp.cross_entropy import CrossEntropyOptions
 from kexp.errors import KexpError, Problem
+from kexp.moving_average import momentum_that_acts
 from kexp.options import plugin_results
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class SemiSupervisedOptions(ObjectiveOptions):
         """Yield the warnings of the supervised objective."""
         return [f"supervised: {message}" for message in plugin_results(self.supervised, "label_warnings", str, labels)]
 
+    def step_warnings(self, steps: int, batches: int) -> Iterable[str]:
+        """Yield the warnings of the supervised objective."""
+        found = plugin_results(self.supervised, "step_warnings", str, steps, batches)
+        return [f"supervised: {message}" for message in found]
+
     def build_supervised(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective of the labelled rows; raises ``KexpError`` when it is not a loss per row."""
         objective = build_objective(self.supervised, context)
@@ -86,6 +92,16 @@ def full_confidence_warnings(confidence: float) -> Iterator[Problem]:
     """Yield that a threshold masks everything."""
     if confidence >= 1:
         yield Problem("confidence", "1 masks everything: no probability is above it", "try 0.95")
+
+
+def momentum_warnings(name: str, momentum: float, updates: int) -> Iterator[str]:
+    """Yield that a running average with this momentum is mostly what it began with, even after half of its updates."""
+    left = momentum ** (updates / 2)
+    if left > 0.5:
+        yield (
+            f"{name}: with {momentum:g}, {left:.0%} of the running averages is still what they began with after half "
+            f"of the {updates:,} batches; {momentum_that_acts(updates):g} or less would act"
+        )
 
 
 class Stateful(Protocol):

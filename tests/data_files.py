@@ -14,6 +14,7 @@ from kexp.contracts import DatasetContext
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData
 from kexp.errors import DataError
+from kexp.repeats import Repeat
 from kexp.spec.sections import Spec
 
 catalog = functools.cache(load_catalog)
@@ -36,7 +37,7 @@ def built(options: TableDataset | HubDataset, context: DatasetContext | None = N
 def prepared(dataset: TableDataset, **sections: Any) -> PreparedData:
     """Prepare the data of a spec with this dataset."""
     table = {"name": "test", "dataset": dataset, "backbone": "tiny", **sections}
-    return prepare(Spec.model_validate(table, context={"catalog": catalog()}), 1)
+    return prepare(Spec.model_validate(table, context={"catalog": catalog()}), Repeat(1))
 
 
 def refusal(call: Any) -> str:

@@ -16,6 +16,7 @@ from kexp.redaction import without_passwords
 from kexp.report.epochs import epoch_table, epochs
 
 if TYPE_CHECKING:
+    from kexp.repeats import Repeat
     from kexp.search.trial import Trial
 
 Json = Mapping[str, Any]
@@ -30,7 +31,7 @@ class NullDisplay:
     def phase(self, text: str) -> None:
         """Show nothing."""
 
-    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Show nothing."""
 
     def event(self, event: Json) -> None:
@@ -57,9 +58,9 @@ class TerminalDisplay:
         """Print what kexp is doing."""
         self.console.print(f"[dim]{escape(without_passwords(text))}[/]")
 
-    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Start the bar."""
-        self.label = f"{variant} seed {seed}"
+        self.label = f"{variant} {repeat.name}"
         if self.console.is_terminal:
             self.progress.start()
             self.task = self.progress.add_task(self.label, total=total_steps, completed=done_steps, news="")

@@ -126,13 +126,14 @@ def _exit_with(summary: dict[str, Any]) -> None:
 
 def _failures(summary: dict[str, Any]) -> Iterator[str]:
     """Yield every distinct reason for failure, with the runs that failed for it."""
+    from kexp.repeats import repeats_in
     from kexp.report.run_folder import RunFolder, read_json
 
     folder, runs = RunFolder(Path(summary["folder"])), dict[str, list[str]]()
     for name, variant in summary["variants"].items():
-        for seed in (seed for seed, status in variant["status"].items() if status == "failed"):
-            reason = read_json(folder.run(name, seed) / "result.json")["reason"]
-            runs.setdefault(reason, []).append(f"{name} seed {seed}")
+        for repeat in (repeat for repeat in repeats_in(variant) if variant["status"][repeat.key] == "failed"):
+            reason = read_json(folder.run(name, repeat) / "result.json")["reason"]
+            runs.setdefault(reason, []).append(f"{name} {repeat.name}")
     yield from (f"{', '.join(of)} failed: {reason}" for reason, of in runs.items())
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
-MODELS = MODEL + "; several are averaged."
+MODELS = MODEL + "; several are averaged, and so are the runs of a <variant> folder."
 Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER", help=MODELS, show_default=False)]
 Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Which variant of a run folder.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Which seed of a run folder.")]
@@ -47,6 +47,10 @@ Header = Annotated[
 ]
 ColumnNames = Annotated[
     str | None, typer.Option("--columns", metavar="A,B,...", help="Names of the columns of a file without header.")
+]
+Abstain = Annotated[
+    float | None,
+    typer.Option("--abstain", metavar="P", help="No label where the largest probability is below P, such as 0.6."),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]

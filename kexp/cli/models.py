@@ -16,6 +16,7 @@ from kexp.cli.errors import report_errors
 from kexp.cli.model_options import (
     MODEL,
     MODELS,
+    Abstain,
     BatchSize,
     ColumnNames,
     Device,
@@ -59,6 +60,7 @@ def predict(
     top_k: Annotated[
         int | None, typer.Option("--top-k", min=1, metavar="K", help="The K best labels, not all probabilities.")
     ] = None,
+    abstain: Abstain = None,
     text: Text = None,
     join_with: JoinWith = None,
     pair: Pair = None,
@@ -80,12 +82,16 @@ def predict(
     """Predict labels for texts, or for the rows of a file of any size.
 
     The output has the columns of the input and predicted, confidence and a probability:LABEL for each label. A row
-    without text stays, with empty cells. After --, a text may begin with a dash.
+    without text stays, with empty cells. After --, a text may begin with a dash. With --abstain, a row whose largest
+    probability is below it has no label, and the share of answered rows is told; so is their accuracy, if the file has
+    the column of labels.
     """
     with report_errors():
         from kexp.cli.display import note, row_progress
-        from kexp.cli.predictions import print_notes, print_warnings, standard_output
+        from kexp.cli.predictions import print_notes, print_warnings, standard_output, warn_of_threshold
         from kexp.errors import KexpError
+        from kexp.inference.columns import label_column
+        from kexp.inference.evaluate import Labels
         from kexp.inference.input_tables import FileOptions
         from kexp.inference.loading import LoadOptions, load_places
         from kexp.inference.predict import Columns, predict_table
@@ -98,11 +104,15 @@ def predict(
         if output is not None:
             check_free(output, force=force)
         options = FileOptions(text or (), join_with, pair, encoding, separator, header, columns, quoting)
-        table, texts_of = _table(source, texts, dataset_of(places), options)
-        wanted = Columns(texts_of, top_k)
+        dataset = dataset_of(places)
+        table, texts_of = _table(source, texts, dataset, options)
+        wanted = Columns(texts_of, top_k, abstain)
         model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
         print_notes(model)
         wanted.check(table, model.labels)
+        warn_of_threshold(abstain, model)
+        label = label_column(dataset, table.columns)
+        known = Labels.of_model(label, model) if abstain is not None and label in table.columns else None
         added = wanted.added(model.labels)
         few = bool(texts) and texts != ["-"]
         with (
@@ -110,7 +120,8 @@ def predict(
             if output is None
             else sink_to(output, table, added, force=force)
         ) as sink:
-            counts = predict_table(model, table, wanted, sink, row_progress())
+            truth = None if known is None else known.readable
+            counts = predict_table(model, table, wanted, sink, row_progress(), truth)
         print_warnings(table)
         note(counts.sentence())
 
@@ -118,7 +129,7 @@ def predict(
 def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tuple[list[Place], list[str]]:
     """Split the arguments of a command into models and texts: folders come first."""
     from kexp.errors import KexpError
-    from kexp.inference.model_folders import EXPECTED, find
+    from kexp.inference.model_folders import EXPECTED, find_all
     from kexp.names import is_utf8
 
     first_text = next((number for number, word in enumerate(words) if not _is_folder(word)), len(words))
@@ -131,7 +142,7 @@ def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tupl
             raise KexpError(f"{word} does not exist; {EXPECTED}")
         if not is_utf8(word):
             raise KexpError(f"the text {word.encode('utf-8', 'replace').decode()} is not UTF-8")
-    return [find(Path(folder), variant=variant, seed=seed) for folder in folders], texts
+    return [place for folder in folders for place in find_all(Path(folder), variant=variant, seed=seed)], texts
 
 
 def _is_folder(word: str) -> bool:
@@ -187,6 +198,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--rename", metavar="OLD=NEW", help="Rename a label of the file to the model's; repeatable."),
     ] = None,
+    abstain: Abstain = None,
     ignore_unknown: Annotated[
         bool, typer.Option("--ignore-unknown", help="Leave out rows whose label the model does not know.")
     ] = False,
@@ -206,38 +218,38 @@ def evaluate(
 ) -> None:
     """Measure trained models on other labelled data, with the metrics of their spec.
 
-    Texts are read as in training. Rows are not dropped by cleaning; only those without text are, and counted.
+    Texts are read as in training. Rows are not dropped by cleaning; only those without text are, and counted. With
+    --abstain, coverage and accuracy of the answered rows stand beside the metrics, which are those of all rows.
     """
     with report_errors():
         from kexp.cli.display import note, row_progress
         from kexp.cli.output import print_evaluation
-        from kexp.cli.predictions import print_notes, print_warnings
+        from kexp.cli.predictions import print_notes, print_warnings, warn_of_threshold
+        from kexp.inference.columns import label_column
         from kexp.inference.evaluate import Labels, measure
         from kexp.inference.input_tables import FileOptions, read_input
         from kexp.inference.loading import LoadOptions, load_places
-        from kexp.inference.model_folders import find
+        from kexp.inference.model_folders import find_all
         from kexp.inference.saved_spec import dataset_of
         from kexp.report.run_folder import finite
 
-        places = [find(folder, variant=variant, seed=seed) for folder in folders]
+        places = [place for folder in folders for place in find_all(folder, variant=variant, seed=seed)]
         dataset = dataset_of(places)
         options = FileOptions(text or (), join_with, pair, encoding, separator, header, columns, quoting)
         renamed = _renames(renames or ())
         labelled, texts = read_input(data, "--data", dataset, options)
-        trained_on = str(dataset.get("label", "label"))
-        label = label or ("label" if trained_on not in labelled.columns else trained_on)
+        label = label or label_column(dataset, labelled.columns)
         labelled.need(label, "--label")
         model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
         metrics = model.members[0].provenance.metrics(model.labels)
         print_notes(model)
-        names = {**model.members[0].provenance.label_names, **renamed}
-        leave_out = model.members[0].provenance.leave_out
-        labels = Labels(label, names, frozenset(model.labels), ignore_unknown, leave_out)
+        warn_of_threshold(abstain, model)
+        labels = Labels.of_model(label, model, renamed, ignore=ignore_unknown)
         # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
         unknown = labels.check(labelled, ", ".join(model.labels))
         print_warnings(labelled)
         table, _ = read_input(data, "--data", dataset, options)
-        found, counts = measure(model, table, texts, labels, metrics, row_progress())
+        found, counts = measure(model, table, texts, labels, metrics, row_progress(), abstain)
         for name, rows in unknown.items():
             note(f'{rows:,} rows left out: the model does not know the label "{name}"')
         note(counts.sentence())

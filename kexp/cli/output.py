@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kexp.cli.tables import as_text, print_table, setting
-from kexp.report.summary import SIGNIFICANT, no_test_remark, shared, shown_split
+from kexp.report.results import OUT_OF_FOLD
+from kexp.report.summary import known_tests, no_test_remark, old_tests_remark, over, shared, shown_split
 
 if TYPE_CHECKING:
     from kexp.experiment.augment import Pair
@@ -31,15 +32,20 @@ def print_summary(summary: Json) -> None:
         out.print(*(f"[dim]{escape(', '.join(names))}: {escape(line)}[/]" for line in lines), sep="\n")
     split = shown_split(summary)
     metrics = _metric_names(summary, split)
-    rows = [_variant_row(name, variant, metrics, split) for name, variant in variants.items()]
+    rows = [row for name, variant in variants.items() for row in _variant_rows(name, variant, metrics, split)]
     for names, baselines in shared({name: variant.get("baselines", {}) for name, variant in variants.items()}):
         of = f" of {', '.join(names)}" if len(names) < len(variants) else ""
         measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
         rows += [_baseline_row(f"{name}{of}", scores, metrics) for name, scores in measured]
     print_table(split, ["model", "runs", *metrics], rows, right=1)
-    _print_tests(out, summary.get("tests", []))
-    if untested := no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()}):
-        out.print(escape(untested))
+    for test in known_tests(summary):
+        if test["stated"]:
+            out.print(escape(test["sentence"]))
+    if old := old_tests_remark(summary):
+        out.print(f"[dim]{old}[/]")
+    untested = no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()})
+    for remark in dict.fromkeys(filter(None, [*summary.get("remarks", []), untested])):
+        out.print(escape(remark))
     out.print(f"[bold]{escape(summary['folder'])}[/]")
 
 
@@ -60,19 +66,8 @@ def print_dry_run(found: Json) -> None:
     stages = {name: variant["pretraining"] for name, variant in found["variants"].items() if "pretraining" in variant}
     for names, counts in shared(stages):
         out.print(escape(f"{', '.join(names)}: {_pretraining_line(counts)}"))
-    count = len(found["variants"]) * len(found["seeds"])
+    count = found["runs"]
     out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
-
-
-def _print_tests(out: Console, tests: Sequence[Json]) -> None:
-    """Print the significant differences, and count the others."""
-    significant = [test for test in tests if test["p_value"] < SIGNIFICANT]
-    for test in significant:
-        out.print(escape(test["sentence"]))
-    if rest := len(tests) - len(significant):
-        out.print(f"[dim]{rest} paired tests found no significant difference; summary.json has them all[/]")
-    if significant and len(tests) > 1:
-        out.print(f"[dim]p-values are not corrected for the number of tests, {len(tests)}; kexp compare does that[/]")
 
 
 def _metric_names(summary: Json, split: str) -> list[str]:
@@ -82,10 +77,14 @@ def _metric_names(summary: Json, split: str) -> list[str]:
     return list(found)
 
 
-def _variant_row(name: str, variant: Json, metrics: Sequence[str], split: str) -> list[str]:
+def _variant_rows(name: str, variant: Json, metrics: Sequence[str], split: str) -> Iterator[list[str]]:
     measured = variant.get("metrics", {}).get(split, {})
     states = list(variant["status"].values())
-    return [name, f"{states.count('done')}/{len(states)}", *(_mean(measured.get(metric)) for metric in metrics)]
+    varied = next((over(measured[metric]) for metric in metrics if metric in measured), "")
+    runs = f"{states.count('done')}/{len(states)}" + (f" ({varied})" if varied else "")
+    yield [name, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
+    if split == "test" and (found := variant.get("out_of_fold")):
+        yield [f"{name}{OUT_OF_FOLD}", str(len(found["runs"])), *(_mean(found["metrics"].get(m), "") for m in metrics)]
 
 
 def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:
@@ -93,15 +92,20 @@ def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str
     return [f"  {name}", "", *("" if value is None else f"{value:.4f}" for value in values)]
 
 
-def _mean(found: Json | None) -> str:
+def _mean(found: Json | None, varied: str) -> str:
+    """Return a mean with its standard deviation, and what varied where that is not the same as for the row."""
     if not found or found.get("mean") is None:
         return ""
-    return f"{found['mean']:.4f}" if found.get("sd") is None else f"{found['mean']:.4f} ± {found['sd']:.4f}"
+    spread = "" if found.get("sd") is None else f" ± {found['sd']:.4f}"
+    own = over(found)
+    return f"{found['mean']:.4f}{spread}" + (f" ({own})" if own != varied else "")
 
 
 def _data_lines(record: Json) -> list[str]:
     lines = [f"{what} {count:,}" for what, count in record.get("source", {}).get("read", {}).items() if count]
     lines = [f"read {', '.join(lines)}"] if lines else []
+    if (divisions := record.get("divisions", 1)) > 1:
+        lines.append(f"means over {divisions} divisions of the rows")
     for split, counts in record.get("source", {}).get("files", {}).items():
         # Lines and rows are in the record; a person should see what is unusual.
         unusual = {what: count for what, count in counts.items() if count and what not in ("lines", "rows")}
@@ -178,6 +182,11 @@ def print_evaluation(found: Json) -> None:
     print_table(
         "metrics", ["metric", "value"], [[name, as_text(value)] for name, value in found["metrics"].items()], right=1
     )
+    if "abstain" in found:
+        print()
+        answered = found["abstain"]
+        columns = ["threshold", "answered", "coverage", "accuracy"]
+        print_table("abstain", columns, [[as_text(answered[name]) for name in columns]], right=0)
     print()
     columns = ["label", "precision", "recall", "f1", "support"]
     rows = [[as_text(label[name]) for name in columns] for label in found["per_class"]]

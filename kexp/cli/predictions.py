@@ -21,6 +21,14 @@ def print_notes(model: TrainedModel) -> None:
         note(f"note: {line}")
 
 
+def warn_of_threshold(abstain: float | None, model: TrainedModel) -> None:
+    """Warn of a threshold that never abstains; raises ``KexpError`` for one that is no probability."""
+    from kexp.evaluate.selective import check_threshold
+
+    if abstain is not None and (warning := check_threshold(abstain, len(model.labels), "--abstain")):
+        note(f"warning: {warning}")
+
+
 def print_warnings(table: Table) -> None:
     """Print what is probably not meant in a table that was read to its end."""
     for line in table.warnings:

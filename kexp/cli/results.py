@@ -125,10 +125,11 @@ def show_folder(
 
 def _print_epochs(shown: dict[str, Any]) -> None:
     from kexp.cli.tables import print_table
+    from kexp.repeats import Repeat
     from kexp.report.epochs import epoch_table
 
     for run in shown["runs"]:
-        name = f"{run['variant']} seed {run['seed']}"
+        name = f"{run['variant']} {Repeat.of(run).name}"
         if not run["epochs"]:
             print(f"{name} {run['status']}: no epoch was evaluated", file=sys.stderr)
             continue
@@ -139,6 +140,7 @@ def _print_epochs(shown: dict[str, Any]) -> None:
 def _print_shown(shown: dict[str, Any]) -> None:
     from kexp.cli.output import print_summary
     from kexp.cli.tables import print_table
+    from kexp.repeats import Repeat
     from kexp.report.export import changes
     from kexp.report.formatting import duration
     from kexp.results.runs import local_time
@@ -159,11 +161,32 @@ def _print_shown(shown: dict[str, Any]) -> None:
     print()
     if shown["summary"]:
         print_summary({**shown["summary"], "folder": shown["folder"]})
+    _print_calibration(shown["runs"])
     for run in shown["runs"]:
         if run["status"] != "done":
-            print(f"{run['variant']} seed {run['seed']} {run['status']}: {run['reason']} ({run['folder']}/log.txt)")
+            print(f"{run['variant']} {Repeat.of(run).name} {run['status']}: {run['reason']} ({run['folder']}/log.txt)")
     for name, path in shown["paths"].items():
         print(f"{name}\t{path}")
+
+
+def _print_calibration(runs: list[dict[str, Any]]) -> None:
+    """Print temperature, calibration error and cross entropy without and with it, for every calibrated run."""
+    from kexp.cli.tables import as_text, print_table
+    from kexp.report.confidence import calibration_table
+
+    rows = []
+    header: list[str] = []
+    for run in (run for run in runs if run["calibration"]):
+        found = calibration_table(run)
+        header = ["run", "temperature", *found[0]]
+        name = f"{run['variant']} seed {run['seed']}"
+        temperature = f"{run['calibration']['temperature']:.4g}"
+        rows += [[name, temperature, *map(as_text, row.values())] for row in found]
+        if remark := run["calibration"].get("remark"):
+            print(f"{name}: {remark}", file=sys.stderr)
+    if rows:
+        print_table("calibration", header, rows, right=3)
+        print()
 
 
 @runs.command("prune")

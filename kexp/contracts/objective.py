@@ -105,6 +105,10 @@ class Objective(ABC):
         ``progress`` counts the step that was just done: it is 1 after the first step, whose ``step`` was given 0.
         """
 
+    def averaged(self, model: Model) -> torch.nn.Module | None:
+        """Return a copy of the model with averaged weights that is evaluated and kept instead of it; None for none."""
+        return None
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return what has to be saved to resume."""
         return {}
@@ -150,12 +154,24 @@ class ObjectiveOptions(Options):
     uses_augmented: ClassVar[bool] = False
     """Whether it needs an augmented view of every unlabelled row."""
 
+    @property
+    def evaluates_average(self) -> bool:
+        """Whether the objective has an average of the model that is evaluated instead of it: ``Objective.averaged``."""
+        return False
+
     def label_problems(self, labels: int) -> Iterable[str]:
         """Yield what is wrong with the options for this number of labels."""
         return ()
 
     def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield what is allowed but probably not intended for this number of labels."""
+        return ()
+
+    def step_warnings(self, steps: int, batches: int) -> Iterable[str]:
+        """Yield what is allowed but probably not intended for a training of so many steps and batches.
+
+        A step has as many batches as ``training.gradient_accumulation`` says.
+        """
         return ()
 
     @abstractmethod

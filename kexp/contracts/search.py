@@ -137,7 +137,7 @@ class SearchSamplerOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class PrunerContext:
-    """What a pruner is built for: the number of seeds with which every trial is trained."""
+    """What a pruner is built for: the number of runs of every trial, its seeds times its folds."""
 
     seeds_per_trial: int = 1
 
@@ -147,10 +147,10 @@ class PrunerOptions(Options):
 
     kind: ClassVar[str] = "pruner"
     compares_seeds: ClassVar[bool] = False
-    """Whether a trial reports a value per seed; otherwise one per evaluation of its first seed, counted from 1."""
+    """Whether a trial reports a value per run; otherwise one per evaluation of its first run, counted from 1."""
 
     def seed_problems(self, seeds: int) -> Iterable[str]:
-        """Yield why so many seeds per trial are too few."""
+        """Yield why so many runs per trial, seeds times folds, are too few."""
         return ()
 
     @abstractmethod

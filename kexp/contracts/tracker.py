@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
 from kexp.options import Options, component
+from kexp.repeats import Repeat
 
 logger = logging.getLogger("kexp")
 
@@ -28,6 +29,15 @@ class RunIdentity:
     """The step after which the run continues, so that a tracker can continue what it has up to there."""
     warn: Callable[[str], None] = field(default=logger.warning, compare=False, repr=False)
     """Shows the user a warning that does not end the tracking, for example that there is no network."""
+    draw: int | None = None
+    """Which draw of the labelled rows, counted from 1; None where the spec has one only."""
+    fold: int | None = None
+    """Which fold is tested, counted from 1; None without folds."""
+
+    @property
+    def repeat(self) -> Repeat:
+        """Which of the variant's runs this is."""
+        return Repeat(self.seed, self.draw, self.fold)
 
 
 class Tracker(Protocol):

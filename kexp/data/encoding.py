@@ -105,9 +105,15 @@ def unknown_rows(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> int:
     """Count rows of unknown tokens alone; WordPiece makes one of more than 100 characters without a space."""
     special = special_tokens(tokenizer)
     around = len(special.prefix) + len(special.suffix) + (len(special.middle) if encoded.boundaries is not None else 0)
-    before = np.concatenate([[0], np.cumsum(encoded.tokens.values == tokenizer.unk_token_id)])
-    unknown = np.diff(before[encoded.tokens.offsets])
+    _, unknown = token_counts(encoded, tokenizer)
     return int(((unknown > 0) & (unknown + around == encoded.tokens.lengths)).sum())
+
+
+def token_counts(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each row its tokens before it was cut, special ones included, and the unknown tokens that are left."""
+    before = np.concatenate([[0], np.cumsum(encoded.tokens.values == tokenizer.unk_token_id)])
+    unknown = np.diff(before[encoded.tokens.offsets]).astype(np.int64)
+    return encoded.tokens.lengths if encoded.full_lengths is None else encoded.full_lengths, unknown
 
 
 def encode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -26,11 +27,12 @@ from kexp.data.cleaning import (
     normalise,
 )
 from kexp.data.rows import PreparedData, Rows
-from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_rows
+from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_pool
 from kexp.errors import DataError
 from kexp.files import label_of, need_columns, text_of
 from kexp.files.cells import changed_labels, column_of, truth_spelled_once
 from kexp.names import alike, with_code_points
+from kexp.repeats import Repeat
 from kexp.seeds import derive
 
 if TYPE_CHECKING:
@@ -45,18 +47,23 @@ MISSING_WORDS = ("nan", "null", "<na>", "#n/a", "n/a", "nat")
 """What other tools write for a missing label."""
 
 
-def prepare(spec: Spec, run_seed: int) -> PreparedData:
-    """Prepare the data of a run; depends on ``run_seed`` only where the spec says ``split.resplit``.
+def divided_by(spec: Spec, repeat: Repeat) -> dict[str, int]:
+    """Return what the rows of a run depend on besides its spec: the draw, the fold, the seed with ``split.resplit``."""
+    return {name: number for name, number in repeat.keys().items() if name != "seed" or spec.split.resplit}
+
+
+def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
+    """Prepare the data of a run, which depend on its seed only where the spec says ``split.resplit``.
 
     Raises ``DataError`` for data that cannot be used, with the split, the label and the remedy.
     """
-    seed = derive(run_seed if spec.split.resplit else spec.split.seed, "split") % 2**32
+    seed = derive(repeat.seed if spec.split.resplit else spec.split.seed, "split") % 2**32
     context = DatasetContext()
     frames, names = _read(spec.dataset, context)
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
-    frames = divide(frames, spec.split, seed, counts["train"])
+    frames = divide(frames, spec.split, seed, counts["train"], repeat.fold or 1)
     for split in (split for split in SPLITS if split in frames):
         counts.setdefault(split, {})
     if spec.cleaning.by_split:
@@ -73,7 +80,7 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
         frames[split] = limit_labelled_rows(frame, split, _limit(spec.dataset, split), seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
-        _separate_unlabelled(frames, spec, seed, counts)
+        _separate_unlabelled(frames, spec, seed, repeat.draw or 1, counts)
     labels = _label_names(frames, names)
     left_out = getattr(spec.dataset, "leave_out", ())
     if absent := [name for name in names or () if name not in (*labels, *left_out)]:
@@ -83,14 +90,29 @@ def prepare(spec: Spec, run_seed: int) -> PreparedData:
     return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts))
 
 
-def _separate_unlabelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int, counts: dict[str, Counts]) -> None:
-    """Leave the labelled rows in train and gather the unlabelled ones; no text is among both."""
+def _separate_unlabelled(
+    frames: dict[str, pd.DataFrame], spec: Spec, seed: int, draw: int, counts: dict[str, Counts]
+) -> None:
+    """Leave the labelled rows of a draw in train and gather the unlabelled ones; no text is among both."""
+    pool, first = spec.labelled.pool, None
+    if draw > 1 and pool is not None:
+        _, first = _drawn(frames, spec, seed, 1, copy.deepcopy(counts))
+    frames["train"], joined = _drawn(frames, spec, seed, draw, counts)
+    frames[UNLABELLED] = limit_pool(joined, pool, seed, joined if first is None else first)
+    counts[UNLABELLED]["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
+
+
+def _drawn(
+    frames: Mapping[str, pd.DataFrame], spec: Spec, seed: int, draw: int, counts: dict[str, Counts]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the labelled rows of a draw, and all unlabelled ones. The first draw is that of a spec with one alone."""
     import pandas as pd
 
-    options, sources = spec.labelled, []
+    options, sources, train = spec.labelled, [], frames["train"]
     if options.chosen:
+        own = seed if draw == 1 else derive(seed, "labelled rows", draw) % 2**32
         try:
-            frames["train"], others = choose_labelled(frames["train"], options, seed)
+            train, others = choose_labelled(train, options, own)
         except DataError as error:
             gone = counts["train"]["over_limit"]
             raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None if gone else error
@@ -102,11 +124,10 @@ def _separate_unlabelled(frames: dict[str, pd.DataFrame], spec: Spec, seed: int,
     if not sources:
         raise DataError('labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it')
     counted = counts.setdefault(UNLABELLED, {})
-    joined = drop_labelled(pd.concat(sources).reset_index(drop=True), frames["train"], counted)
+    joined = drop_labelled(pd.concat(sources).reset_index(drop=True), train, counted)
     if len(joined) and needs_views(spec) and "augmented" in joined:
         joined = drop_without_view(joined, counted)
-    frames[UNLABELLED] = limit_rows(joined, options.pool, seed)
-    counted["over_pool_limit"] = len(joined) - len(frames[UNLABELLED])
+    return train, joined
 
 
 def needs_views(spec: Spec) -> bool:

@@ -14,21 +14,68 @@ if TYPE_CHECKING:
 
 
 def divide(
-    frames: dict[str, pd.DataFrame], options: Split, seed: int, counts: dict[str, int]
+    frames: dict[str, pd.DataFrame], options: Split, seed: int, counts: dict[str, int], fold: int = 1
 ) -> dict[str, pd.DataFrame]:
-    """Take the splits that the dataset lacks out of train; shares are of the rows that are divided."""
+    """Take the splits that the dataset lacks out of train; shares are of the rows that are divided.
+
+    With ``split.folds`` the test split is one of them, counted from 1.
+    """
     divided = dict(frames)
     whole = len(frames["train"])
     if options.group and "group" in frames["train"]:
         divided["train"], alone = _grouped(frames["train"])
         if alone:
             counts["without_group"] = alone
+    if options.folds is not None:
+        if "test" in frames:
+            remedy = "leave that out of the dataset, or remove split.folds"
+            raise DataError(f"split.folds: the dataset has a test split, so no fold of train would be tested; {remedy}")
+        divided["train"], divided["test"] = take_fold(divided["train"], options, options.folds, seed, fold)
+        counts["taken_for_test"] = len(divided["test"])
     for split, share in (("test", options.test), ("validation", options.validation)):
         if split not in divided and share:
             rows = round(share * whole) if share < 1 else int(share)
             divided["train"], divided[split] = _take(divided["train"], rows, split, options, seed)
             counts[f"taken_for_{split}"] = len(divided[split])
     return divided
+
+
+def take_fold(
+    frame: pd.DataFrame, options: Split, folds: int, seed: int, fold: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rest and one of the folds, into which the rows are divided by the seed alone."""
+    import numpy as np
+    from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+
+    grouped = options.group and "group" in frame
+    _check_folds(frame, options, folds, grouped=grouped)
+    groups, labels = (frame["group"] if grouped else None), (frame["label"] if options.stratify else None)
+    if grouped:
+        # Of one label it balances the numbers of rows alone; GroupKFold is either balanced or shuffled.
+        labels = np.zeros(len(frame)) if labels is None else labels
+        divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    else:
+        divider = (KFold if labels is None else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    taken = np.zeros(len(frame), bool)
+    taken[list(divider.split(frame, labels, groups))[fold - 1][1]] = True
+    if not taken.any():
+        raise DataError(f"split.folds: fold {fold} of {folds} has no group; use fewer folds")
+    return frame[~taken], frame[taken]
+
+
+def _check_folds(frame: pd.DataFrame, options: Split, folds: int, *, grouped: bool) -> None:
+    counts = frame["group"].nunique() if grouped else len(frame)
+    if counts < folds:
+        what = "groups" if grouped else "rows"
+        raise DataError(f"split.folds: {counts} {what} cannot be divided into {folds} folds; use fewer folds")
+    if options.stratify:
+        # A label whose groups are fewer than the folds is in some folds alone.
+        labels = frame.groupby("label")["group"].nunique() if grouped else frame["label"].value_counts()
+        rarest, count = labels.idxmin(), int(labels.min())
+        if count < folds:
+            found = f'label "{rarest}" is in {count} {"group" if grouped else "row"}{"s" if count > 1 else ""}'
+            remedy = "use fewer folds, set split.stratify = false, or add data"
+            raise DataError(f"split.folds: {found}, fewer than the {folds} folds; {remedy}")
 
 
 def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -127,6 +174,20 @@ def limit_rows(frame: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFram
     if limit is None or len(frame) <= limit:
         return frame
     return frame.sample(n=limit, random_state=seed).sort_index()
+
+
+def limit_pool(frame: pd.DataFrame, limit: int | None, seed: int, first: pd.DataFrame) -> pd.DataFrame:
+    """Keep ``limit`` unlabelled rows, of every draw as many of the same ones as possible.
+
+    They are those that ``limit_rows`` keeps of the first draw; for one that is labelled here comes the next one of the
+    shuffle.
+    """
+    if limit is None or len(frame) <= limit:
+        return frame
+    order = first.sample(frac=1, random_state=seed)["number"]
+    places = dict(zip(order, range(len(order)), strict=True))
+    rank = frame["number"].map(places).fillna(len(order)).sort_values(kind="stable")
+    return frame.loc[rank.index[:limit]].sort_index()
 
 
 def limit_labelled_rows(frame: pd.DataFrame, split: str, limit: int | None, seed: int) -> pd.DataFrame:

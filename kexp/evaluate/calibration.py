@@ -1,13 +1,18 @@
-"""Calibration: how confidence compares with accuracy (Guo et al. 2017)."""
+"""Calibration: how confidence compares with accuracy, and temperature scaling, which corrects it (Guo et al. 2017)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+LOWEST, HIGHEST = 0.01, 100.0
+"""Bounds of a fitted temperature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +58,69 @@ def _bin_numbers(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64
 
     numbers: NDArray[np.int64] = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     return numbers
+
+
+# --- temperature scaling -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """A temperature above 0 by which logits are divided, and what should be known of how it was found."""
+
+    value: float
+    remark: str = ""
+
+
+def fit_temperature(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Temperature:
+    """Return the temperature from 0.01 to 100 at which the cross entropy of predictions is lowest (section 4.2).
+
+    ``labels`` has shape (rows,), ``probabilities`` (rows, labels), with at least one row. Where every row is right, the
+    cross entropy falls for ever with the temperature, so that none is best: 1 is returned, with a remark.
+    """
+    import numpy as np
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    if (probabilities.argmax(1) == labels).all():
+        remark = f"all {len(labels):,} rows are predicted correctly, so no temperature is best; probabilities stay"
+        return Temperature(1.0, f"{remark} as they are; use a larger validation split")
+    logs = _logs(probabilities)
+    true = logs[np.arange(len(labels)), labels]
+
+    def cross_entropy(log_temperature: float) -> float:
+        beta = math.exp(-log_temperature)
+        return float((logsumexp(beta * logs, axis=1) - beta * true).mean())
+
+    # Convex in 1/T, so it has one minimum.
+    bounds = (math.log(LOWEST), math.log(HIGHEST))
+    found = minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-9}).x
+    if min(found - bounds[0], bounds[1] - found) > 1e-3:
+        return Temperature(math.exp(found))
+    bound = LOWEST if found < 0 else HIGHEST
+    what = "as good as certain" if found < 0 else "no better than chance"
+    return Temperature(bound, f"the temperature is at its bound, {bound:g}: on these rows the model is {what}")
+
+
+def calibrated(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Return the probabilities, of shape (rows, labels), after the logits are divided by a temperature above 0.
+
+    The label of the largest probability stays the same. ``calibrated(calibrated(p, t), 1 / t)`` is ``p``.
+    """
+    import numpy as np
+
+    if temperature == 1:
+        return probabilities
+    logs = _logs(probabilities)
+    weights = np.exp((logs - logs.max(1, keepdims=True)) / temperature)
+    # A probability that is smaller by a rounding error must not become equal: another label could then come first.
+    weights = np.minimum(weights, 1 - 2.0**-51)
+    weights[np.arange(len(weights)), probabilities.argmax(1)] = 1
+    return weights / weights.sum(1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def _logs(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logits up to a constant per row."""
+    import numpy as np
+
+    logs: NDArray[np.float64] = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    return logs

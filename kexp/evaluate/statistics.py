@@ -1,13 +1,11 @@
-"""Statistics over seeds and paired predictions: means with intervals, and tests between two models."""
+"""Statistics over repeats and paired predictions: means with intervals, tests between two models, corrections."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from kexp import seeds
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -33,11 +31,13 @@ class Summary:
     high: float | None
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarise(values: Sequence[float], ratio: float = 0.0) -> Summary:
     """Return the mean of ``values`` with its 95 % Student-t interval.
 
     The standard deviation is that of a sample (n - 1 in the denominator). One value has no spread, so
-    ``sd``, ``low`` and ``high`` are None then, not 0. Raises ``ValueError`` without values.
+    ``sd``, ``low`` and ``high`` are None then, not 0. Where the values come from folds or splits whose training rows
+    overlap, ``ratio`` is that of test to other rows, and widens the interval: the variance of the mean is
+    (1/n + ratio) sd^2 (Nadeau & Bengio 2003). Raises ``ValueError`` without values.
     """
     import numpy as np
     from scipy.stats import t
@@ -48,7 +48,7 @@ def summarise(values: Sequence[float]) -> Summary:
     if n == 1:
         return Summary(mean, None, n, None, None)
     sd = float(np.std(values, ddof=1))
-    half = float(t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+    half = float(t.ppf(0.975, n - 1)) * sd * math.sqrt(1 / n + ratio)
     return Summary(mean, sd, n, mean - half, mean + half)
 
 
@@ -135,28 +135,3 @@ def _f1_difference(counts: NDArray[np.int64], cells: NDArray[np.int64], n_labels
         return f1
 
     return macro_f1(of_a) - macro_f1(of_b)
-
-
-def compare(
-    a: str, b: str, of_a: Mapping[int, Predictions], of_b: Mapping[int, Predictions]
-) -> Iterator[dict[str, Any]]:
-    """Yield the paired tests between variants ``a`` and ``b``: McNemar on accuracy, bootstrap on macro-F1.
-
-    ``of_a`` and ``of_b`` hold predictions by seed; every seed that both have is tested, and its rows must be the same
-    in both. Differences are a - b. The resamples depend on the names and the seed only, so results can be repeated.
-    """
-    for seed in sorted(of_a.keys() & of_b.keys()):
-        labels, n_labels = of_a[seed][0], of_a[seed][1].shape[1]
-        predicted_a, predicted_b = of_a[seed][1].argmax(1), of_b[seed][1].argmax(1)
-        right_a, right_b = predicted_a == labels, predicted_b == labels
-        which = {"a": a, "b": b, "seed": seed}
-        yield {
-            **which, "metric": "accuracy", "test": "mcnemar",
-            "difference": float(right_a.mean() - right_b.mean()), "p_value": mcnemar(right_a, right_b),
-        }  # fmt: skip
-        stream = seeds.generator(seed, f"bootstrap/{a}/{b}")
-        result = bootstrap_f1(labels, predicted_a, predicted_b, n_labels, generator=stream)
-        yield {
-            **which, "metric": "macro_f1", "test": "bootstrap", "difference": result.difference,
-            "p_value": result.p_value, "low": result.low, "high": result.high,
-        }  # fmt: skip

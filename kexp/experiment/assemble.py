@@ -1,4 +1,4 @@
-"""From the spec and seed of a run to everything that it needs: model, objective, metrics and streams."""
+"""From the spec and repeat of a run to everything that it needs: model, objective, metrics and streams."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from kexp.experiment.inputs import PreparedInputs, RunInputs, UnlabelledInputs, 
 from kexp.host_batches import HostBatch
 from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title
+from kexp.repeats import Repeat
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Spec
 from kexp.train.loop import Stream
@@ -39,7 +40,7 @@ class AssembledRun:
     """Everything that one run needs, built."""
 
     spec: Spec
-    seed: int
+    repeat: Repeat
     inputs: RunInputs
     classifier: Classifier
     objective: Objective
@@ -87,11 +88,11 @@ class AssembledRun:
             yield numbers, HostBatch(inputs, rows.labels[numbers], tokens, encoded.hidden_of(numbers))
 
 
-def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware) -> AssembledRun:
-    """Build everything for one seed."""
+def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Hardware) -> AssembledRun:
+    """Build everything for one run."""
     import torch
 
-    inputs = prepared.inputs(spec, seed)
+    inputs, seed = prepared.inputs(spec, repeat), repeat.seed
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
     model.to(hardware.device)
@@ -112,7 +113,7 @@ def assemble(spec: Spec, seed: int, prepared: PreparedInputs, hardware: Hardware
         stream = _semi_supervised(spec, seed, inputs, unlabelled, labelled, augmenters.get("unlabelled"))
     return AssembledRun(
         spec,
-        seed,
+        repeat,
         inputs,
         Classifier(model, hardware),
         objective,

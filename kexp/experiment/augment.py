@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import streams
 from kexp.data.stored_views import StoredViews
 from kexp.errors import KexpError
+from kexp.experiment.divisions import divisions
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import Plan
+from kexp.repeats import Repeat
 from kexp.seeds import generator
 from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
@@ -44,9 +47,11 @@ class Pair:
 
 def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: Progress) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
-    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
+    spec, which, augmenter, prepared = _subject(plan, catalog, of, progress)
+    first = next(iter(divisions(spec).values()))
+    rows = _rows(prepared, spec, first, which)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    built = prepared.augmenter(spec, prepared.data(spec, plan.base.seeds[0]), augmenter)
+    built = prepared.augmenter(spec, prepared.data(spec, first), augmenter)
     try:
         made = built([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
     finally:
@@ -62,25 +67,41 @@ def ahead(
 ) -> dict[str, Any]:
     """Make all views of these rows that training takes; what is stored already is not made again.
 
-    Returns the counts; ``output`` gets the accepted pairs as a table with the columns text and augmented.
+    Returns the counts over all divisions of the rows: draws, folds, and seeds with ``split.resplit``. ``output`` gets
+    the accepted pairs as a table with the columns text and augmented.
     """
-    spec, rows, augmenter, prepared = _subject(plan, catalog, of, progress)
+    spec, which, augmenter, prepared = _subject(plan, catalog, of, progress)
     if not augmenter.costly and output is None:
         raise KexpError(
             f"{plan.source}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead"
         )
-    if limit is not None:
-        rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
-    made = prepared.augment_rows(spec, plan.base.seeds[0], rows, augmenter)
+    everything: list[tuple[Rows, StoredViews]] = []
+    for repeat in divisions(spec).values():
+        rows = _rows(prepared, spec, repeat, which)
+        if limit is not None:
+            rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
+        everything.append((rows, prepared.augment_rows(spec, repeat, rows, augmenter)))
     if output is not None:
-        _write(output, rows, made)
-    return {"rows": len(rows), "accepted": len(made.accepted()), "forms": len(made.views), "rejected": made.rejected()}
+        _write(output, everything)
+    rejected = sum((Counter(made.rejected()) for _, made in everything), Counter[str]())
+    return {
+        "rows": sum(len(rows) for rows, _ in everything),
+        "accepted": sum(len(made.accepted()) for _, made in everything),
+        "forms": len(everything[0][1].views),
+        "rejected": dict(rejected),
+    }
+
+
+def _rows(prepared: PreparedInputs, spec: Spec, repeat: Repeat, which: str) -> Rows:
+    data = prepared.data(spec, repeat)
+    unlabelled = data.unlabelled if which == "unlabelled" else None
+    return unlabelled or data.train
 
 
 def _subject(
     plan: Plan, catalog: Catalog, of: str | None, progress: Progress
-) -> tuple[Spec, Rows, AugmenterOptions, PreparedInputs]:
-    """Find the augmenter, in the first variant that has one, and its rows.
+) -> tuple[Spec, str, AugmenterOptions, PreparedInputs]:
+    """Find the augmenter, in the first variant that has one, and which rows it augments.
 
     ``of`` is unlabelled or labelled; without it, unlabelled rows come first.
     """
@@ -90,9 +111,7 @@ def _subject(
         rows = next(iter(augmenters), "") if of is None else of
         if rows in augmenters:
             progress(_choice(variant.name, rows, augmenters, catalog))
-            data = prepared.data(variant.spec, plan.base.seeds[0])
-            unlabelled = data.unlabelled if rows == "unlabelled" else None
-            return variant.spec, unlabelled or data.train, augmenters[rows], prepared
+            return variant.spec, rows, augmenters[rows], prepared
     places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
     raise KexpError(f"{plan.source}: the spec has no augmenter; name one in {places}")
 
@@ -109,11 +128,14 @@ def _choice(variant: str, rows: str, augmenters: Mapping[str, AugmenterOptions],
     return named + "".join(f"; augmentation.{other} with --of {other}" for other in others)
 
 
-def _write(path: Path, rows: Rows, made: StoredViews) -> None:
+def _write(path: Path, everything: Sequence[tuple[Rows, StoredViews]]) -> None:
     import pandas as pd
 
-    texts = [rows.texts[row] for row in made.accepted()]
-    views = [pd.DataFrame({"text": texts, "augmented": view}) for view in made.accepted_texts()]
+    views = [
+        pd.DataFrame({"text": [rows.texts[row] for row in made.accepted()], "augmented": view})
+        for rows, made in everything
+        for view in made.accepted_texts()
+    ]
     frame = pd.concat(views, ignore_index=True)
     writers: dict[str, Callable[[], None]] = {
         ".csv": lambda: frame.to_csv(path, index=False),

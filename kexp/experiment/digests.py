@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import replacing
 from kexp.catalog import Catalog
+from kexp.data.prepare import divided_by
 from kexp.errors import KexpError
 from kexp.experiment.inputs import PreparedInputs, RunInputs
 from kexp.plan.cross_checks import sections_in
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.pretrained import fingerprint
+from kexp.repeats import Repeat, in_words
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -45,17 +47,17 @@ SECTIONS = ("backbone", "augmentation", "pretraining", "objective", "freezing", 
 """Sections whose local files take part in training besides the data."""
 
 
-def digests(runs: Iterable[tuple[Variant, int]], prepared: PreparedInputs) -> tuple[Json, RowKeys]:
+def digests(runs: Iterable[tuple[Variant, Repeat]], prepared: PreparedInputs) -> tuple[Json, RowKeys]:
     """Return the digests of rows, labels, tokenizer and local files by runs, and a number for every row.
 
-    Runs are named by their variant, and by their seed too where every seed has a split of its own.
+    Runs are named by their variant, and by draw, fold and seed as far as their rows depend on them.
     """
     found: dict[str, Any] = {}
     keys: dict[str, NDArray[np.uint64]] = {}
-    for variant, seed in runs:
-        name = f"{variant.name} seed {seed}" if variant.spec.split.resplit else variant.name
+    for variant, repeat in runs:
+        name = f"{variant.name} {in_words(divided_by(variant.spec, repeat))}".rstrip()
         if name not in found:
-            inputs = prepared.inputs(variant.spec, seed)
+            inputs = prepared.inputs(variant.spec, repeat)
             own = row_keys(inputs)
             found[name] = describe(variant.spec, inputs, own)
             keys |= {f"{name}/{split}": of for split, of in own.items()}

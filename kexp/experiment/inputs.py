@@ -16,7 +16,7 @@ from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_au
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise, unknown_rows
 from kexp.data.long_texts import TOKENS, heads
-from kexp.data.prepare import needs_views, prepare
+from kexp.data.prepare import divided_by, needs_views, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
 from kexp.errors import Problem, SpecError, plugin_call
@@ -30,6 +30,7 @@ from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
 from kexp.pretraining.masking import eojeol, mask_token_id
 from kexp.pretraining.texts import Gathered, gather, total_steps
+from kexp.repeats import Repeat
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -113,31 +114,31 @@ class PreparedInputs:
     progress: Callable[[str], None] = lambda line: None
     made: RecentResults = field(default_factory=RecentResults)
 
-    def data(self, spec: Spec, seed: int) -> PreparedData:
+    def data(self, spec: Spec, repeat: Repeat) -> PreparedData:
         """Read, clean and divide the data of a run."""
-        data: PreparedData = self.made.get(f"data {self._data_key(spec, seed)}", lambda: prepare(spec, seed))
+        data: PreparedData = self.made.get(f"data {self._data_key(spec, repeat)}", lambda: prepare(spec, repeat))
         return data
 
-    def inputs(self, spec: Spec, seed: int) -> RunInputs:
+    def inputs(self, spec: Spec, repeat: Repeat) -> RunInputs:
         """Prepare, tokenise and encode the data of a run; raises ``DataError`` or ``SpecError`` before any training."""
-        data = self.data(spec, seed)
+        data = self.data(spec, repeat)
         _check(spec, data)
-        key = f"{self._data_key(spec, seed)} {self._key(spec, 'backbone')}"
+        key = f"{self._data_key(spec, repeat)} {self._key(spec, 'backbone')}"
         tokenizer = self.made.get(f"tokenizer {key}", lambda: _build_tokenizer(spec, data))
         _check_positions(spec)
         labels = data.labels
         model = f"model {self._key(spec, 'backbone')} {spec.training.max_length} {labels}"
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
-        unlabelled = self._unlabelled(spec, seed, tokenizer, key) if spec.objective.uses_unlabelled else None
-        order = f"warnings {self._data_key(spec, seed)} {self._key(spec, 'sampler')}"
+        unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None
+        order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
-        views, pretraining = self._labelled_views(spec, seed), self._pretraining(spec, seed, tokenizer, key)
+        views, pretraining = self._labelled_views(spec, repeat), self._pretraining(spec, repeat, tokenizer, key)
         return RunInputs(data, tokenizer, encoded, views, unlabelled, warnings, pretraining)
 
-    def augment_rows(self, spec: Spec, seed: int, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
+    def augment_rows(self, spec: Spec, repeat: Repeat, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
         """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""
-        data = self.data(spec, seed)
+        data = self.data(spec, repeat)
         identity = self._identity(augmenter, self._augmenter_context(spec, data))
         # One seed for all runs: what is costly is shared by them, and seeds then differ in training alone.
         build = partial(self.augmenter, spec, data, augmenter)
@@ -174,10 +175,10 @@ class PreparedInputs:
         dumped = component.model_dump(mode="json", context={"catalog": self.catalog}, exclude_none=True)
         return {"use": self.catalog.name_of(type(component)), **dumped}
 
-    def baseline(self, spec: Spec, seed: int, name: str) -> dict[str, Predictions]:
+    def baseline(self, spec: Spec, repeat: Repeat, name: str) -> dict[str, Predictions]:
         """Fit a baseline on train and predict validation and test."""
         predictions: dict[str, Predictions] = self.made.get(
-            f"baseline {name} {self._data_key(spec, seed)}", lambda: _baseline(self.data(spec, seed), name)
+            f"baseline {name} {self._data_key(spec, repeat)}", lambda: _baseline(self.data(spec, repeat), name)
         )
         return predictions
 
@@ -208,12 +209,12 @@ class PreparedInputs:
         encoded: Encoded = self.made.get(f"encoded {key} {training.max_length} {training.truncation}", framed)
         return encoded
 
-    def _unlabelled(self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str) -> UnlabelledInputs:
+    def _unlabelled(self, spec: Spec, repeat: Repeat, tokenizer: PreTrainedTokenizerFast, key: str) -> UnlabelledInputs:
         """Encode the unlabelled rows, and their views if these came with the data or are costly."""
         augmenter = spec.augmentation.unlabelled
         own = "" if augmenter is None else json.dumps(self._options(augmenter), ensure_ascii=False)
         rows, views, rejected = self.made.get(
-            f"unlabelled {self._data_key(spec, seed)} {own}", lambda: self._unlabelled_texts(spec, seed)
+            f"unlabelled {self._data_key(spec, repeat)} {own}", lambda: self._unlabelled_texts(spec, repeat)
         )
         encoded = [
             self._encode(spec, tokenizer, replace(rows, texts=texts), f"view {number} {key} {own}")
@@ -222,7 +223,7 @@ class PreparedInputs:
         return UnlabelledInputs(rows, self._encode(spec, tokenizer, rows, f"unlabelled {key} {own}"), encoded, rejected)
 
     def _pretraining(
-        self, spec: Spec, seed: int, tokenizer: PreTrainedTokenizerFast, key: str
+        self, spec: Spec, repeat: Repeat, tokenizer: PreTrainedTokenizerFast, key: str
     ) -> PretrainingRows | None:
         """Gather and encode the texts of pre-training."""
         options = spec.pretraining
@@ -232,7 +233,7 @@ class PreparedInputs:
         names = json.dumps([*map(str, options.texts), options.text_column], ensure_ascii=False)
         key = f"pretraining {key} {names}"
         gathered: Gathered = self.made.get(
-            key, lambda: gather(self.data(spec, seed), options, clean=spec.backbone.clean, trim=spec.cleaning.trim)
+            key, lambda: gather(self.data(spec, repeat), options, clean=spec.backbone.clean, trim=spec.cleaning.trim)
         )
         length = options.max_length or spec.training.max_length
         cut = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
@@ -243,26 +244,26 @@ class PreparedInputs:
         steps = total_steps(options, len(encoded))
         return PretrainingRows(encoded, words, {**gathered.counts, "steps": steps})
 
-    def _labelled_views(self, spec: Spec, seed: int) -> StoredViews | None:
+    def _labelled_views(self, spec: Spec, repeat: Repeat) -> StoredViews | None:
         augmenter = spec.augmentation.labelled
         if augmenter is None or not augmenter.costly:
             return None
         views: StoredViews = self.made.get(
-            f"labelled views {self._data_key(spec, seed)} {json.dumps(self._options(augmenter), ensure_ascii=False)}",
-            lambda: self.augment_rows(spec, seed, self.data(spec, seed).train, augmenter),
+            f"labelled views {self._data_key(spec, repeat)} {json.dumps(self._options(augmenter), ensure_ascii=False)}",
+            lambda: self.augment_rows(spec, repeat, self.data(spec, repeat).train, augmenter),
         )
         return views
 
-    def _unlabelled_texts(self, spec: Spec, seed: int) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
-        rows, augmenter = self.data(spec, seed).unlabelled, spec.augmentation.unlabelled
+    def _unlabelled_texts(self, spec: Spec, repeat: Repeat) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
+        rows, augmenter = self.data(spec, repeat).unlabelled, spec.augmentation.unlabelled
         assert rows is not None
         if augmenter is not None and augmenter.costly:
-            made = self.augment_rows(spec, seed, rows, augmenter)
+            made = self.augment_rows(spec, repeat, rows, augmenter)
             return rows.take(made.accepted()), made.accepted_texts(), made.rejected()
         return rows, [rows.augmented] if augmenter is None and rows.augmented is not None else [], {}
 
-    def _data_key(self, spec: Spec, seed: int) -> str:
-        own = f" {seed}" if spec.split.resplit else ""
+    def _data_key(self, spec: Spec, repeat: Repeat) -> str:
+        own = "".join(f" {name} {number}" for name, number in divided_by(spec, repeat).items())
         views = " views" if needs_views(spec) else ""
         return self._key(spec, "dataset", "cleaning", "split", "labelled") + own + views
 

@@ -70,10 +70,12 @@ class PseudoLabelMonitor:
 
 @dataclass(slots=True)
 class DataWarnings:
-    """Adds warnings to the events of a run: of its data at the start, and once of each augmenter that rejects texts."""
+    """Adds warnings to the events of a run: of data and steps first, and once of each augmenter that rejects texts."""
 
     assembled: AssembledRun
     steps_per_epoch: int
+    of_steps: Sequence[str] = ()
+    """Warnings about the number of steps, which is known by now."""
     warned: list[str] = field(default_factory=list)
     """What the augmenters that were warned of augment: labelled, unlabelled."""
 
@@ -83,7 +85,7 @@ class DataWarnings:
             yield event
             # A run that resumes has told of its data before.
             if isinstance(event, Started) and event.step == 0:
-                yield from (Warned(0, message) for message in self.assembled.inputs.warnings)
+                yield from (Warned(0, message) for message in (*self.assembled.inputs.warnings, *self.of_steps))
             yield from self._rejections(event)
 
     def state_dict(self) -> dict[str, Any]:

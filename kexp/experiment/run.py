@@ -1,23 +1,25 @@
-"""The whole flow of an experiment on one screen: variants x seeds, from a plan to a run folder."""
+"""The whole flow of an experiment on one screen: variants and their repeats, from a plan to a run folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
-from kexp.contracts import Metric
 from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
-from kexp.evaluate.predictions import Predictions
 from kexp.experiment.digests import RowKeys, digests, refuse_changes, spec_digest, write_row_keys
+from kexp.experiment.divisions import baselines, data_record
 from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.out_of_fold import out_of_fold
 from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
 from kexp.plan.cross_checks import components
-from kexp.plan.resolve import Plan, Variant
+from kexp.plan.resolve import Plan, repeats_of
+from kexp.plan.validate import dump
+from kexp.repeats import Repeat
 from kexp.report import predictions
 from kexp.report.environment import environment
 from kexp.report.html import write_report
@@ -27,12 +29,7 @@ from kexp.report.stored import read_environment, read_result, read_spec
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-BASELINE_ROWS = 200_000
+from kexp.spec.sections import Spec
 
 
 def run(
@@ -43,7 +40,7 @@ def run(
     display: Display,
     resume: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Run every variant with every seed and return the summary, with its ``folder``.
+    """Run every variant with all its repeats and return the summary, with its ``folder``.
 
     Raises ``KexpError`` before anything is created when the data, the device or the runs folder cannot be used.
     ``resume`` continues those runs of an existing folder that are not done.
@@ -71,9 +68,9 @@ def run(
 
 def _run(plan: Plan, folder: RunFolder, prepared: PreparedInputs, display: Display, *, resumes: bool) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
-    for variant, seed in plan.runs():
-        path = folder.run(variant.name, seed)
-        run = Run(variant, seed, folder.path.name, path, prepared, display, resume=resumes)
+    for variant, repeat in plan.runs():
+        path = folder.run(variant.name, repeat)
+        run = Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
         results.append(_finished(path) or train_and_test(run))
         remove_checkpoints(path, results[-1])
         if results[-1]["status"] == "interrupted":
@@ -103,21 +100,30 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 def dry_run_summary(plan: Plan, catalog: Catalog, display: Display) -> dict[str, Any]:
     """Do everything that comes before training, create nothing, and return what would run on which data."""
-    prepared, seed = _prepare(plan, catalog, display), plan.base.seeds[0]
+    prepared = _prepare(plan, catalog, display)
     return {
         "experiment": plan.base.name,
         "seeds": plan.base.seeds,
-        "variants": {v.name: {"data": prepared.inputs(v.spec, seed).record()} for v in plan.variants},
+        "runs": len([*plan.runs()]),
+        "variants": {
+            v.name: {"data": data_record(v.spec, prepared), **_stages(v.spec, prepared)} for v in plan.variants
+        },
     }
+
+
+def _stages(spec: Spec, prepared: PreparedInputs) -> dict[str, Any]:
+    """Return the texts and steps of pre-training, if there is one, as they are in the first run."""
+    stage = prepared.inputs(spec, next(repeats_of(spec))).pretraining
+    return {} if stage is None else {"pretraining": stage.counts}
 
 
 def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     """Make sure of device, data, tokenizer and metrics of every run."""
     prepared = PreparedInputs(catalog, cache_folder(), display.phase)
     display.phase(f"preparing the data of {plan.base.name}")
-    for variant, seed in plan.runs():
+    for variant, repeat in plan.runs():
         choose(variant.spec.training.device, variant.spec.training.precision).prepare_training()
-        prepared.metrics(variant.spec, prepared.inputs(variant.spec, seed).data.labels)
+        prepared.metrics(variant.spec, prepared.inputs(variant.spec, repeat).data.labels)
     return prepared
 
 
@@ -165,62 +171,37 @@ def _finished(path: Path) -> dict[str, Any] | None:
 def _summarise(
     plan: Plan, folder: RunFolder, prepared: PreparedInputs, results: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    seed = plan.base.seeds[0]
     stopped = any(result["status"] == "interrupted" for result in results)
-    labels = {(result["variant"], result["seed"]): result.get("labels", ()) for result in results}
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
-    data = {v.name: prepared.inputs(v.spec, seed).record() for v in plan.variants}
+    data = {v.name: data_record(v.spec, prepared) for v in plan.variants}
     untested = no_test_remark(data)
     remarks: dict[str, None] = {}
-    # Where every seed has a split of its own, baselines and counts are those of the first seed.
-    baselines = {} if stopped else {v.name: _baselines(v, seed, prepared, remarks) for v in plan.variants}
+    measured = {} if stopped else {v.name: baselines(v.spec, prepared, remarks) for v in plan.variants}
     for remark in remarks:
         prepared.progress(remark)
-    return build_summary(
+    summary = build_summary(
         results,
-        baselines=baselines,
+        baselines=measured,
         data=data,
-        predictions=lambda variant, seed: (
-            _tested(folder.run(variant, seed), labels[variant, seed]) if "test" in data[variant]["splits"] else None
+        predictions=lambda result: (
+            _tested(folder.run(result["variant"], Repeat.of(result)), result["labels"])
+            if "test" in data[result["variant"]]["splits"]
+            else None
         ),
+        specs={variant.name: dump(variant.spec, prepared.catalog) for variant in plan.variants},
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
         remarks=[*filter(None, [untested]), *remarks],
     )
+    for variant in (variant for variant in plan.variants if variant.spec.split.folds is not None):
+        own = [result for result in results if result["variant"] == variant.name]
+        if found := out_of_fold(folder, variant, own, prepared, summary["remarks"]):
+            summary["variants"][variant.name]["out_of_fold"] = found
+    return summary
 
 
-def _tested(path: Path, labels: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _tested(path: Path, labels: Sequence[str]) -> predictions.Tested:
     """Return the predictions of a run for the test rows."""
     try:
-        return predictions.read(path / "predictions.parquet", "test", labels)
+        return predictions.tested(path / "predictions.parquet", "test", labels)
     except KexpError as error:
         raise KexpError(f"{error}; delete {path / 'result.json'} to do this run again") from None
-
-
-def _baselines(
-    variant: Variant, seed: int, prepared: PreparedInputs, remarks: dict[str, None]
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure simple models on the rows of a variant; equal data is fitted once. Metrics that fail are remarked on."""
-    spec, data = variant.spec, prepared.data(variant.spec, seed)
-    default = ("majority", "tfidf-logreg") if len(data.train) < BASELINE_ROWS else ()
-    names: tuple[str, ...] = default if spec.evaluation.baselines is None else spec.evaluation.baselines
-    metrics = prepared.metrics(spec, data.labels)
-    measured: dict[str, dict[str, dict[str, float]]] = {}
-    for name in names:
-        for split, found in prepared.baseline(spec, seed, name).items():
-            scores, failures = _scores(found, metrics)
-            measured.setdefault(name, {})[split] = scores
-            remarks |= {f"baseline {name} on {split} has no {failure}": None for failure in failures}
-    return measured
-
-
-def _scores(found: Predictions, metrics: Mapping[str, Metric]) -> tuple[dict[str, float], list[str]]:
-    """Return what can be measured, and which metric failed and why."""
-    scores: dict[str, float] = {}
-    failures = []
-    for name, metric in metrics.items():
-        try:
-            scores |= found.measure({name: metric})
-        # A metric may be undefined for predictions as plain as a baseline's; the experiment's results are there.
-        except KexpError as error:
-            failures.append(f"{name}: {error}")
-    return scores, failures

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 from kexp.atomic_files import remove_leftovers, replacing_folder
 from kexp.contracts import RunIdentity
+from kexp.data.encoding import token_counts
 from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned, describe_os_error
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
+from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
@@ -26,9 +28,11 @@ from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
 from kexp.model_files import write_checksums
+from kexp.plan.cross_checks import step_warnings
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
+from kexp.repeats import Repeat
 from kexp.report import predictions as report
 from kexp.report.run_folder import finite
 from kexp.report.stored import write_result
@@ -47,7 +51,7 @@ class Display(Protocol):
     def phase(self, text: str) -> None:
         """Show what is being done before and between the runs."""
 
-    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
 
     def event(self, event: Mapping[str, Any]) -> None:
@@ -59,10 +63,10 @@ class Display(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One variant with one seed: the group of runs that it belongs to, its folder, and the display of its events."""
+    """One repeat of a variant: the group of runs that it belongs to, its folder, and the display of its events."""
 
     variant: Variant
-    seed: int
+    repeat: Repeat
     group: str
     folder: Path
     prepared: PreparedInputs
@@ -85,7 +89,7 @@ def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
 def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
     """Do the work of a run, write ``result.json`` however it ends, and close the listeners."""
     listeners = _listeners(run)
-    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, "seed": run.seed}
+    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, **run.repeat.keys()}
     run.folder.mkdir(parents=True, exist_ok=True)
     with log_file(run.folder / "log.txt", listeners.warn):
         try:
@@ -111,7 +115,16 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
 def _listeners(run: Run) -> RunListeners:
     spec, catalog = run.variant.spec, run.prepared.catalog
     table = dump(spec, catalog)
-    identity = RunIdentity(spec.name, run.group, run.variant.name, run.seed, str(run.folder), table)
+    identity = RunIdentity(
+        spec.name,
+        run.group,
+        run.variant.name,
+        run.repeat.seed,
+        str(run.folder),
+        table,
+        draw=run.repeat.draw,
+        fold=run.repeat.fold,
+    )
 
     def warn(message: str) -> None:
         message = without_passwords(message)
@@ -138,10 +151,17 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
     if "test" in assembled.inputs.data.splits:
         predictions["test"] = assembled.predict("test")
+    calibration = Calibration.fitted(predictions["validation"]) if assembled.spec.evaluation.calibrate else None
+    record: dict[str, Any] = {}
+    if calibration is not None:
+        record = {"calibration": calibration.record(assembled.spec.evaluation, predictions)}
+        predictions = {split: calibration.applied(found) for split, found in predictions.items()}
+        if calibration.remark:
+            listeners.warn(f"evaluation.calibrate: {calibration.remark}")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
-    _save_models(run.folder, assembled, trained.trainer)
+    _save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
-    return trained.result(predictions)
+    return trained.result(predictions) | record
 
 
 def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint: Path | None) -> TrainedRun:
@@ -153,7 +173,7 @@ def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint:
     spec = run.variant.spec
     hardware = choose(spec.training.device, spec.training.precision)
     hardware.prepare_training()
-    with closing(assemble(spec, run.seed, run.prepared, hardware)) as assembled:
+    with closing(assemble(spec, run.repeat, run.prepared, hardware)) as assembled:
         return _train(run, assembled, listeners, stopping, checkpoint)
 
 
@@ -178,7 +198,7 @@ def _train(
         assembled.stream,
         validation.measure,
         spec.training,
-        seed=run.seed,
+        seed=run.repeat.seed,
         greater_is_better=assembled.greater_is_better,
         folder=checkpoint,
         watch=unlabelled.look,
@@ -186,11 +206,13 @@ def _train(
         spent=time.perf_counter() - started,
         made_from=None if checkpoint is None else _origin(run, assembled),
     )
-    warnings = DataWarnings(assembled, trainer.steps_per_epoch)
+    # Of steps that the spec states it was warned when it was checked.
+    of_steps = () if spec.training.steps is not None else step_warnings(spec, trainer.total_steps)
+    warnings = DataWarnings(assembled, trainer.steps_per_epoch, [str(problem) for problem in of_steps])
     for name, part in (("listeners", listeners), ("pseudo-labels", unlabelled), ("warnings", warnings)):
         trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
-    run.display.run_started(run.variant.name, run.seed, trainer.total_steps, resumed_at or 0)
+    run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
     with stopping() as should_stop:
         for event in warnings.added_to(trainer.events(should_stop)):
@@ -206,7 +228,7 @@ def _train(
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
-    return origin(run.variant.spec, run.seed, assembled.inputs, run.prepared.catalog) | pretrained
+    return origin(run.variant.spec, run.repeat.seed, assembled.inputs, run.prepared.catalog) | pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +251,7 @@ class TrainedRun:
         ]
         return {
             "labels": labels,
+            "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
             "monitor": monitor,
             "best_step": state.best_step,
@@ -236,6 +259,7 @@ class TrainedRun:
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
             **({"kept_models": kept} if several and trainer.weights is not None else {}),
+            "evaluated_weights": trainer.evaluated.name,
             "steps": state.step,
             "epochs": state.step / trainer.steps_per_epoch,
             "stopped_early": state.stopped_early,
@@ -266,17 +290,23 @@ def _model_folders(count: int) -> list[str]:
     return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
 
 
-def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer) -> None:
-    """Save the model as it is, which is the best or the last one, and the next best ones beside it."""
-    _save_model(folder / "model", assembled)
+def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None) -> None:
+    """Save the model as it is, which is the best or the last one, and the next best ones beside it.
+
+    With the calibration of the first one, each of the others gets its own.
+    """
+    _save_model(folder / "model", assembled, calibration)
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
         for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
-            _save_model(folder / name, assembled)
+            own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
+            if own is not None and own.remark:
+                logger.warning("%s: evaluation.calibrate: %s", name, own.remark)
+            _save_model(folder / name, assembled, own)
 
 
-def _save_model(folder: Path, assembled: AssembledRun) -> None:
+def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None) -> None:
     """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
     training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
     tokenizer.model_max_length = training.max_length
@@ -287,6 +317,8 @@ def _save_model(folder: Path, assembled: AssembledRun) -> None:
         # safetensors leaves files that nobody else can read.
         for path in part.glob("*.safetensors"):
             path.chmod((part / "config.json").stat().st_mode)
+        if calibration is not None:
+            calibration.save(part)
         write_checksums(part)
 
 
@@ -297,5 +329,9 @@ def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[
         rows = data.splits[split]
         texts = clean(spec, rows.texts)
         pairs = None if rows.pairs is None else clean(spec, rows.pairs)
-        tables.append(report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities))
+        counts = token_counts(assembled.inputs.encoded[split], assembled.inputs.tokenizer)
+        tokens = dict(zip(report.TOKENS, counts, strict=True))
+        tables.append(
+            report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities, tokens)
+        )
     report.write(path, tables)

@@ -17,7 +17,7 @@ from kexp.files.cells import column_of, same_label
 from kexp.files.columns import cell
 from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import Row, Table
-from kexp.inference.predict import Counts, readable
+from kexp.inference.predict import Counts, Selection, readable
 from kexp.inference.trained_model import TrainedModel
 from kexp.names import alike, with_code_points
 
@@ -35,6 +35,15 @@ class Labels:
     ignore: bool
     leave_out: frozenset[str] = frozenset()
 
+    @classmethod
+    def of_model(
+        cls, column: str, model: TrainedModel, names: Mapping[str, str] | None = None, *, ignore: bool = True
+    ) -> Labels:
+        """Return the labels of a column as the first model was trained on them; ``names`` precede those of its spec."""
+        provenance = model.members[0].provenance
+        known = {**provenance.label_names, **(names or {})}
+        return cls(column, known, frozenset(model.labels), ignore, provenance.leave_out)
+
     def of(self, rows: Sequence[Row], source: str, first: int) -> list[str]:
         """Return the labels of rows by the model's names; empty where there is none.
 
@@ -44,6 +53,17 @@ class Labels:
         labels = column_of(cells, label_of, source, self.column, range(first, first + len(cells)))
         named = {label: self._named(label) for label in set(labels)}
         return [named[label] for label in labels]
+
+    def readable(self, rows: Sequence[Row]) -> list[str]:
+        """Return the labels of rows as ``of`` does; empty also where a cell is no label."""
+        found = []
+        for row in rows:
+            try:
+                label = label_of(cell(row, self.column))
+            except ValueError:
+                label = ""
+            found.append(self._named(label))
+        return found
 
     def _named(self, label: str) -> str:
         if label in self.leave_out:
@@ -90,15 +110,17 @@ def measure(
     labels: Labels,
     metrics: Mapping[str, Metric],
     progress: Callable[[int], None] = lambda rows: None,
+    abstain: float | None = None,
 ) -> tuple[dict[str, Any], Counts]:
     """Predict a labelled table and return metrics, scores per label and confusion matrix, with the counts of rows.
 
-    Texts are held in memory chunk by chunk, probabilities all at once.
+    Texts are held in memory chunk by chunk, probabilities all at once. With ``abstain``, what a model answers that
+    abstains below that probability is counted beside; the metrics are those of all rows.
     """
     numbers = {label: number for number, label in enumerate(model.labels)}
     truth: list[int] = []
     probabilities = [np.empty((0, len(model.labels)))]
-    counts, read = Counts(), 0
+    counts, read = Counts(selection=Selection(abstain)), 0
     for chunk in table.chunks():
         known = labels.of(chunk, table.source, read + 1)
         counts.left_out += known.count(LEFT_OUT)
@@ -108,7 +130,9 @@ def measure(
         )
         read += len(chunk)
         answers = model.answer_joined(texts, pairs)
-        truth += [numbers[known[rows[place]]] for place in kept]
+        true = [known[rows[place]] for place in kept]
+        truth += [numbers[label] for label in true]
+        counts.selection.add(model.labels, answers.probabilities, true)
         probabilities.append(answers.probabilities)
         counts.rows += len(kept)
         counts.empty += len(rows) - len(kept)
@@ -123,4 +147,12 @@ def measure(
         "per_class": predictions.per_class(tuple(model.labels)),
         "confusion_matrix": predictions.confusion_matrix(),
     }
+    selection = counts.selection
+    if abstain is not None:
+        found["abstain"] = {
+            "threshold": abstain,
+            "answered": selection.answered,
+            "coverage": selection.coverage,
+            "accuracy": selection.accuracy,
+        }
     return found, counts

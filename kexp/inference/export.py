@@ -90,7 +90,7 @@ def _made_whole(output: Path) -> Iterator[Path]:
 
 def _write_graph(folder: Path, member: Member, quantize: str | None) -> None:
     whole = folder / "model.onnx"
-    onnx.write_graph(whole, member.module, _inputs(member), member.pipeline.max_length)
+    onnx.write_graph(whole, member.module, _inputs(member), member.pipeline.max_length, member.temperature)
     if quantize is not None:
         small = folder / "int8.onnx"
         onnx.quantize(whole, small)
@@ -183,6 +183,7 @@ def _describe(folder: Path, member: Member, quantize: str | None, check: Check) 
         "pad_id": member.collator.pad_id,
         "inputs": list(_inputs(member)),
         "output": "logits",
+        "temperature": member.temperature,
         "columns": {"text": list(columns.text), "join_with": columns.join_with, "text_pair": columns.pair},
         "normalisation": "NFC" + (", trimmed" if pipeline.trim else ""),
         "cleaning": None if pipeline.backbone is None else type(pipeline.backbone).__name__,
@@ -208,12 +209,17 @@ def _readme(member: Member, check: Check) -> str:
         name = type(member.pipeline.backbone).__name__
         cleaning = f"\nThe model was trained on texts that kexp's backbone {name} had cleaned first; do the same.\n"
     strip = ".strip()" if member.pipeline.trim else ""
+    calibrated = ""
+    if member.temperature != 1:
+        divided = f"The graph divides its logits by the temperature {member.temperature:.6g}"
+        calibrated = f"\n{divided}, so that their softmax is calibrated.\n"
     return README.substitute(
         plain=not member.pipeline.joint,
         strip=strip,
         labels=", ".join(member.labels),
         check=sentence(check),
         cleaning=cleaning,
+        calibrated=calibrated,
     )
 
 
@@ -221,7 +227,7 @@ README = Template(
     '''# A text classifier in ONNX
 
 Labels: $labels. Exported by kexp; `kexp.json` says what the model reads. Checked: $check.
-$cleaning
+$cleaning$calibrated
 ```python
 import json
 import unicodedata

@@ -12,11 +12,11 @@ from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, choose
 from kexp.errors import KexpError
 from kexp.experiment.model_check import check_padding
-from kexp.inference.model_folders import Place, find
+from kexp.inference.model_folders import Place, find_all
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
-from kexp.model_files import need_unchanged, own_code, read_object
+from kexp.model_files import need_unchanged, own_code, read_object, read_temperature
 from kexp.model_tokenizer import match_padding, need_tokenizer
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, load_pretrained, positions
@@ -42,13 +42,14 @@ def load(
 ) -> TrainedModel:
     """Load a trained model, or several whose probabilities are averaged.
 
-    A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, or a Hugging Face folder.
+    A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, the folder of a variant in it (the
+    mean over all its runs, or those of one ``seed``), or a Hugging Face folder.
     ``precision`` auto is bf16 on a GPU that has it, else fp32. ``allow_local_code`` runs the Python files that specs
     name in ``plugins.local``, which a model needs whose backbone is in one of them; ``trust_remote_code`` runs the
     code that a model's own folder brings along. Raises ``KexpError`` for folders without a model, for models that are
     not whole, and for models whose labels differ.
     """
-    places = [find(Path(folder), variant=variant, seed=seed) for folder in folders]
+    places = [place for folder in folders for place in find_all(Path(folder), variant=variant, seed=seed)]
     if not places:
         raise KexpError("load() needs at least one folder with a model")
     return load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
@@ -112,6 +113,8 @@ def _notes(member: Member) -> Iterator[str]:
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
+    if member.temperature != 1:
+        yield f"{member.place.name}: its probabilities are calibrated, with the temperature {member.temperature:.4g}"
     result = None if member.place.run is None else member.place.run / "result.json"
     metrics = read_result(result).get("metrics", {}) if result is not None and result.is_file() else {}
     if metrics and "test" not in metrics:
@@ -139,7 +142,8 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
     need_unchanged(place.model)
     collator = Collator.of(tokenizer, module)
     module.to(hardware.device)  # type: ignore[arg-type]
-    return Member(place, provenance, labels, module, pipeline, collator, hardware)
+    temperature = read_temperature(place.model) or 1.0
+    return Member(place, provenance, labels, module, pipeline, collator, hardware, temperature)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kexp import nested
 from kexp.errors import KexpError
-from kexp.report.stored import read_result
+from kexp.repeats import Part, all_repeats, in_words, place_of, run_files
+from kexp.report.stored import read_result, read_spec
 
-EXPECTED = "expected a run folder, <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
+EXPECTED = "expected a run folder, <variant> or <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +25,20 @@ class Place:
     run: Path | None
 
     @property
+    def experiment(self) -> tuple[Path, str] | None:
+        """The run folder and the variant that the run belongs to, if its spec is still there."""
+        if self.run is None:
+            return None
+        if place := place_of(self.run):
+            return place[:2]
+        # A run whose folder was renamed.
+        folder = self.run.parent.parent
+        return (folder, self.run.parent.name) if (folder / "spec.toml").is_file() else None
+
+    @property
     def spec(self) -> Path | None:
         """The spec of the experiment that the run belongs to, if it is still there."""
-        path = None if self.run is None else self.run.parent.parent / "spec.toml"
-        return path if path is not None and path.is_file() else None
+        return None if self.experiment is None else self.experiment[0] / "spec.toml"
 
 
 def find(path: Path, *, variant: str | None = None, seed: int | None = None) -> Place:
@@ -34,14 +46,55 @@ def find(path: Path, *, variant: str | None = None, seed: int | None = None) -> 
 
     Raises ``KexpError`` where there is none or more than one.
     """
+    places = find_all(path, variant=variant, seed=seed)
+    if len(places) > 1:
+        names = ", ".join(place.name for place in places)
+        raise KexpError(f"{path} holds {len(places)} models, and one is needed; name one of {names}")
+    return places[0]
+
+
+def find_all(path: Path, *, variant: str | None = None, seed: int | None = None) -> list[Place]:
+    """Find the models whose mean a folder stands for: that of one run, or those of all runs of a variant.
+
+    The folder of a variant may be narrowed to a draw or a fold of it, and by ``seed``. In a run folder ``variant`` and
+    ``seed`` choose the one model. Raises ``KexpError`` where there is none, more than one of a run folder, or where a
+    run of the variant has no model.
+    """
     if not path.is_dir():
         raise KexpError(f"{path} {'is not a folder' if path.exists() else 'does not exist'}; {EXPECTED}")
     single = _single(path)
-    if single is None:
-        return _chosen(path, variant, seed)
-    if variant is not None or seed is not None:
-        raise KexpError(f"{path} is one model; --variant and --seed choose in a run folder")
-    return single
+    if single is not None:
+        if variant is not None or seed is not None:
+            raise KexpError(f"{path} is one model; --variant and --seed choose in a run folder")
+        return [single]
+    inside = None if (path / "spec.toml").is_file() else place_of(path.resolve())
+    if inside is None:
+        return [_chosen(path, variant, seed)]
+    if variant is not None:
+        raise KexpError(f"{path} is the folder of a variant; --variant chooses in a run folder")
+    return _of_variant(path, *inside, seed)
+
+
+def _of_variant(path: Path, folder: Path, variant: str, part: Part, seed: int | None) -> list[Place]:
+    """Return the models of all runs of a variant, or of a draw, fold or seed of it."""
+    table = read_spec(folder / "spec.toml")
+    own = nested.merge(table, table.get("variants", {}).get(variant, {}))
+    wanted = dict(part) | ({} if seed is None else {"seed": seed})
+    runs_of = all_repeats(
+        own.get("seeds", ()), own.get("labelled", {}).get("draws", 1), own.get("split", {}).get("folds")
+    )
+    repeats = [repeat for repeat in runs_of if wanted.items() <= repeat.keys().items()]
+    there = [repeat for repeat in repeats if (folder / variant / repeat.folder / "model" / "config.json").is_file()]
+    if not there:
+        which = f" of {in_words(wanted)}" if wanted else ""
+        raise KexpError(f"{path} holds no trained model{which}; {EXPECTED}")
+    if missing := [repeat.name for repeat in repeats if repeat not in there]:
+        found = f"{len(there)} of {len(repeats)} runs have a model, none: {'; '.join(missing)}"
+        remedy = f"finish them with kexp run --resume {folder}, or name the folders of the others"
+        raise KexpError(f"{path}: {found}; {remedy}")
+    runs = [folder / variant / repeat.folder for repeat in there]
+    shown = [path.joinpath(*run.parts[len(path.resolve().parts) :]) for run in runs]
+    return [Place(str(name), run / "model", run) for name, run in zip(shown, runs, strict=True)]
 
 
 def _single(path: Path) -> Place | None:
@@ -61,25 +114,21 @@ def _single(path: Path) -> Place | None:
 
 
 def _chosen(path: Path, variant: str | None, seed: int | None) -> Place:
-    runs = _runs(path)
-    known = {run: f"{run.parent.name}/{run.name}" for run in runs}
-    number = None if seed is None else f"seed-{seed}"
-    found = [run for run in runs if variant in (None, run.parent.name) and number in (None, run.name)]
+    known = {
+        config.parent.parent: (of, repeat, f"{of}/{repeat.folder}")
+        for config, of, repeat in run_files(path, "model/config.json")
+        if repeat is not None
+    }
+    found = [run for run, (of, repeat, _) in known.items() if variant in (None, of) and seed in (None, repeat.seed)]
     if len(found) == 1:
-        return Place(str(path / known[found[0]]), found[0] / "model", found[0].resolve())
+        return Place(str(path / known[found[0]][-1]), found[0] / "model", found[0].resolve())
     if not known:
         reason = "no run of it is done yet" if (path / "spec.toml").is_file() else EXPECTED
         raise KexpError(f"{path} holds no trained model; {reason}")
     if not found:
         choice = [*([] if variant is None else [f"--variant {variant}"]), *([] if seed is None else [f"--seed {seed}"])]
-        raise KexpError(f"{path} holds no model of {' '.join(choice)}; it holds {', '.join(known.values())}")
-    names = ", ".join(known[run] for run in found)
-    raise KexpError(
-        f"{path} holds {len(found)} models: {names}; choose with --variant and --seed, or name their folders"
-    )
-
-
-def _runs(path: Path) -> list[Path]:
-    """Return the runs with a model in a run folder, by variant and seed."""
-    found = [config.parent.parent for config in path.glob("*/seed-*/model/config.json")]
-    return sorted(found, key=lambda run: (run.parent.name, len(run.name), run.name))
+        names = ", ".join(name for *_, name in known.values())
+        raise KexpError(f"{path} holds no model of {' '.join(choice)}; it holds {names}")
+    names = ", ".join(known[run][-1] for run in found)
+    remedy = "choose with --variant and --seed, or name their folders; that of a variant means the mean of its models"
+    raise KexpError(f"{path} holds {len(found)} models: {names}; {remedy}")

@@ -33,8 +33,13 @@ def need_packages() -> None:
         raise KexpError(f"kexp export needs {', '.join(missing)}; pip install 'kexp[onnx]'")
 
 
-def write_graph(path: Path, module: PreTrainedModel, names: tuple[str, ...], max_length: int) -> None:
-    """Write the model with inputs of any number of rows and any length; raises ``KexpError`` where PyTorch cannot."""
+def write_graph(
+    path: Path, module: PreTrainedModel, names: tuple[str, ...], max_length: int, temperature: float = 1.0
+) -> None:
+    """Write the model with inputs of any number of rows and any length; its logits are divided by ``temperature``.
+
+    Raises ``KexpError`` where PyTorch cannot export it.
+    """
     import torch
 
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens", max=max_length)
@@ -44,7 +49,7 @@ def write_graph(path: Path, module: PreTrainedModel, names: tuple[str, ...], max
     with _quiet():
         try:
             torch.onnx.export(
-                _logits_of(module, names),
+                _logits_of(module, names, temperature),
                 tuple(example.clone() for _ in names),
                 path,
                 input_names=list(names),
@@ -62,7 +67,7 @@ def write_graph(path: Path, module: PreTrainedModel, names: tuple[str, ...], max
             raise KexpError(f"{module.config.model_type} cannot be exported by PyTorch: {reason}") from error
 
 
-def _logits_of(module: PreTrainedModel, names: tuple[str, ...]) -> torch.nn.Module:
+def _logits_of(module: PreTrainedModel, names: tuple[str, ...], temperature: float) -> torch.nn.Module:
     import torch
 
     class Logits(torch.nn.Module):
@@ -74,7 +79,7 @@ def _logits_of(module: PreTrainedModel, names: tuple[str, ...]) -> torch.nn.Modu
 
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
             logits: torch.Tensor = self.model(**dict(zip(names, inputs, strict=True))).logits
-            return logits
+            return logits if temperature == 1 else logits / temperature
 
     return Logits().eval()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ class Columns:
 
     texts: TextColumns
     top_k: int | None
+    abstain: float | None = None
+    """The largest probability below which a row gets no label."""
 
     def check(self, table: Table, labels: Sequence[str]) -> None:
         """Raise ``KexpError`` for a column that would be added twice, and for more labels than the model has."""
@@ -47,17 +49,77 @@ class Columns:
         return best
 
     def cells(self, labels: Sequence[str], probabilities: NDArray[np.float64]) -> Iterator[Row]:
-        """Yield the added cells of each row."""
-        names = [name for name, _ in self.added(labels)]
+        """Yield the added cells of each row; where the model abstains, those of labels are empty."""
+        added = self.added(labels)
+        names = [name for name, _ in added]
+        silent = dict.fromkeys(name for name, number in added if not number)
+        unsure = abstained(probabilities, self.abstain).tolist()
         ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top_k or 1]
-        for row, order in zip(probabilities.tolist(), ranked.tolist(), strict=True):
+        for row, order, abstains in zip(probabilities.tolist(), ranked.tolist(), unsure, strict=True):
             best = [cell for number in order for cell in (labels[number], row[number])]
-            yield dict(zip(names, best if self.top_k is not None else [*best, *row], strict=True))
+            cells = dict(zip(names, best if self.top_k is not None else [*best, *row], strict=True))
+            yield cells | silent if abstains else cells
+
+
+@dataclass(slots=True)
+class Selection:
+    """What a model answered that abstains below a threshold: rows with text, answered ones, and those right.
+
+    ``labelled`` counts answered rows whose true label is known.
+    """
+
+    threshold: float | None = None
+    rows: int = 0
+    answered: int = 0
+    labelled: int = 0
+    right: int = 0
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of rows that were answered; None without rows."""
+        return self.answered / self.rows if self.rows else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of right answers where the true label is known; None without such rows."""
+        return self.right / self.labelled if self.labelled else None
+
+    def add(self, labels: Sequence[str], probabilities: NDArray[np.float64], truth: Sequence[str] | None) -> None:
+        """Count some rows; ``truth`` are their labels, of which a name that the model does not know counts as none."""
+        answered = ~abstained(probabilities, self.threshold)
+        self.rows += len(probabilities)
+        self.answered += int(answered.sum())
+        if truth is not None:
+            numbers = {label: number for number, label in enumerate(labels)}
+            true = np.asarray([numbers.get(label, -1) for label in truth], np.int64)
+            known = answered & (true >= 0)
+            self.labelled += int(known.sum())
+            self.right += int((known & (probabilities.argmax(1) == true)).sum())
+
+    def parts(self) -> Iterator[str]:
+        """Yield coverage and accuracy as text, where there is a threshold."""
+        if self.threshold is None:
+            return
+        share = "" if self.coverage is None else f", coverage {self.coverage:.1%}"
+        yield f"{self.answered:,} of {self.rows:,} answered (probability of at least {self.threshold:g}){share}"
+        if self.accuracy is not None:
+            of = f"{self.right:,} of {self.labelled:,} answered rows with a known label are right"
+            yield f"{of}, accuracy {self.accuracy:.1%}"
+
+
+def abstained(probabilities: NDArray[np.float64], threshold: float | None) -> NDArray[np.bool_]:
+    """Return for each row whether its largest probability is below the threshold; never without one."""
+    if threshold is None:
+        return np.zeros(len(probabilities), np.bool_)
+    return probabilities.max(1) < threshold  # type: ignore[no-any-return]
 
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers of predicted, empty, truncated and blank rows, of rows of unknown tokens alone, and of those left out."""
+    """Numbers of predicted, empty, truncated and blank rows, of rows of unknown tokens alone, and of those left out.
+
+    ``selection`` counts what was answered by a model that may abstain.
+    """
 
     rows: int = 0
     empty: int = 0
@@ -65,6 +127,7 @@ class Counts:
     blank: int = 0
     left_out: int = 0
     unknown: int = 0
+    selection: Selection = field(default_factory=Selection)
 
     def add(self, answers: Answers) -> None:
         """Count what is known of some predicted rows."""
@@ -85,23 +148,30 @@ class Counts:
             parts.append(f"{self.unknown:,} of unknown tokens alone")
         if self.blank:
             parts.append(f"{self.blank:,} without any token after cleaning")
-        return "; ".join(parts)
+        return "; ".join([*parts, *self.selection.parts()])
 
 
 def predict_table(
-    model: TrainedModel, table: Table, columns: Columns, sink: Sink, progress: Callable[[int], None] = lambda rows: None
+    model: TrainedModel,
+    table: Table,
+    columns: Columns,
+    sink: Sink,
+    progress: Callable[[int], None] = lambda rows: None,
+    truth: Callable[[Sequence[Row]], Sequence[str]] | None = None,
 ) -> Counts:
     """Predict every row of a table, chunk by chunk; a row without text gets empty cells.
 
-    ``progress`` is called with the number of rows done.
+    ``progress`` is called with the number of rows done; ``truth`` returns the labels of rows that have some.
     """
-    counts = Counts()
+    counts = Counts(selection=Selection(columns.abstain))
     names = [name for name, _ in columns.added(model.labels)]
     nothing: Row = dict.fromkeys(names)
     for chunk in table.chunks():
         rows = range(counts.rows + 1, counts.rows + len(chunk) + 1)
         numbers, texts, pairs = readable(chunk, columns.texts, table.source, rows)
         answers = model.answer_joined(texts, pairs)
+        known = None if truth is None else truth([chunk[number] for number in numbers])
+        counts.selection.add(model.labels, answers.probabilities, known)
         made = dict(zip(numbers, columns.cells(model.labels, answers.probabilities), strict=True))
         sink.write([{**row, **made.get(number, nothing)} for number, row in enumerate(chunk)])
         counts.rows += len(chunk)

@@ -23,13 +23,13 @@ def read_table(place: Place) -> Mapping[str, Any]:
 
     Raises ``KexpError`` for a file that is no spec: a model would be asked otherwise than it was trained.
     """
-    if place.spec is None or place.run is None:
+    if place.experiment is None or place.spec is None:
         return {}
     table = check_spec(place.spec, toml.read(place.spec))
     for name in ("dataset", "backbone"):
         if not table.get(name):
             raise KexpError(f"{place.spec} has no [{name}]; restore the file that the run wrote")
-    return nested.merge(table, toml.expand(table.pop("variants", {}).get(place.run.parent.name, {})))
+    return nested.merge(table, toml.expand(table.pop("variants", {}).get(place.experiment[1], {})))
 
 
 def dataset_of(places: Sequence[Place]) -> Mapping[str, Any]:
@@ -53,7 +53,7 @@ class SavedSpec:
     @classmethod
     def of(cls, place: Place, catalog_with: Callable[[Plugins], Catalog]) -> SavedSpec:
         """Read the spec at a place; ``catalog_with`` returns the catalog for a spec's ``[plugins]``."""
-        if place.spec is None or place.run is None:
+        if place.spec is None:
             return cls("", {}, Plugins(), catalog_with(Plugins()), {})
         table = read_table(place)
         plugins = plugins_of(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.labelled_stream import Collator
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import KexpError
+from kexp.evaluate.calibration import calibrated
 from kexp.evaluate.predictions import predict
+from kexp.evaluate.selective import check_threshold
 from kexp.host_batches import HostBatch
 from kexp.inference.columns import TextColumns
 from kexp.inference.model_folders import Place
@@ -54,16 +57,19 @@ class Member:
     pipeline: TextPipeline
     collator: Collator
     hardware: Hardware
+    temperature: float = 1.0
+    """By which the logits are divided, where the model was calibrated."""
 
     def probabilities(self, encoded: Encoded, batch_size: int) -> NDArray[np.float64]:
-        """Predict encoded rows, those of similar length together."""
+        """Predict encoded rows, those of similar length together; the probabilities are calibrated."""
         unknown = np.zeros(len(encoded), np.int64)
         lengths = encoded.tokens.lengths
         batches = (
             (rows, HostBatch(self.collator(encoded, rows), unknown[rows], 0)) for rows in by_length(lengths, batch_size)
         )
         shape = (len(encoded), len(self.labels))
-        return predict(self.module, self._logits, batches, shape, self.module.device).probabilities
+        found = predict(self.module, self._logits, batches, shape, self.module.device)
+        return calibrated(found.probabilities, self.temperature)
 
     def _logits(self, inputs: Inputs) -> torch.Tensor:
         with self.hardware.autocast():
@@ -91,6 +97,22 @@ class TrainedModel:
         A model of several text columns takes a tuple of texts for each row, or a mapping of columns to texts.
         """
         return self.answer(texts, pairs).probabilities
+
+    def classify(
+        self, texts: Sequence[Any], pairs: Sequence[Any] | None = None, *, abstain: float | None = None
+    ) -> list[str | None]:
+        """Return the label of every text; None where its largest probability is below ``abstain``.
+
+        ``abstain`` is a probability, above 1/K for a model of K labels: a lower one never abstains, and is warned of.
+        Raises ``KexpError`` for what is no probability.
+        """
+        if abstain is not None and (warning := check_threshold(abstain, len(self.labels))):
+            warnings.warn(warning, stacklevel=2)
+        found = self.predict(texts, pairs)
+        sure = found.max(1) >= (0 if abstain is None else abstain)
+        return [
+            self.labels[number] if answered else None for number, answered in zip(found.argmax(1), sure, strict=True)
+        ]
 
     def answer(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> Answers:
         """Return the mean of the models' probabilities, and the largest counts that any of them has.

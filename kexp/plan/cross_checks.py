@@ -10,13 +10,14 @@ from kexp.catalog import Catalog
 from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions
 from kexp.contracts.freezing import block_names
 from kexp.errors import Problem, did_you_mean, plugin_call
+from kexp.moving_average import decay_warnings
 from kexp.options import Options, Section, component_title, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
 from kexp.redaction import is_masked
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
-from kexp.spec.sections import Evaluation, Spec
+from kexp.spec.sections import Evaluation, Spec, Split
 from kexp.spec.training_section import Training
 
 HIDDEN = "give the whole of it with --set, or an address in an environment variable"
@@ -33,18 +34,23 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
     training, evaluation, backbone, freezing, search, dataset, objective, seeds = map(
         valid.get, ("training", "evaluation", "backbone", "freezing", "search", "dataset", "objective", "seeds")
     )
+    split = valid.get("split")
     if (pretraining := valid.get("pretraining")) and backbone:
         yield from _check_pretraining(pretraining, backbone, catalog)
     if training and evaluation:
         yield from _check_monitor(training, evaluation, catalog)
+    if evaluation and split and dataset:
+        yield from _check_calibration(evaluation, split, dataset)
     if training and backbone:
         yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
+    if training and objective:
+        yield from _check_evaluated_weights(training, objective)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
     if training and evaluation and search:
         yield from check_search(search, training, evaluation, catalog)
-    if search and seeds:
-        yield from _check_trial_seeds(search, seeds)
+    if search and seeds and (split := valid.get("split")):
+        yield from _check_trial_runs(search, seeds, split)
     if dataset and objective:
         yield from _check_labels(dataset, objective)
 
@@ -59,11 +65,23 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
+    # Where epochs are given, the steps are known once the data are; the run warns then.
+    if spec.training.steps is not None:
+        yield from step_warnings(spec, spec.training.steps)
     # It is on by default: only who asked for it expects an effect.
     asked = "length_bucketing" in spec.training.model_fields_set and spec.training.length_bucketing
     if asked and spec.sampler.keeps_order:
         message = "has no effect, since the sampler keeps its order"
         yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
+
+
+def step_warnings(spec: Spec, steps: int) -> Iterator[Problem]:
+    """Yield what a valid spec has that is probably not meant where training has so many steps."""
+    batches = steps * spec.training.gradient_accumulation
+    found = plugin_results(spec.objective, "step_warnings", str, steps, batches)
+    yield from (Problem("objective", message) for message in found)
+    if spec.training.ema:
+        yield from (Problem("training", message) for message in decay_warnings("ema", spec.training.ema, steps))
 
 
 def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
@@ -114,6 +132,19 @@ def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog)
         yield Problem("training.monitor", f'"{training.monitor}" is not among evaluation.metrics', hint)
 
 
+def _check_calibration(evaluation: Evaluation, split: Split, dataset: DatasetOptions) -> Iterator[Problem]:
+    if evaluation.calibrate and not split.validation and getattr(dataset, "validation", None) is None:
+        message = "a temperature is fitted on validation, and there is no validation split"
+        yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
+
+
+def _check_evaluated_weights(training: Training, objective: ObjectiveOptions) -> Iterator[Problem]:
+    if objective.evaluates_average and (training.ema or training.average > 1):
+        name = "ema" if training.ema else "average"
+        message = "the objective has an average of its own that is evaluated, such as a teacher"
+        yield Problem(f"training.{name}", message, "leave it out, or let the objective evaluate the trained model")
+
+
 def _check_positions(length: int, place: str, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:
     positions = backbone.max_positions()
     if positions is not None and length > positions:
@@ -140,10 +171,14 @@ def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Ite
             yield Problem("freezing", str(error))
 
 
-def _check_trial_seeds(search: Search, seeds: tuple[int, ...]) -> Iterator[Problem]:
+def _check_trial_runs(search: Search, seeds: tuple[int, ...], split: Split) -> Iterator[Problem]:
     if search.seeds_per_trial > len(seeds):
         message = f"a trial takes the first {search.seeds_per_trial} seeds, and the spec has {len(seeds)}"
         yield Problem("search.seeds_per_trial", message, "add seeds")
+    if search.folds_per_trial > (split.folds or 1):
+        found = "none" if split.folds is None else split.folds
+        message = f"a trial takes the first {search.folds_per_trial} folds, and the spec has {found}"
+        yield Problem("search.folds_per_trial", message, "lower it, or raise split.folds")
 
 
 def _check_labels(dataset: DatasetOptions, objective: ObjectiveOptions) -> Iterator[Problem]:

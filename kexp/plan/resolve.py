@@ -17,6 +17,7 @@ from kexp.nested import Table
 from kexp.plan.cross_checks import warnings_of
 from kexp.plan.validate import dump, validate
 from kexp.plan.variants import variant_changes, variant_problems
+from kexp.repeats import Repeat, all_repeats
 from kexp.spec import toml
 from kexp.spec.sections import Spec
 
@@ -46,11 +47,16 @@ class Plan:
         """Eight hexadecimal digits that name the resolved spec."""
         return hashlib.sha256(toml.dumps(self.table).encode()).hexdigest()[:8]
 
-    def runs(self) -> Iterator[tuple[Variant, int]]:
-        """Yield every variant with every seed."""
+    def runs(self) -> Iterator[tuple[Variant, Repeat]]:
+        """Yield every variant with its repeats."""
         for variant in self.variants:
-            for seed in self.base.seeds:
-                yield variant, seed
+            for repeat in repeats_of(variant.spec):
+                yield variant, repeat
+
+
+def repeats_of(spec: Spec) -> Iterator[Repeat]:
+    """Yield the runs of one variant: every draw of the labelled rows with every fold and every seed."""
+    return all_repeats(spec.seeds, spec.labelled.draws, spec.split.folds)
 
 
 def resolve(

@@ -88,5 +88,5 @@ def check_search(search: Search, training: Training, evaluation: Evaluation, cat
         yield Problem("search.pruner", "trials with several metrics cannot be pruned", "leave it out")
     elif metrics[0].validation_metric is None:
         yield Problem("search.pruner", f"evaluations do not report {metrics[0].name}", 'use "none"')
-    for message in pruner.seed_problems(search.seeds_per_trial):
+    for message in pruner.seed_problems(search.runs_per_trial):
         yield Problem("search.pruner", message, "raise search.seeds_per_trial")

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kexp.report.summary import over
+
 Json = Mapping[str, Any]
 
 NO_VALUE = "–"
@@ -20,22 +22,22 @@ def head(row: Json, models: int) -> str:
 
 
 def cells(table: Json, row: Json) -> Iterator[tuple[str, bool]]:
-    """Yield mean ± standard deviation (number of runs) of every metric, and whether the mean is the best."""
+    """Yield mean ± standard deviation (what varied, and how often) of every metric, and whether it is the best."""
     for metric in table["metrics"]:
         cell = row["cells"].get(metric)
         if cell is None or cell["mean"] is None:
             yield "", False
             continue
         spread = "" if cell.get("sd") is None else f" ± {cell['sd']:.4f}"
-        runs = "" if row["baseline_of"] else f" ({cell['n']})"
+        runs = "" if row["baseline_of"] else f" ({over(cell)})"
         yield f"{cell['mean']:.4f}{spread}{runs}", cell["mean"] == table["best"][metric]
 
 
 def as_csv(table: Json) -> str:
-    """Return a line per model and baseline, with columns for mean, standard deviation and runs of every metric."""
+    """Return a line per model and baseline, with columns for the mean of every metric, its spread and what varied."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    parts = ("mean", "sd", "n")
+    parts = ("mean", "sd", "n", "over")
     writer.writerow(["model", *(f"{metric} {part}" for metric in table["metrics"] for part in parts)])
     for row in table["rows"]:
         found = [row["cells"].get(metric, {}) for metric in table["metrics"]]
@@ -104,16 +106,8 @@ def changes(differences: Mapping[str, tuple[str, str]]) -> list[str]:
 
 
 def test_notes(table: Json) -> list[str]:
-    """Return the sentence of every test; if there are several, with the p-value corrected for their number."""
-    several = len(table["tests"]) > 1
-    return [
-        test["sentence"] + (f"; Holm over {len(table['tests'])} tests: {_p(test['p_holm'])}" if several else "")
-        for test in table["tests"]
-    ]
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    """Return what is stated about every pair, and after that what other metrics show."""
+    return [test["sentence"] for stated in (True, False) for test in table["tests"] if test["stated"] is stated]
 
 
 def _piped(parts: Sequence[str]) -> str:

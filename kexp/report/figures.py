@@ -87,6 +87,17 @@ def draw(series: Sequence[Series], chosen: float | None) -> str:
     return _image(paint)
 
 
+def draw_coverage(coverage: Sequence[float], accuracy: Sequence[float]) -> str:
+    """Return an image of accuracy by coverage, both from 0 to 1, as a data URI."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.set(xlabel="coverage", ylabel="accuracy", xlim=(0, 1.02), xticks=[n / 5 for n in range(6)])
+        _line(axes, Series("", coverage, accuracy, 0))
+
+    return _image(paint)
+
+
 def _line(axes: Axes, line: Series) -> None:
     epochs, values = _thin(line.epochs, line.values)
     axes.plot(

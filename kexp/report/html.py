@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import write_text
 from kexp.redaction import hidden, without_passwords
+from kexp.repeats import repeats_in
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.run_page import run_page
 from kexp.report.stored import read_environment, read_spec, read_summary
-from kexp.report.summary import SIGNIFICANT, no_test_remark, shared
+from kexp.report.summary import known_tests, no_test_remark, old_tests_remark, over, shared
 from kexp.spec import toml
 
 if TYPE_CHECKING:
@@ -37,22 +38,25 @@ def write_report(folder: Path) -> Path:
         spec = toml.dumps(hidden(table))
     summary = read_summary(path / "summary.json")
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
+    remarks = [*summary["remarks"], old_tests_remark(summary)]
     runs = [
-        run_page(path / name / f"seed-{seed}", name, seed, number)
-        for number, (name, seed) in enumerate(
-            (name, seed) for name, variant in summary["variants"].items() for seed in variant["seeds"]
+        run_page(path / name / repeat.folder, name, repeat, number)
+        for number, (name, repeat) in enumerate(
+            (name, repeat) for name, variant in summary["variants"].items() for repeat in repeats_in(variant)
         )
     ]
     jinja = page_environment()
-    jinja.filters |= {"score": score, "plain": plain, "duration": duration}
+    jinja.filters |= {"score": score, "plain": plain, "duration": duration, "over": over}
     jinja.tests |= {"table": is_table}
-    jinja.globals |= {"as_table": as_table, "significant": SIGNIFICANT, "without_warnings": _without_warnings}
+    jinja.globals |= {"as_table": as_table, "without_warnings": _without_warnings}
     page = jinja.from_string(files("kexp.report").joinpath("template.html.j2").read_text("utf-8")).render(
         place="/".join(path.resolve().parts[-3:]),
         spec=spec,
         description=without_passwords(table.get("description", "")),
         environment=read_environment(path / "environment.json"),
-        summary={**summary, "remarks": [remark for remark in summary["remarks"] if remark != untested]},
+        summary={**summary, "remarks": [remark for remark in remarks if remark not in ("", untested)]},
+        stated=[test for test in known_tests(summary) if test["stated"]],
+        others=[test for test in known_tests(summary) if not test["stated"]],
         untested=untested,
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},
         data=shared({name: variant["data"] for name, variant in summary["variants"].items()}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+TOKENS = ("tokens", "unknown_tokens")
+"""Columns with the number of tokens of a text before it was cut, special tokens included, and of unknown ones after.
+
+Files of earlier versions lack them.
+"""
+
+
 def table(
     split: str,
     names: Sequence[str],
@@ -26,8 +33,12 @@ def table(
     pairs: Sequence[str] | None,
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float64],
+    tokens: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of a split: the text as the model read it, true and predicted label, and every probability."""
+    """Return the rows of a split: the text as the model read it, true and predicted label, and every probability.
+
+    ``tokens`` are the columns named in ``TOKENS``.
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {"split": split, "row": numbers, "text": texts}
@@ -39,7 +50,7 @@ def table(
         "confidence": probabilities.max(1),
     }
     columns |= {f"probability:{name}": probabilities[:, number] for number, name in enumerate(names)}
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns | dict(tokens or {}))
 
 
 def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:
@@ -64,10 +75,13 @@ def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64
     return ids.to_numpy("int64"), frame[probabilities].to_numpy("float64")
 
 
-def rows_of(path: Path, split: str, texts: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+def rows_of(
+    path: Path, split: str, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return the rows of a split with all their columns.
 
-    Raises ``KexpError`` if the file cannot be read, or if one of these columns of texts or of numbers is none.
+    Raises ``KexpError`` if the file cannot be read, or if one of these columns of texts or of numbers is none. A file
+    may lack ``optional`` columns of numbers.
     """
     import pandas as pd
 
@@ -76,7 +90,10 @@ def rows_of(path: Path, split: str, texts: Sequence[str], numbers: Sequence[str]
     # pyarrow raises many kinds of errors for a damaged file.
     except Exception as error:  # noqa: BLE001
         raise KexpError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-    for names, kinds in ((("split", *texts), "OTU"), (("row", *numbers), "iuf")):
+    for names, kinds in (
+        (("split", *texts), "OTU"),
+        (("row", *numbers, *(name for name in optional if name in frame)), "iuf"),
+    ):
         for name in names:
             if name not in frame or frame[name].dtype.kind not in kinds:
                 raise KexpError(f"{path}: column {name} is missing, or not as kexp writes it")
@@ -91,11 +108,15 @@ EXAMPLE = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
-    """Predictions for a split, with digests that are equal where the rows are, whatever their order.
+    """Predictions of a run for a split, with digests that are equal where the rows are, whatever their order.
 
-    ``by_text`` and ``by_number`` order the rows by text and label, and by the number that they have in their dataset.
+    ``names`` are the labels in the order of their ids. ``by_text`` and ``by_number`` order the rows by text and label,
+    and by the number that they have in their dataset.
     """
 
+    path: Path
+    split: str
+    names: Sequence[str]
     texts: str
     numbers: str
     labels: NDArray[np.int64]
@@ -103,10 +124,17 @@ class Tested:
     by_text: NDArray[np.int64]
     by_number: NDArray[np.int64]
 
-    def ordered(self, by: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return label ids and probabilities ordered by "text" or "number"."""
+    def digest(self, by: str) -> str:
+        """Return the digest of the rows by "text" or "number"."""
+        return self.texts if by == "text" else self.numbers
+
+    def ordered(self, by: str, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return label ids and probabilities, rows ordered by "text" or "number" and labels as in ``names``."""
+        import numpy as np
+
         order = self.by_text if by == "text" else self.by_number
-        return self.labels[order], self.probabilities[order]
+        ids = np.array([[*names].index(name) for name in self.names])
+        return ids[self.labels[order]], self.probabilities[order][:, np.argsort(ids)]
 
 
 def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
@@ -116,6 +144,9 @@ def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
     by_number = frame.sort_values("row", kind="stable").index.to_numpy()
     labels, probabilities = read(path, split, names)
     return Tested(
+        path,
+        split,
+        tuple(names),
         _digest(frame.loc[by_text, ["text", "pair", "label"]]),
         _digest(frame.loc[by_number, ["row", "label"]]),
         labels,

@@ -9,22 +9,29 @@ from kexp.report.summary import shared
 
 Json = dict[str, Any]
 
+OUT_OF_FOLD = ", all folds as one"
+"""What is added to the name of a variant where its metrics are those over the test rows of all folds."""
+
 
 def results_table(summary: Mapping[str, Any], split: str) -> Json:
     """Return the metric names of a split, a row per variant and then per baseline, and the best mean of every column.
 
+    A variant with folds has a second row on test: the metrics over the rows of all folds, which are no mean of theirs.
     A baseline that scores the same for several variants, since they share their data, has one row.
     """
     variants = summary["variants"].items()
-    rows: list[Json] = [
-        {"name": name, "baseline_of": [], "cells": scores}
-        for name, variant in variants
-        if (scores := variant["metrics"].get(split))
-    ]
+    rows: list[Json] = []
+    for name, variant in variants:
+        if scores := variant["metrics"].get(split):
+            rows.append({"name": name, "baseline_of": [], "cells": scores})
+        if split == "test" and "out_of_fold" in variant:
+            rows.append({"name": f"{name}{OUT_OF_FOLD}", "baseline_of": [], "cells": variant["out_of_fold"]["metrics"]})
     for baseline in dict.fromkeys(baseline for _, variant in variants for baseline in variant["baselines"]):
         scored = {name: variant["baselines"].get(baseline, {}).get(split) for name, variant in variants}
         for names, scores in shared(scored):
-            cells = {metric: {"mean": value, "n": 1} for metric, value in scores.items()}
+            # Where the rows are divided several times, a baseline's score is a mean over the divisions.
+            count = summary["variants"][names[0]]["data"].get("divisions", 1)
+            cells = {metric: {"mean": value, "n": count} for metric, value in scores.items()}
             rows.append({"name": baseline, "baseline_of": names, "cells": cells})
     metrics = list(dict.fromkeys(metric for row in rows for metric in row["cells"]))
     best = {metric: _best(rows, metric, metric in summary["lower_is_better"]) for metric in metrics}

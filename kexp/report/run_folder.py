@@ -18,6 +18,7 @@ from typing import Any
 from kexp.atomic_files import write_text
 from kexp.errors import KexpError
 from kexp.redaction import hidden
+from kexp.repeats import Repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ class RunFolder:
             raise KexpError(f"{path} is not a run folder: it has no spec.toml")
         return cls(path)
 
-    def run(self, variant: str, seed: int) -> Path:
+    def run(self, variant: str, repeat: Repeat) -> Path:
         """Return the folder of one run."""
-        return self.path / variant / f"seed-{seed}"
+        return self.path / variant / repeat.folder
 
 
 def _named(part: Path, parent: Path, name: str) -> Path:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp.evaluate.calibration import expected_calibration_error, reliability
+from kexp.repeats import Repeat
+from kexp.report.confidence import calibration_table, coverage, reliability_figures
 from kexp.report.curves import curves
 from kexp.report.epochs import epoch_table, epochs
-from kexp.report.figures import draw_reliability
+from kexp.report.error_analysis import error_analysis
 from kexp.report.formatting import count, duration, plain
-from kexp.report.predictions import rows_of
+from kexp.report.predictions import TOKENS, rows_of
 from kexp.report.stored import read_events, read_result
 
 if TYPE_CHECKING:
@@ -19,16 +20,13 @@ if TYPE_CHECKING:
 
 MISTAKES = 15
 LOG_LINES = 30
-BINS = 10
-"""Bins of the reliability diagram."""
-
 SLACK = 1.01
 """Factor by which the validation loss must rise for a remark on overfitting; less is noise."""
 
 Json = dict[str, Any]
 
 
-def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
+def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
     """Return the values that the template shows of a run; ``number`` is its place on the page."""
     missing: Json = {"status": "interrupted", "reason": "the run left no result.json"}
     result: Json = read_result(folder / "result.json") if (folder / "result.json").is_file() else missing
@@ -36,16 +34,19 @@ def run_page(folder: Path, variant: str, seed: int, number: int) -> Json:
     evaluations = [event for event in events if event["event"] == "evaluation"]
     chosen = _chosen(result, evaluations)
     split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
-    rows = _predicted(folder / "predictions.parquet", split)
+    rows = _predicted(folder / "predictions.parquet", split, _probabilities(result))
     return {
         "variant": variant,
-        "seed": seed,
+        "repeat": repeat.name,
         "anchor": f"run-{number}",
         "result": result,
         "facts": facts(result),
         "unlabelled": _unlabelled(evaluations, chosen),
         "curves": curves(result.get("monitor", ""), events, chosen),
-        "reliability": None if rows is None else _reliability(rows),
+        "reliability": [] if rows is None else reliability_figures(rows, result),
+        "calibration": calibration_table(result),
+        "coverage": None if rows is None else coverage(rows, result.get("labels", [])),
+        "errors": None if rows is None else error_analysis(rows),
         "epochs": epoch_table(by_epoch) if (by_epoch := epochs(folder)) else None,
         "remarks": [*filter(None, [overfitting(evaluations)]), *_warnings(events)],
         "split": split,
@@ -91,6 +92,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "steps": count(result.get("steps")),
         "epochs": plain(result.get("epochs")),
         "chosen epoch": plain(result.get("kept_epoch")),
+        "evaluated weights": None if result.get("evaluated_weights") == "trained" else result.get("evaluated_weights"),
         "best epoch": plain(result.get("best_epoch")),
         **_pretraining(result.get("pretraining", {})),
         "training time": duration(result.get("train_seconds")),
@@ -137,21 +139,17 @@ def overfitting(evaluations: Sequence[Json]) -> str:
 # --- predictions ---------------------------------------------------------------------------------------------------
 
 
-def _predicted(path: Path, split: str) -> pd.DataFrame | None:
+def _probabilities(result: Mapping[str, Any]) -> list[str]:
+    """Return the columns that tell what the probabilities were before they were calibrated."""
+    return [f"probability:{name}" for name in result["labels"]] if "calibration" in result else []
+
+
+def _predicted(path: Path, split: str, probabilities: Sequence[str]) -> pd.DataFrame | None:
     """Return the predictions of a split; None where there are none."""
     if not path.is_file():
         return None
-    frame = rows_of(path, split, ["text", "label", "predicted"], ["confidence"])
+    frame = rows_of(path, split, ["text", "label", "predicted"], ["confidence", *probabilities], optional=TOKENS)
     return frame if len(frame) else None
-
-
-def _reliability(rows: pd.DataFrame) -> Json:
-    confidence, correct = rows["confidence"].to_numpy("float64"), (rows["label"] == rows["predicted"]).to_numpy()
-    return {
-        "bins": BINS,
-        "error": expected_calibration_error(confidence, correct, BINS),
-        "image": draw_reliability(reliability(confidence, correct, BINS)),
-    }
 
 
 def mistakes(rows: pd.DataFrame | None) -> Json:

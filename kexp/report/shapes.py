@@ -35,6 +35,18 @@ class Parameters(TypedDict, total=False):
 
 
 @extensible
+class Calibration(TypedDict, total=False):
+    """The temperature of a run's kept model, and metrics by split without and with it."""
+
+    temperature: Required[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    rows: int
+    bins: int
+    before: Required[dict[str, Scores]]
+    after: Required[dict[str, Scores]]
+    remark: str
+
+
+@extensible
 class Ended(TypedDict, total=False):
     """``result.json`` of a run that is not done."""
 
@@ -42,6 +54,8 @@ class Ended(TypedDict, total=False):
     experiment: str
     variant: Required[str]
     seed: Required[int]
+    draw: int
+    fold: int
     reason: str | None
 
 
@@ -53,12 +67,16 @@ class Done(TypedDict, total=False):
     experiment: str
     variant: Required[str]
     seed: Required[int]
+    draw: int
+    fold: int
     reason: None
     labels: Required[list[str]]
+    rows: dict[str, int]
     metrics: Required[dict[str, Scores]]
     monitor: str
     best_epoch: Number
     kept_epoch: Number
+    evaluated_weights: str
     kept_models: list[dict[str, Any]]
     steps: int
     epochs: Number
@@ -73,6 +91,7 @@ class Done(TypedDict, total=False):
     parameters: Parameters
     per_class: dict[str, list[PerClass]]
     confusion_matrix: dict[str, list[list[int]]]
+    calibration: Calibration
 
 
 Result = Annotated[Done | Ended, Field(discriminator="status")]
@@ -80,10 +99,11 @@ Result = Annotated[Done | Ended, Field(discriminator="status")]
 
 @extensible
 class Mean(TypedDict, total=False):
-    """A metric of a variant over its seeds."""
+    """A metric of a variant: ``n`` counts the outermost of what varied, and ``over`` says all of it in words."""
 
     mean: Required[Number | None]
     n: Required[int]
+    over: str
     sd: Number | None
     low: Number | None
     high: Number | None
@@ -103,9 +123,28 @@ class Data(TypedDict, total=False):
     """The record of a variant's data."""
 
     source: Source
-    splits: dict[str, dict[str, int]]
+    divisions: int
+    splits: dict[str, dict[str, Number]]
     tokens: dict[str, dict[str, Number | None]]
     warnings: list[str]
+
+
+@extensible
+class Keys(TypedDict, total=False):
+    """Which run of its variant a run is."""
+
+    seed: Required[int]
+    draw: int
+    fold: int
+
+
+@extensible
+class OutOfFold(TypedDict, total=False):
+    """Metrics over the test rows of all folds, by seed and draw, and their means."""
+
+    file: Required[str]
+    runs: Required[list[Keys]]
+    metrics: Required[dict[str, Mean]]
 
 
 @extensible
@@ -113,21 +152,37 @@ class SummaryVariant(TypedDict, total=False):
     """One variant in ``summary.json``."""
 
     seeds: Required[list[int]]
+    repeats: list[Keys]
     status: Required[dict[str, Literal["done", "failed", "interrupted", "pruned"]]]
     metrics: Required[dict[str, dict[str, Mean]]]
     baselines: Required[dict[str, dict[str, Scores]]]
     data: Required[Data]
+    out_of_fold: OutOfFold
 
 
 @extensible
 class Test(TypedDict, total=False):
-    """A paired test between two variants."""
+    """What is stated about two variants and a metric; tests of earlier versions have no ``p_holm``."""
 
     a: Required[str]
     b: Required[str]
     metric: Required[str]
+    test: str
+    stated: StrictBool
+    paired: StrictBool
+    n: int
+    unit: str
+    over: str
+    which: str | None
     difference: Required[Number]
+    low: Number | None
+    high: Number | None
+    effect_size: Number | None
+    detectable: Number | None
     p_value: Required[Number]
+    p_holm: Number
+    pairs: int
+    better: str | None
     sentence: Required[str]
 
 

@@ -1,25 +1,20 @@
-"""``summary.json``: each variant's means over its seeds, baselines and data, and the paired tests between variants."""
+"""``summary.json``: each variant's means over its runs, baselines and data, and the tests between variants."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kexp.evaluate import statistics
-
-if TYPE_CHECKING:
-    from kexp.evaluate.statistics import Predictions
-
-Result = Mapping[str, Any]
-"""The object of one ``result.json``."""
+from kexp.repeats import Repeat
+from kexp.report.predictions import Tested
+from kexp.report.repeated import Result, in_order, ratio_of_test, units_of, varied
+from kexp.report.statements import Method, statements, tested_metrics
 
 SEVERITY = ("done", "interrupted", "failed")
 LOWER_IS_BETTER = ("cross_entropy", "ece", "mse")
-SIGNIFICANT = 0.05
-TEST_NAMES = {"mcnemar": "McNemar", "bootstrap": "paired bootstrap"}
 
 
 def build_summary(
@@ -27,23 +22,25 @@ def build_summary(
     *,
     baselines: Mapping[str, Any],
     data: Mapping[str, Any],
-    predictions: Callable[[str, int], Predictions | None],
+    predictions: Callable[[Result], Tested | None],
+    specs: Mapping[str, Mapping[str, Any]] | None = None,
     lower_is_better: Collection[str] = LOWER_IS_BETTER,
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the object of ``summary.json`` from all runs of an experiment, in their order.
 
-    ``baselines`` and ``data`` are copied, by variant; ``remarks`` come before those on the tests.
-    ``predictions`` gives the test rows of a finished run, or None where there are none. Means and tests count runs with
-    status ``done`` only; p-values are not corrected for the number of tests.
+    ``baselines`` and ``data`` are copied, by variant; ``remarks`` come before those on the tests. ``predictions`` gives
+    the test rows of a finished run, given its result, or None where there are none. ``specs`` has the dataset, split,
+    cleaning and backbone of every variant. Means and tests count runs with status ``done`` only.
     """
+    specs = specs or {}
     variants = {
-        name: _variant([result for result in results if result["variant"] == name])
+        name: _variant([result for result in results if result["variant"] == name], specs.get(name, {}))
         | {"baselines": baselines.get(name, {}), "data": data.get(name, {})}
         for name in dict.fromkeys(result["variant"] for result in results)
     }
     all_remarks = list(remarks)
-    tests = [{**test, "sentence": sentence(test)} for test in _tests(results, predictions, all_remarks)]
+    tests = _statements(results, predictions, specs, lower_is_better, all_remarks)
     return {
         "experiment": results[0]["experiment"] if results else "",
         "status": max((result["status"] for result in results), key=SEVERITY.index, default="interrupted"),
@@ -52,6 +49,24 @@ def build_summary(
         "tests": tests,
         "remarks": all_remarks,
     }
+
+
+def known_tests(summary: Mapping[str, Any]) -> list[Any]:
+    """Return the tests of a summary; those of earlier versions, of single runs and without correction, are none."""
+    return [test for test in summary.get("tests", []) if "p_holm" in test]
+
+
+def old_tests_remark(summary: Mapping[str, Any]) -> str:
+    """Say that tests of an earlier version are left out; "" where there are none."""
+    count = len(summary.get("tests", [])) - len(known_tests(summary))
+    which = "1 test of an earlier version is" if count == 1 else f"{count} tests of an earlier version are"
+    return f"{which} left out: they were of single runs, not of methods; kexp compare makes new ones" if count else ""
+
+
+def over(mean: Mapping[str, Any]) -> str:
+    """Return what a mean is over in words; earlier versions knew seeds only."""
+    count = mean["n"]
+    return str(mean.get("over") or f"{count} seed{'' if count == 1 else 's'}")
 
 
 def no_test_remark(data: Mapping[str, Any]) -> str:
@@ -73,66 +88,50 @@ def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
     return [([name for name in records if records[name] == record], record) for record in different if record]
 
 
-def _variant(runs: Sequence[Result]) -> dict[str, Any]:
-    """Return seeds, statuses and means of one variant's runs; ``values`` are in the order of the finished seeds.
+def _variant(runs: Sequence[Result], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return repeats, statuses and means of one variant's runs; ``values`` are in the order of the finished runs.
 
-    A value that is not finite (null in JSON) is left out of the mean; ``n`` counts the others.
+    Means and spreads are over the outermost of what varied: folds, else draws of labelled rows, else seeds. ``over``
+    says all of it in words. A value that is not finite (null in JSON) is left out; ``n`` counts the others.
     """
-    done = [run["metrics"] for run in runs if run["status"] == "done"]
-    values: dict[str, dict[str, list[float]]] = {}
-    for metrics in done:
-        for split, scores in metrics.items():
+    done = [run for run in runs if run["status"] == "done"]
+    values: dict[str, dict[str, dict[Repeat, float]]] = {}
+    for run in done:
+        for split, scores in run["metrics"].items():
             for name, value in scores.items():
                 if value is not None and math.isfinite(value):
-                    values.setdefault(split, {}).setdefault(name, []).append(value)
+                    values.setdefault(split, {}).setdefault(name, {})[Repeat.of(run)] = value
+    ratio = ratio_of_test(done, spec)
     return {
-        "seeds": [run["seed"] for run in runs],
-        "status": {str(run["seed"]): run["status"] for run in runs},
-        "metrics": {
-            split: {name: asdict(statistics.summarise(of)) | {"values": of} for name, of in scores.items()}
-            for split, scores in values.items()
-        },
+        "seeds": list(dict.fromkeys(run["seed"] for run in runs)),
+        "repeats": [Repeat.of(run).keys() for run in runs],
+        "status": {Repeat.of(run).key: run["status"] for run in runs},
+        "metrics": {split: {name: _mean(of, ratio) for name, of in scores.items()} for split, scores in values.items()},
     }
 
 
-def _tests(
-    results: Sequence[Result], predictions: Callable[[str, int], Predictions | None], remarks: list[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield the tests of every pair of variants; seeds that cannot be compared are added to ``remarks``."""
-    names: dict[str, list[str]] = {}
-    held: dict[str, dict[int, Predictions]] = {}
+def _mean(values: Mapping[Repeat, float], ratio: float) -> dict[str, Any]:
+    _, units = units_of(in_order([*values]))
+    means = [sum(values[key] for key in unit) / len(unit) for unit in units]
+    found = asdict(statistics.summarise(means, ratio))
+    return {**found, "over": varied([*values]), "values": list(values.values())}
+
+
+def _statements(
+    results: Sequence[Result],
+    predictions: Callable[[Result], Tested | None],
+    specs: Mapping[str, Mapping[str, Any]],
+    lower_is_better: Collection[str],
+    remarks: list[str],
+) -> list[dict[str, Any]]:
+    """Return the tests of every pair of variants; pairs that cannot be compared are added to ``remarks``."""
+    methods: dict[str, Method] = {}
     for result in results:
-        variant, seed = result["variant"], result["seed"]
-        if result["status"] == "done" and (rows := predictions(variant, seed)) is not None:
-            names[variant] = result["labels"]
-            held.setdefault(variant, {})[seed] = rows
-    for a, b in itertools.combinations(held, 2):
-        shared = held[a].keys() & held[b].keys()
-        same = {seed for seed in shared if names[a] == names[b] and _equal_rows(held[a][seed], held[b][seed])}
-        remarks += [
-            f"{a} and {b} were not compared on seed {seed}: their test rows differ" for seed in sorted(shared - same)
-        ]
-        of_a, of_b = ({seed: held[name][seed] for seed in same} for name in (a, b))
-        yield from statistics.compare(a, b, of_a, of_b)
-
-
-def _equal_rows(a: Predictions, b: Predictions) -> bool:
-    """Return whether two runs predicted rows with the same labels in the same order, as far as predictions show."""
-    return a[0].shape == b[0].shape and bool((a[0] == b[0]).all())
-
-
-def sentence(test: Mapping[str, Any]) -> str:
-    """Return a test in plain English, the better variant first."""
-    p_value = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
-    size = abs(test["difference"])
-    forwards = test["difference"] >= 0
-    better, worse = (test["a"], test["b"]) if forwards else (test["b"], test["a"])
-    details = [f"seed {test['seed']}", p_value, TEST_NAMES[test["test"]]]
-    if "low" in test:
-        low, high = (test["low"], test["high"]) if forwards else (-test["high"], -test["low"])
-        details.append(f"95 % interval {low:.3f} to {high:.3f}")
-    if test["p_value"] < SIGNIFICANT:
-        return f"{better} beats {worse} by {size:.3f} {test['metric']} ({', '.join(details)})"
-    lead = f"{better} is {size:.3f} ahead, " if size else ""
-    between = f"{test['metric']} between {test['a']} and {test['b']}"
-    return f"no significant difference in {between} ({lead}{', '.join(details)})"
+        if result["status"] == "done" and (rows := predictions(result)) is not None:
+            name = result["variant"]
+            method = methods.setdefault(name, Method(name, specs.get(name, {}), {}, {}))
+            method.runs[Repeat.of(result)], method.tested[Repeat.of(result)] = result, rows
+    found = [*methods.values()]
+    tests, problems = statements(found, tested_metrics(found, "test"), lower_is_better, remarks)
+    remarks += [problem.remark() for problem in problems]
+    return tests

@@ -1,23 +1,23 @@
-"""Comparing finished runs of any experiments: means, paired tests, differences of their specs."""
+"""Comparing finished runs of any experiments: means, statements on pairs, differences of their specs."""
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError, did_you_mean
-from kexp.evaluate import statistics
+from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
-from kexp.report.predictions import Tested, other_texts, row_differences, tested
+from kexp.repeats import Part, Repeat, in_words, place_of
+from kexp.report.predictions import Tested, tested
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
+from kexp.report.statements import Method, statements, tested_metrics
 from kexp.report.stored import read_summary
-from kexp.report.summary import LOWER_IS_BETTER, build_summary, sentence
+from kexp.report.summary import LOWER_IS_BETTER, build_summary
 from kexp.results.runs import UNREADABLE, differences, read_spec, results, spec_of
 
 Json = dict[str, Any]
@@ -33,29 +33,27 @@ MEASURES: Mapping[str, bool] = {
 }
 """Numbers of a result besides its metrics that can be compared, and whether more is better."""
 
-TESTED = ("accuracy", "macro_f1")
-"""Metrics for which there is a paired test."""
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A variant of a run folder with its finished runs by seed, or one run of it."""
+    """A variant of a run folder with its finished runs, or those of one draw, fold or seed, which ``part`` holds."""
 
     name: str
     folder: Path
     variant: str
-    seed: int | None
-    runs: Mapping[int, Json]
+    part: Part
+    runs: Mapping[Repeat, Json]
 
-    def path(self, seed: int) -> Path:
+    def path(self, repeat: Repeat) -> Path:
         """Return the predictions of a run."""
-        return RunFolder(self.folder).run(self.variant, seed) / "predictions.parquet"
+        return RunFolder(self.folder).run(self.variant, repeat) / "predictions.parquet"
 
 
 def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None = None) -> Json:
-    """Return the means, baselines, differences of specs and paired tests of models, as plain data.
+    """Return the means, baselines, differences of specs and tests of models, as plain data.
 
-    A folder is a run folder, which stands for all its variants, or ``<variant>`` or ``<variant>/seed-<n>`` in one.
+    A folder is a run folder, which stands for all its variants, or in one ``<variant>`` or a folder of its runs, such
+    as ``<variant>/seed-<n>`` or ``<variant>/draw-<n>``.
     Raises ``KexpError`` for other folders, for folders without a finished run, and when the rows of the split differ.
     """
     if split not in SPLITS:
@@ -64,24 +62,19 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     models = _distinguished(list(_models(folders, remarks)))
     summary = _summary(models, split, metric)
     # How long training took does not depend on the rows on which it was measured.
-    pairs = [] if metric in MEASURES else list(_pairs(models, split, remarks))
-    tests = [test for pair in pairs for test in pair.tests() if metric in (None, test["metric"])]
-    corrected = statistics.holm([test["p_value"] for test in tests])
-    if metric not in (None, *TESTED):
-        remarks.append(f"there is no paired test of {metric}, only of {' and '.join(TESTED)}")
+    tests = [] if metric in MEASURES else _statements(models, split, metric, summary["lower_is_better"], remarks)
+    if metric is not None and metric not in ROW_SCORES:
+        remarks.append(f"there is no test of {metric}, only of {', '.join(ROW_SCORES)}")
     base = _spec(models[0])
     return {
         "split": split,
         **results_table(summary, split),
         "models": [
-            {"name": model.name, "folder": str(model.folder), "variant": model.variant, "seeds": list(model.runs)}
+            {"name": model.name, "folder": str(model.folder), "variant": model.variant, **_runs(model)}
             for model in models
         ],
         "differences": {model.name: differences(base, _spec(model)) for model in models[1:]},
-        "tests": [
-            {**test, "p_holm": p_holm, "sentence": sentence(test)}
-            for test, p_holm in zip(tests, corrected, strict=True)
-        ],
+        "tests": tests,
         "remarks": remarks,
     }
 
@@ -92,36 +85,40 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
 def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
     """Yield every model once, even if it is named twice; a variant without a finished run is remarked on."""
     places = list(dict.fromkeys(_place(folder) for folder in folders))
-    for folder, variant, seed in places:
-        if {(folder, None, None), (folder, variant, None)} & {*places} - {(folder, variant, seed)}:
+    for folder, variant, part in places:
+        wider = {(folder, None, ()), *((folder, variant, part[:length]) for length in range(len(part)))}
+        if wider & {*places} - {(folder, variant, part)}:
             continue
-        held: dict[str, dict[int, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
+        held: dict[str, dict[Repeat, Json]] = {name: {} for name in read_spec(folder).get("variants", {})}
         for result in results(folder):
             runs = held.setdefault(result["variant"], {})
             if result["status"] == UNREADABLE and variant in (None, result["variant"]):
                 remarks.append(f"left out: {result['reason']}")
-            if result["status"] == "done" and seed in (None, result["seed"]):
-                runs[result["seed"]] = result
+            if result["status"] == "done" and all(result.get(name) == number for name, number in part):
+                runs[Repeat.of(result)] = result
         selected = [name for name in held if variant in (None, name)]
         finished = [name for name in selected if held[name]]
         if not finished:
             raise KexpError(f"{folder / (variant or '')}: it has no finished run to compare")
         remarks += [f"{name} of {folder} has no finished run" for name in selected if name not in finished]
-        yield from (Model(name, folder, name, seed, held[name]) for name in finished)
+        yield from (Model(name, folder, name, part, held[name]) for name in finished)
 
 
-def _place(path: Path) -> tuple[Path, str | None, int | None]:
-    """Return the run folder that a path lies in, the variant and the seed; None for all of them."""
+def _place(path: Path) -> tuple[Path, str | None, Part]:
+    """Return the run folder that a path lies in, the variant (None for all of them) and which of its runs."""
     # Unlike Path.resolve, it leaves links that lead to themselves as they are.
     path = Path(os.path.realpath(path))
-    seed = re.fullmatch(r"seed-(\d+)", path.name)
-    if path.is_dir() and not (path / "spec.toml").is_file():
-        if (path.parent / "spec.toml").is_file():
-            return path.parent, path.name, None
-        if seed and (path.parent.parent / "spec.toml").is_file():
-            return path.parent.parent, path.parent.name, int(seed[1])
+    if path.is_dir() and not (path / "spec.toml").is_file() and (place := place_of(path)):
+        return place
     read_spec(path)
-    return path, None, None
+    return path, None, ()
+
+
+def _runs(model: Model) -> Json:
+    """Return the seeds of a model's runs, and draws and folds too where they have some."""
+    keys = [repeat.keys() for repeat in model.runs]
+    several = {"runs": keys} if any(len(of) > 1 for of in keys) else {}
+    return {"seeds": list(dict.fromkeys(of["seed"] for of in keys)), **several}
 
 
 def _distinguished(models: Sequence[Model]) -> list[Model]:
@@ -134,7 +131,7 @@ def _distinguished(models: Sequence[Model]) -> list[Model]:
         if len(folders) > 1:
             name = f"{next(of(model.folder) for of in PARTS if _differ(of, folders))}/{name}"
         if sum(other.folder == model.folder for other in alike) > 1:
-            name += f", seed {model.seed}"
+            name += f", {in_words(dict(model.part))}"
         named.append(replace(model, name=name))
     return named
 
@@ -174,7 +171,10 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
         model.name: kept[model.folder].get("variants", {}).get(model.variant, {}).get("baselines", {})
         for model in models
     }
-    summary = build_summary(runs, baselines=baselines, data={}, predictions=lambda *_: None, lower_is_better=lower)
+    specs = {model.name: _spec(model) for model in models}
+    summary = build_summary(
+        runs, baselines=baselines, data={}, predictions=lambda _: None, specs=specs, lower_is_better=lower
+    )
     measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
     common = [name for name in measured[0] if all(name in scores for scores in measured)]
     if metric in MEASURES and not common:
@@ -207,87 +207,29 @@ def _kept_summary(folder: Path) -> Json:
     return read_summary(folder / "summary.json") if (folder / "summary.json").is_file() else {}
 
 
-# --- paired tests --------------------------------------------------------------------------------------------------
+# --- statements -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two models with predictions for the same rows in the same order: (seeds as text, seed, of a, of b)."""
-
-    a: str
-    b: str
-    of: Sequence[tuple[str | int, int, statistics.Predictions, statistics.Predictions]]
-
-    def tests(self) -> Iterator[Json]:
-        """Yield the tests of every seed."""
-        for seeds, seed, of_a, of_b in self.of:
-            for test in statistics.compare(self.a, self.b, {seed: of_a}, {seed: of_b}):
-                yield {**test, "seed": seeds}
+def _statements(
+    models: Sequence[Model], split: str, metric: str | None, lower_is_better: Sequence[str], remarks: list[str]
+) -> list[Json]:
+    """Return what is stated about every two models; raises ``KexpError`` when their rows differ."""
+    methods = [_method(model, split) for model in models]
+    metrics = [name for name in tested_metrics(methods, split) if metric in (None, name)]
+    tests, problems = statements(methods, metrics, lower_is_better, remarks)
+    if problems:
+        raise problems[0]
+    return tests
 
 
-def _pairs(models: Sequence[Model], split: str, remarks: list[str]) -> Iterator[Pair]:
-    """Yield every two models with what can be tested; raises ``KexpError`` when their rows differ."""
-    held = {(model.name, seed): _tested(models[0], model, seed, split) for model in models for seed in model.runs}
-    for a, b in itertools.combinations(models, 2):
-        shared = [(seed, seed) for seed in a.runs if seed in b.runs]
-        seeds = shared or [(next(iter(a.runs)), next(iter(b.runs)))]
-        orders = [_order(a, b, pair, split, held, remarks) for pair in seeds]
-        if not shared and len(a.runs) + len(b.runs) > 2:
-            remarks.append(f"{a.name} and {b.name} have no seed in common, so their runs were not paired")
-            continue
-        yield Pair(
-            a.name,
-            b.name,
-            [
-                (x if x == y else f"{x} and {y}", x, held[a.name, x].ordered(by), held[b.name, y].ordered(by))
-                for (x, y), by in zip(seeds, orders, strict=True)
-            ],
-        )
+def _method(model: Model, split: str) -> Method:
+    """Return a model as what statements are made about."""
+    tested = {repeat: _tested(model, repeat, split) for repeat in model.runs}
+    return Method(model.name, _spec(model), dict(model.runs), tested)
 
 
-def _tested(first: Model, model: Model, seed: int, split: str) -> Tested:
-    """Return the predictions of a run, its labels in the order of the first model."""
-    path, names, own = model.path(seed), next(iter(first.runs.values()))["labels"], model.runs[seed]["labels"]
+def _tested(model: Model, repeat: Repeat, split: str) -> Tested:
+    path = model.path(repeat)
     if not path.is_file():
         raise KexpError(f"{path} is missing, so the {split} rows cannot be compared")
-    if {*own} != {*names}:
-        raise _refusal(
-            first,
-            model,
-            (next(iter(first.runs)), seed),
-            split,
-            [f"labels: {', '.join(names)} in {first.name}, {', '.join(own)} in {model.name}"],
-        )
-    return tested(path, split, names)
-
-
-def _order(
-    a: Model, b: Model, seeds: tuple[int, int], split: str, held: Mapping[tuple[str, int], Tested], remarks: list[str]
-) -> str:
-    """Return how the rows of two runs are paired: by "text", or by "number" in the same dataset.
-
-    Cleaning and backbones change texts, but not which row of the dataset they are.
-    """
-    of_a, of_b = held[a.name, seeds[0]], held[b.name, seeds[1]]
-    if of_a.texts == of_b.texts:
-        return "text"
-    spec_a, spec_b = _spec(a), _spec(b)
-    same_source = all(spec_a.get(part) == spec_b.get(part) for part in ("dataset", "split"))
-    changes_texts = any(spec_a.get(part) != spec_b.get(part) for part in ("cleaning", "backbone"))
-    if not (same_source and changes_texts and of_a.numbers == of_b.numbers):
-        raise _refusal(a, b, seeds, split, [])
-    others = other_texts(a.path(seeds[0]), b.path(seeds[1]), split)
-    remark = (
-        f"{others:,} of {len(of_a.labels):,} texts differ between {a.name} and {b.name} in the same rows: "
-        "cleaning or backbone changed them"
-    )
-    remarks += [remark] if remark not in remarks else []
-    return "number"
-
-
-def _refusal(a: Model, b: Model, seeds: tuple[int, int], split: str, findings: Sequence[str]) -> KexpError:
-    """Return the error that says how the rows of two runs differ."""
-    lines = [*findings, *row_differences(a.path(seeds[0]), b.path(seeds[1]), split, (a.name, b.name))]
-    which = f"{split} rows" if seeds[0] == seeds[1] else f"{split} rows of seeds {seeds[0]} and {seeds[1]}"
-    indented = "".join(f"\n  {line}" for line in lines)
-    return KexpError(f"{a.name} and {b.name} cannot be compared: their {which} differ:{indented}")
+    return tested(path, split, model.runs[repeat]["labels"])

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kexp.errors import KexpError
+from kexp.repeats import run_files
 from kexp.report.run_lock import user_of
 from kexp.results.runs import STAMP, UNREADABLE, RunRow, chosen, list_runs, list_studies, read_row, read_spec
 
@@ -158,8 +159,8 @@ def _kept(rows: Sequence[RunRow], runs_dir: Path) -> Iterator[tuple[RunRow, str]
 
 def _in_progress(folder: Path) -> bool:
     """Return whether a run wrote a file recently and no summary followed; exports are not files of a run."""
-    places = ("*/seed-*/metrics.jsonl", "*/seed-*/log.txt", "*/seed-*/result.json", "*.json")
-    written = [path.lstat().st_mtime for place in places for path in folder.glob(place)]
+    runs = (path for name in ("metrics.jsonl", "log.txt", "result.json") for path, *_ in run_files(folder, name))
+    written = [path.lstat().st_mtime for path in (*runs, *folder.glob("*.json"))]
     summary = folder / "summary.json"
     if summary.is_file() and max(written, default=0.0) <= summary.stat().st_mtime:
         return False

@@ -12,6 +12,7 @@ from typing import Any
 from kexp import nested
 from kexp.errors import KexpError, did_you_mean
 from kexp.redaction import hidden
+from kexp.repeats import Repeat, run_files
 from kexp.report import stored
 from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
@@ -94,24 +95,19 @@ def read_row(folder: Path) -> RunRow:
 
 
 def results(folder: Path) -> Iterator[Json]:
-    """Yield the object of every ``result.json``, by variant and seed.
+    """Yield the object of every ``result.json``, by variant, draw, fold and seed.
 
     One that cannot be read, or that belongs to another run, has the status "unreadable" and the reason.
     """
-    for path in sorted(folder.glob("*/seed-*/result.json"), key=lambda path: (path.parts[-3], _number(path.parts[-2]))):
-        variant, seed = path.parts[-3], _number(path.parts[-2])
+    for path, variant, repeat in run_files(folder, "result.json"):
         try:
             result = stored.read_result(path)
-            if (result["variant"], result["seed"]) != (variant, seed):
-                raise KexpError(f"{path}: it is the result of {result['variant']} seed {result['seed']}")
+            if (result["variant"], Repeat.of(result)) != (variant, repeat):
+                raise KexpError(f"{path}: it is the result of {result['variant']} {Repeat.of(result).name}")
         except KexpError as error:
-            result = {"status": UNREADABLE, "reason": str(error), "variant": variant, "seed": seed}
+            keys = {"seed": 0} if repeat is None else repeat.keys()
+            result = {"status": UNREADABLE, "reason": str(error), "variant": variant, **keys}
         yield result
-
-
-def _number(name: str) -> int:
-    digits = name.removeprefix("seed-")
-    return int(digits) if digits.isdecimal() else 0
 
 
 def _means(variant: Mapping[str, Any]) -> dict[str, float]:
@@ -278,10 +274,9 @@ PATHS = ("spec.toml", "environment.json", "summary.json", "report.html")
 
 
 def _run(folder: Path, result: Mapping[str, Any]) -> Json:
-    path = folder / result["variant"] / f"seed-{result['seed']}"
+    repeat = Repeat.of(result)
+    path = folder / result["variant"] / repeat.folder
     keys = (
-        "variant",
-        "seed",
         "status",
         "reason",
         "metrics",
@@ -289,5 +284,7 @@ def _run(folder: Path, result: Mapping[str, Any]) -> Json:
         "kept_epoch",
         "train_seconds",
         "peak_memory_mib",
+        "calibration",
     )
-    return {**{name: result.get(name) for name in keys}, "epochs": epochs(path), "folder": str(path)}
+    which = {"variant": result["variant"], **repeat.keys()}
+    return {**which, **{name: result.get(name) for name in keys}, "epochs": epochs(path), "folder": str(path)}

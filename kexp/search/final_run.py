@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,9 @@ from kexp.experiment.run import run
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
+from kexp.repeats import repeats_in
 from kexp.report.run_folder import RunFolder
+from kexp.report.statements import sentence
 from kexp.report.summary import no_test_remark
 from kexp.search.search_job import SearchJob
 from kexp.search.study import Study
@@ -131,7 +132,9 @@ def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, A
     remarks = remarks or ["no trial is better than the spec without a search"]
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     remarks += [untested] if untested else []
-    return {**found, "remarks": [*remarks, compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary)]}
+    calibrated = bool(job.spec_of(trial).evaluation.calibrate)
+    again = compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary, calibrated=calibrated)
+    return {**found, "remarks": [*remarks, again]}
 
 
 def _run_best(job: SearchJob, best: Spec, resume: RunFolder | None) -> dict[str, Any]:
@@ -145,20 +148,20 @@ def _run_best(job: SearchJob, best: Spec, resume: RunFolder | None) -> dict[str,
 
 
 def gains(summary: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
-    """Return by split how much better the best is than the default, and the noise between seeds.
+    """Return by split how much better the best is than the default, with the test of that on the test split.
 
-    ``noise`` is the standard deviation of a difference of means: sqrt(s_a^2 / n_a + s_b^2 / n_b), None for one seed.
+    ``test`` is None on validation: the best of many trials was chosen there, so that its gain is flattered.
     """
     variants = summary["variants"]
     if DEFAULT not in variants:
         return []
+    tests = [test for test in summary["tests"] if (test["a"], test["b"], test["metric"]) == (DEFAULT, BEST, metric)]
     found = []
     for split in ("validation", "test"):
         before, after = (variants[name]["metrics"].get(split, {}).get(metric) for name in (DEFAULT, BEST))
         if before is None or after is None:
             continue
         sign = -1 if metric in summary["lower_is_better"] else 1
-        spread = [part["sd"] ** 2 / part["n"] for part in (before, after) if part["sd"] is not None]
         found.append(
             {
                 "split": split,
@@ -166,42 +169,50 @@ def gains(summary: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
                 "default": before["mean"],
                 "best": after["mean"],
                 "gain": sign * (after["mean"] - before["mean"]),
-                "noise": math.sqrt(sum(spread)) if len(spread) == 2 else None,
-                "seeds": after["n"],
+                "n": after["n"],
+                "over": after["over"],
+                # The metric of the search is the one on which something is claimed.
+                "test": {**tests[0], "stated": True} if tests and split == "test" else None,
             }
         )
     return found
 
 
 def describe_gain(gain: Mapping[str, Any]) -> str:
-    """Return a gain in words, and whether it is more than the noise between seeds."""
+    """Return a gain in words; on test with what is stated about the two specs, on validation without any verdict."""
     name = f"{gain['split']} {gain['metric']}"
-    text = f"{name}: {gain['best']:.4f} against {gain['default']:.4f} by default, a gain of {gain['gain']:+.4f}"
-    if gain["noise"] is None:
-        return f"{text}; with one seed the noise between seeds is unknown"
-    if gain["noise"] == 0:
-        return f"{text}; all {gain['seeds']} seeds agree"
-    times = gain["gain"] / gain["noise"]
-    judged = "more than seeds alone make" if times > 2 else "no more than seeds alone can make"
-    return f"{text}, {times:.1f} times the noise between {gain['seeds']} seeds ({gain['noise']:.4f}): {judged}"
+    text = (
+        f"{name} over {gain['over']}: {gain['best']:.4f} against {gain['default']:.4f} by default, "
+        f"a gain of {gain['gain']:+.4f}"
+    )
+    if gain["split"] == "validation":
+        return f"{text}; the best of many trials was chosen by it, so this gain is flattered and not tested"
+    return f"{text}; {sentence(gain['test'])}" if gain["test"] else f"{text}; there is no test of {gain['metric']}"
 
 
 def compare_with_trial(
-    values: Mapping[str, Sequence[float]], metrics: Sequence[SearchMetric], summary: Mapping[str, Any]
+    values: Mapping[str, Sequence[float]],
+    metrics: Sequence[SearchMetric],
+    summary: Mapping[str, Any],
+    *,
+    calibrated: bool = False,
 ) -> str:
-    """Say whether the best spec, trained again, has the validation metrics of its trial, seed by seed.
+    """Say whether the best spec, trained again, has the validation metrics of its trial, run by run.
 
-    ``values`` are those of the search metrics in the trial, by seed.
+    ``values`` are those of the search metrics in the trial, by the key of the run; ``calibrated`` is whether the best
+    spec, trained again, was calibrated, which changes metrics of probabilities.
     """
     best = summary["variants"][BEST]
     for number, metric in enumerate(metrics):
         if metric.validation_metric is None:
             continue
         again = best["metrics"]["validation"][metric.validation_metric]["values"]
-        by_seed = dict(zip(map(str, best["seeds"]), again, strict=True))
-        for seed, in_trial in values.items():
-            if seed in by_seed and by_seed[seed] != in_trial[number]:
-                was, now = f"{in_trial[number]:.6f}", f"{by_seed[seed]:.6f}"
+        for repeat, value in zip(repeats_in(best), again, strict=True):
+            in_trial = values.get(repeat.key)
+            if in_trial is not None and value != in_trial[number]:
+                was, now = f"{in_trial[number]:.6f}", f"{value:.6f}"
                 cause = "another device or number of threads rounds differently"
-                return f"{metric.name} of seed {seed} was {was} in the search and is {now} now: {cause}"
+                if calibrated:
+                    cause = "the probabilities of its model are calibrated, those of a trial are not"
+                return f"{metric.name} of {repeat.name} was {was} in the search and is {now} now: {cause}"
     return "the best spec, trained again, has the validation metrics of its trial to the last digit"

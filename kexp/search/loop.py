@@ -94,11 +94,11 @@ class TrialLoop:
             name=f"trial-{trial.position:04d}",
             group=self.study.optuna.study_name,
             table=trial.table,
-            seeds=job.trial_seeds,
+            repeats=tuple(repeat.keys() for repeat in job.trial_repeats),
             # Workers may have another working directory than this process.
             folder=str(self._folder(trial).resolve()),
             reports=job.metrics[0].validation_metric if len(job.metrics) == 1 else None,
-            by_seed=pruner is not None and pruner.compares_seeds,
+            by_run=pruner is not None and pruner.compares_seeds,
             block=job.spec.plugins.block,
             local=job.spec.plugins.local,
         )

@@ -25,7 +25,7 @@ def open_study(storage: BaseStorage, job: SearchJob) -> Study:
     """Create the study of a search or join it; raises ``KexpError`` when one of this name is about something else."""
     options = job.options
     default = NopPruner() if len(job.metrics) > 1 else MedianPruner()
-    pruner = options.pruner.build(PrunerContext(options.seeds_per_trial)) if options.pruner else default
+    pruner = options.pruner.build(PrunerContext(options.runs_per_trial)) if options.pruner else default
     directions = [metric.direction for metric in job.metrics]
     try:
         # Values are drawn and trials pruned by what is in the history, not by this object.

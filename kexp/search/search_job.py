@@ -13,10 +13,11 @@ from optuna.trial import FrozenTrial
 
 from kexp.catalog import Catalog
 from kexp.errors import KexpError, Problem
-from kexp.plan.resolve import Plan
+from kexp.plan.resolve import Plan, repeats_of
 from kexp.plan.search_metrics import SearchMetric, search_metrics
 from kexp.plan.validate import dump, space_of, validate, with_defaults
 from kexp.redaction import is_masked
+from kexp.repeats import Repeat
 from kexp.search.display import SearchDisplay
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
@@ -50,9 +51,14 @@ class SearchJob:
         return self.spec.seeds[0]
 
     @property
-    def trial_seeds(self) -> tuple[int, ...]:
-        """The seeds with which every trial is trained."""
-        return self.spec.seeds[: self.options.seeds_per_trial]
+    def trial_repeats(self) -> tuple[Repeat, ...]:
+        """The runs of every trial: the first folds with the first seeds, and the first draw of the labelled rows."""
+        seeds, folds = self.spec.seeds[: self.options.seeds_per_trial], self.options.folds_per_trial
+        return tuple(
+            repeat
+            for repeat in repeats_of(self.spec)
+            if repeat.seed in seeds and (repeat.fold or 1) <= folds and repeat.draw in (None, 1)
+        )
 
     def table_of(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Problem]]:
         """Return the spec with these values as a table with every default written out, and what is wrong with it."""

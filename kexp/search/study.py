@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kexp.errors import Problem
+from kexp.repeats import Repeat
 from kexp.search.heartbeats import Heartbeats
 from kexp.search.history import DRAWN, draw, ends_search, prune
 from kexp.search.sampling import PerTrialSampler, params_of
@@ -235,7 +236,7 @@ class Study:
     # --- what becomes of a trial -----------------------------------------------------------------------------------
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Record the value of an evaluation (or a seed) and return whether the trial should be pruned."""
+        """Record the value of an evaluation (or a run) and return whether the trial should be pruned."""
         own = self.own[number]
         try:
             self.storage.set_trial_intermediate_value(own.id, step, value)
@@ -248,7 +249,7 @@ class Study:
         return decision
 
     def complete(self, number: int, results: Sequence[Mapping[str, Any]], rows: str, folder: str) -> None:
-        """Record the means of the metrics over a trial's seeds; values that cannot be compared make it a failed one."""
+        """Record the means of the metrics over a trial's runs; values that cannot be compared make it a failed one."""
         metrics = self.job.metrics
         known = self.optuna.user_attrs.get("validation rows")
         if known is None:
@@ -259,12 +260,16 @@ class Study:
             self.other_rows = f"{stopped}: {reason}; the data have changed meanwhile"
             self.fail(number, reason)
             return
-        seeds = {str(result["seed"]): [metric.of(result) for metric in metrics] for result in results}
+        repeats = [Repeat.of(result) for result in results]
+        seeds = {
+            repeat.key: [metric.of(result) for metric in metrics]
+            for repeat, result in zip(repeats, results, strict=True)
+        }
         columns = list(zip(*seeds.values(), strict=True))
         if odd := [
-            f"{metric.name} of seed {seed} is {value}"
+            f"{metric.name} of {repeat.name} is {value}"
             for metric, column in zip(metrics, columns, strict=True)
-            for seed, value in zip(seeds, column, strict=True)
+            for repeat, value in zip(repeats, column, strict=True)
             if not math.isfinite(value)
         ]:
             self.fail(number, "; ".join(odd))

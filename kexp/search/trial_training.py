@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,7 @@ from kexp.experiment.trackers import RunListeners
 from kexp.experiment.train_and_test import Run, record_outcome, train_run
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import validate
+from kexp.repeats import Repeat
 from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
 
@@ -26,26 +27,26 @@ from kexp.spec.sections import Spec
 class TrialRun:
     """What a worker needs to know of a trial; plain data, so that it can be sent to other processes.
 
-    ``reports`` names the validation metric that evaluations report, or None; with ``by_seed`` a seed reports once, when
-    it is done.
+    ``reports`` names the validation metric that evaluations report, or None; with ``by_run`` a run reports once, at its
+    end. ``repeats`` are the draw, fold and seed of each run.
     """
 
     name: str
     group: str
     table: Mapping[str, Any]
-    seeds: tuple[int, ...]
+    repeats: tuple[Mapping[str, int], ...]
     folder: str
     reports: str | None
-    by_seed: bool
+    by_run: bool
     block: tuple[str, ...] = ()
     local: tuple[Path, ...] = ()
     """Python files that are plugins too, allowed with --allow-local-code when the search began."""
 
 
 def run_trial(task: Task, link: Link) -> dict[str, Any]:
-    """Train a trial's seeds one after the other and return its status, reason, validation rows and results.
+    """Train a trial's runs one after the other and return its status, reason, validation rows and results.
 
-    The results are the objects of ``result.json``, which every seed leaves in the trial's folder.
+    The results are the objects of ``result.json``, which every run leaves in the trial's folder.
     """
     try:
         return _trained(TrialRun(**task.payload), link)
@@ -61,19 +62,20 @@ def _trained(trial: TrialRun, link: Link) -> dict[str, Any]:
     if spec is None:
         return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
     results: list[dict[str, Any]] = []
-    for number, seed in enumerate(trial.seeds):
-        reporter = EvaluationReporter(link, trial.reports if number == 0 and not trial.by_seed else None)
-        folder = Path(trial.folder) / f"seed-{seed}"
-        run = Run(Variant(trial.name, spec), seed, trial.group, folder, prepared, reporter)
+    repeats = [Repeat.of(keys) for keys in trial.repeats]
+    for number, repeat in enumerate(repeats):
+        reporter = EvaluationReporter(link, trial.reports if number == 0 and not trial.by_run else None)
+        folder = Path(trial.folder) / repeat.folder
+        run = Run(Variant(trial.name, spec), repeat, trial.group, folder, prepared, reporter)
         results.append(record_outcome(run, lambda listeners, run=run: _train(run, listeners, link)))  # type: ignore[misc]
         last = results[-1]
-        if last["status"] == "done" and trial.by_seed and trial.reports is not None:
+        if last["status"] == "done" and trial.by_run and trial.reports is not None:
             value = last["metrics"]["validation"][trial.reports]
             if (answer := link.report(number, value)) != "go on":
-                last = {"status": "pruned" if answer == "prune" else "interrupted", "reason": f"after seed {seed}"}
+                last = {"status": "pruned" if answer == "prune" else "interrupted", "reason": f"after {repeat.name}"}
         if last["status"] != "done":
             return {"status": last["status"], "reason": last["reason"], "rows": "", "results": results}
-    return {"status": "done", "reason": None, "rows": _rows(prepared, spec, trial.seeds), "results": results}
+    return {"status": "done", "reason": None, "rows": _rows(prepared, spec, repeats), "results": results}
 
 
 @cache
@@ -90,9 +92,9 @@ def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
     return trained.result({"validation": kept})
 
 
-def _rows(prepared: PreparedInputs, spec: Spec, seeds: tuple[int, ...]) -> str:
+def _rows(prepared: PreparedInputs, spec: Spec, repeats: Sequence[Repeat]) -> str:
     """Return a digest of the validation rows: only trials with the same rows can be compared."""
-    digests = (prepared.data(spec, seed).splits["validation"].digest() for seed in seeds)
+    digests = (prepared.data(spec, repeat).splits["validation"].digest() for repeat in repeats)
     return " ".join(dict.fromkeys(digests))
 
 
@@ -107,7 +109,7 @@ class EvaluationReporter:
     def phase(self, text: str) -> None:
         """Show nothing."""
 
-    def run_started(self, variant: str, seed: int, total_steps: int, done_steps: int) -> None:
+    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Show nothing."""
 
     def event(self, event: Mapping[str, Any]) -> None:

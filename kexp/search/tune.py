@@ -89,7 +89,7 @@ def _prepare(job: SearchJob) -> tuple[Json, RowKeys]:
     job.display.phase(f"preparing the data of {job.spec.name}")
     prepared = PreparedInputs(job.catalog, cache_folder(), job.display.phase)
     choose(job.spec.training.device, job.spec.training.precision)
-    return digests([(Variant(job.spec.name, job.spec), seed) for seed in job.trial_seeds], prepared)
+    return digests([(Variant(job.spec.name, job.spec), repeat) for repeat in job.trial_repeats], prepared)
 
 
 def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:

@@ -43,6 +43,9 @@ class Search(Section):
     sampler: AnySearchSampler = Field("tpe")  # type: ignore[assignment]
     pruner: AnyPruner | None = Field(None, description="Median when not given; none with several metrics.")
     seeds_per_trial: PositiveInt = Field(1, description="The first seeds of the spec, whose mean is a trial's value.")
+    folds_per_trial: PositiveInt = Field(
+        1, description="The first folds of the spec, over which a trial's value is the mean too."
+    )
     max_failures: PositiveInt = Field(3, description="Trials that fail one after the other before the search stops.")
     storage: Address = Field(
         "journal",  # type: ignore[assignment]
@@ -51,6 +54,11 @@ class Search(Section):
     jobs: PositiveInt = Field(1, description="Trials at once.")
     executor: AnyExecutor = Field("local")  # type: ignore[assignment]
     space: Parameters = Field(min_length=1, description="Paths of the spec with ranges or choices.")
+
+    @property
+    def runs_per_trial(self) -> int:
+        """The number of runs whose mean is a trial's value."""
+        return self.seeds_per_trial * self.folds_per_trial
 
     @field_validator("storage")
     @classmethod
@@ -85,7 +93,7 @@ class Search(Section):
             if section in VALIDATION_ROWS and path not in TRAIN_ROWS:
                 message = "cannot be searched: it changes the validation rows, so trials could not be compared"
                 yield Problem(f"space.{path}", message, "compare such specs as variants, by their test results")
-            elif section in NEVER_SEARCHED:
+            elif section in NEVER_SEARCHED or path == "labelled.draws":
                 yield Problem(f"space.{path}", "cannot be searched: trials could not be compared")
 
 

@@ -14,6 +14,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from pydantic import ValidationInfo as Info
 
@@ -123,6 +124,15 @@ class Split(Section):
     group: bool = Field(True, description="Keep rows of one group together where the dataset has groups.")
     seed: int = Field(0, ge=0, description="Seed of splitting, limiting and the choice of labelled rows.")
     resplit: bool = Field(False, description="Draw a new split for every training seed.")
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="k-fold cross-validation: one run per fold, whose rows are its test split."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _test_is_a_fold(cls, given: Any) -> Any:
+        folds = given.get("folds") if isinstance(given, Mapping) else None
+        return {"test": 1 / folds, **given} if type(folds) is int and folds > 1 else given
 
     @field_validator("validation", "test")
     @classmethod
@@ -132,7 +142,11 @@ class Split(Section):
         return value
 
     def problems(self) -> Iterable[Problem]:
-        """Yield shares that leave nothing to train on."""
+        """Yield shares that leave nothing to train on, and a test split that is given beside folds."""
+        if self.folds is not None and self.test != 1 / self.folds:
+            message = f"{self.test:g} beside folds = {self.folds}: every row is a test row of one fold"
+            yield Problem("test", message, "remove it, or remove folds")
+            return
         shares = [value for value in (self.validation, self.test) if value < 1]
         if sum(shares) >= 1:
             yield Problem("", f"validation and test take {sum(shares):g} of all rows; nothing is left for train")
@@ -143,6 +157,9 @@ class Labelled(Section):
 
     n: PositiveInt | None = Field(None, description="Number of labelled rows, in the classes' proportions.")
     per_class: PositiveInt | None = Field(None, description="Number of labelled rows of each class.")
+    draws: PositiveInt = Field(
+        1, le=1000, description="How often the labelled rows are drawn: one run per draw, on equal validation and test."
+    )
     pool: PositiveInt | None = Field(None, description="Most unlabelled rows; all others when not given.")
     pool_from: Literal["all", "file"] = Field(
         "all",
@@ -153,6 +170,8 @@ class Labelled(Section):
         """Yield options that exclude each other."""
         if self.n is not None and self.per_class is not None:
             yield Problem("per_class", "n and per_class both choose the labelled rows", "set one of them")
+        if self.draws > 1 and not self.chosen:
+            yield Problem("draws", "all rows are labelled, so there is nothing to draw", "set n or per_class")
         if self.pool is not None and not self.chosen and self.pool_from == "all":
             yield Problem("pool", "all rows are labelled, so there are no unlabelled rows", "set n or per_class")
 
@@ -182,6 +201,10 @@ class Evaluation(Section):
     )
     batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
     train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
+    calibrate: bool | Literal["temperature"] = Field(
+        False,
+        description="Divide the logits of the kept model by a temperature fitted on validation (Guo et al. 2017).",
+    )
 
 
 class Plugins(Section):

@@ -60,6 +60,16 @@ class Training(Section):
         "best",
         description="Which model is kept, by the monitored metric; a number keeps that many of the best.",
     )
+    ema: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="Decay per step of a moving average of the weights, which is evaluated and kept; 0 is off.",
+    )
+    average: PositiveInt = Field(
+        1,
+        description="Number of the last evaluations whose mean weights are evaluated and kept; 1 is off.",
+    )
     checkpoint: bool = Field(True, description="Save the state at every evaluation, so that a run can be resumed.")
     checkpoint_every_steps: PositiveInt | None = Field(
         None, description="Steps between two checkpoints, besides those at evaluations; none when not given."
@@ -82,6 +92,8 @@ class Training(Section):
             yield Problem("warmup_ratio", "warmup_steps and warmup_ratio both set the warm-up", "set one of them")
         if self.steps is not None and self.warmup_steps >= self.steps:
             yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
+        if self.ema and self.average > 1:
+            yield Problem("average", "ema and average both say which weights are evaluated", "set one of them")
         if self.precision == "fp16" and self.device == "cpu":
             yield Problem("precision", "fp16 needs a GPU", 'use "bf16" or "fp32" on a CPU')
         if self.checkpoint_every_steps is not None and not self.checkpoint:

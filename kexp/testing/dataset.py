@@ -11,6 +11,7 @@ import pytest
 from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
 from kexp.errors import DataError
 from kexp.options import Options
+from kexp.repeats import Repeat
 from kexp.testing.fixtures import no_global_randomness, tiny_backbone
 from kexp.testing.options import OptionsContract
 
@@ -93,8 +94,8 @@ class DatasetContract(OptionsContract):
         """A run prepares the splits; every row that was read is kept or counted by why it is not."""
         from kexp.data.prepare import prepare
 
-        prepared = prepare(spec_of(options), run_seed=1)
-        assert prepared.labels == prepare(spec_of(options), run_seed=2).labels
+        prepared = prepare(spec_of(options), Repeat(1))
+        assert prepared.labels == prepare(spec_of(options), Repeat(2)).labels
         for split, rows in prepared.splits.items():
             assert len(rows) == len(rows.texts) == len(rows.labels)
             assert set(rows.labels.tolist()) <= set(range(len(prepared.labels))), split
@@ -114,8 +115,10 @@ class DatasetContract(OptionsContract):
 
         groups = built["train"]["group"]
         places: dict[Any, str] = {}
-        taken = {split: rows for split, rows in prepare(spec_of(options), 1).splits.items() if split not in built}
-        train = prepare(spec_of(options), 1).splits["train"]
+        taken = {
+            split: rows for split, rows in prepare(spec_of(options), Repeat(1)).splits.items() if split not in built
+        }
+        train = prepare(spec_of(options), Repeat(1)).splits["train"]
         for split, rows in {"train": train, **taken}.items():
             for number in rows.numbers:
                 assert places.setdefault(groups[int(number)], split) == split

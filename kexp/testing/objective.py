@@ -94,6 +94,19 @@ class ObjectiveContract(OptionsContract):
         objective.load_state_dict(saved(state))
         check_loss(rows.step(objective, 0))
 
+    def test_an_average_that_is_evaluated_is_a_copy_of_the_model(self, options: ObjectiveOptions, rows: Rows) -> None:
+        """``averaged`` returns a module with the model's weights by name where the options say so, else None."""
+        objective = build(options)
+        rows.step(objective, 0)
+        objective.stepped(rows.model, Progress(1, 100))
+        averaged = objective.averaged(rows.model)
+        assert (averaged is not None) is options.evaluates_average
+        if averaged is not None:
+            assert averaged is not rows.module
+            assert {name: value.shape for name, value in averaged.state_dict().items()} == {
+                name: value.shape for name, value in rows.module.state_dict().items()
+            }
+
     def test_accepts_a_single_row(self, options: ObjectiveOptions) -> None:
         """The last batch of an epoch may hold one row."""
         rows, objective = Rows(options, labelled=1, unlabelled=1), build(options)
@@ -150,6 +163,13 @@ class ObjectiveContract(OptionsContract):
         assert list(options.label_problems(len(LABELS))) == []
         for labels in range(2, 12):
             for message in (*options.label_problems(labels), *options.label_warnings(labels)):
+                assert isinstance(message, str)
+                assert message
+
+    def test_step_warnings_are_messages(self, options: ObjectiveOptions) -> None:
+        """Warnings of any number of steps and batches are messages."""
+        for steps, batches in ((1, 1), (1, 8), (160, 160), (100_000, 200_000)):
+            for message in options.step_warnings(steps, batches):
                 assert isinstance(message, str)
                 assert message
 

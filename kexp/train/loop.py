@@ -16,6 +16,7 @@ from kexp.model.forward import Classifier
 from kexp.spec.training_section import Training
 from kexp.train.best_model import is_better, metric_warnings
 from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
+from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.kept_weights import Kept, WeightFiles, rank
 from kexp.train.step import OptimizerStep, make_optimizer
@@ -75,12 +76,22 @@ class Trainer:
         self.blocks = find_blocks(self.model)
         self.optimizer = make_optimizer(self.blocks, options)
         scaler = self.hardware.gradient_scaler()
+        self.evaluated = EvaluatedWeights(classifier, objective, options)
         self.step = OptimizerStep(
-            classifier, objective, self.optimizer, scaler, options, seed, self.total_steps, self.steps_per_epoch
+            classifier,
+            objective,
+            self.optimizer,
+            scaler,
+            self.evaluated,
+            options,
+            seed,
+            self.total_steps,
+            self.steps_per_epoch,
         )
         self.window = self._window()
         self.parts: dict[str, Stateful] = {
             "model": self.model, "optimizer": self.optimizer, "objective": objective, "scaler": scaler,
+            "evaluated weights": self.evaluated,
         }  # fmt: skip
         self.warnings: list[str] = []
         # Of the last checkpoints, which need these weights.
@@ -146,9 +157,11 @@ class Trainer:
         yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
 
     def restore_best(self) -> None:
-        """Load the best weights, when the spec keeps the best model and there is a folder for it."""
+        """Load the weights that are kept: those of the best evaluation, if there is a folder for them, or the last."""
         if self.weights is not None:
             self.weights.load(self.model, self.state.best_step)
+        elif not self.options.models_kept:
+            self.evaluated.load()
 
     @property
     def kept_step(self) -> int:
@@ -207,16 +220,18 @@ class Trainer:
 
     def _evaluate(self, clock: Stopwatch) -> Iterator[Event]:
         state, started = self.state, time.perf_counter()
-        metrics, details, (unlabelled, warnings) = self.evaluate(), self.details(), self.watch()
-        clock.lap("evaluation")
-        value = metrics[self.options.monitor]
+        self.evaluated.add()
+        with self.evaluated.loaded():
+            metrics, details, (unlabelled, warnings) = self.evaluate(), self.details(), self.watch()
+            clock.lap("evaluation")
+            value = metrics[self.options.monitor]
+            self._keep(value)
         best = is_better(value, state.best, greater_is_better=self.greater_is_better)
         # Summed exactly: where a run was interrupted must not change the last digit.
         train_loss = math.fsum(state.losses) / len(state.losses) if state.losses else math.nan
         state.losses = []
         train_seconds = state.training_seconds - state.evaluated_seconds
         state.evaluated_seconds = state.training_seconds
-        self._keep(value)
         if best:
             state.best, state.best_step, state.evaluations_without_improvement = value, state.step, 0
         else:

@@ -17,6 +17,7 @@ from kexp.model.forward import Classifier
 from kexp.seeds import derive
 from kexp.spec.training_section import Training
 from kexp.train.checkpoint import TrainState
+from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.schedule import multiplier
 from kexp.train.window import Window, describe_rows, row_numbers
 
@@ -45,6 +46,7 @@ class OptimizerStep:
     objective: Objective
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    evaluated: EvaluatedWeights
     options: Training
     seed: int
     total_steps: int
@@ -81,6 +83,7 @@ class OptimizerStep:
         state.step += 1
         if not skipped:
             self.objective.stepped(self.classifier, Progress(state.step, self.total_steps))
+            self.evaluated.stepped()
         state.remarks += told
         return told
 

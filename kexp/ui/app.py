@@ -167,8 +167,9 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
 def _report(library: Library, folder: str) -> Path:
     """Return the report of a run folder that has a known run."""
     for run in library.runs():
-        if run.key.startswith(f"{folder}/"):
-            return library.path(run.key).parent.parent / "report.html"
+        if run.key.split("/")[:2] == folder.split("/"):
+            library.path(run.key)
+            return library.folder / folder / "report.html"
     raise HTTPException(404)
 
 

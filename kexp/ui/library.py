@@ -11,6 +11,7 @@ from typing import Any
 
 from kexp.errors import KexpError
 from kexp.names import is_utf8, shown_path
+from kexp.repeats import Repeat, run_files
 from kexp.report.stored import read_events, read_result
 from kexp.results.runs import UNREADABLE, StudyRow, list_studies, read_spec, spec_of
 
@@ -42,6 +43,13 @@ class Run:
     monitor: str
     reason: str = ""
     """Why the run is unreadable."""
+    draw: int | None = None
+    fold: int | None = None
+
+    @property
+    def repeat(self) -> Repeat:
+        """Which of its variant's runs it is."""
+        return Repeat(self.seed, self.draw, self.fold)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as plain data."""
@@ -56,7 +64,8 @@ class Library:
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest first."""
-        paths = [path.parent for path in self.folder.glob("*/[!.]*/*/seed-*/metrics.jsonl") if _seed(path.parent) >= 0]
+        folders = self.folder.glob("*/[!.]*")
+        paths = [path.parent for of in folders for path, _, repeat in run_files(of, "metrics.jsonl") if repeat]
         return sorted(map(self._run, paths), key=lambda run: (run.started, run.key), reverse=True)
 
     def studies(self) -> dict[str, StudyRow]:
@@ -98,12 +107,15 @@ class Library:
 
     def spec(self, key: str) -> dict[str, Any]:
         """Return the resolved spec of a run, with the changes of its variant."""
-        path = self.path(key)
-        return spec_of(read_spec(path.parent.parent), path.parent.name)
+        self.path(key)
+        experiment, folder, *parts = key.split("/")
+        return spec_of(read_spec(self.folder / experiment / folder), parts[0] if parts else "")
 
     def _run(self, path: Path) -> Run:
         key = path.relative_to(self.folder).as_posix()
-        experiment, folder, variant, _ = shown_path(key).split("/")
+        experiment, folder, variant, *parts = shown_path(key).split("/")
+        repeat = Repeat.parse("/".join(parts))
+        assert repeat is not None
         reason = ""
         try:
             if not is_utf8(key):
@@ -120,7 +132,7 @@ class Library:
             experiment,
             folder.partition("-")[0],
             variant,
-            _seed(path),
+            repeat.seed,
             status,
             step,
             total,
@@ -128,18 +140,14 @@ class Library:
             result.get("metrics", {}),
             result.get("monitor", ""),
             reason,
+            repeat.draw,
+            repeat.fold,
         )
 
 
 @lru_cache(maxsize=10_000)
 def _result(path: Path, written: int) -> dict[str, Any]:
     return read_result(path)
-
-
-def _seed(path: Path) -> int:
-    """Return the seed that the folder of a run is named by; -1 for a folder of another name."""
-    number = path.name.removeprefix("seed-")
-    return int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else -1
 
 
 def _ended(path: Path) -> bool:

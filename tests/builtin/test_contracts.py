@@ -288,8 +288,15 @@ class TestFreeMatch(ObjectiveContract):
     examples = (objectives.FreeMatchOptions(), objectives.FreeMatchOptions(momentum=0.5, fairness=1.0))
 
 
+class TestAdaMatch(ObjectiveContract):
+    examples = (objectives.AdaMatchOptions(), objectives.AdaMatchOptions(confidence=0.5, coefficient=2.0))
+
+
 class TestMeanTeacher(ObjectiveContract):
-    examples = (objectives.MeanTeacherOptions(), objectives.MeanTeacherOptions(coefficient=5.0, rampup=0.0, decay=0.5))
+    examples = (
+        objectives.MeanTeacherOptions(),
+        objectives.MeanTeacherOptions(coefficient=5.0, rampup=0.0, decay=0.5, evaluate="teacher"),
+    )
 
 
 class TestVat(ObjectiveContract):

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from kexp.builtin.objectives import (
     OBJECTIVES,
+    AdaMatchOptions,
     CrossEntropyOptions,
     FixMatchOptions,
     FlexMatchOptions,
@@ -26,6 +27,7 @@ from kexp.builtin.objectives import (
     PseudoLabelOptions,
     RDropOptions,
     SoftMatchOptions,
+    UdaOptions,
     VatOptions,
 )
 from kexp.builtin.objectives.vat import _unit
@@ -41,8 +43,9 @@ from kexp.contracts import (
     UnlabelledBatch,
 )
 from kexp.errors import KexpError
+from kexp.moving_average import decay_warnings, momentum_that_acts
 from kexp.seeds import derive
-from kexp.semi_supervised import SemiSupervisedOptions
+from kexp.semi_supervised import SemiSupervisedOptions, momentum_warnings
 
 Array = NDArray[np.float64]
 
@@ -193,7 +196,7 @@ def array(tensor: torch.Tensor) -> Array:
 # --- what holds for all ---------------------------------------------------------------------------------------------
 
 SEMI_SUPERVISED = [name for name, options in OBJECTIVES.items() if options.uses_unlabelled]
-VIEWS = ["uda", "fixmatch", "flexmatch", "softmatch", "freematch"]
+VIEWS = ["uda", "fixmatch", "flexmatch", "softmatch", "freematch", "adamatch"]
 
 
 def test_what_each_objective_needs() -> None:
@@ -208,6 +211,7 @@ def test_what_each_objective_needs() -> None:
         "flexmatch": (True, True),
         "softmatch": (True, True),
         "freematch": (True, True),
+        "adamatch": (True, True),
         "mean-teacher": (True, True),
         "vat": (True, False),
     }
@@ -298,7 +302,7 @@ def test_without_a_coefficient_only_the_supervised_loss_is_left(name: str) -> No
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_views_with_a_gradient_share_one_pass_and_no_gradient_goes_through_the_original(name: str) -> None:
     model, case = GivenModel(), Case(scale=5.0)
-    case.run(build(OBJECTIVES[name]()), model=model).loss.backward()
+    case.run(build(OBJECTIVES[name]()), step=50, model=model).loss.backward()
     assert model.passes == [1, 2]
     seen, original, augmented = case.tensors
     assert original.grad is None
@@ -573,6 +577,49 @@ def test_the_gradient_of_fairness_goes_through_the_predictions_alone() -> None:
     assert torch.autograd.gradcheck(loss, (leaf(case.augmented),))
 
 
+# --- AdaMatch -------------------------------------------------------------------------------------------------------
+
+
+def test_adamatch_aligns_labels_and_thresholds_to_the_labelled_rows() -> None:
+    objective = build(AdaMatchOptions(confidence=0.8, coefficient=2.0))
+    means: list[tuple[Array, Array]] = []
+    counted = []
+    # More steps than the window of the means is long.
+    for step in range(140):
+        case = Case(seed=step, scale=1.0)
+        result = case.run(objective, step=step, total=200)
+        p, seen = softmax(case.original), softmax(case.seen)
+        means.append((seen.mean(0), p.mean(0)))
+        of_labelled, of_unlabelled = np.mean(means[-128:], axis=0)
+        aligned = p * (1e-6 + of_labelled) / (1e-6 + of_unlabelled)
+        aligned /= aligned.sum(1, keepdims=True)
+        threshold = 0.8 * seen.max(1).mean()
+        kept = aligned.max(1) >= threshold
+        counted.append(kept.mean())
+        own = (cross_entropy(case.augmented, aligned.argmax(1)) * kept).mean()
+        mu = 0.5 - math.cos(min(math.pi, 2 * math.pi * step / 200)) / 2
+
+        assert value(result.logs["threshold"]) == pytest.approx(threshold, rel=1e-6)
+        assert value(result.logs["confident"]) == pytest.approx(kept.mean())
+        assert value(result.logs["unsupervised_loss"]) == pytest.approx(own, rel=1e-6)
+        assert value(result.loss) == pytest.approx(case.supervised + 2 * mu * own, rel=1e-6)
+    assert 0.1 < np.mean(counted) < 0.9
+
+
+def test_the_weight_of_adamatch_is_full_from_half_of_training_on() -> None:
+    objective, case = build(AdaMatchOptions(coefficient=3.0)), Case()
+    found = [value(case.run(objective, step=step).logs["coefficient"]) for step in (0, 25, 50, 75, 99)]
+    assert found == pytest.approx([0, 1.5, 3, 3, 3])
+
+
+def test_the_threshold_of_adamatch_has_no_gradient() -> None:
+    case = Case(scale=3.0)
+    case.run(build(AdaMatchOptions()), step=90).loss.backward()
+    expected = (softmax(case.seen) - np.eye(3)[case.labels]) / 6
+    assert case.tensors[0].grad is not None
+    np.testing.assert_allclose(case.tensors[0].grad.numpy(), expected, rtol=1e-6, atol=1e-12)
+
+
 # --- mean teacher ---------------------------------------------------------------------------------------------------
 
 
@@ -770,6 +817,8 @@ def test_directions_keep_length_one_however_small_the_gradient_is() -> None:
         ("softmatch", "uniform_alignment", 1),
         ("freematch", "momentum", -0.1),
         ("freematch", "fairness", -0.1),
+        ("adamatch", "confidence", 0.0),
+        ("adamatch", "confidence", 1.5),
         ("mean-teacher", "decay", 1.0),
         ("mean-teacher", "rampup_decay", 1.0),
         ("mean-teacher", "rampup", 1.1),
@@ -799,3 +848,49 @@ def test_defaults_are_free_of_problems_and_warnings_and_every_option_is_describe
     assert not [*options.problems(), *options.warnings(), *options.label_problems(2), *options.label_warnings(2)]
     assert all(field.get("description") for field in options.model_json_schema()["properties"].values())
     assert isinstance(options, SemiSupervisedOptions) == options.uses_unlabelled
+
+
+# --- the number of steps --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["freematch", "softmatch"])
+def test_a_momentum_that_cannot_act_is_warned_of_with_one_that_would(name: str) -> None:
+    options = OBJECTIVES[name]
+    (warning,) = options.model_validate({"momentum": 0.999}).step_warnings(160, 160)
+    assert warning == (
+        "momentum: with 0.999, 92% of the running averages is still what they began with after half of the 160 batches; "
+        "0.93 or less would act"
+    )
+    assert pytest.approx(0.92, abs=0.005) == 0.999**80
+    for momentum, steps, batches in ((0.93, 160, 160), (0.999, 2000, 2000), (0.99, 160, 160), (0.999, 160, 1600)):
+        assert not list(options.model_validate({"momentum": momentum}).step_warnings(steps, batches))
+
+
+@pytest.mark.parametrize("updates", [1, 7, 20, 160, 1000, 12_345, 10**6])
+def test_the_momentum_that_is_proposed_acts(updates: int) -> None:
+    proposed = momentum_that_acts(updates)
+    assert 0 <= proposed < 1
+    assert not list(momentum_warnings("m", proposed, updates))
+    assert not list(decay_warnings("d", proposed, updates))
+    assert float(f"{proposed:g}") == proposed
+
+
+def test_a_decay_that_is_not_reached_is_warned_of() -> None:
+    (warning,) = MeanTeacherOptions().step_warnings(160, 160)
+    assert warning == (
+        "decay: 0.999 is not reached in 160 steps, since the average is the plain mean of all weights until 1,000 steps; "
+        "0.93 or less would act"
+    )
+    assert not list(MeanTeacherOptions(decay=0.99).step_warnings(160, 160))
+    assert not list(MeanTeacherOptions().step_warnings(1000, 1000))
+
+
+def test_uda_warns_of_what_its_steps_leave_out() -> None:
+    def warned(steps: int = 300, **options: Any) -> list[str]:
+        return [warning.partition(":")[0] for warning in UdaOptions(**options).step_warnings(steps, steps)]
+
+    assert warned(supervised_warmup=300) == ["supervised_warmup"]
+    assert warned(supervised_warmup=200, coefficient_rampup=101) == ["coefficient_rampup"]
+    assert warned(supervised_warmup=200, coefficient_rampup=100) == []
+    assert warned(60, distribution_alignment="uniform") == ["distribution_alignment"]
+    assert warned(64, distribution_alignment="uniform") == []

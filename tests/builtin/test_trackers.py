@@ -736,9 +736,9 @@ def test_every_trial_is_a_run_of_the_study(reviews: Path, tmp_path: Path, report
         "name": "trial-0007",
         "group": "reviews-study",
         "table": spec,
-        "seeds": (1,),
+        "repeats": ({"seed": 1},),
         "reports": reports,
-        "by_seed": False,
+        "by_run": False,
     }
     trial = run_trial(Task(7, {**task, "folder": str(tmp_path)}), Link())
     status = "pruned" if reports else "done"

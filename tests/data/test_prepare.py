@@ -20,6 +20,7 @@ from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.data.prepare import _label_names, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.errors import DataError
+from kexp.repeats import Repeat
 from kexp.spec.sections import Spec
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
@@ -53,7 +54,7 @@ def spec(
 
 
 def prepared(splits: Mapping[str, Any], seed: int = 1, **sections: Any) -> PreparedData:
-    return prepare(spec(splits, **sections), seed)
+    return prepare(spec(splits, **sections), Repeat(seed))
 
 
 def refusal(splits: Mapping[str, Any], **sections: Any) -> str:
@@ -516,3 +517,88 @@ def test_resplit_draws_anew_for_every_training_seed() -> None:
 def test_the_seed_of_the_split_draws_anew() -> None:
     assert everything(1, seed=5) == everything(2, seed=5)
     assert everything(1, seed=5) != everything(1, seed=6)
+
+
+# --- draws of the labelled rows, and folds ---------------------------------------------------------------------------
+
+
+def drawn(splits: Mapping[str, Any], draw: int | None, seed: int = 1, **sections: Any) -> PreparedData:
+    return prepare(spec(splits, **sections), Repeat(seed, draw))
+
+
+def rows_of(data: PreparedData) -> tuple[list[int], list[int]]:
+    """Return the numbers of the labelled and of the unlabelled rows."""
+    assert data.unlabelled is not None
+    return data.train.numbers.tolist(), data.unlabelled.numbers.tolist()
+
+
+def test_draws_differ_in_the_labelled_rows_alone() -> None:
+    given_rows = {"train": table({"긍정": 150, "부정": 100})}
+    one = drawn(given_rows, None, labelled={"n": 20})
+    draws = [drawn(given_rows, draw, labelled={"n": 20, "draws": 4}) for draw in (1, 2, 3, 4)]
+    assert numbers(draws[0]) == numbers(one)
+    assert rows_of(draws[0]) == rows_of(one)
+    for data in draws:
+        assert [numbers(data)[split] for split in ("validation", "test")] == [
+            numbers(one)[split] for split in ("validation", "test")
+        ]
+        labelled, unlabelled = rows_of(data)
+        assert len(labelled) == 20
+        assert [data.labels[label] for label in data.train.labels].count("긍정") == 12
+        everything = {*range(250)} - {*numbers(one)["validation"]} - {*numbers(one)["test"]}
+        assert {*labelled} | {*unlabelled} == everything
+        assert not {*labelled} & {*unlabelled}
+    assert len({tuple(rows_of(data)[0]) for data in draws}) == 4
+    again = drawn(given_rows, 3, labelled={"n": 20, "draws": 4})
+    assert (rows_of(again), again.train.texts) == (rows_of(draws[2]), draws[2].train.texts)
+
+
+def test_a_draw_is_the_same_for_every_seed_and_number_of_draws_and_holds_the_smaller_one() -> None:
+    given_rows = {"train": table({"긍정": 150, "부정": 100})}
+    few = drawn(given_rows, 2, labelled={"n": 20, "draws": 2})
+    assert rows_of(drawn(given_rows, 2, seed=9, labelled={"n": 20, "draws": 5})) == rows_of(few)
+    many = drawn(given_rows, 2, labelled={"n": 50, "draws": 2})
+    assert {*rows_of(few)[0]} < {*rows_of(many)[0]}
+
+
+def test_draws_follow_the_split_of_their_seed() -> None:
+    given_rows = {"train": table({"긍정": 150, "부정": 100})}
+    options = {"labelled": {"n": 20, "draws": 3}, "split": {"resplit": True}}
+    found = [drawn(given_rows, draw, seed, **options) for draw in (1, 2) for seed in (1, 2)]
+    assert len({tuple(rows_of(data)[0]) for data in found}) == 4
+    assert numbers(found[0])["test"] == numbers(found[2])["test"] != numbers(found[1])["test"]
+
+
+def test_draws_keep_the_unlabelled_rows_as_far_as_they_can() -> None:
+    given_rows = {"train": table({"긍정": 300, "부정": 300})}
+    first, *others = (drawn(given_rows, draw, labelled={"n": 30, "draws": 3, "pool": 200}) for draw in (1, 2, 3))
+    pool = {*rows_of(first)[1]}
+    assert len(pool) == 200
+    for data in others:
+        labelled, unlabelled = rows_of(data)
+        assert len(unlabelled) == 200
+        assert pool - {*labelled} <= {*unlabelled}
+        assert not {*labelled} & {*unlabelled}
+
+
+def test_draws_count_the_rows_that_they_leave_out_once() -> None:
+    given_rows = {"train": table({"긍정": 60, "부정": 60})}
+    data = drawn(given_rows, 2, labelled={"n": 10, "draws": 2, "pool": 30})
+    assert unaccounted(data, "train") == 0
+    assert data.record["splits"]["unlabelled"] == {"labelled": 0, "over_pool_limit": 56, "kept": 30}
+
+
+def test_folds_cover_what_is_left_after_cleaning() -> None:
+    rows = table({"긍정": 60, "부정": 60})
+    rows["text"][5] = rows["text"][6] = "같은 글"
+    rows["text"][70] = ""
+    found = [prepare(spec({"train": rows}, split={"folds": 5}), Repeat(1, fold=fold)) for fold in range(1, 6)]
+    tested = [number for data in found for number in numbers(data)["test"]]
+    assert sorted(tested) == sorted({*range(120)} - {6, 70})
+    for data in found:
+        assert sorted(number for split in numbers(data).values() for number in split) == sorted(tested)
+        assert unaccounted(data, "train") == 0
+    same = prepare(spec({"train": rows}, split={"folds": 5}), Repeat(2, fold=1))
+    assert numbers(same) == numbers(found[0])
+    other = prepare(spec({"train": rows}, split={"folds": 5, "resplit": True}), Repeat(2, fold=1))
+    assert numbers(other)["test"] != numbers(found[0])["test"]

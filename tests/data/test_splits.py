@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from kexp.data.splits import choose_labelled, divide, limit_rows
+from kexp.data.splits import choose_labelled, divide, limit_rows, take_fold
 from kexp.errors import DataError
 from kexp.spec.sections import Labelled, Split
 
@@ -290,3 +290,122 @@ def test_a_limit_keeps_rows_of_a_seeded_shuffle_in_the_order_of_the_data() -> No
 def test_a_limit_that_is_no_limit_changes_nothing(limit: int | None) -> None:
     rows = table({"a": 5, "b": 5})
     assert limit_rows(rows, limit, 0) is rows
+
+
+# --- folds -----------------------------------------------------------------------------------------------------------
+
+
+def fold_rows(rows: pd.DataFrame, seed: int, folds: int, **options: object) -> list[pd.DataFrame]:
+    """Return the test rows of every fold, and make sure that the rest has all others."""
+    found = []
+    for fold in range(1, folds + 1):
+        rest, taken = take_fold(rows, Split(folds=folds, **options), folds, seed, fold)
+        assert sorted(numbers(rest) + numbers(taken)) == list(range(len(rows)))
+        assert (numbers(rest), numbers(taken)) == (sorted(numbers(rest)), sorted(numbers(taken)))
+        found.append(taken)
+    return found
+
+
+@PATIENT
+@given(
+    st.lists(st.integers(7, 40), min_size=2, max_size=4), st.integers(2, 7), st.integers(0, 2**32 - 1), st.booleans()
+)
+def test_every_row_is_a_test_row_of_one_fold(counts: list[int], folds: int, seed: int, stratify: bool) -> None:
+    rows = table({f"l{number}": count for number, count in enumerate(counts)})
+    found = fold_rows(rows, seed, folds, stratify=stratify)
+    assert sorted(number for part in found for number in numbers(part)) == list(range(len(rows)))
+    assert {len(part) for part in found} <= (
+        {len(rows) // folds, -(-len(rows) // folds)} if not stratify else {*map(len, found)}
+    )
+    if stratify:
+        for label, count in rows["label"].value_counts().items():
+            of = [int((part["label"] == label).sum()) for part in found]
+            assert {*of} <= {count // folds, -(-count // folds)}
+
+
+def test_validation_is_taken_out_of_what_a_fold_leaves() -> None:
+    rows = table({"a": 60, "b": 40})
+    for fold in range(1, 5):
+        parts = divide({"train": rows}, Split(folds=4, validation=0.2), 5, {}, fold)
+        assert [len(parts[split]) for split in ("train", "validation", "test")] == [55, 20, 25]
+        assert sorted(number for part in parts.values() for number in numbers(part)) == list(range(100))
+        assert parts["validation"]["label"].value_counts().to_dict() == {"a": 12, "b": 8}
+
+
+def test_folds_are_those_of_their_seed() -> None:
+    rows = table({"a": 60, "b": 40})
+    first, again, other = ([numbers(part) for part in fold_rows(rows, seed, 5)] for seed in (1, 1, 2))
+    assert first == again
+    assert sum(one == two for one, two in zip(first, other, strict=True)) == 0
+
+
+@PATIENT
+@given(st.lists(st.integers(0, 8), min_size=60, max_size=90), st.integers(2, 4), st.booleans(), st.integers(0, 99))
+def test_groups_are_whole_in_folds(groups: list[int], folds: int, stratify: bool, seed: int) -> None:
+    rows = table({"a": 30, "b": len(groups) - 30}, [f"g{group}" for group in groups])
+    assume(rows["group"].nunique() >= folds)
+    by_label = rows.groupby("label")["group"].nunique()
+    if stratify and by_label.min() < folds:
+        assert "fewer than the" in refusal(lambda: fold_rows(rows, seed, folds))
+        return
+    found = fold_rows(rows, seed, folds, stratify=stratify)
+    assert sorted(number for part in found for number in numbers(part)) == list(range(len(rows)))
+    for one in range(folds):
+        for two in range(one):
+            assert not {*found[one]["group"]} & {*found[two]["group"]}
+
+
+def test_rows_without_a_group_are_divided_one_by_one() -> None:
+    groups: list[object] = [None if row % 2 else f"g{row % 5}" for row in range(60)]
+    rows = table({"a": 30, "b": 30}, groups)
+    parts = [divide({"train": rows}, Split(folds=3), 0, {}, fold)["test"] for fold in (1, 2, 3)]
+    assert sum(len(part) for part in parts) == 60
+    assert min(len(part) for part in parts) > 12
+    assert [part["group"].str.startswith("\0").any() for part in parts] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (table({"a": 30, "b": 3}), {"folds": 5}, 'split.folds: label "b" is in 3 rows, fewer than the 5 folds; '
+         "use fewer folds, set split.stratify = false, or add data"),
+        (table({"a": 2, "b": 1}), {"folds": 5, "stratify": False}, "split.folds: 3 rows cannot be divided into 5 folds"),
+        (table({"a": 20, "b": 20}, ["x", "y"] * 20), {"folds": 3}, "split.folds: 2 groups cannot be divided into 3 folds"),
+        (table({"a": 20, "b": 20}, ["x", "y"] * 10 + ["z"] * 20), {"folds": 3},
+         'split.folds: label "b" is in 1 group, fewer than the 3 folds'),
+    ],
+)  # fmt: skip
+def test_too_few_rows_or_groups_for_the_folds(rows: pd.DataFrame, options: dict[str, object], message: str) -> None:
+    if "group" in rows and 'label "b"' in message:
+        rows = rows.assign(group=rows["label"].map({"a": "", "b": "z"}) + rows["group"].where(rows["label"] == "a", ""))
+    assert refusal(lambda: divide({"train": rows}, Split(**options), 0, {}, 1)).startswith(message)
+
+
+def test_a_dataset_with_a_test_split_has_no_folds() -> None:
+    frames = {"train": table({"a": 20, "b": 20}), "test": table({"a": 5, "b": 5})}
+    message = refusal(lambda: divide(frames, Split(folds=3), 0, {}, 1))
+    assert message == (
+        "split.folds: the dataset has a test split, so no fold of train would be tested; "
+        "leave that out of the dataset, or remove split.folds"
+    )
+
+
+@pytest.mark.parametrize("given_test", [0, 0.1, 50])
+def test_a_test_split_beside_folds_is_refused(given_test: float) -> None:
+    (problem,) = Split(folds=4, test=given_test).problems()
+    assert (
+        str(problem)
+        == f"test: {given_test:g} beside folds = 4: every row is a test row of one fold; remove it, or remove folds"
+    )
+
+
+@pytest.mark.parametrize("folds", [2, 3, 7, 10])
+def test_a_spec_with_folds_is_written_so_that_it_can_be_read_again(folds: int) -> None:
+    split = Split(folds=folds)
+    assert list(split.problems()) == []
+    assert split.test == 1 / folds
+    assert Split(**split.model_dump(exclude_none=True)) == split
+
+
+def test_nothing_is_left_for_train_beside_folds_and_validation() -> None:
+    assert "nothing is left for train" in str(next(iter(Split(folds=2, validation=0.5).problems())))

@@ -1,12 +1,16 @@
-"""Calibration against scikit-learn."""
+"""Calibration against scikit-learn, and temperatures against a grid."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
-from kexp.evaluate.calibration import expected_calibration_error, reliability
+from kexp.evaluate.calibration import calibrated, expected_calibration_error, fit_temperature, reliability
 
 
 def test_reliability_is_that_of_scikit_learn() -> None:
@@ -28,3 +32,98 @@ def test_bins_are_closed_above_and_the_ends_belong_to_them() -> None:
     bins = reliability(np.array([0.0, 0.1, 0.2, 0.5, 1.0]), np.array([True, True, False, True, False]), 10)
     assert [one.rows for one in bins] == [2, 1, 0, 0, 1, 0, 0, 0, 0, 1]
     assert (bins[0].confidence, bins[0].accuracy) == (0.05, 1.0)
+
+
+# --- temperature scaling -------------------------------------------------------------------------------------------
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits - logits.max(1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
+
+
+def drawn(temperature: float, rows: int = 4000, labels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw labels from softmax(logits / temperature) and return them with the logits."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 4, (rows, labels))
+    chances = softmax(logits / temperature).cumsum(1)
+    return (generator.random((rows, 1)) > chances[:, :-1]).sum(1), logits
+
+
+def cross_entropy(labels: np.ndarray, logits: np.ndarray, temperature: float) -> float:
+    return float(-np.log(softmax(logits / temperature)[np.arange(len(labels)), labels]).mean())
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5, 8.0])
+def test_the_temperature_is_that_of_a_grid_of_cross_entropies(temperature: float) -> None:
+    labels, logits = drawn(temperature)
+    grid = np.exp(np.linspace(math.log(temperature / 2), math.log(temperature * 2), 2001))
+    best = grid[np.argmin([cross_entropy(labels, logits, value) for value in grid])]
+    found = fit_temperature(labels, softmax(logits))
+    assert found.value == pytest.approx(best, rel=1e-3)
+    assert found.value == pytest.approx(temperature, rel=0.1)
+    assert found.remark == ""
+    # The derivative of the cross entropy by 1/T is 0: the mean logit of the true label is that which is expected.
+    expected = (softmax(logits / found.value) * logits).sum(1).mean()
+    assert logits[np.arange(len(labels)), labels].mean() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_boastful_model_is_corrected_on_rows_it_was_not_fitted_on() -> None:
+    labels, logits = drawn(3.0)
+    others, unseen = drawn(3.0, seed=1)
+    before = softmax(unseen)
+    after = calibrated(before, fit_temperature(labels, softmax(logits)).value)
+    assert after == pytest.approx(softmax(unseen / fit_temperature(labels, softmax(logits)).value))
+
+    def errors(probabilities: np.ndarray) -> tuple[float, float]:
+        right = probabilities.argmax(1) == others
+        loss = -np.log(probabilities[np.arange(len(others)), others]).mean()
+        return expected_calibration_error(probabilities.max(1), right, 15), float(loss)
+
+    assert errors(before)[0] > 0.15
+    assert errors(after)[0] < 0.03
+    assert errors(after)[1] < errors(before)[1]
+    assert calibrated(after, 1 / fit_temperature(labels, softmax(logits)).value) == pytest.approx(before, abs=1e-12)
+
+
+def test_rows_that_are_all_right_fix_no_temperature() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]])
+    found = fit_temperature(np.array([0, 1, 0]), probabilities)
+    assert found.value == 1
+    assert "all 3 rows are predicted correctly" in found.remark
+    assert calibrated(probabilities, found.value) is probabilities
+
+
+def test_a_model_that_is_no_better_than_chance_becomes_unsure() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.8, 0.2]])
+    found = fit_temperature(np.array([1, 0, 0]), probabilities)
+    assert found.value == 100
+    assert "no better than chance" in found.remark
+    assert calibrated(probabilities, found.value) == pytest.approx(np.full((3, 2), 0.5), abs=0.01)
+
+
+def test_probabilities_of_0_and_1_are_calibrated_too() -> None:
+    sure = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.7, 0.3]])
+    found = fit_temperature(np.array([0, 1, 1, 0]), sure)
+    assert 1 < found.value <= 100
+    after = calibrated(sure, found.value)
+    assert np.isfinite(after).all()
+    assert (after.argmax(1) == sure.argmax(1)).all()
+    assert after.sum(1) == pytest.approx(np.ones(4))
+    assert calibrated(np.empty((0, 3)), 2.0).shape == (0, 3)
+
+
+@given(
+    st.lists(st.lists(st.floats(-60, 60, width=32), min_size=3, max_size=3), min_size=1, max_size=8),
+    st.floats(0.01, 100),
+    st.booleans(),
+)
+def test_no_temperature_changes_the_label(logits: list[list[float]], temperature: float, close: bool) -> None:
+    probabilities = softmax(np.array(logits, float))
+    if close:
+        # As near to a tie as numbers can be.
+        top = probabilities.max(1)
+        probabilities[:, 0], probabilities[:, 2] = np.nextafter(top, 0), top
+    after = calibrated(probabilities, temperature)
+    assert (after.argmax(1) == probabilities.argmax(1)).all()
+    assert after.sum(1) == pytest.approx(np.ones(len(after)))

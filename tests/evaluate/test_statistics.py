@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from kexp.evaluate import statistics
-from kexp.evaluate.statistics import Summary, bootstrap_f1, compare, mcnemar, summarise
+from kexp.evaluate.statistics import Summary, bootstrap_f1, mcnemar, summarise
 
 Ids = NDArray[np.int64]
 
@@ -111,24 +109,3 @@ def test_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     whole = bootstrap_f1(true, a, b, 4, generator=np.random.default_rng(0), resamples=105)
     monkeypatch.setattr(statistics, "CHUNK", 500)
     assert bootstrap_f1(true, a, b, 4, generator=np.random.default_rng(0), resamples=105) == whole
-
-
-def test_compare_pairs_the_shared_seeds() -> None:
-    true, a, b = predictions(300, 3, 0.8, 0.7)
-    eye = np.eye(3)
-    of_a = {1: (true, eye[a]), 3: (true, eye[a]), 2: (true, eye[a])}
-    of_b = {2: (true, eye[b]), 3: (true, eye[a]), 4: (true, eye[b])}
-    tests = list(compare("uda", "supervised", of_a, of_b))
-    assert tests == list(compare("uda", "supervised", of_a, of_b))
-    assert [(t["seed"], t["metric"], t["test"]) for t in tests] == [
-        (2, "accuracy", "mcnemar"),
-        (2, "macro_f1", "bootstrap"),
-        (3, "accuracy", "mcnemar"),
-        (3, "macro_f1", "bootstrap"),
-    ]
-    assert all((t["a"], t["b"]) == ("uda", "supervised") for t in tests)
-    assert tests[0]["difference"] == pytest.approx(np.mean(a == true) - np.mean(b == true))
-    assert tests[0]["p_value"] == mcnemar(a == true, b == true)
-    assert tests[1]["low"] < tests[1]["difference"] < tests[1]["high"]
-    assert (tests[2]["difference"], tests[2]["p_value"], tests[3]["p_value"]) == (0, 1, 1)
-    assert json.loads(json.dumps(tests)) == tests

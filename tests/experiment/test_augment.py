@@ -14,6 +14,7 @@ from kexp.cli import app
 from kexp.experiment.augment import Pair
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
+from kexp.repeats import Repeat
 from kexp.settings import cache_folder
 
 Write = Callable[..., Path]
@@ -104,7 +105,7 @@ def test_views_of_labelled_rows_are_made_ahead_for_training(
     counts = json.loads(kexp(spec, "--json").stdout)
     assert counts == {"rows": 15, "accepted": 15, "forms": 1, "rejected": {}}
     monkeypatch.setattr(RandomDeletion, "build", None)
-    inputs = PreparedInputs(catalog, cache_folder()).inputs(resolve(spec, catalog).base, 7)
+    inputs = PreparedInputs(catalog, cache_folder()).inputs(resolve(spec, catalog).base, Repeat(7))
     assert inputs.labelled_views is not None
     assert len(inputs.labelled_views.views[0]) == 15
 

@@ -17,6 +17,7 @@ from kexp.experiment import assemble as assembling
 from kexp.experiment.assemble import assemble
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
+from kexp.repeats import Repeat
 from kexp.spec.sections import Spec
 
 SPEC = """
@@ -114,17 +115,17 @@ def test_stored_views_of_unlabelled_rows_depend_on_their_augmenter_alone(
     seed: int,
     made: bool,
 ) -> None:
-    prepare().inputs(spec_of(UNLABELLED), 1)
+    prepare().inputs(spec_of(UNLABELLED), Repeat(1))
     assert given
     given.clear()
-    prepare().inputs(spec_of(augmenters, change), seed)
+    prepare().inputs(spec_of(augmenters, change), Repeat(seed))
     assert bool(given) is made
 
 
 def test_stored_views_depend_on_labels_only_where_the_augmenter_learns_from_them(
     spec_of: Resolve, prepare: Prepare, given: list[str]
 ) -> None:
-    rows = prepare().inputs(spec_of(UNLABELLED), 1).data.unlabelled
+    rows = prepare().inputs(spec_of(UNLABELLED), Repeat(1)).data.unlabelled
     assert rows is not None
     few = rows.take(np.arange(20))
     bound = UNLABELLED.replace("p = 0.4", 'p = 0.4, protect = "negation-and-label"')
@@ -134,7 +135,7 @@ def test_stored_views_depend_on_labels_only_where_the_augmenter_learns_from_them
             prepared = prepare()
             given.clear()
             assert spec.augmentation.unlabelled is not None
-            prepared.augment_rows(spec, 1, few, spec.augmentation.unlabelled)
+            prepared.augment_rows(spec, Repeat(1), few, spec.augmentation.unlabelled)
             assert bool(given) is expected
 
 
@@ -142,10 +143,10 @@ def test_stored_views_depend_on_the_version_of_the_plugin(
     spec_of: Resolve, prepare: Prepare, given: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = spec_of(UNLABELLED)
-    prepare().inputs(spec, 1)
+    prepare().inputs(spec, Repeat(1))
     given.clear()
     monkeypatch.setattr(Catalog, "owner_of", lambda self, options: "kexp 99")
-    prepare().inputs(spec, 1)
+    prepare().inputs(spec, Repeat(1))
     assert given
 
 
@@ -153,7 +154,7 @@ def test_costly_augmenter_of_labelled_rows_is_run_once(spec_of: Resolve, prepare
     spec = spec_of(LABELLED, "objective.use=cross-entropy")
     texts: list[tuple[str, ...]] = []
     for seed in (1, 2):
-        run = assemble(spec, seed, prepare(), choose("cpu", "fp32"))
+        run = assemble(spec, Repeat(seed), prepare(), choose("cpu", "fp32"))
         for epoch in range(3):
             run.stream.encoding(epoch)  # type: ignore[attr-defined]
         texts.append(tuple(run.inputs.data.train.texts))
@@ -167,9 +168,9 @@ def test_stored_views_of_labelled_rows_reach_training_and_rejected_ones_do_not(
     spec = spec_of(LABELLED, "objective.use=cross-entropy", "augmentation.probability=0.5", "labelled.per_class=20")
     encoded: list[list[str]] = []
     monkeypatch.setattr(assembling, "encode_texts", lambda spec, tokenizer, texts, pairs: encoded.append(list(texts)))
-    run = assemble(spec, 1, prepare(), choose("cpu", "fp32"))
+    run = assemble(spec, Repeat(1), prepare(), choose("cpu", "fp32"))
     stream, train = run.stream, run.inputs.data.train
-    made = prepare().augment_rows(spec, 1, train, spec.augmentation.labelled).views[0]  # type: ignore[arg-type]
+    made = prepare().augment_rows(spec, Repeat(1), train, spec.augmentation.labelled).views[0]  # type: ignore[arg-type]
     for epoch in range(2):
         stream.encoding(epoch)  # type: ignore[attr-defined]
     changed = [[one != other for one, other in zip(texts, train.texts, strict=True)] for texts in encoded]
@@ -188,10 +189,10 @@ def test_stored_views_of_labelled_rows_reach_training_and_rejected_ones_do_not(
 def test_memory_of_inputs_is_bounded(spec_of: Resolve, prepare: Prepare) -> None:
     prepared = prepare()
     prepared.made.limit = 200_000
-    first = prepared.data(spec_of("", "objective.use=cross-entropy"), 1)
+    first = prepared.data(spec_of("", "objective.use=cross-entropy"), Repeat(1))
     for seed in range(30):
-        prepared.data(spec_of("", "objective.use=cross-entropy", f"split.seed={seed}"), 1)
+        prepared.data(spec_of("", "objective.use=cross-entropy", f"split.seed={seed}"), Repeat(1))
     assert sum(size for _, size in prepared.made.results.values()) <= 200_000
-    again = prepared.data(spec_of("", "objective.use=cross-entropy"), 1)
+    again = prepared.data(spec_of("", "objective.use=cross-entropy"), Repeat(1))
     assert again is not first
     assert again.train.digest() == first.train.digest()

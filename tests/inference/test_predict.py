@@ -289,7 +289,7 @@ def test_relative_folder_keeps_its_spec(run: Path, monkeypatch: pytest.MonkeyPat
 def test_several_models_in_a_folder_are_named(experiment: Path) -> None:
     assert refused("predict", experiment, "최고") == (
         f"{experiment} holds 2 models: default/seed-1, default/seed-2; "
-        "choose with --variant and --seed, or name their folders"
+        "choose with --variant and --seed, or name their folders; that of a variant means the mean of its models"
     )
     assert refused("predict", experiment, "--seed", "7", "최고") == (
         f"{experiment} holds no model of --seed 7; it holds default/seed-1, default/seed-2"
@@ -300,7 +300,9 @@ def test_several_models_in_a_folder_are_named(experiment: Path) -> None:
 
 
 def test_folder_without_a_model_is_told(run: Path, tmp_path: Path) -> None:
-    expected = "expected a run folder, <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
+    expected = (
+        "expected a run folder, <variant> or <variant>/seed-<n> in one, or a Hugging Face folder with config.json"
+    )
     assert refused("predict", "최고") == f"최고 is not a folder; {expected}"
     assert refused("predict", tmp_path, "최고") == f"{tmp_path} holds no trained model; {expected}"
     assert refused("predict", run, f"{run}0", "최고") == f"{run}0 does not exist; {expected}"

@@ -243,12 +243,17 @@ objective.gamma = 3.0
     assert again.table == plan.table
     assert again.digest == plan.digest
     assert [v.spec for v in again.variants] == [v.spec for v in plan.variants]
-    assert [(v.name, seed) for v, seed in again.runs()] == [("focal", 3), ("focal", 4), ("long", 3), ("long", 4)]
+    assert [(v.name, repeat.seed) for v, repeat in again.runs()] == [
+        ("focal", 3),
+        ("focal", 4),
+        ("long", 3),
+        ("long", 4),
+    ]
 
 
 def test_without_variants_there_is_one_named_default(write_spec: Write, catalog: Catalog) -> None:
     plan = resolve(write_spec(GOOD), catalog, seeds=[5])
-    assert [(v.name, seed) for v, seed in plan.runs()] == [("default", 5)]
+    assert [(v.name, repeat.seed) for v, repeat in plan.runs()] == [("default", 5)]
     assert plan.base.name == "spec"
 
 

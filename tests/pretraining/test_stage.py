@@ -31,6 +31,7 @@ from kexp.pretraining import pretrain as stages
 from kexp.pretraining.masked_lm import shared_weights
 from kexp.pretraining.masking import IGNORED
 from kexp.pretraining.pretrain import PretrainedWeights, Stage, pretrain
+from kexp.repeats import Repeat
 
 WriteSpec = Callable[..., Path]
 
@@ -86,7 +87,7 @@ def stage_for(path: Path, catalog: Catalog, folder: Path) -> tuple[Stage, Any]:
     """Return the stage of a spec, and the classifier of its first seed."""
     spec = resolve(path, catalog).base
     prepared = PreparedInputs(catalog, folder)
-    run = assemble(spec, 1, prepared, choose("cpu", spec.training.precision))
+    run = assemble(spec, Repeat(1), prepared, choose("cpu", spec.training.precision))
     assert spec.pretraining is not None
     assert run.inputs.pretraining is not None
     torch.manual_seed(5)
@@ -122,7 +123,7 @@ def test_no_text_of_validation_or_test_is_read(
         )
     )
     spec = resolve(path, catalog).base
-    inputs = PreparedInputs(catalog, tmp_path / "cache").inputs(spec, 1)
+    inputs = PreparedInputs(catalog, tmp_path / "cache").inputs(spec, Repeat(1))
     rows = inputs.pretraining
     assert rows is not None
     read = {inputs.tokenizer.decode(rows.encoded.tokens.row(n)[1:-1]) for n in range(len(rows.encoded))}
@@ -155,7 +156,7 @@ def test_further_texts_are_read_from_tables_and_lines(
     (tmp_path / name).write_text(content, "utf-8")
     keys = STAGE + f'texts = ["{name}"]\ntext_column = "body"\n'
     path = write_spec(tiny_spec("", keys + FEW, steps=2, epochs=None).format(data=reviews))
-    rows = PreparedInputs(catalog, tmp_path / "cache").inputs(resolve(path, catalog).base, 1).pretraining
+    rows = PreparedInputs(catalog, tmp_path / "cache").inputs(resolve(path, catalog).base, Repeat(1)).pretraining
     assert rows is not None
     assert rows.counts["files"] == 2
     assert rows.counts["kept"] == rows.counts["train"] + 2

@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 from kexp.builtin.metrics import ECE
 from kexp.cli import app
 from kexp.errors import KexpError
-from kexp.evaluate.calibration import reliability
+from kexp.evaluate.calibration import expected_calibration_error, reliability
+from kexp.evaluate.proportions import wilson
+from kexp.report import predictions as stored
 from kexp.report.curves import curves
 from kexp.report.figures import INK, LINES, Series, draw, draw_reliability
 from kexp.report.formatting import as_table, duration, plain, size
@@ -125,9 +127,8 @@ def run_folder(tmp_path: Path) -> Path:
     environment = {"started": "2026-01-01T00:00:00+00:00", "packages": {"torch": "2.9"}, "git": None, "gpus": ["H100"]}
     (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
 
-    def held(variant: str, seed: int) -> Any:
-        frame = pd.read_parquet(folder / variant / f"seed-{seed}" / "predictions.parquet")[:100]
-        return np.arange(100) % 2, frame[[f"probability:{name}" for name in LABELS]].to_numpy()
+    def held(run: Any) -> Any:
+        return stored.tested(folder / run["variant"] / f"seed-{run['seed']}" / "predictions.parquet", "test", LABELS)
 
     both = {"plain": BASELINE, "uda": BASELINE}
     summary = build_summary([*results, failed], baselines=both, data={"plain": DATA, "uda": DATA}, predictions=held)
@@ -181,15 +182,15 @@ def test_results_stand_beside_the_baselines_with_the_best_marked(page: Page) -> 
     head, plain_row, uda, baseline = page.table("accuracy ↑", "cross_entropy ↓")
     assert head == ["", "accuracy ↑", "cross_entropy ↓", "macro_f1 ↑"]
     # sd = 0.04 / sqrt(2); the interval is 0.82 ± 12.706 * 0.02 (t of one degree of freedom, from a printed table).
-    assert plain_row == ["plain", "0.8200 ± 0.02830.5659 to 1.0741", "0.1800 ± 0.0283-0.0741 to 0.4341",
-                         "0.8100 ± 0.02830.5559 to 1.0641"]  # fmt: skip
+    assert plain_row == ["plain", "0.8200 ± 0.02830.5659 to 1.07412 seeds",
+                         "0.1800 ± 0.0283-0.0741 to 0.43412 seeds", "0.8100 ± 0.02830.5559 to 1.06412 seeds"]  # fmt: skip
     assert baseline[0].split() == ["majority", "baseline"]  # once: both variants share it
     assert baseline[1:] == ["0.5123", "0.6931", ""]
-    assert uda == ["uda", "*0.9100", "*0.0900", "*0.9000"]
+    assert uda == ["uda", "*0.91001 seed", "*0.09001 seed", "*0.90001 seed"]
 
 
 def test_a_lone_result_is_not_called_the_best() -> None:
-    summary = build_summary([result("a", 1, 0.8)], baselines={}, data={}, predictions=lambda *_: None)
+    summary = build_summary([result("a", 1, 0.8)], baselines={}, data={}, predictions=lambda _: None)
     assert set(results_table(summary, "test")["best"].values()) == {None}
     assert results_table(summary, "train")["rows"] == []
 
@@ -197,15 +198,35 @@ def test_a_lone_result_is_not_called_the_best() -> None:
 def test_baselines_on_other_data_have_rows_of_their_own() -> None:
     runs = [result(name, 1, 0.8) for name in ("a", "b", "c")]
     scores = {"a": {"majority": {"test": {"accuracy": 0.5}}}, "b": {"majority": {"test": {"accuracy": 0.6}}}}
-    summary = build_summary(runs, baselines=scores | {"c": scores["a"]}, data={}, predictions=lambda *_: None)
+    summary = build_summary(runs, baselines=scores | {"c": scores["a"]}, data={}, predictions=lambda _: None)
     rows = [(row["name"], row["baseline_of"]) for row in results_table(summary, "test")["rows"]]
     assert rows == [("a", []), ("b", []), ("c", []), ("majority", ["a", "c"]), ("majority", ["b"])]
 
 
 def test_tests_are_told_in_sentences(page: Page) -> None:
     # Eleven rows differ, all in favour of uda: p = 2 / 2 ** 11.
-    assert "uda beats plain by 0.110 accuracy (seed 1, p < 0.001, McNemar)" in page.text
-    assert "not corrected for the number of tests" in page.text
+    assert (
+        "these two models of plain and uda differ in accuracy: uda is 0.110 ahead "
+        "(95 % interval 0.048 to 0.172, seed 1, p < 0.001, McNemar); one run of each says nothing about the methods"
+    ) in page.text
+    assert "were compared without 1 run that only one of them has" in page.text
+    assert " beats " not in page.text
+
+
+def test_tests_of_earlier_versions_are_left_out_and_counted(run_folder: Path) -> None:
+    path = run_folder / "summary.json"
+    summary = json.loads(path.read_text("utf-8"))
+    old = {"a": "plain", "b": "uda", "seed": 1, "metric": "accuracy", "test": "mcnemar", "difference": -0.11}
+    summary["tests"] = [old | {"p_value": 0.001, "sentence": "uda beats plain by 0.110 accuracy"}] * 2
+    for variant in summary["variants"].values():
+        for scores in variant["metrics"].values():
+            for mean in scores.values():
+                del mean["over"]
+    path.write_text(json.dumps(summary), "utf-8")
+    page = Page(write_report(run_folder).read_text("utf-8"))
+    assert "2 tests of an earlier version are left out: they were of single runs, not of methods" in page.text
+    assert " beats " not in page.text
+    assert page.table("accuracy ↑")[1][1] == "0.8200 ± 0.02830.5659 to 1.07412 seeds"
 
 
 def test_what_was_asked_is_shown(page: Page) -> None:
@@ -259,8 +280,16 @@ def test_pairs_are_shown_whole(run_folder: Path) -> None:
 def test_texts_cannot_run(page: Page, run_folder: Path) -> None:
     html = (run_folder / "report.html").read_text("utf-8")
     assert "<script" not in html.lower()
-    assert html.count("&lt;script&gt;") == 15 + 15 + 9 + 3  # mistakes of three runs; description, spec, reason
+    # Mistakes of three runs; their examples in the groups of length (errors come last, so one group), negation and
+    # spacing; description, spec, reason.
+    assert html.count("&lt;script&gt;") == 15 + 15 + 9 + examples(page) + 3
+    assert examples(page) >= 3 * 3 * 3
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+
+
+def examples(page: Page) -> int:
+    """Return how many texts stand in the tables of errors by kind of text."""
+    return sum(row[-1].count(", predicted ") for table in page.tables if "examples" in table[0] for row in table)
 
 
 def test_the_page_needs_nothing_else(page: Page, run_folder: Path) -> None:
@@ -284,7 +313,8 @@ def test_the_page_suits_reader_and_paper(page: Page, run_folder: Path) -> None:
     # Loss, monitor, reliability; learning rate, gradient norm, two speeds. uda: losses, masks, targets, its own, pool.
     # The failed run neither knows what it monitored nor has predictions.
     images = [value for tag, name, value in page.attributes if (tag, name) == ("img", "src")]
-    assert len(images) == 4 * 7 + 2 * 5 - 2
+    # Of each run with predictions, accuracy by coverage too.
+    assert len(images) == 4 * 7 + 2 * 5 - 2 + 3
     # No colour of a figure may vanish on a light or on a dark page; the legends show those of the lines.
     colours = {colour for image in images for colour in re.findall(r"#[0-9a-f]{6}\b", svg(image))}
     assert {INK, *LINES} >= colours
@@ -360,13 +390,14 @@ def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
     plain_run = [
         "Loss by epoch", "Validation macro_f1 by epoch", "accuracy by confidence, with the number of rows",
         "Learning rate by epoch", "Gradient norm by epoch", "Examples per second by epoch", "Tokens per second by epoch",
+        "accuracy of the answered rows by the share of rows that are answered",
     ]  # fmt: skip
     objective = [
         "Losses of the objective by epoch", "Masks and thresholds by epoch", "Targets of the unlabelled rows by epoch",
         "강도 <b> by epoch", "Predictions for the unlabelled rows by epoch",
     ]  # fmt: skip
-    assert titles(page)[:7] == plain_run
-    assert titles(page)[14:26] == [*plain_run[:3], *objective, *plain_run[3:]]
+    assert titles(page)[:8] == plain_run
+    assert titles(page)[16:29] == [*plain_run[:3], *objective, *plain_run[3:]]
     assert "confident share of the unlabelled rows in the loss" in " ".join(page.text.split())
     assert "0.812" in page.text  # the pool's accuracy at the chosen epoch
     assert "&lt;b&gt; by epoch" in (run_folder / "report.html").read_text("utf-8")
@@ -420,6 +451,72 @@ def test_calibration_error_is_that_of_the_metric(page: Page, run_folder: Path) -
     assert f"expected calibration error over 10 bins: {expected:.4f}" in page.text
 
 
+def test_a_calibrated_run_shows_reliability_before_and_after(run_folder: Path) -> None:
+    folder = run_folder / "plain" / "seed-1"
+    found = json.loads((folder / "result.json").read_text("utf-8"))
+    errors = {"validation": {"ece": 0.1, "cross_entropy": 0.5}, "test": {"ece": 0.2, "cross_entropy": 0.6}}
+    better = {"validation": {"ece": 0.01, "cross_entropy": 0.4}, "test": {"ece": 0.02, "cross_entropy": None}}
+    calibration = {"temperature": 2.5, "rows": 1234, "before": errors, "after": better, "remark": f"odd {ATTACK}"}
+    (folder / "result.json").write_text(json.dumps({**found, "calibration": calibration}), "utf-8")
+    html = write_report(run_folder).read_text("utf-8")
+    page = Page(html)
+    text = " ".join(page.text.split())
+    assert "<script" not in html
+    assert "divided by the temperature 2.5, fitted on 1,234 validation rows, by which the model was chosen too" in text
+    assert f"odd {ATTACK}." in text
+    assert page.table("ece before", "cross_entropy after") == [
+        ["", "ece before", "ece after", "cross_entropy before", "cross_entropy after"],
+        ["validation", "0.1000", "0.0100", "0.5000", "0.4000"],
+        ["test", "0.2000", "0.0200", "0.6000", "–"],
+    ]
+    # The predictions are calibrated; what they were has odds to the power of the temperature.
+    frame = predictions(80)[:100]
+    confidence = frame["confidence"].to_numpy()
+    before = confidence**2.5 / (confidence**2.5 + (1 - confidence) ** 2.5)
+    correct = (frame["label"] == frame["predicted"]).to_numpy()
+    for when, sure in (("before", before), ("after", confidence)):
+        error = expected_calibration_error(sure, correct, 10)
+        said = f"Reliability {when} calibration on test accuracy gap to the mean confidence expected calibration error"
+        assert f"{said} over 10 bins: {error:.4f}" in text
+
+
+def test_abstaining_is_shown_by_threshold(page: Page) -> None:
+    rows = page.table("threshold", "coverage")
+    frame = predictions(80)[:100]
+    assert [row[0] for row in rows[1:]] == ["0.6", "0.7", "0.8", "0.9", "0.95", "0.99"]
+    for row in rows[1:]:
+        answered = frame[frame["confidence"] >= float(row[0])]
+        right = (answered["label"] == answered["predicted"]).sum()
+        assert row[1:4] == [str(len(answered)), f"{len(answered) / 100:.4f}", f"{right / len(answered):.4f}"]
+        low, high = wilson(int(right), len(answered))
+        assert row[4] == f"{low:.4f} to {high:.4f}"
+
+
+def test_errors_are_shown_by_kind_of_text(run_folder: Path) -> None:
+    page = Page(write_report(run_folder).read_text("utf-8"))
+    table = page.table("error rate", "examples")
+    assert table[1][:4] == ["all rows", "100", "20", "0.2000"]
+    assert ["negation"] in table
+    assert "an earlier version wrote it: lengths are in characters" in page.text
+    assert "seed 1 on test, with the most confident errors" in page.text
+    for folder in ("plain/seed-1", "plain/seed-2", "uda/seed-1"):
+        path = run_folder / folder / "predictions.parquet"
+        frame = pd.read_parquet(path)
+        frame["text"] = ["못 봤다 " * 100 if number % 2 else "좋다" for number in range(len(frame))]
+        frame.assign(tokens=np.arange(len(frame)), unknown_tokens=0).to_parquet(path)
+    page = Page(write_report(run_folder).read_text("utf-8"))
+    table = page.table("error rate", "examples")
+    named = {row[0]: row for row in table}
+    assert named["with negation"][1:4] == ["50", "10", "0.2000"]
+    assert named["none"][1:3] == ["100", "20"]
+    assert named["no space at all"][1] == "50"
+    assert max(len(line) for row in table for line in row[-1].split(")")) < 120 + 40
+    assert "an earlier version wrote it" not in page.text
+    pd.read_parquet(path).assign(tokens="many").to_parquet(path)
+    with pytest.raises(KexpError, match="column tokens is missing, or not as kexp writes it"):
+        write_report(run_folder)
+
+
 def test_overfitting_is_remarked(page: Page) -> None:
     remark = (
         "Overfitting: after epoch 2 the validation cross entropy rises from 0.450 to 0.700 "
@@ -457,7 +554,7 @@ def test_equal_files_give_equal_bytes(run_folder: Path) -> None:
 
 def test_an_experiment_that_never_got_anywhere_has_a_report(run_folder: Path) -> None:
     nothing = {"status": "interrupted", "reason": "stopped", "experiment": "nsmc", "variant": "new", "seed": 1}
-    summary = build_summary([nothing], baselines={}, data={}, predictions=lambda *_: None)
+    summary = build_summary([nothing], baselines={}, data={}, predictions=lambda _: None)
     (run_folder / "summary.json").write_text(json.dumps(summary), "utf-8")
     page = Page(write_report(run_folder).read_text("utf-8"))
     assert "No run has finished" in page.text

@@ -1,8 +1,9 @@
-"""The summary: means over finished seeds, worst status, paired tests and their sentences."""
+"""The summary: means over finished runs, worst status, tests of pairs and their sentences."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 
 from kexp.cli.output import print_summary
 from kexp.evaluate.statistics import mcnemar
-from kexp.report.summary import build_summary, sentence
+from kexp.report import predictions as tables
+from kexp.report.statements import sentence
+from kexp.report.summary import build_summary
 
 if TYPE_CHECKING:
-    from kexp.evaluate.statistics import Predictions
+    from pathlib import Path
+
+    from kexp.report.predictions import Tested
 
 LABELS = np.array([0, 1] * 100)
 
@@ -29,20 +34,31 @@ def result(variant: str, seed: int, accuracy: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def predicted(wrong: int, labels: Any = LABELS) -> Predictions:
-    """Return certain predictions of which the first ``wrong`` are wrong."""
-    ids = labels.copy()
-    ids[:wrong] = 1 - ids[:wrong]
-    return labels, np.eye(2)[ids]
+TEXTS = [f"{number}번째 글" for number in range(200)]
 
 
-def summary(results: list[dict[str, Any]], held: dict[tuple[str, int], Predictions]) -> dict[str, Any]:
+@pytest.fixture
+def predicted(tmp_path: Path) -> Callable[..., Tested]:
+    """Return a function that stores certain predictions of which the first ``wrong`` are wrong, and reads them back."""
+
+    def stored(wrong: int, labels: Any = LABELS, texts: Sequence[str] = TEXTS) -> Tested:
+        ids = labels.copy()
+        ids[:wrong] = 1 - ids[:wrong]
+        names, path = ("no", "yes"), tmp_path / f"{len(list(tmp_path.iterdir()))}.parquet"
+        rows = np.arange(len(labels))
+        tables.write(path, [tables.table("test", names, rows, texts[: len(labels)], None, labels, np.eye(2)[ids])])
+        return tables.tested(path, "test", names)
+
+    return stored
+
+
+def summary(results: list[dict[str, Any]], held: Mapping[tuple[str, int], Tested]) -> dict[str, Any]:
     """Return the summary, after a trip through JSON."""
     made = build_summary(
         results,
         baselines={"uda": {"majority": {"test": {"accuracy": 0.5}}}},
         data={"uda": {"splits": {"train": {"read": 10, "kept": 9}}}},
-        predictions=lambda variant, seed: held.get((variant, seed)),
+        predictions=lambda run: held.get((run["variant"], run["seed"])),
     )
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     return made
@@ -55,7 +71,7 @@ def test_means_count_finished_runs_only() -> None:
     assert uda["seeds"] == [1, 2, 3]
     assert uda["status"] == {"1": "done", "2": "failed", "3": "done"}
     accuracy = uda["metrics"]["test"]["accuracy"]
-    assert accuracy["values"] == [0.8, 0.9]
+    assert (accuracy["values"], accuracy["over"]) == ([0.8, 0.9], "2 seeds")
     assert (accuracy["mean"], accuracy["n"]) == (pytest.approx(0.85), 2)
     assert accuracy["sd"] == pytest.approx(0.05 * 2**0.5)
     assert accuracy["low"] == pytest.approx(0.85 - 12.7062 * 0.05, abs=1e-5)  # t(0.975, 1) from a printed table
@@ -63,7 +79,7 @@ def test_means_count_finished_runs_only() -> None:
     assert uda["baselines"] == {"majority": {"test": {"accuracy": 0.5}}}
     assert uda["data"]["splits"]["train"]["kept"] == 9
     assert plain["metrics"]["test"]["accuracy"] == {
-        "mean": 0.7, "sd": None, "n": 1, "low": None, "high": None, "values": [0.7],
+        "mean": 0.7, "sd": None, "n": 1, "low": None, "high": None, "over": "1 seed", "values": [0.7],
     }  # fmt: skip
     assert (plain["baselines"], plain["data"], made["tests"], made["remarks"]) == ({}, {}, [], [])
 
@@ -93,59 +109,153 @@ def test_the_worst_status_is_the_status(statuses: list[str], worst: str) -> None
     assert summary(runs, {})["status"] == worst
 
 
-def test_every_pair_is_tested_on_every_seed_that_both_finished() -> None:
+def test_means_of_draws_and_folds_are_over_the_outermost(predicted: Callable[..., Tested]) -> None:
+    values = {(1, 1): 0.70, (1, 2): 0.72, (2, 1): 0.80, (2, 2): 0.82, (3, 1): 0.60, (3, 2): 0.62}
+    by_draw = [result("uda", seed, value) | {"draw": draw} for (draw, seed), value in values.items()]
+    by_fold = [run | {"fold": run.pop("draw")} for run in map(dict, by_draw)]
+    folds, draws = (summary(runs, {})["variants"]["uda"]["metrics"]["test"]["accuracy"] for runs in (by_fold, by_draw))
+    assert (draws["over"], draws["n"], draws["mean"]) == ("3 label draws x 2 seeds", 3, pytest.approx(0.71))
+    assert (folds["over"], folds["n"], folds["mean"]) == ("3 folds x 2 seeds", 3, pytest.approx(0.71))
+    assert draws["values"] == folds["values"] == list(values.values())
+    # The means of the units are 0.71, 0.81 and 0.61; t(0.975, 2) from a printed table.
+    assert draws["sd"] == folds["sd"] == pytest.approx(0.1)
+    assert draws["high"] - draws["mean"] == pytest.approx(4.3027 * 0.1 * (1 / 3) ** 0.5, abs=1e-5)
+    # A third of the rows is tested, two thirds are not (Nadeau & Bengio 2003).
+    assert folds["high"] - folds["mean"] == pytest.approx(4.3027 * 0.1 * (1 / 3 + 1 / 2) ** 0.5, abs=1e-5)
+    failed = summary([*by_draw[:5], by_draw[5] | {"status": "failed"}], {})["variants"]["uda"]["metrics"]["test"]
+    assert failed["accuracy"]["over"] == "3 label draws x 2 seeds, 5 runs"
+
+
+def test_every_pair_has_one_test_of_what_both_finished(predicted: Callable[..., Tested]) -> None:
     runs = [result(name, seed, 0.8) for name in ("a", "b", "c") for seed in (1, 2)]
     runs[5] = result("c", 2, None)
     held = {
         (run["variant"], run["seed"]): predicted(wrong) for run, wrong in zip(runs, (0, 5, 9, 5, 40, 0), strict=True)
     }
     made = summary(runs, held)
-    pairs = [(test["a"], test["b"], test["seed"], test["metric"]) for test in made["tests"]]
-    assert pairs == [
-        (*pair, metric)
-        for pair in (("a", "b", 1), ("a", "b", 2), ("a", "c", 1), ("b", "c", 1))
-        for metric in ("accuracy", "macro_f1")
+    assert [(test["a"], test["b"], test["metric"], test["n"], test["stated"]) for test in made["tests"]] == [
+        (*pair, metric, n, metric == "accuracy")
+        for *pair, n in (("a", "b", 2), ("a", "c", 1), ("b", "c", 1))
+        for metric in ("accuracy", "cross_entropy")
     ]
-    first = made["tests"][0]
-    assert first["difference"] == pytest.approx(9 / 200)
-    assert first["p_value"] == mcnemar(np.ones(9, bool), np.zeros(9, bool))
-    assert first["sentence"] == "a beats b by 0.045 accuracy (seed 1, p = 0.004, McNemar)"
+    first, _, second = made["tests"][:3]
+    assert first["difference"] == pytest.approx((9 - 0) / 400)
+    assert second["p_value"] == mcnemar(np.ones(40, bool), np.zeros(40, bool))
+    assert second["p_holm"] == pytest.approx(3 * second["p_value"])
+    assert made["remarks"] == [
+        "a and c were compared without 1 run that only one of them has",
+        "b and c were compared without 1 run that only one of them has",
+    ]
 
 
-def test_other_rows_are_not_compared_and_that_is_said() -> None:
-    runs = [result("a", 1, 0.8), result("b", 1, 0.8), result("c", 1, 0.8)]
-    shuffled = np.array([1, 0] * 100)
-    held = {("a", 1): predicted(0), ("b", 1): predicted(0, shuffled), ("c", 1): predicted(0, LABELS[:50])}
+def test_other_rows_are_not_compared_and_that_is_said(predicted: Callable[..., Tested]) -> None:
+    runs = [result(name, 1, 0.8) for name in ("a", "b", "c", "d")]
+    # The labels of d are those of a in the same order, but its texts are others.
+    held = {
+        ("a", 1): predicted(0),
+        ("b", 1): predicted(0, np.array([1, 0] * 100)),
+        ("c", 1): predicted(0, LABELS[:50]),
+        ("d", 1): predicted(9, texts=[f"새 {text}" for text in TEXTS]),
+    }
     made = summary(runs, held)
     assert made["tests"] == []
-    assert made["remarks"][0] == "a and b were not compared on seed 1: their test rows differ"
-    assert len(made["remarks"]) == 3
-    runs[1]["labels"] = ["yes", "no"]
-    assert summary(runs[:2], {("a", 1): predicted(0), ("b", 1): predicted(0)})["tests"] == []
-
-
-def test_sentences() -> None:
-    test = {"a": "plain", "b": "uda", "seed": 2, "metric": "macro_f1", "test": "bootstrap"}
-    numbers: dict[str, Any] = {"difference": -0.0206, "p_value": 0.0002, "low": -0.031, "high": -0.012}
-    assert sentence(test | numbers) == (
-        "uda beats plain by 0.021 macro_f1 (seed 2, p < 0.001, paired bootstrap, 95 % interval 0.012 to 0.031)"
+    assert len(made["remarks"]) == 6
+    assert made["remarks"][1] == (
+        "a and c were not compared: their test rows differ: 200 rows in a, 50 in c; "
+        '150 texts are only in a, for example "50번째 글"'
     )
-    numbers = {"difference": -0.004, "p_value": 0.41, "test": "mcnemar", "metric": "accuracy"}
-    assert sentence(test | numbers) == (
-        "no significant difference in accuracy between plain and uda (uda is 0.004 ahead, seed 2, p = 0.410, McNemar)"
-    )
-    assert sentence(test | numbers | {"difference": 0.0, "p_value": 1.0}) == (
-        "no significant difference in accuracy between plain and uda (seed 2, p = 1.000, McNemar)"
+    assert made["remarks"][2] == (
+        "a and d were not compared: their test rows differ: "
+        '200 texts are only in a, for example "0번째 글"; 200 texts are only in d, for example "새 0번째 글"'
     )
 
 
-def test_a_reader_is_told_that_several_tests_are_not_corrected(capsys: pytest.CaptureFixture[str]) -> None:
-    results = [result("a", 1, 0.9), result("b", 1, 0.8)]
+def test_the_order_of_rows_does_not_matter(predicted: Callable[..., Tested]) -> None:
+    runs, turned = [result("a", 1, 0.8), result("b", 1, 0.8)], slice(None, None, -1)
+    held = {("a", 1): predicted(0), ("b", 1): predicted(30)}
+    expected = summary(runs, held)["tests"]
+    held["a", 1] = predicted(0, LABELS[turned], TEXTS[turned])
+    assert summary(runs, held)["tests"] == expected
+    assert expected[0]["difference"] == pytest.approx(30 / 200)
 
-    def told(**held: int) -> str:
-        made = summary(results, {(name, 1): predicted(wrong) for name, wrong in held.items()})
-        print_summary({**made, "folder": "runs/few/1"})
-        return capsys.readouterr().out
 
-    assert "not corrected for the number of tests, 2; kexp compare does that" in told(a=10, b=60)
-    assert "not corrected" not in told(a=10, b=10)
+def test_the_order_of_names_does_not_matter(predicted: Callable[..., Tested]) -> None:
+    runs = [result(name, seed, 0.8) for name in ("a", "b") for seed in (1, 2)]
+    for run in runs:
+        run["metrics"]["test"]["macro_f1"] = 0.8
+    held = {("a", 1): predicted(9), ("a", 2): predicted(12), ("b", 1): predicted(30), ("b", 2): predicted(21)}
+    for several in (runs, runs[::2]):
+        tests = summary(several, held)["tests"]
+        turned = summary(several[::-1], held)["tests"]
+        assert len(tests) == 3
+        for test, other in zip(tests, turned, strict=True):
+            assert (other["a"], other["b"]) == ("b", "a")
+            assert other["p_value"] == pytest.approx(test["p_value"], rel=1e-9)
+            assert other["difference"] == pytest.approx(-test["difference"])
+            assert (other["low"], other["high"]) == pytest.approx((-test["high"], -test["low"]))
+            assert other["sentence"].replace("b and a", "a and b") == test["sentence"]
+
+
+TEST = {
+    "a": "plain", "b": "uda", "metric": "macro_f1", "test": "crossed", "stated": True, "paired": True, "n": 3,
+    "unit": "seeds", "over": "3 seeds", "which": None, "difference": -0.0206, "low": -0.031, "high": -0.012,
+    "effect_size": -2.345, "p_value": 0.0002, "p_holm": 0.0006, "pairs": 3, "better": "uda", "detectable": 0.0123,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {},
+            "uda beats plain by 0.021 macro_f1 (95 % interval 0.012 to 0.031, 3 seeds, effect size 2.35, p < 0.001, "
+            "Holm over 3 pairs p < 0.001)",
+        ),
+        (
+            {"difference": 0.0042, "low": -0.0121, "high": 0.0205, "p_value": 0.41, "p_holm": 0.41, "pairs": 1,
+             "better": "plain", "effect_size": 0.5},
+            "no significant difference in macro_f1 between plain and uda: plain is 0.0042 ahead "
+            "(95 % interval -0.0121 to 0.0205, 3 seeds, effect size 0.50, p = 0.410; 3 seeds could show 0.0123)",
+        ),
+        # Significant alone, but not among three pairs.
+        (
+            {"p_value": 0.02, "p_holm": 0.06, "effect_size": None},
+            "no significant difference in macro_f1 between plain and uda: uda is 0.021 ahead (95 % interval 0.012 to "
+            "0.031, 3 seeds, p = 0.020, Holm over 3 pairs p = 0.060; 3 seeds could show 0.012)",
+        ),
+        (
+            {"stated": False, "effect_size": -1e14, "pairs": 1},
+            "macro_f1 of plain and uda: uda is 0.021 ahead (95 % interval 0.012 to 0.031, 3 seeds, effect size over 10, "
+            "p < 0.001)",
+        ),
+        (
+            {"n": 1, "which": "seed 2", "test": "bootstrap", "effect_size": None, "detectable": None, "pairs": 1},
+            "these two models of plain and uda differ in macro_f1: uda is 0.021 ahead (95 % interval 0.012 to 0.031, "
+            "seed 2, p < 0.001, paired bootstrap); one run of each says nothing about the methods",
+        ),
+        (
+            {"difference": 0.0, "low": None, "high": None, "better": None, "p_value": 1.0, "p_holm": 1.0, "pairs": 1,
+             "effect_size": None, "detectable": None},
+            "no significant difference in macro_f1 between plain and uda: they are equal (3 seeds, p = 1.000)",
+        ),
+    ],
+)  # fmt: skip
+def test_sentences(changes: dict[str, Any], expected: str) -> None:
+    assert sentence(TEST | changes) == expected
+
+
+def test_what_is_stated_and_what_varied_is_printed(
+    predicted: Callable[..., Tested], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [result(name, seed, 0.8) for name in ("a", "b") for seed in (1, 2)]
+    runs[3]["metrics"]["test"]["cross_entropy"] = None
+    made = summary(runs, {(run["variant"], run["seed"]): predicted(9) for run in runs})
+    print_summary({**made, "folder": "runs/few/1"})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "a\t2/2 (2 seeds)\t0.8000 ± 0.0000\t0.5000 ± 0.0000",
+        "b\t2/2 (2 seeds)\t0.8000 ± 0.0000\t0.5000 (1 seed)",
+    ]
+    assert [line for line in lines if "between a and b" in line] == [
+        "no significant difference in accuracy between a and b: they are equal (2 seeds, p = 1.000)"
+    ]

@@ -139,21 +139,39 @@ def test_means_are_over_seeds_and_the_best_is_known(folder: Path) -> None:
     assert json.loads(kexp("compare", folder, "--json").stdout) == json.loads(json.dumps(found))
 
 
-def test_tests_are_paired_on_the_rows(folder: Path) -> None:
+def test_a_pair_has_one_statement_over_its_seeds(folder: Path) -> None:
     tests = compare([folder])["tests"]
-    assert [(test["seed"], test["metric"]) for test in tests] == [
-        (1, "accuracy"), (1, "macro_f1"), (2, "accuracy"), (2, "macro_f1"),
+    assert [(test["metric"], test["stated"], test["n"], test["over"]) for test in tests] == [
+        ("accuracy", True, 2, "2 seeds"), ("macro_f1", False, 2, "2 seeds"),
     ]  # fmt: skip
-    for test in tests[::2]:
-        right = [predicted(accuracy, test["seed"]) == TRUE for accuracy in (0.6, 0.9)]
-        only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-        assert test["p_value"] == pytest.approx(binomtest(only[0], sum(only)).pvalue)
-        assert test["difference"] == pytest.approx(right[0].mean() - right[1].mean())
-    for test in tests[1::2]:
-        scores = [f1_score(TRUE, predicted(accuracy, test["seed"]), average="macro") for accuracy in (0.6, 0.9)]
-        assert test["difference"] == pytest.approx(scores[0] - scores[1])
+    scores = {
+        "accuracy": accuracy_score,
+        "macro_f1": lambda true, guesses: f1_score(true, guesses, average="macro"),
+    }
+    for test in tests:
+        by_seed = [
+            scores[test["metric"]](TRUE, predicted(0.6, seed)) - scores[test["metric"]](TRUE, predicted(0.9, seed))
+            for seed in (1, 2)
+        ]
+        assert test["difference"] == pytest.approx(np.mean(by_seed))
+        assert test["effect_size"] == pytest.approx(np.mean(by_seed) / np.std(by_seed, ddof=1))
+        assert test["better"] == "focal"
         assert test["low"] < test["difference"] < test["high"]
-    assert tests[0]["sentence"].startswith("focal beats plain by ")
+    # Two seeds have one degree of freedom between them.
+    assert tests[0]["sentence"].startswith("no significant difference in accuracy between plain and focal: focal is 0.")
+    assert "; 2 seeds could show 0." in tests[0]["sentence"]
+    assert tests[1]["sentence"].startswith("macro_f1 of plain and focal: focal is 0.")
+
+
+def test_more_seeds_can_tell_two_methods_apart(tmp_path: Path) -> None:
+    folder = make(tmp_path / "e" / "20260101T000000Z-a", {"plain": 0.6, "focal": 0.9}, seeds=range(1, 7))
+    test = compare([folder])["tests"][0]
+    assert test["p_value"] < 0.001
+    assert re.fullmatch(
+        r"focal beats plain by 0\.\d{3} accuracy "
+        r"\(95 % interval 0\.\d{3} to 0\.\d{3}, 6 seeds, effect size over 10, p < 0\.001\)",
+        test["sentence"],
+    )
 
 
 def test_holm_is_what_closed_testing_by_bonferroni_gives() -> None:
@@ -169,14 +187,16 @@ def test_holm_is_what_closed_testing_by_bonferroni_gives() -> None:
     assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
 
 
-def test_corrected_p_values_stand_beside_the_others(folder: Path) -> None:
+def test_p_values_are_corrected_over_the_pairs_of_a_metric(tmp_path: Path) -> None:
+    folder = make(tmp_path / "e" / "20260101T000000Z-a", {"a": 0.6, "b": 0.7, "c": 0.8}, seeds=(1, 2, 3, 4))
     tests = compare([folder])["tests"]
-    assert [test["p_holm"] for test in tests] == holm([test["p_value"] for test in tests])
-    assert "; Holm over 4 tests: p " in kexp("compare", folder).stdout
-    assert (
-        "Holm"
-        not in kexp("compare", folder / "plain" / "seed-1", folder / "focal" / "seed-1", "--metric", "accuracy").stdout
-    )
+    for metric in ("accuracy", "macro_f1"):
+        of = [test for test in tests if test["metric"] == metric]
+        assert [(test["a"], test["b"], test["pairs"]) for test in of] == [("a", "b", 3), ("a", "c", 3), ("b", "c", 3)]
+        assert [test["p_holm"] for test in of] == holm([test["p_value"] for test in of])
+    printed = kexp("compare", folder).stdout
+    assert printed.count("Holm over 3 pairs p ") == 6
+    assert "Holm" not in kexp("compare", folder / "a", folder / "b").stdout
 
 
 def test_specs_differ_in_what_was_changed(folder: Path) -> None:
@@ -197,7 +217,7 @@ def test_one_metric_alone(folder: Path) -> None:
     assert {test["metric"] for test in found["tests"]} == {"macro_f1"}
     assert list(found["rows"][-1]["cells"]) == ["macro_f1"]
     assert compare([folder], metric="ece")["remarks"] == [
-        "there is no paired test of ece, only of accuracy and macro_f1"
+        "there is no test of ece, only of accuracy, macro_f1, weighted_f1, cross_entropy, mse"
     ]
     with pytest.raises(KexpError, match=r'no test metric "macro-f1" in all runs; did you mean "macro_f1"\?'):
         compare([folder], metric="macro-f1")
@@ -216,8 +236,8 @@ def test_fewer_is_better_where_it_is(folder: Path, tmp_path: Path) -> None:
 def test_validation_can_be_compared(folder: Path) -> None:
     found = compare([folder], split="validation")
     assert (found["split"], found["rows"][-1]["cells"]["accuracy"]["mean"]) == ("validation", 0.4)
-    rights = [predicted(accuracy, 1)[:20] == TRUE[:20] for accuracy in (0.6, 0.9)]
-    assert found["tests"][0]["difference"] == pytest.approx(rights[0].mean() - rights[1].mean())
+    rights = [[predicted(accuracy, seed)[:20] == TRUE[:20] for seed in (1, 2)] for accuracy in (0.6, 0.9)]
+    assert found["tests"][0]["difference"] == pytest.approx(np.mean(rights[0]) - np.mean(rights[1]))
     assert kexp("compare", folder, "--split", "train").stderr == 'unknown split "train"; known: test, validation\n'
 
 
@@ -231,7 +251,9 @@ def names(found: dict[str, Any]) -> list[str]:
 def test_folders_of_variants_and_seeds_stand_for_themselves(folder: Path) -> None:
     found = compare([folder / "focal", folder / "plain" / "seed-2"])
     assert [(model["name"], model["seeds"]) for model in found["models"]] == [("focal", [1, 2]), ("plain", [2])]
-    assert {test["seed"] for test in found["tests"]} == {2}
+    assert {(test["n"], test["which"]) for test in found["tests"]} == {(1, "seed 2")}
+    remark = "focal and plain were compared without 1 run that only one of them has"
+    assert found["remarks"] == [remark]
     assert [(model["name"], model["seeds"]) for model in compare([folder / "plain"])["models"]] == [("plain", [1, 2])]
 
 
@@ -244,18 +266,27 @@ def test_a_model_that_is_named_twice_is_one(folder: Path, monkeypatch: pytest.Mo
 def test_single_runs_are_compared_across_seeds(folder: Path) -> None:
     found = compare([folder / "plain" / "seed-1", folder / "plain" / "seed-2"])
     assert names(found) == ["plain, seed 1", "plain, seed 2"]
-    assert {test["seed"] for test in found["tests"]} == {"1 and 2"}
     right = [predicted(0.6, seed) == TRUE for seed in (1, 2)]
+    assert {test["which"] for test in found["tests"]} == {"seeds 1 and 2"}
+    only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    assert found["tests"][0]["p_value"] == pytest.approx(binomtest(only[0], sum(only)).pvalue)
     assert found["tests"][0]["difference"] == pytest.approx(right[0].mean() - right[1].mean())
     assert found["differences"] == {"plain, seed 2": {}}
     assert "the same spec" in kexp("compare", folder / "plain" / "seed-1", folder / "plain" / "seed-2").stdout
 
 
-def test_models_without_a_common_seed_are_not_paired(folder: Path, tmp_path: Path) -> None:
-    other = make(tmp_path / "x" / "reviews" / "20260101T000000Z-cccccccc", {"late": 0.8}, seeds=(3, 4))
+def test_models_without_a_common_seed_are_compared_unpaired(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "x" / "reviews" / "20260101T000000Z-cccccccc", {"late": 0.8}, seeds=(3, 4, 5))
     found = compare([folder / "plain", other])
-    assert found["tests"] == []
-    assert found["remarks"] == ["plain and late have no seed in common, so their runs were not paired"]
+    test = found["tests"][0]
+    assert (test["test"], test["paired"], test["n"], test["over"]) == ("welch", False, 2, "2 seeds against 3 seeds")
+    means = [np.mean([accuracy_score(TRUE, predicted(of, seed)) for seed in seeds])
+             for of, seeds in ((0.6, (1, 2)), (0.8, (3, 4, 5)))]  # fmt: skip
+    assert test["difference"] == pytest.approx(means[0] - means[1])
+    assert found["remarks"] == []
+    one = compare([folder / "plain", other / "late" / "seed-3"])
+    assert one["tests"] == []
+    assert one["remarks"] == ["plain and late were not compared: they have no seeds in common"]
 
 
 @pytest.mark.parametrize(
@@ -365,7 +396,7 @@ def test_every_common_seed_must_have_the_same_rows(folder: Path, tmp_path: Path)
     other = make(tmp_path / "x", {"late": 0.8}, seeds=(1,))
     write_run(other, "late", 2, predicted(0.8, 2), true=1 - TRUE)
     assert refusal(folder / "plain", other)[0].startswith("plain and late cannot be compared")
-    assert "of seeds 1 and 2" in refusal(folder / "plain" / "seed-1", other / "late" / "seed-2")[0]
+    assert "of seed 1 and seed 2" in refusal(folder / "plain" / "seed-1", other / "late" / "seed-2")[0]
 
 
 def test_missing_predictions_are_named(folder: Path) -> None:
@@ -421,7 +452,7 @@ def test_pairs_of_texts_count_whole(folder: Path, tmp_path: Path) -> None:
 def test_table_is_tab_separated_in_a_pipe_and_bold_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = kexp("compare", folder, "--metric", "accuracy").stdout.splitlines()
     assert lines[0] == "model\taccuracy"
-    assert re.fullmatch(r"plain\t0\.\d{4} ± 0\.\d{4} \(2\)", lines[1])
+    assert re.fullmatch(r"plain\t0\.\d{4} ± 0\.\d{4} \(2 seeds\)", lines[1])
     assert lines[3] == "majority\t0.5000"
 
 
@@ -443,13 +474,14 @@ def test_csv_has_numbers_in_columns_of_their_own(folder: Path) -> None:
     assert [row["model"] for row in rows] == ["plain", "focal", "majority"]
     assert float(rows[1]["accuracy mean"]) == found["rows"][1]["cells"]["accuracy"]["mean"]
     assert float(rows[1]["macro_f1 sd"]) == found["rows"][1]["cells"]["macro_f1"]["sd"]
+    assert (rows[0]["ece over"], rows[2]["ece over"]) == ("2 seeds", "")
     assert (rows[0]["ece n"], rows[2]["accuracy n"], rows[2]["ece mean"]) == ("2", "1", "")
 
 
 def test_markdown_marks_the_best(folder: Path) -> None:
     lines = kexp("compare", folder, "--markdown").stdout.splitlines()
     assert lines[:2] == ["| model | accuracy ↑ | macro_f1 ↑ | ece ↓ |", "| :-- | --: | --: | --: |"]
-    assert re.fullmatch(r"\| focal \| \*\*0\.\d{4}\*\* ± 0\.\d{4} \(2\) \| \*\*.*", lines[3])
+    assert re.fullmatch(r"\| focal \| \*\*0\.\d{4}\*\* ± 0\.\d{4} \(2 seeds\) \| \*\*.*", lines[3])
     assert lines[4] == "| majority | 0.5000 | 0.3300 |  |"
     assert "- plain -> focal: objective.use: cross-entropy -> focal" in lines
 
@@ -463,7 +495,7 @@ def test_latex_marks_the_best_and_escapes(folder: Path) -> None:
         (folder / name).write_text(re.sub(r'variants.focal|(?<=")focal(?=": {"seeds)', r"\g<0>_2", text))
     lines = kexp("compare", folder, "--latex", "--metric", "macro_f1").stdout.splitlines()
     assert lines[:4] == [r"\begin{tabular}{lr}", r"\toprule", r"& macro\_f1 $\uparrow$ \\", r"\midrule"]
-    assert re.fullmatch(r"focal\\_2 & \\textbf\{0\.\d{4}\} \$\\pm\$ 0\.\d{4} \(2\) \\\\", lines[5])
+    assert re.fullmatch(r"focal\\_2 & \\textbf\{0\.\d{4}\} \$\\pm\$ 0\.\d{4} \(2 seeds\) \\\\", lines[5])
     assert lines[6:10] == [r"\midrule", r"majority & 0.3300 \\", r"\bottomrule", r"\end{tabular}"]
     assert all(line.startswith("% ") for line in lines[10:])
 
@@ -483,7 +515,10 @@ def test_an_experiment_compares_as_its_summary_does(write_spec: Write, reviews: 
     result = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet")
     summary = json.loads(result.stdout)
     found = json.loads(kexp("compare", summary["folder"], "--json").stdout)
-    assert [{**test, "p_holm": 0} for test in found["tests"]] == [{**test, "p_holm": 0} for test in summary["tests"]]
+    assert found["tests"] == summary["tests"]
+    assert [(test["a"], test["b"]) for test in found["tests"] if test["stated"]] == [
+        ("plain", "focal"), ("plain", "long"), ("focal", "long"),
+    ]  # fmt: skip
     for row in found["rows"][:3]:
         assert row["cells"] == summary["variants"][row["name"]]["metrics"]["test"]
     assert [row["name"] for row in found["rows"][3:]] == ["majority", "tfidf-logreg"]

@@ -238,7 +238,15 @@ def test_component_that_ends_the_process_fails_its_trial(monkeypatch: pytest.Mon
         raise SystemExit(3)
 
     monkeypatch.setattr(trial_training, "_prepared_inputs", leave)
-    payload = {"name": "t", "group": "g", "table": {}, "seeds": (1,), "folder": "f", "reports": None, "by_seed": False}
+    payload = {
+        "name": "t",
+        "group": "g",
+        "table": {},
+        "repeats": ({"seed": 1},),
+        "folder": "f",
+        "reports": None,
+        "by_run": False,
+    }
     ended = trial_training.run_trial(Task(0, payload), None)
     assert (ended["status"], ended["results"]) == ("failed", [])
     assert ended["reason"].startswith("SystemExit: 3; a component ended the process")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kexp.builtin.objectives.adamatch import AdaMatchOptions
 from kexp.builtin.objectives.flexmatch import FlexMatchOptions
 from kexp.builtin.objectives.freematch import FreeMatchOptions
 from kexp.builtin.objectives.hard_targets import FixMatchOptions, PseudoLabelOptions
@@ -25,12 +26,14 @@ OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
     "flexmatch": FlexMatchOptions,
     "softmatch": SoftMatchOptions,
     "freematch": FreeMatchOptions,
+    "adamatch": AdaMatchOptions,
     "mean-teacher": MeanTeacherOptions,
     "vat": VatOptions,
 }
 
 __all__ = [
     "OBJECTIVES",
+    "AdaMatchOptions",
     "CrossEntropy",
     "CrossEntropyOptions",
     "FixMatchOptions",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -18,7 +18,13 @@ from kexp.contracts import (
     SupervisedObjective,
     UnlabelledBatch,
 )
-from kexp.semi_supervised import SemiSupervisedObjective, SemiSupervisedOptions, require_unlabelled, view_logits
+from kexp.semi_supervised import (
+    SemiSupervisedObjective,
+    SemiSupervisedOptions,
+    momentum_warnings,
+    require_unlabelled,
+    view_logits,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +40,11 @@ class FreeMatchOptions(SemiSupervisedOptions):
 
     momentum: float = Field(0.999, ge=0, lt=1, description="Of the running confidence and class shares (lambda).")
     fairness: float = Field(0.01, ge=0, allow_inf_nan=False, description="Weight of the fairness loss (w_f).")
+
+    def step_warnings(self, steps: int, batches: int) -> Iterable[str]:
+        """Yield a momentum that cannot act."""
+        yield from super().step_warnings(steps, batches)
+        yield from momentum_warnings("momentum", self.momentum, batches)
 
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective."""

@@ -134,7 +134,7 @@ class FixMatchOptions(SemiSupervisedOptions):
 class FixedThreshold:
     """Weight 1 for rows whose largest probability is at least ``threshold``, else 0."""
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float | torch.Tensor) -> None:
         self.threshold = threshold
 
     def __call__(self, probabilities: torch.Tensor, rows: torch.Tensor) -> Weights:
@@ -142,7 +142,7 @@ class FixedThreshold:
         return Weights((probabilities.max(-1).values >= self.threshold).to(probabilities.dtype))
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return nothing: the threshold is an option."""
+        """Return nothing: the threshold is given."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from copy import deepcopy
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +19,7 @@ from kexp.contracts import (
     SupervisedObjective,
     UnlabelledBatch,
 )
+from kexp.moving_average import MovingAverage, decay_warnings
 from kexp.semi_supervised import (
     SemiSupervisedObjective,
     SemiSupervisedOptions,
@@ -46,60 +46,23 @@ class MeanTeacherOptions(SemiSupervisedOptions):
     rampup: float = Field(0.27, ge=0, le=1, description="Share of training in which coefficient and teacher settle.")
     rampup_decay: float = Field(0.99, ge=0, lt=1, description="Decay of the teacher's weights during the ramp-up.")
     decay: float = Field(0.999, ge=0, lt=1, description="Decay of the teacher's weights after it.")
+    evaluate: Literal["student", "teacher"] = Field(
+        "student", description="Which of them is evaluated and kept; in the paper, the teacher."
+    )
+
+    @property
+    def evaluates_average(self) -> bool:
+        """Whether the teacher is evaluated."""
+        return self.evaluate == "teacher"
+
+    def step_warnings(self, steps: int, batches: int) -> Iterable[str]:
+        """Yield a decay that is not reached."""
+        yield from super().step_warnings(steps, batches)
+        yield from decay_warnings("decay", self.decay, steps)
 
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective."""
         return MeanTeacher(self, self.build_supervised(context))
-
-
-class Teacher:
-    """A moving average of the student: ``teacher = a teacher + (1 - a) student`` after every step.
-
-    It is made when it is first used. As in the authors' code, a is at most 1 - 1/(n + 1) at the n-th move, so that
-    the average is a true one before it is a moving one.
-    """
-
-    def __init__(self) -> None:
-        self.module: torch.nn.Module | None = None
-        self.moves = 0
-        self._waiting: dict[str, torch.Tensor] = {}
-
-    def of(self, student: torch.nn.Module) -> torch.nn.Module:
-        """Return the teacher, at first a copy of the student or what a checkpoint holds."""
-        if self.module is None:
-            self.module = deepcopy(student).requires_grad_(False).eval()
-            if self._waiting:
-                self.module.load_state_dict(self._waiting)
-                self._waiting = {}
-        return self.module
-
-    def update(self, student: torch.nn.Module, decay: float) -> None:
-        """Move every weight towards the student's; what is no weight, such as a statistic, is copied."""
-        import torch
-
-        teacher = self.of(student)
-        self.moves += 1
-        share = max(1 - decay, 1 / (self.moves + 1))
-        with torch.no_grad():
-            for weight, current in zip(teacher.parameters(), student.parameters(), strict=True):
-                weight.lerp_(current.to(weight.dtype), share)
-            for statistic, copied in zip(teacher.buffers(), student.buffers(), strict=True):
-                statistic.copy_(copied)
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the teacher's weights, as they stand and not copied, and how often it has moved."""
-        import torch
-
-        weights = self._waiting if self.module is None else self.module.state_dict()
-        moves = {"moves": torch.tensor(self.moves)} if weights else {}
-        return {**moves, **{f"module.{name}": value for name, value in weights.items()}}
-
-    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Restore them; the copy itself is made at the next step."""
-        prefix = "module."
-        self._waiting = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
-        self.moves = int(state["moves"]) if "moves" in state else 0
-        self.module = None
 
 
 class MeanTeacher(SemiSupervisedObjective):
@@ -110,7 +73,7 @@ class MeanTeacher(SemiSupervisedObjective):
     """
 
     def __init__(self, options: MeanTeacherOptions, supervised: SupervisedObjective) -> None:
-        self.teacher = Teacher()
+        self.teacher = MovingAverage()
         super().__init__(supervised, teacher=self.teacher)
         self.options = options
 
@@ -138,6 +101,10 @@ class MeanTeacher(SemiSupervisedObjective):
         super().stepped(model, progress)
         settling = progress.step < self.options.rampup * progress.total_steps
         self.teacher.update(model.module, self.options.rampup_decay if settling else self.options.decay)
+
+    def averaged(self, model: Model) -> torch.nn.Module | None:
+        """Return the teacher, where it is to be evaluated."""
+        return self.teacher.of(model.module) if self.options.evaluates_average else None
 
     def coefficient(self, progress: Progress) -> float:
         """Return the weight of the consistency at this step."""

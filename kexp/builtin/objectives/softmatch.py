@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from kexp.builtin.objectives.hard_targets import HardTargets, Weights
 from kexp.contracts import Objective, ObjectiveContext
-from kexp.semi_supervised import SemiSupervisedOptions
+from kexp.semi_supervised import SemiSupervisedOptions, momentum_warnings
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,11 @@ class SoftMatchOptions(SemiSupervisedOptions):
         description="The variance is divided by its square; 1 is the equation as printed, 2 the authors' code.",
     )
     uniform_alignment: bool = Field(True, description="Weigh by predictions rescaled to equal class shares.")
+
+    def step_warnings(self, steps: int, batches: int) -> Iterable[str]:
+        """Yield a momentum that cannot act."""
+        yield from super().step_warnings(steps, batches)
+        yield from momentum_warnings("momentum", self.momentum, batches)
 
     def build(self, context: ObjectiveContext) -> Objective:
         """Return the objective."""

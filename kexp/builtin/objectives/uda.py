@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from kexp.builtin.objectives.alignment import Alignment, AlignmentName, class_prior
+from kexp.builtin.objectives.alignment import WINDOW, Alignment, AlignmentName, class_prior
 from kexp.builtin.objectives.divergence import DIVERGENCES, DivergenceName
 from kexp.contracts import (
     Batch,
@@ -83,6 +83,19 @@ class UdaOptions(SemiSupervisedOptions):
             yield (
                 f"confidence: tsa {self.tsa} holds the labelled rows below {self.confidence:g} for the first "
                 f"{share:.0%} of training; until then hardly an unlabelled row may count"
+            )
+
+    def step_warnings(self, steps: int, batches: int) -> Iterable[str]:
+        """Yield a warm-up or ramp-up that leaves nothing, and an alignment that hardly begins."""
+        yield from super().step_warnings(steps, batches)
+        if self.supervised_warmup >= steps:
+            yield f"supervised_warmup: training ends after {steps:,} steps, before the unlabelled rows are used"
+        elif self.supervised_warmup + self.coefficient_rampup > steps:
+            yield f"coefficient_rampup: training ends after {steps:,} steps, before the coefficient has risen"
+        if self.distribution_alignment != "none" and batches < WINDOW / 2:
+            yield (
+                f"distribution_alignment: the mean prediction is that of {WINDOW} batches, of which {batches:,} are "
+                "trained on and the others count as uniform; hardly anything is aligned"
             )
 
     def build(self, context: ObjectiveContext) -> Objective:

@@ -30,7 +30,7 @@ def missing(package: str, install: str) -> Iterator[Problem]:
 
 def title(run: RunIdentity) -> str:
     """Name the run among those of its group."""
-    return f"{run.variant} seed {run.seed}"
+    return f"{run.variant} {run.repeat.name}"
 
 
 def measured(event: Json) -> dict[str, float]:
@@ -57,9 +57,9 @@ def measured(event: Json) -> dict[str, float]:
 
 
 def configuration(run: RunIdentity) -> dict[str, Any]:
-    """Return the spec of the run with its variant and seed; passwords in addresses are masked."""
+    """Return the spec of the run with its variant and repeat; passwords in addresses are masked."""
     spec = {name: value for name, value in run.spec.items() if name not in LEFT_OUT}
-    found: dict[str, Any] = hidden({**spec, "group": run.group, "variant": run.variant, "seed": run.seed})
+    found: dict[str, Any] = hidden({**spec, "group": run.group, "variant": run.variant, **run.repeat.keys()})
     return found
 
 

@@ -41,7 +41,7 @@ KEY_LENGTH, VALUE_LENGTH, TAG_LENGTH, BATCH = 250, 6000, 8000, 100
 
 
 class MLflow(TrackerOptions):
-    """Log runs to MLflow: one run per variant and seed, in an experiment named like the spec."""
+    """Log runs to MLflow: one run per variant, seed, draw and fold, in an experiment named like the spec."""
 
     tracking_uri: Address | None = Field(
         None, description="Server or database; MLFLOW_TRACKING_URI or MLflow's default, mlflow.db, when not given."
@@ -83,7 +83,8 @@ class MLflowRun:
         if self.id:
             self.client.update_run(self.id, status="RUNNING")
             return
-        tags = {"kexp.group": run.group, "kexp.variant": run.variant, "kexp.seed": str(run.seed)}
+        tags = {"kexp.group": run.group, "kexp.variant": run.variant}
+        tags |= {f"kexp.{name}": str(number) for name, number in run.repeat.keys().items()}
         experiment = _experiment(self.client, options.experiment or run.experiment)
         self.id = self.client.create_run(experiment, run_name=title(run), tags=tags).info.run_id
         remember(run, "mlflow", self.id)
