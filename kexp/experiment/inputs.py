@@ -131,7 +131,8 @@ class PreparedInputs:
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None
-        order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')}"
+        chosen_by = f"{spec.training.keep} {spec.training.patience}"
+        order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')} {chosen_by}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
         views, pretraining = self._labelled_views(spec, repeat), self._pretraining(spec, repeat, tokenizer, key)
         return RunInputs(data, tokenizer, encoded, views, unlabelled, warnings, pretraining)

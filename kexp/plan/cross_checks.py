@@ -65,6 +65,7 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
+    yield from (Problem("split.validation", message) for message in stated_validation(spec))
     # Where epochs are given, the steps are known once the data are; the run warns then.
     if spec.training.steps is not None:
         yield from step_warnings(spec, spec.training.steps)
@@ -82,6 +83,26 @@ def step_warnings(spec: Spec, steps: int) -> Iterator[Problem]:
     yield from (Problem("objective", message) for message in found)
     if spec.training.ema:
         yield from (Problem("training", message) for message in decay_warnings("ema", spec.training.ema, steps))
+
+
+def more_validation(spec: Spec, validation: int, labelled: int) -> Iterator[str]:
+    """Yield that more labels choose the model than train it."""
+    training = spec.training
+    if validation > labelled and (training.keep != "last" or training.patience is not None):
+        yield (
+            f"the {validation:,} validation rows, by which the step is chosen, are more labels than the {labelled:,} "
+            'labelled rows to train on; count them as labels, or take no step by them: training.keep = "last"'
+        )
+
+
+def stated_validation(spec: Spec) -> Iterator[str]:
+    """Yield ``more_validation`` as far as the spec states both numbers; the data may have fewer rows."""
+    limits = spec.dataset.limit if isinstance(spec.dataset.limit, Mapping) else {}
+    stated = limits.get("validation") or (int(spec.split.validation) if spec.split.validation >= 1 else 0)
+    classes = spec.dataset.label_count()
+    labelled = spec.labelled.n or (spec.labelled.per_class and classes and spec.labelled.per_class * classes)
+    if labelled:
+        yield from more_validation(spec, stated, labelled)
 
 
 def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:

@@ -83,7 +83,7 @@ def _unlabelled(evaluations: Sequence[Json], chosen: float | None) -> Json:
 
 def facts(result: Mapping[str, Any]) -> Json:
     """Return the known facts on size, speed and memory by name, as text."""
-    parameters = result.get("parameters", {})
+    parameters, share = result.get("parameters", {}), result.get("unlabelled_share")
     known = {
         "device": result.get("device"),
         "precision": result.get("precision"),
@@ -92,6 +92,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "steps": count(result.get("steps")),
         "epochs": plain(result.get("epochs")),
         "chosen epoch": plain(result.get("kept_epoch")),
+        "unlabelled rows in the loss": None if share is None else f"{share:.1%}",
         "evaluated weights": None if result.get("evaluated_weights") == "trained" else result.get("evaluated_weights"),
         "best epoch": plain(result.get("best_epoch")),
         **_pretraining(result.get("pretraining", {})),

@@ -77,6 +77,8 @@ class Done(TypedDict, total=False):
     best_epoch: Number
     kept_epoch: Number
     evaluated_weights: str
+    unlabelled_share: Number
+    remarks: list[str]
     kept_models: list[dict[str, Any]]
     steps: int
     epochs: Number
@@ -156,6 +158,7 @@ class SummaryVariant(TypedDict, total=False):
     status: Required[dict[str, Literal["done", "failed", "interrupted", "pruned"]]]
     metrics: Required[dict[str, dict[str, Mean]]]
     baselines: Required[dict[str, dict[str, Scores]]]
+    remarks: list[str]
     data: Required[Data]
     out_of_fold: OutOfFold
 

@@ -89,7 +89,7 @@ def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
 
 
 def _variant(runs: Sequence[Result], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return repeats, statuses and means of one variant's runs; ``values`` are in the order of the finished runs.
+    """Return repeats, statuses, remarks and means of one variant's runs; ``values`` are in the order of finished runs.
 
     Means and spreads are over the outermost of what varied: folds, else draws of labelled rows, else seeds. ``over``
     says all of it in words. A value that is not finite (null in JSON) is left out; ``n`` counts the others.
@@ -106,6 +106,7 @@ def _variant(runs: Sequence[Result], spec: Mapping[str, Any]) -> dict[str, Any]:
         "seeds": list(dict.fromkeys(run["seed"] for run in runs)),
         "repeats": [Repeat.of(run).keys() for run in runs],
         "status": {Repeat.of(run).key: run["status"] for run in runs},
+        "remarks": [f"{Repeat.of(run).name}: {remark}" for run in runs for remark in run.get("remarks", ())],
         "metrics": {split: {name: _mean(of, ratio) for name, of in scores.items()} for split, scores in values.items()},
     }
 

@@ -205,6 +205,10 @@ class Evaluation(Section):
         False,
         description="Divide the logits of the kept model by a temperature fitted on validation (Guo et al. 2017).",
     )
+    oracle: bool = Field(
+        True,
+        description="Measure predictions for unlabelled rows by their hidden labels too, where the data have them.",
+    )
 
 
 class Plugins(Section):
