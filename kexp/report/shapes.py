@@ -130,7 +130,6 @@ class Data(TypedDict, total=False):
     divisions: int
     splits: dict[str, dict[str, Number]]
     tokens: dict[str, dict[str, Number | None]]
-    pretraining: dict[str, int]
     warnings: list[str]
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, t
 
+from kexp.repeats import Repeat
 from kexp.report import predictions
-from kexp.report.repeated import key_of, ratio_of_test, units_of, varied
+from kexp.report.repeated import ratio_of_test, units_of, varied
 from kexp.report.statements import Method, statements
 
 ROWS = 1000
@@ -32,12 +33,15 @@ def method(name: str, runs: Mapping[tuple[int | None, int | None, int], predicti
     for (fold, draw, seed), tested in runs.items():
         given = {"fold": fold, "draw": draw, "seed": seed}
         right = float((tested.probabilities.argmax(1) == tested.labels).mean())
-        results[fold, draw, seed] = {
+        results[as_repeat(fold, draw, seed)] = {
             **{key: value for key, value in given.items() if value is not None},
             "variant": name, "monitor": "accuracy", "metrics": {"test": {"accuracy": right}},
         }  # fmt: skip
-        assert key_of(results[fold, draw, seed]) == (fold, draw, seed)
-    return Method(name, spec, results, dict(runs))
+    return Method(name, spec, results, {as_repeat(*key): tested for key, tested in runs.items()})
+
+
+def as_repeat(fold: int | None, draw: int | None, seed: int) -> Repeat:
+    return Repeat(seed, draw, fold)
 
 
 def stated(*methods: Method) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def stated(*methods: Method) -> dict[str, Any]:
 
 
 def accuracies(found: Method, keys: list[Any]) -> float:
-    return float(np.mean([found.runs[key]["metrics"]["test"]["accuracy"] for key in keys]))
+    return float(np.mean([found.runs[as_repeat(*key)]["metrics"]["test"]["accuracy"] for key in keys]))
 
 
 def test_seeds_within_draws_are_averaged_and_draws_are_counted() -> None:
@@ -113,20 +117,21 @@ def test_the_ratio_of_test_to_other_rows() -> None:
     ],
 )
 def test_what_varied_is_said(keys: list[Any], words: str, unit: str, count: int) -> None:
-    assert varied(keys) == words
-    found, units = units_of(keys)
+    repeats = [as_repeat(*key) for key in keys]
+    assert varied(repeats) == words
+    found, units = units_of(repeats)
     assert (found, len(units)) == (unit, count)
 
 
 def test_labels_in_another_order_are_the_same_labels() -> None:
     right = [np.random.default_rng(seed).random(ROWS) < 0.8 for seed in (1, 2)]
     a, b = (method(name, {(None, None, 1): rows_of(of)}) for name, of in zip("ab", right, strict=True))
-    tested = b.tested[None, None, 1]
+    tested = b.tested[Repeat(1)]
     turned = predictions.Tested(
         tested.path, "test", ("yes", "no"), "all", "all", 1 - tested.labels, tested.probabilities[:, ::-1],
         tested.by_text, tested.by_number,
     )  # fmt: skip
-    other = Method("b", {}, b.runs, {(None, None, 1): turned})
+    other = Method("b", {}, b.runs, {Repeat(1): turned})
     assert stated(a, other) == stated(a, b)
     assert stated(a, b)["difference"] == pytest.approx(right[0].mean() - right[1].mean())
 
