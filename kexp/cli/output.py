@@ -66,6 +66,9 @@ def print_dry_run(found: Json) -> None:
         measures = list(data["tokens"]["train"])
         tokens = [[name, *(f"{data['tokens'][split][name]:g}" for split in splits)] for name in measures]
         print_table("tokens by row", ["tokens", *splits], tokens, right=1)
+    stages = {name: variant["pretraining"] for name, variant in found["variants"].items() if "pretraining" in variant}
+    for names, counts in shared(stages):
+        out.print(escape(f"{', '.join(names)}: {_pretraining_line(counts)}"))
     count = found["runs"]
     out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
 
@@ -130,8 +133,6 @@ def _data_lines(record: Json) -> list[str]:
         if unknown := tokens.get("unknown rows"):
             rows = f"1 row of {split} consists" if unknown == 1 else f"{unknown:,} rows of {split} consist"
             lines.append(f"warning: {rows} of unknown tokens alone; the model cannot tell them apart")
-    if "pretraining" in record:
-        lines.append(_pretraining_line(record["pretraining"]))
     return lines + [f"warning: {warning}" for warning in record.get("warnings", ())]
 
 

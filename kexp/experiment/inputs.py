@@ -49,7 +49,10 @@ class UnlabelledInputs:
 
 @dataclass(frozen=True, slots=True)
 class PretrainingRows:
-    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole."""
+    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole.
+
+    ``counts`` are how many texts there were, how many were left out, by reason, and the steps on the others.
+    """
 
     encoded: Encoded
     words: Encoded | None
@@ -94,8 +97,6 @@ class RunInputs:
         record = {**self.data.record, "tokens": tokens}
         if self.unlabelled and self.unlabelled.rejected:
             record["rejected augmentations"] = {"unlabelled": dict(self.unlabelled.rejected)}
-        if self.pretraining is not None:
-            record["pretraining"] = dict(self.pretraining.counts)
         if self.warnings:
             record["warnings"] = [*record.get("warnings", ()), *self.warnings]
         return record

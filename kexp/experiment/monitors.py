@@ -23,16 +23,17 @@ class Validation:
     kept: Predictions | None = None
 
     def measure(self) -> dict[str, float]:
-        """Return the metrics of the model as it is."""
+        """Return the metrics of the model as it is; none without validation."""
+        if "validation" not in self.assembled.inputs.data.splits:
+            return {}
         self.last = self.assembled.predict("validation")
         return self.last.measure(self.assembled.metrics)
 
     def details(self) -> dict[str, Any]:
         """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
         assembled, last = self.assembled, self.last
-        assert last is not None
         train = assembled.predict("train").measure(assembled.metrics) if assembled.spec.evaluation.train else {}
-        return {"validation_loss": last.cross_entropy(), "train_metrics": train}
+        return {"validation_loss": None if last is None else last.cross_entropy(), "train_metrics": train}
 
     def keep(self) -> None:
         """Keep the predictions that were measured last."""

@@ -149,16 +149,18 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     trained = train_run(run, listeners, graceful_stop, run.folder / "checkpoint")
     assembled = trained.assembled
     trained.trainer.restore_best()
-    predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
-    if "test" in assembled.inputs.data.splits:
-        predictions["test"] = assembled.predict("test")
+    predictions = {
+        split: (split == "validation" and trained.validation.kept) or assembled.predict(split)
+        for split in ("validation", "test")
+        if split in assembled.inputs.data.splits
+    }
     calibration = Calibration.fitted(predictions["validation"]) if assembled.spec.evaluation.calibrate else None
     record: dict[str, Any] = {}
     if calibration is not None:
         record = {"calibration": calibration.record(assembled.spec.evaluation, predictions)}
         predictions = {split: calibration.applied(found) for split, found in predictions.items()}
-        if calibration.remark:
-            listeners.warn(f"evaluation.calibrate: {calibration.remark}")
+        if calibration.fit.remark:
+            listeners.warn(f"evaluation.calibrate: {calibration.fit.remark}")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     _save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
@@ -272,9 +274,7 @@ class TrainedRun:
             "labels": labels,
             "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
-            "monitor": monitor,
-            "best_step": state.best_step,
-            "best_epoch": state.best_step / trainer.steps_per_epoch,
+            **({} if state.best is None else self._chosen()),
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
             **({"kept_models": kept} if several and trainer.weights is not None else {}),
@@ -296,6 +296,12 @@ class TrainedRun:
             "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
             "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
         }
+
+    def _chosen(self) -> dict[str, Any]:
+        """Return which evaluation of validation was the best one."""
+        trainer, step = self.trainer, self.trainer.state.best_step
+        monitor = self.assembled.spec.training.monitor
+        return {"monitor": monitor, "best_step": step, "best_epoch": step / trainer.steps_per_epoch}
 
     def _unusual(self) -> dict[str, Any]:
         """Return what happened to few runs: smaller passes, steps left out, damaged checkpoints."""
@@ -321,8 +327,8 @@ def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibr
         for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
             own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
-            if own is not None and own.remark:
-                logger.warning("%s: evaluation.calibrate: %s", name, own.remark)
+            if own is not None and own.fit.remark:
+                logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
             _save_model(folder / name, assembled, own)
 
 

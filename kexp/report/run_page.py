@@ -95,6 +95,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "unlabelled rows in the loss": None if share is None else f"{share:.1%}",
         "evaluated weights": None if result.get("evaluated_weights") == "trained" else result.get("evaluated_weights"),
         "best epoch": plain(result.get("best_epoch")),
+        **_pretraining(result.get("pretraining", {})),
         "training time": duration(result.get("train_seconds")),
         "examples per second": count(result.get("examples_per_second")),
         "tokens per second": count(result.get("tokens_per_second")),
@@ -103,6 +104,18 @@ def facts(result: Mapping[str, Any]) -> Json:
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}
+
+
+def _pretraining(record: Json) -> dict[str, str | None]:
+    if not record:
+        return {}
+    before, after = record.get("train_loss_before"), record.get("train_loss_after")
+    origin = "stored before" if record.get("stored") else "made by this run"
+    return {
+        "pre-training": f"{count(record.get('steps'))} steps on {count(record.get('texts'))} texts, {origin}",
+        "pre-training time": duration(record.get("seconds")),
+        "loss of pre-training on its texts": f"{plain(before)} before, {plain(after)} after",
+    }
 
 
 def overfitting(evaluations: Sequence[Json]) -> str:

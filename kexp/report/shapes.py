@@ -39,6 +39,8 @@ class Calibration(TypedDict, total=False):
     """The temperature of a run's kept model, and metrics by split without and with it."""
 
     temperature: Required[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    low: Number | None
+    high: Number | None
     rows: int
     bins: int
     before: Required[dict[str, Scores]]
@@ -128,7 +130,6 @@ class Data(TypedDict, total=False):
     divisions: int
     splits: dict[str, dict[str, Number]]
     tokens: dict[str, dict[str, Number | None]]
-    pretraining: dict[str, int]
     warnings: list[str]
 
 

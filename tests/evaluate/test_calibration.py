@@ -62,10 +62,27 @@ def test_the_temperature_is_that_of_a_grid_of_cross_entropies(temperature: float
     found = fit_temperature(labels, softmax(logits))
     assert found.value == pytest.approx(best, rel=1e-3)
     assert found.value == pytest.approx(temperature, rel=0.1)
-    assert found.remark == ""
+    # 1 is true in one case.
+    assert ("too few to tell" in found.remark) == (temperature == 1)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < temperature < found.high < temperature * 1.2
     # The derivative of the cross entropy by 1/T is 0: the mean logit of the true label is that which is expected.
     expected = (softmax(logits / found.value) * logits).sum(1).mean()
     assert logits[np.arange(len(labels)), labels].mean() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_interval_holds_the_true_temperature_as_often_as_it_says() -> None:
+    held = 0
+    for seed in range(400):
+        labels, logits = drawn(2.0, rows=150, seed=seed)
+        found = fit_temperature(labels, softmax(logits))
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 2.0 <= found.high
+        assert ("includes 1: 150 rows are too few" in found.remark) == (found.low <= 1 <= found.high)
+    # Binomial with 400 draws: three standard deviations around 0.95.
+    assert 0.917 <= held / 400 <= 0.983
 
 
 def test_a_boastful_model_is_corrected_on_rows_it_was_not_fitted_on() -> None:

@@ -27,19 +27,21 @@ def rows_of(right: np.ndarray, *, labels: np.ndarray = LABELS, rows: str = "all"
     return predictions.Tested(Path("none"), "test", ("no", "yes"), rows, rows, labels, probabilities, order, order)
 
 
-def repeat(fold: int | None, draw: int | None, seed: int) -> Repeat:
-    return Repeat(seed, draw, fold)
-
-
-def method(name: str, runs: Mapping[Any, predictions.Tested], **spec: Any) -> Method:
+def method(name: str, runs: Mapping[tuple[int | None, int | None, int], predictions.Tested], **spec: Any) -> Method:
     """Return a method whose runs have the given fold, draw and seed."""
-    results: dict[Repeat, Any] = {}
-    for key, tested in runs.items():
+    results: dict[Any, Any] = {}
+    for (fold, draw, seed), tested in runs.items():
+        given = {"fold": fold, "draw": draw, "seed": seed}
         right = float((tested.probabilities.argmax(1) == tested.labels).mean())
-        results[repeat(*key)] = {
-            **repeat(*key).keys(), "variant": name, "monitor": "accuracy", "metrics": {"test": {"accuracy": right}},
+        results[as_repeat(fold, draw, seed)] = {
+            **{key: value for key, value in given.items() if value is not None},
+            "variant": name, "monitor": "accuracy", "metrics": {"test": {"accuracy": right}},
         }  # fmt: skip
-    return Method(name, spec, results, {repeat(*key): tested for key, tested in runs.items()})
+    return Method(name, spec, results, {as_repeat(*key): tested for key, tested in runs.items()})
+
+
+def as_repeat(fold: int | None, draw: int | None, seed: int) -> Repeat:
+    return Repeat(seed, draw, fold)
 
 
 def stated(*methods: Method) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def stated(*methods: Method) -> dict[str, Any]:
 
 
 def accuracies(found: Method, keys: list[Any]) -> float:
-    return float(np.mean([found.runs[repeat(*key)]["metrics"]["test"]["accuracy"] for key in keys]))
+    return float(np.mean([found.runs[as_repeat(*key)]["metrics"]["test"]["accuracy"] for key in keys]))
 
 
 def test_seeds_within_draws_are_averaged_and_draws_are_counted() -> None:
@@ -89,7 +91,7 @@ def test_a_split_per_seed_is_corrected_by_its_share() -> None:
         for name in "ab"
     )
     test = stated(a, b)
-    differences = [accuracies(a, [(None, None, seed)]) - accuracies(b, [(None, None, seed)]) for seed in (1, 2, 3)]
+    differences = [accuracies(a, [key]) - accuracies(b, [key]) for key in a.runs]
     error = ((1 / 3 + 0.2 / 0.8) * np.var(differences, ddof=1)) ** 0.5
     assert test["high"] - test["difference"] == pytest.approx(t.ppf(0.975, 2) * error)
 
@@ -115,7 +117,7 @@ def test_the_ratio_of_test_to_other_rows() -> None:
     ],
 )
 def test_what_varied_is_said(keys: list[Any], words: str, unit: str, count: int) -> None:
-    repeats = [repeat(*key) for key in keys]
+    repeats = [as_repeat(*key) for key in keys]
     assert varied(repeats) == words
     found, units = units_of(repeats)
     assert (found, len(units)) == (unit, count)
@@ -124,12 +126,12 @@ def test_what_varied_is_said(keys: list[Any], words: str, unit: str, count: int)
 def test_labels_in_another_order_are_the_same_labels() -> None:
     right = [np.random.default_rng(seed).random(ROWS) < 0.8 for seed in (1, 2)]
     a, b = (method(name, {(None, None, 1): rows_of(of)}) for name, of in zip("ab", right, strict=True))
-    tested = b.tested[repeat(None, None, 1)]
+    tested = b.tested[Repeat(1)]
     turned = predictions.Tested(
         tested.path, "test", ("yes", "no"), "all", "all", 1 - tested.labels, tested.probabilities[:, ::-1],
         tested.by_text, tested.by_number,
     )  # fmt: skip
-    other = Method("b", {}, b.runs, {repeat(None, None, 1): turned})
+    other = Method("b", {}, b.runs, {Repeat(1): turned})
     assert stated(a, other) == stated(a, b)
     assert stated(a, b)["difference"] == pytest.approx(right[0].mean() - right[1].mean())
 
