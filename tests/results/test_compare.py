@@ -407,7 +407,7 @@ def test_every_common_seed_must_have_the_same_rows(folder: Path, tmp_path: Path)
     other = make(tmp_path / "x", {"late": 0.8}, seeds=(1,))
     write_run(other, "late", 2, predicted(0.8, 2), true=1 - TRUE)
     assert refusal(folder / "plain", other)[0].startswith("plain and late cannot be compared")
-    assert "of seed 1 and seed 2" in refusal(folder / "plain" / "seed-1", other / "late" / "seed-2")[0]
+    assert "of seeds 1 and 2" in refusal(folder / "plain" / "seed-1", other / "late" / "seed-2")[0]
 
 
 def test_missing_predictions_are_named(folder: Path) -> None:
