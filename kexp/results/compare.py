@@ -87,7 +87,7 @@ def stated(runs: Sequence[Path]) -> list[str]:
     remarks: list[str] = []
     grouped: dict[tuple[Path, str], Model] = {}
     for model in _models(runs, remarks):
-        held = grouped.setdefault((model.folder, model.variant), replace(model, seed=None, runs={}))
+        held = grouped.setdefault((model.folder, model.variant), replace(model, part=(), runs={}))
         grouped[model.folder, model.variant] = replace(held, runs={**held.runs, **model.runs})
     tests = _statements(_distinguished([*grouped.values()]), "test", None, LOWER_IS_BETTER, remarks)
     return [*(test["sentence"] for test in tests if test["stated"]), *remarks]
