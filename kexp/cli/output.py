@@ -88,7 +88,8 @@ def _variant_rows(name: str, variant: Json, metrics: Sequence[str], split: str) 
     shown = f"{name} *" if variant.get("remarks") else name
     yield [shown, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
     if split == "test" and (found := variant.get("out_of_fold")):
-        yield [f"{name}{OUT_OF_FOLD}", str(len(found["runs"])), *(_mean(found["metrics"].get(m), "") for m in metrics)]
+        of = next((over(mean) for mean in found["metrics"].values()), "")
+        yield [f"{name}{OUT_OF_FOLD}", of, *(_mean(found["metrics"].get(metric), of) for metric in metrics)]
 
 
 def _baseline_row(name: str, measured: Json, metrics: Sequence[str]) -> list[str]:

@@ -112,6 +112,36 @@ def _line(axes: Axes, line: Series) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SizeSeries:
+    """A line over numbers of rows, with the standard deviation of each mean; ``colour`` is an index of ``LINES``."""
+
+    name: str
+    sizes: Sequence[float]
+    means: Sequence[float]
+    deviations: Sequence[float]
+    colour: int = 0
+
+
+def draw_by_size(lines: Sequence[SizeSeries]) -> str:
+    """Return an image of lines over numbers of rows, on a logarithmic axis, as a data URI."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.set_xscale("log")
+        for line in lines:
+            bars = line.deviations if any(line.deviations) else None
+            style = {"marker": "o", "markersize": 3.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 1}
+            axes.errorbar(line.sizes, line.means, bars, color=LINES[line.colour], **style)  # type: ignore[arg-type]
+        sizes = sorted({size for line in lines for size in line.sizes})
+        shown = sizes[:: -(-len(sizes) // 8)]
+        axes.set_xticks(shown, [f"{size:,g}" for size in shown])
+        axes.minorticks_off()
+        axes.set_xlabel("labelled rows")
+
+    return _image(paint)
+
+
 def draw_reliability(bins: Sequence[Bin]) -> str:
     """Return a reliability diagram as a data URI: accuracy by confidence over the numbers of rows.
 

@@ -11,6 +11,7 @@ from kexp.atomic_files import write_text
 from kexp.redaction import hidden, without_passwords
 from kexp.repeats import repeats_in
 from kexp.report.formatting import as_table, duration, is_table, plain, score
+from kexp.report.learning_curves import learning_curves
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.run_page import run_page
@@ -59,6 +60,7 @@ def write_report(folder: Path) -> Path:
         others=[test for test in known_tests(summary) if not test["stated"]],
         untested=untested,
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},
+        learning=learning_curves(table, summary),
         data=shared({name: variant["data"] for name, variant in summary["variants"].items()}),
         runs=runs,
     )

@@ -181,13 +181,11 @@ def _summary(models: Sequence[Model], split: str, metric: str | None) -> Json:
     runs = [{**run, "variant": model.name} for model in models for run in model.runs.values()]
     if metric is not None and metric in MEASURES:
         runs = [{**run, "metrics": {split: {metric: find(run, metric)}}} for run in runs]
-    baselines = {
-        model.name: kept[model.folder].get("variants", {}).get(model.variant, {}).get("baselines", {})
-        for model in models
-    }
+    known = {model.name: kept[model.folder].get("variants", {}).get(model.variant, {}) for model in models}
+    baselines, data = ({name: of.get(part, {}) for name, of in known.items()} for part in ("baselines", "data"))
     specs = {model.name: _spec(model) for model in models}
     summary = build_summary(
-        runs, baselines=baselines, data={}, predictions=lambda _: None, specs=specs, lower_is_better=lower
+        runs, baselines=baselines, data=data, predictions=lambda _: None, specs=specs, lower_is_better=lower
     )
     measured = [variant["metrics"].get(split, {}) for variant in summary["variants"].values()]
     common = [name for name in measured[0] if all(name in scores for scores in measured)]

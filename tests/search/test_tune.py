@@ -321,6 +321,41 @@ sampler = {use = "random"}
             assert list(trial.intermediate_values.values()) == scores
 
 
+def test_folds_of_a_trial_are_averaged_over_their_validation_rows(spec: Write) -> None:
+    search = """
+[split]
+folds = 3
+[search]
+trials = 2
+folds_per_trial = 2
+pruner = {use = "wilcoxon", startup_seeds = 0, p_threshold = 0.3}
+sampler = {use = "random"}
+[search.space]
+"training.learning_rate" = {low = 1e-3, high = 1e-2, log = true}
+"""
+    found = tune(spec(search), "--set", "seeds=[1]")
+    complete = [trial for trial in study_of(found).trials if trial.state.name == "COMPLETE"]
+    assert complete
+    for trial in complete:
+        folder = Path(trial.user_attrs["folder"])
+        values = [json.loads((folder / f"fold-{fold}/seed-1/result.json").read_text()) for fold in (1, 2)]
+        assert [(value["fold"], list(value["metrics"])) for value in values] == [
+            (1, ["validation"]),
+            (2, ["validation"]),
+        ]
+        scores = [value["metrics"]["validation"]["macro_f1"] for value in values]
+        assert trial.value == pytest.approx(np.mean(scores))
+        assert list(trial.intermediate_values.values()) == scores
+        assert list(trial.user_attrs["seeds"]) == ["fold-1/seed-1", "fold-2/seed-1"]
+        assert not list(folder.glob("fold-3")) + list(folder.rglob("predictions.parquet"))
+    assert (
+        found["remarks"][-1]
+        == "the best spec, trained again, has the validation metrics of its trial to the last digit"
+    )
+    final = json.loads(Path(found["final"], "summary.json").read_text())["variants"]["best"]
+    assert final["status"] == {f"fold-{fold}/seed-1": "done" for fold in (1, 2, 3)}
+
+
 @pytest.mark.parametrize(
     ("search", "arguments", "message"),
     [
