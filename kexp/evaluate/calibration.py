@@ -102,17 +102,19 @@ def fit_temperature(labels: NDArray[np.int64], probabilities: NDArray[np.float64
     if min(found - bounds[0], bounds[1] - found) > 1e-3:
         return _with_interval(math.exp(found), probabilities)
     bound = LOWEST if found < 0 else HIGHEST
-    what = "as good as certain" if found < 0 else "no better than chance"
+    what = "far less certain than it is right" if found < 0 else "no better than chance"
     remark = f"the temperature is at its bound, {bound:g}: on these rows the model is {what}"
     return Temperature(bound, remark=remark)
 
 
 def _with_interval(value: float, probabilities: NDArray[np.float64]) -> Temperature:
-    """Return a temperature with Wald's interval of its logarithm, from the Fisher information of 1/T."""
+    """Return a temperature with Wald's interval of its logarithm, from the Fisher information of 1/T, in its bounds."""
     logs, after = _logs(probabilities), calibrated(probabilities, value)
     information = float(((after * logs**2).sum(1) - (after * logs).sum(1) ** 2).sum())
-    factor = math.exp(min(1.959964 * value / math.sqrt(information), 700)) if information > 0 else math.inf
-    low, high = value / factor, value * factor
+    widest = HIGHEST / LOWEST
+    half = 1.959964 * value / math.sqrt(information) if information > 0 else math.inf
+    factor = math.exp(min(half, math.log(widest)))
+    low, high = max(value / factor, LOWEST), min(value * factor, HIGHEST)
     if not low <= 1 <= high:
         return Temperature(value, low, high)
     finding = f"95 % interval of the temperature {value:.3g}, {low:.3g} to {high:.3g}, includes 1"

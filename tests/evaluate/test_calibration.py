@@ -119,6 +119,23 @@ def test_a_model_that_is_no_better_than_chance_becomes_unsure() -> None:
     assert calibrated(probabilities, found.value) == pytest.approx(np.full((3, 2), 0.5), abs=0.01)
 
 
+def test_a_model_that_is_right_and_hardly_certain_becomes_certain() -> None:
+    labels = np.array([0] * 30 + [1] * 30)
+    logits = np.where(np.arange(2) == labels[:, None], 1e-3, 0.0)
+    logits[[3, 40]] = logits[[3, 40], ::-1]
+    found = fit_temperature(labels, softmax(logits))
+    assert found.value == 0.01
+    assert "at its bound, 0.01: on these rows the model is far less certain than it is right" in found.remark
+    assert (calibrated(softmax(logits), 0.01).max(1) > 0.52).all()
+
+
+def test_an_interval_does_not_leave_the_bounds() -> None:
+    labels, logits = (np.arange(200) > 100).astype(int), np.tile([0.05, 0.0], (200, 1))
+    found = fit_temperature(labels, softmax(logits))
+    assert (found.low, found.high) == (0.01, 100)
+    assert "0.01 to 100, includes 1: 200 rows are too few to tell" in found.remark
+
+
 def test_probabilities_of_0_and_1_are_calibrated_too() -> None:
     sure = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.7, 0.3]])
     found = fit_temperature(np.array([0, 1, 1, 0]), sure)
