@@ -72,7 +72,7 @@ def test_a_word_is_replaced_by_one_of_its_kind_with_its_particle() -> None:
     train = [
         "영화는 정말 낫다",
         "이 작품 너무 낫다",
-        "스토리 결말이",
+        "스토리! 결말이",
         "배우가 산다",
         "영화는 정말 스토리",
         "스토리! 산이",

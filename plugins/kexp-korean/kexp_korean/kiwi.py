@@ -7,15 +7,12 @@ from bisect import bisect
 from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 from unicodedata import normalize
 
 from kexp.errors import KexpError
 from kexp.korean import vocabulary as known
 from kexp.korean.eojeol import Eojeol, Form, Kind
-
-if TYPE_CHECKING:
-    from kiwipiepy import Token
 
 INSTALL: Final = "analyser = \"kiwi\" needs kiwipiepy, which is not installed: pip install 'kexp-korean[morphology]'"
 REMEMBERED: Final = 1 << 17  # Texts whose analysis is kept for the epochs to come.
@@ -27,6 +24,15 @@ _VAGUE: Final = ("있", "없", "같", "그렇", "이렇", "저렇", "어떻", "�
 _VERBAL: Final = ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA")
 
 
+class Token(Protocol):
+    """A morpheme as Kiwi gives it: its form, part of speech (Sejong tags), and place in the text."""
+
+    form: str
+    tag: str
+    start: int
+    len: int
+
+
 def installed_version() -> str:
     """Return the versions of Kiwi and of its model, "" where it is not installed."""
     try:
@@ -36,7 +42,7 @@ def installed_version() -> str:
 
 
 class KiwiAnalyser:
-    """Reads texts with Kiwi in one thread per call of ``tokenize``; what was read once is remembered."""
+    """Reads texts with Kiwi, the new ones of a call together; what was read once is remembered."""
 
     identity = installed_version()
 
@@ -58,11 +64,8 @@ class KiwiAnalyser:
         keys = [_plain(text) for text in texts]
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
         # Together they are divided among the processor's cores; one by one the start of each would cost more.
-        found = (
-            {key: _eojeol(key, tokens) for key, tokens in zip(new, self._kiwi.tokenize(new), strict=True)}
-            if new
-            else {}
-        )
+        read = zip(new, self._kiwi.tokenize(new), strict=True) if new else ()
+        found = {key: _eojeol(key, tokens) for key, tokens in read}
         result = [found[key] if key in found else self._known[key] for key in keys]
         self._known |= found
         while len(self._known) > REMEMBERED:
@@ -100,7 +103,7 @@ def _read(word: str, start: int, tokens: Sequence[Token]) -> Eojeol:
     tags = [re.sub("-.*", "", token.tag) for token in own]
     offset = start + word.index(text)
     joints = _joints(text, offset, own, tags)
-    kind, form = _kind(text, own, tags), _form(own, tags)
+    kind, form = _kind(text, tags), _form(own, tags)
     stem, ending = _parts(text, offset, own, tags)
     gradable = (tags[0] == "VA" and own[0].form not in _VAGUE) or (tags[0] in ("XR", "NNG") and tags[1:2] == ["XSA"])
     if kind not in ("noun", "bound noun", "predicate", "auxiliary"):
@@ -108,7 +111,7 @@ def _read(word: str, start: int, tokens: Sequence[Token]) -> Eojeol:
     return Eojeol(text, kind, form, stem, ending, joints, mark, gradable and kind == "predicate")
 
 
-def _kind(text: str, tokens: Sequence[Token], tags: Sequence[str]) -> Kind:
+def _kind(text: str, tags: Sequence[str]) -> Kind:
     """Return what a word is by its first morphemes; adverbs by the lists that rules use too."""
     if len(tags) == 1 and tags[0] in ("MAG", "MAJ", "MM", "IC", "NR", "NP", "NNG", "XR"):
         listed = _listed(text, tags[0])
@@ -116,7 +119,7 @@ def _kind(text: str, tokens: Sequence[Token], tags: Sequence[str]) -> Kind:
             return listed
     if text in known.ADVERBS and "MAG" not in tags and tags[0].startswith(("N", "MM")):
         return "adverb"
-    if tags[0] in ("VX",):
+    if tags[0] == "VX":
         return "auxiliary"
     if any(tag in _VERBAL for tag in tags):
         return "predicate"
