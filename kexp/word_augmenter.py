@@ -1,6 +1,6 @@
 """Base of augmenters that change words: texts as units with gaps, and words that are protected from change.
 
-Protected are negations, and words that are bound to a label.
+Protected is what carries the meaning of a sentence, negations alone, or words that are bound to a label.
 """
 
 from __future__ import annotations
@@ -9,15 +9,25 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import ClassVar, Literal
 from unicodedata import normalize
 
 from pydantic import Field
 
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
-from kexp.errors import KexpError
+from kexp.errors import KexpError, Problem
+from kexp.korean.eojeol import (
+    ANALYSER_DESCRIPTION,
+    Analyser,
+    AnalyserName,
+    Eojeol,
+    analyser,
+    analyser_identity,
+    analyser_problems,
+)
+from kexp.korean.meaning import meaning
 
 # --- units -----------------------------------------------------------------------------------------------------------
 
@@ -52,10 +62,12 @@ def keep(parts: Sequence[str], kept: Sequence[int]) -> str:
     return "".join(pieces)
 
 
-def per_text(change: Callable[[str, Random], str]) -> Augmenter:
-    """Make an augmenter of a function of one text and its generator."""
+def per_text(change: Callable[[str, Random], str], read: Analyser | None = None) -> Augmenter:
+    """Make an augmenter of a function of one text and its generator; ``read`` is shown all texts first, at once."""
 
     def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        if read is not None:
+            read(texts)
         return [change(text, random) for text, random in zip(texts, generators, strict=True)]
 
     return augment
@@ -63,9 +75,10 @@ def per_text(change: Callable[[str, Random], str]) -> Augmenter:
 
 # --- protected words -------------------------------------------------------------------------------------------------
 
-Protect = Literal["none", "negation", "negation-and-label"]
+Protect = Literal["meaning", "negation", "negation-and-label", "none"]
 PROTECT_DESCRIPTION = (
-    "Words left alone: negations with the word they negate, also words bound to a label in the labelled rows, or none."
+    "Words left alone: what carries the meaning (negations and all that belongs to them, comparisons, numbers, words "
+    "that judge), negations with the word beside them, these and words bound to a label in the labelled rows, or none."
 )
 
 # Generous on purpose (안경 passes for a negation): a word too many is merely kept, but a lost negation turns the label.
@@ -82,35 +95,57 @@ _STOPPED = re.compile("지[는도를]?$")
 class WordAugmenterOptions(AugmenterOptions):
     """Options of augmenters that protect words; one that learns more from the context overrides ``identity``."""
 
-    protect: Protect = Field("negation", description=PROTECT_DESCRIPTION)
+    judging: ClassVar[bool] = True
+    """Whether words that judge (좋다, 최악) are part of the meaning; not where they only move or get a synonym."""
+
+    protect: Protect = Field("meaning", description=PROTECT_DESCRIPTION)
     label_threshold: float = Field(
         1.96, ge=0, description="z-score of the log-odds from which a word is bound to a label, for negation-and-label."
     )
+    analyser: AnalyserName = Field("rules", description=ANALYSER_DESCRIPTION)
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield what the analyser lacks."""
+        return analyser_problems(self.analyser)
 
     def identity(self, context: AugmenterContext) -> str:
-        """Name the rows that protected words are learnt from, if they are."""
-        return context.digest() if self.protect == "negation-and-label" else ""
+        """Name the analyser, and the rows that protected words are learnt from, if they are."""
+        return (context.digest() if self.protect == "negation-and-label" else "") + self.analysed_by()
+
+    def analysed_by(self) -> str:
+        """Name the analyser and its version, "" for the rules, which have the version of this package."""
+        return "" if self.analyser == "rules" else analyser_identity(self.analyser)
 
     def guard(self, context: AugmenterContext) -> Guard:
         """Return what finds protected words; raises ``KexpError`` where labels are needed and there are none."""
+        read = analyser(self.analyser)
+        if self.protect == "meaning":
+            return Guard(negation=False, read=read, meaning=True, judging=self.judging)
         if self.protect != "negation-and-label":
-            return Guard(self.protect == "negation")
+            return Guard(negation=self.protect == "negation", read=read)
         if not context.labels:
             raise KexpError('protect = "negation-and-label" needs labelled rows; use "negation"')
-        return Guard(True, label_words(context, self.label_threshold))
+        return Guard(negation=True, words=label_words(context, self.label_threshold), read=read)
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Finds the protected eojeol of a text."""
+    """Finds the protected eojeol of a text; ``read`` analyses texts."""
 
     negation: bool
     words: Collection[str] = frozenset()
+    read: Analyser = field(default_factory=lambda: analyser("rules"))
+    meaning: bool = False
+    judging: bool = True
+
+    def eojeol(self, text: str) -> Sequence[Eojeol]:
+        """Return the eojeol of a text."""
+        return self.read([text])[0]
 
     def free(self, text: str, parts: Sequence[str], unit: Unit) -> Sequence[int]:
         """Return the numbers of the units that may be changed; ``parts`` is the text, cut into ``unit``."""
         negation = self.negation and _ANYWHERE.search(normalize("NFC", text)) is not None
-        if not negation and not self.words:
+        if not negation and not self.words and not self.meaning:
             return range(len(parts) // 2)
         words = parts[1::2] if unit == "eojeol" else text.split()
         flags = self.flags(words)
@@ -120,6 +155,8 @@ class Guard:
 
     def flags(self, words: Sequence[str]) -> list[bool]:
         """Return for each eojeol of a text, in order, whether it is protected."""
+        if self.meaning:
+            return meaning(self.eojeol(" ".join(words)), judging=self.judging)
         words = [normalize("NFC", word) for word in words]
         flags = [bool(self.words) and core(word) in self.words for word in words]
         for number in _negated(words) if self.negation else ():

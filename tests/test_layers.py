@@ -30,7 +30,7 @@ LAYERS = (
         "nested",
         "sample_reviews",
     ),
-    ("options", "tensor_files", "files", "devices", "hub", "weights", "model_files"),
+    ("korean", "options", "tensor_files", "files", "devices", "hub", "weights", "model_files"),
     ("contracts", "model_tokenizer"),
     ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "moving_average", "hookspecs", "spec"),
     ("semi_supervised",),
@@ -120,12 +120,12 @@ PLUGINS = [
     *sorted(PACKAGE.parent.glob("plugins/*/kexp_*/**/*.py")),
     *sorted(PACKAGE.glob("scaffold/template/my_package/*.py")),
 ]
-PUBLIC = {"contracts", "files", "testing", *(path.stem for path in PACKAGE.glob("*.py"))}
+PUBLIC = {"contracts", "files", "korean", "testing", *(path.stem for path in PACKAGE.glob("*.py"))}
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
 def test_plugins_import_public_modules_alone(path: Path) -> None:
-    """Public are the modules at the top of kexp, ``kexp.contracts``, ``kexp.files`` and ``kexp.testing``."""
+    """Public are the modules at the top of kexp, ``kexp.contracts``, ``kexp.files``, ``kexp.korean``, ``kexp.testing``."""
     assert imported(path) <= PUBLIC
 
 

@@ -195,6 +195,18 @@ def augment(
     show: Annotated[
         int | None, typer.Option("--show", min=1, metavar="N", help="Only show N texts beside their augmented views.")
     ] = None,
+    audit: Annotated[
+        int | None,
+        typer.Option(
+            "--audit", min=1, metavar="N", help="Only write N augmented views to a sheet for a reader's verdicts."
+        ),
+    ] = None,
+    audit_results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--audit-results", metavar="SHEET", help="Only read a filled sheet; given twice, how two readers agree."
+        ),
+    ] = None,
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
@@ -207,9 +219,18 @@ def augment(
 
         if of is not None and of not in stage.STREAMS:
             raise KexpError(f"--of {of}: expected {' or '.join(sorted(stage.STREAMS))}")
+        if sum(option is not None for option in (show, audit, audit_results or None)) > 1:
+            raise KexpError("--show, --audit and --audit-results do different things; give one of them")
         plan, catalog = _plan(spec, assignments, variants, allow_local_code=allow_local_code)
         _warn(plan)
         progress = TerminalDisplay().phase
+        if audit_results:
+            _print_audit(plan, catalog, audit_results, as_json=as_json)
+            return
+        if audit is not None:
+            sheet = output or Path(f"{spec.stem}-audit.csv")
+            _write_audit(plan, catalog, of, audit, sheet, as_json=as_json)
+            return
         if show is not None:
             pairs = stage.sample(plan, catalog, of, show, progress)
             print_pairs(pairs)
@@ -223,6 +244,30 @@ def augment(
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["rejected"].items()) or "none"
         views = f"{counts['accepted']:,} accepted in {counts['forms']} augmented views"
         print(f"{counts['rows']:,} rows, {views}; rejected: {reasons}")
+
+
+def _write_audit(plan: Plan, catalog: Catalog, of: str | None, count: int, sheet: Path, *, as_json: bool) -> None:
+    from kexp.cli.display import TerminalDisplay
+    from kexp.experiment.audit import QUESTIONS, write_sheet
+
+    found = write_sheet(plan, catalog, of, count, sheet, TerminalDisplay().phase)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    left_out = f"{found['unchanged']} unchanged, {found['rejected']} rejected and {found['repeated']} repeated"
+    print(f"{found['sheet']}: {found['rows']} rows; left out: {left_out}")
+    print(f"fill in {', '.join(QUESTIONS)} with yes or no, then: kexp augment {plan.source} --audit-results {sheet}")
+
+
+def _print_audit(plan: Plan, catalog: Catalog, sheets: list[Path], *, as_json: bool) -> None:
+    from kexp.cli.output import print_audit
+    from kexp.experiment.audit import results
+
+    found = results(plan, catalog, sheets)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print_audit(found)
 
 
 @app.command()

@@ -38,6 +38,9 @@ def print_summary(summary: Json) -> None:
         measured = [(name, splits[split]) for name, splits in baselines.items() if split in splits]
         rows += [_baseline_row(f"{name}{of}", scores, metrics) for name, scores in measured]
     print_table(split, ["model", "runs", *metrics], rows, right=1)
+    for name, variant in variants.items():
+        for remark in variant.get("remarks", ()):
+            out.print(f"[yellow]* {escape(f'{name}, {remark}')}[/]")
     for test in known_tests(summary):
         if test["stated"]:
             out.print(escape(test["sentence"]))
@@ -63,6 +66,9 @@ def print_dry_run(found: Json) -> None:
         measures = list(data["tokens"]["train"])
         tokens = [[name, *(f"{data['tokens'][split][name]:g}" for split in splits)] for name in measures]
         print_table("tokens by row", ["tokens", *splits], tokens, right=1)
+    stages = {name: variant["pretraining"] for name, variant in found["variants"].items() if "pretraining" in variant}
+    for names, counts in shared(stages):
+        out.print(escape(f"{', '.join(names)}: {_pretraining_line(counts)}"))
     count = found["runs"]
     out.print(f"[dim]{count} run{'s' if count > 1 else ''} would be trained; nothing was made[/]")
 
@@ -79,7 +85,8 @@ def _variant_rows(name: str, variant: Json, metrics: Sequence[str], split: str) 
     states = list(variant["status"].values())
     varied = next((over(measured[metric]) for metric in metrics if metric in measured), "")
     runs = f"{states.count('done')}/{len(states)}" + (f" ({varied})" if varied else "")
-    yield [name, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
+    shown = f"{name} *" if variant.get("remarks") else name
+    yield [shown, runs, *(_mean(measured.get(metric), varied) for metric in metrics)]
     if split == "test" and (found := variant.get("out_of_fold")):
         of = next((over(mean) for mean in found["metrics"].values()), "")
         yield [f"{name}{OUT_OF_FOLD}", of, *(_mean(found["metrics"].get(metric), of) for metric in metrics)]
@@ -127,8 +134,6 @@ def _data_lines(record: Json) -> list[str]:
         if unknown := tokens.get("unknown rows"):
             rows = f"1 row of {split} consists" if unknown == 1 else f"{unknown:,} rows of {split} consist"
             lines.append(f"warning: {rows} of unknown tokens alone; the model cannot tell them apart")
-    if "pretraining" in record:
-        lines.append(_pretraining_line(record["pretraining"]))
     return lines + [f"warning: {warning}" for warning in record.get("warnings", ())]
 
 
@@ -175,6 +180,30 @@ def print_pairs(pairs: Sequence[Pair]) -> None:
             after.append(f"\n✗ rejected: {pair.rejected}", "yellow")
         table.add_row(before, after)
     Console(highlight=False).print(table)
+
+
+def print_audit(found: Json) -> None:
+    """Print the rates of sheets, and how far two readers agree."""
+    rows = [
+        [sheet["sheet"], name, question, _share(one), f"{one['n']}", f"{one['missing']}"]
+        for sheet in found["sheets"]
+        for name, of in sheet["augmenters"].items()
+        for question, one in of["questions"].items()
+    ]
+    print_table("", ["sheet", "augmenter", "question", "yes (95 % interval)", "n", "missing"], rows, right=3)
+    if agreement := found.get("agreement"):
+        print()
+        rows = [
+            [question, f"{one['agree']} of {one['n']}", "-" if one["kappa"] is None else f"{one['kappa']:.2f}"]
+            for question, one in agreement.items()
+        ]
+        print_table("agreement", ["question", "same verdict", "Cohen's kappa"], rows, right=1)
+
+
+def _share(one: Json) -> str:
+    if one["rate"] is None:
+        return "-"
+    return f"{one['rate']:.1%} ({one['low']:.1%} to {one['high']:.1%})"
 
 
 def print_evaluation(found: Json) -> None:

@@ -179,7 +179,8 @@ def _print_calibration(runs: list[dict[str, Any]]) -> None:
     for run in (run for run in runs if run["calibration"]):
         found = calibration_table(run)
         header = ["run", "temperature", *found[0]]
-        name = f"{run['variant']} seed {run['seed']}"
+        repeat = (f"{key} {run[key]}" for key in ("draw", "fold", "seed") if key in run)
+        name = f"{run['variant']} {', '.join(repeat)}"
         temperature = f"{run['calibration']['temperature']:.4g}"
         rows += [[name, temperature, *map(as_text, row.values())] for row in found]
         if remark := run["calibration"].get("remark"):

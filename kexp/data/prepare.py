@@ -61,9 +61,14 @@ def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
     context = DatasetContext()
     frames, names = _read(spec.dataset, context)
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
+    if spec.split.validation == 0 and (unused := frames.pop("validation", None)) is not None:
+        counts["validation"] |= {"not_used": len(unused), "kept": 0}
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
     frames = divide(frames, spec.split, seed, counts["train"], repeat.fold or 1)
+    if not frames.keys() & {"validation", "test"}:
+        remedy = "set split.test, or split.validation, or use a dataset with a test split"
+        raise DataError(f"split: neither validation nor test has rows, so nothing would be measured; {remedy}")
     for split in (split for split in SPLITS if split in frames):
         counts.setdefault(split, {})
     if spec.cleaning.by_split:

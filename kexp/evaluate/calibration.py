@@ -65,9 +65,14 @@ def _bin_numbers(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """A temperature above 0 by which logits are divided, and what should be known of how it was found."""
+    """A temperature above 0 by which logits are divided, and what should be known of how it was found.
+
+    ``low`` and ``high`` are the ends of its 95 % interval, None where there is none.
+    """
 
     value: float
+    low: float | None = None
+    high: float | None = None
     remark: str = ""
 
 
@@ -83,7 +88,7 @@ def fit_temperature(labels: NDArray[np.int64], probabilities: NDArray[np.float64
 
     if (probabilities.argmax(1) == labels).all():
         remark = f"all {len(labels):,} rows are predicted correctly, so no temperature is best; probabilities stay"
-        return Temperature(1.0, f"{remark} as they are; use a larger validation split")
+        return Temperature(1.0, remark=f"{remark} as they are; use a larger validation split")
     logs = _logs(probabilities)
     true = logs[np.arange(len(labels)), labels]
 
@@ -95,10 +100,26 @@ def fit_temperature(labels: NDArray[np.int64], probabilities: NDArray[np.float64
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     found = minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-9}).x
     if min(found - bounds[0], bounds[1] - found) > 1e-3:
-        return Temperature(math.exp(found))
+        return _with_interval(math.exp(found), probabilities)
     bound = LOWEST if found < 0 else HIGHEST
-    what = "as good as certain" if found < 0 else "no better than chance"
-    return Temperature(bound, f"the temperature is at its bound, {bound:g}: on these rows the model is {what}")
+    what = "far less certain than it is right" if found < 0 else "no better than chance"
+    remark = f"the temperature is at its bound, {bound:g}: on these rows the model is {what}"
+    return Temperature(bound, remark=remark)
+
+
+def _with_interval(value: float, probabilities: NDArray[np.float64]) -> Temperature:
+    """Return a temperature with Wald's interval of its logarithm, from the Fisher information of 1/T, in its bounds."""
+    logs, after = _logs(probabilities), calibrated(probabilities, value)
+    information = float(((after * logs**2).sum(1) - (after * logs).sum(1) ** 2).sum())
+    widest = HIGHEST / LOWEST
+    half = 1.959964 * value / math.sqrt(information) if information > 0 else math.inf
+    factor = math.exp(min(half, math.log(widest)))
+    low, high = max(value / factor, LOWEST), min(value * factor, HIGHEST)
+    if not low <= 1 <= high:
+        return Temperature(value, low, high)
+    finding = f"95 % interval of the temperature {value:.3g}, {low:.3g} to {high:.3g}, includes 1"
+    remark = f"the {finding}: {len(probabilities):,} rows are too few to tell whether it helps"
+    return Temperature(value, low, high, remark)
 
 
 def calibrated(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -100,7 +100,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     unlabelled = inputs.unlabelled
     context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
     metrics = prepared.metrics(spec, inputs.data.labels)
-    monitored = spec.evaluation.metrics[list(metrics).index(spec.training.monitor)]
+    directions = {name: made.greater_is_better for name, made in zip(metrics, spec.evaluation.metrics, strict=True)}
     objective = build_objective(spec.objective, context)
     # Last: what is built here has to be closed.
     augmenters = _fresh_augmenters(spec, prepared, inputs)
@@ -118,7 +118,8 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         Classifier(model, hardware),
         objective,
         metrics,
-        monitored.greater_is_better,
+        # Without validation it need not be among the metrics.
+        directions.get(spec.training.monitor, True),
         collator,
         stream,
         counted,

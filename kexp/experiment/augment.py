@@ -7,18 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterOptions, Rejected
-from kexp.data.rows import Rows
+from kexp.data.rows import PreparedData, Rows
 from kexp.data.semi_supervised_stream import streams
 from kexp.data.stored_views import StoredViews
 from kexp.errors import KexpError
 from kexp.experiment.divisions import divisions
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import Plan
-from kexp.repeats import Repeat
 from kexp.seeds import generator
 from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
@@ -45,13 +44,22 @@ class Pair:
             yield kind, " ".join(before[start:end]), " ".join(after[new_start:new_end])
 
 
+class Subject(NamedTuple):
+    """An augmenter of a spec and its rows in the first division of the data; ``stream`` says which rows they are."""
+
+    spec: Spec
+    stream: str
+    data: PreparedData
+    rows: Rows
+    augmenter: AugmenterOptions
+    prepared: PreparedInputs
+
+
 def sample(plan: Plan, catalog: Catalog, of: str | None, count: int, progress: Progress) -> list[Pair]:
     """Augment some rows of train, drawn with the split's seed, as the first epoch would."""
-    spec, which, augmenter, prepared = _subject(plan, catalog, of, progress)
-    first = next(iter(divisions(spec).values()))
-    rows = _rows(prepared, spec, first, which)
+    spec, _, data, rows, augmenter, prepared = subject(plan, catalog, of, progress)
     chosen = generator(spec.split.seed, "shown rows").permutation(len(rows))[:count]
-    built = prepared.augmenter(spec, prepared.data(spec, first), augmenter)
+    built = prepared.augmenter(spec, data, augmenter)
     try:
         made = built([rows.texts[row] for row in chosen], streams(rows, chosen, spec.split.seed, 0))
     finally:
@@ -70,14 +78,14 @@ def ahead(
     Returns the counts over all divisions of the rows: draws, folds, and seeds with ``split.resplit``. ``output`` gets
     the accepted pairs as a table with the columns text and augmented.
     """
-    spec, which, augmenter, prepared = _subject(plan, catalog, of, progress)
+    spec, which, _, _, augmenter, prepared = subject(plan, catalog, of, progress)
     if not augmenter.costly and output is None:
         raise KexpError(
             f"{plan.source}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead"
         )
     everything: list[tuple[Rows, StoredViews]] = []
     for repeat in divisions(spec).values():
-        rows = _rows(prepared, spec, repeat, which)
+        rows = _rows(prepared.data(spec, repeat), which)
         if limit is not None:
             rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
         everything.append((rows, prepared.augment_rows(spec, repeat, rows, augmenter)))
@@ -92,31 +100,31 @@ def ahead(
     }
 
 
-def _rows(prepared: PreparedInputs, spec: Spec, repeat: Repeat, which: str) -> Rows:
-    data = prepared.data(spec, repeat)
+def _rows(data: PreparedData, which: str) -> Rows:
     unlabelled = data.unlabelled if which == "unlabelled" else None
     return unlabelled or data.train
 
 
-def _subject(
-    plan: Plan, catalog: Catalog, of: str | None, progress: Progress
-) -> tuple[Spec, str, AugmenterOptions, PreparedInputs]:
-    """Find the augmenter, in the first variant that has one, and which rows it augments.
+def subject(plan: Plan, catalog: Catalog, of: str | None, progress: Progress) -> Subject:
+    """Find the augmenter, in the first variant that has one, and its rows in the first division of the data.
 
     ``of`` is unlabelled or labelled; without it, unlabelled rows come first.
     """
     prepared = PreparedInputs(catalog, cache_folder(), progress)
     for variant in plan.variants:
-        augmenters = _augmenters(variant.spec)
+        augmenters = augmenters_of(variant.spec)
         rows = next(iter(augmenters), "") if of is None else of
         if rows in augmenters:
             progress(_choice(variant.name, rows, augmenters, catalog))
-            return variant.spec, rows, augmenters[rows], prepared
+            first = next(iter(divisions(variant.spec).values()))
+            data = prepared.data(variant.spec, first)
+            return Subject(variant.spec, rows, data, _rows(data, rows), augmenters[rows], prepared)
     places = " or ".join(f"augmentation.{rows}" for rows in (STREAMS if of is None else (of,)))
     raise KexpError(f"{plan.source}: the spec has no augmenter; name one in {places}")
 
 
-def _augmenters(spec: Spec) -> dict[str, AugmenterOptions]:
+def augmenters_of(spec: Spec) -> dict[str, AugmenterOptions]:
+    """Return the augmenters of a spec by the rows that they augment."""
     augmenters = {rows: getattr(spec.augmentation, rows) for rows in STREAMS}
     return {rows: augmenter for rows, augmenter in augmenters.items() if augmenter is not None}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.builtin.metrics import ECE
-from kexp.evaluate.calibration import calibrated, expected_calibration_error, fit_temperature
+from kexp.evaluate.calibration import Temperature, calibrated, expected_calibration_error, fit_temperature
 from kexp.evaluate.predictions import Predictions
 from kexp.model_files import write_temperature
 from kexp.spec.sections import Evaluation
@@ -19,38 +19,39 @@ BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The temperature of one model, the number of validation rows it was fitted on, and a remark on it or ""."""
+    """The temperature of one model, and the number of validation rows it was fitted on."""
 
-    temperature: float
+    fit: Temperature
     rows: int
-    remark: str
 
     @classmethod
     def fitted(cls, validation: Predictions) -> Calibration:
         """Fit the temperature of a model on its predictions for validation."""
         found = fit_temperature(validation.labels, validation.probabilities)
-        return cls(found.value, len(validation.labels), found.remark)
+        return cls(found, len(validation.labels))
 
     def applied(self, predictions: Predictions) -> Predictions:
         """Return the same predictions with calibrated probabilities."""
-        return replace(predictions, probabilities=calibrated(predictions.probabilities, self.temperature))
+        return replace(predictions, probabilities=calibrated(predictions.probabilities, self.fit.value))
 
     def save(self, folder: Path) -> None:
         """Write the temperature into the folder of its model."""
-        write_temperature(folder, self.temperature, self.rows)
+        write_temperature(folder, self.fit.value, self.rows)
 
     def record(self, evaluation: Evaluation, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
         """Return the object of ``result.json``, given the predictions by split as they were before."""
         bins = next((metric.bins for metric in evaluation.metrics if isinstance(metric, ECE)), BINS)
         return {
             "method": "temperature",
-            "temperature": self.temperature,
+            "temperature": self.fit.value,
+            "low": self.fit.low,
+            "high": self.fit.high,
             "fitted_on": "validation",
             "rows": self.rows,
             "bins": bins,
             "before": {split: _errors(found, bins) for split, found in predictions.items()},
             "after": {split: _errors(self.applied(found), bins) for split, found in predictions.items()},
-            **({"remark": self.remark} if self.remark else {}),
+            **({"remark": self.fit.remark} if self.fit.remark else {}),
         }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kexp.data.rows import PreparedData
+from kexp.plan.cross_checks import more_validation, stated_validation
 from kexp.seeds import generator
 from kexp.spec.sections import Spec
 
@@ -18,10 +19,13 @@ FEW_CHANGES = 0.5
 
 
 def data_warnings(spec: Spec, data: PreparedData) -> Iterator[str]:
-    """Yield warnings about a run's data: labels in blocks that no sampler mixes, unlabelled rows that are left out."""
+    """Yield warnings about a run's data: labels in blocks, more labels to choose by than to train on, rows left out."""
     if spec.sampler.keeps_order:
         order = spec.sampler.order(data.train.labels, generator(0, "order of labels"))
         yield from _blocks(data.train.labels[order])
+    # Of numbers that the spec states it was warned when it was checked.
+    if spec.labelled.chosen and "validation" in data.splits and not list(stated_validation(spec)):
+        yield from more_validation(spec, len(data.splits["validation"]), len(data.train))
     missing = data.record["splits"].get("unlabelled", {}).get("without_augmented_view", 0)
     if missing:
         rest = data.record["splits"]["train"].get("unlabelled", 0)

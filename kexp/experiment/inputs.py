@@ -49,7 +49,10 @@ class UnlabelledInputs:
 
 @dataclass(frozen=True, slots=True)
 class PretrainingRows:
-    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole."""
+    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole.
+
+    ``counts`` are how many texts there were, how many were left out, by reason, and the steps on the others.
+    """
 
     encoded: Encoded
     words: Encoded | None
@@ -94,8 +97,6 @@ class RunInputs:
         record = {**self.data.record, "tokens": tokens}
         if self.unlabelled and self.unlabelled.rejected:
             record["rejected augmentations"] = {"unlabelled": dict(self.unlabelled.rejected)}
-        if self.pretraining is not None:
-            record["pretraining"] = dict(self.pretraining.counts)
         if self.warnings:
             record["warnings"] = [*record.get("warnings", ()), *self.warnings]
         return record
@@ -130,7 +131,8 @@ class PreparedInputs:
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None
-        order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')}"
+        chosen_by = f"{spec.training.keep} {spec.training.patience}"
+        order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')} {chosen_by}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
         views, pretraining = self._labelled_views(spec, repeat), self._pretraining(spec, repeat, tokenizer, key)
         return RunInputs(data, tokenizer, encoded, views, unlabelled, warnings, pretraining)

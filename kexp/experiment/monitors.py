@@ -10,7 +10,7 @@ from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.data.stored_views import LabelledViews
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
-from kexp.train.events import EpochStarted, Event, Started, Warned
+from kexp.train.events import EpochStarted, Evaluated, Event, Started, StepsDone, Warned
 from kexp.train.pseudo_label_stats import PseudoLabelStats
 
 
@@ -23,16 +23,17 @@ class Validation:
     kept: Predictions | None = None
 
     def measure(self) -> dict[str, float]:
-        """Return the metrics of the model as it is."""
+        """Return the metrics of the model as it is; none without validation."""
+        if "validation" not in self.assembled.inputs.data.splits:
+            return {}
         self.last = self.assembled.predict("validation")
         return self.last.measure(self.assembled.metrics)
 
     def details(self) -> dict[str, Any]:
         """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
         assembled, last = self.assembled, self.last
-        assert last is not None
         train = assembled.predict("train").measure(assembled.metrics) if assembled.spec.evaluation.train else {}
-        return {"validation_loss": last.cross_entropy(), "train_metrics": train}
+        return {"validation_loss": None if last is None else last.cross_entropy(), "train_metrics": train}
 
     def keep(self) -> None:
         """Keep the predictions that were measured last."""
@@ -41,7 +42,7 @@ class Validation:
 
 @dataclass(slots=True)
 class PseudoLabelMonitor:
-    """Looks at the predictions for unlabelled rows at every evaluation, and remembers their best accuracy."""
+    """Looks at the predictions for unlabelled rows at every evaluation, and remembers the best oracle accuracy."""
 
     assembled: AssembledRun
     best: float | None = None
@@ -53,10 +54,12 @@ class PseudoLabelMonitor:
             return {}, ()
         data = self.assembled.inputs.data
         counts = data.class_counts()
-        stats = PseudoLabelStats.of(found.labels, found.probabilities, [count / sum(counts) for count in counts])
+        # Not even looked at where the spec wants no oracle.
+        labels = found.labels if self.assembled.spec.evaluation.oracle else found.labels * 0 - 1
+        stats = PseudoLabelStats.of(labels, found.probabilities, [count / sum(counts) for count in counts])
         warnings = stats.warnings(data.labels, self.best)
-        if stats.accuracy is not None:
-            self.best = max(stats.accuracy, self.best or 0.0)
+        if stats.oracle_accuracy is not None:
+            self.best = max(stats.oracle_accuracy, self.best or 0.0)
         return stats.numbers(), warnings
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,6 +69,54 @@ class PseudoLabelMonitor:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore it."""
         self.best = state["best"]
+
+
+FEW = 0.005
+"""Share of the unlabelled rows below which training is hardly semi-supervised."""
+
+
+@dataclass(slots=True)
+class UnlabelledUse:
+    """Adds up which share of the unlabelled rows of every step counted in its loss, as the objective logs it."""
+
+    step: int = 0
+    counted: float | None = None
+    """Sum of the shares of all steps so far; None where the objective logs none."""
+    shares: dict[int, float] = field(default_factory=dict)
+    """Mean share until each evaluation, by its step."""
+
+    def add(self, event: Event) -> None:
+        """Count what an event tells."""
+        if isinstance(event, StepsDone):
+            if "confident" in event.logs:
+                self.counted = (self.counted or 0.0) + event.logs["confident"] * (event.step - self.step)
+            self.step = event.step
+        if isinstance(event, Evaluated) and self.counted is not None:
+            self.shares[event.step] = self.counted / event.step
+
+    def remark(self, kept_step: int) -> str | None:
+        """Return that the model of a step has learnt next to nothing from the unlabelled rows, or None."""
+        share = self.shares.get(kept_step)
+        if share is None or share >= FEW:
+            return None
+        later = max(self.shares.values())
+        remedy = "shorten the warm-up, or lower the confidence that they need"
+        if later >= FEW:
+            remedy = "they counted in later steps, which validation did not choose: shorten the warm-up or train longer"
+        if share == 0:
+            finding = "has learnt nothing from the unlabelled rows, none of which had counted by then"
+        else:
+            finding = f"has learnt from {share * 1000:.2g} of 1,000 unlabelled rows, the others were masked"
+        finding = f"{finding}: its results are those of the labelled rows alone"
+        return f"the kept model, of step {kept_step}, {finding}; {remedy}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run has to know."""
+        return {"step": self.step, "counted": self.counted, "shares": self.shares}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore it."""
+        self.step, self.counted, self.shares = state["step"], state["counted"], state["shares"]
 
 
 @dataclass(slots=True)

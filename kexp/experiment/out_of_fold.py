@@ -15,7 +15,7 @@ from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import Variant
 from kexp.repeats import Repeat, in_words
 from kexp.report import predictions
-from kexp.report.repeated import Key, key_of, varied
+from kexp.report.repeated import varied
 from kexp.report.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def out_of_fold(
     Returns ``out_of_fold`` of ``summary.json``: the metrics over them by seed (and draw), and their means. None if no
     seed has a finished run of every fold; a seed that lacks one is left out. Metrics that fail are remarked on.
     """
-    tables, keys_of, runs, values = [], list[Key](), [], dict[str, list[float]]()
+    tables, repeats, runs, values = [], list[Repeat](), [], dict[str, list[float]]()
     for own in _complete(results, variant.spec.split.folds or 1):
         labels = own[0]["labels"]
         keys = {name: number for name, number in Repeat.of(own[0]).keys().items() if name != "fold"}
@@ -43,7 +43,7 @@ def out_of_fold(
             continue
         table = _joined(folder, variant.name, own)
         tables.append(table)
-        keys_of.append((None, *key_of(own[0])[1:]))
+        repeats.append(Repeat.of(keys))
         scores, failures = measured(_predictions(table, labels), prepared.metrics(variant.spec, labels))
         remarks += [f"{variant.name} out of fold has no {failure}" for failure in failures]
         runs.append({**keys, "rows": len(table), "metrics": scores})
@@ -53,7 +53,7 @@ def out_of_fold(
     if not runs:
         return None
     predictions.write(folder.path / variant.name / FILE, tables)
-    over = varied(keys_of)
+    over = varied(repeats)
     means = {name: asdict(summarise(of)) | {"over": over, "values": of} for name, of in values.items()}
     return {"file": f"{variant.name}/{FILE}", "runs": runs, "metrics": means}
 

@@ -47,7 +47,12 @@ def with_pretraining(
         start = stage.start.model
         found = pretrain(stage, lambda: shared_weights(start, assembled.model), told, should_stop)
     assembled.model.load_state_dict(dict(found.weights), strict=False)
-    record = {**found.record, "stored": found.stored, "weights": tensor_digest("", found.weights)[:16]}
+    record = {
+        **found.record,
+        "counts": dict(rows.counts),
+        "stored": found.stored,
+        "weights": tensor_digest("", found.weights)[:16],
+    }
     return replace(assembled, pretraining=record)
 
 

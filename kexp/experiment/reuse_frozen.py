@@ -47,11 +47,12 @@ def reuse_frozen(assembled: AssembledRun) -> AssembledRun:
         logger.info(found + "this model cannot go on from hidden states alone" + every_step)
         return assembled
     needed = _bytes(assembled, prefix, short)
-    found += f"hidden states of {sum(len(assembled.inputs.encoded[split]) for split in SPLITS)} rows "
+    splits = [split for split in SPLITS if split in assembled.inputs.encoded]
+    found += f"hidden states of {sum(len(assembled.inputs.encoded[split]) for split in splits)} rows "
     if needed > LIMIT:
         logger.info(found + f"would take {_mib(needed)}, more than {_mib(LIMIT)}" + every_step)
         return assembled
-    stored = {split: _with_hidden_states(assembled, split, prefix) for split in SPLITS}
+    stored = {split: _with_hidden_states(assembled, split, prefix) for split in splits}
     which = "first token" if prefix.tokens else "every token"
     logger.info(found + f"were computed once and are kept, {_mib(needed)} ({which})")
     assert isinstance(assembled.stream, LabelledStream)
@@ -85,7 +86,7 @@ def _bytes(assembled: AssembledRun, prefix: Prefix, some: Inputs) -> int:
     """Return the memory that the hidden states take, whose type is that of ``some`` rows."""
     with assembled.classifier.hardware.autocast():
         hidden = prefix.hidden(some)
-    lengths = (assembled.inputs.encoded[split].tokens.lengths for split in SPLITS)
+    lengths = (assembled.inputs.encoded[split].tokens.lengths for split in SPLITS if split in assembled.inputs.encoded)
     tokens = sum(int(prefix.stored_lengths(found).sum()) for found in lengths)
     return tokens * hidden.shape[-1] * hidden.element_size()
 

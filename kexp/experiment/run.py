@@ -17,7 +17,7 @@ from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.out_of_fold import out_of_fold
 from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
 from kexp.plan.cross_checks import components
-from kexp.plan.resolve import Plan
+from kexp.plan.resolve import Plan, repeats_of
 from kexp.plan.validate import dump
 from kexp.repeats import Repeat
 from kexp.report import predictions
@@ -29,6 +29,7 @@ from kexp.report.stored import read_environment, read_result, read_spec
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
+from kexp.spec.sections import Spec
 
 
 def run(
@@ -104,8 +105,16 @@ def dry_run_summary(plan: Plan, catalog: Catalog, display: Display) -> dict[str,
         "experiment": plan.base.name,
         "seeds": plan.base.seeds,
         "runs": len([*plan.runs()]),
-        "variants": {v.name: {"data": data_record(v.spec, prepared)} for v in plan.variants},
+        "variants": {
+            v.name: {"data": data_record(v.spec, prepared), **_stages(v.spec, prepared)} for v in plan.variants
+        },
     }
+
+
+def _stages(spec: Spec, prepared: PreparedInputs) -> dict[str, Any]:
+    """Return the texts and steps of pre-training, if there is one, as they are in the first run."""
+    stage = prepared.inputs(spec, next(repeats_of(spec))).pretraining
+    return {} if stage is None else {"pretraining": stage.counts}
 
 
 def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:

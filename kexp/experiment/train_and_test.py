@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.inputs import PreparedInputs, clean
 from kexp.experiment.interrupt import graceful_stop
-from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, Validation
+from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, UnlabelledUse, Validation
 from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.trackers import RunListeners, log_file
@@ -36,7 +36,8 @@ from kexp.repeats import Repeat
 from kexp.report import predictions as report
 from kexp.report.run_folder import finite
 from kexp.report.stored import write_result
-from kexp.train.events import Evaluated, Warned
+from kexp.train.checkpoint import Stateful
+from kexp.train.events import Evaluated, Event, Finished, Warned
 from kexp.train.loop import Trainer
 
 logger = logging.getLogger("kexp")
@@ -148,16 +149,18 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     trained = train_run(run, listeners, graceful_stop, run.folder / "checkpoint")
     assembled = trained.assembled
     trained.trainer.restore_best()
-    predictions = {"validation": trained.validation.kept or assembled.predict("validation")}
-    if "test" in assembled.inputs.data.splits:
-        predictions["test"] = assembled.predict("test")
+    predictions = {
+        split: (split == "validation" and trained.validation.kept) or assembled.predict(split)
+        for split in ("validation", "test")
+        if split in assembled.inputs.data.splits
+    }
     calibration = Calibration.fitted(predictions["validation"]) if assembled.spec.evaluation.calibrate else None
     record: dict[str, Any] = {}
     if calibration is not None:
         record = {"calibration": calibration.record(assembled.spec.evaluation, predictions)}
         predictions = {split: calibration.applied(found) for split, found in predictions.items()}
-        if calibration.remark:
-            listeners.warn(f"evaluation.calibrate: {calibration.remark}")
+        if calibration.fit.remark:
+            listeners.warn(f"evaluation.calibrate: {calibration.fit.remark}")
     _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     _save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
@@ -209,20 +212,37 @@ def _train(
     # Of steps that the spec states it was warned when it was checked.
     of_steps = () if spec.training.steps is not None else step_warnings(spec, trainer.total_steps)
     warnings = DataWarnings(assembled, trainer.steps_per_epoch, [str(problem) for problem in of_steps])
-    for name, part in (("listeners", listeners), ("pseudo-labels", unlabelled), ("warnings", warnings)):
+    use = UnlabelledUse()
+    watching: dict[str, Stateful] = {
+        "listeners": listeners,
+        "pseudo-labels": unlabelled,
+        "warnings": warnings,
+        "unlabelled use": use,
+    }
+    for name, part in watching.items():
         trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
     with stopping() as should_stop:
-        for event in warnings.added_to(trainer.events(should_stop)):
+        for event in warnings.added_to(_with_use(trainer, use, should_stop)):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
             if isinstance(event, Warned):
                 logger.warning(event.message)
             listeners.event(event.as_dict())
             run.display.event(event.as_dict())
-    return TrainedRun(assembled, trainer, validation)
+    return TrainedRun(assembled, trainer, validation, use)
+
+
+def _with_use(trainer: Trainer, use: UnlabelledUse, should_stop: Callable[[], bool]) -> Iterator[Event]:
+    """Yield the events of training, and at its end a warning where the kept model owes nothing to unlabelled rows."""
+    for event in trainer.events(should_stop):
+        use.add(event)
+        if isinstance(event, Finished) and (remark := use.remark(trainer.kept_step)):
+            trainer.state.remarks.append(remark)
+            yield Warned(event.step, remark)
+        yield event
 
 
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
@@ -238,6 +258,7 @@ class TrainedRun:
     assembled: AssembledRun
     trainer: Trainer
     validation: Validation
+    use: UnlabelledUse
 
     def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
         """Return the keys of ``result.json`` about training, and about predictions by split."""
@@ -253,13 +274,12 @@ class TrainedRun:
             "labels": labels,
             "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
-            "monitor": monitor,
-            "best_step": state.best_step,
-            "best_epoch": state.best_step / trainer.steps_per_epoch,
+            **({} if state.best is None else self._chosen()),
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
             **({"kept_models": kept} if several and trainer.weights is not None else {}),
             "evaluated_weights": trainer.evaluated.name,
+            **({"unlabelled_share": share} if (share := self.use.shares.get(trainer.kept_step)) is not None else {}),
             "steps": state.step,
             "epochs": state.step / trainer.steps_per_epoch,
             "stopped_early": state.stopped_early,
@@ -276,6 +296,12 @@ class TrainedRun:
             "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
             "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
         }
+
+    def _chosen(self) -> dict[str, Any]:
+        """Return which evaluation of validation was the best one."""
+        trainer, step = self.trainer, self.trainer.state.best_step
+        monitor = self.assembled.spec.training.monitor
+        return {"monitor": monitor, "best_step": step, "best_epoch": step / trainer.steps_per_epoch}
 
     def _unusual(self) -> dict[str, Any]:
         """Return what happened to few runs: smaller passes, steps left out, damaged checkpoints."""
@@ -301,8 +327,8 @@ def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibr
         for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
             own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
-            if own is not None and own.remark:
-                logger.warning("%s: evaluation.calibrate: %s", name, own.remark)
+            if own is not None and own.fit.remark:
+                logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
             _save_model(folder / name, assembled, own)
 
 

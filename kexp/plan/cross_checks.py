@@ -31,25 +31,31 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
     """
     for name, section in valid.items():
         yield from _own_problems(name, section, catalog)
-    training, evaluation, backbone, freezing, search, dataset, objective, seeds = map(
-        valid.get, ("training", "evaluation", "backbone", "freezing", "search", "dataset", "objective", "seeds")
+    training, evaluation, backbone, freezing, search, dataset, objective, seeds, split = map(
+        valid.get,
+        ("training", "evaluation", "backbone", "freezing", "search", "dataset", "objective", "seeds", "split"),
     )
-    split = valid.get("split")
+    validates = split is None or split.validation > 0
+    if training and not validates:
+        yield from _check_without_validation(training)
+    if search and not validates:
+        yield Problem("split.validation", "0 leaves nothing by which a search could choose", "use a share above 0")
     if (pretraining := valid.get("pretraining")) and backbone:
         yield from _check_pretraining(pretraining, backbone, catalog)
     if training and evaluation:
-        yield from _check_monitor(training, evaluation, catalog)
-    if evaluation and split and dataset:
-        yield from _check_calibration(evaluation, split, dataset)
+        yield from _check_monitor(training, evaluation, catalog, validates=validates)
+    if evaluation and evaluation.calibrate and not validates:
+        message = "a temperature is fitted on validation, and there is no validation split"
+        yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
     if training and backbone:
         yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
     if training and objective:
         yield from _check_evaluated_weights(training, objective)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
-    if training and evaluation and search:
+    if training and evaluation and search and validates:
         yield from check_search(search, training, evaluation, catalog)
-    if search and seeds and (split := valid.get("split")):
+    if search and seeds and split:
         yield from _check_trial_runs(search, seeds, split)
     if dataset and objective:
         yield from _check_labels(dataset, objective)
@@ -65,6 +71,7 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
         yield from (
             Problem("objective", message) for message in plugin_results(spec.objective, "label_warnings", str, labels)
         )
+    yield from (Problem("split.validation", message) for message in stated_validation(spec))
     # Where epochs are given, the steps are known once the data are; the run warns then.
     if spec.training.steps is not None:
         yield from step_warnings(spec, spec.training.steps)
@@ -82,6 +89,26 @@ def step_warnings(spec: Spec, steps: int) -> Iterator[Problem]:
     yield from (Problem("objective", message) for message in found)
     if spec.training.ema:
         yield from (Problem("training", message) for message in decay_warnings("ema", spec.training.ema, steps))
+
+
+def more_validation(spec: Spec, validation: int, labelled: int) -> Iterator[str]:
+    """Yield that more labels choose the model than train it."""
+    training = spec.training
+    if validation > labelled and (training.keep != "last" or training.patience is not None):
+        yield (
+            f"the {validation:,} validation rows, by which the step is chosen, are more labels than the {labelled:,} "
+            'labelled rows to train on; count them as labels, or take no step by them: training.keep = "last"'
+        )
+
+
+def stated_validation(spec: Spec) -> Iterator[str]:
+    """Yield ``more_validation`` as far as the spec states both numbers; the data may have fewer rows."""
+    limits = spec.dataset.limit if isinstance(spec.dataset.limit, Mapping) else {}
+    stated = limits.get("validation") or (int(spec.split.validation) if spec.split.validation >= 1 else 0)
+    classes = spec.dataset.label_count()
+    labelled = spec.labelled.n or (spec.labelled.per_class and classes and spec.labelled.per_class * classes)
+    if labelled:
+        yield from more_validation(spec, stated, labelled)
 
 
 def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
@@ -123,19 +150,26 @@ def _hidden_options(part: Section) -> list[str]:
     return found + [key for key, text in plain.items() if text.strip("*") and is_masked(text)]
 
 
-def _check_monitor(training: Training, evaluation: Evaluation, catalog: Catalog) -> Iterator[Problem]:
+def _check_without_validation(training: Training) -> Iterator[Problem]:
+    without = "there is no validation (split.validation = 0)"
+    if training.keep != "last":
+        yield Problem("training.keep", f"{without} by which a model could be chosen", 'set it to "last"')
+    if training.patience is not None:
+        yield Problem("training.patience", f"{without} by which training could stop", "leave it out")
+    default = Training.model_fields["monitor"].default
+    if training.monitor != default:
+        yield Problem("training.monitor", f"{without} to watch", f'leave it out, which is "{default}"')
+
+
+def _check_monitor(
+    training: Training, evaluation: Evaluation, catalog: Catalog, *, validates: bool
+) -> Iterator[Problem]:
     names = [catalog.name_of(type(metric)) for metric in evaluation.metrics]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem("evaluation.metrics", f'metric "{name}" is given twice')
-    if training.monitor not in names:
+    if validates and training.monitor not in names:
         hint = metric_hint(training.monitor) or did_you_mean(training.monitor, names)
         yield Problem("training.monitor", f'"{training.monitor}" is not among evaluation.metrics', hint)
-
-
-def _check_calibration(evaluation: Evaluation, split: Split, dataset: DatasetOptions) -> Iterator[Problem]:
-    if evaluation.calibrate and not split.validation and getattr(dataset, "validation", None) is None:
-        message = "a temperature is fitted on validation, and there is no validation split"
-        yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
 
 
 def _check_evaluated_weights(training: Training, objective: ObjectiveOptions) -> Iterator[Problem]:

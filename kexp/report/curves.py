@@ -25,7 +25,9 @@ TARGETS = {
     "agreement": "share of rows whose two views get the same label",
 }
 UNLABELLED = {
-    "accuracy": "share of correct predictions",
+    "oracle_accuracy": "share of correct predictions, by hidden labels",
+    # Of runs of earlier versions.
+    "accuracy": "share of correct predictions, by hidden labels",
     "confidence": "mean largest probability",
     "balance": "1 if all classes are equally frequent, 0 if only one occurs",
     "largest_share": "share of the most frequent prediction",

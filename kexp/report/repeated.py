@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from kexp.repeats import Repeat
 
 Result = Mapping[str, Any]
 """The object of one ``result.json``."""
 
-Key: TypeAlias = tuple[int | None, int | None, int]
-"""Fold, draw and seed of a run: the outermost first. Folds and draws are None where there is one only."""
-
-LEVELS = (("fold", "folds"), ("draw", "label draws"), ("seed", "seeds"))
+LEVELS = {"fold": "folds", "draw": "label draws", "seed": "seeds"}
+"""What may vary, the outermost first, and its plural."""
 
 
-def key_of(result: Result) -> Key:
-    """Return which run of its variant a result is of."""
-    return result.get("fold"), result.get("draw"), result["seed"]
+def in_order(repeats: Collection[Repeat]) -> list[Repeat]:
+    """Return repeats by fold, draw and seed."""
+    return sorted(repeats, key=lambda one: (one.fold or 0, one.draw or 0, one.seed))
 
 
-def in_order(keys: Sequence[Key] | set[Key]) -> list[Key]:
-    """Return keys by fold, draw and seed."""
-    return sorted(keys, key=lambda key: tuple(number or 0 for number in key))
-
-
-def units_of(keys: Sequence[Key]) -> tuple[str, list[list[Key]]]:
-    """Return what the independent repeats are, in the plural, and the keys of each: folds, else draws, else seeds.
+def units_of(repeats: Sequence[Repeat]) -> tuple[str, list[list[Repeat]]]:
+    """Return what the independent repeats are, in the plural, and those of each: folds, else draws, else seeds.
 
     Repeats within them (seeds of one draw, seeds and draws of one fold) belong together: their values are averaged.
     """
-    place = next((place for place in (0, 1) if len({key[place] for key in keys}) > 1), 2)
-    units: dict[int | None, list[Key]] = {}
-    for key in keys:
-        units.setdefault(key[place], []).append(key)
-    return LEVELS[place][1], list(units.values())
+    level = next((name for name in ("fold", "draw") if len({getattr(one, name) for one in repeats}) > 1), "seed")
+    units: dict[int | None, list[Repeat]] = {}
+    for one in repeats:
+        units.setdefault(getattr(one, level), []).append(one)
+    return LEVELS[level], list(units.values())
 
 
-def varied(keys: Sequence[Key]) -> str:
+def varied(repeats: Collection[Repeat]) -> str:
     """Return what varied and how often, such as "3 seeds" or "5 label draws x 3 seeds"."""
-    counts = [(len({key[place] for key in keys}), plural) for place, (_, plural) in enumerate(LEVELS)]
+    counts = [(len({getattr(one, name) for one in repeats}), plural) for name, plural in LEVELS.items()]
     several = [(count, plural) for count, plural in counts if count > 1]
-    text = " x ".join(f"{count} {plural}" for count, plural in several) or f"{min(len(keys), 1)} seed"
+    text = " x ".join(f"{count} {plural}" for count, plural in several) or f"{min(len(repeats), 1)} seed"
     whole = 1
     for count, _ in several:
         whole *= count
-    return text if whole == len(keys) or not keys else f"{text}, {len(keys)} runs"
+    return text if whole == len(repeats) or not repeats else f"{text}, {len(repeats)} runs"
 
 
 def ratio_of_test(runs: Sequence[Result], spec: Mapping[str, Any]) -> float:

@@ -22,17 +22,18 @@ def results_table(summary: Mapping[str, Any], split: str) -> Json:
     variants = summary["variants"].items()
     rows: list[Json] = []
     for name, variant in variants:
+        row = {"name": name, "baseline_of": [], "remarks": variant.get("remarks", [])}
         if scores := variant["metrics"].get(split):
-            rows.append({"name": name, "baseline_of": [], "cells": scores})
+            rows.append({**row, "cells": scores})
         if split == "test" and "out_of_fold" in variant:
-            rows.append({"name": f"{name}{OUT_OF_FOLD}", "baseline_of": [], "cells": variant["out_of_fold"]["metrics"]})
+            rows.append({**row, "name": f"{name}{OUT_OF_FOLD}", "cells": variant["out_of_fold"]["metrics"]})
     for baseline in dict.fromkeys(baseline for _, variant in variants for baseline in variant["baselines"]):
         scored = {name: variant["baselines"].get(baseline, {}).get(split) for name, variant in variants}
         for names, scores in shared(scored):
             # Where the rows are divided several times, a baseline's score is a mean over the divisions.
             count = summary["variants"][names[0]]["data"].get("divisions", 1)
             cells = {metric: {"mean": value, "n": count} for metric, value in scores.items()}
-            rows.append({"name": baseline, "baseline_of": names, "cells": cells})
+            rows.append({"name": baseline, "baseline_of": names, "cells": cells, "remarks": []})
     metrics = list(dict.fromkeys(metric for row in rows for metric in row["cells"]))
     best = {metric: _best(rows, metric, metric in summary["lower_is_better"]) for metric in metrics}
     return {"metrics": metrics, "rows": rows, "best": best, "lower": summary["lower_is_better"]}

@@ -83,7 +83,7 @@ def _unlabelled(evaluations: Sequence[Json], chosen: float | None) -> Json:
 
 def facts(result: Mapping[str, Any]) -> Json:
     """Return the known facts on size, speed and memory by name, as text."""
-    parameters = result.get("parameters", {})
+    parameters, share = result.get("parameters", {}), result.get("unlabelled_share")
     known = {
         "device": result.get("device"),
         "precision": result.get("precision"),
@@ -92,8 +92,10 @@ def facts(result: Mapping[str, Any]) -> Json:
         "steps": count(result.get("steps")),
         "epochs": plain(result.get("epochs")),
         "chosen epoch": plain(result.get("kept_epoch")),
+        "unlabelled rows in the loss": None if share is None else f"{share:.1%}",
         "evaluated weights": None if result.get("evaluated_weights") == "trained" else result.get("evaluated_weights"),
         "best epoch": plain(result.get("best_epoch")),
+        **_pretraining(result.get("pretraining", {})),
         "training time": duration(result.get("train_seconds")),
         "examples per second": count(result.get("examples_per_second")),
         "tokens per second": count(result.get("tokens_per_second")),
@@ -102,6 +104,18 @@ def facts(result: Mapping[str, Any]) -> Json:
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}
+
+
+def _pretraining(record: Json) -> dict[str, str | None]:
+    if not record:
+        return {}
+    before, after = record.get("train_loss_before"), record.get("train_loss_after")
+    origin = "stored before" if record.get("stored") else "made by this run"
+    return {
+        "pre-training": f"{count(record.get('steps'))} steps on {count(record.get('texts'))} texts, {origin}",
+        "pre-training time": duration(record.get("seconds")),
+        "loss of pre-training on its texts": f"{plain(before)} before, {plain(after)} after",
+    }
 
 
 def overfitting(evaluations: Sequence[Json]) -> str:

@@ -39,6 +39,8 @@ class Calibration(TypedDict, total=False):
     """The temperature of a run's kept model, and metrics by split without and with it."""
 
     temperature: Required[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    low: Number | None
+    high: Number | None
     rows: int
     bins: int
     before: Required[dict[str, Scores]]
@@ -77,6 +79,8 @@ class Done(TypedDict, total=False):
     best_epoch: Number
     kept_epoch: Number
     evaluated_weights: str
+    unlabelled_share: Number
+    remarks: list[str]
     kept_models: list[dict[str, Any]]
     steps: int
     epochs: Number
@@ -126,7 +130,6 @@ class Data(TypedDict, total=False):
     divisions: int
     splits: dict[str, dict[str, Number]]
     tokens: dict[str, dict[str, Number | None]]
-    pretraining: dict[str, int]
     warnings: list[str]
 
 
@@ -157,6 +160,7 @@ class SummaryVariant(TypedDict, total=False):
     status: Required[dict[str, Literal["done", "failed", "interrupted", "pruned"]]]
     metrics: Required[dict[str, dict[str, Mean]]]
     baselines: Required[dict[str, dict[str, Scores]]]
+    remarks: list[str]
     data: Required[Data]
     out_of_fold: OutOfFold
 

@@ -11,8 +11,9 @@ from kexp.errors import KexpError
 from kexp.evaluate.differences import Difference, crossed, resampled, two_models, unpaired
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.evaluate.statistics import holm
+from kexp.repeats import Repeat
 from kexp.report.predictions import Tested, other_texts, row_differences
-from kexp.report.repeated import LEVELS, Key, Result, in_order, ratio_of_test, units_of, varied
+from kexp.report.repeated import LEVELS, Result, in_order, ratio_of_test, units_of, varied
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,11 +44,11 @@ class Method:
 
     name: str
     spec: Mapping[str, Any]
-    runs: dict[Key, Result]
-    tested: dict[Key, Tested]
-    scores: dict[tuple[Key, str, str], NDArray[np.float64]] = field(default_factory=dict)
+    runs: dict[Repeat, Result]
+    tested: dict[Repeat, Tested]
+    scores: dict[tuple[Repeat, str, str], NDArray[np.float64]] = field(default_factory=dict)
 
-    def row_scores(self, key: Key, by: str, metric: str, names: Sequence[str]) -> NDArray[np.float64]:
+    def row_scores(self, key: Repeat, by: str, metric: str, names: Sequence[str]) -> NDArray[np.float64]:
         """Return the scores of a run's rows, ordered by "text" or "number"."""
         if (key, by, metric) not in self.scores:
             self.scores[key, by, metric] = ROW_SCORES[metric](*self.tested[key].ordered(by, names))
@@ -105,8 +106,8 @@ class _Pair:
 
     a: Method
     b: Method
-    of_a: Sequence[Sequence[Key]]
-    of_b: Sequence[Sequence[Key]]
+    of_a: Sequence[Sequence[Repeat]]
+    of_b: Sequence[Sequence[Repeat]]
     unit: str
     by: str
     shared_rows: bool
@@ -121,8 +122,8 @@ class _Pair:
             remarks.append(f"{a.name} and {b.name} were not compared: a single row tells nothing")
             return None
         unit, units = units_of(both)
-        of_a: Sequence[Sequence[Key]] = units
-        of_b: Sequence[Sequence[Key]] = units
+        of_a: Sequence[Sequence[Repeat]] = units
+        of_b: Sequence[Sequence[Repeat]] = units
         if len(units) < 2 and (other := _own_units(a, b)):
             unit, of_a, of_b = other
         elif not both and len(a.tested) == len(b.tested) == 1:
@@ -164,7 +165,7 @@ class _Pair:
             "found": found,
         }
 
-    def _sides(self) -> tuple[tuple[Method, Sequence[Sequence[Key]]], tuple[Method, Sequence[Sequence[Key]]]]:
+    def _sides(self) -> tuple[tuple[Method, Sequence[Sequence[Repeat]]], tuple[Method, Sequence[Sequence[Repeat]]]]:
         return (self.a, self.of_a), (self.b, self.of_b)
 
     def _difference(self, metric: str) -> Difference:
@@ -197,18 +198,17 @@ def _stacked(units: Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float
     return np.stack([np.mean(unit, axis=0) for unit in units])
 
 
-def _own_units(a: Method, b: Method) -> tuple[str, Sequence[Sequence[Key]], Sequence[Sequence[Key]]] | None:
+def _own_units(a: Method, b: Method) -> tuple[str, Sequence[Sequence[Repeat]], Sequence[Sequence[Repeat]]] | None:
     """Return the units of two methods that have several each, but no two in common."""
     (unit, of_a), (other, of_b) = (units_of(in_order([*method.tested])) for method in (a, b))
     return (unit, of_a, of_b) if unit == other and len(of_a) > 1 and len(of_b) > 1 else None
 
 
-def _which(a: Key, b: Key) -> str:
+def _which(a: Repeat, b: Repeat) -> str:
     """Return which run of both methods is compared, in words."""
+    found = [(name, getattr(a, name), getattr(b, name)) for name in LEVELS]
     names = [
-        f"{name} {x}" if x == y else f"{name}s {x} and {y}"
-        for (name, _), x, y in zip(LEVELS, a, b, strict=True)
-        if x is not None or y is not None
+        f"{name} {x}" if x == y else f"{name}s {x} and {y}" for name, x, y in found if x is not None or y is not None
     ]
     return ", ".join(names)
 
@@ -216,7 +216,7 @@ def _which(a: Key, b: Key) -> str:
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def _rows_by(a: Method, b: Method, pairs: Sequence[tuple[Key, Key]], remarks: list[str]) -> str:
+def _rows_by(a: Method, b: Method, pairs: Sequence[tuple[Repeat, Repeat]], remarks: list[str]) -> str:
     """Return how the rows of two methods are paired: by "text", or by "number" in the same dataset.
 
     Cleaning and backbones change texts, but not which row of the dataset they are. Raises ``RowsDiffer``.
@@ -246,7 +246,7 @@ def _only_texts_change(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return same_source and any(a.get(part) != b.get(part) for part in ("cleaning", "backbone"))
 
 
-def _refusal(a: Method, b: Method, keys: tuple[Key, Key], findings: Sequence[str]) -> RowsDiffer:
+def _refusal(a: Method, b: Method, keys: tuple[Repeat, Repeat], findings: Sequence[str]) -> RowsDiffer:
     one, other = a.tested[keys[0]], b.tested[keys[1]]
     found = [*findings, *row_differences(one.path, other.path, one.split, (a.name, b.name))]
     which = f"{one.split} rows" if keys[0] == keys[1] else f"{one.split} rows of {_which(*keys)}"

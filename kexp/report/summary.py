@@ -10,7 +10,7 @@ from typing import Any
 from kexp.evaluate import statistics
 from kexp.repeats import Repeat
 from kexp.report.predictions import Tested
-from kexp.report.repeated import Key, Result, in_order, key_of, ratio_of_test, units_of, varied
+from kexp.report.repeated import Result, in_order, ratio_of_test, units_of, varied
 from kexp.report.statements import Method, statements, tested_metrics
 
 SEVERITY = ("done", "interrupted", "failed")
@@ -89,28 +89,29 @@ def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
 
 
 def _variant(runs: Sequence[Result], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return repeats, statuses and means of one variant's runs; ``values`` are in the order of the finished runs.
+    """Return repeats, statuses, remarks and means of one variant's runs; ``values`` are in the order of finished runs.
 
     Means and spreads are over the outermost of what varied: folds, else draws of labelled rows, else seeds. ``over``
     says all of it in words. A value that is not finite (null in JSON) is left out; ``n`` counts the others.
     """
     done = [run for run in runs if run["status"] == "done"]
-    values: dict[str, dict[str, dict[Key, float]]] = {}
+    values: dict[str, dict[str, dict[Repeat, float]]] = {}
     for run in done:
         for split, scores in run["metrics"].items():
             for name, value in scores.items():
                 if value is not None and math.isfinite(value):
-                    values.setdefault(split, {}).setdefault(name, {})[key_of(run)] = value
+                    values.setdefault(split, {}).setdefault(name, {})[Repeat.of(run)] = value
     ratio = ratio_of_test(done, spec)
     return {
         "seeds": list(dict.fromkeys(run["seed"] for run in runs)),
         "repeats": [Repeat.of(run).keys() for run in runs],
         "status": {Repeat.of(run).key: run["status"] for run in runs},
+        "remarks": [f"{Repeat.of(run).name}: {remark}" for run in runs for remark in run.get("remarks", ())],
         "metrics": {split: {name: _mean(of, ratio) for name, of in scores.items()} for split, scores in values.items()},
     }
 
 
-def _mean(values: Mapping[Key, float], ratio: float) -> dict[str, Any]:
+def _mean(values: Mapping[Repeat, float], ratio: float) -> dict[str, Any]:
     _, units = units_of(in_order([*values]))
     means = [sum(values[key] for key in unit) / len(unit) for unit in units]
     found = asdict(statistics.summarise(means, ratio))
@@ -130,7 +131,7 @@ def _statements(
         if result["status"] == "done" and (rows := predictions(result)) is not None:
             name = result["variant"]
             method = methods.setdefault(name, Method(name, specs.get(name, {}), {}, {}))
-            method.runs[key_of(result)], method.tested[key_of(result)] = result, rows
+            method.runs[Repeat.of(result)], method.tested[Repeat.of(result)] = result, rows
     found = [*methods.values()]
     tests, problems = statements(found, tested_metrics(found, "test"), lower_is_better, remarks)
     remarks += [problem.remark() for problem in problems]

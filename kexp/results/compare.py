@@ -13,7 +13,6 @@ from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
 from kexp.repeats import Part, Repeat, in_words, place_of
 from kexp.report.predictions import Tested, tested
-from kexp.report.repeated import Key, key_of
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.statements import Method, statements, tested_metrics
@@ -78,6 +77,20 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
         "tests": tests,
         "remarks": remarks,
     }
+
+
+def stated(runs: Sequence[Path]) -> list[str]:
+    """Return what is stated about the tests of single runs, where those of one variant and run folder are its repeats.
+
+    Raises ``KexpError`` as ``compare`` does.
+    """
+    remarks: list[str] = []
+    grouped: dict[tuple[Path, str], Model] = {}
+    for model in _models(runs, remarks):
+        held = grouped.setdefault((model.folder, model.variant), replace(model, part=(), runs={}))
+        grouped[model.folder, model.variant] = replace(held, runs={**held.runs, **model.runs})
+    tests = _statements(_distinguished([*grouped.values()]), "test", None, LOWER_IS_BETTER, remarks)
+    return [*(test["sentence"] for test in tests if test["stated"]), *remarks]
 
 
 # --- which models --------------------------------------------------------------------------------------------------
@@ -223,12 +236,12 @@ def _statements(
 
 def _method(model: Model, split: str) -> Method:
     """Return a model as what statements are made about."""
-    runs: dict[Key, Mapping[str, Any]] = {key_of(run): run for run in model.runs.values()}
-    return Method(model.name, _spec(model), runs, {key: _tested(model, run, split) for key, run in runs.items()})
+    tested = {repeat: _tested(model, repeat, split) for repeat in model.runs}
+    return Method(model.name, _spec(model), dict(model.runs), tested)
 
 
-def _tested(model: Model, run: Mapping[str, Any], split: str) -> Tested:
-    path = model.path(Repeat.of(run))
+def _tested(model: Model, repeat: Repeat, split: str) -> Tested:
+    path = model.path(repeat)
     if not path.is_file():
         raise KexpError(f"{path} is missing, so the {split} rows cannot be compared")
-    return tested(path, split, run["labels"])
+    return tested(path, split, model.runs[repeat]["labels"])

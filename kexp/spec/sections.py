@@ -116,7 +116,11 @@ class Cleaning(Section):
 class Split(Section):
     """Splits that the dataset does not bring are taken out of train."""
 
-    validation: float = Field(0.1, gt=0, description="Share of train, or a number of rows from 1 upwards.")
+    validation: float = Field(
+        0.1,
+        ge=0,
+        description="Share of train, or a number of rows from 1 upwards; 0 for none, even where the dataset has one.",
+    )
     test: float = Field(
         0.1, ge=0, description="Share of all rows, or a number of rows from 1 upwards; 0 for no test split."
     )
@@ -204,6 +208,10 @@ class Evaluation(Section):
     calibrate: bool | Literal["temperature"] = Field(
         False,
         description="Divide the logits of the kept model by a temperature fitted on validation (Guo et al. 2017).",
+    )
+    oracle: bool = Field(
+        True,
+        description="Measure predictions for unlabelled rows by their hidden labels too, where the data have them.",
     )
 
 

@@ -79,7 +79,9 @@ def events(steps: int, after: int = 0) -> list[dict[str, Any]]:
         found.append(StepsDone(step, step / 4, 1 / step, 5e-5, 1.25, 100.0, 1500.0, 0.05, logs))
         if step % 4 == 0:
             metrics = {"accuracy": 1 - 1 / step, "macro_f1": 0.5}
-            found.append(Evaluated(step, step / 4, 0.6, metrics, best=True, seconds=0.25, pool={"accuracy": 0.5}))
+            found.append(
+                Evaluated(step, step / 4, 0.6, metrics, best=True, seconds=0.25, pool={"oracle_accuracy": 0.5})
+            )
             found.append(Warned(step, "경고: the gradient is zero"))
     if steps == 8:
         found.append(Finished(8, 8, 2.0, stopped_early=False))

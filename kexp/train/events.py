@@ -62,7 +62,10 @@ class StepsDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class Evaluated(Event):
-    """Validation was measured; ``best`` when it is the best so far, ``train_loss`` is the mean since the last time."""
+    """Validation was measured, if there is any; ``best`` when it is the best so far.
+
+    ``train_loss`` is the mean since the last time.
+    """
 
     name: ClassVar[str] = "evaluation"
     step: int

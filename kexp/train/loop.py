@@ -42,7 +42,8 @@ def total_steps(options: Training, stream: Stream) -> int:
 class Trainer:
     """One run's model, optimiser and state; ``events`` trains.
 
-    ``evaluate`` measures the model on validation, ``watch`` on unlabelled rows: numbers, and warnings about them. The
+    ``evaluate`` measures the model on validation; where there is none, it returns nothing, and the last model is kept.
+    ``watch`` measures it on unlabelled rows: numbers, and warnings about them. The
     folder gets the best weights and checkpoints; without one nothing is kept. ``made_from`` are digests by name of what
     the run reads, which these files carry. ``details`` are further fields of an evaluation's event, taken right after
     ``evaluate``. ``spent`` are seconds of training that were spent before, on hidden states of frozen blocks.
@@ -154,7 +155,9 @@ class Trainer:
                     break
                 if stop:
                     raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
-        yield Finished(state.step, state.best_step, state.best_step / self.steps_per_epoch, state.stopped_early)
+        # Without validation no evaluation is the best one.
+        best_step = state.best_step or state.step
+        yield Finished(state.step, best_step, best_step / self.steps_per_epoch, state.stopped_early)
 
     def restore_best(self) -> None:
         """Load the weights that are kept: those of the best evaluation, if there is a folder for them, or the last."""
@@ -224,20 +227,14 @@ class Trainer:
         with self.evaluated.loaded():
             metrics, details, (unlabelled, warnings) = self.evaluate(), self.details(), self.watch()
             clock.lap("evaluation")
-            value = metrics[self.options.monitor]
-            self._keep(value)
-        best = is_better(value, state.best, greater_is_better=self.greater_is_better)
+            if metrics:
+                self._keep(metrics[self.options.monitor])
         # Summed exactly: where a run was interrupted must not change the last digit.
         train_loss = math.fsum(state.losses) / len(state.losses) if state.losses else math.nan
         state.losses = []
         train_seconds = state.training_seconds - state.evaluated_seconds
         state.evaluated_seconds = state.training_seconds
-        if best:
-            state.best, state.best_step, state.evaluations_without_improvement = value, state.step, 0
-        else:
-            state.evaluations_without_improvement += 1
-            patience = self.options.patience
-            state.stopped_early = patience is not None and state.evaluations_without_improvement >= patience
+        best = bool(metrics) and self._improves(metrics[self.options.monitor])
         self._unfreeze((state.step - 1) // self.steps_per_epoch)
         seconds = time.perf_counter() - started
         yield Evaluated(
@@ -257,6 +254,16 @@ class Trainer:
         clock.lap("writing")
         if not self.options.checkpoint:
             self._remove_weights()
+
+    def _improves(self, value: float) -> bool:
+        """Return whether a value of the monitored metric is the best so far, and count those that are not."""
+        state, patience = self.state, self.options.patience
+        if is_better(value, state.best, greater_is_better=self.greater_is_better):
+            state.best, state.best_step, state.evaluations_without_improvement = value, state.step, 0
+            return True
+        state.evaluations_without_improvement += 1
+        state.stopped_early = patience is not None and state.evaluations_without_improvement >= patience
+        return False
 
     def _keep(self, value: float) -> None:
         """Keep the weights if this evaluation is among the best ones."""

@@ -21,21 +21,21 @@ LEANING = 0.1
 class PseudoLabelStats:
     """Predictions for unlabelled rows in numbers.
 
-    ``shares`` are those of the predicted labels, ``expected`` those of the labelled rows; ``accuracy`` is that on rows
-    whose label is in the data, though training does not see it (None without such rows), ``confidence`` is the mean
-    highest probability.
+    ``shares`` are those of the predicted labels, ``expected`` those of the labelled rows; ``oracle_accuracy`` is that
+    on rows whose label is in the data, though training does not see it (None without such rows); nobody could know it
+    where labels are few. ``confidence`` is the mean highest probability.
     """
 
     shares: Sequence[float]
     expected: Sequence[float]
     confidence: float
-    accuracy: float | None
+    oracle_accuracy: float | None
 
     @classmethod
     def of(
         cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64], expected: Sequence[float]
     ) -> PseudoLabelStats:
-        """Look at predictions of shape (rows, labels); labels are -1 where unknown."""
+        """Look at predictions of shape (rows, labels); labels are -1 where unknown, or not to be looked at."""
         import numpy as np
 
         predicted = probabilities.argmax(1)
@@ -52,19 +52,19 @@ class PseudoLabelStats:
     def numbers(self) -> dict[str, float]:
         """Return what is logged."""
         found = {"confidence": self.confidence, "balance": self.balance, "largest_share": max(self.shares)}
-        return found if self.accuracy is None else {"accuracy": self.accuracy, **found}
+        return found if self.oracle_accuracy is None else {"oracle_accuracy": self.oracle_accuracy, **found}
 
     def warnings(self, names: Sequence[str], best: float | None) -> list[str]:
         """Return plain warnings; ``best`` is the highest accuracy of earlier looks."""
         return [*self._worse(best), *self._leaning(names)]
 
     def _worse(self, best: float | None) -> list[str]:
-        if self.accuracy is None or best is None or best - self.accuracy < WORSE:
+        if self.oracle_accuracy is None or best is None or best - self.oracle_accuracy < WORSE:
             return []
         return [
-            f"pseudo-labels are getting worse: {self.accuracy:.3f} of the unlabelled rows right, {best:.3f} at best; "
-            "the model learns from its own mistakes: raise the confidence it must have, lower the coefficient, or stop "
-            "earlier"
+            f"pseudo-labels are getting worse: {self.oracle_accuracy:.3f} of the unlabelled rows right, {best:.3f} at "
+            "best (by their hidden labels, an oracle); the model learns from its own mistakes: raise the confidence it "
+            "must have, lower the coefficient, or stop earlier"
         ]
 
     def _leaning(self, names: Sequence[str]) -> list[str]:

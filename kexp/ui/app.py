@@ -21,6 +21,7 @@ from kexp.inference.columns import TextColumns, columns_of
 from kexp.names import plain_name
 from kexp.report.html import page_environment, plain, score
 from kexp.report.run_folder import finite
+from kexp.results.compare import stated
 from kexp.results.runs import differences
 from kexp.ui.guard import Guard
 from kexp.ui.library import Library, Run, UnknownRun
@@ -126,7 +127,14 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
         changes = {key: differences(specs[run[0]], spec) for key, spec in specs.items()}
         paths = list(dict.fromkeys(path for found in changes.values() for path in found))
         return draw(
-            "compare", keys=run, titles=_titles(run), results=results, metrics=list(names), changes=changes, paths=paths
+            "compare",
+            keys=run,
+            titles=_titles(run),
+            results=results,
+            metrics=list(names),
+            statements=_stated(library, results),
+            changes=changes,
+            paths=paths,
         )
 
     @app.get("/predict")
@@ -246,6 +254,15 @@ def _columns(runs: Sequence[Run]) -> list[str]:
     known = {name for run in runs for name in run.metrics.get("test", {})}
     shown = dict.fromkeys([*SHOWN, *(run.monitor for run in runs)])
     return [name for name in shown if name in known]
+
+
+def _stated(library: Library, results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what is stated about those of the runs that were tested, or why nothing can be."""
+    tested = [library.path(key) for key, result in results.items() if "test" in result.get("metrics", {})]
+    try:
+        return stated(tested)
+    except KexpError as error:
+        return str(error).splitlines()
 
 
 def _titles(keys: Sequence[str]) -> dict[str, str]:

@@ -43,16 +43,18 @@ TRAIN = (
     "시간 가는 줄 모르고 봤다",
     "이 감독 영화 돈 아깝다",
 )
+# As its authors have it.
+AUTHORS = TfIdfReplacement(p=1, words="any", protect="none")
 CONTEXT = AugmenterContext(texts=TRAIN, labelled=TRAIN, labels=(1, 0, 1, 0, 1, 0))
 CASES: dict[str, AugmenterOptions] = {
     "random-deletion": RandomDeletion(p=0.3),
-    "random-swap": RandomSwap(),
+    "random-swap": RandomSwap(unit="eojeol"),
     "aeda": Aeda(),
     "tf-idf-replacement": TfIdfReplacement(p=0.5),
     "unigram-replacement": UnigramReplacement(p=0.5),
     "char-noise": CharNoise(p=0.3),
     "spacing-noise": SpacingNoise(remove=0.5, insert=0.2),
-    "compose": Compose(steps=(RandomSwap(), CharNoise(p=0.2))),
+    "compose": Compose(steps=(RandomSwap(unit="eojeol"), CharNoise(p=0.2))),
     "one-of": OneOf(choices=(RandomDeletion(p=0.4), Aeda(), CharNoise(p=0.3)), weights=(1, 2, 1)),
 }
 MORE_CASES = {
@@ -60,7 +62,10 @@ MORE_CASES = {
     "random-deletion of characters": RandomDeletion(p=0.3, unit="character"),
     "random-swap of characters": RandomSwap(share=0.5, unit="character"),
     "random-deletion without protection": RandomDeletion(p=0.3, protect="none"),
-    "random-swap, labels protected": RandomSwap(protect="negation-and-label", label_threshold=0.5),
+    "random-deletion of eojeol": RandomDeletion(p=0.3, unit="eojeol"),
+    "random-swap, labels protected": RandomSwap(unit="eojeol", protect="negation-and-label", label_threshold=0.5),
+    "tf-idf-replacement by any word": TfIdfReplacement(p=0.5, words="any"),
+    "spacing-noise anywhere": SpacingNoise(remove=0.5, insert=0.2, places="any"),
 }
 ODD_TEXTS = (
     "", " ", "\n\t ", "가", "a", ".", "안", "못 ", "👨‍👩‍👧‍👦", "👍🏽 👍🏽", "ㅋㅋㅋ ㅠㅠ", "e\u0301 \u0301", "\u200d", "가\u11a8", "\u11a8", "a\u2003b",
@@ -219,27 +224,29 @@ def test_leaving_a_character_out_joins_no_words() -> None:
 def test_deletion_has_the_stated_probability_and_keeps_the_order(unit: Any) -> None:
     words = [chr(ord("가") + number) for number in range(50)]
     text = " ".join(words)
-    kept = [result.split() for result in strings(augment(RandomDeletion(p=0.2, unit=unit), [text] * 400))]
+    kept = [
+        result.split() for result in strings(augment(RandomDeletion(p=0.2, unit=unit, protect="none"), [text] * 400))
+    ]
     assert all(words == sorted(words) and len(words) == len(set(words)) for words in kept)
     share = sum(map(len, kept)) / (400 * 50)
     assert share == pytest.approx(0.8, abs=4 * math.sqrt(0.8 * 0.2 / (400 * 50)))
 
 
 def test_one_word_always_remains_and_each_may_be_it() -> None:
-    results = strings(augment(RandomDeletion(p=0.99), ["가 나 다"] * 300))
+    results = strings(augment(RandomDeletion(p=0.99, unit="eojeol", protect="none"), ["가 나 다"] * 300))
     assert set(results) >= {"가", "나", "다"}
     assert all(results)
-    assert augment(RandomDeletion(p=0.99), ["하나"] * 20) == ["하나"] * 20
+    assert augment(RandomDeletion(p=0.99, unit="eojeol"), ["하나"] * 20) == ["하나"] * 20
 
 
 def test_a_text_of_which_nothing_is_deleted_stays_as_it_was() -> None:
-    assert augment(RandomDeletion(p=1e-9), ["  두  칸\n줄 "]) == ["  두  칸\n줄 "]
+    assert augment(RandomDeletion(p=1e-9, unit="eojeol"), ["  두  칸\n줄 "]) == ["  두  칸\n줄 "]
 
 
 @pytest.mark.parametrize("unit", ["eojeol", "character"])
 def test_swap_moves_words_and_nothing_else(unit: Any) -> None:
     text = "가  나 다\n라 마 바 사 아 자 차"
-    for result in strings(augment(RandomSwap(share=0.1, unit=unit), [text] * 50)):
+    for result in strings(augment(RandomSwap(share=0.1, unit=unit, protect="none"), [text] * 50)):
         assert cut(result, "eojeol")[::2] == cut(text, "eojeol")[::2]
         moved = [(one, other) for one, other in zip(text.split(), result.split(), strict=True) if one != other]
         assert len(moved) == 2
@@ -249,12 +256,12 @@ def test_swap_moves_words_and_nothing_else(unit: Any) -> None:
 def test_the_number_of_swaps_grows_with_the_text() -> None:
     text = " ".join(map(str, range(1000)))
     for share in (0.05, 0.2):
-        (result,) = strings(augment(RandomSwap(share=share), [text]))
+        (result,) = strings(augment(RandomSwap(share=share, unit="eojeol", protect="none"), [text]))
         moved = sum(one != other for one, other in zip(text.split(), result.split(), strict=True))
         # Of n swaps each moves two words, some of them more than once.
         assert 2 * share * 1000 * 0.8 < moved <= 2 * share * 1000
-    assert augment(RandomSwap(), ["하나 둘"]) == ["둘 하나"]
-    assert augment(RandomSwap(), ["하나"]) == ["하나"]
+    assert augment(RandomSwap(unit="eojeol"), ["하나 둘"]) == ["둘 하나"]
+    assert augment(RandomSwap(unit="eojeol"), ["하나"]) == ["하나"]
 
 
 def test_aeda_inserts_marks_and_keeps_the_words() -> None:
@@ -290,7 +297,7 @@ def test_tf_idf_replaces_each_word_with_its_probability() -> None:
     text = "이 영화 정말 정말 시간 처음"
     expected = independent_tf_idf(text, 0.3)
     assert expected.sum() == pytest.approx(0.3 * 6)
-    results = strings(augment(TfIdfReplacement(p=0.3), [text] * 4000))
+    results = strings(augment(AUTHORS.model_copy(update={"p": 0.3}), [text] * 4000))
     # A word may be replaced by itself: what is counted is the change, so the chance of that is taken off.
     drawn = independent_draw()
     for number, word in enumerate(text.split()):
@@ -312,7 +319,7 @@ def independent_draw() -> dict[str, float]:
 
 def test_tf_idf_draws_uninformative_words() -> None:
     # Clipped at 1: of the two words one has the highest score and stays, the other is always replaced.
-    results = strings(augment(TfIdfReplacement(p=1), ["이 감독"] * 6000))
+    results = strings(augment(AUTHORS, ["이 감독"] * 6000))
     assert {result.split()[1] for result in results} == {"감독"}
     counts, expected = Counter(result.split()[0] for result in results), independent_draw()
     assert set(counts) <= {word for word, chance in expected.items() if chance > 0}
@@ -321,12 +328,12 @@ def test_tf_idf_draws_uninformative_words() -> None:
 
 
 def test_tf_idf_clips_at_one_and_leaves_equal_scores_alone() -> None:
-    chances = TfIdfReplacement(p=1).chances(["a", "b", "c"], {"a": 3.0, "b": 3.0, "c": 1.0}, 0)
+    chances = AUTHORS.chances(["a", "b", "c"], {"a": 3.0, "b": 3.0, "c": 1.0}, 0)
     assert chances == [0, 0, 1]
-    assert augment(TfIdfReplacement(p=1), ["정말", "감독 돈 아깝다", "처음 듣는 말"]) == [
+    assert augment(AUTHORS, ["정말", "감독 돈 아깝다", "처음 듣는 말"]) == [
         "정말", "감독 돈 아깝다", "처음 듣는 말",
     ]  # fmt: skip
-    alike = TfIdfReplacement(p=1).build(AugmenterContext(texts=["a b", "a b"]))
+    alike = AUTHORS.build(AugmenterContext(texts=["a b", "a b"]))
     assert alike(["a b b c"], generators(1)) == ["a b b c"]
 
 
@@ -345,7 +352,7 @@ def test_unigram_replacement_draws_by_frequency() -> None:
         assert drawn[word] / drawn.total() == pytest.approx(frequency / frequencies.total(), abs=0.025)
 
 
-@pytest.mark.parametrize("options", [TfIdfReplacement(p=1), UnigramReplacement(p=1)])
+@pytest.mark.parametrize("options", [AUTHORS, UnigramReplacement(p=1)])
 def test_without_train_texts_nothing_is_replaced(options: AugmenterOptions) -> None:
     assert options.build(AugmenterContext())(["가 나 나"], generators(1)) == ["가 나 나"]
 
@@ -428,13 +435,13 @@ def test_decomposed_text_is_mistyped_too() -> None:
 
 def test_spacing_noise_touches_spaces_alone() -> None:
     text = "이 영화 정말 재미있게 봤습니다 " * 200
-    (result,) = strings(augment(SpacingNoise(remove=0.3, insert=0.1), [text]))
+    (result,) = strings(augment(SpacingNoise(remove=0.3, insert=0.1, places="any"), [text]))
     assert result.replace(" ", "") == text.replace(" ", "")
     spaces, letters = text.strip().count(" "), len(text.replace(" ", ""))
-    assert augment(SpacingNoise(remove=1, insert=0), ["가  나\n다 "]) == ["가나다 "]
-    assert augment(SpacingNoise(remove=0, insert=1), ["가나 다👍🏽"]) == ["가 나 다 👍🏽"]
-    removed = spaces - strings(augment(SpacingNoise(remove=0.3, insert=0), [text]))[0].strip().count(" ")
-    inserted = strings(augment(SpacingNoise(remove=0, insert=0.1), [text]))[0].strip().count(" ") - spaces
+    assert augment(SpacingNoise(remove=1, insert=0, places="any"), ["가  나\n다 "]) == ["가나다 "]
+    assert augment(SpacingNoise(remove=0, insert=1, places="any"), ["가나 다👍🏽"]) == ["가 나 다 👍🏽"]
+    removed = spaces - strings(augment(SpacingNoise(remove=0.3, insert=0, places="any"), [text]))[0].strip().count(" ")
+    inserted = strings(augment(SpacingNoise(remove=0, insert=0.1, places="any"), [text]))[0].strip().count(" ") - spaces
     assert removed / spaces == pytest.approx(0.3, abs=0.06)
     assert inserted / (letters - 1 - spaces) == pytest.approx(0.1, abs=0.025)
     assert list(SpacingNoise(remove=0, insert=0).problems())
@@ -465,7 +472,14 @@ def test_negations_are_known_with_what_they_negate(text: str, protected: str) ->
     assert freed == "".join(words[number] for number in free)
 
 
-@pytest.mark.parametrize("options", [RandomDeletion(p=0.9), RandomDeletion(p=0.9, unit="character")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        RandomDeletion(p=0.9, unit="eojeol", protect="negation"),
+        RandomDeletion(p=0.9, unit="character", protect="negation"),
+        RandomDeletion(p=0.9, unit="eojeol"),
+    ],
+)
 def test_deletion_keeps_negations_unless_told_otherwise(options: RandomDeletion) -> None:
     text = "이 영화 안 지루하고 정말 볼만하지 않다고 못 하겠다"
     for result in strings(augment(options, [text] * 100)):
@@ -477,7 +491,7 @@ def test_deletion_keeps_negations_unless_told_otherwise(options: RandomDeletion)
 
 def test_swap_keeps_negations_where_they_are() -> None:
     text = "이 영화 안 지루하고 정말 볼만하다"
-    for result in strings(augment(RandomSwap(share=1), [text] * 100)):
+    for result in strings(augment(RandomSwap(share=1, unit="eojeol"), [text] * 100)):
         assert result.split()[2:4] == ["안", "지루하고"]
         assert sorted(result.split()) == sorted(text.split())
 
@@ -511,7 +525,7 @@ def test_words_bound_to_a_label_are_found_by_their_log_odds() -> None:
 def test_label_bearing_words_stay() -> None:
     texts = ["최고 하나 둘"] * 30 + ["최악 하나 둘"] * 30
     context = AugmenterContext(texts=texts, labelled=texts, labels=[1] * 30 + [0] * 30)
-    augmenter = RandomDeletion(p=0.9, protect="negation-and-label").build(context)
+    augmenter = RandomDeletion(p=0.9, unit="eojeol", protect="negation-and-label").build(context)
     results = strings(augmenter(["하나 최고! 둘 안 셋"] * 50, generators(50)))
     assert all("최고!" in result and "안 셋" in result for result in results)
     assert "최고! 안 셋" in results

@@ -416,6 +416,7 @@ def test_no_unlabelled_row_is_predicted_before_it_counts() -> None:
     result = case.run(build(PseudoLabelOptions()), step=10, model=model)
     assert model.passes == [1]
     assert value(result.loss) == pytest.approx(case.supervised)
+    assert value(result.logs["confident"]) == 0
 
 
 # --- FixMatch -------------------------------------------------------------------------------------------------------

@@ -204,7 +204,8 @@ def test_the_supervised_warm_up_sends_no_unlabelled_rows_through_the_model() -> 
     objective, model, case = build(supervised_warmup=1, tsa="linear", target_mode="eval"), GivenModel(), Case()
     result = case.run(objective, step=0, model=model)
     assert (model.passes, model.target_passes) == ([1], 0)
-    assert set(result.logs) == {"supervised_loss", "tsa_threshold", "tsa_left_out"}
+    assert set(result.logs) == {"supervised_loss", "tsa_threshold", "tsa_left_out", "confident"}
+    assert value(result.logs["confident"]) == 0
     case.run(objective, step=1, model=model)
     assert (model.passes, model.target_passes) == ([1, 2], 1)
 

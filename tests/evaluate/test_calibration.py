@@ -62,10 +62,27 @@ def test_the_temperature_is_that_of_a_grid_of_cross_entropies(temperature: float
     found = fit_temperature(labels, softmax(logits))
     assert found.value == pytest.approx(best, rel=1e-3)
     assert found.value == pytest.approx(temperature, rel=0.1)
-    assert found.remark == ""
+    # 1 is true in one case.
+    assert ("too few to tell" in found.remark) == (temperature == 1)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < temperature < found.high < temperature * 1.2
     # The derivative of the cross entropy by 1/T is 0: the mean logit of the true label is that which is expected.
     expected = (softmax(logits / found.value) * logits).sum(1).mean()
     assert logits[np.arange(len(labels)), labels].mean() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_interval_holds_the_true_temperature_as_often_as_it_says() -> None:
+    held = 0
+    for seed in range(400):
+        labels, logits = drawn(2.0, rows=150, seed=seed)
+        found = fit_temperature(labels, softmax(logits))
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 2.0 <= found.high
+        assert ("includes 1: 150 rows are too few" in found.remark) == (found.low <= 1 <= found.high)
+    # Binomial with 400 draws: three standard deviations around 0.95.
+    assert 0.917 <= held / 400 <= 0.983
 
 
 def test_a_boastful_model_is_corrected_on_rows_it_was_not_fitted_on() -> None:
@@ -100,6 +117,23 @@ def test_a_model_that_is_no_better_than_chance_becomes_unsure() -> None:
     assert found.value == 100
     assert "no better than chance" in found.remark
     assert calibrated(probabilities, found.value) == pytest.approx(np.full((3, 2), 0.5), abs=0.01)
+
+
+def test_a_model_that_is_right_and_hardly_certain_becomes_certain() -> None:
+    labels = np.array([0] * 30 + [1] * 30)
+    logits = np.where(np.arange(2) == labels[:, None], 1e-3, 0.0)
+    logits[[3, 40]] = logits[[3, 40], ::-1]
+    found = fit_temperature(labels, softmax(logits))
+    assert found.value == 0.01
+    assert "at its bound, 0.01: on these rows the model is far less certain than it is right" in found.remark
+    assert (calibrated(softmax(logits), 0.01).max(1) > 0.52).all()
+
+
+def test_an_interval_does_not_leave_the_bounds() -> None:
+    labels, logits = (np.arange(200) > 100).astype(int), np.tile([0.05, 0.0], (200, 1))
+    found = fit_temperature(labels, softmax(logits))
+    assert (found.low, found.high) == (0.01, 100)
+    assert "0.01 to 100, includes 1: 200 rows are too few to tell" in found.remark
 
 
 def test_probabilities_of_0_and_1_are_calibrated_too() -> None:

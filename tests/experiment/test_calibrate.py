@@ -15,16 +15,12 @@ import torch
 from support import kexp, tiny_spec
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from kexp.builtin.datasets import TableDataset
-from kexp.catalog import load_catalog
 from kexp.errors import KexpError
 from kexp.evaluate.calibration import expected_calibration_error
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.calibrate import Calibration
 from kexp.inference import export
 from kexp.inference.model_folders import find
-from kexp.plan.cross_checks import cross_check
-from kexp.spec.sections import Evaluation, Split
 from kexp.trained import load
 
 SPEC = tiny_spec(
@@ -109,6 +105,7 @@ def test_the_temperature_is_the_best_of_a_grid_on_validation(runs: dict[str, Pat
     losses = [-np.log(softmax(logits / value)[np.arange(len(true)), true]).mean() for value in grid]
     assert found["temperature"] == pytest.approx(grid[np.argmin(losses)], rel=2e-3)
     assert abs(found["temperature"] - 1) > 0.02
+    assert found["low"] < found["temperature"] < found["high"]
     assert found["after"]["validation"]["cross_entropy"] == pytest.approx(min(losses), abs=1e-6)
     assert (found["fitted_on"], found["rows"], found["method"]) == ("validation", len(true), "temperature")
 
@@ -182,7 +179,7 @@ def test_every_kept_model_has_its_own_temperature(runs: dict[str, Path]) -> None
     validation = rows(runs["on"], "validation")
     logits = plain_logits(folder / "model-2", list(validation["text"]))
     true = validation["label"].map(LABELS.index).to_numpy()
-    fitted = Calibration.fitted(Predictions(true, softmax(logits))).temperature
+    fitted = Calibration.fitted(Predictions(true, softmax(logits))).fit.value
     stored = json.loads((folder / "model-2" / "calibration.json").read_text("utf-8"))
     assert stored["temperature"] == pytest.approx(fitted, rel=1e-3)
     texts = list(validation["text"][:5])
@@ -259,17 +256,9 @@ def test_other_words_and_a_missing_validation_split_are_refused(noisy: Path, tmp
     refused = kexp("check", spec, "--set", 'evaluation.calibrate="isotonic"')
     assert refused.exit_code == 2
     assert "evaluation.calibrate" in refused.stderr
-    # Where a dataset brings validation, or train gives some of its rows, there are rows to fit on.
-    dataset = TableDataset(path=noisy)
-    for calibrate, validation, count in ((True, 0.0, 1), ("temperature", 0.0, 1), (False, 0.0, 0), (True, 0.1, 0)):
-        valid = {
-            "evaluation": Evaluation.model_construct(calibrate=calibrate, metrics=()),
-            "split": Split.model_construct(validation=validation, test=0.1),
-            "dataset": dataset,
-        }
-        problems = [problem for problem in cross_check(valid, load_catalog()) if problem.path == "evaluation.calibrate"]
-        assert len(problems) == count
-        assert all("there is no validation split" in problem.message for problem in problems)
+    refused = kexp("check", spec, "--set", "evaluation.calibrate=true", "--set", "split.validation=0")
+    assert refused.exit_code == 2
+    assert "split.validation" in refused.stderr
 
 
 def test_a_search_compares_trials_as_they_are_and_calibrates_the_final_run(noisy: Path, tmp_path: Path) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import unicodedata
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from support import kexp, tiny_spec
-from transformers import BertForMaskedLM
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, BertForMaskedLM
 
 from kexp import tensor_files
+from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
 from kexp.catalog import Catalog
 from kexp.devices import choose
 from kexp.errors import RunInterrupted
 from kexp.experiment import pretraining as stage_of_runs
+from kexp.experiment import train_and_test
 from kexp.experiment.assemble import assemble
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
@@ -26,6 +31,7 @@ from kexp.pretraining import pretrain as stages
 from kexp.pretraining.masked_lm import shared_weights
 from kexp.pretraining.masking import IGNORED
 from kexp.pretraining.pretrain import PretrainedWeights, Stage, pretrain
+from kexp.repeats import Repeat
 
 WriteSpec = Callable[..., Path]
 
@@ -81,7 +87,7 @@ def stage_for(path: Path, catalog: Catalog, folder: Path) -> tuple[Stage, Any]:
     """Return the stage of a spec, and the classifier of its first seed."""
     spec = resolve(path, catalog).base
     prepared = PreparedInputs(catalog, folder)
-    run = assemble(spec, 1, prepared, choose("cpu", spec.training.precision))
+    run = assemble(spec, Repeat(1), prepared, choose("cpu", spec.training.precision))
     assert spec.pretraining is not None
     assert run.inputs.pretraining is not None
     torch.manual_seed(5)
@@ -117,7 +123,7 @@ def test_no_text_of_validation_or_test_is_read(
         )
     )
     spec = resolve(path, catalog).base
-    inputs = PreparedInputs(catalog, tmp_path / "cache").inputs(spec, 1)
+    inputs = PreparedInputs(catalog, tmp_path / "cache").inputs(spec, Repeat(1))
     rows = inputs.pretraining
     assert rows is not None
     read = {inputs.tokenizer.decode(rows.encoded.tokens.row(n)[1:-1]) for n in range(len(rows.encoded))}
@@ -150,7 +156,7 @@ def test_further_texts_are_read_from_tables_and_lines(
     (tmp_path / name).write_text(content, "utf-8")
     keys = STAGE + f'texts = ["{name}"]\ntext_column = "body"\n'
     path = write_spec(tiny_spec("", keys + FEW, steps=2, epochs=None).format(data=reviews))
-    rows = PreparedInputs(catalog, tmp_path / "cache").inputs(resolve(path, catalog).base, 1).pretraining
+    rows = PreparedInputs(catalog, tmp_path / "cache").inputs(resolve(path, catalog).base, Repeat(1)).pretraining
     assert rows is not None
     assert rows.counts["files"] == 2
     assert rows.counts["kept"] == rows.counts["train"] + 2
@@ -415,3 +421,142 @@ def test_resuming_refuses_other_texts(reviews: Path, write_spec: WriteSpec, tmp_
     result = kexp("run", "--resume", folder)
     assert result.exit_code == 2
     assert "the contents of pretraining.texts[0] differ" in result.stderr
+
+
+# --- interrupted runs, other processes, other checkpoints -----------------------------------------------------------
+
+
+def test_a_run_that_is_stopped_while_it_pretrains_goes_on_to_the_same_bytes(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Stage]
+) -> None:
+    path = write(write_spec, reviews)
+    monkeypatch.setenv("KEXP_CACHE_DIR", str(tmp_path / "other"))
+    assert kexp("run", path, "--runs-dir", tmp_path / "whole").exit_code == 0
+    monkeypatch.setenv("KEXP_CACHE_DIR", str(tmp_path / "cache"))
+    calls = iter(range(100))
+    with monkeypatch.context() as patched:
+        patched.setattr(train_and_test, "graceful_stop", lambda: nullcontext(lambda: next(calls) == 3))
+        result = kexp("run", path, "--runs-dir", tmp_path / "runs")
+    assert result.exit_code == 130
+    (folder,) = (tmp_path / "runs").glob("*/*")
+    assert "pre-training was stopped after step 4 of 6" in results(tmp_path / "runs")["default/seed-1"]["reason"]
+    result = kexp("run", "--resume", folder)
+    assert result.exit_code == 0
+    assert "on from step 4" in result.stderr
+    assert weights_of(tmp_path / "runs", "default/seed-1") == weights_of(tmp_path / "whole", "default/seed-1")
+    assert len(made) == 3
+
+
+def test_a_second_process_waits_for_the_first(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog, made: list[Stage]
+) -> None:
+    path = write(write_spec, reviews)
+    first = do(*stage_for(path, catalog, tmp_path / "other"))
+    (ready,) = (tmp_path / "other/pretrained").glob("*.safetensors")
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    stage.folder.mkdir(parents=True)
+    lock = FileLock(stage.folder / f"{stage.key()}.lock")
+    lock.acquire()
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        # The other process is done while this one waits.
+        shutil.copy(ready, stage.folder)
+        lock.release(force=True)
+
+    found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), tell, lambda: False)
+    assert told[0] == "another process does the same pre-training; its weights are waited for"
+    assert found.stored
+    assert len(made) == 1
+    assert tensor_files.tensor_digest("", found.weights) == tensor_files.tensor_digest("", first.weights)
+
+
+def test_waiting_for_another_process_can_be_stopped(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog
+) -> None:
+    stage, classifier = stage_for(write(write_spec, reviews), catalog, tmp_path / "cache")
+    stage.folder.mkdir(parents=True)
+    with FileLock(stage.folder / f"{stage.key()}.lock"), pytest.raises(RunInterrupted, match="another process"):
+        do(stage, classifier, stop_after=1)
+
+
+def model_folder(folder: Path, reviews: Path, family: str, head: str) -> Path:
+    """Write a small model with a tokenizer; return its folder."""
+    texts = [line.rpartition(",")[0] for line in reviews.read_text("utf-8").splitlines()]
+    tokenizer = cased_wordpiece(wordpiece_vocabulary(texts, 300))
+    config = AutoConfig.for_model(
+        family, vocab_size=len(tokenizer), hidden_size=32, embedding_size=32, num_hidden_layers=1,
+        num_attention_heads=2, intermediate_size=64, max_position_embeddings=64, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    factory = {"masked": AutoModelForMaskedLM, "none": AutoModel, "discriminator": AutoModelForPreTraining}[head]
+    factory.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("family", "head", "expected"),
+    [
+        ("bert", "masked", "of the checkpoint"),
+        ("electra", "masked", "of the checkpoint"),
+        ("bert", "none", "fresh"),
+        ("electra", "discriminator", "fresh"),
+    ],
+)
+def test_the_head_of_the_checkpoint_is_used_and_a_fresh_one_is_told(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, family: str, head: str, expected: str
+) -> None:
+    model_folder(tmp_path / "model", reviews, family, head)
+    text = f"""
+[dataset]
+use = "table"
+path = "{reviews}"
+[backbone]
+use = "hf"
+path = "model"
+[training]
+steps = 2
+max_length = 16
+"""
+    result = kexp("run", write_spec(text + STAGE + FEW), "--runs-dir", tmp_path / "runs")
+    assert result.exit_code == 0, result.stderr
+    assert ("begins with random weights of the language modelling head" in result.stderr) == (expected == "fresh")
+    record = results(tmp_path / "runs")["default/seed-1"]["pretraining"]
+    assert record["head"] == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"model_type": "gpt2"}, "pretraining: transformers has no masked language model of type gpt2; use another"),
+        (
+            {"model_type": "bert", "auto_map": {"AutoModel": "odd.Model"}},
+            "pretraining: the model brings code of its own, whose masked language model is not known; use another",
+        ),
+    ],
+)
+def test_a_backbone_without_a_masked_language_model_is_refused_by_check(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, config: dict[str, Any], expected: str
+) -> None:
+    model_folder(tmp_path / "model", reviews, "bert", "masked")
+    stated = json.loads((tmp_path / "model/config.json").read_text("utf-8"))
+    (tmp_path / "model/config.json").write_text(json.dumps(stated | config), "utf-8")
+    text = f'[dataset]\nuse = "table"\npath = "{reviews}"\n[backbone]\nuse = "hf"\npath = "model"\n'
+    result = kexp("check", write_spec(text + STAGE))
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_a_loss_that_is_not_finite_names_the_options_of_pretraining(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path
+) -> None:
+    path = write(write_spec, reviews)
+    spec = path.read_text("utf-8").replace("learning_rate = 1e-3", "learning_rate = 0.999")
+    spec = spec.replace("steps = 6", "steps = 60").replace("batch_size = 16\nlearning", "weight_decay = 1e30\nlearning")
+    result = kexp("run", write_spec(spec), "--runs-dir", tmp_path / "runs")
+    assert result.exit_code == 1
+    reason = results(tmp_path / "runs")["default/seed-1"]["reason"]
+    assert reason.startswith("pre-training: the loss is not finite at step")
+    assert "lower pretraining.learning_rate" in reason

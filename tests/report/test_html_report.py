@@ -498,7 +498,7 @@ def test_errors_are_shown_by_kind_of_text(run_folder: Path) -> None:
     assert table[1][:4] == ["all rows", "100", "20", "0.2000"]
     assert ["negation"] in table
     assert "an earlier version wrote it: lengths are in characters" in page.text
-    assert "seed 1 on test, with the most confident errors" in page.text
+    assert "of this run on test, with the most confident errors" in page.text
     for folder in ("plain/seed-1", "plain/seed-2", "uda/seed-1"):
         path = run_folder / folder / "predictions.parquet"
         frame = pd.read_parquet(path)

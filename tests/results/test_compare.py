@@ -20,7 +20,7 @@ from support import kexp, tiny_spec
 
 from kexp.errors import KexpError
 from kexp.evaluate.statistics import holm
-from kexp.results.compare import compare
+from kexp.results.compare import compare, stated
 
 Write = Callable[..., Path]
 
@@ -287,6 +287,17 @@ def test_models_without_a_common_seed_are_compared_unpaired(folder: Path, tmp_pa
     one = compare([folder / "plain", other / "late" / "seed-3"])
     assert one["tests"] == []
     assert one["remarks"] == ["plain and late were not compared: they have no seeds in common"]
+
+
+def test_runs_of_one_variant_are_its_repeats_in_statements(folder: Path) -> None:
+    runs = [folder / variant / f"seed-{seed}" for variant in ("plain", "focal") for seed in (1, 2)]
+    (expected, _) = (test["sentence"] for test in compare([folder])["tests"])
+    assert stated(runs) == [expected]
+    assert stated(runs[:2]) == stated([]) == []
+    assert stated(runs[1:]) == [
+        compare([folder / "plain" / "seed-2", folder / "focal"])["tests"][0]["sentence"],
+        "plain and focal were compared without 1 run that only one of them has",
+    ]
 
 
 @pytest.mark.parametrize(

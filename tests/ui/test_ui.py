@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from markupsafe import escape
 from support import tiny_spec
 from typer.testing import CliRunner
 
@@ -85,6 +86,18 @@ def test_table_sorts_and_filters(page: Any) -> None:
 
 
 @pytest.mark.chromium
+def test_chosen_runs_are_stated_about_as_methods(client: TestClient, runs: Path) -> None:
+    (folder,) = runs.glob("*/*")
+    (said, *_) = (
+        test["sentence"] for test in json.loads((folder / "summary.json").read_text())["tests"] if test["stated"]
+    )
+    keys = [
+        f"{folder.relative_to(runs).as_posix()}/{name}/seed-{seed}" for name in ("plain", "focal") for seed in (1, 2)
+    ]
+    assert f"<li>{escape(said)}</li>" in client.get("/compare", params={"run": keys}).text
+    assert "<li>" not in client.get("/compare", params={"run": keys[:2]}).text
+
+
 def test_two_runs_are_compared(page: Any, runs: Path) -> None:
     page.goto("/")
     for variant in ("plain", "focal"):

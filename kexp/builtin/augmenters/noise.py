@@ -13,6 +13,15 @@ from pydantic import Field
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions
 from kexp.errors import Problem
 from kexp.hangul import FINALS, LEADS, compose, decompose
+from kexp.korean.eojeol import (
+    ANALYSER_DESCRIPTION,
+    Analyser,
+    AnalyserName,
+    analyser,
+    analyser_identity,
+    analyser_problems,
+)
+from kexp.korean.phrases import loose_gaps
 from kexp.word_augmenter import cut, per_text
 
 # The 두벌식 keyboard (KS X 5002), row by row; each row stands half a key to the right of the one above.
@@ -139,23 +148,51 @@ class CharNoise(AugmenterOptions):
 
 
 class SpacingNoise(AugmenterOptions):
-    """Leave out spaces and put in wrong ones, the commonest slip of Korean spelling (띄어쓰기)."""
+    """Leave out spaces and put in wrong ones, the commonest slip of Korean spelling (띄어쓰기).
 
-    remove: float = Field(0.1, ge=0, le=1, description="Probability with which the space between two words is removed.")
-    insert: float = Field(0.02, ge=0, le=1, description="Probability of a space between two characters of a word.")
+    By default where writers err: before bound nouns (볼수), before auxiliary verbs (해주다), after 안 and 이, between
+    nouns; and spaces come only between morphemes (재미 있다), never within one.
+    """
+
+    remove: float = Field(0.3, ge=0, le=1, description="Probability with which the space between two words is removed.")
+    insert: float = Field(0.2, ge=0, le=1, description="Probability of a space between two parts of a word.")
+    places: Literal["likely", "any"] = Field(
+        "likely", description="Where: at the places where writers err, or between any two words and any two characters."
+    )
+    analyser: AnalyserName = Field("rules", description=ANALYSER_DESCRIPTION)
 
     def problems(self) -> Iterable[Problem]:
-        """Yield options that do nothing."""
+        """Yield options that do nothing, and what the analyser lacks."""
         if self.remove == self.insert == 0:
             yield Problem("", "remove and insert are both 0, so no text is ever changed")
+        yield from analyser_problems(self.analyser)
 
     def identity(self, context: AugmenterContext) -> str:
-        """Return "": it learns nothing from the context."""
-        return ""
+        """Name the analyser, if it is not the rules; nothing is learnt from the context."""
+        return "" if self.analyser == "rules" else analyser_identity(self.analyser)
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        return per_text(self._respace)
+        if self.places == "any":
+            return per_text(self._respace)
+        read = analyser(self.analyser)
+        return per_text(lambda text, random: self._err(text, random, read), read)
+
+    def _err(self, text: str, random: Random, read: Analyser) -> str:
+        """Remove spaces that writers often forget, and insert those between morphemes."""
+        parts, (words,) = cut(text, "eojeol"), read([text])
+        for number, word in enumerate(words):
+            written = parts[2 * number + 1]
+            start = written.find(word.text)
+            # From the last to the first, so that the places before stay what they are; a text in NFD has no such place.
+            for joint in reversed(word.joints if start >= 0 else ()):
+                if random.random() < self.insert:
+                    written = f"{written[: start + joint]} {written[start + joint :]}"
+            parts[2 * number + 1] = written
+        for number in loose_gaps(words):
+            if random.random() < self.remove:
+                parts[2 * number + 2] = ""
+        return "".join(parts)
 
     def _respace(self, text: str, random: Random) -> str:
         parts = cut(text, "character")

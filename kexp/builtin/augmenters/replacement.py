@@ -8,10 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from random import Random
+from typing import Literal
 
 from pydantic import Field
 
 from kexp.contracts import Augmenter, AugmenterContext
+from kexp.hangul import agree
+from kexp.korean.alike import REPLACEABLE, known_stem, may_be_replaced
+from kexp.korean.eojeol import Eojeol
 from kexp.word_augmenter import PROTECT_DESCRIPTION, Guard, Protect, WordAugmenterOptions, cut, per_text
 
 
@@ -32,39 +36,80 @@ class Lottery:
         return self._words[bisect(self._bounds, random.random() * self._bounds[-1], hi=len(self._words) - 1)]
 
 
+class AlikeWords:
+    """Draws words that may stand where another one does: of the same class, with the particle in its agreeing form."""
+
+    def __init__(self, scores: Mapping[str, float]) -> None:
+        sums: dict[str, float] = {}
+        for word, score in scores.items():
+            stem = known_stem(word)
+            sums[stem] = sums.get(stem, 0.0) + score
+        self._lotteries: dict[str, Lottery] = {}
+        for members in REPLACEABLE:
+            seen = sorted(members & sums.keys())
+            for word in seen:
+                others = [other for other in seen if other != word]
+                # The least telling of two has a weight, though it lies not below the highest of one.
+                highest = max((sums[other] for other in seen), default=0.0)
+                self._lotteries[word] = Lottery({other: highest - sums[other] + 1e-9 for other in others})
+
+    def draw(self, read: Sequence[Eojeol], number: int, random: Random) -> str | None:
+        """Draw what replaces an eojeol, None where nothing may."""
+        word = read[number]
+        lottery = self._lotteries.get(word.stem)
+        if lottery is None or lottery.empty or not may_be_replaced(read, number):
+            return None
+        new = lottery.draw(random)
+        if any(beside.text.startswith(new) for beside in read[max(0, number - 1) : number + 2]):
+            return None  # 정말 정말
+        return new + agree(new, word.ending) if word.ending else new
+
+
 class TfIdfReplacement(WordAugmenterOptions):
     """Replace uninformative eojeol by uninformative ones, judged by TF-IDF (UDA, Xie et al. 2020).
 
     In a text of n words, word i is replaced with probability ``p * n * (max - x_i) / sum(max - x)``, at most 1, where
     ``x = tf / n * ln(N / df)``. The new word w is drawn in proportion to ``max S - S(w)``, where S sums x over the N
     train texts. Where all words score alike nothing is replaced. An unseen word counts as seen in one text.
+
+    With ``words = "alike"`` w comes from the words of the train texts that stand for the same kind of thing (people,
+    works, parts of a plot, adverbs of degree), and takes over particle and punctuation; what has none stays.
     """
 
     p: float = Field(0.3, gt=0, le=1, description="Expected share of the eojeol that are replaced.")
-    protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
+    words: Literal["alike", "any"] = Field(
+        "alike",
+        description="What replaces a word: one of the same part of speech and kind, with agreeing particle, or any "
+        "eojeol of the train texts, the authors' way.",
+    )
 
     def identity(self, context: AugmenterContext) -> str:
-        """Name the texts that it is fitted on."""
-        return context.digest()
+        """Name the texts that it is fitted on, and the analyser."""
+        return context.digest() + self.analysed_by()
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""
         idf = inverse_document_frequencies(context.texts)
         scores = corpus_scores(context.texts, idf)
-        lottery = Lottery(dict(zip(scores, below_highest(list(scores.values())), strict=True)))
         guard, unseen = self.guard(context), math.log(max(1, len(context.texts)))
+        any_word = Lottery(dict(zip(scores, below_highest(list(scores.values())), strict=True)))
+        alike = AlikeWords(scores)
 
         def replace(text: str, random: Random) -> str:
             parts = cut(text, "eojeol")
             chances = self.chances(parts[1::2], idf, unseen)
-            if not chances or lottery.empty:
+            if not chances or any_word.empty:
                 return text
+            read = guard.eojeol(text) if self.words == "alike" else []
             for number in guard.free(text, parts, "eojeol"):
                 if random.random() < chances[number]:
-                    parts[2 * number + 1] = lottery.draw(random)
+                    if not read:
+                        parts[2 * number + 1] = any_word.draw(random)
+                    elif (new := alike.draw(read, number, random)) is not None:
+                        parts[2 * number + 1] = parts[2 * number + 1].replace(read[number].text, new)
             return "".join(parts)
 
-        return per_text(replace)
+        return per_text(replace, guard.read)
 
     def chances(self, words: Sequence[str], idf: Mapping[str, float], unseen: float) -> list[float]:
         """Return the probability of replacement of each word of a text; empty where all words score alike."""
@@ -104,8 +149,8 @@ class UnigramReplacement(WordAugmenterOptions):
     protect: Protect = Field("none", description=f"{PROTECT_DESCRIPTION} The authors protect none.")
 
     def identity(self, context: AugmenterContext) -> str:
-        """Name the texts that it is fitted on."""
-        return context.digest()
+        """Name the texts that it is fitted on, and the analyser."""
+        return context.digest() + self.analysed_by()
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter, fitted on the train texts."""

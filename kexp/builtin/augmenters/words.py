@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions
+from kexp.korean.phrases import movable, removable
 from kexp.word_augmenter import Guard, Unit, WordAugmenterOptions, cut, keep, per_text
 
+ChangedUnit = Literal["phrase", "eojeol", "character"]
 MARKS = (".", ";", "?", ":", "!", ",")
 
 
 class RandomDeletion(WordAugmenterOptions):
-    """Delete each unit with probability ``p`` (Wei & Zou 2019, EDA, section 2); one always remains."""
+    """Delete each unit with probability ``p`` (Wei & Zou 2019, EDA, section 2); one always remains.
 
-    p: float = Field(0.1, gt=0, lt=1, description="Probability with which a unit is deleted.")
-    unit: Unit = Field("eojeol", description="What is deleted: eojeol (words between spaces), or single characters.")
+    Of phrases only those are deleted without which a sentence is still one: adverbs of degree and time, modifiers of a
+    noun, places and topics with all that modifies them; a noun never without its modifiers, and never a predicate.
+    """
+
+    p: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Probability with which a unit is deleted; with phrases the expected share of the eojeol deleted.",
+    )
+    unit: ChangedUnit = Field(
+        "phrase",
+        description="What is deleted: phrases, eojeol (words between spaces; EDA's way), or single characters.",
+    )
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         guard = self.guard(context)
-        return per_text(lambda text, random: self._delete(text, random, guard))
+        if self.unit == "phrase":
+            return per_text(lambda text, random: self._delete_phrases(text, random, guard), guard.read)
+        return per_text(partial(self._delete, guard=guard, unit=self.unit), guard.read)
 
-    def _delete(self, text: str, random: Random, guard: Guard) -> str:
-        parts = cut(text, self.unit)
-        deleted = {number for number in guard.free(text, parts, self.unit) if random.random() < self.p}
+    def _delete_phrases(self, text: str, random: Random, guard: Guard) -> str:
+        parts = cut(text, "eojeol")
+        found = removable(guard.eojeol(text), guard.flags(parts[1::2]))
+        count, total = len(parts) // 2, sum(map(len, found))
+        deleted = {number for run in found if random.random() < self.p * count / total for number in run}
+        if not 0 < len(deleted) < count:
+            return text
+        return keep(parts, [number for number in range(count) if number not in deleted])
+
+    def _delete(self, text: str, random: Random, *, guard: Guard, unit: Unit) -> str:
+        parts = cut(text, unit)
+        deleted = {number for number in guard.free(text, parts, unit) if random.random() < self.p}
         if not deleted:
             return text
         count = len(parts) // 2
@@ -33,19 +60,48 @@ class RandomDeletion(WordAugmenterOptions):
 
 
 class RandomSwap(WordAugmenterOptions):
-    """Swap two units at random, ``share`` times the text's length (Wei & Zou 2019, EDA, section 2), at least once."""
+    """Swap two units at random, ``share`` times the text's length (Wei & Zou 2019, EDA, section 2), at least once.
+
+    Phrases change places within a clause, where their order is free: a noun with its particle and all that modifies
+    it, adverbs of time. The predicate stays last, with what it cannot be parted from.
+    """
+
+    judging: ClassVar[bool] = False
 
     share: float = Field(0.1, gt=0, le=1, description="Number of swaps per unit of the text (EDA's alpha).")
-    unit: Unit = Field("eojeol", description="What is swapped: eojeol (words between spaces), or single characters.")
+    unit: ChangedUnit = Field(
+        "phrase",
+        description="What is swapped: phrases, eojeol (words between spaces; EDA's way), or single characters.",
+    )
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         guard = self.guard(context)
-        return per_text(lambda text, random: self._swap(text, random, guard))
+        if self.unit == "phrase":
+            return per_text(lambda text, random: self._swap_phrases(text, random, guard), guard.read)
+        return per_text(partial(self._swap, guard=guard, unit=self.unit), guard.read)
 
-    def _swap(self, text: str, random: Random, guard: Guard) -> str:
-        parts = cut(text, self.unit)
-        free = guard.free(text, parts, self.unit)
+    def _swap_phrases(self, text: str, random: Random, guard: Guard) -> str:
+        parts = cut(text, "eojeol")
+        groups = movable(guard.eojeol(text), guard.flags(parts[1::2]))
+        if not groups:
+            return text
+        count = max(1, int(self.share * sum(map(len, groups))))
+        # One swap per clause: a second one of two phrases would undo the first.
+        for group in random.sample(groups, min(count, len(groups))):
+            one, other = sorted(random.sample(range(len(group)), 2))
+            group[one], group[other] = group[other], group[one]
+        # A group covers neighbouring eojeol, so that its phrases in their new order fill the same places.
+        for group in groups:
+            moved = [parts[2 * number + 1] for run in group for number in run]
+            first = min(run[0] for run in group)
+            for place, word in enumerate(moved, start=first):
+                parts[2 * place + 1] = word
+        return "".join(parts)
+
+    def _swap(self, text: str, random: Random, *, guard: Guard, unit: Unit) -> str:
+        parts = cut(text, unit)
+        free = guard.free(text, parts, unit)
         if len(free) < 2:
             return text
         for _ in range(max(1, int(self.share * (len(parts) // 2)))):

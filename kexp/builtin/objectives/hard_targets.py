@@ -197,7 +197,8 @@ class PseudoLabel(SemiSupervisedObjective):
         if alpha == 0:
             (logits,) = model.logits(labelled.inputs)
             supervised = self.supervised.row_losses(logits, labelled.labels).mean()
-            return StepLoss(supervised, {"supervised_loss": supervised.detach()})
+            none = supervised.new_zeros(())
+            return StepLoss(supervised, {"supervised_loss": supervised.detach(), "confident": none})
         logits, original = model.logits(labelled.inputs, unlabelled.original)
         supervised = self.supervised.row_losses(logits, labelled.labels).mean()
         labels = original.detach().argmax(-1)

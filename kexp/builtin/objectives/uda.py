@@ -139,7 +139,8 @@ class Uda(SemiSupervisedObjective):
         unlabelled = require_unlabelled(unlabelled)
         if progress.step < self.options.supervised_warmup:
             (logits,) = model.logits(labelled.inputs)
-            return StepLoss(*self._annealed(logits, labelled.labels, progress))
+            loss, logs = self._annealed(logits, labelled.labels, progress)
+            return StepLoss(loss, logs | {"confident": loss.new_zeros(())})
         views = self._forward(model, labelled, unlabelled)
         supervised, logs = self._annealed(views.labelled, labelled.labels, progress)
         unsupervised, more = self._consistency(views)

@@ -46,14 +46,18 @@ def measured(event: Json) -> dict[str, float]:
             return {
                 "epoch": event["epoch"],
                 "train/mean_loss": event["train_loss"],
-                "validation/seconds": event["seconds"],
-                "validation/best": float(event["best"]),
-                **{f"validation/{name}": value for name, value in event["metrics"].items()},
+                **(_validated(event) if event["metrics"] else {}),
                 **{f"pool/{name}": value for name, value in event["pool"].items()},
                 **{f"train/{name}": value for name, value in event.get("train_metrics", {}).items()},
                 **({"validation/loss": loss} if (loss := event.get("validation_loss")) is not None else {}),
             }
     return {}
+
+
+def _validated(event: Json) -> dict[str, float]:
+    """Return what an evaluation found on validation."""
+    found = {"validation/seconds": event["seconds"], "validation/best": float(event["best"])}
+    return found | {f"validation/{name}": value for name, value in event["metrics"].items()}
 
 
 def configuration(run: RunIdentity) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from pydantic import Field
 from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.options import LocalPath
-from kexp_korean.schemes import SCHEME_DESCRIPTION, STANDARD, Pair, Rows, Scheme, regions_of
-from kexp_korean.transcripts import spoken
+from kexp_korean.schemes import SCHEME_DESCRIPTION, STANDARD, Pair, Rows, Scheme, Speaker, regions_of
+from kexp_korean.transcripts import fluent, spoken
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,6 +37,9 @@ class Counts:
     empty: int = 0
     from_form: int = 0
     other_regions: Counter[str] = field(default_factory=Counter)
+    other_speakers: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
 
     def notes(self) -> dict[str, int]:
         """Return every count by what it counts."""
@@ -47,7 +50,10 @@ class Counts:
             "pairs": self.pairs,
             "with equal forms": self.identical,
             "without words": self.empty,
+            **({"of other speakers": self.other_speakers} if self.other_speakers else {}),
             **{f"of {region}, not in the scheme": count for region, count in sorted(self.other_regions.items())},
+            **{f"marks dropped: {kind}": count for kind, count in sorted(self.dropped.items()) if count},
+            **{f"rows labelled {label}": count for label, count in sorted(self.classes.items())},
         }
 
     def __str__(self) -> str:
@@ -58,13 +64,33 @@ class AIHubDialect(DatasetOptions):
     """Utterances of AI-Hub's spoken dialect corpora in standard and in dialect form; rows of a recording stay together.
 
     Forms come from ``standard_form`` and ``dialect_form``; where one is missing, as in older files, both are taken from
-    the inline pairs ``(dialect)/(standard)`` of ``form``. The run's record says how many utterances were left out.
+    the inline pairs ``(dialect)/(standard)`` of ``form``. Rows have the columns speaker, age, sex and birthplace where
+    the corpus gives them. The run's record says how many utterances were left out, and the rows of every label.
     """
 
     path: LocalPath = Field(description="Folder of JSON files, searched with all its subfolders.")
     scheme: Scheme = Field("two", description=SCHEME_DESCRIPTION)
     identical: Literal["drop", "standard"] = Field(
         "drop", description="What becomes of utterances whose two forms are equal: dropped, or one standard row."
+    )
+    group: Literal["recording", "speaker"] = Field(
+        "recording",
+        description="What is never divided between splits: a recording, or all recordings of a speaker. Ids that only "
+        "number the speakers of a recording (1, 2) tell nothing of other recordings.",
+    )
+    birthplace: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Only utterances of speakers born in places that begin so, such as 제주."
+    )
+    sex: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Only utterances of speakers of this sex, as the corpus writes it (여성, 남성)."
+    )
+    age: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Only utterances of speakers of these ages, as the corpus writes them (50대)."
+    )
+    disfluencies: Literal["keep", "drop"] = Field(
+        "keep",
+        description="Stuttered and broken-off words (-그-, 하-하지만), sounds of one form alone ((아)/()) and words "
+        "not understood (xx): as transcribed, or dropped.",
     )
 
     def problems(self) -> Iterable[Problem]:
@@ -92,10 +118,15 @@ class AIHubDialect(DatasetOptions):
         if not counts.files:
             raise DataError(f"{self.path}: no .json file; unpack AI-Hub's archives there")
         if not rows:
-            remedy = (
-                'use scheme = "two"' if counts.other_regions else "check that this is the folder of the transcripts"
-            )
+            remedy = "check that this is the folder of the transcripts"
+            if counts.other_regions:
+                remedy = 'use scheme = "two"'
+            elif counts.other_speakers:
+                remedy = "birthplace, sex and age must be written as in the corpus"
             raise DataError(f"{self.path}: no usable utterance ({counts}); {remedy}")
+        if self.group == "speaker":
+            rows.group = _by_speaker(rows)
+        counts.classes.update(rows.label)
         return rows, counts
 
     def _read_recording(self, path: Path, rows: Rows, counts: Counts) -> None:
@@ -107,19 +138,38 @@ class AIHubDialect(DatasetOptions):
         if region and region not in regions_of(self.scheme):
             counts.other_regions[region] += len(utterances)
             return
+        speakers = _speakers(recording, path)
         for number, utterance in enumerate(utterances, start=1):
-            standard, dialect = _forms(utterance, path, number, counts)
-            if not standard or not dialect:
+            standard, dialect = self._forms(utterance, path, number, counts)
+            name = _name(utterance.get("speaker_id"))
+            speaker = speakers.get(name, Speaker(name))
+            if not self._wanted(speaker):
+                counts.other_speakers += 1
+            elif not standard or not dialect:
                 counts.empty += 1
             elif standard == dialect:
                 counts.identical += 1
                 if self.identical == "standard":
-                    rows.add(standard, STANDARD, group)
+                    rows.add(standard, STANDARD, group, speaker)
             else:
                 counts.pairs += 1
-                pair = Pair(standard, dialect, region, group)
+                pair = Pair(standard, dialect, region, group, speaker)
                 rows.add_standard(pair)
                 rows.add_dialect(pair)
+
+    def _forms(self, utterance: Any, path: Path, number: int, counts: Counts) -> tuple[str, str]:
+        """Return the standard and the dialect form, "" where there are no words."""
+        standard, dialect = _transcripts(utterance, path, number, counts)
+        if self.disfluencies == "drop":
+            return fluent(standard, "standard", counts.dropped), fluent(dialect, "dialect", counts.dropped)
+        return spoken(standard, "standard"), spoken(dialect, "dialect")
+
+    def _wanted(self, speaker: Speaker) -> bool:
+        return (
+            (self.birthplace is None or speaker.birthplace.startswith(self.birthplace))
+            and (self.sex is None or speaker.sex in self.sex)
+            and (self.age is None or speaker.age in self.age)
+        )
 
 
 def _json_files(folder: Path) -> Iterator[Path]:
@@ -167,8 +217,37 @@ def _region(recording: Mapping[str, Any], path: Path) -> str:
     )
 
 
-def _forms(utterance: Any, path: Path, number: int, counts: Counts) -> tuple[str, str]:
-    """Return the standard and the dialect form, "" where there are no words."""
+def _speakers(recording: Mapping[str, Any], path: Path) -> dict[str, Speaker]:
+    """Return the speakers of a recording by their ids; an older recording has none."""
+    listed = recording.get("speaker") or []
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise DataError(f'{path}: "speaker" is no list of JSON objects, {EXPECTED}; {REMEDY}')
+    found = (Speaker(*(_name(one.get(key)) for key in ("id", "age", "sex", "birthplace"))) for one in listed)
+    return {speaker.id: speaker for speaker in found}
+
+
+def _name(value: Any) -> str:
+    return "" if value is None else unicodedata.normalize("NFC", " ".join(str(value).split()))
+
+
+def _by_speaker(rows: Rows) -> list[str]:
+    """Return the group of each row: recordings that share a speaker, or share one with such a recording."""
+    first: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while first.setdefault(name, name) != name:
+            name = first[name]
+        return name
+
+    for group, speaker in zip(rows.group, rows.speaker, strict=True):
+        # A number is that of a speaker within the recording.
+        if speaker.id and not speaker.id.isdigit():
+            first[root(f"speaker {speaker.id}")] = root(group)
+    return [root(group) for group in rows.group]
+
+
+def _transcripts(utterance: Any, path: Path, number: int, counts: Counts) -> tuple[str, str]:
+    """Return the standard and the dialect form as transcribed."""
     if not isinstance(utterance, dict):
         raise DataError(f"{path}: utterance {number} is no JSON object; {REMEDY}")
     standard = _text(utterance, "standard_form", path, number)
@@ -176,7 +255,7 @@ def _forms(utterance: Any, path: Path, number: int, counts: Counts) -> tuple[str
     if not (standard and dialect):
         standard = dialect = _text(utterance, "form", path, number)
         counts.from_form += bool(standard)
-    return spoken(standard, "standard"), spoken(dialect, "dialect")
+    return standard, dialect
 
 
 def _text(utterance: Mapping[str, Any], key: str, path: Path, number: int) -> str:

@@ -117,12 +117,11 @@ def honorific(word: Predicate) -> Predicate:
     return Predicate(_SUPPLETIVE.get(word.stem) or conjugate(word, "으시"), "시", word.adjective)
 
 
-def progressive(word: Predicate) -> Predicate:
-    """Return the stem of an action going on: 먹다 gives 먹고 있다, 가시다 gives 가고 계시다."""
-    if word.kind == "시":
-        plain = word.stem if word.stem in _SUPPLETIVE.values() else word.stem[:-1]
-        return Predicate(plain + "고 계시", "시")
-    return Predicate(word.stem + "고 있")
+def progressive(word: Predicate, *, honored: bool = False) -> Predicate:
+    """Return the stem of an action going on: 먹다 gives 먹고 있다, honorific 드시고 계시다; 놀다 gives 놀고 계시다."""
+    if not honored:
+        return Predicate(word.stem + "고 있")
+    return Predicate(_SUPPLETIVE.get(word.stem, word.stem) + "고 계시", "시")
 
 
 def _join_vowel(word: Predicate, final: str, rest: str) -> str:

@@ -24,6 +24,18 @@ REGIONS = ("gyeongsang", "jeju", "jeolla", "chungcheong", "gangwon")
 REGIONS_OF_FOUR = REGIONS[:3]
 
 
+class Speaker(NamedTuple):
+    """Who said an utterance, as a corpus writes it; "" where it does not say."""
+
+    id: str = ""
+    age: str = ""
+    sex: str = ""
+    birthplace: str = ""
+
+
+NOBODY = Speaker()
+
+
 class Pair(NamedTuple):
     """One utterance in both forms; ``group`` is its recording, ``region`` is "" where it is unknown."""
 
@@ -31,6 +43,7 @@ class Pair(NamedTuple):
     dialect: str
     region: str
     group: str
+    speaker: Speaker = NOBODY
 
 
 def labels_of(scheme: Scheme) -> tuple[str, ...]:
@@ -58,29 +71,32 @@ class Rows:
         self.text: list[str] = []
         self.label: list[str] = []
         self.group: list[str] = []
+        self.speaker: list[Speaker] = []
 
     def __len__(self) -> int:
         return len(self.text)
 
-    def add(self, text: str, label: str, group: str) -> None:
+    def add(self, text: str, label: str, group: str, speaker: Speaker = NOBODY) -> None:
         """Add one row."""
         self.text.append(text)
         self.label.append(label)
         self.group.append(group)
+        self.speaker.append(speaker)
 
     def add_standard(self, pair: Pair) -> None:
         """Add the standard form of a pair, unless the scheme has no label for it."""
         if self.scheme != "region":
-            self.add(pair.standard, STANDARD, pair.group)
+            self.add(pair.standard, STANDARD, pair.group, pair.speaker)
 
     def add_dialect(self, pair: Pair) -> None:
         """Add the dialect form of a pair."""
-        self.add(pair.dialect, dialect_label(self.scheme, pair.region), pair.group)
+        self.add(pair.dialect, dialect_label(self.scheme, pair.region), pair.group, pair.speaker)
 
     def dataset(self, source: Path | str) -> Dataset:
         """Return columns text, label (``ClassLabel``) and group; raises ``DataError`` if the rows lack a class.
 
-        Scheme "region" has the regions that occur, of which it needs two.
+        Where speakers are known, so are the columns speaker, age, sex and birthplace. Scheme "region" has the regions
+        that occur, of which it needs two.
         """
         from kexp.files import to_dataset
 
@@ -96,4 +112,7 @@ class Rows:
             remedy = 'add the corpora of these regions, or use scheme = "two"' if self.scheme == "four" else "add some"
             raise DataError(f'{source}: scheme "{self.scheme}" has no row labelled {", ".join(missing)}; {remedy}')
         columns = {"text": self.text, "label": self.label, "group": self.group}
+        if any(map(any, self.speaker)):
+            names = ("speaker", "age", "sex", "birthplace")
+            columns |= {name: list(values) for name, values in zip(names, zip(*self.speaker, strict=True), strict=True)}
         return to_dataset(columns, source, {label: label for label in labels})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 from unicodedata import is_normalized, normalize
 
 from pydantic import Field
@@ -15,9 +15,13 @@ from pydantic import Field
 from kexp.contracts import Augmenter, AugmenterContext
 from kexp.errors import DataError, Problem
 from kexp.hangul import final_of
+from kexp.korean.eojeol import Eojeol, Kind
+from kexp.korean.phrases import takes_degree, takes_pointer
+from kexp.korean.vocabulary import INTENSIFIERS
 from kexp.options import LocalPath
 from kexp.word_augmenter import Guard, WordAugmenterOptions, cut, per_text
-from kexp_korean.lexicon import PARTS, Lexicon, Part, Reading, bundled, read_lexicon
+from kexp_korean.conjugation import conjugate, predicate
+from kexp_korean.lexicon import PARTS, Entry, Lexicon, Part, Reading, bundled, read_lexicon
 
 # A word is a run of syllables: punctuation, emoticons (ㅋㅋ) and brackets around it stay. One that a Latin letter or a
 # digit touches is a part of something else (CG가, 2점대).
@@ -28,14 +32,47 @@ _LIGHT_VERBS: Final = (*_AUXILIARIES, "있", "없", "되", "된", "될", "됨", 
 _COMITATIVES: Final = ("와", "과", "랑", "하고", "다")
 _CONCESSIVES: Final = ("도", "는", "은", "긴", "게", "고", "를", "을", "야", "만", "서")
 
-# Not inserted: what joins sentences has its place between them alone, and 매력적 needs 인 or 으로 after it.
-_MISPLACED: Final = re.compile("하지만|그러나|그렇지만|근데|그런데|그러면|그럼|혹은|또는|게다가|더구나|더군다나|.+적")
-# Nothing comes before a bound noun or 싶다 (or what begins alike: a place too few does no harm), nor after a determiner
-# or a short verb that is one.
-_BOUND: Final = re.compile(r"\W*(?:[수줄것거게건걸듯만뿐데때적채체척번점개명편년싶]|때문|대로)")
-_DETERMINERS: Final = re.compile("[이그저내네제니한두세첫몇볼본할]|[이그저]런|이딴|무슨|어떤|모든|다른")
+# Words of more than one sense, and what must or must not stand beside them for the sense that the lexicon means:
+# patterns of the eojeol before, of the word itself with its ending, and of the eojeol after.
+_NEVER: Final = "(?!)"
+_ANY: Final = ""
+_UNSAFE: Final = """
+    점 말 눈 배 밤 차 다리 절 상 양 사과 이상 사기 감상 경기 과장 기사 동기 부정 부인 인상 의사 전기 정당 조리 주의
+    지도 지원 통화 최저
+    타다 쓰다 나다 들다 차다 달다 맞다 빠지다 치다 지다 걸다 싸다 짜다 묻다 걷다 풀다 밀다 잡다 켜다 막 비추다
+"""
+_SENSES: Final[dict[str, tuple[str, str, str]]] = {
+    **dict.fromkeys(_UNSAFE.split(), (_NEVER, _NEVER, _NEVER)),
+    # A bad review, not 비추다 (to shine).
+    "비추": (_ANY, "비추(?:다|임|요|이에요|예요|입니다|합니다|해요|한다|함|네요|에요)?$", _ANY),
+    # 대체 왜 is "why on earth", else 대체 is a replacement; 무지 is "very" before an adjective, else ignorance.
+    "대체": (_ANY, "대체$", "왜|뭐|뭘|뭔|무슨|무엇|누가|누구|어디|어떻게|어떤|언제|얼마|이게|이런|몇"),
+    "무지": (
+        _ANY,
+        "무지$",
+        "재[미밌밋]|좋|슬|예|이[쁘쁜뻐]|귀|무[서섭]|지[루겹]|웃|많|멋|아[름쉽쉬까깝]|싫|어렵|힘|높|길|크|커",
+    ),
+    # A fine work, not a trick that somebody plays.
+    "수작": (
+        r"(?!.*(?:개|허튼|더러운|음흉한|뻔한|무슨)\W*$)",
+        _ANY,
+        "(?!걸|거[는시]|부리|부린|꾸미|떨|하[는지]|마|쓰)",
+    ),
+    "심심하다": (_ANY, _ANY, "(?!사과|위로|감사|조의|애도|유감|경의|축하)"),
+    "찍다": ("(?:영화|작품|드라마|장면|사진|광고|영상|다큐)", _ANY, _ANY),
+    # Acting, not smoke and not a delay.
+    "연기": (
+        "(?!.*(?:담배|굴뚝|불|하얀|검은|일정|개봉|경기|방영|무기한))",
+        "연기(?!되|돼|됐|된|할|한)",
+        "(?!자욱|피어|나[고는다]|났|마[시신셔]|매캐)",
+    ),
+    # "The best", not the highest of figures.
+    "최고": (_ANY, _ANY, "(?!기온|속도|기록|가격|높이|온도|금리|금액|층|시청률)"),
+}
 
-TRIES: Final = 10  # Places that are tried for one insertion, as words are in EDA's own program.
+# What may say how much something is so, before any adjective; and what points to a noun that nothing modifies.
+_DEGREES: Final = ("정말", "진짜", "참", "아주", "무척")
+_POINTERS: Final = ("이", "그")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +88,20 @@ class Found:
 class LexiconOptions(WordAugmenterOptions):
     """Base of augmenters that look words up."""
 
+    judging: ClassVar[bool] = False
+
     share: float = Field(0.1, gt=0, le=1, description="Words changed per eojeol (EDA's alpha), at least one.")
     lexicon: LocalPath | None = Field(
         None,
         description="A lexicon instead of the bundled one: lines of word, tab, synonyms with commas between them, or "
-        "with adjective, verb, adverb or noun and a tab before the word.",
+        "with the part of speech and a tab before the word; `word = word` makes each stand for the other. Cells after "
+        "these say where a line holds: `previous: 이, 그`, `not previous`, `next`, `not next`, `endings: 이/가`.",
     )
     parts: tuple[Part, ...] = Field(PARTS, min_length=1, description="Parts of speech that are looked up.")
 
     def problems(self) -> Iterable[Problem]:
-        """Yield what is wrong with the user's lexicon."""
+        """Yield what the analyser lacks, and what is wrong with the user's lexicon."""
+        yield from super().problems()
         try:
             if self.lexicon is not None:
                 read_lexicon(self.lexicon)
@@ -76,17 +117,21 @@ class LexiconOptions(WordAugmenterOptions):
         """Return the lexicon; raises ``DataError`` with file and line."""
         return bundled() if self.lexicon is None else Lexicon(read_lexicon(self.lexicon))
 
-    def find(self, words: Sequence[str], numbers: Iterable[int], lexicon: Lexicon) -> list[Found]:
+    def find(
+        self, words: Sequence[str], read: Sequence[Eojeol], numbers: Iterable[int], lexicon: Lexicon
+    ) -> list[Found]:
         """Return the words of the lexicon among the eojeol ``numbers`` of a text, in order."""
         found = []
         for number in numbers:
             for run in _RUN.finditer(words[number]):
-                reading = lexicon.find(run[0])
-                if reading is None or reading.entry.part not in (None, *self.parts):
+                before = words[number - 1] if number and not run.start() else ""
+                after = words[number + 1] if number + 1 < len(words) and run.end() == len(words[number]) else ""
+                reading = lexicon.find(run[0], before, after)
+                if reading is None or reading.entry.homograph or reading.entry.part not in (None, *self.parts):
                     continue
-                before = words[number - 1] if number else ""
-                after = words[number + 1] if number + 1 < len(words) else ""
-                if _is_free(run[0], reading, before, after):
+                # An analyser reads whole eojeol: of a run among punctuation it may know nothing.
+                agrees = run[0] != read[number].text or _agrees(reading.entry, read[number])
+                if agrees and _is_free(run[0], reading, before, after):
                     found.append(Found(number, run.start(), run.end(), reading))
         return found
 
@@ -100,12 +145,12 @@ class SynonymSwap(LexiconOptions):
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         guard, lexicon = self.guard(context), self.words()
-        return per_text(lambda text, random: self._swap(text, random, guard, lexicon))
+        return per_text(lambda text, random: self._swap(text, random, guard, lexicon), guard.read)
 
     def _swap(self, text: str, random: Random, guard: Guard, lexicon: Lexicon) -> str:
         parts = cut(_composed(text), "eojeol")
         words = parts[1::2]
-        found = self.find(words, guard.free(text, parts, "eojeol"), lexicon)
+        found = self.find(words, guard.eojeol(text), guard.free(text, parts, "eojeol"), lexicon)
         fitting = [(one, forms) for one in found if (forms := _fitting(words, one))]
         count = min(len(fitting), max(1, int(self.share * len(words))))
         # From the last to the first, so that of two words in one eojeol the first stays where it was found.
@@ -117,35 +162,62 @@ class SynonymSwap(LexiconOptions):
 
 
 class RandomInsertion(LexiconOptions):
-    """Insert synonyms of random words at random places (Wei & Zou 2019, EDA, section 2).
+    """Insert words where a sentence has room for them (after Wei & Zou 2019, EDA, section 2).
 
-    Verbs and adjectives are inserted in the form of the word whose synonym they are. Nothing comes last, between a
-    protected negation and its word, or where it would part a bound noun (수) or a determiner (이) from its word.
+    EDA puts them anywhere. Here an adverb of degree comes before an adjective that has none, from the synonyms of the
+    adverbs in the text; 이 or 그 before a noun that nothing modifies; synonyms of adjectives and verbs, in -고, before
+    the word that they double.
     """
 
     parts: tuple[Part, ...] = Field(
-        ("adverb", "noun"), min_length=1, description="Parts of speech whose synonyms are inserted."
+        ("adverb", "noun"), min_length=1, description="Adverbs, words before nouns, synonyms of adjectives or of verbs."
     )
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         guard, lexicon = self.guard(context), self.words()
-        return per_text(lambda text, random: self._insert(text, random, guard, lexicon))
+        return per_text(lambda text, random: self._insert(text, random, guard, lexicon), guard.read)
 
     def _insert(self, text: str, random: Random, guard: Guard, lexicon: Lexicon) -> str:
         parts = cut(_composed(text), "eojeol")
-        words = parts[1::2]
-        found = self.find(words, guard.free(text, parts, "eojeol"), lexicon)
-        found = [one for one in found if not _MISPLACED.fullmatch(one.reading.entry.word)]
-        places = _places(words, guard.flags(words)) if found else []
-        inserted = False
-        for _ in range(max(1, int(self.share * len(words))) if found else 0):
-            new = random.choice(_insertable(random.choice(found).reading))
-            for place in random.choices(places, k=TRIES):
-                if new[:2] not in _beside(words, place):
-                    parts[2 * place + 1], inserted = f"{new} {parts[2 * place + 1]}", True
-                    break
-        return "".join(parts) if inserted else text
+        words, read = parts[1::2], guard.eojeol(text)
+        places = dict(self._places(words, read, guard.free(text, parts, "eojeol"), lexicon))
+        count = min(len(places), max(1, int(self.share * len(words))))
+        for number in random.sample(sorted(places), count):
+            parts[2 * number + 1] = f"{random.choice(places[number])} {parts[2 * number + 1]}"
+        return "".join(parts) if count else text
+
+    def _places(
+        self, words: Sequence[str], read: Sequence[Eojeol], free: Sequence[int], lexicon: Lexicon
+    ) -> Iterator[tuple[int, Sequence[str]]]:
+        """Yield the numbers of eojeol before which something can come, and what."""
+        found = self.find(words, read, free, lexicon)
+        doubled = {
+            one.number: one.reading
+            for one in found
+            if one.reading.entry.part in ("adjective", "verb") and not one.reading.entry.narrow
+        }
+        degrees = [one for word in read for one in _degrees(word, lexicon)] or _DEGREES
+        for number in free:
+            beside = _beside(words, number)
+            candidates: Sequence[str] = ()
+            if not words[number].startswith(read[number].text):
+                continue  # An opening bracket or quotation mark begins another sentence.
+            if number in doubled:
+                candidates = [conjugate(predicate(one), "고") for one in doubled[number].entry.synonyms]
+            elif "adverb" in self.parts and takes_degree(read, number):
+                candidates = degrees
+            elif "noun" in self.parts and takes_pointer(read, number):
+                candidates = _POINTERS
+            if fitting := [one for one in candidates if one[:2] not in beside]:
+                yield number, fitting
+
+
+def _degrees(word: Eojeol, lexicon: Lexicon) -> Iterator[str]:
+    """Yield the synonyms of an adverb of degree that are such adverbs too."""
+    reading = lexicon.find(word.text) if word.kind == "intensifier" else None
+    if reading is not None and reading.entry.part == "adverb":
+        yield from (one for one in reading.entry.synonyms if one in INTENSIFIERS)
 
 
 def _composed(text: str) -> str:
@@ -153,8 +225,39 @@ def _composed(text: str) -> str:
     return text if is_normalized("NFC", text) else normalize("NFC", text)
 
 
+_KINDS: Final[dict[str, tuple[Kind, ...]]] = {
+    "noun": ("noun", "predicate", "bound noun", "other"),  # a predicate with 이다
+    "adverb": ("adverb", "intensifier", "scope", "conjunction", "noun", "other"),
+    "adjective": ("predicate", "scope", "auxiliary", "other"),
+    "verb": ("predicate", "scope", "other"),
+}
+
+
+def _agrees(entry: Entry, word: Eojeol) -> bool:
+    """Return whether a word is read as the part of speech that the lexicon has it as."""
+    if entry.part not in _KINDS:
+        return True
+    if word.kind not in _KINDS[entry.part]:
+        return False
+    if entry.part == "noun" and word.kind == "predicate" and word.stem != word.text:
+        # 비추는 has the stem of a verb, 수작이다 that of a noun and 이다.
+        return word.stem in (entry.word, f"{entry.word}이")
+    return True
+
+
+def _has_sense(entry: Entry, word: str, before: str, after: str) -> bool:
+    """Return whether a word of several senses stands in the one that its synonyms share."""
+    senses = _SENSES.get(entry.word)
+    return senses is None or all(
+        re.match(sense, text) for sense, text in zip(senses, (before, word, after), strict=True)
+    )
+
+
 def _is_free(word: str, reading: Reading, before: str, after: str) -> bool:
     """Return whether a word stands for itself, not as a part of a set phrase with the eojeol before or after it."""
+    # A noun with 께서 asks for an honorific word, and the verb agrees with it.
+    if not _has_sense(reading.entry, word, before, after) or (reading.entry.part == "noun" and "께" in reading.ending):
+        return False
     match reading.entry.part:
         case "noun":  # 재미 있다, 질문 했으면
             return reading.ending != "" or not after.startswith(_LIGHT_VERBS)
@@ -173,23 +276,6 @@ def _fitting(words: Sequence[str], one: Found) -> list[str]:
         word[:2] for word in (*words[max(0, one.number - 1) : one.number], *words[one.number + 1 : one.number + 2])
     }
     return [form for form in one.reading.forms if form[:2] not in beside]
-
-
-def _insertable(reading: Reading) -> Sequence[str]:
-    """Return the forms in which synonyms are inserted: nouns without particles."""
-    return reading.forms if reading.entry.part in ("adjective", "verb") else reading.entry.synonyms
-
-
-def _places(words: Sequence[str], flags: Sequence[bool]) -> list[int]:
-    """Return the numbers of the eojeol before which a word can stand."""
-    return [
-        number
-        for number, word in enumerate(words)
-        if number == 0
-        or not (
-            (flags[number] and flags[number - 1]) or _DETERMINERS.fullmatch(words[number - 1]) or _BOUND.match(word)
-        )
-    ]
 
 
 def _beside(words: Sequence[str], place: int) -> set[str]:

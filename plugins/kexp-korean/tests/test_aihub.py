@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from kexp.contracts import DatasetContext
 from kexp.errors import DataError
 from kexp_korean.aihub import AIHubDialect
-from kexp_korean.transcripts import spoken
+from kexp_korean.transcripts import fluent, spoken
 
 Write = Callable[..., Path]
 JEJU = "제주방언 > 사적 대화 > 일상 대화"
@@ -81,7 +82,8 @@ def test_four_labels_leave_other_regions_out_and_say_so(tmp_path: Path, write: W
     ]  # fmt: skip
     assert context.counts == {
         "files": 4, "utterances": 8, "read from the field form": 0, "pairs": 3, "with equal forms": 3,
-        "without words": 0, "of gangwon, not in the scheme": 2,
+        "without words": 0, "of gangwon, not in the scheme": 2, "rows labelled gyeongsang": 1, "rows labelled jeju": 1,
+        "rows labelled jeolla": 1, "rows labelled standard": 3,
     }  # fmt: skip
 
 
@@ -125,6 +127,114 @@ def test_old_files_have_the_inline_form_alone(tmp_path: Path, write: Write) -> N
 )
 def test_marks_are_stripped(text: str, dialect: str, standard: str) -> None:
     assert (spoken(text, "dialect"), spoken(text, "standard")) == (dialect, standard)
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "standard", "dropped"),
+    [
+        ("-그- 그냥 말", "그냥 말", "그냥 말", {"stuttered or broken off": 1}),
+        ("그- 어디 가-", "어디", "어디", {"stuttered or broken off": 2}),
+        ("하-하지만 제-주도", "하지만 제-주도", "하지만 제-주도", {"stuttered or broken off": 1}),
+        ("-어-, 그래", ", 그래", ", 그래", {"stuttered or broken off": 1}),
+        ("(아)/() 혼저 ()/(음) 옵서", "혼저 옵서", "혼저 옵서", {"said in one form alone": 2}),
+        ("(혼저)/(어서) 옵서", "혼저 옵서", "어서 옵서", {}),
+        ("xx 어디 xxx를 가 (xx)/(xx)", "어디 가", "어디 가", {"not understood": 3}),
+        ("taxi xxl 탔어", "taxi xxl 탔어", "taxi xxl 탔어", {}),
+        ("2-3 번 {laughing} &name& #그 ((아마)) (())", "2-3 번 그 아마", "2-3 번 그 아마", {}),
+        ("-그-", "", "", {"stuttered or broken off": 1}),
+    ],
+)
+def test_disfluencies_are_dropped_and_counted(text: str, dialect: str, standard: str, dropped: dict[str, int]) -> None:
+    for side, expected in (("dialect", dialect), ("standard", standard)):
+        counts: Counter[str] = Counter()
+        assert fluent(text, side, counts) == expected  # type: ignore[arg-type]
+        assert +counts == dropped
+
+
+def test_disfluencies_are_kept_unless_asked(tmp_path: Path, write: Write) -> None:
+    write(
+        "1.json", JEJU, utterance("-그- 어서 와", "-그- 혼저 오라"), utterance("-어- 네", "네"), utterance("xx", "-음-")
+    )
+    assert [text for text, _, _ in rows(AIHubDialect(path=tmp_path))][:2] == ["-그- 어서 와", "-그- 혼저 오라"]
+    options = AIHubDialect(path=tmp_path, disfluencies="drop")
+    assert [text for text, _, _ in rows(options)] == ["어서 와", "혼저 오라"]
+    notes = options.read()[1].notes()
+    assert (notes["with equal forms"], notes["without words"]) == (1, 1)
+    assert notes["marks dropped: stuttered or broken off"] == 4
+    assert notes["marks dropped: not understood"] == 1
+
+
+def spoken_by(speaker: str, standard: str, dialect: str) -> dict[str, Any]:
+    return utterance(standard, dialect) | {"speaker_id": speaker}
+
+
+@pytest.fixture
+def speakers(tmp_path: Path) -> Path:
+    people = {
+        "JEJU1": [("DZ01", "50대", "여성", "제주 서귀포시"), ("DZ02", "20대", "남성", "서울")],
+        "JEJU2": [("DZ02", "20대", "남성", "서울"), ("DZ03", "60대", "남성", "제주 제주시")],
+        "JEJU3": [("DZ04", "70대", "여성", "제주")],
+        "JEJU4": [("1", "50대", "여성", "제주")],
+        "JEJU5": [("1", "30대", "여성", "부산")],
+    }
+    for name, listed in people.items():
+        recording = {
+            "id": name,
+            "metadata": {"category": JEJU},
+            "speaker": [dict(zip(("id", "age", "sex", "birthplace"), one, strict=True)) for one in listed],
+            "utterance": [spoken_by(one[0], f"표준 {name} {one[0]}", f"제주 {name} {one[0]}") for one in listed],
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(recording, ensure_ascii=False), "utf-8")
+    return tmp_path
+
+
+def test_speakers_are_columns(speakers: Path) -> None:
+    dataset = AIHubDialect(path=speakers).build(DatasetContext())["train"]
+    assert {"speaker", "age", "sex", "birthplace"} <= set(dataset.column_names)
+    row = dataset[2]
+    assert [row[name] for name in ("text", "speaker", "age", "sex", "birthplace", "group")] == [
+        "표준 JEJU1 DZ02", "DZ02", "20대", "남성", "서울", "JEJU1",
+    ]  # fmt: skip
+
+
+def test_recordings_of_a_speaker_stay_together(speakers: Path) -> None:
+    groups = {text.split()[1]: group for text, _, group in rows(AIHubDialect(path=speakers, group="speaker"))}
+    assert groups["JEJU1"] == groups["JEJU2"]
+    # Of the others, one has a speaker of its own, and the speakers of two are only numbered.
+    assert len(set(groups.values())) == 4
+    by_recording = {text.split()[1]: group for text, _, group in rows(AIHubDialect(path=speakers))}
+    assert by_recording == {name: name for name in by_recording}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"birthplace": ["제주"]}, ["DZ01", "DZ03", "DZ04", "1"]),
+        ({"sex": ["남성"]}, ["DZ02", "DZ02", "DZ03"]),
+        ({"age": ["50대", "70대"]}, ["DZ01", "DZ04", "1"]),
+        ({"birthplace": ["제주", "부산"], "sex": ["여성"], "age": ["30대"]}, ["1"]),
+    ],
+)
+def test_speakers_are_chosen_and_the_others_counted(
+    speakers: Path, options: dict[str, Any], expected: list[str]
+) -> None:
+    chosen = AIHubDialect(path=speakers, **options)
+    assert [text.split()[2] for text, label, _ in rows(chosen) if label == "dialect"] == expected
+    assert chosen.read()[1].notes()["of other speakers"] == 7 - len(expected)
+
+
+def test_a_choice_without_speakers_is_an_error(speakers: Path, write: Write) -> None:
+    with pytest.raises(DataError, match=r"7 of other speakers.*; birthplace, sex and age must be written as in the"):
+        AIHubDialect(path=speakers, birthplace=["Jeju"]).build(DatasetContext())
+
+
+@pytest.mark.parametrize("listed", [{"id": "1"}, ["1"], "1"])
+def test_speakers_that_are_no_objects_are_an_error(tmp_path: Path, listed: Any) -> None:
+    path = tmp_path / "1.json"
+    path.write_text(json.dumps({"speaker": listed, "utterance": [utterance("뭐", "머")]}), "utf-8")
+    with pytest.raises(DataError, match='"speaker" is no list of JSON objects') as caught:
+        AIHubDialect(path=tmp_path).build(DatasetContext())
+    assert str(path) in str(caught.value)
 
 
 def test_decomposed_hangul_is_composed(tmp_path: Path, write: Write) -> None:

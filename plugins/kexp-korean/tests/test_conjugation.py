@@ -125,8 +125,9 @@ def test_honorific(lemma: str, polite: str, casual: str, former: str, formal: st
 
 def test_progressive() -> None:
     assert progressive(predicate("먹다")).lemma == "먹고 있다"
-    assert progressive(honorific(predicate("가다"))).lemma == "가고 계시다"
-    assert progressive(honorific(predicate("자다"))).lemma == "주무시고 계시다"
+    assert progressive(predicate("가다"), honored=True).lemma == "가고 계시다"
+    assert progressive(predicate("자다"), honored=True).lemma == "주무시고 계시다"
+    assert progressive(predicate("놀다"), honored=True).lemma == "놀고 계시다"
 
 
 @pytest.mark.parametrize("text", ["", "다", "먹", "eatda"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kexp.contracts import AugmenterContext, TokenizerContext
+from kexp.builtin.augmenters import RandomDeletion, SpacingNoise, TfIdfReplacement
+from kexp.contracts import AugmenterContext, AugmenterOptions, TokenizerContext
 from kexp.testing import (
     AugmenterContract,
     BackboneContract,
@@ -50,6 +53,17 @@ class TestRandomInsertion(AugmenterContract):
         RandomInsertion(share=1, parts=("adjective", "verb", "noun", "adverb"), protect="none"),
         RandomInsertion(share=0.5, protect="negation-and-label", label_threshold=1.0),
     )
+
+
+@pytest.mark.skipif(
+    find_spec("kiwipiepy") is None and "KEXP_NO_SKIPS" not in os.environ,
+    reason="needs kiwipiepy: pip install -e 'plugins/kexp-korean[morphology]'",
+)
+class TestKiwi(AugmenterContract):
+    @pytest.fixture(params=[RandomDeletion, TfIdfReplacement, SpacingNoise, SynonymSwap, RandomInsertion])
+    def options(self, request: pytest.FixtureRequest) -> AugmenterOptions:
+        made: AugmenterOptions = request.param(analyser="kiwi")
+        return made
 
 
 class TestOwnLexicon(AugmenterContract):

@@ -59,6 +59,78 @@ def test_utterances_are_well_formed(region: str) -> None:
     assert len(sample) / 14 <= len({u.recording for u in sample}) <= len(sample) / 6 + 1
 
 
+# What is said in one variety and, of these five, in no other.
+MARKS = {
+    "gyeongsang": "와 |억수로|아입니꺼|다 아이가[.]|니더|니꺼|다카이|카더라|카데예|이까네|하모 |디기|단디 |얼라|정구지|소풀|퍼뜩|아지매|데이[.]"
+    "|쪼매|[어네지데]예[.?]|는교|[가-힣]노[?]|이소[.]|히야|누부 ",
+    "jeolla": "[^ ]당께|랑께|허벌나게|솔찬히|싸게 |싸목싸목|아따|오메|쪼까|[^ ]당가|[^돼손]지라[.]|어라우|항꾸네|겁나게|구만이라",
+    "jeju": "하르방|할망|어멍|아방|무사 |수다|쿠다|마씀|수과|수꽈|하영|혼저|감저|지슬|신디|촌촌이|몬딱|덴[.]|엄서",
+    "chungcheong": "유[.?]|는겨|개갈|[가-힣]댜[.]|구먼유|오지게|숱하게",
+    "gangwon": "드래요|우야[.]|[다네]야[.]|좋지야[.]|소꼴기|분추|왜서|얼푼|옥시기|뜨데기|할아버이|할머이",
+}
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_variety_has_no_mark_of_another(region: str) -> None:
+    others = re.compile("|".join(f"(?:{marks})" for other, marks in MARKS.items() if other != region))
+    own = re.compile(MARKS[region])
+    sample = utterances(region, 3000, seed=7)
+    for utterance in sample:
+        assert not own.search(utterance.standard), utterance.standard
+        assert not others.search(utterance.standard), utterance.standard
+        assert not others.search(utterance.dialect), (others.search(utterance.dialect), utterance.dialect)
+    assert sum(bool(own.search(utterance.dialect)) for utterance in sample) > len(sample) / 8
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_words_that_mean_something_else_are_not_said(region: str) -> None:
+    for utterance in utterances(region, 3000, seed=8):
+        assert not re.search("맨치로|어치냑", utterance.dialect)  # "like", "last evening"
+        # A question word belongs to the variety like its endings: 와, 워째, 무사.
+        if utterance.dialect != utterance.standard and " 왜 " in f" {utterance.dialect} ":
+            assert region in ("chungcheong",), utterance.dialect
+
+
+def test_jeju_tells_what_is_going_on_by_its_endings() -> None:
+    for job in (
+        "say",
+        "tell",
+        "exclaim",
+        "confirm",
+        "explain",
+        "remind",
+        "recall",
+        "trail",
+        "insist",
+        "realise",
+        "hear",
+    ):
+        for ending in (*ENDINGS["jeju"][job], *ENDINGS["jeju"].get(f"{job}_p", ())):
+            assert ending.verb.startswith("엄"), (job, ending)
+    verb = Verb("돕다", "recall_p", STANDARD["recall_p"][0], "ongoing", honorific=True)
+    said = {Speaker(Dice(str(seed)), "jeju", 1.0).say(Sentence((verb,), ".")) for seed in range(20)}
+    assert said == {"도우셤서라마씀.", "도우셤더라고양."}
+
+
+@pytest.mark.parametrize(
+    ("lemma", "expected"),
+    [("놀다", "놀고 계세요"), ("입다", "입고 계세요"), ("돕다", "돕고 계세요"), ("굽다", "굽고 계세요"), ("듣다", "듣고 계세요"),
+     ("먹다", "드시고 계세요"), ("자다", "주무시고 계세요"), ("만들다", "만들고 계세요")],
+)  # fmt: skip
+def test_honoured_actions_go_on_with_the_plain_stem(lemma: str, expected: str) -> None:
+    verb = Verb(lemma, "say_p", STANDARD["say_p"][0], "ongoing", honorific=True)
+    assert Speaker(Dice("x")).say(Sentence((verb,), ".")) == f"{expected}."
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_only_lasting_actions_are_going_on(region: str) -> None:
+    for utterance in utterances(region, 3000, seed=9):
+        assert not re.search("(?:만나|보내|빌리|가져가|잃어버리|다치|일어나)고 (?:있|계)", utterance.standard), (
+            utterance.standard
+        )
+        assert not re.search("어제부터", utterance.standard)
+
+
 def test_every_written_clause_can_be_filled_and_said() -> None:
     dice = Dice("clauses")
     tables = (situations.SITUATIONS, situations.SEQUENCES, situations.CONDITIONS, situations.ERRANDS,
@@ -89,7 +161,7 @@ def test_the_varieties_do_the_jobs_of_the_standard() -> None:
         ("jeolla", [Phrase("비", "가"), "오다", "because"], "비가 (옹께|오니께|옹께로)."),
         ("chungcheong", [Word("빨리"), "오다", "do_p"], "(얼릉|후딱|얼른) 오(슈|세유)."),
         ("gangwon", [Phrase("감자", "는"), "좋다", "remind"], "감재는 좋(잖나|장가|잖소)."),
-        ("jeolla", [Phrase("부추", "를"), "먹다", "if"], "(솔을|정구지를) 묵으(믄|먼)."),
+        ("jeolla", [Phrase("부추", "를"), "먹다", "if"], "솔을 묵으(믄|먼)."),
         ("gyeongsang", [Word("왜"), "춥다", "say_p"], "와 춥어예."),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from kexp.errors import DataError
-from kexp_korean.lexicon import BUNDLED, PARTS, Lexicon, bundled, read_lexicon
+from kexp.hangul import is_syllable
+from kexp_korean.lexicon import BUNDLED, Lexicon, bundled, read_lexicon
+from kexp_korean.synonyms import SynonymSwap
 
 # None of these pairs may ever be in one group.
 OPPOSITES = """
@@ -45,17 +48,23 @@ def read(lexicon: Lexicon, word: str) -> list[str]:
 
 def test_the_bundled_lexicon_is_large_and_each_word_stands_once() -> None:
     entries = bundled().entries
-    assert len(entries) >= 600
-    assert len({(entry.part, entry.word) for entry in entries}) == len(entries)
-    counts = {part: sum(entry.part == part for entry in entries) for part in PARTS}
-    assert all(count >= 150 for count in counts.values()), counts
+    assert len({(entry.part, entry.word, entry.context) for entry in entries}) == len(entries)
+    counts = {part: sum(entry.part == part for entry in entries) for part in ("adjective", "verb", "adverb", "noun")}
+    assert all(count >= 300 for count in counts.values()), counts
 
 
-def test_groups_are_symmetrical_and_of_one_part_of_speech() -> None:
-    groups = {(entry.part, entry.word): {entry.word, *entry.synonyms} for entry in bundled().entries}
-    for (part, word), group in groups.items():
-        for other in group:
-            assert groups.get((part, other)) == group, (word, other)
+def test_files_have_one_part_of_speech_and_at_most_300_lines() -> None:
+    for path in BUNDLED.glob("*.tsv"):
+        assert len({entry.part for entry in read_lexicon(path)}) == 1, path
+        assert len(path.read_text("utf-8").splitlines()) <= 300, path
+
+
+def test_groups_are_symmetrical() -> None:
+    entries = Lexicon(read_lexicon(BUNDLED / "determiners.tsv")).entries
+    of = {(entry.word, entry.context): entry.synonyms for entry in entries}
+    (context,) = {context for word, context in of if word == "저런"}
+    assert of["저런", context] == ("저러한",)
+    assert of["저러한", context] == ("저런",)
 
 
 def test_verbs_and_adjectives_are_dictionary_forms() -> None:
@@ -71,10 +80,84 @@ def test_opposites_share_no_group(one: str, other: str) -> None:
         assert not {one, other} <= {entry.word, *entry.synonyms}, entry
 
 
-def test_the_file_says_what_it_is() -> None:
-    first = BUNDLED.read_text("utf-8").splitlines()[0]
-    assert first.startswith("#")
-    assert "kexp" in first
+def test_the_files_say_what_they_are() -> None:
+    for path in BUNDLED.glob("*.tsv"):
+        first = path.read_text("utf-8").splitlines()[0]
+        assert first.startswith("#")
+        assert "kexp" in first
+
+
+# --- intensity, register, homographs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "weaker"),
+    [("좋은", "괜찮은"), ("좋다", "괜찮다"), ("재밌는", "볼만한"), ("재미있다", "괜찮다"), ("최고다", "괜찮음"), ("노잼", "핵노잼"),
+     ("핵노잼", "노잼"), ("명작", "수작"), ("최악의", "나쁜"), ("유치하다", "유치찬란하다"), ("좋아하는", "사랑하는")],
+)  # fmt: skip
+def test_intensity_is_kept(word: str, weaker: str) -> None:
+    for before in ("", "영화가", "정말"):
+        for after in ("", "영화", "작품"):
+            found = bundled().find(word, before, after)
+            assert found is None or weaker not in found.forms
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "after", "expected"),
+    [
+        ("내", "최고다", "", "으뜸이다"), ("", "최고의", "영화", "최상의"), ("연기", "최고", "", "으뜸"), ("", "최악의", "영화", "최하의"),
+        ("", "연기가", "좋다", "연기력이"), ("이", "감독은", "왜", "연출자는"), ("", "감동이", "있는", "울림이"),
+        ("", "내용도", "없고", "줄거리도"), ("이런", "쓰레기를", "왜", "폐기물을"), ("이", "드라마", "정말", "작품"),
+        ("1점도", "아깝다", "", "과분하다"), ("시간이", "아까웠다", "", "낭비였다"), ("", "완전", "재밌다", "정말"),
+        ("스토리가", "별로", "없다", "그다지"), ("영화", "봤는데", "재밌다", "감상했는데"), ("연기가", "좋았다", "", "마음에 들었다"),
+        ("사랑에", "대한", "영화", "관한"), ("누가", "만든", "영화냐", "제작한"), ("보는", "것은", "처음", "건"),
+    ],
+)  # fmt: skip
+def test_frequent_words_of_reviews_are_found(before: str, word: str, after: str, expected: str) -> None:
+    found = bundled().find(word, before, after)
+    assert found is not None
+    assert expected in found.forms
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "after"),
+    [
+        ("", "비추는", "거울"), ("", "비추고", ""), ("", "심심한", "사과를"), ("점을", "찍었다", ""), ("", "믿을", "수"),
+        ("", "대체", "에너지"), ("그들의", "무지", ""), ("뻔한", "수작", "부리지"), ("", "연기를", "잘한다"), ("", "연기", "나는"),
+        ("봉준호", "감독의", "영화"), ("생각해", "봤는데", ""), ("알고", "보니", ""), ("눈물이", "나왔다", ""), ("화가", "난", "사람"),
+        ("", "완전", "히트"), ("안젤리나", "졸리는", "여전사"), ("", "더", "이상"), ("하기", "전", "세계"),
+        ("이에", "반해", ""), ("", "합니까", ""), ("", "친구나", ""), ("", "바라는", "것"),
+    ],
+)  # fmt: skip
+def test_homographs_and_set_phrases_are_not_read(before: str, word: str, after: str) -> None:
+    assert bundled().find(word, before, after) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("추천하시는", "권하시는"), ("만나신", ""), ("말씀하셨다", "이야기하셨다"), ("드세요", "잡수세요"), ("드시고", "잡수시고"),
+     ("주무셨어요", "잠드셨어요"), ("재미있으셨다면", "재밌으셨다면"), ("고르셨네요", "선택하셨네요"), ("멋지십니다", "근사하십니다")],
+)  # fmt: skip
+def test_honorific_forms_are_found(word: str, expected: str) -> None:
+    assert expected in (read(bundled(), word) or [""])
+
+
+SHARED = Path(os.environ.get("KEXP_SHARED", Path(__file__).parents[4] / "shared"))
+REVIEWS = SHARED / "data" / "nsmc" / "ratings_test.txt"
+
+
+@pytest.mark.skipif(not REVIEWS.is_file(), reason="needs the shared reviews")
+def test_share_of_eojeol_of_reviews_with_a_word_that_can_be_swapped() -> None:
+    lines = REVIEWS.read_text("utf-8").splitlines()[1:4001]
+    swap, lexicon = SynonymSwap(), bundled()
+    eojeol = hangul = found = 0
+    for line in lines:
+        words = line.split("\t")[1].split()
+        eojeol += len(words)
+        hangul += sum(any(map(is_syllable, word)) for word in words)
+        found += len({one.number for one in swap.find(words, range(len(words)), lexicon)})
+    assert found / eojeol >= 0.365
+    assert found / hangul >= 0.375
 
 
 # --- particles -----------------------------------------------------------------------------------------------------
@@ -110,7 +193,7 @@ def test_what_only_looks_like_a_noun_with_particles_is_not_read(word: str) -> No
     ("word", "expected"),
     [
         ("재미있었어요", "흥미로웠어요"), ("재미있는", "흥미로운"), ("흥미로운데", "재밌는데"), ("예쁜", "고운"),
-        ("예뻐서", "고와서"), ("고운", "예쁜"), ("좋지만", "괜찮지만"), ("좋은", "괜찮은"), ("괜찮네요", "좋네요"),
+        ("예뻐서", "고와서"), ("고운", "예쁜"), ("좋지만", "마음에 들지만"), ("좋은", "마음에 드는"), ("좋네요", "마음에 드네요"),
         ("슬펐다", "서글펐다"), ("힘든", "힘겨운"), ("힘겨워서", "힘들어서"), ("커다란", "거대한"), ("빨라서", "신속해서"),
         ("고르는", "선택하는"), ("선택했다", "골랐다"), ("골라서", "선택해서"), ("선택한다", "고른다"), ("추천합니다", "권합니다"),
         ("감사합니다", "고맙습니다"), ("귀엽고", "깜찍하고"), ("지루함", "따분함"), ("지루하였다", "따분했다"),
@@ -159,6 +242,37 @@ def test_reads_two_and_three_columns(tmp_path: Path) -> None:
     assert read(lexicon, "진짜") == []
 
 
+def test_reads_groups_and_where_they_hold(tmp_path: Path) -> None:
+    text = (
+        "noun\t영화 = 작품\n값 = 가격\n드라마\t작품, 극\tprevious: 이, 그\tnot next: 장르\n"
+        "noun\t연기\t연기력\tendings: 이/가, -\nadverb\t무지\t엄청\thomograph\nadjective\t좋다\t마음에 들다 (verb), 멋지다\n"
+        "ending\t에게\t한테\n"
+    )
+    lexicon = Lexicon(read_lexicon(write(tmp_path, text)))
+    assert read(lexicon, "영화는") == ["작품은"]
+    assert read(lexicon, "작품은") == ["영화는"]
+    assert read(lexicon, "가격이") == ["값이"]
+    assert read(lexicon, "드라마는") == []
+    found = lexicon.find("드라마는", "이", "재밌다")
+    assert found is not None
+    assert found.forms == ("작품은", "극은")
+    assert lexicon.find("드라마는", "이", "장르가") is None
+    assert (read(lexicon, "연기가"), read(lexicon, "연기"), read(lexicon, "연기를")) == (["연기력이"], ["연기력"], [])
+    assert read(lexicon, "좋다") == ["마음에 든다", "멋지다"]
+    assert read(lexicon, "좋은데") == ["마음에 드는데", "멋진데"]
+    assert read(lexicon, "친구에게") == ["친구한테"]
+    homograph = lexicon.find("무지")
+    assert homograph is not None
+    assert homograph.entry.homograph
+
+
+def test_homographs_are_not_swapped_without_more_knowledge(tmp_path: Path) -> None:
+    path = write(tmp_path, "adverb\t무지\t엄청\thomograph\nnoun\t영화\t작품\n")
+    swap = SynonymSwap(lexicon=path)
+    found = swap.find(["무지", "좋은", "영화"], range(3), swap.words())
+    assert [one.reading.entry.word for one in found] == ["영화"]
+
+
 def test_reads_decomposed_syllables_and_a_byte_order_mark(tmp_path: Path) -> None:
     import unicodedata
 
@@ -178,6 +292,10 @@ def test_reads_decomposed_syllables_and_a_byte_order_mark(tmp_path: Path) -> Non
         ("영화\t , ", '"영화" has nothing as a synonym', "name other words"),
         ("영화\t작품,영화", '"영화" has itself as a synonym', "name other words"),
         ("verb\t먹다\t섭취", '"섭취" is no dictionary form of the verb', "write the form that ends in 다"),
+        ("noun\t영화\t작품\tprevios: 이", '"previos" is no condition', 'did you mean "previous"?'),
+        ("noun\t영화\t작품\tnext:", '"next" names nothing', "write one list"),
+        ("noun\t영화\t작품\tnext: 가\tnext: 나", '"next" stands twice', "write one list"),
+        ("noun\t영화 =", '"영화" has nothing as a synonym', "name other words"),
         ("감독\t연출자", '"감독" stands in line 2 already', "join the two lines"),
     ],
 )

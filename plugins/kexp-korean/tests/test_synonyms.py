@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from kexp.contracts import AugmenterContext, Rejected
 from kexp.errors import DataError
+from kexp.korean.eojeol import AnalyserName
 from kexp_korean.synonyms import LexiconOptions, RandomInsertion, SynonymSwap
 
+ANALYSERS: tuple[AnalyserName, ...] = ("rules", "kiwi") if find_spec("kiwipiepy") else ("rules",)
 SHARED = Path(os.environ.get("KEXP_SHARED", Path(__file__).parents[4] / "shared"))
 REVIEW = "이 영화는 정말 재미있었어요. 배우들의 연기도 훌륭하고 결말이 너무 슬픈 작품!!"
 
@@ -66,7 +68,7 @@ def test_views_are_stored_under_the_contents_of_the_lexicon(tmp_path: Path) -> N
 
 def test_several_words_of_one_eojeol() -> None:
     made = results(SynonymSwap(share=1, parts=("noun",)), "둘 셋 넷 영화,결말!(스토리)")
-    assert made == {"둘 셋 넷 작품,엔딩!(줄거리)"}
+    assert made == {"둘 셋 넷 작품,엔딩!(줄거리)", "둘 셋 넷 작품,엔딩!(내용)"}
 
 
 def test_only_the_parts_asked_for() -> None:
@@ -94,7 +96,7 @@ def test_negations_and_what_they_negate_stay(text: str) -> None:
 
 
 def test_protection_can_be_switched_off() -> None:
-    assert results(SynonymSwap(share=1, protect="none"), "안 예쁘다") == {"안 이쁘다", "안 곱다", "안 아름답다"}
+    assert results(SynonymSwap(share=1, protect="none"), "안 예쁘다") == {"안 이쁘다", "안 곱다"}
     assert "정말 따분하다" in results(SynonymSwap(protect="none", parts=("adjective",)), "정말 재미없다")
 
 
@@ -137,34 +139,84 @@ def test_decomposed_texts_are_read_and_unknown_ones_come_back_as_they_were() -> 
 # --- random-insertion ----------------------------------------------------------------------------------------------
 
 
-def test_inserts_a_synonym_of_a_word_somewhere() -> None:
-    made = results(RandomInsertion(), "이 영화는 왜 아름답다")
-    assert len(made) > 1
-    for text in made:
-        extra = Counter(text.split()) - Counter(["이", "영화는", "왜", "아름답다"])
-        assert set(extra) <= {"작품", "어째서"}, text
-        assert extra.total() == 1
-        assert text.endswith("아름답다")
-        assert not text.startswith(("이 작품 ", "이 어째서 "))
+def test_an_adverb_of_degree_comes_before_an_adjective_that_has_none() -> None:
+    degrees = {"정말", "진짜", "참", "아주", "무척"}
+    assert results(RandomInsertion(), "배우 얼굴이 아름답다") == {f"배우 얼굴이 {one} 아름답다" for one in degrees}
+    # Synonyms of an adverb of the text, where it has one.
+    made = results(RandomInsertion(), "너무 슬픈 결말에 따뜻한 음악", 80)
+    assert made
+    assert all(one.startswith("너무 슬픈 결말에 ") and one.endswith(" 따뜻한 음악") for one in made)
+    assert not any(one.split()[3] in degrees - {"정말", "무척", "아주"} for one in made)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "더 재미있다",
+        "너무 좋아요",
+        "안 예쁘다",
+        "재미있지 않다",
+        "볼 만하다",
+        "1점 준다",
+        "그저 그렇다",
+        "하지만 매력적인 그대",
+        "봤습니다",
+        "갔다",
+    ],
+)
+def test_nothing_comes_where_a_degree_is_or_none_can_be(text: str) -> None:
+    assert results(RandomInsertion(share=1), text) == {text}
+
+
+def test_a_pointer_comes_before_a_noun_that_nothing_modifies() -> None:
+    assert results(RandomInsertion(parts=("noun",)), "주인공이 죽었다") == {"이 주인공이 죽었다", "그 주인공이 죽었다"}
+    for text in ("저 주인공이 죽었다", "착한 주인공이 죽었다", "영화 주인공이 죽었다", "나는 주인공이 되었다"):
+        assert results(RandomInsertion(parts=("noun",)), text) == {text}
 
 
 def test_inserts_as_many_as_the_share_says() -> None:
-    text = " ".join(["영화는", "재미있고"] * 10)
+    text = " ".join(["배우가", "재미있고"] * 10)
     assert len(augment(RandomInsertion(share=0.25), text).split()) == 25
 
 
-def test_verbs_are_inserted_in_their_form() -> None:
-    assert results(RandomInsertion(parts=("verb",)), "봤는데 추천합니다") >= {"권합니다 봤는데 추천합니다"}
+def test_synonyms_of_verbs_and_adjectives_double_them() -> None:
+    assert results(RandomInsertion(parts=("verb",)), "봤는데 추천합니다") == {"봤는데 권하고 추천합니다"}
+    assert "지루하고 따분한 결말" in results(RandomInsertion(parts=("adjective",)), "따분한 결말")
 
 
 def test_nothing_comes_between_a_negation_and_its_word() -> None:
-    made = results(RandomInsertion(share=1), "영화 안 봤다", 200)
-    assert all("안 봤다" in text for text in made)
-    assert any("안 작품" in text for text in results(RandomInsertion(share=1, protect="none"), "영화 안 봤다", 200))
+    made = results(RandomInsertion(share=1), "주인공이 안 예쁘고 좋다", 60)
+    assert len(made) > 1
+    assert all("안 예쁘고" in text for text in made)
 
 
-def test_what_cannot_stand_anywhere_is_not_inserted() -> None:
-    assert results(RandomInsertion(), "하지만 매력적인 그대") == {"하지만 매력적인 그대"}
+# --- parts of speech and senses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "불빛을 비추는 등대", "거울에 비추어 보다", "대체 휴일", "대체할 수 있다", "사람의 무지", "무지가 낳은 비극", "수작을 부린다", "허튼 수작",
+        "심심한 사과", "심심한 위로", "점을 찍다", "믿을 수 없는", "담배 연기", "일정이 연기되었다", "어머니께서", "말을 타다",
+    ],
+)  # fmt: skip
+def test_words_in_another_sense_stay(text: str) -> None:
+    for analyser in ANALYSERS:
+        assert results(SynonymSwap(share=1, analyser=analyser), text) == {text}
+
+
+@pytest.mark.parametrize("text", ["이 영화 비추", "무지 재밌다", "심심한 날", "대체 왜"])
+def test_words_in_the_sense_of_their_synonyms_change(text: str) -> None:
+    first = next(word for word in ("비추", "무지", "심심한", "대체") if word in text.split())
+    for analyser in ANALYSERS:
+        made = results(SynonymSwap(share=1, analyser=analyser), text)
+        assert any(first not in one.split() for one in made), (analyser, made)
+
+
+def test_particles_agree_with_what_comes_in() -> None:
+    for analyser in ANALYSERS:
+        made = results(SynonymSwap(share=1, parts=("noun",), analyser=analyser), "영화와 결말을 스토리로")
+        assert made == {"작품과 엔딩을 줄거리로"}
 
 
 # --- both ----------------------------------------------------------------------------------------------------------
@@ -274,9 +326,9 @@ def changed(options: LexiconOptions, texts: list[str]) -> float:
 
 @pytest.mark.shared
 def test_most_real_reviews_have_a_word_that_can_be_swapped(reviews: list[str]) -> None:
-    assert changed(SynonymSwap(), reviews) > 0.6
+    assert changed(SynonymSwap(), reviews) > 0.55
     assert changed(SynonymSwap(protect="none"), reviews) > 0.63
-    assert changed(RandomInsertion(), reviews) > 0.4
+    assert changed(RandomInsertion(), reviews) > 0.1
 
 
 @pytest.mark.shared
@@ -285,6 +337,7 @@ def test_real_reviews_keep_their_eojeol_and_negations(reviews: list[str]) -> Non
     for text, other in zip(reviews, made, strict=True):
         assert isinstance(other, str)
         before, after = text.split(), other.split()
-        assert len(before) == len(after)
-        for one, two in zip(before, after, strict=True):
-            assert one == two or not set(one) & set("않없"), (one, two)
+        # A synonym may be of several words; none takes a place away.
+        assert len(before) <= len(after)
+        negations = [sum(bool(set(word) & set("않없")) for word in words) for words in (before, after)]
+        assert negations[0] <= negations[1], (text, other)

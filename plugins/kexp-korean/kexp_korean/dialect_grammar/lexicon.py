@@ -68,7 +68,7 @@ MANNER: Final = _words("빨리 천천히 같이 혼자 먼저 다시 또 많이 
 DEGREE: Final = _words("너무 아주 정말 진짜 참 조금 좀 많이 되게 엄청")
 
 PAST_TIMES: Final = _words("어제 아까 그저께 지난주에 어젯밤에 작년에 저번에 아침에 금방 엊그제 지난_장날에")
-ONGOING_TIMES: Final = _words("지금 아직 요즘 아침부터 아까부터 어제부터")
+ONGOING_TIMES: Final = _words("지금 아직 요즘 아침부터 아까부터")
 HABIT_TIMES: Final = _words("요즘 매일 항상 요새 맨날 아침마다 가끔")
 FUTURE_TIMES: Final = _words("내일 모레 나중에 이따가 저녁에 다음_주에 주말에 이제 내일_아침에 오후에 점심에")
 OPENERS: Final = _words("아이고 그런데 근데 그래서 그러니까 글쎄 아니 참 그래 야 있잖아 그거")
@@ -87,10 +87,17 @@ class Action:
     adverbs: tuple[str, ...] = MANNER
     asked: str = "뭐"
     wilful: bool = True  # can be commanded, suggested and intended
+    lasting: bool = True  # can be going on: 먹고 있다, but not 만나고 있다
+
+
+_MOMENTARY: Final = _words(
+    "사다 입다 잃어버리다 가져오다 닫다 만나다 전화하다 보내다 말하다 가다 타다 일어나다 가져가다 다치다 빌리다 걷다"
+)
 
 
 def _action(clause: str, places: str = "", adverbs: str = "", asked: str = "뭐", *, wilful: bool = True) -> Action:
-    return Action(clause, _words(places), _words(adverbs) or MANNER, asked, wilful)
+    lasting = clause.rpartition(" ")[2] not in _MOMENTARY
+    return Action(clause, _words(places), _words(adverbs) or MANNER, asked, wilful, lasting)
 
 
 ACTIONS: Final = (
@@ -135,7 +142,7 @@ ACTIONS: Final = (
     _action("{home}+에서 쉬다", "", "같이 혼자 조금 많이 좀 잘", asked=""),
     _action("{home}+에서 자다", "", "같이 혼자 먼저 많이 잘", asked=""),
     _action("{field}+에서 일하다", "", "같이 혼자 많이 계속 조금", asked=""),
-    _action("일찍 일어나다", "", "먼저 또 다", asked=""),
+    _action("일찍 일어나다", "", "먼저 다", asked=""),
     _action("쌀+을 가져가다", "", "많이 조금 먼저 다 또"),
     _action("{body}+를 다치다", "{field}+에서 {outdoors}+에서", "또 많이 조금", wilful=False),
     _action("{person}+한테 {thing}+를 빌리다", "", "또 먼저 다시 같이"),

@@ -71,6 +71,9 @@ class Sentence:
 # The predicates that take the endings of past stems in the present too: 있는데, but 있다.
 _STATIVE = ("있", "없", "읎", "엇")
 
+# Speakers of a variety do not fall back to these standard words: 와 묵노, not 왜 묵노.
+_STEADY = frozenset({"왜"})
+
 # 드시다 and 주무시다 are said everywhere, so the regional words for eating and sleeping give way.
 _HONORED = frozenset({"먹다", "마시다", "자다"})
 
@@ -116,7 +119,7 @@ class Speaker:
             return standard
         if standard not in self._chosen:
             options = table[self._region].get(standard, ())
-            realised = bool(options) and self._dice.chance(self._rate)
+            realised = bool(options) and (self._dice.chance(self._rate) or (standard in _STEADY and self._rate > 0))
             self._chosen[standard] = self._dice.pick(options) if realised else standard
         return self._chosen[standard]
 
@@ -141,13 +144,12 @@ class Speaker:
         respected = verb.honorific and verb.lemma in _HONORED
         word = predicate(verb.lemma) if respected else self._stem(verb.lemma)
         ending = self._ending(verb.job, verb.ending)
-        if verb.honorific:
-            word = honorific(word)
+        if verb.time == "ongoing" and self._region == "jeju" and ending is not verb.ending:
+            verb = replace(verb, time="present")  # 먹엄수다 says by itself that it is going on
         if verb.time == "ongoing":
-            if self._region == "jeju" and ending is not verb.ending:
-                verb = replace(verb, time="present")  # 먹엄수다 says by itself that it is going on
-            else:
-                word = progressive(word)
+            word = progressive(word, honored=verb.honorific)
+        elif verb.honorific:
+            word = honorific(word)
         if verb.time == "past":
             return conjugate(word if ending.absolute else past(word), ending.past)
         if word.stem.endswith(_STATIVE):

@@ -85,9 +85,9 @@ def _sayable(time: Time) -> Set[str] | None:
     return lexicon.SAYABLE_WHILE_ONGOING if time == "ongoing" else None
 
 
-def _wilful(dice: Dice) -> lexicon.Action:
-    """Draw an action that one can decide on."""
-    return dice.pick([action for action in lexicon.ACTIONS if action.wilful])
+def _wilful(dice: Dice, time: Time = "present") -> lexicon.Action:
+    """Draw an action that one can decide on, of those that can be going on where the time is ongoing."""
+    return dice.pick([action for action in lexicon.ACTIONS if action.wilful and (action.lasting or time != "ongoing")])
 
 
 def _lead(dice: Dice, when: Sequence[str], subject: Phrase) -> list[Part]:
@@ -104,7 +104,7 @@ Built = tuple[list[Part], str]  # the parts, and the job of the last ending
 def _statement(dice: Dice, style: Style) -> Built:
     """What someone did, does or is doing."""
     time: Time = dice.pick(("past", "past", "present", "ongoing"))
-    action = dice.pick(lexicon.ACTIONS) if time == "past" else _wilful(dice)
+    action = dice.pick(lexicon.ACTIONS) if time == "past" else _wilful(dice, time)
     clause, bound = _scene(dice, action, _sayable(time))
     when = lexicon.PERIODS[time]
     own = dice.chance(0.4)
@@ -158,7 +158,7 @@ def _description(dice: Dice, style: Style, text: str, leads: Sequence[str], time
 def _question(dice: Dice, style: Style) -> Built:
     """Whether someone did or does something."""
     time: Time = dice.pick(("past", "past", "present", "ongoing"))
-    action = _wilful(dice)
+    action = _wilful(dice, time)
     clause, bound = _scene(dice, action, _sayable(time))
     when = lexicon.PERIODS[time]
     lead, honors = _asked(dice, style, bound, when)
@@ -176,8 +176,8 @@ def _asked(dice: Dice, style: Style, bound: dict[str, str], when: Sequence[str])
 def _question_what(dice: Dice, style: Style) -> Built:
     """What, whom, where, when or why."""
     time: Time = dice.pick(("past", "past", "ongoing"))
-    action = _wilful(dice)
-    clause, bound = _scene(dice, action)
+    action = _wilful(dice, time)
+    clause, bound = _scene(dice, action, _sayable(time))
     before = list(clause.before)
     targets = [index for index, part in enumerate(before) if isinstance(part, Phrase)]
     when = ("어제", "아까", "아침에") if time == "past" else ("지금", "요즘")

@@ -1,0 +1,165 @@
+"""Statements on methods with seeds, draws and folds, and on simulated experiments of equal ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binom, t
+
+from kexp.repeats import Repeat
+from kexp.report import predictions
+from kexp.report.repeated import ratio_of_test, units_of, varied
+from kexp.report.statements import Method, statements
+
+ROWS = 1000
+LABELS = np.random.default_rng(0).integers(2, size=ROWS)
+
+
+def rows_of(right: np.ndarray, *, labels: np.ndarray = LABELS, rows: str = "all") -> predictions.Tested:
+    """Return certain predictions that are right where ``right`` says so, on rows of that name."""
+    order = np.arange(len(labels))
+    probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
+    return predictions.Tested(Path("none"), "test", ("no", "yes"), rows, rows, labels, probabilities, order, order)
+
+
+def method(name: str, runs: Mapping[tuple[int | None, int | None, int], predictions.Tested], **spec: Any) -> Method:
+    """Return a method whose runs have the given fold, draw and seed."""
+    results: dict[Any, Any] = {}
+    for (fold, draw, seed), tested in runs.items():
+        given = {"fold": fold, "draw": draw, "seed": seed}
+        right = float((tested.probabilities.argmax(1) == tested.labels).mean())
+        results[as_repeat(fold, draw, seed)] = {
+            **{key: value for key, value in given.items() if value is not None},
+            "variant": name, "monitor": "accuracy", "metrics": {"test": {"accuracy": right}},
+        }  # fmt: skip
+    return Method(name, spec, results, {as_repeat(*key): tested for key, tested in runs.items()})
+
+
+def as_repeat(fold: int | None, draw: int | None, seed: int) -> Repeat:
+    return Repeat(seed, draw, fold)
+
+
+def stated(*methods: Method) -> dict[str, Any]:
+    tests, problems = statements(methods, ["accuracy"], (), [])
+    assert problems == []
+    return tests[0]
+
+
+def accuracies(found: Method, keys: list[Any]) -> float:
+    return float(np.mean([found.runs[as_repeat(*key)]["metrics"]["test"]["accuracy"] for key in keys]))
+
+
+def test_seeds_within_draws_are_averaged_and_draws_are_counted() -> None:
+    generator = np.random.default_rng(1)
+    keys = [(None, draw, seed) for draw in (1, 2, 3) for seed in (1, 2)]
+    a, b = (method(n, {key: rows_of(generator.random(ROWS) < p) for key in keys}) for n, p in (("a", 0.8), ("b", 0.7)))
+    test = stated(a, b)
+    assert (test["n"], test["unit"], test["over"]) == (3, "label draws", "3 label draws x 2 seeds")
+    by_draw = [accuracies(a, keys[at : at + 2]) - accuracies(b, keys[at : at + 2]) for at in (0, 2, 4)]
+    assert test["difference"] == pytest.approx(np.mean(by_draw))
+    assert test["effect_size"] == pytest.approx(np.mean(by_draw) / np.std(by_draw, ddof=1))
+
+
+def test_folds_have_rows_of_their_own_and_are_corrected() -> None:
+    generator = np.random.default_rng(2)
+    keys = [(fold, None, seed) for fold in range(1, 6) for seed in (1, 2, 3)]
+    a, b = (
+        method(n, {key: rows_of(generator.random(ROWS) < p, rows=f"fold {key[0]}") for key in keys})
+        for n, p in (("a", 0.8), ("b", 0.7))
+    )
+    test = stated(a, b)
+    assert (test["n"], test["test"], test["over"]) == (5, "resampled", "5 folds x 3 seeds")
+    differences = [accuracies(a, keys[at : at + 3]) - accuracies(b, keys[at : at + 3]) for at in range(0, 15, 3)]
+    error = ((1 / 5 + 1 / 4) * np.var(differences, ddof=1)) ** 0.5
+    assert test["high"] == pytest.approx(np.mean(differences) + t.ppf(0.975, 4) * error)
+    assert test["sentence"].startswith("a beats b by 0.")
+
+
+def test_a_split_per_seed_is_corrected_by_its_share() -> None:
+    generator = np.random.default_rng(3)
+    a, b = (
+        method(
+            name,
+            {(None, None, seed): rows_of(generator.random(ROWS) < 0.8, rows=f"split {seed}") for seed in (1, 2, 3)},
+            split={"resplit": True, "test": 0.2},
+        )
+        for name in "ab"
+    )
+    test = stated(a, b)
+    differences = [accuracies(a, [(None, None, seed)]) - accuracies(b, [(None, None, seed)]) for seed in (1, 2, 3)]
+    error = ((1 / 3 + 0.2 / 0.8) * np.var(differences, ddof=1)) ** 0.5
+    assert test["high"] - test["difference"] == pytest.approx(t.ppf(0.975, 2) * error)
+
+
+def test_the_ratio_of_test_to_other_rows() -> None:
+    seeds = [{"seed": 1}, {"seed": 2}]
+    assert ratio_of_test(seeds, {"split": {"test": 0.2}}) == 0
+    assert ratio_of_test(seeds, {"split": {"test": 0.2, "resplit": True}}) == pytest.approx(0.25)
+    assert ratio_of_test([{"seed": 1, "fold": fold} for fold in range(1, 6)], {}) == pytest.approx(0.25)
+    counted = [run | {"rows": {"train": 600, "validation": 200, "test": 400}} for run in seeds]
+    assert ratio_of_test(counted, {"split": {"test": 400, "resplit": True}}) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words", "unit", "count"),
+    [
+        ([(None, None, 1)], "1 seed", "seeds", 1),
+        ([(None, None, 1), (None, None, 7)], "2 seeds", "seeds", 2),
+        ([(None, draw, 1) for draw in (1, 2, 3)], "3 label draws", "label draws", 3),
+        ([(None, 1, 1), (None, 1, 2)], "2 seeds", "seeds", 2),
+        ([(*key, 1) for key in itertools.product((1, 2), (1, 2, 3))], "2 folds x 3 label draws", "folds", 2),
+        ([(1, None, 1), (1, None, 2), (2, None, 1)], "2 folds x 2 seeds, 3 runs", "folds", 2),
+    ],
+)
+def test_what_varied_is_said(keys: list[Any], words: str, unit: str, count: int) -> None:
+    repeats = [as_repeat(*key) for key in keys]
+    assert varied(repeats) == words
+    found, units = units_of(repeats)
+    assert (found, len(units)) == (unit, count)
+
+
+def test_labels_in_another_order_are_the_same_labels() -> None:
+    right = [np.random.default_rng(seed).random(ROWS) < 0.8 for seed in (1, 2)]
+    a, b = (method(name, {(None, None, 1): rows_of(of)}) for name, of in zip("ab", right, strict=True))
+    tested = b.tested[Repeat(1)]
+    turned = predictions.Tested(
+        tested.path, "test", ("yes", "no"), "all", "all", 1 - tested.labels, tested.probabilities[:, ::-1],
+        tested.by_text, tested.by_number,
+    )  # fmt: skip
+    other = Method("b", {}, b.runs, {Repeat(1): turned})
+    assert stated(a, other) == stated(a, b)
+    assert stated(a, b)["difference"] == pytest.approx(right[0].mean() - right[1].mean())
+
+
+# --- simulated experiments of equal methods -----------------------------------------------------------------------
+
+
+def experiment(draw: Callable[[], np.ndarray], seeds: int) -> list[str]:
+    """Return the sentences on three methods that differ by chance alone."""
+    methods = [method(name, {(None, None, seed): rows_of(draw()) for seed in range(seeds)}) for name in ("a", "b", "c")]
+    tests, _ = statements(methods, ["accuracy", "macro_f1"], (), [])
+    return [test["sentence"] for test in tests]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_few_experiments_say_that_one_of_equal_methods_beats_another(seeds: int, spread: float) -> None:
+    generator, experiments = np.random.default_rng([seeds, int(100 * spread)]), 200
+
+    def draw() -> np.ndarray:
+        return generator.random(ROWS) < 0.85 + generator.normal(0, spread)
+
+    false = sum(any(" beats " in said for said in experiment(draw, seeds)) for _ in range(experiments))
+    assert false <= binom.ppf(0.99, experiments, 0.05)
+
+
+def test_one_seed_never_beats() -> None:
+    a, b = method("a", {(None, None, 1): rows_of(LABELS >= 0)}), method("b", {(None, None, 1): rows_of(LABELS < 0)})
+    said = stated(a, b)["sentence"]
+    assert said.startswith("these two models of a and b differ in accuracy: a is 1.000 ahead (seed 1, p < 0.001")
+    assert " beats " not in said
