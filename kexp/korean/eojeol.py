@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pkgutil import resolve_name
@@ -40,7 +41,7 @@ class Eojeol(NamedTuple):
     """One word between spaces: what it is, what its ending makes of it, its stem, and the particle or ending.
 
     ``text`` is it without the punctuation around it, in NFC; ``joints`` are the places in ``text`` between morphemes
-    where writers often put a space, ``mark`` is whether punctuation follows, and
+    where writers often put a space, ``mark`` whether there was any, and
     ``gradable`` whether it is an adjective of which there is more or less.
     """
 
@@ -52,6 +53,17 @@ class Eojeol(NamedTuple):
     joints: tuple[int, ...] = ()
     mark: bool = False
     gradable: bool = False
+
+
+_CORE: Final = re.compile(r"([^0-9A-Za-z가-힣]*)(.*?)([^0-9A-Za-z가-힣]*)", re.DOTALL)
+_PAUSE: Final = re.compile(r"[.,!?;:~…ㅋㅎㅠㅜ/]")
+
+
+def trimmed(word: str) -> tuple[str, bool]:
+    """Return a word without the punctuation around it, and whether there was any, or a pause within it."""
+    match = _CORE.fullmatch(word)
+    before, text, after = match.groups() if match else ("", word, "")
+    return text, bool(before or after) or _PAUSE.search(text) is not None
 
 
 class Analyser(Protocol):

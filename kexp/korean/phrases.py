@@ -290,8 +290,9 @@ def _is_loose(word: Eojeol, after: Eojeol) -> bool:
 
 
 def _begins(before: Eojeol) -> bool:
-    """Return whether a sentence or a clause begins after an eojeol; of "...넘" nobody knows."""
-    return before.mark and (not before.text or before.text.isalnum())
+    """Return whether a sentence or a clause begins after an eojeol; after "(정말" or "좋다..넘" none does."""
+    plain = not before.text or before.text.isalnum()
+    return before.mark and plain and before.kind not in ("intensifier", "scope", "negation", "determiner")
 
 
 def takes_degree(words: Sequence[Eojeol], number: int) -> bool:

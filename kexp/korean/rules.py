@@ -10,10 +10,8 @@ from unicodedata import normalize
 
 from kexp.hangul import LEADS, VOWELS, compose, final_of
 from kexp.korean import vocabulary as known
-from kexp.korean.eojeol import Eojeol, Form
+from kexp.korean.eojeol import Eojeol, Form, trimmed
 
-_CORE: Final = re.compile(r"^[^0-9A-Za-z가-힣]*(.*?)([^0-9A-Za-z가-힣]*)$", re.DOTALL)
-_PAUSE: Final = re.compile(r"[.,!?;:~…ㅋㅎㅠㅜ/]")
 _HANGUL: Final = re.compile("[가-힣]+")
 
 _PARTICLES: Final[dict[str, Form]] = {
@@ -120,11 +118,9 @@ class RuleAnalyser:
 @lru_cache(maxsize=1 << 16)
 def _read(word: str) -> Eojeol:
     """Read one word without regard to the others."""
-    match = _CORE.match(normalize("NFC", word))
-    text, mark = (match[1], match[2] != "") if match else (word, False)
+    text, mark = trimmed(normalize("NFC", word))
     if not _HANGUL.fullmatch(text):
-        # Punctuation within it ends a sentence or a clause as well as punctuation after it.
-        return Eojeol(text, mark=mark or not text or _PAUSE.search(text) is not None)
+        return Eojeol(text, mark=mark)
     return _read_hangul(text)._replace(joints=_joints(text), mark=mark)
 
 

@@ -38,8 +38,8 @@ batch_size = 4
 max_length = 12
 [augmentation]
 """
-UNLABELLED = 'unlabelled = {use = "random-deletion", p = 0.4}\n'
-LABELLED = 'labelled = {use = "random-deletion", p = 0.4}\n'
+UNLABELLED = 'unlabelled = {use = "random-deletion", p = 0.4, unit = "eojeol", protect = "negation"}\n'
+LABELLED = 'labelled = {use = "random-deletion", p = 0.4, unit = "eojeol", protect = "negation"}\n'
 
 Resolve = Callable[..., Spec]
 Write = Callable[..., Path]
@@ -90,7 +90,7 @@ def prepare(catalog: Catalog, tmp_path: Path) -> Prepare:
     return lambda: PreparedInputs(catalog, tmp_path / "cache")
 
 
-SWAP = 'unlabelled = {use = "random-swap"}\n'
+SWAP = 'unlabelled = {use = "random-swap", unit = "eojeol"}\n'
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,11 @@ from unicodedata import normalize
 
 from kexp.errors import KexpError
 from kexp.korean import vocabulary as known
-from kexp.korean.eojeol import Eojeol, Form, Kind
+from kexp.korean.eojeol import Eojeol, Form, Kind, trimmed
 
 INSTALL: Final = "analyser = \"kiwi\" needs kiwipiepy, which is not installed: pip install 'kexp-korean[morphology]'"
 REMEMBERED: Final = 1 << 17  # Texts whose analysis is kept for the epochs to come.
 
-_PAUSE: Final = re.compile(r"[.,!?;:~…ㅋㅎㅠㅜ/]")
 _MARKS: Final = ("SF", "SP", "SS", "SSO", "SSC", "SE", "SO", "SW", "W_EMOJI")
 _JOINING: Final = {"JKS": "subject", "JKC": "subject", "JKO": "object", "JKG": "modifier", "JC": "conjunct"}
 _VAGUE: Final = ("있", "없", "같", "그렇", "이렇", "저렇", "어떻", "아니", "머", "뭐")
@@ -95,11 +94,10 @@ def _eojeol(text: str, tokens: Sequence[Token]) -> Sequence[Eojeol]:
 
 def _read(word: str, start: int, tokens: Sequence[Token]) -> Eojeol:
     """Read one word from its tokens."""
-    trimmed = re.match(r"^[^0-9A-Za-z가-힣]*(.*?)([^0-9A-Za-z가-힣]*)$", word, re.DOTALL)
-    text, mark = (trimmed[1], trimmed[2] != "") if trimmed else (word, False)
+    text, mark = trimmed(word)
     own = [token for token in tokens if not token.tag.startswith(_MARKS)]
     if not own or not re.fullmatch("[가-힣]+", text):
-        return Eojeol(text, mark=mark or not text or _PAUSE.search(text) is not None)
+        return Eojeol(text, mark=mark)
     tags = [re.sub("-.*", "", token.tag) for token in own]
     offset = start + word.index(text)
     joints = _joints(text, offset, own, tags)
