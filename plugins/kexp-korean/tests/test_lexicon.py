@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from kexp.contracts import AugmenterContext
 from kexp.errors import DataError
 from kexp.hangul import is_syllable
 from kexp_korean.lexicon import BUNDLED, Lexicon, bundled, read_lexicon
@@ -149,13 +152,14 @@ REVIEWS = SHARED / "data" / "nsmc" / "ratings_test.txt"
 @pytest.mark.skipif(not REVIEWS.is_file(), reason="needs the shared reviews")
 def test_share_of_eojeol_of_reviews_with_a_word_that_can_be_swapped() -> None:
     lines = REVIEWS.read_text("utf-8").splitlines()[1:4001]
-    swap, lexicon = SynonymSwap(), bundled()
     eojeol = hangul = found = 0
     for line in lines:
         words = line.split("\t")[1].split()
-        eojeol += len(words)
-        hangul += sum(any(map(is_syllable, word)) for word in words)
-        found += len({one.number for one in swap.find(words, range(len(words)), lexicon)})
+        for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+            runs = re.findall("(?<![0-9A-Za-z가-힣])[가-힣]++(?![0-9A-Za-z])", word)
+            eojeol += 1
+            hangul += any(map(is_syllable, word))
+            found += any(bundled().find(run, before, after) is not None for run in runs)
     assert found / eojeol >= 0.365
     assert found / hangul >= 0.375
 
@@ -268,9 +272,8 @@ def test_reads_groups_and_where_they_hold(tmp_path: Path) -> None:
 
 def test_homographs_are_not_swapped_without_more_knowledge(tmp_path: Path) -> None:
     path = write(tmp_path, "adverb\t무지\t엄청\thomograph\nnoun\t영화\t작품\n")
-    swap = SynonymSwap(lexicon=path)
-    found = swap.find(["무지", "좋은", "영화"], range(3), swap.words())
-    assert [one.reading.entry.word for one in found] == ["영화"]
+    swap = SynonymSwap(lexicon=path, share=1).build(AugmenterContext())
+    assert swap(["무지 좋은 영화"], [Random(1)]) == ["무지 좋은 작품"]
 
 
 def test_reads_decomposed_syllables_and_a_byte_order_mark(tmp_path: Path) -> None:
