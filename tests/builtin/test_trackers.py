@@ -857,6 +857,13 @@ def test_checking_a_spec_imports_no_tracker() -> None:
     assert not {*TRACKERS, "torch", "pandas"} & set(done.stdout.split())
 
 
+def test_a_run_of_a_draw_and_a_fold_is_named_by_them() -> None:
+    run = RunIdentity("reviews", "group", "plain", 1, ".", {}, draw=2, fold=3)
+    assert common.title(run) == "plain draw 2, fold 3, seed 1"
+    assert common.configuration(run) == {"group": "group", "variant": "plain", "draw": 2, "fold": 3, "seed": 1}
+    assert common.title(RunIdentity("reviews", "group", "plain", 1, ".", {})) == "plain seed 1"
+
+
 def test_passwords_of_addresses_are_not_told() -> None:
     spec = {
         "dataset": {"path": "https://me:secret@host/file", "label": "a:b@c"},

@@ -121,6 +121,7 @@ def test_every_wrong_parameter_is_reported(catalog: Catalog) -> None:
         ({"metric": ["validation.mcc", "validation.mcc"]}, "metric: a metric is given twice"),
         ({"storage": "disk"}, 'storage: expected "journal", a database URL or grpc://HOST:PORT, found "disk"'),
         ({"seeds_per_trial": 3}, "seeds_per_trial: a trial takes the first 3 seeds, and the spec has 2; add seeds"),
+        ({"folds_per_trial": 2}, "folds_per_trial: a trial takes the first 2 folds, and the spec has none; lower it, or raise split.folds"),
         ({"jobs": 0}, "jobs: expected a number greater than 0, found 0"),
         ({"space": {}}, "space: expected at least 1 entry, found 0"),
         ({"space": {"training.epochs": {}}}, "space.training.epochs: expected low and high, or choices"),
