@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pkgutil import resolve_name
-from typing import Final, Literal, NamedTuple, Protocol, get_args
+from typing import Final, Literal, NamedTuple, Protocol
 
 from kexp.errors import KexpError, Problem
 
@@ -41,8 +41,8 @@ class Eojeol(NamedTuple):
     """One word between spaces: what it is, what its ending makes of it, its stem, and the particle or ending.
 
     ``text`` is it without the punctuation around it, in NFC; ``joints`` are the places in ``text`` between morphemes
-    where writers often put a space, ``mark`` whether there was any, and
-    ``gradable`` whether it is an adjective of which there is more or less.
+    where writers often put a space, ``mark`` is whether punctuation stands around or within it, and ``gradable`` whether
+    it is an adjective of which there is more or less.
     """
 
     text: str
@@ -97,7 +97,6 @@ _CLASSES: Final[dict[AnalyserName, str]] = {
     "kiwi": "kexp_korean.kiwi:KiwiAnalyser",
 }
 _EXTRA: Final = "analyser = \"kiwi\" needs kexp-korean with its extra: pip install 'kexp-korean[morphology]'"
-assert set(_CLASSES) == set(get_args(AnalyserName))
 
 
 def _class(name: AnalyserName) -> AnalyserClass:

@@ -38,8 +38,8 @@ batch_size = 4
 max_length = 12
 [augmentation]
 """
-UNLABELLED = 'unlabelled = {use = "random-deletion", p = 0.4, unit = "eojeol", protect = "negation"}\n'
-LABELLED = 'labelled = {use = "random-deletion", p = 0.4, unit = "eojeol", protect = "negation"}\n'
+UNLABELLED = 'unlabelled = {use = "random-deletion", p = 0.4, unit = "eojeol"}\n'
+LABELLED = 'labelled = {use = "random-deletion", p = 0.4, unit = "eojeol"}\n'
 
 Resolve = Callable[..., Spec]
 Write = Callable[..., Path]
