@@ -25,7 +25,6 @@ LAYERS = (
         "redaction",
         "settings",
         "hangul",
-        "negation",
         "names",
         "nested",
         "sample_reviews",

@@ -17,7 +17,9 @@ from kexp.data.semi_supervised_stream import AugmentUnlabelled, SemiSupervisedSt
 from kexp.data.stored_views import LabelledViews
 from kexp.devices import Hardware
 from kexp.evaluate.predictions import Predictions, predict
-from kexp.experiment.inputs import PreparedInputs, RunInputs, UnlabelledInputs, encode_texts
+from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.run_inputs import RunInputs, UnlabelledInputs
+from kexp.experiment.texts import encode_texts
 from kexp.host_batches import HostBatch
 from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title

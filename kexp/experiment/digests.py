@@ -13,7 +13,8 @@ from kexp.atomic_files import replacing
 from kexp.catalog import Catalog
 from kexp.data.prepare import divided_by
 from kexp.errors import KexpError
-from kexp.experiment.inputs import PreparedInputs, RunInputs
+from kexp.experiment.inputs import PreparedInputs
+from kexp.experiment.run_inputs import RunInputs
 from kexp.plan.cross_checks import sections_in
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,95 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 import kexp
 from kexp.catalog import Catalog
-from kexp.contracts import UNLABELLED, AugmenterContext, AugmenterOptions, Metric, MetricContext, TokenizerContext
+from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_augmenters
 from kexp.contracts.metric import build_metrics
-from kexp.data.encoding import Encoded, Ragged, TokenCache, encode, frame, tokenise, unknown_rows
-from kexp.data.long_texts import TOKENS, heads
+from kexp.data.encoding import Encoded, Ragged, TokenCache, frame
+from kexp.data.long_texts import TOKENS
 from kexp.data.prepare import divided_by, needs_views, prepare
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
-from kexp.errors import Problem, SpecError, plugin_call
+from kexp.errors import plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.data_warnings import data_warnings
+from kexp.experiment.input_checks import check_data, check_positions
 from kexp.experiment.memory_cache import RecentResults
 from kexp.experiment.model_check import try_backbone
-from kexp.options import Options, component_title, plugin_results
+from kexp.experiment.run_inputs import PretrainingRows, RunInputs, UnlabelledInputs
+from kexp.experiment.texts import build_tokenizer, clean, eojeol_of_tokens, train_texts, without_long_tails
+from kexp.options import Options, component_title
 from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
-from kexp.pretraining.masking import eojeol, mask_token_id
+from kexp.pretraining.masking import mask_token_id
 from kexp.pretraining.texts import Gathered, gather, total_steps
 from kexp.repeats import Repeat
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-
-@dataclass(frozen=True, slots=True)
-class UnlabelledInputs:
-    """The unlabelled rows of a run, encoded; ``views`` are augmented ones that were made before training, if any."""
-
-    rows: Rows
-    encoded: Encoded
-    views: Sequence[Encoded]
-    rejected: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class PretrainingRows:
-    """The texts of ``[pretraining]``, encoded, with the eojeol of their tokens if these are masked as a whole.
-
-    ``counts`` are how many texts there were, how many were left out, by reason, and the steps on the others.
-    """
-
-    encoded: Encoded
-    words: Encoded | None
-    counts: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class RunInputs:
-    """The data of a run, its tokenizer, every split encoded, and the unlabelled rows if the objective takes them.
-
-    ``labelled_views`` are the augmented texts of the labelled rows, if their augmenter is costly. ``pretraining`` are
-    the rows of the stage of that name, if there is one.
-    """
-
-    data: PreparedData
-    tokenizer: PreTrainedTokenizerFast
-    encoded: Mapping[str, Encoded]
-    labelled_views: StoredViews | None
-    unlabelled: UnlabelledInputs | None
-    warnings: Sequence[str] = ()
-    pretraining: PretrainingRows | None = None
-
-    def record(self) -> dict[str, Any]:
-        """Return the data's record with what encoding adds: lengths in tokens, cut rows, rejected augmentations."""
-        import numpy as np
-
-        tokens = {}
-        unlabelled = {} if self.unlabelled is None else {UNLABELLED: self.unlabelled.encoded}
-        for split, encoded in {**self.encoded, **unlabelled}.items():
-            lengths = encoded.tokens.lengths
-            median, high, longest = np.percentile(lengths, [50, 95, 100])
-            unknown = float(np.mean(encoded.tokens.values == self.tokenizer.unk_token_id))
-            tokens[split] = {
-                "median": median,
-                "95 %": high,
-                "longest": longest,
-                **_full_lengths(encoded),
-                "truncated rows": encoded.truncated,
-                "unknown share": round(unknown, 4),
-                "unknown rows": unknown_rows(encoded, self.tokenizer),
-            }
-        record = {**self.data.record, "tokens": tokens}
-        if self.unlabelled and self.unlabelled.rejected:
-            record["rejected augmentations"] = {"unlabelled": dict(self.unlabelled.rejected)}
-        if self.warnings:
-            record["warnings"] = [*record.get("warnings", ()), *self.warnings]
-        return record
 
 
 @dataclass(slots=True)
@@ -122,10 +60,10 @@ class PreparedInputs:
     def inputs(self, spec: Spec, repeat: Repeat) -> RunInputs:
         """Prepare, tokenise and encode the data of a run; raises ``DataError`` or ``SpecError`` before any training."""
         data = self.data(spec, repeat)
-        _check(spec, data)
+        check_data(spec, data)
         key = f"{self._data_key(spec, repeat)} {self._key(spec, 'backbone')}"
-        tokenizer = self.made.get(f"tokenizer {key}", lambda: _build_tokenizer(spec, data))
-        _check_positions(spec)
+        tokenizer = self.made.get(f"tokenizer {key}", lambda: build_tokenizer(spec, data))
+        check_positions(spec)
         labels = data.labels
         model = f"model {self._key(spec, 'backbone')} {spec.training.max_length} {labels}"
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
@@ -195,7 +133,7 @@ class PreparedInputs:
             if texts is None:
                 return None
             return cache.tokenise(
-                _kept(spec, tokenizer, clean(spec, texts), rows.pairs), tokenizer, spec.dataset.joint()
+                without_long_tails(spec, tokenizer, clean(spec, texts), rows.pairs), tokenizer, spec.dataset.joint()
             )
 
         def framed() -> Encoded:
@@ -241,7 +179,7 @@ class PreparedInputs:
         encoded, words = self._encode(cut, tokenizer, gathered.rows, key), None
         if options.whole_word:
             key = f"words {key} {length} {spec.training.truncation}"
-            words = self.made.get(key, lambda: _words(cut, tokenizer, gathered.rows))
+            words = self.made.get(key, lambda: eojeol_of_tokens(cut, tokenizer, gathered.rows))
         steps = total_steps(options, len(encoded))
         return PretrainingRows(encoded, words, {**gathered.counts, "steps": steps})
 
@@ -271,112 +209,6 @@ class PreparedInputs:
     def _key(self, spec: Spec, *sections: str) -> str:
         table = dump(spec, self.catalog)
         return json.dumps([table[name] for name in sections], sort_keys=True, ensure_ascii=False)
-
-
-def _full_lengths(encoded: Encoded) -> dict[str, float]:
-    """Return the lengths in tokens before rows were cut, by which to choose ``training.max_length``."""
-    import numpy as np
-
-    if encoded.full_lengths is None:
-        return {}
-    names = ("median before cutting", "95 % before cutting", "longest before cutting")
-    return dict(zip(names, np.percentile(encoded.full_lengths, [50, 95, 100]).tolist(), strict=True))
-
-
-def encode_texts(
-    spec: Spec,
-    tokenizer: PreTrainedTokenizerFast,
-    texts: Sequence[str],
-    pairs: Sequence[str] | None,
-) -> Encoded:
-    """Clean texts as the backbone does, tokenise them, and cut them to the spec's length."""
-    return encode(
-        _kept(spec, tokenizer, clean(spec, texts), pairs),
-        None if pairs is None else clean(spec, pairs),
-        tokenizer,
-        max_length=spec.training.max_length,
-        truncation=spec.training.truncation,
-        tokenise=partial(tokenise, joint=spec.dataset.joint()),
-    )
-
-
-def _kept(spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: list[str], pairs: Sequence[str] | None) -> list[str]:
-    """Cut very long texts to what training keeps of them; of pairs and from the left that is not known beforehand."""
-    if pairs is not None or spec.training.truncation == "left":
-        return texts
-    return heads(texts, tokenizer, max(spec.training.max_length, TOKENS), spec.dataset.joint())
-
-
-def _words(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
-    """Return the eojeol of every token of rows, in the places of the tokens."""
-    return eojeol(
-        _kept(spec, tokenizer, clean(spec, rows.texts), rows.pairs),
-        None if rows.pairs is None else clean(spec, rows.pairs),
-        tokenizer,
-        max_length=spec.training.max_length,
-        truncation=spec.training.truncation,
-        joint=spec.dataset.joint(),
-    )
-
-
-def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
-    """Clean texts as the backbone does."""
-    return [spec.backbone.clean(text) for text in texts]
-
-
-def _build_tokenizer(spec: Spec, data: PreparedData) -> PreTrainedTokenizerFast:
-    return spec.backbone.build_tokenizer(TokenizerContext(clean(spec, train_texts(data))))
-
-
-def train_texts(data: PreparedData) -> list[str]:
-    """Return all texts of train, labelled or not."""
-    return [*data.train.texts, *([] if data.unlabelled is None else data.unlabelled.texts)]
-
-
-def _check(spec: Spec, data: PreparedData) -> None:
-    """Check what only the data show: options that do not fit the labels, unlabelled rows missing or too few."""
-    found = plugin_results(spec.objective, "label_problems", str, len(data.labels))
-    problems = [Problem("objective", message) for message in found]
-    problems += _check_unlabelled(spec, data.unlabelled) if spec.objective.uses_unlabelled else ()
-    if problems:
-        raise SpecError(spec.name, problems)
-
-
-def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
-    if unlabelled is None or not len(unlabelled):
-        message = "needs unlabelled rows, but there are none"
-        yield Problem(
-            "objective", message, "set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"
-        )
-        return
-    taken = spec.training.batch_size * spec.training.unlabelled_ratio
-    if len(unlabelled) < taken:
-        message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
-        yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
-    if needs_views(spec) and unlabelled.augmented is None:
-        named = getattr(spec.dataset, "augmented", None)
-        if named is not None:
-            yield Problem("dataset.augmented", f'no column "{named}" in the rows that are unlabelled', "check its name")
-            return
-        message = "the objective needs an augmented view of every unlabelled row"
-        yield Problem(
-            "augmentation.unlabelled", message, "name an augmenter, or a column of the dataset with dataset.augmented"
-        )
-
-
-def _check_positions(spec: Spec) -> None:
-    """Repeat the spec's check, since the configuration of a hub model is known only now."""
-    positions = spec.backbone.max_positions()
-    lengths = {"training.max_length": spec.training.max_length}
-    if spec.pretraining is not None and spec.pretraining.max_length is not None:
-        lengths["pretraining.max_length"] = spec.pretraining.max_length
-    problems = [
-        Problem(place, f"{length} is more than the {positions} positions of the backbone", f"use {positions} or fewer")
-        for place, length in lengths.items()
-        if positions is not None and length > positions
-    ]
-    if problems:
-        raise SpecError(spec.name, problems)
 
 
 def _baseline(data: PreparedData, name: str) -> dict[str, Predictions]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kexp.data.labelled_stream import Collator
 from kexp.errors import plugin_call
 from kexp.experiment.assemble import AssembledRun
-from kexp.experiment.inputs import PretrainingRows
+from kexp.experiment.run_inputs import PretrainingRows
 from kexp.options import component_title
 from kexp.pretraining.masked_lm import shared_weights
 from kexp.pretraining.masking import MaskedStream, make_masking

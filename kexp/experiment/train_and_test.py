@@ -12,28 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from kexp.atomic_files import remove_leftovers, replacing_folder
+from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
-from kexp.data.encoding import token_counts
 from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned, describe_os_error
-from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun, assemble
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
-from kexp.experiment.inputs import PreparedInputs, clean
+from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, UnlabelledUse, Validation
 from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
+from kexp.experiment.saved_files import save_models, save_predictions
 from kexp.experiment.trackers import RunListeners, log_file
-from kexp.model_files import write_checksums
+from kexp.experiment.trained_run import TrainedRun
 from kexp.plan.cross_checks import step_warnings
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.redaction import without_passwords
 from kexp.repeats import Repeat
-from kexp.report import predictions as report
 from kexp.report.run_folder import finite
 from kexp.report.stored import write_result
 from kexp.train.checkpoint import Stateful
@@ -161,8 +159,8 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
         predictions = {split: calibration.applied(found) for split, found in predictions.items()}
         if calibration.fit.remark:
             listeners.warn(f"evaluation.calibrate: {calibration.fit.remark}")
-    _save_predictions(run.folder / "predictions.parquet", assembled, predictions)
-    _save_models(run.folder, assembled, trained.trainer, calibration)
+    save_predictions(run.folder / "predictions.parquet", assembled, predictions)
+    save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
     return trained.result(predictions) | record
 
@@ -249,115 +247,3 @@ def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
     return origin(run.variant.spec, run.repeat.seed, assembled.inputs, run.prepared.catalog) | pretrained
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedRun:
-    """A run after training, with the validation predictions of the model that is kept."""
-
-    assembled: AssembledRun
-    trainer: Trainer
-    validation: Validation
-    use: UnlabelledUse
-
-    def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-        """Return the keys of ``result.json`` about training, and about predictions by split."""
-        assembled, trainer = self.assembled, self.trainer
-        labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
-        seconds = max(state.training_seconds, 1e-9)
-        monitor, several = assembled.spec.training.monitor, isinstance(assembled.spec.training.keep, int)
-        kept = [
-            {"folder": folder, "step": step, "epoch": step / trainer.steps_per_epoch, monitor: value}
-            for folder, (value, step) in zip(_model_folders(len(state.kept)), state.kept, strict=True)
-        ]
-        return {
-            "labels": labels,
-            "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
-            "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
-            **({} if state.best is None else self._chosen()),
-            "kept_step": trainer.kept_step,
-            "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
-            **({"kept_models": kept} if several and trainer.weights is not None else {}),
-            "evaluated_weights": trainer.evaluated.name,
-            **({"unlabelled_share": share} if (share := self.use.shares.get(trainer.kept_step)) is not None else {}),
-            "steps": state.step,
-            "epochs": state.step / trainer.steps_per_epoch,
-            "stopped_early": state.stopped_early,
-            "examples_per_second": state.examples / seconds,
-            "tokens_per_second": state.tokens / seconds,
-            "train_seconds": state.training_seconds,
-            "time_shares": state.time_shares(),
-            "peak_memory_mib": hardware.peak_memory_mib(),
-            "device": str(hardware.device),
-            "precision": hardware.precision,
-            **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
-            "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
-            **self._unusual(),
-            "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
-            "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
-        }
-
-    def _chosen(self) -> dict[str, Any]:
-        """Return which evaluation of validation was the best one."""
-        trainer, step = self.trainer, self.trainer.state.best_step
-        monitor = self.assembled.spec.training.monitor
-        return {"monitor": monitor, "best_step": step, "best_epoch": step / trainer.steps_per_epoch}
-
-    def _unusual(self) -> dict[str, Any]:
-        """Return what happened to few runs: smaller passes, steps left out, damaged checkpoints."""
-        state, batch_size = self.trainer.state, self.assembled.spec.training.batch_size
-        rows = -(-batch_size // state.passes)
-        found = {"rows_per_pass": rows if state.passes > 1 else None, "skipped_steps": state.skipped}
-        return {key: value for key, value in {**found, "remarks": state.remarks}.items() if value}
-
-
-def _model_folders(count: int) -> list[str]:
-    """Return the names of the folders of the kept models, the best first."""
-    return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
-
-
-def _save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None) -> None:
-    """Save the model as it is, which is the best or the last one, and the next best ones beside it.
-
-    With the calibration of the first one, each of the others gets its own.
-    """
-    _save_model(folder / "model", assembled, calibration)
-    if trainer.weights is not None:
-        others = trainer.state.kept[1:]
-        for name, (_, step) in zip(_model_folders(1 + len(others))[1:], others, strict=True):
-            trainer.weights.load(assembled.model, step)
-            own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
-            if own is not None and own.fit.remark:
-                logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
-            _save_model(folder / name, assembled, own)
-
-
-def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None) -> None:
-    """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
-    training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
-    tokenizer.model_max_length = training.max_length
-    tokenizer.truncation_side = training.truncation
-    with replacing_folder(folder) as part:
-        assembled.model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-        # safetensors leaves files that nobody else can read.
-        for path in part.glob("*.safetensors"):
-            path.chmod((part / "config.json").stat().st_mode)
-        if calibration is not None:
-            calibration.save(part)
-        write_checksums(part)
-
-
-def _save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
-    data, spec = assembled.inputs.data, assembled.spec
-    tables = []
-    for split, found in predictions.items():
-        rows = data.splits[split]
-        texts = clean(spec, rows.texts)
-        pairs = None if rows.pairs is None else clean(spec, rows.pairs)
-        counts = token_counts(assembled.inputs.encoded[split], assembled.inputs.tokenizer)
-        tokens = dict(zip(report.TOKENS, counts, strict=True))
-        tables.append(
-            report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities, tokens)
-        )
-    report.write(path, tables)

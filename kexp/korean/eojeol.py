@@ -41,8 +41,8 @@ class Eojeol(NamedTuple):
     """One word between spaces: what it is, what its ending makes of it, its stem, and the particle or ending.
 
     ``text`` is it without the punctuation around it, in NFC; ``joints`` are the places in ``text`` between morphemes
-    where writers often put a space, ``mark`` is whether punctuation stands around or within it, and ``gradable`` whether
-    it is an adjective of which there is more or less.
+    where writers often put a space, ``mark`` is whether punctuation stands around or within it, and ``gradable``
+    whether it is an adjective of which there is more or less.
     """
 
     text: str

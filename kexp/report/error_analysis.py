@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kexp.evaluate.proportions import wilson
-from kexp.negation import negations
+from kexp.korean.negation import negations
 from kexp.report.predictions import TOKENS
 
 if TYPE_CHECKING:

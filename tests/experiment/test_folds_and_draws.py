@@ -189,7 +189,7 @@ def test_parts_of_a_variant_can_be_compared(folds: Path) -> None:
 def test_an_experiment_that_was_interrupted_in_the_third_fold_goes_on_to_the_same_bytes(
     folds: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = train_and_test._save_predictions
+    begun = train_and_test.save_predictions
 
     def stop(path: Path, *arguments: Any) -> None:
         if path.parent.parent.name == "fold-3":
@@ -197,7 +197,7 @@ def test_an_experiment_that_was_interrupted_in_the_third_fold_goes_on_to_the_sam
         begun(path, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_and_test, "_save_predictions", stop)
+        patched.setattr(train_and_test, "save_predictions", stop)
         result = kexp("run", folder / "folds.toml", "--runs-dir", folder / "broken", "--quiet")
     assert result.exit_code == 130
     (broken,) = (folder / "broken" / "folds").iterdir()

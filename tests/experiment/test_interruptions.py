@@ -28,8 +28,8 @@ def spec(write_spec: Write, reviews: Path) -> Path:
 
 MOMENTS: dict[str, tuple[Any, str]] = {
     "before training": (train_and_test, "assemble"),
-    "after training": (train_and_test, "_save_predictions"),
-    "while the model is saved": (train_and_test, "_save_models"),
+    "after training": (train_and_test, "save_predictions"),
+    "while the model is saved": (train_and_test, "save_models"),
     "between the runs": (flow, "_finished"),
     "while baselines are measured": (flow, "_summarise"),
     "while the report is drawn": (flow, "write_report"),

@@ -481,7 +481,7 @@ def test_run_that_failed_after_its_training_resumes_with_its_test(
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(one_run, "_save_predictions", full)
+        patched.setattr(one_run, "save_predictions", full)
         failed = json.loads(kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet").stdout)
     assert failed["status"] == "failed"
     resumed = json.loads(kexp("run", "--resume", failed["folder"], "--json", "--quiet").stdout)

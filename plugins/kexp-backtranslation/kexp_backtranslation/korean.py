@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from math import prod
 
-from kexp.negation import negations
+from kexp.korean.negation import negations
 
 __all__ = ["hangul_share", "longest_loop", "lost_numbers", "negations"]
 

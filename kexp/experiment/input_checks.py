@@ -1,0 +1,57 @@
+"""Checks of a spec that only the data, or the configuration of a downloaded model, make possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kexp.data.prepare import needs_views
+from kexp.data.rows import PreparedData, Rows
+from kexp.errors import Problem, SpecError
+from kexp.options import plugin_results
+from kexp.spec.sections import Spec
+
+
+def check_data(spec: Spec, data: PreparedData) -> None:
+    """Check what only the data show: options that do not fit the labels, unlabelled rows missing or too few."""
+    found = plugin_results(spec.objective, "label_problems", str, len(data.labels))
+    problems = [Problem("objective", message) for message in found]
+    problems += _check_unlabelled(spec, data.unlabelled) if spec.objective.uses_unlabelled else ()
+    if problems:
+        raise SpecError(spec.name, problems)
+
+
+def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
+    if unlabelled is None or not len(unlabelled):
+        message = "needs unlabelled rows, but there are none"
+        yield Problem(
+            "objective", message, "set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"
+        )
+        return
+    taken = spec.training.batch_size * spec.training.unlabelled_ratio
+    if len(unlabelled) < taken:
+        message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
+        yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
+    if needs_views(spec) and unlabelled.augmented is None:
+        named = getattr(spec.dataset, "augmented", None)
+        if named is not None:
+            yield Problem("dataset.augmented", f'no column "{named}" in the rows that are unlabelled', "check its name")
+            return
+        message = "the objective needs an augmented view of every unlabelled row"
+        yield Problem(
+            "augmentation.unlabelled", message, "name an augmenter, or a column of the dataset with dataset.augmented"
+        )
+
+
+def check_positions(spec: Spec) -> None:
+    """Repeat the spec's check, since the configuration of a hub model is known only now."""
+    positions = spec.backbone.max_positions()
+    lengths = {"training.max_length": spec.training.max_length}
+    if spec.pretraining is not None and spec.pretraining.max_length is not None:
+        lengths["pretraining.max_length"] = spec.pretraining.max_length
+    problems = [
+        Problem(place, f"{length} is more than the {positions} positions of the backbone", f"use {positions} or fewer")
+        for place, length in lengths.items()
+        if positions is not None and length > positions
+    ]
+    if problems:
+        raise SpecError(spec.name, problems)

@@ -1,0 +1,72 @@
+"""The files of a trained run: the folders of its kept models, and its predictions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from kexp.atomic_files import replacing_folder
+from kexp.data.encoding import token_counts
+from kexp.evaluate.predictions import Predictions
+from kexp.experiment.assemble import AssembledRun
+from kexp.experiment.calibrate import Calibration
+from kexp.experiment.texts import clean
+from kexp.model_files import write_checksums
+from kexp.report import predictions as report
+from kexp.train.loop import Trainer
+
+logger = logging.getLogger("kexp")
+
+
+def model_folders(count: int) -> list[str]:
+    """Return the names of the folders of the kept models, the best first."""
+    return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
+
+
+def save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None) -> None:
+    """Save the model as it is, which is the best or the last one, and the next best ones beside it.
+
+    With the calibration of the first one, each of the others gets its own.
+    """
+    _save_model(folder / "model", assembled, calibration)
+    if trainer.weights is not None:
+        others = trainer.state.kept[1:]
+        for name, (_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
+            trainer.weights.load(assembled.model, step)
+            own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
+            if own is not None and own.fit.remark:
+                logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
+            _save_model(folder / name, assembled, own)
+
+
+def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None) -> None:
+    """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
+    training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
+    tokenizer.model_max_length = training.max_length
+    tokenizer.truncation_side = training.truncation
+    with replacing_folder(folder) as part:
+        assembled.model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        # safetensors leaves files that nobody else can read.
+        for path in part.glob("*.safetensors"):
+            path.chmod((part / "config.json").stat().st_mode)
+        if calibration is not None:
+            calibration.save(part)
+        write_checksums(part)
+
+
+def save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
+    """Write predictions by split with the texts that the model read and their numbers of tokens."""
+    data, spec = assembled.inputs.data, assembled.spec
+    tables = []
+    for split, found in predictions.items():
+        rows = data.splits[split]
+        texts = clean(spec, rows.texts)
+        pairs = None if rows.pairs is None else clean(spec, rows.pairs)
+        counts = token_counts(assembled.inputs.encoded[split], assembled.inputs.tokenizer)
+        tokens = dict(zip(report.TOKENS, counts, strict=True))
+        tables.append(
+            report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities, tokens)
+        )
+    report.write(path, tables)

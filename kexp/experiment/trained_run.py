@@ -1,0 +1,73 @@
+"""A run after training: what ``result.json`` says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kexp.evaluate.predictions import Predictions
+from kexp.experiment.assemble import AssembledRun
+from kexp.experiment.monitors import UnlabelledUse, Validation
+from kexp.experiment.saved_files import model_folders
+from kexp.train.loop import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run after training, with the validation predictions of the model that is kept."""
+
+    assembled: AssembledRun
+    trainer: Trainer
+    validation: Validation
+    use: UnlabelledUse
+
+    def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+        """Return the keys of ``result.json`` about training, and about predictions by split."""
+        assembled, trainer = self.assembled, self.trainer
+        labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
+        seconds = max(state.training_seconds, 1e-9)
+        monitor, several = assembled.spec.training.monitor, isinstance(assembled.spec.training.keep, int)
+        kept = [
+            {"folder": folder, "step": step, "epoch": step / trainer.steps_per_epoch, monitor: value}
+            for folder, (value, step) in zip(model_folders(len(state.kept)), state.kept, strict=True)
+        ]
+        return {
+            "labels": labels,
+            "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
+            "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
+            **({} if state.best is None else self._chosen()),
+            "kept_step": trainer.kept_step,
+            "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
+            **({"kept_models": kept} if several and trainer.weights is not None else {}),
+            "evaluated_weights": trainer.evaluated.name,
+            **({"unlabelled_share": share} if (share := self.use.shares.get(trainer.kept_step)) is not None else {}),
+            "steps": state.step,
+            "epochs": state.step / trainer.steps_per_epoch,
+            "stopped_early": state.stopped_early,
+            "examples_per_second": state.examples / seconds,
+            "tokens_per_second": state.tokens / seconds,
+            "train_seconds": state.training_seconds,
+            "time_shares": state.time_shares(),
+            "peak_memory_mib": hardware.peak_memory_mib(),
+            "device": str(hardware.device),
+            "precision": hardware.precision,
+            **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
+            "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
+            **self._unusual(),
+            "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
+            "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
+        }
+
+    def _chosen(self) -> dict[str, Any]:
+        """Return which evaluation of validation was the best one."""
+        trainer, step = self.trainer, self.trainer.state.best_step
+        monitor = self.assembled.spec.training.monitor
+        return {"monitor": monitor, "best_step": step, "best_epoch": step / trainer.steps_per_epoch}
+
+    def _unusual(self) -> dict[str, Any]:
+        """Return what happened to few runs: smaller passes, steps left out, damaged checkpoints."""
+        state, batch_size = self.trainer.state, self.assembled.spec.training.batch_size
+        rows = -(-batch_size // state.passes)
+        found = {"rows_per_pass": rows if state.passes > 1 else None, "skipped_steps": state.skipped}
+        return {key: value for key, value in {**found, "remarks": state.remarks}.items() if value}
