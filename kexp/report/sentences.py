@@ -7,6 +7,9 @@ from typing import Any
 
 SIGNIFICANT = 0.05
 
+LARGEST = {"accuracy": 1.0, "macro_f1": 1.0, "weighted_f1": 1.0, "mse": 1.0}
+"""Largest difference that there can be in a metric; others have none."""
+
 TEST_NAMES = {"mcnemar": "McNemar", "bootstrap": "paired bootstrap", "rows": "paired t-test over rows"}
 
 
@@ -29,8 +32,7 @@ def sentence(test: Mapping[str, Any]) -> str:
         return f"{metric} of {a} and {b}: {ahead} ({details})"
     if significant:
         return f"{better} beats {worse} by {_number(size, test)} {metric} ({details})"
-    shown = "" if test["detectable"] is None else f"; {test['over']} could show {_number(test['detectable'], test)}"
-    return f"no significant difference in {metric} between {a} and {b}: {ahead} ({details}{shown})"
+    return f"no significant difference in {metric} between {a} and {b}: {ahead} ({details}{_power(test)})"
 
 
 def _details(test: Mapping[str, Any]) -> Iterator[str]:
@@ -48,6 +50,15 @@ def _details(test: Mapping[str, Any]) -> Iterator[str]:
         yield f"Holm over {test['pairs']} pairs {_p(test['p_holm'])}"
     if test["test"] in TEST_NAMES:
         yield TEST_NAMES[test["test"]]
+
+
+def _power(test: Mapping[str, Any]) -> str:
+    """Return the smallest difference that would be found, or that none would."""
+    size = test["detectable"]
+    if size is None:
+        return ""
+    enough = size < LARGEST.get(test["metric"], size + 1)
+    return f"; {test['over']} could show {_number(size, test) if enough else 'none, however large: add repeats'}"
 
 
 def _number(value: float, test: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,7 @@ from kexp.evaluate.statistics import holm
 from kexp.repeats import Repeat
 from kexp.report.predictions import Tested, other_texts, row_differences
 from kexp.report.repeated import LEVELS, Result, has_resplit, in_order, ratio_of_test, units_of, varied
-from kexp.report.sentences import SIGNIFICANT, sentence
+from kexp.report.sentences import LARGEST, SIGNIFICANT, sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +142,7 @@ class _Pair:
     def test(self, metric: str) -> Json:
         """Return the test of a metric as plain data, with the ``Difference`` itself."""
         over_a, over_b = (varied(list(itertools.chain(*keys))) for _, keys in self._sides())
-        found = self._difference(metric)
+        found, most = self._difference(metric), LARGEST.get(metric, math.inf)
         return {
             "a": self.a.name,
             "b": self.b.name,
@@ -153,8 +154,8 @@ class _Pair:
             "over": over_a if over_a == over_b and self.paired else f"{over_a} against {over_b}",
             "which": _which(self.of_a[0][0], self.of_b[0][0]) if found.n == 1 else None,
             "difference": found.difference,
-            "low": found.low,
-            "high": found.high,
+            "low": None if found.low is None else max(found.low, -most),
+            "high": None if found.high is None else min(found.high, most),
             "effect_size": found.effect_size,
             "p_value": found.p_value,
             "found": found,
@@ -199,6 +200,7 @@ Units: TypeAlias = "Sequence[Sequence[Repeat]]"
 def _units(a: Method, b: Method, remarks: list[str]) -> tuple[str, Units, Units, bool] | None:
     """Return what the units of two methods are, their runs, and whether they are pairs; None, with a remark, if none.
 
+    Raises ``RowsDiffer`` for methods without a run in common that were tested on other rows.
     Runs that both methods have are preferred, then folds that both have, then the runs of each, whichever they are.
     """
     both = in_order(a.tested.keys() & b.tested.keys())
@@ -209,6 +211,7 @@ def _units(a: Method, b: Method, remarks: list[str]) -> tuple[str, Units, Units,
         if not both and len(a.tested) == len(b.tested) == 1:
             return unit, [[*a.tested]], [[*b.tested]], True
     if not both:
+        _rows_by(a, b, _held([*a.tested], [*b.tested]), remarks)
         counts = f"{varied(a.tested.keys())} against {varied(b.tested.keys())}"
         remarks.append(f"{a.name} and {b.name} were not compared: they have no run in common, and {counts}")
         return None
@@ -246,10 +249,15 @@ def _held(a: Sequence[Repeat], b: Sequence[Repeat]) -> list[tuple[Repeat, Repeat
 def _which(a: Repeat, b: Repeat) -> str:
     """Return which run of both methods is compared, in words."""
     found = [(name, getattr(a, name), getattr(b, name)) for name in LEVELS]
-    names = [
-        f"{name} {x}" if x == y else f"{name}s {x} and {y}" for name, x, y in found if x is not None or y is not None
-    ]
-    return ", ".join(names)
+    return ", ".join(_both(*pair) for pair in found if pair[1:] != (None, None))
+
+
+def _both(name: str, a: int | None, b: int | None) -> str:
+    if a == b:
+        return f"{name} {a}"
+    if a is None or b is None:
+        return " and ".join(f"no {name}" if of is None else f"{name} {of}" for of in (a, b))
+    return f"{name}s {a} and {b}"
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

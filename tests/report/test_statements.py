@@ -191,6 +191,41 @@ def test_methods_without_a_run_in_common_are_not_compared() -> None:
     assert remarks == ["full and few were not compared: they have no run in common, and 1 seed against 3 label draws"]
 
 
+def test_methods_with_other_test_rows_and_no_run_in_common_are_refused(tmp_path: Path) -> None:
+    def run(rows: int, name: str) -> predictions.Tested:
+        path, numbers = tmp_path / f"{name}.parquet", np.arange(rows)
+        texts = [f"text {number}" for number in numbers]
+        table = predictions.table("test", ("no", "yes"), numbers, texts, None, LABELS[:rows], np.eye(2)[LABELS[:rows]])
+        predictions.write(path, [table])
+        return predictions.tested(path, "test", ("no", "yes"))
+
+    folds = method("folds", {(fold, None, 1): run(30 + fold, f"fold-{fold}") for fold in (1, 2)}, split={"folds": 2})
+    tests, problems = statements([folds, method("once", {(None, None, 1): run(20, "once")})], ["accuracy"], (), [])
+    assert tests == []
+    assert (
+        problems[0]
+        .remark()
+        .startswith("folds and once were not compared: their test rows of fold 1 and no fold, seed 1 differ: 31")
+    )
+
+
+def test_no_difference_is_said_that_cannot_be() -> None:
+    right = {(1, "a"): 0.9, (1, "b"): 0.5, (2, "a"): 0.5, (2, "b"): 0.7}
+    a, b = (
+        method(
+            name,
+            {(f, None, 1): rows_of(np.arange(ROWS) < right[f, name] * ROWS, rows=f"fold {f}") for f in (1, 2)},
+            split={"folds": 2},
+        )
+        for name in "ab"
+    )
+    test = stated(a, b)
+    assert (test["low"], test["high"]) == (-1, 1)
+    assert test["detectable"] > 1
+    assert test["sentence"].endswith("; 2 folds could show none, however large: add repeats)")
+    assert "interval -1.000 to 1.000" in test["sentence"]
+
+
 def test_of_folds_that_both_have_one_it_alone_is_compared() -> None:
     remarks: list[str] = []
     a, b = (method(name, units(*((fold, None, 1) for fold in of))) for name, of in (("a", (1, 2)), ("b", (2, 3))))
