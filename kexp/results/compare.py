@@ -12,10 +12,11 @@ from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
 from kexp.repeats import Part, Repeat, in_words, place_of
+from kexp.report.methods import Method
 from kexp.report.predictions import Tested, tested
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
-from kexp.report.statements import Method, statements, tested_metrics
+from kexp.report.statements import statements, tested_metrics
 from kexp.report.stored import read_summary
 from kexp.report.summary import LOWER_IS_BETTER, build_summary
 from kexp.results.runs import UNREADABLE, differences, read_spec, results, spec_of
