@@ -31,13 +31,28 @@ class Summary:
     high: float | None
 
 
-def summarise(values: Sequence[float], ratio: float = 0.0) -> Summary:
+RANGES = {
+    "accuracy": (0.0, 1.0),
+    "macro_f1": (0.0, 1.0),
+    "weighted_f1": (0.0, 1.0),
+    "mcc": (-1.0, 1.0),
+    "cross_entropy": (0.0, math.inf),
+    "ece": (0.0, 1.0),
+    "mse": (0.0, 1.0),
+}
+"""Least and largest value of the metrics of kexp itself."""
+
+ANY = (-math.inf, math.inf)
+
+
+def summarise(values: Sequence[float], ratio: float = 0.0, within: tuple[float, float] = ANY) -> Summary:
     """Return the mean of ``values`` with its 95 % Student-t interval.
 
     The standard deviation is that of a sample (n - 1 in the denominator). One value has no spread, so
     ``sd``, ``low`` and ``high`` are None then, not 0. Where the values come from folds or splits whose training rows
     overlap, ``ratio`` is that of test to other rows, and widens the interval: the variance of the mean is
-    (1/n + ratio) sd^2 (Nadeau & Bengio 2003). Raises ``ValueError`` without values.
+    (1/n + ratio) sd^2 (Nadeau & Bengio 2003). The interval ends at the least and the largest value that there
+    can be, ``within``. Raises ``ValueError`` without values.
     """
     import numpy as np
     from scipy.stats import t
@@ -49,7 +64,7 @@ def summarise(values: Sequence[float], ratio: float = 0.0) -> Summary:
         return Summary(mean, None, n, None, None)
     sd = float(np.std(values, ddof=1))
     half = float(t.ppf(0.975, n - 1)) * sd * math.sqrt(1 / n + ratio)
-    return Summary(mean, sd, n, mean - half, mean + half)
+    return Summary(mean, sd, n, max(mean - half, within[0]), min(mean + half, within[1]))
 
 
 def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:

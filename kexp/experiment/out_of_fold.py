@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
-from kexp.evaluate.statistics import summarise
+from kexp.evaluate.statistics import ANY, RANGES, summarise
 from kexp.experiment.divisions import measured
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import Variant
@@ -54,7 +54,10 @@ def out_of_fold(
         return None
     predictions.write(folder.path / variant.name / FILE, tables)
     over = varied(repeats)
-    means = {name: asdict(summarise(of)) | {"over": over, "values": of} for name, of in values.items()}
+    means = {
+        name: asdict(summarise(of, within=RANGES.get(name, ANY))) | {"over": over, "values": of}
+        for name, of in values.items()
+    }
     return {"file": f"{variant.name}/{FILE}", "runs": runs, "metrics": means}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kexp.evaluate.statistics import ANY, RANGES
+
 SIGNIFICANT = 0.05
 
-LARGEST = {"accuracy": 1.0, "macro_f1": 1.0, "weighted_f1": 1.0, "mse": 1.0}
-"""Largest difference that there can be in a metric; others have none."""
 
 TEST_NAMES = {"mcnemar": "McNemar", "bootstrap": "paired bootstrap", "rows": "paired t-test over rows"}
 
@@ -52,12 +52,18 @@ def _details(test: Mapping[str, Any]) -> Iterator[str]:
         yield TEST_NAMES[test["test"]]
 
 
+def largest_difference(metric: str) -> float:
+    """Return the largest difference that there can be in a metric."""
+    low, high = RANGES.get(metric, ANY)
+    return high - low
+
+
 def _power(test: Mapping[str, Any]) -> str:
     """Return the smallest difference that would be found, or that none would."""
     size = test["detectable"]
     if size is None:
         return ""
-    enough = size < LARGEST.get(test["metric"], size + 1)
+    enough = size < largest_difference(test["metric"])
     return f"; {test['over']} could show {_number(size, test) if enough else 'none, however large: more are needed'}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +13,7 @@ from kexp.evaluate.statistics import holm
 from kexp.repeats import Repeat
 from kexp.report.methods import Method, RowsDiffer, rows_by, runs_in_words
 from kexp.report.repeated import LEVELS, has_resplit, in_order, ratio_of_test, units_of, varied
-from kexp.report.sentences import LARGEST, SIGNIFICANT, sentence
+from kexp.report.sentences import SIGNIFICANT, largest_difference, sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +109,7 @@ class _Pair:
     def test(self, metric: str) -> Json:
         """Return the test of a metric as plain data, with the ``Difference`` itself."""
         over_a, over_b = (varied(list(itertools.chain(*keys))) for _, keys in self._sides())
-        found, most = self._difference(metric), LARGEST.get(metric, math.inf)
+        found, most = self._difference(metric), largest_difference(metric)
         return {
             "a": self.a.name,
             "b": self.b.name,

@@ -109,16 +109,16 @@ def _variant(runs: Sequence[Result], spec: Mapping[str, Any]) -> dict[str, Any]:
         "status": {Repeat.of(run).key: run["status"] for run in runs},
         "remarks": [f"{Repeat.of(run).name}: {remark}" for run in runs for remark in run.get("remarks", ())],
         "metrics": {
-            split: {name: _mean(of, ratio, resplit=has_resplit(spec)) for name, of in scores.items()}
+            split: {name: _mean(name, of, ratio, resplit=has_resplit(spec)) for name, of in scores.items()}
             for split, scores in values.items()
         },
     }
 
 
-def _mean(values: Mapping[Repeat, float], ratio: float, *, resplit: bool) -> dict[str, Any]:
+def _mean(metric: str, values: Mapping[Repeat, float], ratio: float, *, resplit: bool) -> dict[str, Any]:
     _, units = units_of(in_order([*values]), resplit=resplit)
     means = [sum(values[key] for key in unit) / len(unit) for unit in units]
-    found = asdict(statistics.summarise(means, ratio))
+    found = asdict(statistics.summarise(means, ratio, statistics.RANGES.get(metric, statistics.ANY)))
     return {**found, "over": varied([*values]), "values": list(values.values())}
 
 

@@ -36,6 +36,8 @@ def test_summary_of_known_values() -> None:
 def test_one_value_has_no_spread_and_equal_values_have_none() -> None:
     assert summarise([0.5]) == Summary(0.5, None, 1, None, None)
     assert summarise([0.5, 0.5]) == Summary(0.5, 0.0, 2, 0.5, 0.5)
+    bounded = summarise([0.5, 0.9], within=(0, 1))
+    assert (bounded.mean, bounded.low, bounded.high) == (pytest.approx(0.7), 0, 1)
     with pytest.raises(ValueError, match="at least one value"):
         summarise([])
 

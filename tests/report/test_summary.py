@@ -76,6 +76,7 @@ def test_means_count_finished_runs_only() -> None:
     assert (accuracy["mean"], accuracy["n"]) == (pytest.approx(0.85), 2)
     assert accuracy["sd"] == pytest.approx(0.05 * 2**0.5)
     assert accuracy["low"] == pytest.approx(0.85 - 12.7062 * 0.05, abs=1e-5)  # t(0.975, 1) from a printed table
+    assert accuracy["high"] == 1
     assert uda["metrics"]["validation"]["accuracy"]["mean"] == pytest.approx(0.86)
     assert uda["baselines"] == {"majority": {"test": {"accuracy": 0.5}}}
     assert uda["data"]["splits"]["train"]["kept"] == 9
@@ -125,7 +126,8 @@ def test_means_of_draws_and_folds_are_over_the_outermost(predicted: Callable[...
     assert draws["sd"] == folds["sd"] == pytest.approx(0.1)
     assert draws["high"] - draws["mean"] == pytest.approx(4.3027 * 0.1 * (1 / 3) ** 0.5, abs=1e-5)
     # A third of the rows is tested, two thirds are not (Nadeau & Bengio 2003).
-    assert folds["high"] - folds["mean"] == pytest.approx(4.3027 * 0.1 * (1 / 3 + 1 / 2) ** 0.5, abs=1e-5)
+    assert folds["high"] == 1
+    assert folds["mean"] - folds["low"] == pytest.approx(4.3027 * 0.1 * (1 / 3 + 1 / 2) ** 0.5, abs=1e-5)
     failed = summary([*by_draw[:5], by_draw[5] | {"status": "failed"}], {})["variants"]["uda"]["metrics"]["test"]
     assert failed["accuracy"]["over"] == "3 label draws x 2 seeds, 5 runs"
 
