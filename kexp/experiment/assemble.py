@@ -94,7 +94,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     """Build everything for one run."""
     import torch
 
-    inputs, seed = prepared.inputs(spec, repeat), repeat.seed
+    inputs, seed = prepared.inputs(spec, repeat), repeat.training_seed
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
     model.to(hardware.device)

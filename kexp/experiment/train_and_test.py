@@ -199,7 +199,7 @@ def _train(
         assembled.stream,
         validation.measure,
         spec.training,
-        seed=run.repeat.seed,
+        seed=run.repeat.training_seed,
         greater_is_better=assembled.greater_is_better,
         folder=checkpoint,
         watch=unlabelled.look,
@@ -246,4 +246,4 @@ def _with_use(trainer: Trainer, use: UnlabelledUse, should_stop: Callable[[], bo
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
-    return origin(run.variant.spec, run.repeat.seed, assembled.inputs, run.prepared.catalog) | pretrained
+    return origin(run.variant.spec, run.repeat.training_seed, assembled.inputs, run.prepared.catalog) | pretrained

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kexp.errors import KexpError
 from kexp.evaluate.differences import Difference, crossed, resampled, two_models, unpaired
@@ -13,15 +14,14 @@ from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.evaluate.statistics import holm
 from kexp.repeats import Repeat
 from kexp.report.predictions import Tested, other_texts, row_differences
-from kexp.report.repeated import LEVELS, Result, in_order, ratio_of_test, units_of, varied
+from kexp.report.repeated import LEVELS, Result, has_resplit, in_order, ratio_of_test, units_of, varied
+from kexp.report.sentences import LARGEST, SIGNIFICANT, sentence
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Json = dict[str, Any]
-
-SIGNIFICANT = 0.05
 
 
 class RowsDiffer(KexpError):
@@ -83,6 +83,16 @@ def statements(
     return [{**test, "sentence": sentence(test)} for test in found], problems
 
 
+def _correct(tests: Sequence[Json], *, lower: bool) -> None:
+    """Add to the tests of one metric what depends on all of them: corrected p-values, and what could be shown."""
+    level = SIGNIFICANT / max(len(tests), 1)
+    for test, p_holm in zip(tests, holm([test["p_value"] for test in tests]), strict=True):
+        difference = -test["difference"] if lower else test["difference"]
+        test["p_holm"], test["pairs"] = p_holm, len(tests)
+        test["better"] = None if not difference else test["a"] if difference > 0 else test["b"]
+        test["detectable"] = test.pop("found").detectable(level)
+
+
 def tested_metrics(methods: Sequence[Method], split: str) -> list[str]:
     """Return the metrics of a split that all runs have and that can be tested, in the order of the first run."""
     names = [run["metrics"].get(split, {}) for method in methods for run in method.runs.values()]
@@ -106,8 +116,8 @@ class _Pair:
 
     a: Method
     b: Method
-    of_a: Sequence[Sequence[Repeat]]
-    of_b: Sequence[Sequence[Repeat]]
+    of_a: Units
+    of_b: Units
     unit: str
     by: str
     shared_rows: bool
@@ -116,29 +126,15 @@ class _Pair:
     @classmethod
     def of(cls, a: Method, b: Method, remarks: list[str]) -> _Pair | None:
         """Return what can be tested; None, with a remark, if nothing can. Raises ``RowsDiffer``."""
-        both = in_order(a.tested.keys() & b.tested.keys())
-        alone = len(a.tested) + len(b.tested) - 2 * len(both)
         if any(len(found.labels) < 2 for of in (a, b) for found in of.tested.values()):
             remarks.append(f"{a.name} and {b.name} were not compared: a single row tells nothing")
             return None
-        unit, units = units_of(both)
-        of_a: Sequence[Sequence[Repeat]] = units
-        of_b: Sequence[Sequence[Repeat]] = units
-        if len(units) < 2 and (other := _own_units(a, b)):
-            unit, of_a, of_b = other
-        elif not both and len(a.tested) == len(b.tested) == 1:
-            of_a, of_b = [[*a.tested]], [[*b.tested]]
-        elif not both:
-            remarks.append(f"{a.name} and {b.name} were not compared: they have no {unit} in common")
+        units = _units(a, b, remarks)
+        if units is None:
             return None
-        paired = of_a is of_b or len(of_a) == 1
-        if paired and alone and both:
-            left = f"{alone} run{'s' if alone > 1 else ''} that only one of them has"
-            remarks.append(f"{a.name} and {b.name} were compared without {left}")
+        unit, of_a, of_b, paired = units
         all_a, all_b = list(itertools.chain(*of_a)), list(itertools.chain(*of_b))
-        # Runs without a partner are held against the first of the other method.
-        pairs = list(zip(all_a, all_b, strict=True)) if paired else [(x, all_b[0]) for x in all_a]
-        pairs += [] if paired else [(all_a[0], y) for y in all_b[1:]]
+        pairs = [*itertools.chain(*map(_held, of_a, of_b))] if paired else _held(all_a, all_b)
         by = _rows_by(a, b, pairs, remarks)
         digests = {of.tested[key].digest(by) for of, keys in ((a, all_a), (b, all_b)) for key in keys}
         return cls(a, b, of_a, of_b, unit, by, len(digests) == 1, paired)
@@ -146,7 +142,7 @@ class _Pair:
     def test(self, metric: str) -> Json:
         """Return the test of a metric as plain data, with the ``Difference`` itself."""
         over_a, over_b = (varied(list(itertools.chain(*keys))) for _, keys in self._sides())
-        found = self._difference(metric)
+        found, most = self._difference(metric), LARGEST.get(metric, math.inf)
         return {
             "a": self.a.name,
             "b": self.b.name,
@@ -155,17 +151,17 @@ class _Pair:
             "paired": self.paired,
             "n": found.n,
             "unit": self.unit,
-            "over": over_a if self.paired else f"{over_a} against {over_b}",
+            "over": over_a if over_a == over_b and self.paired else f"{over_a} against {over_b}",
             "which": _which(self.of_a[0][0], self.of_b[0][0]) if found.n == 1 else None,
             "difference": found.difference,
-            "low": found.low,
-            "high": found.high,
+            "low": None if found.low is None else max(found.low, -most),
+            "high": None if found.high is None else min(found.high, most),
             "effect_size": found.effect_size,
             "p_value": found.p_value,
             "found": found,
         }
 
-    def _sides(self) -> tuple[tuple[Method, Sequence[Sequence[Repeat]]], tuple[Method, Sequence[Sequence[Repeat]]]]:
+    def _sides(self) -> tuple[tuple[Method, Units], tuple[Method, Units]]:
         return (self.a, self.of_a), (self.b, self.of_b)
 
     def _difference(self, metric: str) -> Difference:
@@ -198,19 +194,70 @@ def _stacked(units: Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float
     return np.stack([np.mean(unit, axis=0) for unit in units])
 
 
-def _own_units(a: Method, b: Method) -> tuple[str, Sequence[Sequence[Repeat]], Sequence[Sequence[Repeat]]] | None:
-    """Return the units of two methods that have several each, but no two in common."""
-    (unit, of_a), (other, of_b) = (units_of(in_order([*method.tested])) for method in (a, b))
-    return (unit, of_a, of_b) if unit == other and len(of_a) > 1 and len(of_b) > 1 else None
+Units: TypeAlias = "Sequence[Sequence[Repeat]]"
+
+
+def _units(a: Method, b: Method, remarks: list[str]) -> tuple[str, Units, Units, bool] | None:
+    """Return what the units of two methods are, their runs, and whether they are pairs; None, with a remark, if none.
+
+    Raises ``RowsDiffer`` for methods without a run in common that were tested on other rows.
+    Runs that both methods have are preferred, then folds that both have, then the runs of each, whichever they are.
+    """
+    both = in_order(a.tested.keys() & b.tested.keys())
+    unit, units = units_of(both, resplit=has_resplit(a.spec) or has_resplit(b.spec))
+    if len(units) < 2:
+        if other := _same_folds(a, b) or _own_units(a, b):
+            return other
+        if not both and len(a.tested) == len(b.tested) == 1:
+            return unit, [[*a.tested]], [[*b.tested]], True
+    if not both:
+        _rows_by(a, b, _held([*a.tested], [*b.tested]), remarks)
+        counts = f"{varied(a.tested.keys())} against {varied(b.tested.keys())}"
+        remarks.append(f"{a.name} and {b.name} were not compared: they have no run in common, and {counts}")
+        return None
+    if alone := len(a.tested) + len(b.tested) - 2 * len(both):
+        left = f"{alone} run{'s' if alone > 1 else ''} that only one of them has"
+        remarks.append(f"{a.name} and {b.name} were compared without {left}")
+    return unit, units, units, True
+
+
+def _same_folds(a: Method, b: Method) -> tuple[str, Units, Units, bool] | None:
+    """Return the folds that two methods share, with other seeds or draws in each; None unless they are several."""
+    folds = sorted({key.fold for key in a.tested if key.fold} & {key.fold for key in b.tested if key.fold})
+    if len(folds) < 2 or has_resplit(a.spec) or has_resplit(b.spec):
+        return None
+    of_a, of_b = ([[key for key in in_order([*of.tested]) if key.fold == fold] for fold in folds] for of in (a, b))
+    return LEVELS["fold"], of_a, of_b, True
+
+
+def _own_units(a: Method, b: Method) -> tuple[str, Units, Units, bool] | None:
+    """Return the units of two methods that have several each, all with the same test rows; else None."""
+    if any(len({found.numbers for found in method.tested.values()}) > 1 for method in (a, b)):
+        return None
+    (unit, of_a), (other, of_b) = (
+        units_of(in_order([*method.tested]), resplit=has_resplit(method.spec)) for method in (a, b)
+    )
+    several = len(of_a) > 1 and len(of_b) > 1
+    return (unit if unit == other else f"{unit} and {other}", of_a, of_b, False) if several else None
+
+
+def _held(a: Sequence[Repeat], b: Sequence[Repeat]) -> list[tuple[Repeat, Repeat]]:
+    """Return which runs are held against each other: equal ones, or each against the first of the other method."""
+    return list(zip(a, b, strict=True)) if a == b else [*((x, b[0]) for x in a), *((a[0], y) for y in b[1:])]
 
 
 def _which(a: Repeat, b: Repeat) -> str:
     """Return which run of both methods is compared, in words."""
     found = [(name, getattr(a, name), getattr(b, name)) for name in LEVELS]
-    names = [
-        f"{name} {x}" if x == y else f"{name}s {x} and {y}" for name, x, y in found if x is not None or y is not None
-    ]
-    return ", ".join(names)
+    return ", ".join(_both(*pair) for pair in found if pair[1:] != (None, None))
+
+
+def _both(name: str, a: int | None, b: int | None) -> str:
+    if a == b:
+        return f"{name} {a}"
+    if a is None or b is None:
+        return " and ".join(f"no {name}" if of is None else f"{name} {of}" for of in (a, b))
+    return f"{name}s {a} and {b}"
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
@@ -251,75 +298,3 @@ def _refusal(a: Method, b: Method, keys: tuple[Repeat, Repeat], findings: Sequen
     found = [*findings, *row_differences(one.path, other.path, one.split, (a.name, b.name))]
     which = f"{one.split} rows" if keys[0] == keys[1] else f"{one.split} rows of {_which(*keys)}"
     return RowsDiffer((a.name, b.name), which, found)
-
-
-# --- words ----------------------------------------------------------------------------------------------------------
-
-
-def _correct(tests: Sequence[Json], *, lower: bool) -> None:
-    """Add to the tests of one metric what depends on all of them: corrected p-values, and what could be shown."""
-    level = SIGNIFICANT / max(len(tests), 1)
-    for test, p_holm in zip(tests, holm([test["p_value"] for test in tests]), strict=True):
-        difference = -test["difference"] if lower else test["difference"]
-        test["p_holm"], test["pairs"] = p_holm, len(tests)
-        test["better"] = None if not difference else test["a"] if difference > 0 else test["b"]
-        test["detectable"] = test.pop("found").detectable(level)
-
-
-TEST_NAMES = {"mcnemar": "McNemar", "bootstrap": "paired bootstrap", "rows": "paired t-test over rows"}
-
-
-def sentence(test: Mapping[str, Any]) -> str:
-    """Return a statement in plain English, the better method first.
-
-    "beats" is said of methods of two or more repeats, of the stated metric, if the corrected p-value is below 0.05.
-    """
-    a, b, metric, size = test["a"], test["b"], test["metric"], abs(test["difference"])
-    better = test["better"]
-    worse = b if better == a else a
-    significant = test["p_holm"] < SIGNIFICANT
-    details = ", ".join(_details(test))
-    ahead = f"{better} is {_number(size, test)} ahead" if better else "they are equal"
-    if test["n"] == 1:
-        verdict = f"differ in {metric}" if significant else f"do not differ significantly in {metric}"
-        models = f"these two models of {a} and {b} {verdict}: {ahead} ({details})"
-        return f"{models}; one run of each says nothing about the methods"
-    if not test["stated"]:
-        return f"{metric} of {a} and {b}: {ahead} ({details})"
-    if significant:
-        return f"{better} beats {worse} by {_number(size, test)} {metric} ({details})"
-    shown = "" if test["detectable"] is None else f"; {test['over']} could show {_number(test['detectable'], test)}"
-    return f"no significant difference in {metric} between {a} and {b}: {ahead} ({details}{shown})"
-
-
-def _details(test: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what stands behind a difference: interval, repeats, effect size and p-values."""
-    if test["low"] is not None:
-        low, high = test["low"], test["high"]
-        if test["difference"] < 0:
-            low, high = -high, -low
-        yield f"95 % interval {_number(low, test)} to {_number(high, test)}"
-    yield test["which"] or test["over"]
-    if test["effect_size"] is not None:
-        yield f"effect size {_effect(test['effect_size'])}"
-    yield _p(test["p_value"])
-    if test["pairs"] > 1:
-        yield f"Holm over {test['pairs']} pairs {_p(test['p_holm'])}"
-    if test["test"] in TEST_NAMES:
-        yield TEST_NAMES[test["test"]]
-
-
-def _number(value: float, test: Mapping[str, Any]) -> str:
-    """Return a difference with three decimals, or with two digits where it is smaller than these show."""
-    smallest = abs(test["difference"])
-    return f"{value:.3f}" if smallest >= 0.0095 or smallest == 0 else f"{value:.4f}"
-
-
-def _effect(value: float) -> str:
-    size = abs(value)
-    # Few repeats may agree by chance: no size beyond that means anything.
-    return f"{size:.2f}" if size < 10 else "over 10"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

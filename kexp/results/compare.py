@@ -65,6 +65,9 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     tests = [] if metric in MEASURES else _statements(models, split, metric, summary["lower_is_better"], remarks)
     if metric is not None and metric not in ROW_SCORES:
         remarks.append(f"there is no test of {metric}, only of {', '.join(ROW_SCORES)}")
+    if flattered := [model.name for model in models if split == "validation" and _chosen_by_validation(_spec(model))]:
+        results = "their results on it are flattered, the more the more steps were evaluated"
+        remarks.append(f"{', '.join(flattered)}: validation chose the step of these models, so {results}")
     base = _spec(models[0])
     return {
         "split": split,
@@ -168,6 +171,12 @@ PARTS: Sequence[Callable[[Path], str]] = (
 
 def _spec(model: Model) -> Json:
     return spec_of(read_spec(model.folder), model.variant)
+
+
+def _chosen_by_validation(spec: Mapping[str, Any]) -> bool:
+    """Return whether the kept step, or the last one, depends on validation."""
+    training = spec.get("training", {})
+    return training.get("keep", "best") != "last" or training.get("patience") is not None
 
 
 # --- means and baselines -------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 from support import kexp, tiny_spec
 
 from kexp.errors import KexpError
@@ -249,6 +251,15 @@ def test_the_first_draw_is_the_run_of_a_spec_without_draws(draws: Path, folder: 
     for name in ("model/model.safetensors", "predictions.parquet"):
         assert (alone / name).read_bytes() == (same / name).read_bytes()
     assert "draw" not in read(alone / "result.json")
+
+
+def test_draws_do_not_share_their_first_weights(folder: Path) -> None:
+    made = kexp("run", folder / "draws.toml", "--set", "training.learning_rate=1e-12", "--variant", "plain", "--runs-dir",
+                folder / "still", "--json", "--quiet")  # fmt: skip
+    path = Path(json.loads(made.stdout)["folder"]) / "plain"
+    weights = [load_file(path / f"draw-{draw}/seed-1/model/model.safetensors") for draw in (1, 2)]
+    assert {*weights[0]} == {*weights[1]}
+    assert any(not torch.allclose(weights[0][name], weights[1][name], atol=1e-3) for name in weights[0])
 
 
 def test_a_dry_run_counts_every_run(folder: Path) -> None:

@@ -233,11 +233,23 @@ def test_fewer_is_better_where_it_is(folder: Path, tmp_path: Path) -> None:
         compare([other, last])
 
 
+def test_models_that_validation_did_not_choose_are_not_flattered_by_it(folder: Path, tmp_path: Path) -> None:
+    last = make(tmp_path / "fixed", {"steps": 0.7}, changes='[training]\nkeep = "last"\n')
+    assert compare([last], split="validation")["remarks"] == []
+    assert compare([folder, last], split="validation")["remarks"][-1].startswith("plain, focal: validation chose")
+    early = make(tmp_path / "early", {"stopped": 0.7}, changes='[training]\nkeep = "last"\npatience = 2\n')
+    assert compare([early], split="validation")["remarks"][-1].startswith("stopped: validation chose the step")
+
+
 def test_validation_can_be_compared(folder: Path) -> None:
     found = compare([folder], split="validation")
     assert (found["split"], found["rows"][-1]["cells"]["accuracy"]["mean"]) == ("validation", 0.4)
     rights = [[predicted(accuracy, seed)[:20] == TRUE[:20] for seed in (1, 2)] for accuracy in (0.6, 0.9)]
     assert found["tests"][0]["difference"] == pytest.approx(np.mean(rights[0]) - np.mean(rights[1]))
+    remark = "plain, focal: validation chose the step of these models, so their results on it are flattered"
+    assert found["remarks"][-1].startswith(remark)
+    assert remark in kexp("compare", folder, "--split", "validation", "--markdown").stdout
+    assert not any(remark in said for said in compare([folder])["remarks"])
     assert kexp("compare", folder, "--split", "train").stderr == 'unknown split "train"; known: test, validation\n'
 
 
@@ -286,7 +298,9 @@ def test_models_without_a_common_seed_are_compared_unpaired(folder: Path, tmp_pa
     assert found["remarks"] == []
     one = compare([folder / "plain", other / "late" / "seed-3"])
     assert one["tests"] == []
-    assert one["remarks"] == ["plain and late were not compared: they have no seeds in common"]
+    assert one["remarks"] == [
+        "plain and late were not compared: they have no run in common, and 2 seeds against 1 seed"
+    ]
 
 
 def test_runs_of_one_variant_are_its_repeats_in_statements(folder: Path) -> None:
