@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -560,3 +562,87 @@ def test_a_loss_that_is_not_finite_names_the_options_of_pretraining(
     reason = results(tmp_path / "runs")["default/seed-1"]["reason"]
     assert reason.startswith("pre-training: the loss is not finite at step")
     assert "lower pretraining.learning_rate" in reason
+
+
+# --- a store that cannot be written, or not be read -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", [None, 0, 1, 3], ids=["no folder", "nothing", "a checkpoint", "all checkpoints"])
+def test_a_store_that_cannot_be_written_costs_the_store_alone(
+    reviews: Path,
+    write_spec: WriteSpec,
+    tmp_path: Path,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+    written: int | None,
+) -> None:
+    path = write(write_spec, reviews, checkpoint_every_steps=2)
+    whole = do(*stage_for(path, catalog, tmp_path / "whole"))
+    save, calls = tensor_files.save, iter(range(100))
+
+    def full(file: Path, *given: Any) -> None:
+        if "pretrained" in str(file) and next(calls) >= (written or 0):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+        save(file, *given)
+
+    monkeypatch.setattr(tensor_files, "save", full)
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    if written is None:
+        stage.folder.parent.mkdir(parents=True, exist_ok=True)
+        stage.folder.write_text("no folder", "utf-8")
+    told: list[str] = []
+    found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), told.append, lambda: False)
+    assert not found.stored
+    assert tensor_files.tensor_digest("", found.weights) == tensor_files.tensor_digest("", whole.weights)
+    same = ("train_loss_before", "train_loss_after", "steps", "texts", "digest")
+    assert {name: found.record[name] for name in same} == {name: whole.record[name] for name in same}
+    said = [line for line in told if str(stage.folder) in line]
+    assert len([line for line in said if "every run does its own pre-training" in line]) == 1
+    assert len([line for line in said if "no checkpoint of the pre-training can be written" in line]) == (
+        1 if written in (0, 1) else 0
+    )
+
+
+def test_checkpoints_that_are_damaged_are_told_and_pretraining_begins_anew(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog
+) -> None:
+    path = write(write_spec, reviews)
+    whole = do(*stage_for(path, catalog, tmp_path / "whole"))
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    with pytest.raises(RunInterrupted):
+        do(stage, classifier, stop_after=3)
+    (checkpoint,) = stage.folder.glob("*/step-3.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-20])
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    told: list[str] = []
+    found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), told.append, lambda: False)
+    assert f"the checkpoints in {checkpoint.parent} cannot be used; pre-training begins anew" in told
+    assert tensor_files.tensor_digest("", found.weights) == tensor_files.tensor_digest("", whole.weights)
+    assert sorted(file.suffix for file in stage.folder.iterdir()) == [".lock", ".safetensors"]
+
+
+def test_weights_of_another_pretraining_under_its_name_are_made_anew(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog
+) -> None:
+    path = write(write_spec, reviews)
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    other = stage.folder / f"{stage.key()}.safetensors"
+    tensor_files.save(other, {"weights": {}, "record": {}}, {"pre-training": "another"})
+    told: list[str] = []
+    found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), told.append, lambda: False)
+    assert any(f"{other} was made from something else" in line and "made anew" in line for line in told)
+    assert found.weights
+
+
+def test_what_a_killed_process_left_beside_stored_weights_is_removed(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog
+) -> None:
+    path = write(write_spec, reviews)
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    # Before it is trained.
+    left = stage.folder / stage.key() / "step-6.safetensors"
+    do(stage, classifier)
+    left.parent.mkdir()
+    left.write_bytes(b"large")
+    assert do(*stage_for(path, catalog, tmp_path / "cache")).stored
+    assert not left.parent.exists()
