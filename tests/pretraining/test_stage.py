@@ -145,6 +145,25 @@ def test_no_text_of_validation_or_test_is_read(
     assert rows.counts["kept"] == len(rows.encoded) == len(lines) - len(held_out) + 5
 
 
+def test_texts_of_validation_and_test_are_known_whatever_their_white_space_and_case(
+    reviews: Path, write_spec: WriteSpec, catalog: Catalog, tmp_path: Path
+) -> None:
+    table = tmp_path / "dvd.csv"
+    table.write_text(reviews.read_text("utf-8").replace("영화", "DVD 영화"), "utf-8")
+    lines = [line.rpartition(",")[0] for line in table.read_text("utf-8").splitlines()[1:]]
+    further = tmp_path / "further.txt"
+    others = [*(line.replace(" ", "\u00a0 ") for line in lines), *(line.replace(" ", "", 1).lower() for line in lines)]
+    further.write_text("\n".join(others) + "\n", "utf-8")
+    keys = STAGE + f'texts = ["{further}"]\n'
+    path = write_spec(tiny_spec("", keys + FEW, steps=2, epochs=None).format(data=table))
+    inputs = PreparedInputs(catalog, tmp_path / "cache").inputs(resolve(path, catalog).base, Repeat(1))
+    assert inputs.pretraining is not None
+    held_out = len(inputs.data.splits["validation"]) + len(inputs.data.splits["test"])
+    assert inputs.pretraining.counts["in validation or test"] == 2 * held_out
+    # Those of train stay as they are, three spellings of each.
+    assert inputs.pretraining.counts["kept"] == 3 * (len(lines) - held_out)
+
+
 @pytest.mark.parametrize("name", ["more.csv", "more.jsonl", "more.txt"])
 def test_further_texts_are_read_from_tables_and_lines(
     reviews: Path, write_spec: WriteSpec, catalog: Catalog, tmp_path: Path, name: str
