@@ -412,6 +412,27 @@ def test_check_and_dry_run_say_what_is_pretrained(reviews: Path, write_spec: Wri
     assert not (tmp_path / "cache/pretrained").exists()
 
 
+def test_a_variant_leaves_the_stage_out_with_0_epochs(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, made: list[Stage]
+) -> None:
+    path = write(write_spec, reviews, "[variants.tapt]\n[variants.plain.pretraining]\nepochs = 0\nmax_length = 900\n")
+    assert "variants: tapt, plain; seeds: 1; with pre-training: tapt" in kexp("check", path).stdout
+    assert "plain: pre-training" not in kexp("run", path, "--dry-run").stdout
+    assert kexp("run", path, "--runs-dir", tmp_path / "runs").exit_code == 0
+    assert len(made) == 1
+    found = results(tmp_path / "runs")
+    assert "pretraining" in found["tapt/seed-1"]
+    assert "pretraining" not in found["plain/seed-1"]
+    # As without the section; a resumed experiment knows it too.
+    bare = write_spec(path.read_text("utf-8").replace(STAGE, "").partition("[variants")[0], "bare.toml")
+    assert kexp("run", bare, "--runs-dir", tmp_path / "bare").exit_code == 0
+    assert weights_of(tmp_path / "runs", "plain/seed-1") == weights_of(tmp_path / "bare", "default/seed-1")
+    (folder,) = (tmp_path / "runs").glob("*/*")
+    (folder / "plain/seed-1/result.json").unlink()
+    assert kexp("run", "--resume", folder).exit_code == 0
+    assert "pretraining" not in results(tmp_path / "runs")["plain/seed-1"]
+
+
 def test_a_search_tries_options_of_pretraining(reviews: Path, write_spec: WriteSpec, tmp_path: Path) -> None:
     search = """
 [search]
