@@ -431,6 +431,9 @@ def test_a_variant_leaves_the_stage_out_with_0_epochs(
     (folder / "plain/seed-1/result.json").unlink()
     assert kexp("run", "--resume", folder).exit_code == 0
     assert "pretraining" not in results(tmp_path / "runs")["plain/seed-1"]
+    shown = kexp("runs", "show", folder).stdout.splitlines()
+    assert "pre-training\t6 steps" in shown
+    assert any(line.startswith("variant plain\tpretraining.epochs: 10 -> 0") for line in shown)
 
 
 def test_a_search_tries_options_of_pretraining(reviews: Path, write_spec: WriteSpec, tmp_path: Path) -> None:
