@@ -117,7 +117,9 @@ def _calibration_notes(members: Sequence[Member]) -> Iterator[str]:
     if len(members) == 1:
         yield f"{members[0].place.name}: its probabilities are calibrated, with the temperature {found[0]:.4g}"
         return
-    count = f"{len(found)} of {len(members)} models are" if len(found) < len(members) else f"all {len(found)} models are"
+    count = (
+        f"{len(found)} of {len(members)} models are" if len(found) < len(members) else f"all {len(found)} models are"
+    )
     temperatures = f"temperatures from {min(found):.4g} to {max(found):.4g}"
     yield f"{count} calibrated, with {temperatures}; the mean of all, which is predicted, is not calibrated itself"
 
