@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kexp.seeds import derive
-
 FOLDER = re.compile(r"(?:draw-([1-9][0-9]{0,18})/)?(?:fold-([1-9][0-9]{0,18})/)?seed-([0-9]{1,19})")
 Part = tuple[tuple[str, int], ...]
 """Which runs of a variant are meant: pairs such as ("draw", 2); none for all of them."""
@@ -43,16 +41,6 @@ class Repeat:
         """Return the draw, the fold and the seed by name, without those of which there is one only."""
         found = asdict(self)
         return {name: found[name] for name in NAMES if found[name] is not None}
-
-    @property
-    def training_seed(self) -> int:
-        """The seed of weights, dropout, order and augmentation: ``seed`` itself for the first draw and fold.
-
-        Others have one of their own. If draws shared the weights of a seed, they would agree in what these do, and the
-        spread between draws would not show it.
-        """
-        part = (self.draw or 1, self.fold or 1)
-        return self.seed if part == (1, 1) else derive(self.seed, "draw and fold", *part) % 2**32
 
     @property
     def folder(self) -> str:

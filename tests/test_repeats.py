@@ -23,14 +23,6 @@ def test_a_repeat_is_named_by_what_it_has(repeat: Repeat, folder: str, name: str
     assert Repeat.of({"variant": "x", **repeat.keys()}) == repeat
 
 
-def test_draws_and_folds_have_training_seeds_of_their_own() -> None:
-    firsts = [Repeat(7), Repeat(7, draw=1), Repeat(7, fold=1), Repeat(7, 1, 1)]
-    assert [one.training_seed for one in firsts] == [7] * 4
-    others = [Repeat(7, draw=2), Repeat(7, fold=2), Repeat(7, 2, 2), Repeat(8, draw=2), Repeat(7, draw=3)]
-    assert len({7, *(one.training_seed for one in others)}) == 6
-    assert Repeat(7, draw=2, fold=1).training_seed == Repeat(7, draw=2).training_seed
-
-
 @pytest.mark.parametrize(
     "folder", ["", "seed", "seed-", "seed-x", "seed--1", "fold-1", "fold-0/seed-1", "fold-1/draw-1/seed-1", "seed-1/model",
                "seed-１", f"seed-{10**19}"]

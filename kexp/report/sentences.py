@@ -58,7 +58,7 @@ def _power(test: Mapping[str, Any]) -> str:
     if size is None:
         return ""
     enough = size < LARGEST.get(test["metric"], size + 1)
-    return f"; {test['over']} could show {_number(size, test) if enough else 'none, however large: add repeats'}"
+    return f"; {test['over']} could show {_number(size, test) if enough else 'none, however large: more are needed'}"
 
 
 def _number(value: float, test: Mapping[str, Any]) -> str:

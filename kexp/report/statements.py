@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kexp.errors import KexpError
 from kexp.evaluate.differences import Difference, crossed, resampled, two_models, unpaired
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.evaluate.statistics import holm
 from kexp.repeats import Repeat
-from kexp.report.predictions import Tested, other_texts, row_differences
-from kexp.report.repeated import LEVELS, Result, has_resplit, in_order, ratio_of_test, units_of, varied
+from kexp.report.methods import Method, RowsDiffer, rows_by, runs_in_words
+from kexp.report.repeated import LEVELS, has_resplit, in_order, ratio_of_test, units_of, varied
 from kexp.report.sentences import LARGEST, SIGNIFICANT, sentence
 
 if TYPE_CHECKING:
@@ -22,37 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Json = dict[str, Any]
-
-
-class RowsDiffer(KexpError):
-    """Two runs were tested on different rows; ``findings`` say how they differ."""
-
-    def __init__(self, names: tuple[str, str], which: str, findings: Sequence[str]) -> None:
-        self.names, self.which, self.findings = names, which, findings
-        lines = "".join(f"\n  {finding}" for finding in findings)
-        super().__init__(f"{names[0]} and {names[1]} cannot be compared: their {which} differ:{lines}")
-
-    def remark(self) -> str:
-        """Return it on one line."""
-        a, b = self.names
-        return f"{a} and {b} were not compared: their {self.which} differ: {'; '.join(self.findings)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A variant with its finished runs, their predictions, and those sections of its spec that say what it reads."""
-
-    name: str
-    spec: Mapping[str, Any]
-    runs: dict[Repeat, Result]
-    tested: dict[Repeat, Tested]
-    scores: dict[tuple[Repeat, str, str], NDArray[np.float64]] = field(default_factory=dict)
-
-    def row_scores(self, key: Repeat, by: str, metric: str, names: Sequence[str]) -> NDArray[np.float64]:
-        """Return the scores of a run's rows, ordered by "text" or "number"."""
-        if (key, by, metric) not in self.scores:
-            self.scores[key, by, metric] = ROW_SCORES[metric](*self.tested[key].ordered(by, names))
-        return self.scores[key, by, metric]
 
 
 def statements(
@@ -126,8 +94,8 @@ class _Pair:
     @classmethod
     def of(cls, a: Method, b: Method, remarks: list[str]) -> _Pair | None:
         """Return what can be tested; None, with a remark, if nothing can. Raises ``RowsDiffer``."""
-        if any(len(found.labels) < 2 for of in (a, b) for found in of.tested.values()):
-            remarks.append(f"{a.name} and {b.name} were not compared: a single row tells nothing")
+        if reason := _nothing_to_test(a) or _nothing_to_test(b):
+            remarks.append(f"{a.name} and {b.name} were not compared: {reason}")
             return None
         units = _units(a, b, remarks)
         if units is None:
@@ -135,7 +103,7 @@ class _Pair:
         unit, of_a, of_b, paired = units
         all_a, all_b = list(itertools.chain(*of_a)), list(itertools.chain(*of_b))
         pairs = [*itertools.chain(*map(_held, of_a, of_b))] if paired else _held(all_a, all_b)
-        by = _rows_by(a, b, pairs, remarks)
+        by = rows_by(a, b, pairs, remarks)
         digests = {of.tested[key].digest(by) for of, keys in ((a, all_a), (b, all_b)) for key in keys}
         return cls(a, b, of_a, of_b, unit, by, len(digests) == 1, paired)
 
@@ -152,7 +120,7 @@ class _Pair:
             "n": found.n,
             "unit": self.unit,
             "over": over_a if over_a == over_b and self.paired else f"{over_a} against {over_b}",
-            "which": _which(self.of_a[0][0], self.of_b[0][0]) if found.n == 1 else None,
+            "which": runs_in_words(self.of_a[0][0], self.of_b[0][0]) if found.n == 1 else None,
             "difference": found.difference,
             "low": None if found.low is None else max(found.low, -most),
             "high": None if found.high is None else min(found.high, most),
@@ -183,6 +151,18 @@ class _Pair:
         return (crossed if self.paired else unpaired)(*stacked)
 
 
+def _nothing_to_test(method: Method) -> str:
+    """Return why nothing can be tested, whatever the other method is; "" where something can."""
+    import numpy as np
+
+    for repeat, found in method.tested.items():
+        if len(found.labels) < 2:
+            return "a single row tells nothing"
+        if not np.isfinite(found.probabilities).all():
+            return f"{method.name} {repeat.name} has probabilities that are not finite"
+    return ""
+
+
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
@@ -211,7 +191,7 @@ def _units(a: Method, b: Method, remarks: list[str]) -> tuple[str, Units, Units,
         if not both and len(a.tested) == len(b.tested) == 1:
             return unit, [[*a.tested]], [[*b.tested]], True
     if not both:
-        _rows_by(a, b, _held([*a.tested], [*b.tested]), remarks)
+        rows_by(a, b, _held([*a.tested], [*b.tested]), remarks)
         counts = f"{varied(a.tested.keys())} against {varied(b.tested.keys())}"
         remarks.append(f"{a.name} and {b.name} were not compared: they have no run in common, and {counts}")
         return None
@@ -244,57 +224,3 @@ def _own_units(a: Method, b: Method) -> tuple[str, Units, Units, bool] | None:
 def _held(a: Sequence[Repeat], b: Sequence[Repeat]) -> list[tuple[Repeat, Repeat]]:
     """Return which runs are held against each other: equal ones, or each against the first of the other method."""
     return list(zip(a, b, strict=True)) if a == b else [*((x, b[0]) for x in a), *((a[0], y) for y in b[1:])]
-
-
-def _which(a: Repeat, b: Repeat) -> str:
-    """Return which run of both methods is compared, in words."""
-    found = [(name, getattr(a, name), getattr(b, name)) for name in LEVELS]
-    return ", ".join(_both(*pair) for pair in found if pair[1:] != (None, None))
-
-
-def _both(name: str, a: int | None, b: int | None) -> str:
-    if a == b:
-        return f"{name} {a}"
-    if a is None or b is None:
-        return " and ".join(f"no {name}" if of is None else f"{name} {of}" for of in (a, b))
-    return f"{name}s {a} and {b}"
-
-
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
-def _rows_by(a: Method, b: Method, pairs: Sequence[tuple[Repeat, Repeat]], remarks: list[str]) -> str:
-    """Return how the rows of two methods are paired: by "text", or by "number" in the same dataset.
-
-    Cleaning and backbones change texts, but not which row of the dataset they are. Raises ``RowsDiffer``.
-    """
-    for x, y in pairs:
-        if {*a.tested[x].names} != {*b.tested[y].names}:
-            labels = (f"{', '.join(method.tested[key].names)} in {method.name}" for method, key in ((a, x), (b, y)))
-            raise _refusal(a, b, (x, y), [f"labels: {', '.join(labels)}"])
-    others = [(x, y) for x, y in pairs if a.tested[x].texts != b.tested[y].texts]
-    if not others:
-        return "text"
-    same_numbers = all(a.tested[x].numbers == b.tested[y].numbers for x, y in pairs)
-    if not (same_numbers and _only_texts_change(a.spec, b.spec)):
-        raise _refusal(a, b, others[0], [])
-    one, other = a.tested[others[0][0]], b.tested[others[0][1]]
-    count = other_texts(one.path, other.path, one.split)
-    remarks.append(
-        f"{count:,} of {len(one.labels):,} texts differ between {a.name} and {b.name} in the same rows: "
-        "cleaning or backbone changed them"
-    )
-    return "number"
-
-
-def _only_texts_change(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Return whether two specs read the same rows, and may read them as different texts."""
-    same_source = all(a.get(part) == b.get(part) for part in ("dataset", "split"))
-    return same_source and any(a.get(part) != b.get(part) for part in ("cleaning", "backbone"))
-
-
-def _refusal(a: Method, b: Method, keys: tuple[Repeat, Repeat], findings: Sequence[str]) -> RowsDiffer:
-    one, other = a.tested[keys[0]], b.tested[keys[1]]
-    found = [*findings, *row_differences(one.path, other.path, one.split, (a.name, b.name))]
-    which = f"{one.split} rows" if keys[0] == keys[1] else f"{one.split} rows of {_which(*keys)}"
-    return RowsDiffer((a.name, b.name), which, found)

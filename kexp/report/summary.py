@@ -9,9 +9,10 @@ from typing import Any
 
 from kexp.evaluate import statistics
 from kexp.repeats import Repeat
+from kexp.report.methods import Method
 from kexp.report.predictions import Tested
 from kexp.report.repeated import Result, has_resplit, in_order, ratio_of_test, units_of, varied
-from kexp.report.statements import Method, statements, tested_metrics
+from kexp.report.statements import statements, tested_metrics
 
 SEVERITY = ("done", "interrupted", "failed")
 LOWER_IS_BETTER = ("cross_entropy", "ece", "mse")

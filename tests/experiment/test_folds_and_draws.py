@@ -17,6 +17,7 @@ from support import kexp, tiny_spec
 
 from kexp.errors import KexpError
 from kexp.experiment import train_and_test
+from kexp.experiment.assemble import training_seed
 from kexp.inference.model_folders import find, find_all
 from kexp.repeats import Repeat
 from kexp.results.runs import results, show
@@ -251,6 +252,14 @@ def test_the_first_draw_is_the_run_of_a_spec_without_draws(draws: Path, folder: 
     for name in ("model/model.safetensors", "predictions.parquet"):
         assert (alone / name).read_bytes() == (same / name).read_bytes()
     assert "draw" not in read(alone / "result.json")
+
+
+def test_draws_and_folds_have_training_seeds_of_their_own() -> None:
+    firsts = [Repeat(7), Repeat(7, draw=1), Repeat(7, fold=1), Repeat(7, 1, 1)]
+    assert [training_seed(one) for one in firsts] == [7] * 4
+    others = [Repeat(7, draw=2), Repeat(7, fold=2), Repeat(7, 2, 2), Repeat(8, draw=2), Repeat(7, draw=3)]
+    assert len({7, *(training_seed(one) for one in others)}) == 6
+    assert training_seed(Repeat(7, draw=2, fold=1)) == training_seed(Repeat(7, draw=2))
 
 
 def test_draws_do_not_share_their_first_weights(folder: Path) -> None:

@@ -13,8 +13,9 @@ from scipy.stats import binom, t
 
 from kexp.repeats import Repeat
 from kexp.report import predictions
+from kexp.report.methods import Method
 from kexp.report.repeated import ratio_of_test, units_of, varied
-from kexp.report.statements import Method, statements
+from kexp.report.statements import statements
 
 ROWS = 1000
 LABELS = np.random.default_rng(0).integers(2, size=ROWS)
@@ -222,8 +223,20 @@ def test_no_difference_is_said_that_cannot_be() -> None:
     test = stated(a, b)
     assert (test["low"], test["high"]) == (-1, 1)
     assert test["detectable"] > 1
-    assert test["sentence"].endswith("; 2 folds could show none, however large: add repeats)")
+    assert test["sentence"].endswith("; 2 folds could show none, however large: more are needed)")
     assert "interval -1.000 to 1.000" in test["sentence"]
+
+
+def test_probabilities_that_are_not_finite_are_not_tested() -> None:
+    runs = units((None, None, 1), (None, None, 2))
+    runs[None, None, 2].probabilities[3] = np.nan
+    remarks: list[str] = []
+    sound = units((None, None, 1), (None, None, 2))
+    methods = [method("a", sound), method("b", runs), method("c", sound)]
+    tests, problems = statements(methods, ["accuracy", "cross_entropy"], (), remarks)
+    assert ([(test["a"], test["b"]) for test in tests], problems) == ([("a", "c")] * 2, [])
+    why = "were not compared: b seed 2 has probabilities that are not finite"
+    assert remarks == [f"a and b {why}", f"b and c {why}"]
 
 
 def test_of_folds_that_both_have_one_it_alone_is_compared() -> None:
