@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MEASURED_ROWS = 512
 """Texts whose loss is measured before and after."""
 
-NOT_SHARED = "every run does its own pre-training; free the disk, or set KEXP_CACHE_DIR to a folder that can be written"
+NOT_SHARED = "every run does its own pre-training; set KEXP_CACHE_DIR to a folder that can be written"
 """What follows where the store cannot be written."""
 
 TOLD_EVERY = 10.0

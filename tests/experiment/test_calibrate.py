@@ -213,7 +213,7 @@ def test_a_changed_or_lost_temperature_is_refused(runs: dict[str, Path], tmp_pat
         load(tmp_path / "model")
     (tmp_path / "model" / "checksums.json").unlink()
     assert load(tmp_path / "model").members[0].temperature == 1
-    for wrong in ("0", "-1", "true", '"2"', "NaN", "Infinity", "null"):
+    for wrong in ("0", "-1", "true", '"2"', "NaN", "Infinity", "null", "1" + "0" * 400):
         file.write_text(f'{{"temperature": {wrong}}}', "utf-8")
         with pytest.raises(KexpError, match=r"calibration\.json: expected temperature to be a number above 0"):
             load(tmp_path / "model")
