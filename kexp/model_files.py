@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,11 @@ def read_temperature(folder: Path) -> float | None:
         temperature = read_object(path).get("temperature")
     except (OSError, ValueError) as error:
         raise KexpError(f"{path} cannot be read: {error}; copy the folder again") from None
-    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+    if (
+        isinstance(temperature, bool)
+        or not isinstance(temperature, int | float)
+        or not 0 < temperature <= sys.float_info.max
+    ):
         raise KexpError(f"{path}: expected temperature to be a number above 0, found {_short(temperature)}")
     return float(temperature)
 

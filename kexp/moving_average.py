@@ -23,7 +23,7 @@ def decay_warnings(name: str, decay: float, steps: int) -> Iterator[str]:
     if 1 - decay < 1 / (steps + 1):
         yield (
             f"{name}: {decay:g} is not reached in {steps:,} steps, since the average is the plain mean of all weights "
-            f"until {math.ceil(1 / (1 - decay) - 1e-9):,} steps; {momentum_that_acts(steps):g} or less would act"
+            f"until {math.ceil(1 / (1 - decay) - 1e-9):,} steps; {momentum_that_acts(steps):g} would act"
         )
 
 

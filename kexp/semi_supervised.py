@@ -100,7 +100,7 @@ def momentum_warnings(name: str, momentum: float, updates: int) -> Iterator[str]
     if left > 0.5:
         yield (
             f"{name}: with {momentum:g}, {left:.0%} of the running averages is still what they began with after half "
-            f"of the {updates:,} batches; {momentum_that_acts(updates):g} or less would act"
+            f"of the {updates:,} batches; {momentum_that_acts(updates):g} would act"
         )
 
 

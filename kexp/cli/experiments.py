@@ -161,9 +161,10 @@ def check(
             return
         _warn(plan)
         names = ", ".join(variant.name for variant in plan.variants)
-        first = ", ".join(variant.name for variant in plan.variants if variant.spec.pretraining is not None)
-        stages = f"; with pre-training: {first}" if first else ""
-        print(f"{spec}: ok (variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))}{stages})")
+        stages = {variant.name: variant.spec.pretraining for variant in plan.variants}
+        first = ", ".join(name for name, stage in stages.items() if stage is not None and stage.epochs)
+        with_stage = f"; with pre-training: {first}" if first else ""
+        print(f"{spec}: ok (variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))}{with_stage})")
 
 
 def _print_problems(problems: Any, warnings: Any) -> None:

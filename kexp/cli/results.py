@@ -155,6 +155,7 @@ def _print_shown(shown: dict[str, Any]) -> None:
         "command": " ".join(shown["command"]),
         "seeds": ", ".join(map(str, shown["seeds"])),
         **{part: spec.get(part, {}).get("use", "") for part in ("dataset", "backbone", "objective", "freezing")},
+        "pre-training": _pretraining(spec.get("pretraining", {})),
         **{f"variant {name}": "; ".join(changes(found)) for name, found in shown["variants"].items()},
     }
     print_table("run folder", ["setting", "value"], [[name, text] for name, text in facts.items() if text])
@@ -167,6 +168,12 @@ def _print_shown(shown: dict[str, Any]) -> None:
             print(f"{run['variant']} {Repeat.of(run).name} {run['status']}: {run['reason']} ({run['folder']}/log.txt)")
     for name, path in shown["paths"].items():
         print(f"{name}\t{path}")
+
+
+def _pretraining(stage: dict[str, Any]) -> str:
+    if not stage.get("epochs"):
+        return ""
+    return f"{stage['steps']:,} steps" if "steps" in stage else f"{stage['epochs']:,} epochs"
 
 
 def _print_calibration(runs: list[dict[str, Any]]) -> None:

@@ -46,8 +46,9 @@ def check_positions(spec: Spec) -> None:
     """Repeat the spec's check, since the configuration of a hub model is known only now."""
     positions = spec.backbone.max_positions()
     lengths = {"training.max_length": spec.training.max_length}
-    if spec.pretraining is not None and spec.pretraining.max_length is not None:
-        lengths["pretraining.max_length"] = spec.pretraining.max_length
+    stage = spec.pretraining
+    if stage is not None and stage.epochs and stage.max_length is not None:
+        lengths["pretraining.max_length"] = stage.max_length
     problems = [
         Problem(place, f"{length} is more than the {positions} positions of the backbone", f"use {positions} or fewer")
         for place, length in lengths.items()

@@ -166,7 +166,7 @@ class PreparedInputs:
     ) -> PretrainingRows | None:
         """Gather and encode the texts of pre-training."""
         options = spec.pretraining
-        if options is None:
+        if options is None or not options.epochs:
             return None
         mask_token_id(tokenizer)
         names = json.dumps([*map(str, options.texts), options.text_column], ensure_ascii=False)

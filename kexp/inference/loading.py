@@ -81,7 +81,7 @@ def load_places(places: Sequence[Place], options: LoadOptions) -> TrainedModel:
     for other in members[1:]:
         _check_labels(members[0], other)
     _check_columns(members)
-    notes = [note for member in members for note in _notes(member)]
+    notes = [*_calibration_notes(members), *(note for member in members for note in _notes(member))]
     return TrainedModel(members[0].labels, members, notes, options.batch_size)
 
 
@@ -109,12 +109,25 @@ def _is_known(model: Path) -> bool:
     return read_object(model / "config.json").get("model_type") in CONFIG_MAPPING
 
 
+def _calibration_notes(members: Sequence[Member]) -> Iterator[str]:
+    """Yield that probabilities are calibrated; of several models in one note, since their mean is not."""
+    found = [member.temperature for member in members if member.temperature != 1]
+    if not found:
+        return
+    if len(members) == 1:
+        yield f"{members[0].place.name}: its probabilities are calibrated, with the temperature {found[0]:.4g}"
+        return
+    count = (
+        f"{len(found)} of {len(members)} models are" if len(found) < len(members) else f"all {len(found)} models are"
+    )
+    temperatures = f"temperatures from {min(found):.4g} to {max(found):.4g}"
+    yield f"{count} calibrated, with {temperatures}; the mean of all, which is predicted, is not calibrated itself"
+
+
 def _notes(member: Member) -> Iterator[str]:
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
-    if member.temperature != 1:
-        yield f"{member.place.name}: its probabilities are calibrated, with the temperature {member.temperature:.4g}"
     result = None if member.place.run is None else member.place.run / "result.json"
     metrics = read_result(result).get("metrics", {}) if result is not None and result.is_file() else {}
     if metrics and "test" not in metrics:

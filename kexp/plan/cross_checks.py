@@ -40,7 +40,7 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         yield from _check_without_validation(training)
     if search and not validates:
         yield Problem("split.validation", "0 leaves nothing by which a search could choose", "use a share above 0")
-    if (pretraining := valid.get("pretraining")) and backbone:
+    if (pretraining := valid.get("pretraining")) and pretraining.epochs and backbone:
         yield from _check_pretraining(pretraining, backbone, catalog)
     if training and evaluation:
         yield from _check_monitor(training, evaluation, catalog, validates=validates)

@@ -20,7 +20,7 @@ from kexp import tensor_files
 from kexp.builtin.freezing import NoFreezing
 from kexp.contracts import MaskedLanguageModel
 from kexp.devices import Hardware
-from kexp.errors import RunFailed, RunInterrupted
+from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.model.forward import Classifier
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
 from kexp.pretraining.masking import MaskedStream
@@ -28,7 +28,7 @@ from kexp.pretraining.texts import total_steps
 from kexp.seeds import generator
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.training_section import Training
-from kexp.tensor_files import DamagedFile
+from kexp.tensor_files import DamagedFile, OtherOrigin
 from kexp.train.events import Event, StepsDone, Warned
 from kexp.train.loop import Trainer
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 MEASURED_ROWS = 512
 """Texts whose loss is measured before and after."""
+
+NOT_SHARED = "every run does its own pre-training; set KEXP_CACHE_DIR to a folder that can be written"
+"""What follows where the store cannot be written."""
 
 TOLD_EVERY = 10.0
 """Seconds between two lines of progress, at least."""
@@ -101,22 +104,23 @@ def pretrain(
 ) -> PretrainedWeights:
     """Return the weights that ``chosen`` takes out of the model after pre-training: stored ones, or made now.
 
-    Raises ``RunInterrupted`` when ``should_stop`` returns True; the same call then goes on from a checkpoint.
+    Raises ``RunInterrupted`` when ``should_stop`` returns True; the same call then goes on from a checkpoint. A folder
+    that cannot be written, or no more, is told and stops nothing.
     """
     key = stage.key()
     path = stage.folder / f"{key}.safetensors"
     made_from = {"pre-training": key}
     if (found := _stored(path, made_from, tell)) is not None:
         return found
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.with_suffix(".lock"), tell, should_stop):
+    with _alone(path.with_suffix(".lock"), tell, should_stop) as writable:
         # Another process may have made them while this one waited.
         if (found := _stored(path, made_from, tell)) is not None:
             return found
-        record = {"digest": key, **_train(stage, path.with_suffix(""), made_from, tell, should_stop)}
+        checkpoints = path.with_suffix("") if writable else None
+        record = {"digest": key, **_train(stage, checkpoints, made_from, tell, should_stop)}
         weights = chosen()
-        tensor_files.save(path, {"weights": weights, "record": record}, made_from)
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+        if writable:
+            _store(path, {"weights": weights, "record": record}, made_from, tell)
     return PretrainedWeights(weights, record, stored=False)
 
 
@@ -125,19 +129,31 @@ def _stored(path: Path, made_from: Mapping[str, str], tell: Tell) -> PretrainedW
         return None
     try:
         value = tensor_files.load(path, made_from)
-    except DamagedFile as error:
+    except (DamagedFile, OtherOrigin) as error:
         tell(f"{error}; it is made anew")
         return None
+    # Left by a process that was killed after it had stored them.
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
     tell(f"the weights of an equal pre-training are used, {path}")
     return PretrainedWeights(value["weights"], value["record"], stored=True)
 
 
+def _store(path: Path, value: Any, made_from: Mapping[str, str], tell: Tell) -> None:
+    try:
+        tensor_files.save(path, value, made_from)
+    except OSError as error:
+        tell(f"the pre-trained weights are not stored: {describe_os_error(error)}; {NOT_SHARED}")
+        return
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+
+
 @contextmanager
-def _alone(path: Path, tell: Tell, should_stop: Callable[[], bool]) -> Iterator[None]:
-    """Hold a lock; wait for another process that makes the same weights."""
+def _alone(path: Path, tell: Tell, should_stop: Callable[[], bool]) -> Iterator[bool]:
+    """Hold a lock; wait for another process that makes the same weights. Yield whether its folder can be written."""
     lock, waits = FileLock(path, thread_local=False), False
     while True:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=1 if waits else 0)
             break
         except Timeout:
@@ -146,14 +162,18 @@ def _alone(path: Path, tell: Tell, should_stop: Callable[[], bool]) -> Iterator[
             waits = True
             if should_stop():
                 raise RunInterrupted("stopped while another process did the same pre-training") from None
+        except OSError as error:
+            tell(f"the pre-trained weights cannot be stored: {describe_os_error(error)}; {NOT_SHARED}")
+            yield False
+            return
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
 
 def _train(
-    stage: Stage, folder: Path, made_from: Mapping[str, str], tell: Tell, should_stop: Callable[[], bool]
+    stage: Stage, folder: Path | None, made_from: Mapping[str, str], tell: Tell, should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """Train the model of the stage and return the record."""
     model = Classifier(stage.start.model.to(stage.hardware.device), stage.hardware)  # type: ignore[arg-type]
@@ -181,12 +201,12 @@ def _train(
         folder=folder,
         made_from=made_from,
     )
-    resumed_at = trainer.resume() or 0
+    resumed_at = _resumed(trainer, folder, tell)
     since = f", on from step {resumed_at}" if resumed_at else ""
     tell(f"pre-training on {len(stream.encoded):,} texts: {steps:,} steps{since}")
     progress = Progress(steps, resumed_at, tell)
     try:
-        for event in trainer.events(should_stop):
+        for event in _events(trainer, should_stop, tell):
             progress.show(event)
     except RunInterrupted as error:
         raise RunInterrupted(f"pre-training was {error}") from None
@@ -205,6 +225,28 @@ def _train(
     }
     unusual = {"skipped_steps": state.skipped, "remarks": state.remarks}
     return found | {name: value for name, value in unusual.items() if value}
+
+
+def _resumed(trainer: Trainer, folder: Path | None, tell: Tell) -> int:
+    """Go on from a checkpoint and return its step; 0 where there is none that can be used."""
+    try:
+        return trainer.resume() or 0
+    except KexpError:
+        tell(f"the checkpoints in {folder} cannot be used; pre-training begins anew")
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0
+
+
+def _events(trainer: Trainer, should_stop: Callable[[], bool], tell: Tell) -> Iterator[Event]:
+    """Train, from the step on at which a checkpoint cannot be written without any."""
+    try:
+        yield from trainer.events(should_stop)
+    except OSError as error:
+        if trainer.checkpoints is None:
+            raise
+        trainer.checkpoints = None
+        tell(f"no checkpoint of the pre-training can be written: {describe_os_error(error)}; it goes on without")
+        yield from trainer.events(should_stop)
 
 
 def _options(stage: Stage, steps: int) -> Training:

@@ -49,7 +49,8 @@ def total_steps(options: Pretraining, texts: int) -> int:
 def gather(data: PreparedData, options: Pretraining, *, clean: Callable[[str], str], trim: bool) -> Gathered:
     """Return the texts of train, labelled or not, and of the files.
 
-    Whatever stands in validation or test is left out; texts are compared as ``clean`` leaves them for the backbone.
+    Whatever stands in validation or test is left out; texts are compared as ``clean`` leaves them for the backbone,
+    with those of validation and test also without white space and case.
     Raises ``DataError`` where no text is left, and for files beside data of pairs.
     """
     paired = data.train.pairs is not None
@@ -59,7 +60,10 @@ def gather(data: PreparedData, options: Pretraining, *, clean: Callable[[str], s
     def key(text: Text) -> Text:
         return tuple(clean(part).strip() for part in text)
 
-    measured = {key(text) for split in ("validation", "test") for text in _texts(data.splits.get(split))}
+    def bare(cleaned: Text) -> Text:
+        return tuple("".join(part.split()).casefold() for part in cleaned)
+
+    measured = {bare(key(text)) for split in ("validation", "test") for text in _texts(data.splits.get(split))}
     counts = Counter[str]()
     found: dict[Text, Text] = {}
 
@@ -69,7 +73,7 @@ def gather(data: PreparedData, options: Pretraining, *, clean: Callable[[str], s
             cleaned = key(text)
             if not all(cleaned):
                 counts["empty"] += 1
-            elif cleaned in measured:
+            elif bare(cleaned) in measured:
                 counts["in validation or test"] += 1
             elif cleaned in found:
                 counts["repeated"] += 1

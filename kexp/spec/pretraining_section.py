@@ -13,8 +13,8 @@ from kexp.options import LocalPath, Section
 class Pretraining(Section):
     """Masked language modelling on the train texts, labelled or not, before the classifier is trained."""
 
-    epochs: PositiveInt = Field(10, description="Passes over the texts, unless steps is given.")
-    steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs.")
+    epochs: int = Field(10, ge=0, description="Passes over the texts, unless steps is given; 0 leaves the stage out.")
+    steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs that are not 0.")
     batch_size: PositiveInt = Field(32, description="Texts per step.")
     learning_rate: float = Field(
         1e-4, gt=0, lt=1, description="Peak learning rate of AdamW, which then falls evenly to 0."

@@ -103,6 +103,17 @@ class Training(Section):
         if not all(0 <= beta < 1 for beta in self.betas):
             yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
 
+    def warnings(self) -> Iterable[Problem]:
+        """Yield that there are fewer evaluations than are averaged, where the options say how many there are."""
+        evaluations = None
+        if self.evaluate_every is None and self.steps is None:
+            evaluations = self.epochs
+        elif self.evaluate_every is not None and self.steps is not None:
+            evaluations = -(-self.steps // self.evaluate_every)
+        if evaluations is not None and self.average > evaluations:
+            message = f"the weights of {self.average} evaluations cannot be averaged: there are {evaluations}"
+            yield Problem("average", message, "lower it, or evaluate more often with evaluate_every")
+
     @property
     def models_kept(self) -> int:
         """Number of the best evaluations whose weights are kept; 0 where the last model is kept."""

@@ -21,6 +21,7 @@ from kexp.evaluate.predictions import Predictions
 from kexp.experiment.calibrate import Calibration
 from kexp.inference import export
 from kexp.inference.model_folders import find
+from kexp.model_files import read_temperature
 from kexp.trained import load
 
 SPEC = tiny_spec(
@@ -188,6 +189,18 @@ def test_every_kept_model_has_its_own_temperature(runs: dict[str, Path]) -> None
     assert averaged == pytest.approx(sum(single) / 2)
 
 
+def test_the_mean_of_calibrated_models_is_not_called_calibrated(runs: dict[str, Path]) -> None:
+    folder = runs["on"] / MODEL
+    both = sorted(read_temperature(folder / name) or 1 for name in ("model", "model-2"))
+    (note,) = load(folder / "model", folder / "model-2").notes
+    assert note == (
+        f"all 2 models are calibrated, with temperatures from {both[0]:.4g} to {both[1]:.4g}; the mean of all, which is "
+        "predicted, is not calibrated itself"
+    )
+    (note,) = load(folder, runs["off"] / MODEL).notes
+    assert note.startswith("1 of 2 models are calibrated, with temperatures from ")
+
+
 def test_a_changed_or_lost_temperature_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(runs["on"] / MODEL / "model", tmp_path / "model")
     file = tmp_path / "model" / "calibration.json"
@@ -200,7 +213,7 @@ def test_a_changed_or_lost_temperature_is_refused(runs: dict[str, Path], tmp_pat
         load(tmp_path / "model")
     (tmp_path / "model" / "checksums.json").unlink()
     assert load(tmp_path / "model").members[0].temperature == 1
-    for wrong in ("0", "-1", "true", '"2"', "NaN", "Infinity", "null"):
+    for wrong in ("0", "-1", "true", '"2"', "NaN", "Infinity", "null", "1" + "0" * 400):
         file.write_text(f'{{"temperature": {wrong}}}', "utf-8")
         with pytest.raises(KexpError, match=r"calibration\.json: expected temperature to be a number above 0"):
             load(tmp_path / "model")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -141,6 +143,25 @@ def test_no_text_of_validation_or_test_is_read(
     assert rows.counts["empty"] == 1
     assert rows.counts["files"] == len(lines) + 11
     assert rows.counts["kept"] == len(rows.encoded) == len(lines) - len(held_out) + 5
+
+
+def test_texts_of_validation_and_test_are_known_whatever_their_white_space_and_case(
+    reviews: Path, write_spec: WriteSpec, catalog: Catalog, tmp_path: Path
+) -> None:
+    table = tmp_path / "dvd.csv"
+    table.write_text(reviews.read_text("utf-8").replace("영화", "DVD 영화"), "utf-8")
+    lines = [line.rpartition(",")[0] for line in table.read_text("utf-8").splitlines()[1:]]
+    further = tmp_path / "further.txt"
+    others = [*(line.replace(" ", "\u00a0 ") for line in lines), *(line.replace(" ", "", 1).lower() for line in lines)]
+    further.write_text("\n".join(others) + "\n", "utf-8")
+    keys = STAGE + f'texts = ["{further}"]\n'
+    path = write_spec(tiny_spec("", keys + FEW, steps=2, epochs=None).format(data=table))
+    inputs = PreparedInputs(catalog, tmp_path / "cache").inputs(resolve(path, catalog).base, Repeat(1))
+    assert inputs.pretraining is not None
+    held_out = len(inputs.data.splits["validation"]) + len(inputs.data.splits["test"])
+    assert inputs.pretraining.counts["in validation or test"] == 2 * held_out
+    # Those of train stay as they are, three spellings of each.
+    assert inputs.pretraining.counts["kept"] == 3 * (len(lines) - held_out)
 
 
 @pytest.mark.parametrize("name", ["more.csv", "more.jsonl", "more.txt"])
@@ -391,6 +412,30 @@ def test_check_and_dry_run_say_what_is_pretrained(reviews: Path, write_spec: Wri
     assert not (tmp_path / "cache/pretrained").exists()
 
 
+def test_a_variant_leaves_the_stage_out_with_0_epochs(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, made: list[Stage]
+) -> None:
+    path = write(write_spec, reviews, "[variants.tapt]\n[variants.plain.pretraining]\nepochs = 0\nmax_length = 900\n")
+    assert "variants: tapt, plain; seeds: 1; with pre-training: tapt" in kexp("check", path).stdout
+    assert "plain: pre-training" not in kexp("run", path, "--dry-run").stdout
+    assert kexp("run", path, "--runs-dir", tmp_path / "runs").exit_code == 0
+    assert len(made) == 1
+    found = results(tmp_path / "runs")
+    assert "pretraining" in found["tapt/seed-1"]
+    assert "pretraining" not in found["plain/seed-1"]
+    # As without the section; a resumed experiment knows it too.
+    bare = write_spec(path.read_text("utf-8").replace(STAGE, "").partition("[variants")[0], "bare.toml")
+    assert kexp("run", bare, "--runs-dir", tmp_path / "bare").exit_code == 0
+    assert weights_of(tmp_path / "runs", "plain/seed-1") == weights_of(tmp_path / "bare", "default/seed-1")
+    (folder,) = (tmp_path / "runs").glob("*/*")
+    (folder / "plain/seed-1/result.json").unlink()
+    assert kexp("run", "--resume", folder).exit_code == 0
+    assert "pretraining" not in results(tmp_path / "runs")["plain/seed-1"]
+    shown = kexp("runs", "show", folder).stdout.splitlines()
+    assert "pre-training\t6 steps" in shown
+    assert any(line.startswith("variant plain\tpretraining.epochs: 10 -> 0") for line in shown)
+
+
 def test_a_search_tries_options_of_pretraining(reviews: Path, write_spec: WriteSpec, tmp_path: Path) -> None:
     search = """
 [search]
@@ -560,3 +605,87 @@ def test_a_loss_that_is_not_finite_names_the_options_of_pretraining(
     reason = results(tmp_path / "runs")["default/seed-1"]["reason"]
     assert reason.startswith("pre-training: the loss is not finite at step")
     assert "lower pretraining.learning_rate" in reason
+
+
+# --- a store that cannot be written, or not be read -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", [None, 0, 1, 3], ids=["no folder", "nothing", "a checkpoint", "all checkpoints"])
+def test_a_store_that_cannot_be_written_costs_the_store_alone(
+    reviews: Path,
+    write_spec: WriteSpec,
+    tmp_path: Path,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+    written: int | None,
+) -> None:
+    path = write(write_spec, reviews, checkpoint_every_steps=2)
+    whole = do(*stage_for(path, catalog, tmp_path / "whole"))
+    save, calls = tensor_files.save, iter(range(100))
+
+    def full(file: Path, *given: Any) -> None:
+        if "pretrained" in str(file) and next(calls) >= (written or 0):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+        save(file, *given)
+
+    monkeypatch.setattr(tensor_files, "save", full)
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    if written is None:
+        stage.folder.parent.mkdir(parents=True, exist_ok=True)
+        stage.folder.write_text("no folder", "utf-8")
+    told: list[str] = []
+    found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), told.append, lambda: False)
+    assert not found.stored
+    assert tensor_files.tensor_digest("", found.weights) == tensor_files.tensor_digest("", whole.weights)
+    same = ("train_loss_before", "train_loss_after", "steps", "texts", "digest")
+    assert {name: found.record[name] for name in same} == {name: whole.record[name] for name in same}
+    said = [line for line in told if str(stage.folder) in line]
+    assert len([line for line in said if "every run does its own pre-training" in line]) == 1
+    assert len([line for line in said if "no checkpoint of the pre-training can be written" in line]) == (
+        1 if written in (0, 1) else 0
+    )
+
+
+def test_checkpoints_that_are_damaged_are_told_and_pretraining_begins_anew(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog
+) -> None:
+    path = write(write_spec, reviews)
+    whole = do(*stage_for(path, catalog, tmp_path / "whole"))
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    with pytest.raises(RunInterrupted):
+        do(stage, classifier, stop_after=3)
+    (checkpoint,) = stage.folder.glob("*/step-3.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-20])
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    told: list[str] = []
+    found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), told.append, lambda: False)
+    assert f"the checkpoints in {checkpoint.parent} cannot be used; pre-training begins anew" in told
+    assert tensor_files.tensor_digest("", found.weights) == tensor_files.tensor_digest("", whole.weights)
+    assert sorted(file.suffix for file in stage.folder.iterdir()) == [".lock", ".safetensors"]
+
+
+def test_weights_of_another_pretraining_under_its_name_are_made_anew(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog
+) -> None:
+    path = write(write_spec, reviews)
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    other = stage.folder / f"{stage.key()}.safetensors"
+    tensor_files.save(other, {"weights": {}, "record": {}}, {"pre-training": "another"})
+    told: list[str] = []
+    found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), told.append, lambda: False)
+    assert any(f"{other} was made from something else" in line and "made anew" in line for line in told)
+    assert found.weights
+
+
+def test_what_a_killed_process_left_beside_stored_weights_is_removed(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog
+) -> None:
+    path = write(write_spec, reviews)
+    stage, classifier = stage_for(path, catalog, tmp_path / "cache")
+    # Before it is trained.
+    left = stage.folder / stage.key() / "step-6.safetensors"
+    do(stage, classifier)
+    left.parent.mkdir()
+    left.write_bytes(b"large")
+    assert do(*stage_for(path, catalog, tmp_path / "cache")).stored
+    assert not left.parent.exists()

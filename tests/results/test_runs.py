@@ -205,7 +205,7 @@ def test_a_folder_is_shown_with_its_variants_failures_and_paths(runs_dir: Path, 
     assert told["started"] == "2026-01-02 12:04"
     assert told["command"] == "kexp run nsmc.toml"
     assert told["variant 초점"] == "objective.use: cross-entropy -> focal; objective.gamma: – -> 2.0"
-    assert told["plain"] == "0/1\t0.8500\t0.0200"
+    assert told["plain"] == "0/1 (1 seed)\t0.8500\t0.0200"
     assert told["spec.toml"] == str(folder / "spec.toml")
     assert f"plain seed 1 failed: out of memory ({folder}/plain/seed-1/log.txt)" in text
     assert "report.html" not in told  # there is none

@@ -29,3 +29,23 @@ def test_steps_between_checkpoints_need_checkpoints() -> None:
 def test_numbers_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Training(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "evaluations"),
+    [
+        ({"average": 5, "epochs": 3}, 3),
+        ({"average": 5, "steps": 40, "evaluate_every": 11}, 4),
+        ({"average": 4, "steps": 40, "evaluate_every": 11}, None),
+        ({"average": 3, "epochs": 3}, None),
+        # How many steps an epoch has depends on the data.
+        ({"average": 5, "steps": 40}, None),
+        ({"average": 5, "epochs": 3, "evaluate_every": 11}, None),
+    ],
+)
+def test_fewer_evaluations_than_are_averaged_are_warned_of(options: dict[str, Any], evaluations: int | None) -> None:
+    expected = (
+        f"average: the weights of 5 evaluations cannot be averaged: there are {evaluations}; "
+        "lower it, or evaluate more often with evaluate_every"
+    )
+    assert [str(found) for found in Training(**options).warnings()] == ([] if evaluations is None else [expected])
