@@ -66,6 +66,13 @@ def tested_metrics(methods: Sequence[Method], split: str) -> list[str]:
     return [name for name in names[0] if name in ROW_SCORES and all(name in of for of in names)] if names else []
 
 
+def untested_remark(methods: Sequence[Method], metrics: Sequence[str]) -> list[str]:
+    """Return the remark that several methods share no metric that can be tested, where they do not."""
+    names = ", ".join(ROW_SCORES)
+    remark = f"no difference was tested: the runs share no metric that can be ({names})"
+    return [remark] if len(methods) > 1 and not metrics else []
+
+
 def stated_metric(methods: Sequence[Method], metrics: Sequence[str]) -> str | None:
     """Return the metric by which all models were chosen if it is among ``metrics``, else the first of these."""
     monitors = {run.get("monitor") for method in methods for run in method.runs.values()}

@@ -12,7 +12,7 @@ from kexp.repeats import Repeat
 from kexp.report.methods import Method
 from kexp.report.predictions import Tested
 from kexp.report.repeated import Result, has_resplit, in_order, ratio_of_test, units_of, varied
-from kexp.report.statements import statements, tested_metrics
+from kexp.report.statements import statements, tested_metrics, untested_remark
 
 SEVERITY = ("done", "interrupted", "failed")
 LOWER_IS_BETTER = ("cross_entropy", "ece", "mse")
@@ -137,6 +137,8 @@ def _statements(
             method = methods.setdefault(name, Method(name, specs.get(name, {}), {}, {}))
             method.runs[Repeat.of(result)], method.tested[Repeat.of(result)] = result, rows
     found = [*methods.values()]
-    tests, problems = statements(found, tested_metrics(found, "test"), lower_is_better, remarks)
+    metrics = tested_metrics(found, "test")
+    remarks += untested_remark(found, metrics)
+    tests, problems = statements(found, metrics, lower_is_better, remarks)
     remarks += [problem.remark() for problem in problems]
     return tests

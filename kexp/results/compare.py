@@ -16,7 +16,7 @@ from kexp.report.methods import Method
 from kexp.report.predictions import Tested, tested
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
-from kexp.report.statements import statements, tested_metrics
+from kexp.report.statements import statements, tested_metrics, untested_remark
 from kexp.report.stored import read_summary
 from kexp.report.summary import LOWER_IS_BETTER, build_summary
 from kexp.results.runs import UNREADABLE, differences, read_spec, results, spec_of
@@ -253,6 +253,7 @@ def _statements(
     """Return what is stated about every two models; raises ``KexpError`` when their rows differ."""
     methods = [_method(model, split) for model in models]
     metrics = [name for name in tested_metrics(methods, split) if metric in (None, name)]
+    remarks += [] if metric else untested_remark(methods, metrics)
     tests, problems = statements(methods, metrics, lower_is_better, remarks)
     if problems:
         raise problems[0]

@@ -15,7 +15,7 @@ from kexp.repeats import Repeat
 from kexp.report import predictions
 from kexp.report.methods import Method
 from kexp.report.repeated import ratio_of_test, units_of, varied
-from kexp.report.statements import statements
+from kexp.report.statements import statements, untested_remark
 
 ROWS = 1000
 LABELS = np.random.default_rng(0).integers(2, size=ROWS)
@@ -237,6 +237,15 @@ def test_probabilities_that_are_not_finite_are_not_tested() -> None:
     assert ([(test["a"], test["b"]) for test in tests], problems) == ([("a", "c")] * 2, [])
     why = "were not compared: b seed 2 has probabilities that are not finite"
     assert remarks == [f"a and b {why}", f"b and c {why}"]
+
+
+def test_methods_that_share_no_metric_with_a_test_are_remarked_on() -> None:
+    methods = [method(name, units((None, None, 1))) for name in "ab"]
+    assert untested_remark(methods, ["accuracy"]) == untested_remark(methods[:1], []) == []
+    assert untested_remark(methods, []) == [
+        "no difference was tested: the runs share no metric that can be "
+        "(accuracy, macro_f1, weighted_f1, cross_entropy, mse)"
+    ]
 
 
 def test_of_folds_that_both_have_one_it_alone_is_compared() -> None:

@@ -230,6 +230,7 @@ def test_fewer_is_better_where_it_is(folder: Path, tmp_path: Path) -> None:
     other = make(tmp_path / "runs" / "reviews" / "20260102T000000Z-bbbbbbbb", {"better": 0.7}, metrics={"ece": 0.05})
     found = compare([folder, other])
     assert found["metrics"] == ["ece"]  # the only one that all have
+    assert found["remarks"][0].startswith("no difference was tested: the runs share no metric that can be (accuracy,")
     assert found["best"]["ece"] == 0.05
     last = make(tmp_path / "runs" / "reviews" / "20260103T000000Z-cccccccc", {"other": 0.7}, metrics={"mcc": 0.05})
     with pytest.raises(KexpError, match="no test metric in common"):
