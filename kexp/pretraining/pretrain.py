@@ -232,6 +232,8 @@ def _resumed(trainer: Trainer, folder: Path | None, tell: Tell) -> int:
     try:
         return trainer.resume() or 0
     except KexpError:
+        if folder is None:
+            raise
         tell(f"the checkpoints in {folder} cannot be used; pre-training begins anew")
         shutil.rmtree(folder, ignore_errors=True)
         return 0
