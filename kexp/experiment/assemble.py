@@ -90,11 +90,21 @@ class AssembledRun:
             yield numbers, HostBatch(inputs, rows.labels[numbers], tokens, encoded.hidden_of(numbers))
 
 
+def training_seed(repeat: Repeat) -> int:
+    """Return the seed of weights, dropout, order and augmentation: that of the repeat for the first draw and fold.
+
+    Others have one of their own. If draws shared the weights of a seed, they would agree in what these do, and the
+    spread between draws would not show it.
+    """
+    part = (repeat.draw or 1, repeat.fold or 1)
+    return repeat.seed if part == (1, 1) else derive(repeat.seed, "draw and fold", *part) % 2**32
+
+
 def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Hardware) -> AssembledRun:
     """Build everything for one run."""
     import torch
 
-    inputs, seed = prepared.inputs(spec, repeat), repeat.seed
+    inputs, seed = prepared.inputs(spec, repeat), training_seed(repeat)
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
     model.to(hardware.device)

@@ -16,7 +16,7 @@ from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
 from kexp.devices import choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned, describe_os_error
-from kexp.experiment.assemble import AssembledRun, assemble
+from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.inputs import PreparedInputs
@@ -199,7 +199,7 @@ def _train(
         assembled.stream,
         validation.measure,
         spec.training,
-        seed=run.repeat.seed,
+        seed=training_seed(run.repeat),
         greater_is_better=assembled.greater_is_better,
         folder=checkpoint,
         watch=unlabelled.look,
@@ -246,4 +246,4 @@ def _with_use(trainer: Trainer, use: UnlabelledUse, should_stop: Callable[[], bo
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
-    return origin(run.variant.spec, run.repeat.seed, assembled.inputs, run.prepared.catalog) | pretrained
+    return origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog) | pretrained

@@ -230,7 +230,8 @@ def _after(word: Eojeol, before: Eojeol) -> Eojeol:
     """Read a word anew by what stands before it."""
     if word.text == "나는" and before.form == "subject":  # 느낌이 나는, not the pronoun
         return word._replace(kind="predicate", form="modifier", stem="나", ending="는")
-    if word.text in ("한", "온", "본", "든") and before.form in ("subject", "object", "adverbial"):
+    quoting = before.kind == "predicate" and before.text.endswith(("다고", "라고", "냐고", "자고", "려고"))
+    if word.text in ("한", "온", "본", "든") and (quoting or before.form in ("subject", "object", "adverbial")):
         return word._replace(kind="predicate", form="modifier")
     adnominal = before.kind != "determiner" and (
         before.form == "modifier" or (before.kind != "noun" and final_of(before.text) in ("ㄴ", "ㄹ"))

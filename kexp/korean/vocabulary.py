@@ -15,7 +15,8 @@ def words(text: str) -> frozenset[str]:
 # They say how much, and nothing else.
 INTENSIFIERS: Final = words("""
     정말 정말로 진짜 진짜로 참 참으로 너무 너무나 너무나도 너무너무 넘 아주 매우 무척 몹시 굉장히 대단히 상당히 엄청
-    엄청나게 완전 완전히 되게 무지 무지무지 실로 퍽 꽤 제법 졸라 존나 겁나 워낙 하도
+    엄청나게 완전 완전히 되게 디게 무지 무지무지 무지하게 무진장 실로 퍽 꽤 제법 졸라 존나 겁나 겁나게 억수로 허벌나게
+    오지게 징하게 워낙 하도
 """)
 ASSURANCES: Final = words("정말 정말로 진짜 진짜로 참 참으로")
 # They speak of a whole sentence and may come before all of it.

@@ -19,16 +19,20 @@ def in_order(repeats: Collection[Repeat]) -> list[Repeat]:
     return sorted(repeats, key=lambda one: (one.fold or 0, one.draw or 0, one.seed))
 
 
-def units_of(repeats: Sequence[Repeat]) -> tuple[str, list[list[Repeat]]]:
+def units_of(repeats: Sequence[Repeat], *, resplit: bool = False) -> tuple[str, list[list[Repeat]]]:
     """Return what the independent repeats are, in the plural, and those of each: folds, else draws, else seeds.
 
     Repeats within them (seeds of one draw, seeds and draws of one fold) belong together: their values are averaged.
+    With ``split.resplit`` every seed has splits of its own, which its draws share: units are the seeds then, and with
+    folds every fold of every seed.
     """
-    level = next((name for name in ("fold", "draw") if len({getattr(one, name) for one in repeats}) > 1), "seed")
-    units: dict[int | None, list[Repeat]] = {}
+    several = [name for name in LEVELS if len({getattr(one, name) for one in repeats}) > 1]
+    splits = [name for name in several if name != "draw"] if resplit and "seed" in several else []
+    levels = splits or several[:1] or ["seed"]
+    units: dict[tuple[int | None, ...], list[Repeat]] = {}
     for one in repeats:
-        units.setdefault(getattr(one, level), []).append(one)
-    return LEVELS[level], list(units.values())
+        units.setdefault(tuple(getattr(one, level) for level in levels), []).append(one)
+    return LEVELS[levels[0]], list(units.values())
 
 
 def varied(repeats: Collection[Repeat]) -> str:
@@ -42,15 +46,21 @@ def varied(repeats: Collection[Repeat]) -> str:
     return text if whole == len(repeats) or not repeats else f"{text}, {len(repeats)} runs"
 
 
+def has_resplit(spec: Mapping[str, Any]) -> bool:
+    """Return whether every seed of a spec has splits of its own."""
+    return bool(spec.get("split", {}).get("resplit"))
+
+
 def ratio_of_test(runs: Sequence[Result], spec: Mapping[str, Any]) -> float:
     """Return the ratio of test rows to all other rows where every unit has test rows of its own, else 0.
 
-    With k folds that is 1 / (k - 1). With ``split.resplit`` it follows from ``split.test``.
+    With k folds that is 1 / (k - 1), however many of them are done. With ``split.resplit`` it follows from
+    ``split.test``.
     """
-    if (folds := max((run.get("fold") or 0 for run in runs), default=0)) > 1:
-        return 1 / (folds - 1)
     split = spec.get("split", {})
-    if not split.get("resplit") or len(runs) < 2:
+    if folds := split.get("folds"):
+        return 1 / (folds - 1)
+    if not has_resplit(spec) or len(runs) < 2:
         return 0.0
     share = split.get("test", 0)
     if not share:

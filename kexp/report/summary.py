@@ -9,9 +9,10 @@ from typing import Any
 
 from kexp.evaluate import statistics
 from kexp.repeats import Repeat
+from kexp.report.methods import Method
 from kexp.report.predictions import Tested
-from kexp.report.repeated import Result, in_order, ratio_of_test, units_of, varied
-from kexp.report.statements import Method, statements, tested_metrics
+from kexp.report.repeated import Result, has_resplit, in_order, ratio_of_test, units_of, varied
+from kexp.report.statements import statements, tested_metrics
 
 SEVERITY = ("done", "interrupted", "failed")
 LOWER_IS_BETTER = ("cross_entropy", "ece", "mse")
@@ -91,8 +92,8 @@ def shared(records: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
 def _variant(runs: Sequence[Result], spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return repeats, statuses, remarks and means of one variant's runs; ``values`` are in the order of finished runs.
 
-    Means and spreads are over the outermost of what varied: folds, else draws of labelled rows, else seeds. ``over``
-    says all of it in words. A value that is not finite (null in JSON) is left out; ``n`` counts the others.
+    Means and spreads are over the units of what varied (see ``units_of``); ``over`` says all of it in words. A value
+    that is not finite (null in JSON) is left out; ``n`` counts the others.
     """
     done = [run for run in runs if run["status"] == "done"]
     values: dict[str, dict[str, dict[Repeat, float]]] = {}
@@ -107,12 +108,15 @@ def _variant(runs: Sequence[Result], spec: Mapping[str, Any]) -> dict[str, Any]:
         "repeats": [Repeat.of(run).keys() for run in runs],
         "status": {Repeat.of(run).key: run["status"] for run in runs},
         "remarks": [f"{Repeat.of(run).name}: {remark}" for run in runs for remark in run.get("remarks", ())],
-        "metrics": {split: {name: _mean(of, ratio) for name, of in scores.items()} for split, scores in values.items()},
+        "metrics": {
+            split: {name: _mean(of, ratio, resplit=has_resplit(spec)) for name, of in scores.items()}
+            for split, scores in values.items()
+        },
     }
 
 
-def _mean(values: Mapping[Repeat, float], ratio: float) -> dict[str, Any]:
-    _, units = units_of(in_order([*values]))
+def _mean(values: Mapping[Repeat, float], ratio: float, *, resplit: bool) -> dict[str, Any]:
+    _, units = units_of(in_order([*values]), resplit=resplit)
     means = [sum(values[key] for key in unit) / len(unit) for unit in units]
     found = asdict(statistics.summarise(means, ratio))
     return {**found, "over": varied([*values]), "values": list(values.values())}

@@ -11,11 +11,12 @@ from typing import Any
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
-from kexp.repeats import Part, Repeat, in_words, place_of
+from kexp.repeats import Part, Repeat, all_repeats, in_words, place_of
+from kexp.report.methods import Method
 from kexp.report.predictions import Tested, tested
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
-from kexp.report.statements import Method, statements, tested_metrics
+from kexp.report.statements import statements, tested_metrics
 from kexp.report.stored import read_summary
 from kexp.report.summary import LOWER_IS_BETTER, build_summary
 from kexp.results.runs import UNREADABLE, differences, read_spec, results, spec_of
@@ -65,6 +66,9 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     tests = [] if metric in MEASURES else _statements(models, split, metric, summary["lower_is_better"], remarks)
     if metric is not None and metric not in ROW_SCORES:
         remarks.append(f"there is no test of {metric}, only of {', '.join(ROW_SCORES)}")
+    if flattered := [model.name for model in models if split == "validation" and _chosen_by_validation(_spec(model))]:
+        results = "their results on it are flattered, the more the more steps were evaluated"
+        remarks.append(f"{', '.join(flattered)}: validation chose the step of these models, so {results}")
     base = _spec(models[0])
     return {
         "split": split,
@@ -115,7 +119,22 @@ def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
         if not finished:
             raise KexpError(f"{folder / (variant or '')}: it has no finished run to compare")
         remarks += [f"{name} of {folder} has no finished run" for name in selected if name not in finished]
-        yield from (Model(name, folder, name, part, held[name]) for name in finished)
+        models = [Model(name, folder, name, part, held[name]) for name in finished]
+        remarks += filter(None, map(_unfinished, models))
+        yield from models
+
+
+def _unfinished(model: Model) -> str:
+    """Say how many of the runs that the spec asks for are done; "" where all of them are, or only a part is meant."""
+    spec = _spec(model)
+    draws, folds = spec.get("labelled", {}).get("draws", 1), spec.get("split", {}).get("folds")
+    asked = [*all_repeats(spec.get("seeds", ()), draws, folds)]
+    missing = [repeat.name for repeat in asked if repeat not in model.runs]
+    if model.part or not missing:
+        return ""
+    few = "; ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+    done = f"{len(asked) - len(missing)} of {len(asked)} runs are done"
+    return f"{model.name} of {model.folder}: {done}, without {few}"
 
 
 def _place(path: Path) -> tuple[Path, str | None, Part]:
@@ -168,6 +187,12 @@ PARTS: Sequence[Callable[[Path], str]] = (
 
 def _spec(model: Model) -> Json:
     return spec_of(read_spec(model.folder), model.variant)
+
+
+def _chosen_by_validation(spec: Mapping[str, Any]) -> bool:
+    """Return whether the kept step, or the last one, depends on validation."""
+    training = spec.get("training", {})
+    return training.get("keep", "best") != "last" or training.get("patience") is not None
 
 
 # --- means and baselines -------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
 from kexp.repeats import repeats_in
 from kexp.report.run_folder import RunFolder
-from kexp.report.statements import sentence
+from kexp.report.sentences import sentence
 from kexp.report.summary import no_test_remark
 from kexp.search.search_job import SearchJob
 from kexp.search.study import Study

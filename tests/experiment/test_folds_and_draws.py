@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 from support import kexp, tiny_spec
 
 from kexp.errors import KexpError
 from kexp.experiment import train_and_test
+from kexp.experiment.assemble import training_seed
 from kexp.inference.model_folders import find, find_all
 from kexp.repeats import Repeat
 from kexp.results.runs import results, show
@@ -249,6 +252,23 @@ def test_the_first_draw_is_the_run_of_a_spec_without_draws(draws: Path, folder: 
     for name in ("model/model.safetensors", "predictions.parquet"):
         assert (alone / name).read_bytes() == (same / name).read_bytes()
     assert "draw" not in read(alone / "result.json")
+
+
+def test_draws_and_folds_have_training_seeds_of_their_own() -> None:
+    firsts = [Repeat(7), Repeat(7, draw=1), Repeat(7, fold=1), Repeat(7, 1, 1)]
+    assert [training_seed(one) for one in firsts] == [7] * 4
+    others = [Repeat(7, draw=2), Repeat(7, fold=2), Repeat(7, 2, 2), Repeat(8, draw=2), Repeat(7, draw=3)]
+    assert len({7, *(training_seed(one) for one in others)}) == 6
+    assert training_seed(Repeat(7, draw=2, fold=1)) == training_seed(Repeat(7, draw=2))
+
+
+def test_draws_do_not_share_their_first_weights(folder: Path) -> None:
+    made = kexp("run", folder / "draws.toml", "--set", "training.learning_rate=1e-12", "--variant", "plain", "--runs-dir",
+                folder / "still", "--json", "--quiet")  # fmt: skip
+    path = Path(json.loads(made.stdout)["folder"]) / "plain"
+    weights = [load_file(path / f"draw-{draw}/seed-1/model/model.safetensors") for draw in (1, 2)]
+    assert {*weights[0]} == {*weights[1]}
+    assert any(not torch.allclose(weights[0][name], weights[1][name], atol=1e-3) for name in weights[0])
 
 
 def test_a_dry_run_counts_every_run(folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from kexp.cli.output import print_summary
 from kexp.evaluate.statistics import mcnemar
 from kexp.report import predictions as tables
-from kexp.report.statements import sentence
+from kexp.report.sentences import sentence
 from kexp.report.summary import build_summary
 
 if TYPE_CHECKING:
@@ -52,13 +52,14 @@ def predicted(tmp_path: Path) -> Callable[..., Tested]:
     return stored
 
 
-def summary(results: list[dict[str, Any]], held: Mapping[tuple[str, int], Tested]) -> dict[str, Any]:
+def summary(results: list[dict[str, Any]], held: Mapping[tuple[str, int], Tested], **split: Any) -> dict[str, Any]:
     """Return the summary, after a trip through JSON."""
     made = build_summary(
         results,
         baselines={"uda": {"majority": {"test": {"accuracy": 0.5}}}},
         data={"uda": {"splits": {"train": {"read": 10, "kept": 9}}}},
         predictions=lambda run: held.get((run["variant"], run["seed"])),
+        specs={"uda": {"split": split}},
     )
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     return made
@@ -113,7 +114,10 @@ def test_means_of_draws_and_folds_are_over_the_outermost(predicted: Callable[...
     values = {(1, 1): 0.70, (1, 2): 0.72, (2, 1): 0.80, (2, 2): 0.82, (3, 1): 0.60, (3, 2): 0.62}
     by_draw = [result("uda", seed, value) | {"draw": draw} for (draw, seed), value in values.items()]
     by_fold = [run | {"fold": run.pop("draw")} for run in map(dict, by_draw)]
-    folds, draws = (summary(runs, {})["variants"]["uda"]["metrics"]["test"]["accuracy"] for runs in (by_fold, by_draw))
+    folds, draws = (
+        summary(runs, {}, **split)["variants"]["uda"]["metrics"]["test"]["accuracy"]
+        for runs, split in ((by_fold, {"folds": 3}), (by_draw, {}))
+    )
     assert (draws["over"], draws["n"], draws["mean"]) == ("3 label draws x 2 seeds", 3, pytest.approx(0.71))
     assert (folds["over"], folds["n"], folds["mean"]) == ("3 folds x 2 seeds", 3, pytest.approx(0.71))
     assert draws["values"] == folds["values"] == list(values.values())

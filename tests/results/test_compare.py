@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ TRUE = np.random.default_rng(0).integers(2, size=200)
 BASELINES = {"majority": {"test": {"accuracy": 0.5, "macro_f1": 0.33}, "validation": {"accuracy": 0.4}}}
 SPEC = """
 name = "{name}"
-seeds = [1, 2]
+seeds = {seeds}
 [dataset]
 use = "table"
 path = "data.csv"
@@ -97,7 +98,9 @@ def make(
 ) -> Path:
     """Make a run folder with variants of about those accuracies."""
     path.mkdir(parents=True)
-    (path / "spec.toml").write_text(SPEC.format(name=name, trim=trim, backbone=backbone) + changes, "utf-8")
+    (path / "spec.toml").write_text(
+        SPEC.format(name=name, trim=trim, backbone=backbone, seeds=list(seeds)) + changes, "utf-8"
+    )
     (path / "environment.json").write_text("{}", "utf-8")
     for variant, accuracy in accuracies.items():
         for seed in seeds:
@@ -233,11 +236,37 @@ def test_fewer_is_better_where_it_is(folder: Path, tmp_path: Path) -> None:
         compare([other, last])
 
 
+def test_models_that_validation_did_not_choose_are_not_flattered_by_it(folder: Path, tmp_path: Path) -> None:
+    last = make(tmp_path / "fixed", {"steps": 0.7}, changes='[training]\nkeep = "last"\n')
+    assert compare([last], split="validation")["remarks"] == []
+    assert compare([folder, last], split="validation")["remarks"][-1].startswith("plain, focal: validation chose")
+    early = make(tmp_path / "early", {"stopped": 0.7}, changes='[training]\nkeep = "last"\npatience = 2\n')
+    assert compare([early], split="validation")["remarks"][-1].startswith("stopped: validation chose the step")
+
+
+def test_runs_that_the_spec_asks_for_and_that_are_not_done_are_counted(folder: Path, tmp_path: Path) -> None:
+    draws = "[labelled]\nn = 4\ndraws = 2\n"
+    other = make(tmp_path / "some" / "20260102T000000Z-bbbbbbbb", {"few": 0.7}, changes=draws)
+    for seed in (1, 2):
+        shutil.copytree(other / f"few/seed-{seed}", other / f"few/draw-1/seed-{seed}")
+        shutil.rmtree(other / f"few/seed-{seed}")
+        path = other / f"few/draw-1/seed-{seed}/result.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "draw": 1}))
+    found = compare([folder, other])
+    said = f"few of {other}: 2 of 4 runs are done, without draw 2, seed 1; draw 2, seed 2"
+    assert [remark for remark in found["remarks"] if "are done" in remark] == [said]
+    assert not any("are done" in remark for remark in compare([other / "few/draw-1", folder])["remarks"])
+
+
 def test_validation_can_be_compared(folder: Path) -> None:
     found = compare([folder], split="validation")
     assert (found["split"], found["rows"][-1]["cells"]["accuracy"]["mean"]) == ("validation", 0.4)
     rights = [[predicted(accuracy, seed)[:20] == TRUE[:20] for seed in (1, 2)] for accuracy in (0.6, 0.9)]
     assert found["tests"][0]["difference"] == pytest.approx(np.mean(rights[0]) - np.mean(rights[1]))
+    remark = "plain, focal: validation chose the step of these models, so their results on it are flattered"
+    assert found["remarks"][-1].startswith(remark)
+    assert remark in kexp("compare", folder, "--split", "validation", "--markdown").stdout
+    assert not any(remark in said for said in compare([folder])["remarks"])
     assert kexp("compare", folder, "--split", "train").stderr == 'unknown split "train"; known: test, validation\n'
 
 
@@ -286,7 +315,9 @@ def test_models_without_a_common_seed_are_compared_unpaired(folder: Path, tmp_pa
     assert found["remarks"] == []
     one = compare([folder / "plain", other / "late" / "seed-3"])
     assert one["tests"] == []
-    assert one["remarks"] == ["plain and late were not compared: they have no seeds in common"]
+    assert one["remarks"] == [
+        "plain and late were not compared: they have no run in common, and 2 seeds against 1 seed"
+    ]
 
 
 def test_runs_of_one_variant_are_its_repeats_in_statements(folder: Path) -> None:
@@ -342,7 +373,10 @@ def test_unfinished_runs_do_not_count(folder: Path) -> None:
     (folder / "summary.json").unlink()
     found = compare([folder])
     assert [(model["name"], model["seeds"]) for model in found["models"]] == [("plain", [2])]
-    assert found["remarks"] == [f"focal of {folder} has no finished run"]
+    assert found["remarks"] == [
+        f"focal of {folder} has no finished run",
+        f"plain of {folder}: 1 of 2 runs are done, without seed 1",
+    ]
     result = kexp("compare", folder / "focal")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"{folder / 'focal'}: it has no finished run to compare\n"

@@ -23,7 +23,7 @@ from scipy.stats import ttest_rel
 from support import kexp, tiny_spec
 
 from kexp.evaluate.differences import crossed
-from kexp.report.statements import sentence
+from kexp.report.sentences import sentence
 from kexp.search.final_run import describe_gain
 
 BASE = tiny_spec("seeds = [1, 2]", epochs=2)

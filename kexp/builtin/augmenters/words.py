@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions
-from kexp.korean.phrases import movable, removable
+from kexp.korean.deletion import removable
+from kexp.korean.word_order import movable
 from kexp.word_augmenter import Guard, Unit, WordAugmenterOptions, cut, keep, per_text
 
 ChangedUnit = Literal["phrase", "eojeol", "character"]
@@ -20,7 +21,8 @@ class RandomDeletion(WordAugmenterOptions):
     """Delete each unit with probability ``p`` (Wei & Zou 2019, EDA, section 2); one always remains.
 
     Of phrases only those are deleted without which a sentence is still one: adverbs of degree and time, modifiers of a
-    noun, places and topics with all that modifies them; a noun never without its modifiers, and never a predicate.
+    noun, places and topics with all that modifies them; a noun never without its modifiers, never a predicate, and
+    no more than half of the eojeol.
     """
 
     p: float = Field(
@@ -45,8 +47,13 @@ class RandomDeletion(WordAugmenterOptions):
         parts = cut(text, "eojeol")
         found = removable(guard.eojeol(text), guard.flags(parts[1::2]))
         count, total = len(parts) // 2, sum(map(len, found))
-        deleted = {number for run in found if random.random() < self.p * count / total for number in run}
-        if not 0 < len(deleted) < count:
+        chosen = [run for run in found if random.random() < self.p * count / total]
+        deleted: set[int] = set()
+        # In an order of its own, so that no phrase is favoured where not all may go.
+        for run in random.sample(chosen, len(chosen)):
+            if 2 * len(deleted | set(run)) <= count:
+                deleted |= set(run)
+        if not deleted:
             return text
         return keep(parts, [number for number in range(count) if number not in deleted])
 

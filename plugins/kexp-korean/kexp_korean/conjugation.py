@@ -165,6 +165,8 @@ def _contract(stem: str) -> str:
         return _harmonic(stem)
     if vowel in _ABSORBING:
         return stem
+    if head.endswith("적") and stem[-1] == "이":  # 이다 after a consonant: 감동적이었다, but 움직였다
+        return stem + "어"
     if vowel == "ㅡ" and head and _is_bright(head):  # 바쁘다: 바빠, but 쓰다: 써
         return head + compose(lead, "ㅏ")
     if vowel in _CONTRACTED:

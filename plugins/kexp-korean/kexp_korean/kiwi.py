@@ -115,6 +115,8 @@ def _kind(text: str, tags: Sequence[str]) -> Kind:
         listed = _listed(text, tags[0])
         if listed is not None:
             return listed
+    if len(tags) > 1 and text in known.INTENSIFIERS and tags[0] != "VV":  # 겁나게, 억수로
+        return "intensifier"
     if text in known.ADVERBS and "MAG" not in tags and tags[0].startswith(("N", "MM")):
         return "adverb"
     if tags[0] == "VX":

@@ -16,7 +16,7 @@ from kexp.contracts import Augmenter, AugmenterContext
 from kexp.errors import DataError, Problem
 from kexp.hangul import final_of
 from kexp.korean.eojeol import Eojeol, Kind
-from kexp.korean.phrases import takes_degree, takes_pointer
+from kexp.korean.insertion import takes_degree, takes_pointer
 from kexp.korean.vocabulary import INTENSIFIERS
 from kexp.options import LocalPath
 from kexp.word_augmenter import Guard, WordAugmenterOptions, cut, per_text
@@ -31,44 +31,6 @@ _AUXILIARIES: Final = ("하", "한", "할", "함", "합", "해", "했")
 _LIGHT_VERBS: Final = (*_AUXILIARIES, "있", "없", "되", "된", "될", "됨", "됩", "돼", "됐", "받", "당", "시키", "시켜")
 _COMITATIVES: Final = ("와", "과", "랑", "하고", "다")
 _CONCESSIVES: Final = ("도", "는", "은", "긴", "게", "고", "를", "을", "야", "만", "서")
-
-# Words of more than one sense, and what must or must not stand beside them for the sense that the lexicon means:
-# patterns of the eojeol before, of the word itself with its ending, and of the eojeol after.
-_NEVER: Final = "(?!)"
-_ANY: Final = ""
-_UNSAFE: Final = """
-    점 말 눈 배 밤 차 다리 절 상 양 사과 이상 사기 감상 경기 과장 기사 동기 부정 부인 인상 의사 전기 정당 조리 주의
-    지도 지원 통화 최저
-    타다 쓰다 나다 들다 차다 달다 맞다 빠지다 치다 지다 걸다 싸다 짜다 묻다 걷다 풀다 밀다 잡다 켜다 막 비추다
-"""
-_SENSES: Final[dict[str, tuple[str, str, str]]] = {
-    **dict.fromkeys(_UNSAFE.split(), (_NEVER, _NEVER, _NEVER)),
-    # A bad review, not 비추다 (to shine).
-    "비추": (_ANY, "비추(?:다|임|요|이에요|예요|입니다|합니다|해요|한다|함|네요|에요)?$", _ANY),
-    # 대체 왜 is "why on earth", else 대체 is a replacement; 무지 is "very" before an adjective, else ignorance.
-    "대체": (_ANY, "대체$", "왜|뭐|뭘|뭔|무슨|무엇|누가|누구|어디|어떻게|어떤|언제|얼마|이게|이런|몇"),
-    "무지": (
-        _ANY,
-        "무지$",
-        "재[미밌밋]|좋|슬|예|이[쁘쁜뻐]|귀|무[서섭]|지[루겹]|웃|많|멋|아[름쉽쉬까깝]|싫|어렵|힘|높|길|크|커",
-    ),
-    # A fine work, not a trick that somebody plays.
-    "수작": (
-        r"(?!.*(?:개|허튼|더러운|음흉한|뻔한|무슨)\W*$)",
-        _ANY,
-        "(?!걸|거[는시]|부리|부린|꾸미|떨|하[는지]|마|쓰)",
-    ),
-    "심심하다": (_ANY, _ANY, "(?!사과|위로|감사|조의|애도|유감|경의|축하)"),
-    "찍다": ("(?:영화|작품|드라마|장면|사진|광고|영상|다큐)", _ANY, _ANY),
-    # Acting, not smoke and not a delay.
-    "연기": (
-        "(?!.*(?:담배|굴뚝|불|하얀|검은|일정|개봉|경기|방영|무기한))",
-        "연기(?!되|돼|됐|된|할|한)",
-        "(?!자욱|피어|나[고는다]|났|마[시신셔]|매캐)",
-    ),
-    # "The best", not the highest of figures.
-    "최고": (_ANY, _ANY, "(?!기온|속도|기록|가격|높이|온도|금리|금액|층|시청률)"),
-}
 
 # What may say how much something is so, before any adjective; and what points to a noun that nothing modifies.
 _DEGREES: Final = ("정말", "진짜", "참", "아주", "무척")
@@ -245,18 +207,10 @@ def _agrees(entry: Entry, word: Eojeol) -> bool:
     return True
 
 
-def _has_sense(entry: Entry, word: str, before: str, after: str) -> bool:
-    """Return whether a word of several senses stands in the one that its synonyms share."""
-    senses = _SENSES.get(entry.word)
-    return senses is None or all(
-        re.match(sense, text) for sense, text in zip(senses, (before, word, after), strict=True)
-    )
-
-
 def _is_free(word: str, reading: Reading, before: str, after: str) -> bool:
     """Return whether a word stands for itself, not as a part of a set phrase with the eojeol before or after it."""
     # A noun with 께서 asks for an honorific word, and the verb agrees with it.
-    if not _has_sense(reading.entry, word, before, after) or (reading.entry.part == "noun" and "께" in reading.ending):
+    if reading.entry.part == "noun" and "께" in reading.ending:
         return False
     match reading.entry.part:
         case "noun":  # 재미 있다, 질문 했으면

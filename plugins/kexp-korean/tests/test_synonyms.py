@@ -160,12 +160,20 @@ def test_an_adverb_of_degree_comes_before_an_adjective_that_has_none() -> None:
         "1점 준다",
         "그저 그렇다",
         "하지만 매력적인 그대",
+        "억수로 재밌데이",
+        "겁나게 예쁘다",
+        "얼굴이 이렇게 아름답다",
+        "보기 드문 수작",
+        "이렇게 낮 은지 모른다",
+        "나이가 어릴수록 운다",
+        "크게 뜨지는 못했다",
         "봤습니다",
         "갔다",
     ],
 )
 def test_nothing_comes_where_a_degree_is_or_none_can_be(text: str) -> None:
-    assert results(RandomInsertion(share=1), text) == {text}
+    for analyser in ANALYSERS:
+        assert results(RandomInsertion(share=1, analyser=analyser), text) == {text}
 
 
 def test_a_pointer_comes_before_a_noun_that_nothing_modifies() -> None:
@@ -197,12 +205,13 @@ def test_nothing_comes_between_a_negation_and_its_word() -> None:
     "text",
     [
         "불빛을 비추는 등대", "거울에 비추어 보다", "대체 휴일", "대체할 수 있다", "사람의 무지", "무지가 낳은 비극", "수작을 부린다", "허튼 수작",
-        "심심한 사과", "심심한 위로", "점을 찍다", "믿을 수 없는", "담배 연기", "일정이 연기되었다", "어머니께서", "말을 타다",
+        "심심한 사과", "심심한 위로", "심심한 위로를 전하다", "점을 찍다", "말도 안 되는 말", "믿는 도끼", "하얀 연기가 피어오른다", "개봉 연기", "믿을 수 없는", "담배 연기", "일정이 연기되었다", "어머니께서", "말을 타다",
     ],
 )  # fmt: skip
 def test_words_in_another_sense_stay(text: str) -> None:
     for analyser in ANALYSERS:
-        assert results(SynonymSwap(share=1, analyser=analyser), text) == {text}
+        swap = SynonymSwap(share=1, parts=("noun", "adverb", "adjective", "verb"), analyser=analyser)
+        assert results(swap, text) == {text}
 
 
 @pytest.mark.parametrize("text", ["이 영화 비추", "무지 재밌다", "심심한 날", "대체 왜"])
@@ -216,7 +225,7 @@ def test_words_in_the_sense_of_their_synonyms_change(text: str) -> None:
 def test_particles_agree_with_what_comes_in() -> None:
     for analyser in ANALYSERS:
         made = results(SynonymSwap(share=1, parts=("noun",), analyser=analyser), "영화와 결말을 스토리로")
-        assert made == {"작품과 엔딩을 줄거리로"}
+        assert made == {"작품과 엔딩을 줄거리로", "작품과 엔딩을 내용으로"}
 
 
 # --- both ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,77 @@
+"""A test of two methods or models in plain English."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SIGNIFICANT = 0.05
+
+LARGEST = {"accuracy": 1.0, "macro_f1": 1.0, "weighted_f1": 1.0, "mse": 1.0}
+"""Largest difference that there can be in a metric; others have none."""
+
+TEST_NAMES = {"mcnemar": "McNemar", "bootstrap": "paired bootstrap", "rows": "paired t-test over rows"}
+
+
+def sentence(test: Mapping[str, Any]) -> str:
+    """Return a statement in plain English, the better method first.
+
+    "beats" is said of methods of two or more repeats, of the stated metric, if the corrected p-value is below 0.05.
+    """
+    a, b, metric, size = test["a"], test["b"], test["metric"], abs(test["difference"])
+    better = test["better"]
+    worse = b if better == a else a
+    significant = test["p_holm"] < SIGNIFICANT
+    details = ", ".join(_details(test))
+    ahead = f"{better} is {_number(size, test)} ahead" if better else "they are equal"
+    if test["n"] == 1:
+        verdict = f"differ in {metric}" if significant else f"do not differ significantly in {metric}"
+        models = f"these two models of {a} and {b} {verdict}: {ahead} ({details})"
+        return f"{models}; one run of each says nothing about the methods"
+    if not test["stated"]:
+        return f"{metric} of {a} and {b}: {ahead} ({details})"
+    if significant:
+        return f"{better} beats {worse} by {_number(size, test)} {metric} ({details})"
+    return f"no significant difference in {metric} between {a} and {b}: {ahead} ({details}{_power(test)})"
+
+
+def _details(test: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what stands behind a difference: interval, repeats, effect size and p-values."""
+    if test["low"] is not None:
+        low, high = test["low"], test["high"]
+        if test["difference"] < 0:
+            low, high = -high, -low
+        yield f"95 % interval {_number(low, test)} to {_number(high, test)}"
+    yield test["which"] or test["over"]
+    if test["effect_size"] is not None:
+        yield f"effect size {_effect(test['effect_size'])}"
+    yield _p(test["p_value"])
+    if test["pairs"] > 1:
+        yield f"Holm over {test['pairs']} pairs {_p(test['p_holm'])}"
+    if test["test"] in TEST_NAMES:
+        yield TEST_NAMES[test["test"]]
+
+
+def _power(test: Mapping[str, Any]) -> str:
+    """Return the smallest difference that would be found, or that none would."""
+    size = test["detectable"]
+    if size is None:
+        return ""
+    enough = size < LARGEST.get(test["metric"], size + 1)
+    return f"; {test['over']} could show {_number(size, test) if enough else 'none, however large: more are needed'}"
+
+
+def _number(value: float, test: Mapping[str, Any]) -> str:
+    """Return a difference with three decimals, or with two digits where it is smaller than these show."""
+    smallest = abs(test["difference"])
+    return f"{value:.3f}" if smallest >= 0.0095 or smallest == 0 else f"{value:.4f}"
+
+
+def _effect(value: float) -> str:
+    size = abs(value)
+    # Few repeats may agree by chance: no size beyond that means anything.
+    return f"{size:.2f}" if size < 10 else "over 10"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
