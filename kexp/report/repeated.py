@@ -59,7 +59,7 @@ def ratio_of_test(runs: Sequence[Result], spec: Mapping[str, Any]) -> float:
     """
     split = spec.get("split", {})
     if folds := split.get("folds"):
-        return 1 / (folds - 1)
+        return 1 / (int(folds) - 1)
     if not has_resplit(spec) or len(runs) < 2:
         return 0.0
     share = split.get("test", 0)
