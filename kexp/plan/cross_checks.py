@@ -75,11 +75,21 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
     # Where epochs are given, the steps are known once the data are; the run warns then.
     if spec.training.steps is not None:
         yield from step_warnings(spec, spec.training.steps)
+    yield from _epochs_without_effect(spec)
     # It is on by default: only who asked for it expects an effect.
     asked = "length_bucketing" in spec.training.model_fields_set and spec.training.length_bucketing
     if asked and spec.sampler.keeps_order:
         message = "has no effect, since the sampler keeps its order"
         yield Problem("training.length_bucketing", message, "set it to false, or use another sampler")
+
+
+def _epochs_without_effect(spec: Spec) -> Iterator[Problem]:
+    space = {} if spec.search is None else spec.search.space
+    for name, section in (("training", spec.training), ("pretraining", spec.pretraining)):
+        replaced = section is not None and section.steps is not None and f"{name}.steps" not in space
+        if replaced and f"{name}.epochs" in space:
+            message = f"values above 0 have no effect, since {name}.steps is given"
+            yield Problem(f"search.space.{name}.epochs", message, f"search {name}.steps, or remove {name}.steps")
 
 
 def step_warnings(spec: Spec, steps: int) -> Iterator[Problem]:

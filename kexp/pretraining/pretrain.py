@@ -201,7 +201,7 @@ def _train(
         folder=folder,
         made_from=made_from,
     )
-    resumed_at = _resumed(trainer, folder, tell)
+    resumed_at = 0 if folder is None else _resumed(trainer, folder, tell)
     since = f", on from step {resumed_at}" if resumed_at else ""
     tell(f"pre-training on {len(stream.encoded):,} texts: {steps:,} steps{since}")
     progress = Progress(steps, resumed_at, tell)
@@ -227,7 +227,7 @@ def _train(
     return found | {name: value for name, value in unusual.items() if value}
 
 
-def _resumed(trainer: Trainer, folder: Path | None, tell: Tell) -> int:
+def _resumed(trainer: Trainer, folder: Path, tell: Tell) -> int:
     """Go on from a checkpoint and return its step; 0 where there is none that can be used."""
     try:
         return trainer.resume() or 0

@@ -81,7 +81,19 @@ def test_every_kind_has_a_suite() -> None:
 # --- augmenters -----------------------------------------------------------------------------------------------------
 
 
+ROOMY = (
+    "어제 저녁에 친구와 시내 극장에서 팝콘을 먹으며 새 영화를 봤다",
+    "주말에 동생이 집에서 거실 텔레비전으로 이 드라마를 다시 봤어요",
+    "배우가 무대에서 관객에게 노래를 불렀다",
+    "감독이 작년에 부산에서 제작진과 여름 내내 영화를 찍었다",
+    "아이들이 거실에서 만화를 조용히 보고 있어요",
+    *AugmenterContract.texts,
+)
+"""Texts some of which have several phrases that may go or change places: short reviews mostly have none."""
+
+
 class TestRandomDeletion(AugmenterContract):
+    texts = ROOMY
     examples = (
         RandomDeletion(),
         RandomDeletion(p=0.5, unit="character", protect="none"),
@@ -90,6 +102,7 @@ class TestRandomDeletion(AugmenterContract):
 
 
 class TestRandomSwap(AugmenterContract):
+    texts = ROOMY
     examples = (
         RandomSwap(),
         RandomSwap(share=0.5, unit="character", protect="none"),
@@ -118,6 +131,7 @@ class TestSpacingNoise(AugmenterContract):
 
 
 class TestCompose(AugmenterContract):
+    texts = ROOMY
     examples = (Compose(steps=(RandomSwap(),)), Compose(steps=(Aeda(), CharNoise(p=0.5), SpacingNoise(remove=0.5))))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kexp.catalog import Catalog
+from kexp.plan.cross_checks import warnings_of
 from kexp.plan.search_metrics import MEASURES, SearchMetric, search_metrics
 from kexp.plan.validate import validate
 
@@ -146,3 +147,25 @@ def test_a_goal_and_a_sampler_are_told_at_once(catalog: Catalog) -> None:
 )
 def test_what_works_has_no_problem(catalog: Catalog, search: dict[str, Any]) -> None:
     assert problems(catalog, **search) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "space", "warned"),
+    [
+        ({"training": {"steps": 9}}, ["training.epochs"], ["training"]),
+        ({"training": {"epochs": 9}}, ["training.epochs"], []),
+        ({"training": {"steps": 9}}, ["training.epochs", "training.steps"], []),
+        ({"training": {"steps": 9}, "pretraining": {"steps": 9}}, ["pretraining.epochs"], ["pretraining"]),
+        ({"training": {"steps": 9}, "pretraining": {}}, ["pretraining.epochs"], []),
+    ],
+)
+def test_epochs_that_steps_replace_are_warned_of(
+    catalog: Catalog, sections: dict[str, Any], space: list[str], warned: list[str]
+) -> None:
+    spec, found = validate(table({"space": {path: {"low": 1, "high": 3} for path in space}}, **sections), catalog)
+    assert spec is not None, found
+    assert [str(warning) for warning in warnings_of(spec) if warning.path.startswith("search")] == [
+        f"search.space.{name}.epochs: values above 0 have no effect, since {name}.steps is given; "
+        f"search {name}.steps, or remove {name}.steps"
+        for name in warned
+    ]
