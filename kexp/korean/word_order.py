@@ -101,5 +101,18 @@ def _may_move(words: Sequence[Eojeol], run: range, kept: Sequence[bool]) -> bool
     if any(kept[number] or words[number].mark or words[number].kind == "other" for number in run):
         return False
     last = words[run[-1]]
+    if _is_listed(words, run):
+        return False
     adverb = all(words[number].kind in ("adverb", "intensifier") for number in run)
     return adverb or (last.kind == "noun" and last.form in _ARGUMENTS)
+
+
+def _is_listed(words: Sequence[Eojeol], run: range) -> bool:
+    """Return whether a phrase is one of several alike: 꽃등심에 랍스타에; after a comma: 평론가, 영화광들은."""
+    before = words[run[0] - 1] if run[0] else None
+    after = words[run[-1] + 1] if run[-1] + 1 < len(words) else None
+    last = words[run[-1]]
+    if before is not None and (before.kind, before.form, before.mark) == ("noun", "bare", True):
+        return True
+    beside = [one for one in (before, after) if one is not None and one.form == last.form == "adverbial"]
+    return any(one.ending == last.ending for one in beside)
