@@ -72,6 +72,8 @@ def test_p_is_the_share_of_eojeol_deleted() -> None:
         # Parts of a list, and what becomes what, stay beside one another.
         ("스파이는 국익을 최우선으로 떠났다", set()),
         ("극장에 영화관에 집에 갔다", set()),
+        ("관객이 영화에 감동을 받았다", set()),
+        ("배우가 매력이 넘친다", set()),
         ("평론가, 배우들은 극장에서 웃었다", set()),
         ("친구가 아깝다고 한 드라마를 어제 봤다", set()),
     ],

@@ -205,6 +205,8 @@ def _in_context(found: list[Eojeol]) -> list[Eojeol]:
         before = found[number - 1]
         if word.text in ("라는", "이라는"):  # of a quotation: "진짜?" 라는 말
             found[number] = word._replace(kind="bound noun", form="modifier")
+        if word.text in ("아는", "사는", "노는") and word.kind == "noun":
+            found[number] = word._replace(kind="predicate", form="modifier")
         if word.text == "나는" and before.kind == "noun" and before.form in ("bare", "subject") and not before.mark:
             found[number] = word._replace(kind="predicate", form="modifier")  # 갈매기 나는 하늘
         if (

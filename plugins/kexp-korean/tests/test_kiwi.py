@@ -44,6 +44,7 @@ installed = pytest.mark.skipif(
         ("해 주고 싶다", ["predicate/connective", "auxiliary/connective", "auxiliary/final"]),
         ("진짜? 라는 말이", ["intensifier/bare", "bound noun/modifier", "noun/subject"]),
         ("갈매기 나는 하늘", ["noun/bare", "predicate/modifier", "noun/bare"]),
+        ("미덕을 아는 감독", ["noun/object", "predicate/modifier", "noun/bare"]),
         ("겁나게 재밌다", ["intensifier/bare", "predicate/final"]),
         ("ㅋㅋㅋ 10점 CG가", ["other/bare", "other/bare", "other/bare"]),
     ],
