@@ -88,7 +88,8 @@ def _argument(words: Sequence[Eojeol], number: int) -> range | None:
     if words[number].form == "topic" and sum(word.form == "topic" for word in words) > 1:
         return None
     after = words[number + 1]
-    if words[number].form == "adverbial" and (after.kind, after.form) == ("predicate", "modifier"):
+    relative = (after.kind, after.form) == ("predicate", "modifier") or after.kind == "other"
+    if words[number].form == "adverbial" and relative:
         return None  # 관광청에서 만든 다큐
     start = number
     while start > max(0, number - REACH) and binds(words, start - 1):

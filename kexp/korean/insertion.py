@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from kexp.korean.eojeol import Eojeol
 from kexp.korean.vocabulary import NOUN_CLASSES
 
+# 어릴수록, 어릴때, and what is a noun with particles: 지루함의.
+_NO_DEGREE = re.compile("수록$|^어[릴렸]|[함음움쁨픔](?:[의이은을과에도만]|으로|이[다고라].*)$")
 _DENIED = re.compile("지[는도를]?$")
 _KNOWN = frozenset().union(*NOUN_CLASSES)
 
@@ -27,7 +29,7 @@ def takes_degree(words: Sequence[Eojeol], number: int) -> bool:
         or word.text.startswith(("그런", "그렇", "이런", "어떤", "새로", "수많", "진정", "심심한"))
     ):
         return False
-    if word.text.endswith("수록") or _is_of_denied(words, number):
+    if _NO_DEGREE.search(word.text) or _is_of_denied(words, number):
         return False
     if _begins(before):
         return True

@@ -38,8 +38,10 @@ def binds(words: Sequence[Eojeol], number: int) -> bool:
         return True
     if word.mark:
         return False
-    if word.form == "object" and after.form == "adverbial" and binds(words, number + 1):
-        return True  # 소설을 원작으로 한
+    if word.form == "object" and after.form == "adverbial":
+        made = after.ending in ("으로", "로")
+        if made or binds(words, number + 1):
+            return True  # 국익을 최우선으로, 소설을 원작으로 한
     if word.form in ("modifier", "conjunct") or word.kind in (
         "intensifier",
         "scope",

@@ -228,7 +228,7 @@ def _in_context(found: list[Eojeol]) -> list[Eojeol]:
 
 def _after(word: Eojeol, before: Eojeol) -> Eojeol:
     """Read a word anew by what stands before it."""
-    if word.text == "나는" and before.form == "subject":  # 느낌이 나는, not the pronoun
+    if word.text == "나는" and (before.form == "subject" or before.kind == "other"):  # 느낌이 나는, not the pronoun
         return word._replace(kind="predicate", form="modifier", stem="나", ending="는")
     quoting = before.kind == "predicate" and before.text.endswith(("다고", "라고", "냐고", "자고", "려고"))
     if word.text in ("한", "온", "본", "든") and (quoting or before.form in ("subject", "object", "adverbial")):

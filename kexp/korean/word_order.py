@@ -9,6 +9,8 @@ from kexp.korean.phrases import phrases
 from kexp.korean.vocabulary import ASSURANCES, INTERJECTIONS, SENTENCE_ADVERBS
 
 _ARGUMENTS = ("topic", "subject", "object", "adverbial")
+# A noun with these may be a complement (정서에 공감하다), or one of a list (꽃등심에 랍스타에 인삼에).
+_COMPLEMENTS = ("에", "으로", "로", "으로서", "로서", "으로써", "로써")
 _ENDINGS = tuple("요다음네지고데서면까죠냐며게도함임니나라")
 
 
@@ -101,5 +103,18 @@ def _may_move(words: Sequence[Eojeol], run: range, kept: Sequence[bool]) -> bool
     if any(kept[number] or words[number].mark or words[number].kind == "other" for number in run):
         return False
     last = words[run[-1]]
+    if _is_listed(words, run):
+        return False
     adverb = all(words[number].kind in ("adverb", "intensifier") for number in run)
-    return adverb or (last.kind == "noun" and last.form in _ARGUMENTS)
+    return adverb or (last.kind == "noun" and last.form in _ARGUMENTS and last.ending not in _COMPLEMENTS)
+
+
+def _is_listed(words: Sequence[Eojeol], run: range) -> bool:
+    """Return whether a phrase stands in a row with its neighbour; after a comma: 평론가, 영화광들은."""
+    before = words[run[0] - 1] if run[0] else None
+    after = words[run[-1] + 1] if run[-1] + 1 < len(words) else None
+    last = words[run[-1]]
+    if before is not None and (before.kind, before.form, before.mark) == ("noun", "bare", True):
+        return True
+    # Two subjects are a whole and its part: 거인이 카리스마가 부족하다.
+    return any(one is not None and one.form == last.form == "subject" for one in (before, after))

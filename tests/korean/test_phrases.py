@@ -35,6 +35,8 @@ def results(options: AugmenterOptions, text: str, context: AugmenterContext | No
         ("뭐죠? 라는 영화가 끝났다", set()),
         ("지금 봐도 웃긴다", set()),
         ("보는 내내 웃긴다", set()),
+        ("영화라는 학교에서 관객이 웃었다", set()),
+        ("지옥에서 기어나온것만 같다", set()),
         ("배우는 웃는데 감독은 운다", set()),
     ],
 )  # fmt: skip
@@ -67,6 +69,12 @@ def test_p_is_the_share_of_eojeol_deleted() -> None:
         ("영화를 통해 배우가 산다", set()),
         ("10점은 배우에게 1점은 감독에게 준다", set()),
         ("아 정말 좋다", set()),
+        # Parts of a list, and what becomes what, stay beside one another.
+        ("스파이는 국익을 최우선으로 떠났다", set()),
+        ("극장에 영화관에 집에 갔다", set()),
+        ("관객이 영화에 감동을 받았다", set()),
+        ("배우가 매력이 넘친다", set()),
+        ("평론가, 배우들은 극장에서 웃었다", set()),
         ("친구가 아깝다고 한 드라마를 어제 봤다", set()),
     ],
 )  # fmt: skip

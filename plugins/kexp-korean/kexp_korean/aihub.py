@@ -142,6 +142,8 @@ class AIHubDialect(DatasetOptions):
         for number, utterance in enumerate(utterances, start=1):
             standard, dialect = self._forms(utterance, path, number, counts)
             name = _name(utterance.get("speaker_id"))
+            if not _encodable(name):
+                raise DataError(f"{path}: utterance {number}: speaker_id is {name!r:.60}, expected text; {REMEDY}")
             speaker = speakers.get(name, Speaker(name))
             if not self._wanted(speaker):
                 counts.other_speakers += 1
@@ -166,9 +168,9 @@ class AIHubDialect(DatasetOptions):
 
     def _wanted(self, speaker: Speaker) -> bool:
         return (
-            (self.birthplace is None or speaker.birthplace.startswith(self.birthplace))
-            and (self.sex is None or speaker.sex in self.sex)
-            and (self.age is None or speaker.age in self.age)
+            (self.birthplace is None or speaker.birthplace.startswith(tuple(map(_name, self.birthplace))))
+            and (self.sex is None or speaker.sex in map(_name, self.sex))
+            and (self.age is None or speaker.age in map(_name, self.age))
         )
 
 
@@ -222,6 +224,11 @@ def _speakers(recording: Mapping[str, Any], path: Path) -> dict[str, Speaker]:
     listed = recording.get("speaker") or []
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise DataError(f'{path}: "speaker" is no list of JSON objects, {EXPECTED}; {REMEDY}')
+    for number, one in enumerate(listed, start=1):
+        for key in ("id", "age", "sex", "birthplace"):
+            value = one.get(key)
+            if isinstance(value, dict | list) or not _encodable(str(value)):
+                raise DataError(f"{path}: speaker {number}: {key} is {value!r:.60}, expected text; {REMEDY}")
     found = (Speaker(*(_name(one.get(key)) for key in ("id", "age", "sex", "birthplace"))) for one in listed)
     return {speaker.id: speaker for speaker in found}
 

@@ -20,6 +20,7 @@ REMEMBERED: Final = 1 << 17  # Texts whose analysis is kept for the epochs to co
 _MARKS: Final = ("SF", "SP", "SS", "SSO", "SSC", "SE", "SO", "SW", "W_EMOJI")
 _JOINING: Final = {"JKS": "subject", "JKC": "subject", "JKO": "object", "JKG": "modifier", "JC": "conjunct"}
 _VAGUE: Final = ("있", "없", "같", "그렇", "이렇", "저렇", "어떻", "아니", "머", "뭐")
+_NAMED: Final = tuple(noun for noun in known.NOUNS if len(noun) > 1)
 _VERBAL: Final = ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA")
 
 
@@ -115,7 +116,7 @@ def _kind(text: str, tags: Sequence[str]) -> Kind:
         listed = _listed(text, tags[0])
         if listed is not None:
             return listed
-    if len(tags) > 1 and text in known.INTENSIFIERS and tags[0] != "VV":  # 겁나게, 억수로
+    if len(tags) > 1 and text in known.INTENSIFIERS and text != "되게":  # 겁나게, 억수로
         return "intensifier"
     if text in known.ADVERBS and "MAG" not in tags and tags[0].startswith(("N", "MM")):
         return "adverb"
@@ -152,7 +153,7 @@ def _form(tokens: Sequence[Token], tags: Sequence[str]) -> Form:
     if last == "JX":
         return "topic" if form in ("은", "는", "ᆫ") and not (len(tags) > 1 and tags[-2] == "JX") else "focus"
     if last == "JKB":
-        if form in ("와", "과", "랑", "이랑", "하고"):
+        if form in ("와", "과", "랑", "이랑", "하고", "에다", "에다가"):
             return "conjunct"
         return "focus" if form in ("보다", "만큼", "대로") else "adverbial"
     if last == "ETM":
@@ -186,7 +187,8 @@ def _joints(text: str, offset: int, tokens: Sequence[Token], tags: Sequence[str]
         compound = left == right == "NNG" and min(before.len, tag.len) > 1
         compound |= left == "NNG" and right == "XSV" and before.len > 1
         denied = left == "MAG" and right.startswith(("VV", "VA"))
-        pointed = left == "MM" and right.startswith("N")
+        # 이영화, but not the names 지창욱 and 이문열.
+        pointed = left == "MM" and right.startswith("N") and text[place:].startswith(_NAMED)
         existing = right == "VA" and tag.form in ("있", "없") and left.startswith("N")
         if right in ("NNB", "VX") or compound or denied or pointed or existing or (right == "VA" and left == "NNB"):
             places.add(place)
@@ -201,6 +203,12 @@ def _in_context(found: list[Eojeol]) -> list[Eojeol]:
     """Correct what depends on the word before: 있다 after 고 is an auxiliary."""
     for number, word in enumerate(found[1:], start=1):
         before = found[number - 1]
+        if word.text in ("라는", "이라는"):  # of a quotation: "진짜?" 라는 말
+            found[number] = word._replace(kind="bound noun", form="modifier")
+        if word.text in ("아는", "사는", "노는") and word.kind == "noun":
+            found[number] = word._replace(kind="predicate", form="modifier")
+        if word.text == "나는" and before.kind == "noun" and before.form in ("bare", "subject") and not before.mark:
+            found[number] = word._replace(kind="predicate", form="modifier")  # 갈매기 나는 하늘
         if (
             word.kind == "predicate"
             and word.stem in ("있", "계시", "싶", "않", "못하", "말")

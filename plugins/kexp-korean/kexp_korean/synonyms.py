@@ -178,7 +178,7 @@ class RandomInsertion(LexiconOptions):
 def _degrees(word: Eojeol, lexicon: Lexicon) -> Iterator[str]:
     """Yield the synonyms of an adverb of degree that are such adverbs too."""
     reading = lexicon.find(word.text) if word.kind == "intensifier" else None
-    if reading is not None and reading.entry.part == "adverb":
+    if reading is not None and reading.entry.part == "adverb" and not reading.entry.narrow:
         yield from (one for one in reading.entry.synonyms if one in INTENSIFIERS)
 
 

@@ -315,3 +315,24 @@ def test_four_needs_its_three_regions(tmp_path: Path, write: Write) -> None:
     write("1.json", JEJU, utterance("뭐", "무시거"))
     with pytest.raises(DataError, match=r"no row labelled gyeongsang, jeolla; .*scheme = \"two\""):
         AIHubDialect(path=tmp_path, scheme="four").build(DatasetContext())
+
+
+def test_odd_speakers(tmp_path: Path) -> None:
+    recording = {"id": "1", "metadata": {"category": JEJU}, "utterance": [spoken_by("A", "가요", "감수다")]}
+
+    def read(**odd: Any) -> dict[str, Any]:
+        (tmp_path / "1.json").write_text(json.dumps(recording | odd, ensure_ascii=True), "utf-8")
+        row: dict[str, Any] = AIHubDialect(path=tmp_path).build(DatasetContext())["train"][0]
+        return row
+
+    # Ages as numbers, names in other letters' forms, speakers that are not listed.
+    born = unicodedata.normalize("NFD", "제주")
+    row = read(speaker=[{"id": "A", "age": 50, "sex": None, "birthplace": born}])
+    assert [row[name] for name in ("speaker", "age", "sex", "birthplace")] == ["A", "50", "", "제주"]
+    assert len(AIHubDialect(path=tmp_path, age=("50",), birthplace=(born,)).build(DatasetContext())["train"]) == 2
+    assert read(speaker=None)["speaker"] == "A"
+    for key, value in (("age", ["50대"]), ("birthplace", "\ud800"), ("id", {"a": 1})):
+        with pytest.raises(DataError, match=rf"1\.json: speaker 1: {key} is .*, expected text; "):
+            read(speaker=[{"id": "A", key: value}])
+    with pytest.raises(DataError, match=r"1\.json: utterance 1: speaker_id is .*, expected text; "):
+        read(utterance=[spoken_by("\ud800", "가요", "감수다")])

@@ -42,6 +42,10 @@ installed = pytest.mark.skipif(
         ("이 배우의 연기를 안 봤다", ["determiner/modifier", "noun/modifier", "noun/object", "negation/bare", "predicate/final"]),
         ("그래서 불빛을 비추는 등대와 배", ["conjunction/bare", "noun/object", "predicate/modifier", "noun/conjunct", "noun/bare"]),
         ("해 주고 싶다", ["predicate/connective", "auxiliary/connective", "auxiliary/final"]),
+        ("진짜? 라는 말이", ["intensifier/bare", "bound noun/modifier", "noun/subject"]),
+        ("갈매기 나는 하늘", ["noun/bare", "predicate/modifier", "noun/bare"]),
+        ("미덕을 아는 감독", ["noun/object", "predicate/modifier", "noun/bare"]),
+        ("겁나게 재밌다", ["intensifier/bare", "predicate/final"]),
         ("ㅋㅋㅋ 10점 CG가", ["other/bare", "other/bare", "other/bare"]),
     ],
 )  # fmt: skip
@@ -57,6 +61,8 @@ def test_reads_stems_particles_marks_and_joints() -> None:
     assert [word.mark for word in words] == [True, False, True, False]
     assert [word.joints for word in words] == [(), (2,), (), (3,)]
     assert [word.gradable for word in words][1:3] == [False, True]
+    names = analyser("kiwi")(["지창욱 이문열이 이영화"])[0]
+    assert [word.joints for word in names] == [(), (), (1,)]
 
 
 @installed

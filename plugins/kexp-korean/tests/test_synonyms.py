@@ -166,6 +166,8 @@ def test_an_adverb_of_degree_comes_before_an_adjective_that_has_none() -> None:
         "보기 드문 수작",
         "이렇게 낮 은지 모른다",
         "나이가 어릴수록 운다",
+        "어릴때 봤다",
+        "지루함의 끝",
         "크게 뜨지는 못했다",
         "봤습니다",
         "갔다",
