@@ -25,7 +25,7 @@ per_class = 5
 [backbone]
 use = "tiny"
 [augmentation]
-unlabelled = {{use = "random-deletion", p = 0.4}}
+unlabelled = {{use = "random-deletion", unit = "eojeol", p = 0.4}}
 """
 
 
@@ -70,7 +70,7 @@ def test_a_sheet_has_changed_pairs_of_a_seeded_choice(spec: Path, sheet: Path, t
     assert [row["number"] for row in rows] == [str(number) for number in range(1, 21)]
     assert len({row["row"] for row in rows}) == 20
     for row in rows:
-        assert row["augmenter"] == 'unlabelled random-deletion {"p": 0.4}'
+        assert row["augmenter"] == 'unlabelled random-deletion {"p": 0.4, "unit": "eojeol"}'
         assert set(row["augmented"].split()) < set(row["original"].split())
         assert row["label"] in ("좋음", "나쁨", "보통")
         assert [row[question] for question in (*QUESTIONS, "note")] == [""] * 4
@@ -175,8 +175,8 @@ def test_results_of_another_augmenter_are_refused(spec: Path, sheet: Path) -> No
     result = kexp(spec, "--audit-results", sheet, "--set", "augmentation.unlabelled.p=0.2")
     assert result.exit_code == 2
     message = result.stderr.splitlines()[-1]
-    assert 'has rows of unlabelled random-deletion {"p": 0.4}' in message
-    assert '(unlabelled random-deletion {"p": 0.2})' in message
+    assert 'has rows of unlabelled random-deletion {"p": 0.4, "unit": "eojeol"}' in message
+    assert '(unlabelled random-deletion {"p": 0.2, "unit": "eojeol"})' in message
     assert message.endswith("give the spec, and --set, that made the sheet")
 
 

@@ -600,7 +600,7 @@ def test_objectives_with_a_pool_train_and_tell_of_it(
     lines = (folder / "default" / "seed-1" / "metrics.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     assert [event["pool"].keys() for event in events if event["event"] == "evaluation"] == [
-        {"accuracy", "confidence", "balance", "largest_share"}
+        {"oracle_accuracy", "confidence", "balance", "largest_share"}
     ] * 3
     logged = next(event for event in events if event["event"] == "step")["logs"]
     assert {"supervised_loss", "unsupervised_loss"} <= logged.keys()

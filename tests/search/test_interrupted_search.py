@@ -24,7 +24,7 @@ from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.study import Study
 from kexp.search.summary import counts, rows
 from kexp.spec.search_section import Search
-from kexp.spec.sections import Plugins, Spec
+from kexp.spec.sections import Labelled, Plugins, Spec, Split
 from kexp.spec.space import Space
 
 WRITES = ("create_", "set_", "delete_")
@@ -115,7 +115,7 @@ def search(sampler: Any, parameters: Mapping[str, Parameter], pruner: Any = None
     return Job(
         name="s",
         folder=Path("s"),
-        spec=Spec.model_construct(seeds=(1,), plugins=Plugins()),
+        spec=Spec.model_construct(seeds=(1,), labelled=Labelled(), split=Split(), plugins=Plugins()),
         options=Search.model_construct(sampler=sampler, pruner=pruner, max_failures=3, jobs=1, seeds_per_trial=1),
         space=Space.of({"lr": -1.0, "decay": 0.0, "kind": "flat", "layers": 1}, parameters),
         metrics=[SearchMetric(name, "maximize") for name in names],
