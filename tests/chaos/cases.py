@@ -68,8 +68,14 @@ def without_times(value: Any) -> Any:
 
 
 def results_of(folder: Path) -> dict[str, Any]:
-    """Return everything by file of an experiment that has to be equal: bytes, and JSON without times."""
-    found: dict[str, Any] = {"summary.json": _json(folder / "summary.json")}
+    """Return everything by file of an experiment that has to be equal: bytes, and JSON without times.
+
+    Remarks of runs are left out, since those of a resumed run say from what it went on.
+    """
+    summary = _json(folder / "summary.json")
+    for variant in summary["variants"].values():
+        variant["remarks"] = []
+    found: dict[str, Any] = {"summary.json": summary}
     for path in sorted(folder.glob("*/seed-*")):
         name = path.relative_to(folder).as_posix()
         for file in sorted(path.glob("model*/*")):
