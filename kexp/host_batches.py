@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from kexp.contracts import Inputs
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,90 +12,83 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class KnownInputs(dict[str, "torch.Tensor"]):
-    """Inputs of rows whose output of the frozen blocks of the model is known, so that only the other blocks are run.
+@dataclass(frozen=True, slots=True)
+class HostRows:
+    """Rows of tokens, one after the other without padding: ids and, where the model takes them, types of (tokens,).
 
-    What an objective makes out of them is plain inputs, for which all blocks are run.
+    ``lengths`` has shape (rows,). ``hidden`` is what the frozen blocks of the model make of the tokens, of shape
+    (tokens, hidden), or of the first token of each row, of shape (rows, hidden), where that is known.
     """
 
-    def __init__(self, inputs: Inputs, hidden: torch.Tensor) -> None:
-        super().__init__(inputs)
-        self._hidden = hidden
-        self._given = {name: (tensor, _version(tensor)) for name, tensor in inputs.items()}
+    ids: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    types: NDArray[np.int64] | None = None
+    hidden: torch.Tensor | None = None
 
-    @property
-    def hidden(self) -> torch.Tensor | None:
-        """Return what the frozen blocks gave, of shape (rows, tokens, hidden); None once an input was changed."""
-        given = self._given
-        now = {name: (tensor, _version(tensor)) for name, tensor in self.items()}
-        same = now.keys() == given.keys() and all(
-            now[name][0] is given[name][0] and now[name][1] == given[name][1] for name in now
-        )
-        return self._hidden if same else None
+    def __len__(self) -> int:
+        return len(self.lengths)
 
+    def part(self, first: int, last: int) -> HostRows:
+        """Return the rows from ``first`` up to ``last``."""
+        ids, types, hidden = (self.part_of(values, first, last) for values in (self.ids, self.types, self.hidden))
+        return HostRows(ids, self.lengths[first:last], types, hidden)
 
-def known_hidden(inputs: Inputs) -> torch.Tensor | None:
-    """Return what the frozen blocks of the model make of inputs, where that is known."""
-    return inputs.hidden if isinstance(inputs, KnownInputs) else None
-
-
-def _version(tensor: torch.Tensor) -> int:
-    """Return how often a tensor was changed in place, which PyTorch does not count where there are no gradients."""
-    return 0 if tensor.is_inference() else tensor._version
+    def part_of(self, values: Any, first: int, last: int) -> Any:
+        """Return what ``values``, one for each token or for each row, say of the rows from ``first`` up to ``last``."""
+        if values is None or len(values) == len(self):
+            return None if values is None else values[first:last]
+        begin, end = int(self.lengths[:first].sum()), int(self.lengths[:last].sum())
+        return values[begin:end]
 
 
 @dataclass(frozen=True, slots=True)
 class HostBatch:
-    """Rows as NumPy arrays, before they are on the device: inputs of shape (rows, tokens), labels of shape (rows,).
+    """Labelled rows, before they are on the device; ``numbers`` are the places of the rows in their file.
 
-    ``hidden`` is what the frozen blocks of the model make of the rows, where that is known; ``numbers`` are the places
-    of the rows in their file.
+    ``labels`` has shape (rows,), or (tokens,) where every token has one.
     """
 
-    inputs: Mapping[str, NDArray[np.int64]]
+    inputs: HostRows
     labels: NDArray[np.int64]
-    tokens: int
-    hidden: torch.Tensor | None = None
     numbers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.inputs)
 
-    def inputs_on(self, device: torch.device) -> Inputs:
-        """Return the inputs on a device."""
-        import torch
-
-        moved = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in self.inputs.items()}
-        return moved if self.hidden is None else KnownInputs(moved, self.hidden.to(device, non_blocking=True))
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of all rows."""
+        return len(self.inputs.ids)
 
     def part(self, first: int, last: int) -> HostBatch:
-        """Return the rows from ``first`` up to ``last``, padded as they are."""
-        inputs, rows = _rows(self.inputs, first, last), slice(first, last)
-        hidden = None if self.hidden is None else self.hidden[rows]
-        numbers = None if self.numbers is None else self.numbers[rows]
-        return HostBatch(inputs, self.labels[rows], _tokens(inputs), hidden, numbers)
+        """Return the rows from ``first`` up to ``last``."""
+        numbers = None if self.numbers is None else self.numbers[first:last]
+        labels = self.inputs.part_of(self.labels, first, last)
+        return HostBatch(self.inputs.part(first, last), labels, numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class HostUnlabelledBatch:
-    """Unlabelled rows and their augmented views as NumPy arrays; ``rows`` are their numbers among all of them.
+    """Unlabelled rows and their augmented views; ``rows`` are their numbers among all of them.
 
-    ``numbers`` are the places of the rows in their file.
+    ``augmented`` has no rows where no views are used. ``numbers`` are the places of the rows in their file.
     """
 
-    original: Mapping[str, NDArray[np.int64]]
-    augmented: Mapping[str, NDArray[np.int64]]
+    original: HostRows
+    augmented: HostRows
     rows: NDArray[np.int64]
-    tokens: int
     numbers: NDArray[np.int64] | None = None
 
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of all rows and views."""
+        return len(self.original.ids) + len(self.augmented.ids)
+
     def part(self, first: int, last: int) -> HostUnlabelledBatch:
-        """Return the rows from ``first`` up to ``last``, padded as they are."""
-        original, augmented = (_rows(inputs, first, last) for inputs in (self.original, self.augmented))
+        """Return the rows from ``first`` up to ``last``."""
+        original, augmented = (rows.part(first, last) for rows in (self.original, self.augmented))
         numbers = None if self.numbers is None else self.numbers[first:last]
-        return HostUnlabelledBatch(
-            original, augmented, self.rows[first:last], _tokens(original) + _tokens(augmented), numbers
-        )
+        return HostUnlabelledBatch(original, augmented, self.rows[first:last], numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +118,3 @@ class MicroBatch:
             )
             for first, last in itertools.pairwise(ends)
         ]
-
-
-def _rows(inputs: Mapping[str, NDArray[np.int64]], first: int, last: int) -> dict[str, NDArray[np.int64]]:
-    return {name: array[first:last] for name, array in inputs.items()}
-
-
-def _tokens(inputs: Mapping[str, NDArray[np.int64]]) -> int:
-    return int(inputs["attention_mask"].sum()) if inputs else 0

@@ -14,7 +14,7 @@ from kexp.builtin.freezing import NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions
 from kexp.devices import choose
-from kexp.host_batches import HostBatch, MicroBatch
+from kexp.host_batches import HostBatch, HostRows, MicroBatch
 from kexp.model.forward import Classifier
 from kexp.spec.training_section import Training
 from kexp.train.loop import Trainer
@@ -50,8 +50,8 @@ class FixedStream:
             yield [MicroBatch(batch) for batch in batches[first : first + self.accumulation]]
 
     def batch(self, rows) -> HostBatch:
-        inputs = {"input_ids": self.ids[rows], "attention_mask": np.ones((len(rows), TOKENS), np.int64)}
-        return HostBatch(inputs, self.labels[rows], len(rows) * TOKENS, numbers=rows + 100)
+        inputs = HostRows(self.ids[rows].flatten(), np.full(len(rows), TOKENS))
+        return HostBatch(inputs, self.labels[rows], rows + 100)
 
 
 def trainer(
@@ -74,7 +74,7 @@ def trainer(
 
     settings = Training(learning_rate=1e-2, batch_size=8, **options)
     return Trainer(
-        Classifier(evaluated, choose("cpu", options.get("precision", "fp32"))), objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
+        Classifier(evaluated, choose("cpu", options.get("precision", "fp32")), 0), objective or CrossEntropy(0.0, None), freezing or NoFreezing(), stream, evaluate, settings,
         seed=7, greater_is_better=True, folder=folder, made_from=made_from,
     )  # fmt: skip
 

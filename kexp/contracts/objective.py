@@ -13,24 +13,38 @@ from kexp.options import Options, build_component, component, component_title
 if TYPE_CHECKING:
     import torch
 
-Inputs = Mapping[str, "torch.Tensor"]
-"""What the model takes: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, of shape (rows, tokens)."""
+
+class Rows(Protocol):
+    """Rows of tokens on the device, as the model takes them; ``len`` is their number.
+
+    The tokens of all rows stand one after the other, without padding. What is made of them, such as word embeddings,
+    has the shape (tokens, ...).
+    """
+
+    def __len__(self) -> int: ...
+
+    @property
+    def row_of_token(self) -> torch.Tensor:
+        """The number of the row that each token belongs to, of shape (tokens,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Labelled rows on the device: inputs of shape (rows, tokens), label ids of shape (rows,)."""
+    """Labelled rows on the device: what the model takes, and label ids of shape (rows,)."""
 
-    inputs: Inputs
+    inputs: Rows
     labels: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class UnlabelledBatch:
-    """Unlabelled rows on the device, each as it is and augmented; ``rows`` are their numbers among all of them."""
+    """Unlabelled rows on the device, each as it is and augmented; ``rows`` are their numbers among all of them.
 
-    original: Inputs
-    augmented: Inputs
+    ``augmented`` has no rows for objectives that use no augmented views.
+    """
+
+    original: Rows
+    augmented: Rows
     rows: torch.Tensor
 
 
@@ -75,16 +89,16 @@ class Model(Protocol):
     def module(self) -> torch.nn.Module:
         """The module itself, for objectives that copy it."""
 
-    def logits(self, *groups: Inputs) -> tuple[torch.Tensor, ...]:
+    def logits(self, *groups: Rows) -> tuple[torch.Tensor, ...]:
         """Return the logits of each group of rows, all from one forward pass in training mode."""
 
-    def target_logits(self, inputs: Inputs, module: torch.nn.Module | None = None) -> torch.Tensor:
+    def target_logits(self, inputs: Rows, module: torch.nn.Module | None = None) -> torch.Tensor:
         """Return logits without dropout and without gradient, of the model or of a copy such as a teacher."""
 
-    def embed(self, inputs: Inputs) -> torch.Tensor:
-        """Return the word embeddings of the tokens, of shape (rows, tokens, hidden), without gradient."""
+    def embed(self, inputs: Rows) -> torch.Tensor:
+        """Return the word embeddings of the tokens, of shape (tokens, hidden), without gradient."""
 
-    def embedded_logits(self, embeddings: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    def embedded_logits(self, embeddings: torch.Tensor, inputs: Rows) -> torch.Tensor:
         """Return logits without dropout, with gradient, of rows whose word embeddings are given."""
 
 

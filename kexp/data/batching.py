@@ -1,4 +1,4 @@
-"""Batches out of flat arrays: rows of similar length together, padded to the longest of the batch."""
+"""Batches out of flat arrays: rows of similar length together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.data.encoding import Encoded, ranges
+from kexp.host_batches import HostRows
 
 BUCKET_BATCHES = 100
 
@@ -39,25 +40,17 @@ def batches(
     return cut
 
 
-def collate(
-    encoded: Encoded, rows: NDArray[np.int64], *, pad_id: int, token_types: bool
-) -> dict[str, NDArray[np.int64]]:
-    """Return model inputs of shape (rows, longest row): ids, mask and, where the model takes them, token types.
-
-    The mask comes from the lengths: a padding id may be a real token of the vocabulary.
-    """
+def gather(encoded: Encoded, rows: NDArray[np.int64], *, token_types: bool) -> HostRows:
+    """Return some rows in this order, with what is known of them: token types if wanted, and hidden states."""
     tokens = encoded.tokens
     starts, lengths = tokens.offsets[rows], tokens.offsets[rows + 1] - tokens.offsets[rows]
-    columns = np.arange(int(lengths.max()))
-    mask = columns < lengths[:, None]
-    ids = np.full(mask.shape, pad_id, np.int64)
-    ids[mask] = tokens.values[ranges(starts, lengths)]
-    inputs = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+    places = ranges(starts, lengths)
+    types = None
     if token_types:
-        inputs["token_type_ids"] = np.zeros_like(ids)
+        types = np.zeros(len(places), np.int64)
         if encoded.boundaries is not None:
-            inputs["token_type_ids"][(columns >= encoded.boundaries[rows][:, None]) & mask] = 1
-    return inputs
+            types[places >= np.repeat(starts + encoded.boundaries[rows], lengths)] = 1
+    return HostRows(tokens.values[places].astype(np.int64), lengths, types, encoded.hidden_of(rows))
 
 
 def by_length(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:

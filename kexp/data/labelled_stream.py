@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.contracts import Augmenter, Rejected, SamplerOptions
-from kexp.data.batching import batches, collate
+from kexp.data.batching import batches, gather
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
 from kexp.errors import KexpError
-from kexp.host_batches import HostBatch, MicroBatch
+from kexp.host_batches import HostBatch, HostRows, MicroBatch
 from kexp.seeds import generator, python_random
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Views = Callable[[int, Sequence[int], Sequence[Random]], Sequence[str | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Collator:
-    """How rows become arrays: the padding id, and whether the model takes token types."""
+    """How rows become inputs of a model: the padding id, and whether the model takes token types."""
 
     pad_id: int
     token_types: bool
@@ -45,9 +45,9 @@ class Collator:
         known = getattr(model.config, "type_vocab_size", 0) > 1
         return cls(padding, known and "token_type_ids" in inspect.signature(model.forward).parameters)
 
-    def __call__(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """Return the inputs of some rows."""
-        return collate(encoded, rows, pad_id=self.pad_id, token_types=self.token_types)
+    def __call__(self, encoded: Encoded, rows: NDArray[np.int64]) -> HostRows:
+        """Return some rows as the model takes them."""
+        return gather(encoded, rows, token_types=self.token_types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,7 @@ class LabelledStream:
 
     def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> HostBatch:
         """Return some rows with their labels."""
-        tokens = int(encoded.tokens.lengths[rows].sum())
-        labels, numbers = self.rows.labels[rows], self.rows.numbers[rows]
-        return HostBatch(self.collator(encoded, rows), labels, tokens, encoded.hidden_of(rows), numbers)
+        return HostBatch(self.collator(encoded, rows), self.rows.labels[rows], self.rows.numbers[rows])
 
     def encoding(self, epoch: int) -> Encoded:
         """Return the rows as an epoch has them: augmented, each from a random stream of its own, or as they are."""

@@ -77,14 +77,11 @@ class SemiSupervisedStream:
     def _pairs(
         self, rows: NDArray[np.int64], augmented: Encoded | None, visited: NDArray[np.int64]
     ) -> HostUnlabelledBatch:
-        original = self.labelled.collator(self.encoded, rows)
-        tokens, numbers = int(self.encoded.tokens.lengths[rows].sum()), self.unlabelled.numbers[rows]
+        collator, numbers = self.labelled.collator, self.unlabelled.numbers[rows]
+        original = collator(self.encoded, rows)
         if augmented is None:
-            return HostUnlabelledBatch(original, {}, rows, tokens, numbers)
-        found = np.searchsorted(visited, rows)
-        inputs = self.labelled.collator(augmented, found)
-        tokens += int(augmented.tokens.lengths[found].sum())
-        return HostUnlabelledBatch(original, inputs, rows, tokens, numbers)
+            return HostUnlabelledBatch(original, original.part(0, 0), rows, numbers)
+        return HostUnlabelledBatch(original, collator(augmented, np.searchsorted(visited, rows)), rows, numbers)
 
 
 def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> NDArray[np.int64]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import Metric
 from kexp.host_batches import HostBatch
+from kexp.model.forward import Classifier
+from kexp.model.token_rows import TokenRows
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 
@@ -55,23 +56,19 @@ class Predictions:
 
 
 def predict(
-    model: torch.nn.Module,
-    forward: Callable[[Mapping[str, torch.Tensor]], torch.Tensor],
-    batches: Iterable[tuple[NDArray[np.int64], HostBatch]],
-    shape: tuple[int, int],
-    device: torch.device,
+    classifier: Classifier, batches: Iterable[tuple[NDArray[np.int64], HostBatch]], shape: tuple[int, int]
 ) -> Predictions:
-    """Run the model in eval mode over batches of (row numbers, rows); ``shape`` is (rows, labels)."""
+    """Run a model in eval mode over batches of (row numbers, rows); ``shape`` is (rows, labels)."""
     import numpy as np
     import torch
 
     labels = np.empty(shape[0], np.int64)
     probabilities = np.empty(shape, np.float64)
-    model.eval()
+    classifier.module.train(False)
     done = []
     with torch.inference_mode():
         for rows, batch in batches:
-            done.append((rows, forward(batch.inputs_on(device))))
+            done.append((rows, classifier(TokenRows.of(batch.inputs, classifier.hardware.device))))
             labels[rows] = batch.labels
         for rows, logits in done:
             probabilities[rows] = logits.cpu().double().softmax(-1).numpy()

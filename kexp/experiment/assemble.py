@@ -80,14 +80,12 @@ class AssembledRun:
 
     def _predict(self, rows: Rows, encoded: Encoded) -> Predictions:
         shape = (len(rows), len(self.inputs.data.labels))
-        return predict(self.model, self.classifier, self.batches(rows, encoded), shape, self.model.device)
+        return predict(self.classifier, self.batches(rows, encoded), shape)
 
     def batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
         """Yield rows by length with their numbers, always in the same batches."""
-        lengths = encoded.tokens.lengths
-        for numbers in by_length(lengths, self.spec.evaluation.batch_size):
-            inputs, tokens = self.collator(encoded, numbers), int(lengths[numbers].sum())
-            yield numbers, HostBatch(inputs, rows.labels[numbers], tokens, encoded.hidden_of(numbers))
+        for numbers in by_length(encoded.tokens.lengths, self.spec.evaluation.batch_size):
+            yield numbers, HostBatch(self.collator(encoded, numbers), rows.labels[numbers])
 
 
 def training_seed(repeat: Repeat) -> int:
@@ -127,7 +125,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         spec,
         repeat,
         inputs,
-        Classifier(model, hardware),
+        Classifier(model, hardware, collator.pad_id),
         objective,
         metrics,
         # Without validation it need not be among the metrics.

@@ -10,6 +10,7 @@ from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
 from kexp.errors import KexpError
+from kexp.model.token_rows import TokenRows
 from kexp.options import build_component
 from kexp.spec.sections import Spec
 
@@ -42,8 +43,8 @@ def check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, ma
     encoded = frame(rows, None, tokenizer, max_length=max_length, truncation="right")
 
     def logits(*numbers: int) -> torch.Tensor:
-        inputs = collator(encoded, np.asarray(numbers))
-        found: Any = model(**{name: torch.from_numpy(array).to(model.device) for name, array in inputs.items()})
+        rows = TokenRows.of(collator(encoded, np.asarray(numbers)), model.device)
+        found: Any = model(**rows.padded(collator.pad_id))
         first: torch.Tensor = found.logits[0].float()
         return first
 

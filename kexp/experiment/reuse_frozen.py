@@ -6,13 +6,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kexp.contracts import Inputs
 from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import LabelledStream
 from kexp.experiment.assemble import AssembledRun
-from kexp.host_batches import HostBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.hidden_states import Prefix, always_frozen, find_prefix
+from kexp.model.token_rows import TokenRows
 from kexp.train.loop import total_steps
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def reuse_frozen(assembled: AssembledRun) -> AssembledRun:
     found = f"frozen up to {blocks.names[count - 1]}: "
     every_step = "; the frozen blocks are run in every step"
     short, long = _probe(assembled, assembled.model.device)
-    prefix = find_prefix(blocks, count, short, long)
+    prefix = find_prefix(blocks, count, short, long, assembled.collator.pad_id)
     if prefix is None:
         logger.info(found + "this model cannot go on from hidden states alone" + every_step)
         return assembled
@@ -69,23 +68,21 @@ def _applies(assembled: AssembledRun) -> bool:
     return spec.training.reuse_frozen and assembled.inputs.unlabelled is None and spec.augmentation.labelled is None
 
 
-def _probe(assembled: AssembledRun, device: torch.device) -> tuple[Inputs, Inputs]:
+def _probe(assembled: AssembledRun, device: torch.device) -> tuple[TokenRows, TokenRows]:
     """Return some of the shortest and some of the longest train rows, to try a way to run the model."""
     import numpy as np
 
-    encoded, labels = assembled.inputs.encoded["train"], assembled.inputs.data.train.labels
+    encoded = assembled.inputs.encoded["train"]
     order = np.argsort(encoded.tokens.lengths, kind="stable")
     few = max(1, min(PROBED_ROWS, len(order) // 2))
-    short, long = (
-        HostBatch(assembled.collator(encoded, rows), labels[rows], 0) for rows in (order[:few], order[-few:])
-    )
-    return short.inputs_on(device), long.inputs_on(device)
+    short, long = (TokenRows.of(assembled.collator(encoded, rows), device) for rows in (order[:few], order[-few:]))
+    return short, long
 
 
-def _bytes(assembled: AssembledRun, prefix: Prefix, some: Inputs) -> int:
+def _bytes(assembled: AssembledRun, prefix: Prefix, some: TokenRows) -> int:
     """Return the memory that the hidden states take, whose type is that of ``some`` rows."""
     with assembled.classifier.hardware.autocast():
-        hidden = prefix.hidden(some)
+        hidden = prefix.hidden(some, assembled.collator.pad_id)
     lengths = (assembled.inputs.encoded[split].tokens.lengths for split in SPLITS if split in assembled.inputs.encoded)
     tokens = sum(int(prefix.stored_lengths(found).sum()) for found in lengths)
     return tokens * hidden.shape[-1] * hidden.element_size()
@@ -95,7 +92,8 @@ def _with_hidden_states(assembled: AssembledRun, split: str, prefix: Prefix) -> 
     """Run the frozen blocks over a split; return its rows with what these blocks gave."""
     rows = assembled.inputs.encoded[split]
     batches = assembled.batches(assembled.inputs.data.splits[split], rows)
-    return replace(rows, hidden=prefix.run(batches, rows.tokens.lengths, assembled.classifier.hardware).of)
+    hardware, pad_id = assembled.classifier.hardware, assembled.collator.pad_id
+    return replace(rows, hidden=prefix.run(batches, rows.tokens.lengths, hardware, pad_id).of)
 
 
 def _mib(size: int) -> str:

@@ -19,6 +19,7 @@ from kexp.inference import onnx
 from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.model_folders import Place
 from kexp.inference.trained_model import Member
+from kexp.model.token_rows import TokenRows
 from kexp.report.run_folder import write_json
 from kexp.report.stored import read_result
 from kexp.seeds import generator
@@ -105,13 +106,16 @@ def _inputs(member: Member) -> tuple[str, ...]:
 
 def compare(member: Member, session: onnx.Session) -> Check:
     """Predict the same texts both ways, alone and in batches."""
+    import torch
+
     texts, pairs = _texts(member)
     encoded = member.pipeline.encode(texts, pairs)
     lengths = encoded.tokens.lengths
     expected = member.probabilities(encoded, 32)
     largest, equal = 0.0, np.zeros(len(texts), bool)
     for rows in _batches(lengths):
-        found = session.probabilities(member.collator(encoded, rows))
+        inputs = TokenRows.of(member.collator(encoded, rows), torch.device("cpu")).padded(member.collator.pad_id)
+        found = session.probabilities({name: values.numpy() for name, values in inputs.items()})
         largest = max(largest, float(np.abs(found - expected[rows]).max()))
         equal[rows] = found.argmax(1) == expected[rows].argmax(1)
     return {

@@ -16,6 +16,7 @@ from kexp.inference.model_folders import Place, find_all
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
+from kexp.model.forward import Classifier
 from kexp.model_files import need_unchanged, own_code, read_object, read_temperature
 from kexp.model_tokenizer import match_padding, need_tokenizer
 from kexp.plan.plugins import catalog_with
@@ -156,7 +157,8 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
     collator = Collator.of(tokenizer, module)
     module.to(hardware.device)  # type: ignore[arg-type]
     temperature = read_temperature(place.model) or 1.0
-    return Member(place, provenance, labels, module, pipeline, collator, hardware, temperature)
+    classifier = Classifier(module, hardware, collator.pad_id)
+    return Member(place, provenance, labels, classifier, pipeline, collator, temperature)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Inputs
 from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.labelled_stream import Collator
-from kexp.devices import Hardware, out_of_memory
+from kexp.devices import out_of_memory
 from kexp.errors import KexpError
 from kexp.evaluate.calibration import calibrated
 from kexp.evaluate.predictions import predict
@@ -25,9 +24,9 @@ from kexp.inference.columns import TextColumns
 from kexp.inference.model_folders import Place
 from kexp.inference.provenance import Provenance
 from kexp.inference.text_pipeline import TextPipeline
+from kexp.model.forward import Classifier
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 BATCH_SIZE = 64
@@ -53,28 +52,26 @@ class Member:
     place: Place
     provenance: Provenance
     labels: tuple[str, ...]
-    module: PreTrainedModel
+    classifier: Classifier
     pipeline: TextPipeline
     collator: Collator
-    hardware: Hardware
     temperature: float = 1.0
     """By which the logits are divided, where the model was calibrated."""
+
+    @property
+    def module(self) -> PreTrainedModel:
+        """The model itself."""
+        return self.classifier.module
 
     def probabilities(self, encoded: Encoded, batch_size: int) -> NDArray[np.float64]:
         """Predict encoded rows, those of similar length together; the probabilities are calibrated."""
         unknown = np.zeros(len(encoded), np.int64)
         lengths = encoded.tokens.lengths
         batches = (
-            (rows, HostBatch(self.collator(encoded, rows), unknown[rows], 0)) for rows in by_length(lengths, batch_size)
+            (rows, HostBatch(self.collator(encoded, rows), unknown[rows])) for rows in by_length(lengths, batch_size)
         )
-        shape = (len(encoded), len(self.labels))
-        found = predict(self.module, self._logits, batches, shape, self.module.device)
+        found = predict(self.classifier, batches, (len(encoded), len(self.labels)))
         return calibrated(found.probabilities, self.temperature)
-
-    def _logits(self, inputs: Inputs) -> torch.Tensor:
-        with self.hardware.autocast():
-            logits: torch.Tensor = self.module(**inputs).logits
-        return logits.float()
 
 
 @dataclass(slots=True)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kexp.contracts import FreezingOptions, Inputs
+from kexp.contracts import FreezingOptions
 from kexp.devices import Hardware
-from kexp.host_batches import HostBatch, KnownInputs, known_hidden
+from kexp.host_batches import HostBatch
 from kexp.model.blocks import Blocks
-from kexp.model.fuse import fuse
+from kexp.model.token_rows import TokenRows
 from kexp.seeds import derive
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Prefix:
     others: tuple[None, ...] | None = None
     tokens: int | None = None
 
-    def output(self, inputs: Inputs) -> Any:
+    def output(self, inputs: Mapping[str, torch.Tensor]) -> Any:
         """Return what the last layer of the prefix returns; nothing above it is run."""
 
         def leave(module: torch.nn.Module, arguments: Any, output: Any) -> None:
@@ -62,15 +62,19 @@ class Prefix:
             hook.remove()
         raise ValueError(f"{self.names[-1]} takes no part in a pass")
 
-    def hidden(self, inputs: Inputs) -> torch.Tensor:
-        """Return the hidden states that leave the prefix, of shape (rows, tokens, hidden)."""
-        output = self.output(inputs)
+    def hidden(self, rows: TokenRows, pad_id: int) -> torch.Tensor:
+        """Return the hidden states that leave the prefix, of shape (tokens, hidden), or of first tokens alone."""
+        output = self.output(rows.padded(pad_id))
         hidden: torch.Tensor = output if self.others is None else output[0]
+        if self.tokens:
+            return hidden[:, 0]
         # Some models pad rows further by themselves, and cannot go on from fewer tokens: Longformer, BigBird.
-        return hidden[:, : self.tokens or inputs["input_ids"].shape[1]]
+        return hidden[:, : int(rows.lengths.max())].flatten(0, 1)[rows.padded_places]
 
-    def rest(self, inputs: Inputs, hidden: torch.Tensor) -> Any:
+    def rest(self, inputs: Mapping[str, torch.Tensor], rows: TokenRows) -> Any:
         """Return the model's output for rows whose hidden states are known."""
+        assert rows.hidden is not None
+        hidden = rows.hidden[:, None] if self.tokens else rows.spread(rows.hidden)
         with self._bypassed(hidden):
             return self.blocks.model(**{name: tensor[:, : hidden.shape[1]] for name, tensor in inputs.items()})
 
@@ -92,6 +96,7 @@ class Prefix:
         batches: Iterable[tuple[NDArray[np.int64], HostBatch]],
         lengths: NDArray[np.int64],
         hardware: Hardware,
+        pad_id: int,
     ) -> StoredHiddenStates:
         """Run the prefix over batches of (row numbers, rows) and store the hidden states; rows have these ``lengths``.
 
@@ -103,7 +108,7 @@ class Prefix:
         self.blocks.apply_freezing(self.names)
         for rows, batch in batches:
             with torch.no_grad(), hardware.autocast():
-                hidden = self.hidden(batch.inputs_on(hardware.device)).cpu()
+                hidden = self.hidden(TokenRows.of(batch.inputs, hardware.device), pad_id).cpu()
             stored = stored or StoredHiddenStates.empty(self.stored_lengths(lengths), hidden)
             stored.put(rows, hidden)
         assert stored is not None
@@ -120,7 +125,7 @@ class _Reached(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredHiddenStates:
-    """Hidden states of rows, without padding, in the host's memory: row i begins at ``starts[i]``; last come zeros."""
+    """Hidden states of rows, without padding, in the host's memory: row i begins at ``starts[i]``."""
 
     values: torch.Tensor
     starts: NDArray[np.int64]
@@ -129,31 +134,25 @@ class StoredHiddenStates:
     @classmethod
     def empty(cls, lengths: NDArray[np.int64], like: torch.Tensor) -> StoredHiddenStates:
         """Return room for rows of these lengths."""
-        values = like.new_empty(int(lengths.sum()) + 1, like.shape[-1])
-        values[-1] = 0
-        return cls(values, np.cumsum(lengths) - lengths, lengths)
+        return cls(like.new_empty(int(lengths.sum()), like.shape[-1]), np.cumsum(lengths) - lengths, lengths)
 
     def put(self, rows: NDArray[np.int64], hidden: torch.Tensor) -> None:
         """Store the hidden states of some rows."""
         import torch
 
-        places = self._places(rows)
-        there = places < len(self.values) - 1
-        self.values[torch.from_numpy(places[there])] = hidden[torch.from_numpy(there)]
+        self.values[torch.from_numpy(self._places(rows))] = hidden
 
     def of(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the hidden states of some rows, of shape (rows, longest row, hidden), zero where rows are padded."""
+        """Return the hidden states of some rows, of shape (tokens, hidden)."""
         import torch
 
-        places = torch.from_numpy(self._places(rows))
-        return self.values.index_select(0, places.flatten()).view(*places.shape, -1)
+        return self.values.index_select(0, torch.from_numpy(self._places(rows)))
 
     def _places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        lengths, columns = self.lengths[rows][:, None], np.arange(int(self.lengths[rows].max()))
-        return np.where(columns < lengths, self.starts[rows][:, None] + columns, len(self.values) - 1)
+        return np.concatenate([np.arange(self.starts[row], self.starts[row] + self.lengths[row]) for row in rows])
 
 
-def find_prefix(blocks: Blocks, count: int, short: Inputs, long: Inputs) -> Prefix | None:
+def find_prefix(blocks: Blocks, count: int, short: TokenRows, long: TokenRows, pad_id: int) -> Prefix | None:
     """Return the ``count`` lowest blocks of a model, or None where the rest of it needs more than what they give.
 
     Two groups of rows are run through them apart, and through the rest together, padded: logits and gradients have to
@@ -172,17 +171,17 @@ def find_prefix(blocks: Blocks, count: int, short: Inputs, long: Inputs) -> Pref
     blocks.apply_freezing(names)
     # Where other people's code is run in a way that it was not written for, it may fail in any way.
     try:
-        output = prefix.output(long)
+        output = prefix.output(long.padded(pad_id))
         if isinstance(output, tuple):
             prefix = replace(prefix, others=output[1:])
         kinds = [replace(prefix, tokens=1), prefix] if count == len(blocks.names) - 1 else [prefix]
-        return next((kind for kind in kinds if _fits(kind, short, long)), None)
+        return next((kind for kind in kinds if _fits(kind, short, long, pad_id)), None)
     except Exception as error:  # noqa: BLE001
         logger.info("%s cannot be left out: %s: %s", names[-1], type(error).__name__, error)
         return None
 
 
-def _fits(prefix: Prefix, short: Inputs, long: Inputs) -> bool:
+def _fits(prefix: Prefix, short: TokenRows, long: TokenRows, pad_id: int) -> bool:
     import torch
 
     model = prefix.blocks.model
@@ -195,9 +194,9 @@ def _fits(prefix: Prefix, short: Inputs, long: Inputs) -> bool:
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         return [logits.detach(), torch.cat([gradient.flatten() for gradient in gradients])]
 
-    known = fuse([KnownInputs(inputs, prefix.hidden(inputs)) for inputs in (short, long)])
-    hidden = known_hidden(known)
-    if hidden is None or hidden.requires_grad:
+    known = TokenRows.joined([replace(rows, hidden=prefix.hidden(rows, pad_id)) for rows in (short, long)])
+    if known.hidden is None or known.hidden.requires_grad:
         return False
-    pairs = zip(outcome(lambda: model(**known)), outcome(lambda: prefix.rest(known, hidden)), strict=True)
+    inputs = known.padded(pad_id)
+    pairs = zip(outcome(lambda: model(**inputs)), outcome(lambda: prefix.rest(inputs, known)), strict=True)
     return all(torch.allclose(b, a, rtol=1e-3, atol=1e-5 * float(a.abs().max())) for a, b in pairs)

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kexp.contracts import Rows
+from kexp.errors import PluginError, describe_value
+from kexp.host_batches import HostRows
+
 if TYPE_CHECKING:
     import torch
 
@@ -31,6 +35,18 @@ class TokenRows:
         return len(self.lengths)
 
     @classmethod
+    def of(cls, rows: HostRows, device: torch.device) -> TokenRows:
+        """Return rows of the host on a device."""
+        import torch
+
+        def moved(values: NDArray[np.int64]) -> torch.Tensor:
+            return torch.from_numpy(values).to(device, non_blocking=True)
+
+        types = None if rows.types is None else moved(rows.types)
+        hidden = None if rows.hidden is None else rows.hidden.to(device, non_blocking=True)
+        return cls(moved(rows.ids), rows.lengths, types, hidden)
+
+    @classmethod
     def joined(cls, groups: Sequence[TokenRows]) -> TokenRows:
         """Return groups of rows one after the other; types and hidden states are those of all groups, or none."""
         if len(groups) == 1:
@@ -49,29 +65,43 @@ class TokenRows:
         """The number of the row that each token belongs to, of shape (tokens,)."""
         return self._on_device(np.repeat(np.arange(len(self)), self.lengths))
 
+    @property
+    def padded_places(self) -> torch.Tensor:
+        """The place of each token in padded rows that are put one after the other, of shape (tokens,)."""
+        return self._on_device(np.flatnonzero(self._mask()))
+
     def padded(self, pad_id: int) -> dict[str, torch.Tensor]:
         """Return what a transformers model takes, each of shape (rows, longest row): ids, mask, and types if any.
 
         The mask comes from the lengths: a padding id may be a real token of the vocabulary.
         """
-        mask = self._on_device(np.arange(self.lengths.max()) < self.lengths[:, None])
-        inputs = {"input_ids": self.spread(self.ids, pad_id), "attention_mask": mask.long()}
+        mask = self._on_device(self._mask()).long()
+        inputs = {"input_ids": self.spread(self.ids, pad_id), "attention_mask": mask}
         if self.types is not None:
             inputs["token_type_ids"] = self.spread(self.types)
         return inputs
 
     def spread(self, values: torch.Tensor, padding: int = 0) -> torch.Tensor:
         """Return ``values`` of shape (tokens, ...) in the shape (rows, longest row, ...), with gradient."""
-        width = int(self.lengths.max())
-        columns = np.arange(width)
-        places = np.flatnonzero(columns < self.lengths[:, None])
-        flat = values.new_full((len(self) * width, *values.shape[1:]), padding)
-        return flat.index_copy(0, self._on_device(places), values).unflatten(0, (len(self), width))
+        shape = (len(self), int(self.lengths.max()))
+        flat = values.new_full((shape[0] * shape[1], *values.shape[1:]), padding)
+        return flat.index_copy(0, self.padded_places, values).view(*shape, *values.shape[1:])
+
+    def _mask(self) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = np.arange(self.lengths.max()) < self.lengths[:, None]
+        return mask
 
     def _on_device(self, array: NDArray[np.int64] | NDArray[np.bool_]) -> torch.Tensor:
         import torch
 
         return torch.from_numpy(array).to(self.ids.device, non_blocking=True)
+
+
+def own(rows: Rows) -> TokenRows:
+    """Return rows as kexp makes them; raises ``PluginError`` for others, which an objective can only have made."""
+    if not isinstance(rows, TokenRows):
+        raise PluginError(f"the model was given {describe_value(rows)}, expected the rows of a batch")
+    return rows
 
 
 def _joined(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:

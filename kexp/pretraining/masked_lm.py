@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import Batch, Inputs, Model, Objective, Progress, StepLoss, UnlabelledBatch
+from kexp.contracts import Batch, Model, Objective, Progress, StepLoss, UnlabelledBatch
 from kexp.errors import KexpError
 from kexp.host_batches import HostBatch
 from kexp.model.forward import Classifier, without_dropout
+from kexp.model.token_rows import TokenRows, own
 from kexp.pretraining.masking import IGNORED
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class MaskedTokens(Objective):
         base.register_forward_hook(self._choose)
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
-        """Return the loss of a batch, whose labels are ``IGNORED`` for tokens that are not masked."""
+        """Return the loss of a batch, whose labels, of shape (tokens,), are ``IGNORED`` where nothing is masked."""
         assert isinstance(model, Classifier)
         total, count = self.loss(model, labelled)
         # A batch of few short texts may have no masked token, and then no loss.
@@ -43,15 +44,16 @@ class MaskedTokens(Objective):
         """Return the sum of the losses of the masked tokens, and how many they are."""
         from torch.nn.functional import cross_entropy
 
-        places = (batch.labels.flatten() != IGNORED).nonzero()[:, 0]
-        logits = self.logits(model, batch.inputs, places)
-        return cross_entropy(logits, batch.labels.flatten()[places], reduction="sum"), len(places)
+        tokens = (batch.labels != IGNORED).nonzero()[:, 0]
+        logits = self.logits(model, own(batch.inputs), tokens)
+        return cross_entropy(logits, batch.labels[tokens], reduction="sum"), len(tokens)
 
-    def logits(self, model: Classifier, inputs: Inputs, places: torch.Tensor) -> torch.Tensor:
-        """Return fp32 logits of shape (places, vocabulary); places count the tokens of all rows."""
+    def logits(self, model: Classifier, rows: TokenRows, tokens: torch.Tensor) -> torch.Tensor:
+        """Return fp32 logits of shape (tokens, vocabulary) of some tokens, counted over all rows."""
+        places = rows.padded_places[tokens]
         self.chosen = places if self.by_token else None
         try:
-            logits = model(inputs).flatten(0, 1)
+            logits = model(rows).flatten(0, 1)
         finally:
             self.chosen = None
         return logits if self.by_token else logits[places]
@@ -60,12 +62,12 @@ class MaskedTokens(Objective):
         """Find out with some rows whether the head sees each token by itself; if not, it is run on all tokens."""
         import torch
 
-        inputs = batch.inputs_on(model.hardware.device)
-        places = torch.arange(1, inputs["input_ids"].numel(), 2, device=model.hardware.device)
+        rows = TokenRows.of(batch.inputs, model.hardware.device)
+        tokens = torch.arange(1, batch.tokens, 2, device=model.hardware.device)
         with without_dropout(model.module), torch.no_grad():
-            whole = model(inputs).flatten(0, 1)[places]
+            whole = model(rows).flatten(0, 1)[rows.padded_places[tokens]]
             try:
-                alone = self.logits(model, inputs, places)
+                alone = self.logits(model, rows, tokens)
                 difference = float((alone - whole).abs().max())
                 self.by_token = difference <= TOLERANCE * max(1.0, float(whole.abs().max()))
             # A head that needs the shape of the rows fails in its own way.
@@ -88,7 +90,7 @@ def mean_loss(objective: MaskedTokens, model: Classifier, batches: Iterable[Host
     with without_dropout(model.module), torch.no_grad():
         for batch in batches:
             labels = torch.from_numpy(batch.labels).to(device)
-            loss, tokens = objective.loss(model, Batch(batch.inputs_on(device), labels))
+            loss, tokens = objective.loss(model, Batch(TokenRows.of(batch.inputs, device), labels))
             total, count = total + float(loss), count + tokens
     return total / max(count, 1)
 

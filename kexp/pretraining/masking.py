@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data.batching import batches, collate
+from kexp.data.batching import batches, gather
 from kexp.data.encoding import CHUNK, Encoded, Ragged, frame, offsets_of, plain_backend
 from kexp.data.labelled_stream import Collator
 from kexp.errors import KexpError
@@ -140,12 +140,10 @@ class MaskedStream:
         yield from ([MicroBatch(batch)] for batch in self.masked(cut[start:], generator(self.seed, "mask", number)))
 
     def masked(self, cut: Sequence[NDArray[np.int64]], random: np.random.Generator) -> Iterator[HostBatch]:
-        """Yield batches of rows, masked by one draw for all rows; labels have the shape of the inputs."""
+        """Yield batches of rows, masked by one draw for all rows; every token has a label."""
         offsets, boundaries = self.encoded.tokens.offsets, self.encoded.boundaries
         ids, labels = self.masking(self.encoded.tokens.values, random)
         inputs = Encoded(Ragged(ids, offsets), boundaries, 0)
         targets = Encoded(Ragged(labels, offsets), None, 0)
         for rows in cut:
-            wanted = collate(targets, rows, pad_id=IGNORED, token_types=False)["input_ids"]
-            tokens = int(np.diff(offsets)[rows].sum())
-            yield HostBatch(self.collator(inputs, rows), wanted, tokens)
+            yield HostBatch(self.collator(inputs, rows), gather(targets, rows, token_types=False).ids)

@@ -176,8 +176,9 @@ def _train(
     stage: Stage, folder: Path | None, made_from: Mapping[str, str], tell: Tell, should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """Train the model of the stage and return the record."""
-    model = Classifier(stage.start.model.to(stage.hardware.device), stage.hardware)  # type: ignore[arg-type]
-    objective, stream = MaskedTokens(model.module), stage.stream
+    stream, module = stage.stream, stage.start.model.to(stage.hardware.device)  # type: ignore[arg-type]
+    model = Classifier(module, stage.hardware, stream.collator.pad_id)
+    objective = MaskedTokens(module)
     lengths = stream.encoded.tokens.lengths
     measured = generator(0, "measured texts").permutation(len(stream.encoded))[:MEASURED_ROWS]
     measured = measured[lengths[measured].argsort(kind="stable")]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from kexp.model.token_rows import TokenRows
+
 STEADY = settings(derandomize=True, database=None, deadline=None, max_examples=25)
 """Few examples, the same ones every time: what fails, fails everywhere."""
 
@@ -128,18 +130,29 @@ def save_tiny_model(folder: Path, head: Literal["classifier", "masked-lm"] = "cl
     return folder
 
 
-def inputs_of(
+def token_rows(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, max_length: int = 32
-) -> dict[str, torch.Tensor]:
-    """Encode texts as kexp does for training: cut to a length, padded at the right to the longest of the batch."""
+) -> TokenRows:
+    """Encode texts as kexp does for training: cut to a length, one after the other."""
     import numpy as np
-    import torch
 
     from kexp.data.encoding import encode, tokenise
     from kexp.data.labelled_stream import Collator
+    from kexp.model.token_rows import TokenRows
 
     encoded = encode(texts, None, tokenizer, max_length=max_length, truncation="right", tokenise=tokenise)
+    return TokenRows.of(Collator.of(tokenizer, model)(encoded, np.arange(len(texts))), model.device)
+
+
+def padding_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Return the id of a tokenizer's padding."""
     padding = tokenizer.pad_token_id
     assert isinstance(padding, int), "the tokenizer has no padding token"
-    collated = Collator.of(tokenizer, model)(encoded, np.arange(len(texts)))
-    return {name: torch.from_numpy(array) for name, array in collated.items()}
+    return padding
+
+
+def inputs_of(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, max_length: int = 32
+) -> dict[str, torch.Tensor]:
+    """Encode texts as kexp does for training, padded at the right to the longest of the batch."""
+    return token_rows(texts, tokenizer, model, max_length).padded(padding_id(tokenizer))

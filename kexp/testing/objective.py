@@ -8,7 +8,17 @@ import pytest
 
 from kexp.contracts import ObjectiveOptions, Progress, SupervisedObjective, SupervisedObjectiveOptions
 from kexp.options import Options
-from kexp.testing.objective_steps import LABELS, GivenLogits, Rows, backward, build, check_loss, judged, saved, train
+from kexp.testing.objective_steps import (
+    LABELS,
+    GivenLogits,
+    StepRows,
+    backward,
+    build,
+    check_loss,
+    judged,
+    saved,
+    train,
+)
 from kexp.testing.options import OptionsContract
 
 if TYPE_CHECKING:
@@ -30,17 +40,17 @@ class ObjectiveContract(OptionsContract):
     targets_take_gradient: ClassVar[bool] = False
 
     @pytest.fixture
-    def rows(self, options: ObjectiveOptions) -> Rows:
+    def rows(self, options: ObjectiveOptions) -> StepRows:
         """Return a tiny classifier with labelled rows and, where the objective uses them, unlabelled ones."""
-        return Rows(options)
+        return StepRows(options)
 
-    def test_loss_and_logs_are_finite_scalars(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_loss_and_logs_are_finite_scalars(self, options: ObjectiveOptions, rows: StepRows) -> None:
         """The loss is a scalar with a gradient, logs are scalars without one, from the first step to the last."""
         objective = build(options)
         for step in STEPS:
             check_loss(rows.step(objective, step))
 
-    def test_trains_the_whole_classifier(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_trains_the_whole_classifier(self, options: ObjectiveOptions, rows: StepRows) -> None:
         """Every parameter that is to be trained gets a finite gradient, and not all gradients are zero."""
         objective = build(options)
         for step in STEPS:
@@ -51,7 +61,7 @@ class ObjectiveContract(OptionsContract):
             assert all(bool(gradient.isfinite().all()) for gradient in gradients.values() if gradient is not None)
             assert any(bool(gradient.any()) for gradient in gradients.values() if gradient is not None)
 
-    def test_changes_no_weights_or_modes(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_changes_no_weights_or_modes(self, options: ObjectiveOptions, rows: StepRows) -> None:
         """A step changes no weight, no mode of a module, and not what is to be trained."""
         import torch
 
@@ -75,7 +85,7 @@ class ObjectiveContract(OptionsContract):
         """The state, saved and loaded as a checkpoint is, gives the losses of a run that was not interrupted."""
         assert train(options, 6, resume_at=3) == pytest.approx(train(options, 6), rel=1e-6)
 
-    def test_a_step_can_be_done_again(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_a_step_can_be_done_again(self, options: ObjectiveOptions, rows: StepRows) -> None:
         """A step changes no tensor of the state in place: one that ran out of memory is done again from that state."""
         import torch
 
@@ -87,14 +97,16 @@ class ObjectiveContract(OptionsContract):
         objective.load_state_dict(state)
         assert torch.equal(rows.step(objective, 1).loss.detach(), first)
 
-    def test_initial_state_can_be_loaded(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_initial_state_can_be_loaded(self, options: ObjectiveOptions, rows: StepRows) -> None:
         """What an objective saves before its first step, another one takes."""
         state = build(options).state_dict()
         objective = build(options)
         objective.load_state_dict(saved(state))
         check_loss(rows.step(objective, 0))
 
-    def test_an_average_that_is_evaluated_is_a_copy_of_the_model(self, options: ObjectiveOptions, rows: Rows) -> None:
+    def test_an_average_that_is_evaluated_is_a_copy_of_the_model(
+        self, options: ObjectiveOptions, rows: StepRows
+    ) -> None:
         """``averaged`` returns a module with the model's weights by name where the options say so, else None."""
         objective = build(options)
         rows.step(objective, 0)
@@ -109,7 +121,7 @@ class ObjectiveContract(OptionsContract):
 
     def test_accepts_a_single_row(self, options: ObjectiveOptions) -> None:
         """The last batch of an epoch may hold one row."""
-        rows, objective = Rows(options, labelled=1, unlabelled=1), build(options)
+        rows, objective = StepRows(options, labelled=1, unlabelled=1), build(options)
         for step in STEPS:
             result = rows.step(objective, step)
             check_loss(result)

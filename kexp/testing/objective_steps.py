@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 from kexp import tensor_files
 from kexp.contracts import (
     Batch,
-    Inputs,
     Model,
     Objective,
     ObjectiveContext,
     ObjectiveOptions,
     Progress,
+    Rows,
     StepLoss,
     UnlabelledBatch,
 )
 from kexp.contracts.objective import build_objective
+from kexp.model.token_rows import TokenRows, own
 from kexp.sample_reviews import korean_reviews
-from kexp.testing.fixtures import inputs_of, korean_texts, tiny_classifier
+from kexp.testing.fixtures import korean_texts, padding_id, tiny_classifier, token_rows
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ LABELS = ("부정", "중립", "긍정")
 UNLABELLED_ROWS = 12
 
 
-class Rows:
+class StepRows:
     """A tiny classifier under kexp's own model, and the rows of a step."""
 
     def __init__(self, options: ObjectiveOptions, labelled: int = 6, unlabelled: int = 5, seed: int = 0) -> None:
@@ -42,9 +43,9 @@ class Rows:
 
         self.module, tokenizer = tiny_classifier(LABELS, seed)
         self.module.train()
-        self.model: Model = Classifier(self.module, choose("cpu", "fp32"))
+        self.model: Model = Classifier(self.module, choose("cpu", "fp32"), padding_id(tokenizer))
         texts, labels = korean_reviews(40)
-        self.batch = Batch(inputs_of(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
+        self.batch = Batch(token_rows(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
         self.unlabelled = _unlabelled(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None
 
     def step(self, objective: Objective, step: int, total: int = 100) -> StepLoss:
@@ -60,7 +61,7 @@ def _unlabelled(tokenizer: PreTrainedTokenizerFast, module: PreTrainedModel, cou
 
     texts = korean_texts(40)[20 : 20 + count]
     augmented = [" ".join(reversed(text.split())) for text in texts]
-    views = [inputs_of(view, tokenizer, module) for view in (texts, augmented)]
+    views = [token_rows(view, tokenizer, module) for view in (texts, augmented)]
     return UnlabelledBatch(views[0], views[1], torch.arange(count) * 2 % UNLABELLED_ROWS)
 
 
@@ -94,12 +95,13 @@ class GivenLogits:
         yield from self.given.values()
         yield self.words
 
-    def inputs(self, view: str) -> Inputs:
-        """Return the rows of a view."""
+    def inputs(self, view: str) -> TokenRows:
+        """Return the rows of a view, each of as many tokens as its number says."""
+        import numpy as np
         import torch
 
-        ids = torch.full((self.ROWS, 3), self.VIEWS.index(view))
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        lengths = np.arange(1, self.ROWS + 1)
+        return TokenRows(torch.full((int(lengths.sum()),), self.VIEWS.index(view)), lengths, None)
 
     def labelled(self) -> Batch:
         """Return the labelled rows, of which the model is right about some."""
@@ -115,24 +117,25 @@ class GivenLogits:
             return None
         return UnlabelledBatch(self.inputs("original"), self.inputs("augmented"), torch.arange(self.ROWS))
 
-    def logits(self, *groups: Inputs) -> tuple[torch.Tensor, ...]:
+    def logits(self, *groups: Rows) -> tuple[torch.Tensor, ...]:
         """Return what was given for each group."""
-        return tuple(self.given[self.VIEWS[int(group["input_ids"][0, 0])]] * 1 for group in groups)
+        return tuple(self.given[self.VIEWS[int(own(group).ids[0])]] * 1 for group in groups)
 
-    def target_logits(self, inputs: Inputs, module: torch.nn.Module | None = None) -> torch.Tensor:
+    def target_logits(self, inputs: Rows, module: torch.nn.Module | None = None) -> torch.Tensor:
         """Return the same without gradient."""
         return self.logits(inputs)[0].detach()
 
-    def embed(self, inputs: Inputs) -> torch.Tensor:
+    def embed(self, inputs: Rows) -> torch.Tensor:
         """Return a short vector per token."""
-        return self.words[inputs["input_ids"]].detach()
+        return self.words[own(inputs).ids].detach()
 
-    def embedded_logits(self, embeddings: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    def embedded_logits(self, embeddings: torch.Tensor, inputs: Rows) -> torch.Tensor:
         """Return logits of the given size that depend on the embeddings."""
         import torch
 
         heads = torch.tensor([[1.0, -1.0], [-1.0, 0.5], [0.25, 1.0]])
-        return self.size * (embeddings.mean(1) @ heads.T)
+        sums = torch.zeros(len(inputs), embeddings.shape[1]).index_add(0, inputs.row_of_token, embeddings)
+        return self.size * (sums / torch.from_numpy(own(inputs).lengths)[:, None] @ heads.T)
 
 
 def build(options: ObjectiveOptions) -> Objective:
@@ -155,7 +158,7 @@ def train(options: ObjectiveOptions, steps: int, resume_at: int | None = None) -
     """Return the losses of a short training, which may be interrupted and resumed."""
     import torch
 
-    rows, objective = Rows(options), build(options)
+    rows, objective = StepRows(options), build(options)
     optimiser = torch.optim.SGD(rows.module.parameters(), lr=0.05)
     losses = []
     for step in range(steps):

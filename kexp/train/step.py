@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kexp.contracts import Batch, Inputs, Objective, Progress, UnlabelledBatch
+from kexp.contracts import Batch, Objective, Progress, UnlabelledBatch
 from kexp.devices import is_out_of_memory
 from kexp.errors import RunFailed
 from kexp.host_batches import MicroBatch
 from kexp.model.blocks import Blocks
 from kexp.model.forward import Classifier
+from kexp.model.token_rows import TokenRows
 from kexp.seeds import derive
 from kexp.spec.training_section import Training
 from kexp.train.checkpoint import TrainState
@@ -233,11 +234,9 @@ def to_device(batch: MicroBatch, device: torch.device) -> tuple[Batch, Unlabelle
     def moved(array: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(array).to(device, non_blocking=True)
 
-    def all_moved(arrays: Mapping[str, NDArray[np.int64]]) -> Inputs:
-        return {name: moved(array) for name, array in arrays.items()}
-
     labelled, pairs = batch.labelled, batch.unlabelled
     unlabelled = None
     if pairs is not None:
-        unlabelled = UnlabelledBatch(all_moved(pairs.original), all_moved(pairs.augmented), moved(pairs.rows))
-    return Batch(labelled.inputs_on(device), moved(labelled.labels)), unlabelled
+        original, augmented = (TokenRows.of(rows, device) for rows in (pairs.original, pairs.augmented))
+        unlabelled = UnlabelledBatch(original, augmented, moved(pairs.rows))
+    return Batch(TokenRows.of(labelled.inputs, device), moved(labelled.labels)), unlabelled

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kexp.builtin.objectives import CrossEntropyOptions, FocalOptions, RDropOptions
 from kexp.contracts import Batch, ObjectiveContext, Progress, StepLoss
+from kexp.model.token_rows import TokenRows
 
 COUNTS = [50, 30, 20]
 
@@ -136,6 +137,10 @@ def test_gradients_are_those_of_the_loss(options: CrossEntropyOptions | FocalOpt
     assert torch.autograd.gradcheck(lambda values: losses(options, values, labels), (given,))
 
 
+def rows_of(count: int) -> TokenRows:
+    return TokenRows(torch.zeros(count, dtype=torch.long), np.ones(count, np.int64), None)
+
+
 class FixedModel:
     """Gives the same logits whatever it is asked, and remembers what that was."""
 
@@ -152,7 +157,7 @@ class FixedModel:
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_step_is_the_mean_over_the_rows_of_the_batch(options: CrossEntropyOptions | FocalOptions) -> None:
     logits, labels = drawn()
-    batch = Batch({"input_ids": torch.zeros(40, 2, dtype=torch.long)}, torch.as_tensor(labels))
+    batch = Batch(rows_of(40), torch.as_tensor(labels))
     model = FixedModel(torch.as_tensor(logits))
     step = options.build(ObjectiveContext(class_counts=COUNTS)).step(model, batch, None, Progress(0, 10))
     torch.testing.assert_close(step.loss, losses(options, logits, labels).mean())
@@ -226,7 +231,7 @@ class TwoPasses:
 
 def r_drop(first: Any, second: Any, labels: Any, options: RDropOptions) -> tuple[StepLoss, TwoPasses, Batch]:
     model = TwoPasses(torch.as_tensor(first), torch.as_tensor(second))
-    batch = Batch({"input_ids": torch.zeros(len(labels), 2, dtype=torch.long)}, torch.as_tensor(labels))
+    batch = Batch(rows_of(len(labels)), torch.as_tensor(labels))
     step = options.build(ObjectiveContext(class_counts=COUNTS)).step(model, batch, None, Progress(0, 10))  # type: ignore[arg-type]
     return step, model, batch
 

@@ -6,7 +6,7 @@ import copy
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ from kexp.contracts import (
     UnlabelledBatch,
 )
 from kexp.errors import KexpError
+from kexp.model.token_rows import TokenRows
 from kexp.moving_average import decay_warnings, momentum_that_acts
 from kexp.seeds import derive
 from kexp.semi_supervised import SemiSupervisedOptions, momentum_warnings
@@ -85,9 +86,9 @@ class Network(torch.nn.Module):
             for parameter in self.parameters():
                 torch.nn.init.normal_(parameter)
 
-    def embedded(self, embeddings: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        mean = (embeddings * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        return self.head(torch.tanh(self.hidden(mean)))
+    def embedded(self, embeddings: torch.Tensor, rows: TokenRows) -> torch.Tensor:
+        sums = embeddings.new_zeros(len(rows), 5).index_add(0, rows.row_of_token, embeddings)
+        return self.head(torch.tanh(self.hidden(sums / torch.from_numpy(rows.lengths)[:, None])))
 
 
 class NetworkModel:
@@ -99,7 +100,7 @@ class NetworkModel:
         self.passes: list[str] = []
         self.copies: list[torch.nn.Module | None] = []
 
-    def logits(self, *groups: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def logits(self, *groups: Any) -> tuple[torch.Tensor, ...]:
         self.passes.append(f"train {len(groups)}")
         found = [self._through(self.module, group) for group in groups]
         return tuple(logits + self.noise * torch.randn_like(logits) if self.noise else logits for logits in found)
@@ -111,21 +112,20 @@ class NetworkModel:
             return self._through(module or self.module, inputs)
 
     def embed(self, inputs: Any) -> torch.Tensor:
-        return self.module.words(inputs["input_ids"]).detach()
+        return self.module.words(inputs.ids).detach()
 
     def embedded_logits(self, embeddings: torch.Tensor, inputs: Any) -> torch.Tensor:
         self.passes.append("embedded")
-        return self.module.embedded(embeddings, inputs["attention_mask"])
+        return self.module.embedded(embeddings, inputs)
 
     def _through(self, module: Any, inputs: Any) -> torch.Tensor:
-        return module.embedded(module.words(inputs["input_ids"]), inputs["attention_mask"])
+        return module.embedded(module.words(inputs.ids), inputs)
 
 
-def tokens(rows: int, seed: int, length: int = 4) -> dict[str, torch.Tensor]:
+def tokens(rows: int, seed: int, longest: int = 4) -> TokenRows:
     generator = np.random.default_rng(seed)
-    mask = np.arange(length) < generator.integers(1, length + 1, (rows, 1))
-    ids = generator.integers(1, 20, (rows, length)) * mask
-    return {"input_ids": torch.as_tensor(ids), "attention_mask": torch.as_tensor(mask.astype(np.int64))}
+    lengths = generator.integers(1, longest + 1, rows)
+    return TokenRows(torch.as_tensor(generator.integers(1, 20, lengths.sum())), lengths, None)
 
 
 def token_step(
@@ -339,6 +339,7 @@ def test_a_batch_of_one_row_is_a_batch(name: str) -> None:
 
 REMEMBERS: dict[str, dict[str, Any]] = {
     "uda": {"distribution_alignment": "labelled"},
+    "adamatch": {},
     "flexmatch": {"confidence": 0.7},
     "softmatch": {"momentum": 0.5},
     "freematch": {"momentum": 0.5},
@@ -638,9 +639,9 @@ def test_the_teacher_follows_the_student_and_teaches_by_squared_error() -> None:
     for step in range(6):
         result = token_step(objective, model, step=step, total=8)
         original, augmented = tokens(6, 100), tokens(6, 200)
-        target = softmax(array(expected.embedded(expected.words(original["input_ids"]), original["attention_mask"])))
+        target = softmax(array(expected.embedded(expected.words(original.ids), original)))
         student = model.module
-        predicted = softmax(array(student.embedded(student.words(augmented["input_ids"]), augmented["attention_mask"])))
+        predicted = softmax(array(student.embedded(student.words(augmented.ids), augmented)))
         weight = 10.0 * math.exp(-5 * (1 - min(step / 4, 1)) ** 2)
         error = ((predicted - target) ** 2).mean()
         assert value(result.logs["unsupervised_loss"]) == pytest.approx(error, abs=1e-12)
@@ -695,30 +696,35 @@ def test_a_teacher_that_was_loaded_and_not_used_is_saved_again() -> None:
 # --- virtual adversarial training -----------------------------------------------------------------------------------
 
 
+def squares_of_rows(changes: Array, rows: TokenRows) -> Array:
+    """Return the squared length of each row's change."""
+    return np.asarray([(part**2).sum() for part in np.split(changes, np.cumsum(rows.lengths)[:-1])])
+
+
 def vat_by_hand(
-    model: NetworkModel, inputs: dict[str, torch.Tensor], options: VatOptions, step: int, seed: int = 0, batch: int = 0
+    model: NetworkModel, rows: TokenRows, options: VatOptions, step: int, seed: int = 0, batch: int = 0
 ) -> tuple[Any, Any]:
     """Return the change and the loss, by finite differences instead of autograd."""
-    mask = inputs["attention_mask"][..., None].numpy().astype(float)
-    embedded = array(model.embed(inputs))
+    embedded = array(model.embed(rows))
+    of = rows.row_of_token.numpy()
 
     def predicted(change: Array) -> Array:
-        return softmax(array(model.embedded_logits(torch.as_tensor(embedded + change), inputs)))
+        return softmax(array(model.embedded_logits(torch.as_tensor(embedded + change), rows)))
 
     def unit(change: Array) -> Array:
-        return change / np.sqrt((change**2).sum((1, 2), keepdims=True))
+        return change / np.sqrt(squares_of_rows(change, rows))[of, None]
 
     generator = torch.Generator().manual_seed(derive(seed, "vat", step, batch))
-    direction = unit(torch.randn(embedded.shape, generator=generator, dtype=torch.float64).numpy() * mask)
+    direction = unit(torch.randn(embedded.shape, generator=generator, dtype=torch.float64).numpy())
     target = predicted(np.zeros_like(embedded))
     for _ in range(options.iterations):
         gradient = np.zeros_like(embedded)
-        for place in np.ndindex(embedded.shape[1:]):
+        for token, number in np.ndindex(embedded.shape):
             nudge = np.zeros_like(embedded)
-            nudge[(slice(None), *place)] = 1e-5
+            nudge[token, number] = 1e-5
             up, down = (kl(target, predicted(options.xi * direction + sign * nudge)) for sign in (1, -1))
-            gradient[(slice(None), *place)] = (up - down) / 2e-5
-        direction = unit(gradient * mask)
+            gradient[token, number] = (up - down)[of[token]] / 2e-5
+        direction = unit(gradient)
     change = options.epsilon * direction
     return change, kl(target, predicted(change)).mean()
 
@@ -727,8 +733,9 @@ def vat_by_hand(
 def test_vat_finds_the_change_that_the_power_iteration_finds(iterations: int, seed: int, batch: int) -> None:
     model, options = NetworkModel(), VatOptions(epsilon=0.7, xi=0.1, iterations=iterations, coefficient=2.0)
     result = token_step(build(options, seed=seed), model, step=7, batch=batch)
-    change, expected = vat_by_hand(NetworkModel(), tokens(6, 100), options, step=7, seed=seed, batch=batch)
-    np.testing.assert_allclose((change**2).sum((1, 2)), 0.7**2)
+    rows = tokens(6, 100)
+    change, expected = vat_by_hand(NetworkModel(), rows, options, step=7, seed=seed, batch=batch)
+    np.testing.assert_allclose(squares_of_rows(change, rows), 0.7**2)
     assert value(result.logs["unsupervised_loss"]) == pytest.approx(expected, rel=1e-5)
     assert value(result.loss) == pytest.approx(value(result.logs["supervised_loss"]) + 2.0 * expected, rel=1e-5)
     assert model.passes == ["train 1", *["embedded"] * (iterations + 2)]
@@ -737,28 +744,24 @@ def test_vat_finds_the_change_that_the_power_iteration_finds(iterations: int, se
 def test_the_adversarial_change_is_worse_than_a_random_one() -> None:
     model, inputs = NetworkModel(), tokens(6, 100)
     result = token_step(build(VatOptions(epsilon=0.5, iterations=2)), model)
-    embedded, mask = model.embed(inputs), inputs["attention_mask"][..., None]
+    embedded = model.embed(inputs)
     target = softmax(array(model.embedded_logits(embedded, inputs)))
     for seed in range(20):
-        noise = torch.randn(embedded.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * mask
-        noise = 0.5 * noise / noise.norm(dim=(1, 2), keepdim=True)
+        noise = torch.randn(embedded.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        noise = 0.5 * _unit(noise, inputs.row_of_token, len(inputs))
         found = softmax(array(model.embedded_logits(embedded + noise, inputs)))
         assert kl(target, found).mean() < value(result.logs["unsupervised_loss"])
 
 
-def test_vat_leaves_padding_alone() -> None:
+def test_the_change_of_every_row_has_the_length_that_was_asked_for() -> None:
     class Recorded(NetworkModel):
         def embedded_logits(self, embeddings: torch.Tensor, inputs: Any) -> torch.Tensor:
-            self.changes = (embeddings - self.embed(inputs)).detach()
-            # Not even where the model looks at it.
-            return super().embedded_logits(embeddings, {"attention_mask": torch.ones_like(inputs["attention_mask"])})
+            self.changes = array(embeddings - self.embed(inputs))
+            return super().embedded_logits(embeddings, inputs)
 
     model = Recorded()
-    token_step(build(VatOptions(epsilon=1.0)), model)
-    padding = tokens(6, 100)["attention_mask"] == 0
-    assert padding.any()
-    assert not model.changes[padding].any()
-    torch.testing.assert_close(model.changes.norm(dim=(1, 2)), torch.ones(6, dtype=torch.float64))
+    token_step(build(VatOptions(epsilon=1.5)), model)
+    np.testing.assert_allclose(squares_of_rows(model.changes, tokens(6, 100)), 1.5**2)
 
 
 def test_vat_draws_from_its_own_stream_by_seed_step_and_batch() -> None:
@@ -794,9 +797,10 @@ def test_vat_gives_no_gradient_but_that_of_its_loss() -> None:
 
 
 def test_directions_keep_length_one_however_small_the_gradient_is() -> None:
-    # Squares of these vanish in float32.
-    changes = torch.tensor([[[3e-25, 4e-25]], [[0.0, 0.0]], [[3e25, 4e25]]])
-    torch.testing.assert_close(_unit(changes), torch.tensor([[[0.6, 0.8]], [[0.0, 0.0]], [[0.6, 0.8]]]))
+    # Squares of these vanish in float32, or are infinite.
+    changes = torch.tensor([[3e-25, 0.0], [0.0, 4e-25], [0.0, 0.0], [3e25, 4e25]])
+    found = _unit(changes, torch.tensor([0, 0, 1, 2]), 3)
+    torch.testing.assert_close(found, torch.tensor([[0.6, 0.0], [0.0, 0.8], [0.0, 0.0], [0.6, 0.8]]))
 
 
 # --- options --------------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from kexp.contracts.dataset import read_dataset
 from kexp.contracts.metric import build_metric
 from kexp.contracts.objective import build_objective
 from kexp.errors import CHANGES, DataError, KexpError, PluginError, Problem, RunFailed
+from kexp.model.token_rows import TokenRows
 from kexp.options import component_title, plugin_results
 
 HERE = __name__
@@ -433,12 +434,16 @@ class FixedLogits:
     """A model that says the same of every row."""
 
     def logits(self, *groups: Any) -> tuple[torch.Tensor, ...]:
-        return tuple(torch.zeros(len(group["input_ids"]), 2, requires_grad=True) for group in groups)
+        return tuple(torch.zeros(len(group), 2, requires_grad=True) for group in groups)
+
+
+def rows_of(count: int) -> TokenRows:
+    return TokenRows(torch.zeros(count, dtype=torch.long), np.ones(count, np.int64), None)
 
 
 def step(options: ObjectiveOptions) -> float:
-    batch = Batch({"input_ids": torch.ones(4, 3)}, torch.tensor([0, 1, 0, 1]))
-    pairs = UnlabelledBatch({"input_ids": torch.ones(2, 3)}, {"input_ids": torch.ones(2, 3)}, torch.arange(2))
+    batch = Batch(rows_of(4), torch.tensor([0, 1, 0, 1]))
+    pairs = UnlabelledBatch(rows_of(2), rows_of(2), torch.arange(2))
     return float(build_objective(options, CONTEXT).step(FixedLogits(), batch, pairs, Progress(0, 10)).loss.detach())
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kexp.data.batching import BUCKET_BATCHES, batches, by_length, collate
+from kexp.data.batching import BUCKET_BATCHES, batches, by_length, gather
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -124,52 +124,23 @@ def test_by_length_visits_every_row_once_longest_first() -> None:
     assert [len(batch) for batch in cut] == [8] * 12 + [5]
 
 
-# --- collate ---------------------------------------------------------------------------------------------------------
-
-
-def collated_by_loop(
-    rows: Sequence[Sequence[int]], boundaries: Sequence[int] | None, chosen: Sequence[int], pad: int, types: bool
-) -> dict[str, list[list[int]]]:
-    longest = max(len(rows[number]) for number in chosen)
-    made: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": []}
-    if types:
-        made["token_type_ids"] = []
-    for number in chosen:
-        row, missing = list(rows[number]), longest - len(rows[number])
-        made["input_ids"].append(row + [pad] * missing)
-        made["attention_mask"].append([1] * len(row) + [0] * missing)
-        if types:
-            boundary = len(row) if boundaries is None else boundaries[number]
-            made["token_type_ids"].append([0] * boundary + [1] * (len(row) - boundary) + [0] * missing)
-    return made
+# --- the rows of a batch ---------------------------------------------------------------------------------------------
 
 
 @PATIENT
 @given(st.data())
-def test_collate_makes_what_a_plain_loop_makes(data) -> None:
+def test_rows_are_those_that_a_plain_loop_takes(data) -> None:
     rows = data.draw(st.lists(st.lists(st.integers(0, 5), min_size=2, max_size=9), min_size=1, max_size=8))
-    paired, types = data.draw(st.booleans()), data.draw(st.booleans())
-    boundaries = [data.draw(st.integers(1, len(row))) for row in rows] if paired else None
+    boundaries = [data.draw(st.integers(1, len(row))) for row in rows] if data.draw(st.booleans()) else None
     chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=8))
-    pad = data.draw(st.sampled_from([0, 1, 3]))
-    made = collate(encoded(rows, boundaries), np.array(chosen), pad_id=pad, token_types=types)
-    expected = collated_by_loop(rows, boundaries, chosen, pad, types)
-    assert {name: array.tolist() for name, array in made.items()} == expected
-    assert {array.dtype for array in made.values()} == {np.dtype(np.int64)}
-
-
-def test_the_mask_follows_the_lengths_though_the_padding_id_stands_in_the_text() -> None:
-    made = collate(encoded([[0, 1, 1, 2], [0, 2]]), np.array([0, 1]), pad_id=1, token_types=False)
-    assert made["input_ids"].tolist() == [[0, 1, 1, 2], [0, 2, 1, 1]]
-    assert made["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    assert set(made) == {"input_ids", "attention_mask"}
-
-
-def test_token_types_of_padding_are_zero() -> None:
-    made = collate(encoded([[7, 8, 9], [7]], [1, 1]), np.array([0, 1]), pad_id=0, token_types=True)
-    assert made["token_type_ids"].tolist() == [[0, 1, 1], [0, 0, 0]]
-
-
-def test_rows_are_padded_to_the_longest_of_the_batch_and_not_of_the_data() -> None:
-    made = collate(encoded([[1] * 50, [2, 3], [4]]), np.array([2, 1]), pad_id=0, token_types=False)
-    assert made["input_ids"].tolist() == [[4, 0], [2, 3]]
+    made = gather(encoded(rows, boundaries), np.array(chosen), token_types=True)
+    assert made.ids.tolist() == [token for number in chosen for token in rows[number]]
+    assert made.lengths.tolist() == [len(rows[number]) for number in chosen]
+    assert made.types is not None
+    assert made.types.tolist() == [
+        int(boundaries is not None and place >= boundaries[number])
+        for number in chosen
+        for place in range(len(rows[number]))
+    ]
+    assert {array.dtype for array in (made.ids, made.lengths, made.types)} == {np.dtype(np.int64)}
+    assert gather(encoded(rows, boundaries), np.array(chosen), token_types=False).types is None

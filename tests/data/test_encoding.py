@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from kexp import tensor_files
 from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
 from kexp.data import encoding
-from kexp.data.batching import collate
+from kexp.data.batching import gather
 from kexp.data.encoding import (
     Ragged,
     TokenCache,
@@ -28,6 +29,7 @@ from kexp.data.encoding import (
     unknown_rows,
 )
 from kexp.errors import KexpError
+from kexp.model.token_rows import TokenRows
 
 SYLLABLES = [chr(0xAC00 + 37 * number) for number in range(40)]
 
@@ -156,7 +158,8 @@ def test_token_types_are_those_of_the_tokenizer(bert: PreTrainedTokenizerFast, p
         options = {"truncation": True, "padding": "longest", "return_tensors": "np", "split_special_tokens": True}
         expected = bert(TEXTS, pairs, max_length=18, **options)
         encoded = encode(TEXTS, pairs, bert, max_length=18, truncation=side, tokenise=tokenise)
-        found = collate(encoded, np.arange(len(TEXTS)), pad_id=0, token_types=True)
+        rows = gather(encoded, np.arange(len(TEXTS)), token_types=True)
+        found = TokenRows.of(rows, torch.device("cpu")).padded(0)
         assert set(found) == set(expected)
         for name, array in found.items():
             np.testing.assert_array_equal(array, expected[name], err_msg=f"{name}, cut at the {side}")

@@ -79,7 +79,11 @@ def steps(stream: LabelledStream, epoch: int, start: int = 0) -> list[Step]:
 
 
 def plain(batch: HostBatch) -> tuple[list[list[int]], list[int], int]:
-    return batch.inputs["input_ids"].tolist(), batch.labels.tolist(), batch.tokens
+    return rows_of(batch), batch.labels.tolist(), batch.tokens
+
+
+def rows_of(batch: HostBatch) -> list[list[int]]:
+    return [row.tolist() for row in np.split(batch.inputs.ids, np.cumsum(batch.inputs.lengths)[:-1])]
 
 
 def visited(stream: LabelledStream, epoch: int) -> list[int]:
@@ -88,21 +92,16 @@ def visited(stream: LabelledStream, epoch: int) -> list[int]:
 
 
 def words(stream: LabelledStream, epoch: int) -> dict[int, list[int]]:
-    """Return the tokens of each row in an epoch, without padding."""
-    return {
-        ids[0] // 100: [token for token in ids if token != PAD]
-        for step in steps(stream, epoch)
-        for batch in step
-        for ids in batch[0]
-    }
+    """Return the tokens of each row in an epoch."""
+    return {ids[0] // 100: ids for step in steps(stream, epoch) for batch in step for ids in batch[0]}
 
 
 def test_an_epoch_visits_every_row_once_with_its_own_label(stream: LabelledStream) -> None:
     assert sorted(visited(stream, 0)) == list(range(ROWS))
     for step in stream.epoch(0):
         for batch in (micro.labelled for micro in step):
-            assert batch.labels.tolist() == [ids[0] // 100 % 3 for ids in batch.inputs["input_ids"].tolist()]
-            assert batch.tokens == batch.inputs["attention_mask"].sum()
+            assert batch.labels.tolist() == [ids[0] // 100 % 3 for ids in rows_of(batch)]
+            assert batch.tokens == batch.inputs.lengths.sum()
             assert len(batch) == len(batch.labels)
 
 

@@ -13,7 +13,7 @@ from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import SemiSupervisedStream, cycle, new_views, stored_views
-from kexp.host_batches import HostUnlabelledBatch, MicroBatch
+from kexp.host_batches import HostRows, HostUnlabelledBatch, MicroBatch
 from kexp.seeds import generator
 
 
@@ -54,11 +54,8 @@ def flat(steps: list[list[MicroBatch]]) -> list[MicroBatch]:
     return [micro for step in steps for micro in step]
 
 
-def texts_of(inputs) -> list[str]:
-    return [
-        "".join(chr(t) for t, m in zip(ids, mask, strict=True) if m)
-        for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
-    ]
+def texts_of(rows: HostRows) -> list[str]:
+    return ["".join(map(chr, ids)) for ids in np.split(rows.ids, np.cumsum(rows.lengths)[:-1])]
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
@@ -120,7 +117,8 @@ def test_augmented_forms_depend_on_seed_epoch_and_row_alone() -> None:
 def test_any_step_can_be_returned_to() -> None:
     def bits(steps: list[list[MicroBatch]]) -> list[list[tuple[bytes, ...]]]:
         def of(pairs: HostUnlabelledBatch) -> tuple[bytes, ...]:
-            return tuple(array.tobytes() for array in (*pairs.original.values(), *pairs.augmented.values(), pairs.rows))
+            views = (array for rows in (pairs.original, pairs.augmented) for array in (rows.ids, rows.lengths))
+            return tuple(array.tobytes() for array in (*views, pairs.rows))
 
         return [[(micro.labelled.labels.tobytes(), *of(micro.unlabelled)) for micro in step] for step in steps]
 
@@ -134,8 +132,8 @@ def test_batches_of_similar_length_meet() -> None:
         for epoch in range(5):
             for micro in flat(list(stream(unlabelled_epochs=True, bucketing=bucketing).epoch(epoch))):
                 parts = (micro.labelled.inputs, micro.unlabelled.original, micro.unlabelled.augmented)
-                width = max(part["input_ids"].shape[1] for part in parts)
-                total += sum(width * len(part["input_ids"]) - int(part["attention_mask"].sum()) for part in parts)
+                width = max(part.lengths.max() for part in parts)
+                total += sum(width * len(part) - part.lengths.sum() for part in parts)
         return total
 
     assert padding(bucketing=True) < 0.6 * padding(bucketing=False)

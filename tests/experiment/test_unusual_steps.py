@@ -14,8 +14,8 @@ import torch
 from support import kexp, tiny_spec
 from typer.testing import Result
 
-from kexp.contracts import Inputs
 from kexp.model.forward import Classifier
+from kexp.model.token_rows import TokenRows
 
 FEW = '[labelled]\nper_class = 16\n[augmentation.unlabelled]\nuse = "random-swap"\n'
 Write = Callable[[str], Path]
@@ -48,10 +48,10 @@ def test_smaller_passes_are_told_and_recorded(
 ) -> None:
     forward = Classifier._forward
 
-    def cramped(self: Classifier, module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
-        if torch.is_grad_enabled() and len(inputs["input_ids"]) > room:
+    def cramped(self: Classifier, module: torch.nn.Module, rows: TokenRows) -> torch.Tensor:
+        if torch.is_grad_enabled() and len(rows) > room:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory")
-        return forward(self, module, inputs)
+        return forward(self, module, rows)
 
     monkeypatch.setattr(Classifier, "_forward", cramped)
     done = start(top, tables)
@@ -74,10 +74,10 @@ def explode(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> None:
     """Let the logits of these training passes, counted from 1, be no numbers."""
     forward, passes = Classifier._forward, 0
 
-    def exploding(self: Classifier, module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
+    def exploding(self: Classifier, module: torch.nn.Module, rows: TokenRows) -> torch.Tensor:
         nonlocal passes
         passes += torch.is_grad_enabled()
-        return forward(self, module, inputs) * (math.nan if torch.is_grad_enabled() and passes in at else 1.0)
+        return forward(self, module, rows) * (math.nan if torch.is_grad_enabled() and passes in at else 1.0)
 
     monkeypatch.setattr(Classifier, "_forward", exploding)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable
@@ -50,10 +49,11 @@ from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
 from kexp.devices import choose
-from kexp.host_batches import HostBatch, KnownInputs
+from kexp.host_batches import HostBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
 from kexp.model.hidden_states import Prefix, always_frozen, find_prefix
+from kexp.model.token_rows import TokenRows
 from kexp.seeds import derive
 from kexp.spec.training_section import Training
 from kexp.train.loop import Trainer
@@ -127,14 +127,17 @@ def stream(rows: Encoded) -> LabelledStream:
     )
 
 
-def probe(rows: Encoded) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+CPU = torch.device("cpu")
+
+
+def probe(rows: Encoded) -> tuple[TokenRows, TokenRows]:
     order = np.argsort(rows.tokens.lengths, kind="stable")
-    short, long = (Collator(PAD, False)(rows, few) for few in (order[:3], order[-3:]))
-    return tuple({name: torch.from_numpy(array) for name, array in inputs.items()} for inputs in (short, long))
+    short, long = (TokenRows.of(Collator(PAD, False)(rows, few), CPU) for few in (order[:3], order[-3:]))
+    return short, long
 
 
 def prefix_of(model: PreTrainedModel, count: int) -> Prefix | None:
-    return find_prefix(find_blocks(model), count, *probe(encoded()))
+    return find_prefix(find_blocks(model), count, *probe(encoded()), PAD)
 
 
 def kept(model: PreTrainedModel, count: int, precision: str = "fp32", size: int = 5) -> tuple[Prefix, Encoded]:
@@ -142,8 +145,8 @@ def kept(model: PreTrainedModel, count: int, precision: str = "fp32", size: int 
     rows, prefix = encoded(), prefix_of(model, count)
     assert prefix is not None
     lengths, collator = rows.tokens.lengths, Collator(PAD, False)
-    batches = ((few, HostBatch(collator(rows, few), few, 0)) for few in by_length(lengths, size))
-    return prefix, replace(rows, hidden=prefix.run(batches, lengths, choose("cpu", precision)).of)
+    batches = ((few, HostBatch(collator(rows, few), few)) for few in by_length(lengths, size))
+    return prefix, replace(rows, hidden=prefix.run(batches, lengths, choose("cpu", precision), PAD).of)
 
 
 def freeze_plainly(model: PreTrainedModel, count: int) -> None:
@@ -164,15 +167,15 @@ def test_loss_and_gradients_are_those_of_the_whole_model(build: Build, count: in
     prefix, rows = kept(model, count)
     assert prefix.tokens == (1 if count == LAYERS + 1 else None)
     freeze_plainly(plain, count)
-    classifier = Classifier(model, choose("cpu", "fp32"), prefix)
+    classifier = Classifier(model, choose("cpu", "fp32"), PAD, prefix)
     for number, ((micro,), (other,)) in enumerate(zip(stream(rows).epoch(0), stream(encoded()).epoch(0), strict=True)):
-        inputs, labels = micro.labelled.inputs_on(model.device), torch.from_numpy(other.labelled.labels)
-        assert isinstance(inputs, KnownInputs)
+        rows, labels = TokenRows.of(micro.labelled.inputs, CPU), torch.from_numpy(other.labelled.labels)
+        assert rows.hidden is not None
         torch.manual_seed(number)
-        ours = torch.nn.functional.cross_entropy(classifier.logits(inputs)[0], labels)
+        ours = torch.nn.functional.cross_entropy(classifier.logits(rows)[0], labels)
         ours.backward()
         torch.manual_seed(number)
-        whole = {name: torch.from_numpy(array) for name, array in other.labelled.inputs.items()}
+        whole = TokenRows.of(other.labelled.inputs, CPU).padded(PAD)
         theirs = torch.nn.functional.cross_entropy(plain(**whole).logits, labels)
         theirs.backward()
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -191,7 +194,7 @@ def test_training_ends_at_the_weights_of_a_plain_loop(build: Build, count: int, 
     prefix, rows = kept(model, count)
     options = Training(epochs=3, learning_rate=1e-2, batch_size=8, schedule="constant", weight_decay=0.0, keep="last")
     run = Trainer(
-        Classifier(model, choose("cpu", "fp32"), prefix), CrossEntropy(0.0, None), FreezeBottomLayers(layers=count - 1),
+        Classifier(model, choose("cpu", "fp32"), PAD, prefix), CrossEntropy(0.0, None), FreezeBottomLayers(layers=count - 1),
         stream(rows), lambda: {"macro_f1": 0.0}, options, seed=7, greater_is_better=True, folder=tmp_path,
     )  # fmt: skip
     passes = []
@@ -204,7 +207,7 @@ def test_training_ends_at_the_weights_of_a_plain_loop(build: Build, count: int, 
     for epoch in range(3):
         for (micro,) in stream(encoded()).epoch(epoch):
             torch.manual_seed(derive(7, "dropout", step))
-            inputs = {name: torch.from_numpy(array) for name, array in micro.labelled.inputs.items()}
+            inputs = TokenRows.of(micro.labelled.inputs, CPU).padded(PAD)
             loss = torch.nn.functional.cross_entropy(plain(**inputs).logits, torch.from_numpy(micro.labelled.labels))
             optimizer.zero_grad()
             loss.backward()
@@ -228,50 +231,11 @@ def test_two_passes_of_r_drop_are_those_of_the_whole_model(count: int) -> None:
     losses = []
     for given in (rows, encoded()):
         (micro,) = next(iter(stream(given).epoch(0)))
-        classifier = Classifier(model, choose("cpu", "fp32"), prefix)
+        classifier = Classifier(model, choose("cpu", "fp32"), PAD, prefix)
         torch.manual_seed(3)
-        batch = Batch(micro.labelled.inputs_on(model.device), torch.from_numpy(micro.labelled.labels))
+        batch = Batch(TokenRows.of(micro.labelled.inputs, CPU), torch.from_numpy(micro.labelled.labels))
         losses.append(objective.step(classifier, batch, None, Progress(0, 1)).loss)
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-6)
-
-
-def test_what_an_objective_does_with_inputs_is_still_right() -> None:
-    model = built(bert)
-    prefix, rows = kept(model, 3)
-    (micro,) = next(iter(stream(rows).epoch(0)))
-    known = micro.labelled.inputs_on(model.device)
-    plain = dict(known)
-    reusing, whole = (Classifier(model, choose("cpu", "fp32"), given) for given in (prefix, None))
-    assert set(known) == {"input_ids", "attention_mask"}
-    assert torch.equal(reusing.embed(known), whole.embed(plain))
-    embeddings = reusing.embed(known)
-    assert torch.equal(reusing.embedded_logits(embeddings, known), whole.embedded_logits(embeddings, plain))
-    torch.testing.assert_close(reusing.target_logits(known), whole.target_logits(plain), rtol=1e-5, atol=1e-6)
-    teacher = copy.deepcopy(reusing.module)
-    with torch.no_grad():
-        for parameter in teacher.parameters():
-            parameter.mul_(0.9)
-    assert torch.equal(reusing.target_logits(known, teacher), whole.target_logits(plain, teacher))
-    # Other inputs have other hidden states.
-    masked = {**known, "input_ids": torch.full_like(known["input_ids"], 7)}
-    assert torch.equal(reusing.target_logits(masked), whole.target_logits(masked))
-    assert not isinstance(known | {"attention_mask": known["attention_mask"]}, KnownInputs)
-    assert torch.equal(reusing.target_logits({name: tensor[:2] for name, tensor in known.items()}), whole.target_logits({name: tensor[:2] for name, tensor in plain.items()}))  # fmt: skip
-    changed = KnownInputs({name: tensor.clone() for name, tensor in known.items()}, known.hidden)
-    assert changed.hidden is not None
-    changed["input_ids"][:, 1] = 9
-    assert changed.hidden is None
-    replaced = copy.copy(known)
-    replaced["attention_mask"] = known["attention_mask"].clone()
-    assert replaced.hidden is None
-    assert known.hidden is not None
-    for other in (changed, replaced):
-        assert torch.equal(reusing.target_logits(other), whole.target_logits(dict(other)))
-    model.eval()
-    assert torch.equal(model(**known).logits, model(**plain).logits)
-    assert "forward" not in {name for module in model.modules() for name in vars(module)}
-    mixed = reusing.logits(known, plain)
-    torch.testing.assert_close(mixed[0], mixed[1], rtol=1e-5, atol=1e-6)
 
 
 def test_kept_states_are_those_of_the_rows_in_whatever_order_they_are_asked_for() -> None:
@@ -280,14 +244,12 @@ def test_kept_states_are_those_of_the_rows_in_whatever_order_they_are_asked_for(
     assert rows.hidden is not None
     asked = np.asarray([5, 0, 36, 5, 11])
     found, lengths = rows.hidden(asked), rows.tokens.lengths[asked]
-    assert found.shape == (5, lengths.max(), 16)
-    for row, hidden, length in zip(asked, found, lengths, strict=True):
+    for row, hidden in zip(asked, found.split(lengths.tolist()), strict=True):
         ids = torch.from_numpy(rows.tokens.row(row).astype(np.int64))[None]
         model.eval()
         alone = model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states[2]
-        torch.testing.assert_close(hidden[:length], alone[0], rtol=1e-5, atol=1e-5)
-        assert not hidden[length:].any()
-        assert torch.equal(hidden[:length], rows.hidden(np.asarray([row]))[0])
+        torch.testing.assert_close(hidden, alone[0], rtol=1e-5, atol=1e-5)
+        assert torch.equal(hidden, rows.hidden(np.asarray([row])))
     again = kept(built(bert), 3)[1]
     assert torch.equal(again.hidden(asked), found)
 
@@ -295,7 +257,7 @@ def test_kept_states_are_those_of_the_rows_in_whatever_order_they_are_asked_for(
 def test_kept_states_have_the_precision_that_comes_out() -> None:
     _, rows = kept(built(bert), 3, "bf16")
     with torch.autocast("cpu", torch.bfloat16):
-        expected = built(bert).eval()(**probe(encoded())[0], output_hidden_states=True).hidden_states[2]
+        expected = built(bert).eval()(**probe(encoded())[0].padded(PAD), output_hidden_states=True).hidden_states[2]
     assert rows.hidden(np.arange(3)).dtype == expected.dtype
 
 
@@ -308,8 +270,8 @@ def test_positions_that_layers_share_and_that_are_trained_do_not_fit() -> None:
     assert blocks.block_of[positions] == "embeddings"
     trained = replace(blocks, block_of={**blocks.block_of, positions: "head"})
     for count in (3, LAYERS + 1):
-        assert find_prefix(blocks, count, *probe(encoded())) is not None
-        assert find_prefix(trained, count, *probe(encoded())) is None
+        assert find_prefix(blocks, count, *probe(encoded()), PAD) is not None
+        assert find_prefix(trained, count, *probe(encoded()), PAD) is None
 
 
 def test_layers_that_look_at_padding_do_not_fit() -> None:

@@ -12,8 +12,9 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceC
 from kexp.contracts import Batch
 from kexp.devices import choose
 from kexp.errors import KexpError
-from kexp.host_batches import HostBatch
+from kexp.host_batches import HostBatch, HostRows
 from kexp.model.forward import Classifier
+from kexp.model.token_rows import TokenRows
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss, shared_weights
 from kexp.pretraining.masking import IGNORED
 
@@ -44,15 +45,20 @@ def build(family: str, factory: Any = AutoModelForMaskedLM, **more: Any) -> Any:
 
 def batch() -> HostBatch:
     random = np.random.default_rng(0)
-    ids = random.integers(5, 60, (6, 12))
-    mask = (np.arange(12) < np.asarray([12, 12, 9, 8, 6, 4])[:, None]).astype(np.int64)
-    ids *= mask
-    labels = np.where((random.random(ids.shape) < 0.3) & (mask == 1), random.integers(5, 60, ids.shape), IGNORED)
-    return HostBatch({"input_ids": ids, "attention_mask": mask}, labels, int(mask.sum()))
+    lengths = np.asarray([12, 12, 9, 8, 6, 4])
+    ids = random.integers(5, 60, lengths.sum())
+    labels = np.where(random.random(ids.shape) < 0.3, random.integers(5, 60, ids.shape), IGNORED)
+    return HostBatch(HostRows(ids, lengths), labels)
 
 
 def on_device(host: HostBatch) -> Batch:
-    return Batch(host.inputs_on(torch.device("cpu")), torch.from_numpy(host.labels))
+    return Batch(TokenRows.of(host.inputs, torch.device("cpu")), torch.from_numpy(host.labels))
+
+
+def padded(host: HostBatch) -> dict[str, torch.Tensor]:
+    """Return what transformers takes, with the labels."""
+    rows = TokenRows.of(host.inputs, torch.device("cpu"))
+    return {**rows.padded(0), "labels": rows.spread(torch.from_numpy(host.labels), IGNORED)}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -60,11 +66,11 @@ def test_loss_and_gradients_are_those_of_transformers(family: str) -> None:
     plain, model = build(family), build(family)
     host = batch()
     objective = MaskedTokens(model)
-    classifier = Classifier(model, choose("cpu", "fp32"))
+    classifier = Classifier(model, choose("cpu", "fp32"), 0)
     objective.check(classifier, host)
     assert objective.by_token
     plain.eval(), model.eval()
-    expected = plain(**on_device(host).inputs, labels=on_device(host).labels).loss
+    expected = plain(**padded(host)).loss
     loss = objective.step(classifier, on_device(host), None, None).loss  # type: ignore[arg-type]
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     expected.backward(), loss.backward()
@@ -78,7 +84,7 @@ def test_the_head_sees_the_masked_tokens_alone() -> None:
     model, host = build("bert"), batch()
     seen = []
     model.cls.register_forward_hook(lambda module, given, output: seen.append(tuple(output.shape)))
-    MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32")), on_device(host), None, None)  # type: ignore[arg-type]
+    MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32"), 0), on_device(host), None, None)  # type: ignore[arg-type]
     assert seen == [(1, int((host.labels != IGNORED).sum()), 60)]
 
 
@@ -99,10 +105,8 @@ def test_a_head_that_mixes_tokens_is_run_on_all_of_them() -> None:
     model.cls = MixingHead(model.cls)
     model.eval()
     with torch.no_grad():
-        expected = model(**on_device(host).inputs).logits
-    labels = torch.from_numpy(host.labels)
-    expected = torch.nn.functional.cross_entropy(expected.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
-    objective, classifier = MaskedTokens(model), Classifier(model, choose("cpu", "fp32"))
+        expected = model(**padded(host)).loss
+    objective, classifier = MaskedTokens(model), Classifier(model, choose("cpu", "fp32"), 0)
     objective.check(classifier, host)
     assert not objective.by_token
     found = objective.step(classifier, on_device(host), None, None).loss  # type: ignore[arg-type]
@@ -111,8 +115,8 @@ def test_a_head_that_mixes_tokens_is_run_on_all_of_them() -> None:
 
 def test_a_batch_without_masked_tokens_has_no_loss_and_no_gradient() -> None:
     model, host = build("bert"), batch()
-    empty = HostBatch(host.inputs, np.full_like(host.labels, IGNORED), host.tokens)
-    loss = MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32")), on_device(empty), None, None).loss  # type: ignore[arg-type]
+    empty = HostBatch(host.inputs, np.full_like(host.labels, IGNORED))
+    loss = MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32"), 0), on_device(empty), None, None).loss  # type: ignore[arg-type]
     loss.backward()
     assert loss.item() == 0
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in model.parameters())
@@ -122,10 +126,10 @@ def test_the_mean_loss_weighs_every_masked_token_alike() -> None:
     model, host = build("bert"), batch()
     model.eval()
     with torch.no_grad():
-        expected = float(model(**on_device(host).inputs, labels=on_device(host).labels).loss)
+        expected = float(model(**padded(host)).loss)
     model.train()
     parts = [host.part(0, 1), host.part(1, 6)]
-    found = mean_loss(MaskedTokens(model), Classifier(model, choose("cpu", "fp32")), parts)
+    found = mean_loss(MaskedTokens(model), Classifier(model, choose("cpu", "fp32"), 0), parts)
     assert found == pytest.approx(expected, rel=1e-5)
     assert model.training
 

@@ -120,21 +120,19 @@ def test_masks_change_with_the_epoch_and_any_step_can_be_returned_to(tokenizer: 
     tail = [batch for (batch,) in rows.epoch(1, 20)]
     for one, other in zip(whole[20:], tail, strict=True):
         assert (one.labelled.labels == other.labelled.labels).all()
-        assert (one.labelled.inputs["input_ids"] == other.labelled.inputs["input_ids"]).all()
+        assert (one.labelled.inputs.ids == other.labelled.inputs.ids).all()
     masks = [np.concatenate([b.labelled.labels[b.labelled.labels >= 0] for (b,) in rows.epoch(n)]) for n in (0, 1)]
     assert len(masks[0]) != len(masks[1]) or (masks[0] != masks[1]).any()
 
 
-def test_every_text_is_in_one_batch_and_padding_is_never_masked(tokenizer: BertTokenizer) -> None:
+def test_every_text_is_in_one_batch_and_every_token_has_a_label(tokenizer: BertTokenizer) -> None:
     seen = []
     for (batch,) in stream(tokenizer).epoch(0):
         inputs, labels = batch.labelled.inputs, batch.labelled.labels
-        assert labels.shape == inputs["input_ids"].shape
-        assert (labels[inputs["attention_mask"] == 0] == IGNORED).all()
-        whole = np.where(labels == IGNORED, inputs["input_ids"], labels)
-        seen += [
-            tokenizer.decode(row[mask == 1][1:-1]) for row, mask in zip(whole, inputs["attention_mask"], strict=True)
-        ]
-        assert batch.labelled.tokens == inputs["attention_mask"].sum()
+        assert labels.shape == inputs.ids.shape
+        whole = np.where(labels == IGNORED, inputs.ids, labels)
+        rows = np.split(whole, np.cumsum(inputs.lengths)[:-1])
+        seen += [tokenizer.decode(row[1:-1]) for row in rows]
+        assert batch.labelled.tokens == inputs.lengths.sum()
     expected = [tokenizer.decode(encoded(TEXTS, tokenizer).tokens.row(number)[1:-1]) for number in range(len(TEXTS))]
     assert sorted(seen) == sorted(expected)

@@ -28,6 +28,7 @@ from kexp.experiment import pretraining as stage_of_runs
 from kexp.experiment import train_and_test
 from kexp.experiment.assemble import assemble
 from kexp.experiment.inputs import PreparedInputs
+from kexp.model.token_rows import TokenRows
 from kexp.plan.resolve import resolve
 from kexp.pretraining import pretrain as stages
 from kexp.pretraining.masked_lm import shared_weights
@@ -348,9 +349,10 @@ def test_the_weights_are_those_of_a_plain_loop(
     rates = [1 / 4, 2 / 4, 3 / 4, 1, 2 / 3, 1 / 3]
     plain.train()
     for rate, (batch,) in zip(rates, stage.stream.epoch(0), strict=False):
-        labels = torch.from_numpy(batch.labelled.labels)
+        rows = TokenRows.of(batch.labelled.inputs, torch.device("cpu"))
+        labels = rows.spread(torch.from_numpy(batch.labelled.labels), IGNORED)
         assert (labels != IGNORED).any()
-        loss = plain(**batch.labelled.inputs_on(torch.device("cpu")), labels=labels).loss
+        loss = plain(**rows.padded(stage.stream.collator.pad_id), labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.0)

@@ -16,6 +16,7 @@ from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions, Progress, StepLoss
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.host_batches import MicroBatch
+from kexp.model.token_rows import TokenRows
 from kexp.seeds import derive
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, StepsDone, Warned
 from kexp.train.loop import Trainer
@@ -38,7 +39,7 @@ def test_training_is_that_of_a_plain_loop(tmp_path: Path) -> None:
             batch = micro.labelled
             plain.train()
             torch.manual_seed(derive(7, "dropout", step))
-            inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
+            inputs = TokenRows.of(batch.inputs, torch.device("cpu")).padded(0)
             loss = torch.nn.functional.cross_entropy(plain(**inputs).logits, torch.from_numpy(batch.labels))
             optimizer.zero_grad()
             loss.backward()

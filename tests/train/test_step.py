@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from kexp.builtin.objectives import CrossEntropy, UdaOptions
 from kexp.contracts import Objective, ObjectiveContext, Progress, StepLoss
 from kexp.devices import is_out_of_memory
 from kexp.errors import PluginError, RunFailed
-from kexp.host_batches import HostBatch, HostUnlabelledBatch, MicroBatch
+from kexp.host_batches import HostBatch, HostRows, HostUnlabelledBatch, MicroBatch
 from kexp.train.events import Evaluated, Finished, StepsDone, Warned
 from kexp.train.loop import Trainer
 
@@ -138,8 +139,8 @@ class Pairs(FixedStream):
         for (micro,) in super().epoch(number, start):
             rows = (micro.labelled.numbers[:, None] + np.arange(3)).flatten() % ROWS
             inputs = self.batch(rows).inputs
-            other = {**inputs, "input_ids": inputs["input_ids"][:, ::-1].copy()}
-            yield [MicroBatch(micro.labelled, HostUnlabelledBatch(inputs, other, rows, 0, rows))]
+            other = replace(inputs, ids=inputs.ids[::-1].copy())
+            yield [MicroBatch(micro.labelled, HostUnlabelledBatch(inputs, other, rows, rows))]
 
 
 def uda(*, aligned: bool = False) -> Objective:
@@ -157,9 +158,9 @@ def test_unlabelled_rows_are_divided_as_the_labelled_ones(tmp_path: Path) -> Non
             joined = np.concatenate([getattr(part.labelled, name) for part in parts])
             assert joined.tolist() == getattr(batch.labelled, name).tolist()
         assert np.concatenate([part.unlabelled.rows for part in parts]).tolist() == batch.unlabelled.rows.tolist()
-        assert np.concatenate([part.unlabelled.augmented["input_ids"] for part in parts]).tolist() == (
-            batch.unlabelled.augmented["input_ids"].tolist()
-        )
+        for view in ("original", "augmented"):
+            ids = np.concatenate([getattr(part.unlabelled, view).ids for part in parts])
+            assert ids.tolist() == getattr(batch.unlabelled, view).ids.tolist()
     whole = trainer(tmp_path / "whole", stream=Pairs(), objective=uda(), net=model(dropout=0.0), epochs=2)
     list(whole.events())
     net = with_room_for(16, model(dropout=0.0), MemoryError())
@@ -170,14 +171,21 @@ def test_unlabelled_rows_are_divided_as_the_labelled_ones(tmp_path: Path) -> Non
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_hidden_states_that_are_known_are_divided_with_their_rows() -> None:
-    inputs = {"input_ids": np.arange(12).reshape(4, 3), "attention_mask": np.array([[1, 1, 0]] * 4)}
-    batch = HostBatch(inputs, np.arange(4), 8, torch.arange(24.0).reshape(4, 3, 2), np.arange(4) + 10)
-    first, second = MicroBatch(batch).split(2)
-    assert second.labelled.hidden is not None
-    assert second.labelled.hidden.tolist() == torch.arange(12.0, 24.0).reshape(2, 3, 2).tolist()
-    assert (first.labelled.tokens, second.labelled.tokens) == (4, 4)
+def test_rows_are_divided_with_what_belongs_to_their_tokens() -> None:
+    lengths, hidden = np.asarray([2, 1, 3, 1]), torch.arange(14.0).reshape(7, 2)
+    rows = HostRows(np.arange(7), lengths, np.arange(7) % 2, hidden)
+    first, second = MicroBatch(HostBatch(rows, np.arange(4), np.arange(4) + 10)).split(2)
+    assert (first.labelled.tokens, second.labelled.tokens) == (3, 4)
+    inputs = second.labelled.inputs
+    assert (inputs.ids.tolist(), inputs.lengths.tolist()) == ([3, 4, 5, 6], [3, 1])
+    assert inputs.types is not None
+    assert inputs.types.tolist() == [1, 0, 1, 0]
+    assert torch.equal(inputs.hidden, hidden[3:])
     assert second.labelled.numbers.tolist() == [12, 13]
+    # First tokens alone have one vector for each row, and labels may be those of tokens.
+    few = HostBatch(replace(rows, hidden=hidden[:4]), np.arange(7) + 20).part(1, 3)
+    assert torch.equal(few.inputs.hidden, hidden[1:3])
+    assert few.labels.tolist() == [22, 23, 24, 25]
 
 
 def test_a_step_that_is_done_again_finds_the_state_of_the_objective_as_it_was(tmp_path: Path) -> None:
