@@ -38,11 +38,11 @@ from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
+from kexp.data.stored_hidden_states import StoredHiddenStates
 from kexp.devices import choose
-from kexp.host_batches import HostBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
-from kexp.model.hidden_states import find_prefix
+from kexp.model.token_rows import TokenRows
 from kexp.spec.sections import Training
 from kexp.train.loop import Trainer as KexpTrainer
 
@@ -73,10 +73,10 @@ def ours(
     collator = Collator(tokenizer.pad_token_id, token_types=True)
     stream = LabelledStream(rows, encoded, RandomSampler(), collator, seed=0, batch_size=BATCH)
     hardware = choose("auto", "fp32")
-    classifier = Classifier(model.to(hardware.device), hardware)
+    classifier = Classifier(model.to(hardware.device), hardware, tokenizer.pad_token_id)
     started = time.perf_counter()
     if reuse:
-        classifier, stream = with_hidden_states(classifier, stream, 1 + layers)
+        classifier, stream = with_hidden_states(classifier, stream, layers)
     run = KexpTrainer(
         classifier, CrossEntropy(0.0, None), FreezeBottomLayers(layers=layers), stream, lambda: {"macro_f1": 0.0},
         Training(epochs=epochs, learning_rate=RATE, batch_size=BATCH, checkpoint=False, keep="last"),
@@ -87,21 +87,21 @@ def ours(
     return time.perf_counter() - started
 
 
-def with_hidden_states(classifier: Classifier, stream: LabelledStream, count: int) -> tuple[Classifier, LabelledStream]:
+def with_hidden_states(
+    classifier: Classifier, stream: LabelledStream, layers: int
+) -> tuple[Classifier, LabelledStream]:
     """Do what ``kexp.experiment.reuse_frozen.reuse_frozen`` does, without validation."""
     encoded, lengths = stream.encoded, stream.encoded.tokens.lengths
-    batches = [(rows, stream.batch(encoded, rows)) for rows in by_length(lengths, 128)]
-    longest, shortest = (batch for _, batch in (batches[0], batches[-1]))
-    short, long = (few(batch).inputs_on(classifier.hardware.device) for batch in (shortest, longest))
-    prefix = find_prefix(find_blocks(classifier.module), count, short, long)
-    if prefix is None:
-        raise SystemExit("this model cannot go on from hidden states alone")
-    stored = prefix.run(batches, lengths, classifier.hardware)
-    return replace(classifier, prefix=prefix), replace(stream, encoded=replace(encoded, hidden=stored.of))
-
-
-def few(batch: HostBatch) -> HostBatch:
-    return HostBatch({name: array[:4] for name, array in batch.inputs.items()}, batch.labels[:4], 0)
+    stored = None
+    for rows in by_length(lengths, 128):
+        given = TokenRows.of(stream.collator(encoded, rows), classifier.hardware.device)
+        hidden = classifier.hidden(given, layers)
+        if stored is None:
+            room = np.ones_like(lengths) if len(hidden) == len(rows) else lengths
+            stored = StoredHiddenStates.empty(room, hidden)
+        stored.put(rows, hidden)
+    assert stored is not None
+    return replace(classifier, known_layers=layers), replace(stream, encoded=replace(encoded, hidden=stored.of))
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def ours(
     stream = LabelledStream(rows, encoded, RandomSampler(), collator, seed=0, batch_size=BATCH)
 
     hardware = choose("auto", "fp32")
-    classifier = Classifier(model.to(hardware.device), hardware)
+    classifier = Classifier(model.to(hardware.device), hardware, tokenizer.pad_token_id)
 
     def epoch() -> None:
         run = KexpTrainer(

@@ -25,7 +25,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from kexp.builtin.augmenters import RandomDeletion
 from kexp.builtin.objectives import UdaOptions
 from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import AugmenterContext, Batch, Inputs, ObjectiveContext, Progress, UnlabelledBatch
+from kexp.contracts import AugmenterContext, Batch, ObjectiveContext, Progress, UnlabelledBatch
 from kexp.cross_entropy import CrossEntropyOptions
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.labelled_stream import Collator, LabelledStream
@@ -33,8 +33,9 @@ from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import SemiSupervisedStream, new_views
 from kexp.devices import choose
 from kexp.files import read_delimited
-from kexp.host_batches import MicroBatch
 from kexp.model.forward import Classifier
+from kexp.model.token_rows import TokenRows, own
+from kexp.train.step import to_device
 
 Step = Callable[[Batch, UnlabelledBatch], torch.Tensor]
 
@@ -45,29 +46,18 @@ def fused(classifier: Classifier) -> Step:
 
 
 def separate(classifier: Classifier, width: int | None) -> Step:
-    def widened(inputs: Inputs) -> Inputs:
-        if width is None:
-            return inputs
-        return {name: pad(tensor, (0, width - tensor.shape[1])) for name, tensor in inputs.items()}
+    def logits(rows: TokenRows) -> torch.Tensor:
+        inputs = rows.padded(classifier.pad_id)
+        more = 0 if width is None else width - int(rows.lengths.max())
+        return classifier.module(**{name: pad(tensor, (0, more)) for name, tensor in inputs.items()}).logits
 
     def step(labelled: Batch, pairs: UnlabelledBatch) -> torch.Tensor:
-        loss = cross_entropy(classifier(widened(labelled.inputs)), labelled.labels)
-        target = classifier(widened(pairs.original)).log_softmax(-1).detach()
-        predicted = classifier(widened(pairs.augmented)).log_softmax(-1)
+        loss = cross_entropy(logits(own(labelled.inputs)), labelled.labels)
+        target = logits(own(pairs.original)).log_softmax(-1).detach()
+        predicted = logits(own(pairs.augmented)).log_softmax(-1)
         return loss + kl_div(predicted, target, reduction="batchmean", log_target=True)
 
     return step
-
-
-def rows_of(micro: MicroBatch) -> tuple[Batch, UnlabelledBatch]:
-    def moved(arrays) -> Inputs:
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    labelled, pairs = micro.labelled, micro.unlabelled
-    return (
-        Batch(moved(labelled.inputs), torch.from_numpy(labelled.labels)),
-        UnlabelledBatch(moved(pairs.original), moved(pairs.augmented), torch.from_numpy(pairs.rows)),
-    )
 
 
 def stream(options: argparse.Namespace, tokenizer) -> SemiSupervisedStream:
@@ -104,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     model = AutoModelForSequenceClassification.from_pretrained(options.model, num_labels=2).train()
-    classifier = Classifier(model, choose("cpu", "fp32"))
+    classifier = Classifier(model, choose("cpu", "fp32"), tokenizer.pad_token_id)
     contestants: dict[str, Step] = {
         "three passes, fixed padding": separate(classifier, options.max_length),
         "three passes, dynamic padding": separate(classifier, None),
@@ -112,7 +102,7 @@ def main() -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number, (micro,) in zip(range(options.steps + 1), stream(options, tokenizer).epoch(0), strict=False):
-        labelled, pairs = rows_of(micro)
+        labelled, pairs = to_device(micro, torch.device("cpu"))
         for name, step in contestants.items():
             started = time.perf_counter()
             step(labelled, pairs).backward()

@@ -4,8 +4,8 @@ import pluggy
 
 __version__ = "0.1.0"
 
-API_VERSION = 2
-"""Version of the interface to plugins; a plugin sets ``KEXP_API = 2`` to the one it was written for."""
+API_VERSION = 3
+"""Version of the interface to plugins; a plugin sets ``KEXP_API = 3`` to the one it was written for."""
 
 hookimpl = pluggy.HookimplMarker("kexp")
 """Marks the functions of a plugin that implement hooks."""

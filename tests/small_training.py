@@ -22,13 +22,20 @@ from kexp.train.loop import Trainer
 ROWS, TOKENS, CLASSES = 40, 9, 3
 
 
-def model(dropout: float = 0.1) -> BertForSequenceClassification:
+class OwnBert(BertForSequenceClassification):
+    """A model of another package, whose rows are padded."""
+
+
+WAYS = {"flat": BertForSequenceClassification, "padded": OwnBert}
+
+
+def model(dropout: float = 0.1, way: str = "flat") -> BertForSequenceClassification:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=16, num_labels=CLASSES, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
     )  # fmt: skip
-    return BertForSequenceClassification(config)
+    return WAYS[way](config)
 
 
 class FixedStream:

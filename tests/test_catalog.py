@@ -129,7 +129,7 @@ def test_plugin_cannot_replace_a_built_in_silently(install) -> None:
             'kexp has no hook kexp_sampler; did you mean "kexp_samplers"?',
         ),
         ("def kexp_samplers():\n    return {}", "has no hooks; functions that are hooks are marked with kexp.hookimpl"),
-        ("KEXP_API = '1'", "KEXP_API is '1', expected a whole number such as 2"),
+        ("KEXP_API = '1'", "KEXP_API is '1', expected a whole number such as 3"),
         (
             "from kexp.contracts import POOL",
             f"cannot import name 'POOL' from 'kexp.contracts' ({contracts.__file__}); {CHANGES}",

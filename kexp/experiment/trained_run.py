@@ -52,6 +52,7 @@ class TrainedRun:
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
             "precision": hardware.precision,
+            "forward": assembled.classifier.way,
             **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),

@@ -1,1 +1,1 @@
-"""A backbone as blocks, its forward pass, and hidden states of frozen blocks that are computed once."""
+"""A backbone as blocks, and its forward pass over rows of tokens, without padding where its family is known."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kexp.contracts import Rows
 from kexp.devices import Hardware
-from kexp.model.hidden_states import Prefix
+from kexp.model.flat import FlatModel, reason_not_flat
 from kexp.model.token_rows import TokenRows, own
 
 if TYPE_CHECKING:
@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 class Classifier:
     """A transformers classifier, on the device of its hardware; what ``contracts.Model`` promises to objectives.
 
-    ``pad_id`` is the id of the tokenizer's padding. ``prefix`` is the part of the model that is not run for rows whose
-    hidden states are known.
+    Rows go through it without padding where its family is known (``FlatModel``), else padded with ``pad_id``, the id
+    of the tokenizer's padding. The ``hidden`` states of rows are what the first ``known_layers`` layers return.
     """
 
     module: PreTrainedModel
     hardware: Hardware
     pad_id: int
-    prefix: Prefix | None = None
+    known_layers: int = 0
+
+    @property
+    def way(self) -> str:
+        """How rows go through the model: "flat", or "padded" with the reason."""
+        reason = reason_not_flat(self.module)
+        return "flat" if reason is None else f"padded: {reason}"
 
     def __call__(self, rows: TokenRows) -> torch.Tensor:
         """Return fp32 logits in whatever mode the module is."""
@@ -58,19 +64,42 @@ class Classifier:
         with without_dropout(self.module):
             return self._forward(self.module, own(inputs), embeddings)
 
+    def hidden(self, rows: TokenRows, layers: int) -> torch.Tensor:
+        """Return what the first ``layers`` layers make of rows, without dropout and without gradient.
+
+        Its shape is (tokens, hidden), or (rows, hidden) for all layers, of which the head reads first tokens alone.
+        Raises ``ValueError`` for a model whose rows are padded.
+        """
+        import torch
+
+        flat = FlatModel.of(self.module)
+        if flat is None:
+            raise ValueError(self.way)
+        with without_dropout(self.module), torch.no_grad(), self.hardware.autocast():
+            return flat.layers(flat.embed(rows), rows, 0, layers)
+
     def _forward(
         self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Run a module; ``embeddings`` take the place of those of the tokens."""
+        flat = FlatModel.of(module)  # type: ignore[arg-type]
+        with self.hardware.autocast():
+            if flat is None:
+                logits = self._padded(module, rows, embeddings)
+            # A copy has weights of its own.
+            elif rows.hidden is not None and embeddings is None and module is self.module:
+                logits = flat.head(flat.layers(rows.hidden, rows, self.known_layers, flat.number_of_layers))
+            else:
+                logits = flat.logits(rows, word_embeddings=embeddings)
+        return logits.float()
+
+    def _padded(self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None) -> torch.Tensor:
         inputs = rows.padded(self.pad_id)
         if embeddings is not None:
             del inputs["input_ids"]
             inputs["inputs_embeds"] = rows.spread(embeddings)
-        known = self.prefix is not None and rows.hidden is not None and module is self.module and embeddings is None
-        with self.hardware.autocast():
-            output = self.prefix.rest(inputs, rows) if known and self.prefix else module(**inputs)
-        logits: torch.Tensor = output.logits
-        return logits.float()
+        logits: torch.Tensor = module(**inputs).logits
+        return logits
 
 
 @contextmanager

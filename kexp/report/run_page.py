@@ -87,6 +87,7 @@ def facts(result: Mapping[str, Any]) -> Json:
     known = {
         "device": result.get("device"),
         "precision": result.get("precision"),
+        "forward pass": result.get("forward"),
         "parameters": count(parameters.get("total")),
         "trainable": count(parameters.get("trainable")),
         "steps": count(result.get("steps")),

@@ -91,6 +91,7 @@ class Done(TypedDict, total=False):
     peak_memory_mib: Number | None
     device: str
     precision: str
+    forward: str
     pretraining: dict[str, Any]
     parameters: Parameters
     per_class: dict[str, list[PerClass]]

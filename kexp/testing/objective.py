@@ -39,16 +39,25 @@ class ObjectiveContract(OptionsContract):
     base: ClassVar[type[Options]] = ObjectiveOptions
     targets_take_gradient: ClassVar[bool] = False
 
-    @pytest.fixture
-    def rows(self, options: ObjectiveOptions) -> StepRows:
+    @pytest.fixture(params=[False, True], ids=["flat", "padded"])
+    def rows(self, options: ObjectiveOptions, request: pytest.FixtureRequest) -> StepRows:
         """Return a tiny classifier with labelled rows and, where the objective uses them, unlabelled ones."""
-        return StepRows(options)
+        return StepRows(options, padded=request.param)
 
     def test_loss_and_logs_are_finite_scalars(self, options: ObjectiveOptions, rows: StepRows) -> None:
         """The loss is a scalar with a gradient, logs are scalars without one, from the first step to the last."""
         objective = build(options)
         for step in STEPS:
             check_loss(rows.step(objective, step))
+
+    def test_padded_rows_give_the_same_losses(self, options: ObjectiveOptions) -> None:
+        """The loss does not depend on whether the rows of the classifier are padded."""
+        losses = []
+        for padded in (False, True):
+            rows, objective = StepRows(options, padded=padded), build(options)
+            rows.leave_out_dropout()
+            losses.append([float(rows.step(objective, step).loss.detach()) for step in STEPS])
+        assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
     def test_trains_the_whole_classifier(self, options: ObjectiveOptions, rows: StepRows) -> None:
         """Every parameter that is to be trained gets a finite gradient, and not all gradients are zero."""

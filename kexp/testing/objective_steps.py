@@ -33,9 +33,14 @@ UNLABELLED_ROWS = 12
 
 
 class StepRows:
-    """A tiny classifier under kexp's own model, and the rows of a step."""
+    """A tiny classifier under kexp's own model, and the rows of a step.
 
-    def __init__(self, options: ObjectiveOptions, labelled: int = 6, unlabelled: int = 5, seed: int = 0) -> None:
+    If ``padded``, the classifier is not one of the library's classes: its rows are padded.
+    """
+
+    def __init__(
+        self, options: ObjectiveOptions, labelled: int = 6, unlabelled: int = 5, seed: int = 0, *, padded: bool = False
+    ) -> None:
         import torch
 
         from kexp.devices import choose
@@ -43,10 +48,21 @@ class StepRows:
 
         self.module, tokenizer = tiny_classifier(LABELS, seed)
         self.module.train()
+        if padded:
+            kind = type(self.module)
+            self.module.__class__ = type(f"Own{kind.__name__}", (kind,), {})
         self.model: Model = Classifier(self.module, choose("cpu", "fp32"), padding_id(tokenizer))
         texts, labels = korean_reviews(40)
         self.batch = Batch(token_rows(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
         self.unlabelled = _unlabelled(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None
+
+    def leave_out_dropout(self) -> None:
+        """Let training mode drop nothing, so that it is the same however rows go through the classifier."""
+        import torch
+
+        for module in self.module.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
 
     def step(self, objective: Objective, step: int, total: int = 100) -> StepLoss:
         """Do a step with dropout that depends on its number alone."""

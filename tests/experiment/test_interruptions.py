@@ -122,7 +122,7 @@ QUITS = '''
 import kexp
 from kexp.contracts import SupervisedObjectiveOptions
 
-KEXP_API = 2
+KEXP_API = 3
 
 
 class Quits(SupervisedObjectiveOptions):

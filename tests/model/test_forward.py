@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from small_training import WAYS
+from transformers import BertConfig
 
 from kexp.devices import choose
 from kexp.errors import PluginError
@@ -13,13 +17,19 @@ from kexp.model.forward import Classifier
 from kexp.model.token_rows import TokenRows
 
 
-def live(dropout: float = 0.0) -> Classifier:
+@pytest.fixture(params=["flat", "padded"])
+def way(request: pytest.FixtureRequest) -> str:
+    """The way in which rows go through the models of a test."""
+    return request.param
+
+
+def live(way: str, dropout: float = 0.0) -> Classifier:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=16, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
     )  # fmt: skip
-    return Classifier(BertForSequenceClassification(config).train(), choose("cpu", "fp32"), 0)
+    return Classifier(WAYS[way](config).train(), choose("cpu", "fp32"), 0)
 
 
 def rows(*lengths: int, seed: int = 0) -> TokenRows:
@@ -28,19 +38,19 @@ def rows(*lengths: int, seed: int = 0) -> TokenRows:
     return TokenRows(ids, np.asarray(lengths), torch.zeros_like(ids))
 
 
-def test_one_pass_for_several_groups_gives_what_separate_passes_give() -> None:
-    model = live()
+def test_one_pass_for_several_groups_gives_what_separate_passes_give(way: str) -> None:
+    model = live(way)
     groups = [rows(4, 3, 4), rows(9, seed=1), rows(6, 2, 6, 5, 6, seed=2)]
     calls = []
-    model.module.register_forward_pre_hook(lambda module, arguments: calls.append(1))
+    model.module.bert.embeddings.register_forward_pre_hook(lambda module, arguments: calls.append(1))
     together = model.logits(*groups)
     assert len(calls) == 1
     for logits, group in zip(together, groups, strict=True):
         torch.testing.assert_close(logits, model(group), rtol=1e-5, atol=1e-6)
 
 
-def test_targets_have_neither_dropout_nor_gradient_and_modes_are_given_back() -> None:
-    model = live(dropout=0.5)
+def test_targets_have_neither_dropout_nor_gradient_and_modes_are_given_back(way: str) -> None:
+    model = live(way, dropout=0.5)
     model.module.bert.embeddings.eval()
     modes = {name: module.training for name, module in model.module.named_modules()}
     first, second = model.target_logits(rows(5, 3, 5, 2)), model.target_logits(rows(5, 3, 5, 2))
@@ -52,8 +62,8 @@ def test_targets_have_neither_dropout_nor_gradient_and_modes_are_given_back() ->
     assert trained.requires_grad
 
 
-def test_embedded_logits_are_those_of_the_tokens_and_carry_a_gradient() -> None:
-    model = live(dropout=0.5)
+def test_embedded_logits_are_those_of_the_tokens_and_carry_a_gradient(way: str) -> None:
+    model = live(way, dropout=0.5)
     inputs = rows(5, 3, 5, 2)
     embeddings = model.embed(inputs).requires_grad_()
     assert embeddings.shape == (15, 16)
@@ -64,8 +74,8 @@ def test_embedded_logits_are_those_of_the_tokens_and_carry_a_gradient() -> None:
     assert embeddings.grad.abs().sum() > 0
 
 
-def test_another_module_can_be_asked_for_targets() -> None:
-    model, teacher = live(), live()
+def test_another_module_can_be_asked_for_targets(way: str) -> None:
+    model, teacher = live(way), live(way)
     with torch.no_grad():
         teacher.module.classifier.bias += 1
     torch.testing.assert_close(
@@ -73,6 +83,60 @@ def test_another_module_can_be_asked_for_targets() -> None:
     )
 
 
-def test_rows_that_are_not_those_of_a_batch_are_refused() -> None:
+def test_rows_that_are_not_those_of_a_batch_are_refused(way: str) -> None:
     with pytest.raises(PluginError, match="given a value of type dict, expected the rows of a batch"):
-        live().logits(rows(3), {"input_ids": torch.ones(1, 3)})  # type: ignore[arg-type]
+        live(way).logits(rows(3), {"input_ids": torch.ones(1, 3)})  # type: ignore[arg-type]
+
+
+# --- hidden states that are known -------------------------------------------------------------------------------------
+
+
+def known(model: Classifier, rows: TokenRows, layers: int) -> tuple[Classifier, TokenRows]:
+    """Return a model that goes on after some layers, which are frozen, and rows with what these return."""
+    for module in (model.module.bert.embeddings, *model.module.bert.encoder.layer[:layers]):
+        module.eval().requires_grad_(False)
+    return replace(model, known_layers=layers), replace(rows, hidden=model.hidden(rows, layers))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_known_hidden_states_give_the_logits_and_gradients_of_the_whole_model(layers: int) -> None:
+    whole, few = live("flat", dropout=0.3), rows(5, 3, 7)
+    model, given = known(whole, few, layers)
+    assert given.hidden is not None
+    assert given.hidden.shape == ((15, 16) if layers == 1 else (3, 16))
+    found = []
+    for classifier, inputs in ((model, given), (whole, few)):
+        torch.manual_seed(1)
+        logits = torch.cat(classifier.logits(inputs, inputs))
+        logits.square().sum().backward()
+        found.append([logits, *(p.grad for p in whole.module.parameters() if p.grad is not None)])
+        whole.module.zero_grad()
+    assert len(found[0]) > 3
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    padded = replace(live("padded"), module=whole.module.eval())
+    torch.testing.assert_close(model(given), padded.module(**few.padded(0)).logits, rtol=1e-5, atol=1e-6)
+
+
+def test_known_hidden_states_are_those_of_the_model_and_its_own_word_embeddings_alone() -> None:
+    whole, few = live("flat"), rows(5, 3, 7)
+    model, given = known(whole, few, 1)
+    teacher = copy.deepcopy(whole.module)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.mul_(0.9)
+    assert torch.equal(model.target_logits(given, teacher), whole.target_logits(few, teacher))
+    assert not torch.equal(model.target_logits(given, teacher), model.target_logits(given))
+    embeddings = 2 * model.embed(given)
+    assert torch.equal(model.embedded_logits(embeddings, given), whole.embedded_logits(embeddings, few))
+    # Beside rows whose hidden states are not known, the whole model is run.
+    mixed, expected = model.logits(given, rows(4)), whole.logits(few, rows(4))
+    assert all(torch.equal(one, other) for one, other in zip(mixed, expected, strict=True))
+
+
+def test_padded_models_have_no_hidden_states_to_go_on_from() -> None:
+    model = live("padded")
+    assert model.way == "padded: OwnBert of small_training has no forward pass without padding."
+    assert live("flat").way == "flat"
+    with pytest.raises(ValueError, match="OwnBert of small_training has no forward pass without padding"):
+        model.hidden(rows(3), 1)

@@ -86,7 +86,7 @@ def spec(reviews: Path, write_spec: Callable[..., Path]) -> Callable[[str], Path
 
 @pytest.mark.parametrize(
     ("version", "remedy"),
-    [(1, f"install a newer version of the plugin, or adapt it: {CHANGES}"), (3, "install a newer kexp")],
+    [(2, f"install a newer version of the plugin, or adapt it: {CHANGES}"), (4, "install a newer kexp")],
 )
 def test_plugin_for_another_version_of_the_interface_is_one_line(install: Install, version: int, remedy: str) -> None:
     install(old=f"KEXP_API = {version}\n" + OBJECTIVE, new=f"KEXP_API = {kexp.API_VERSION}\n" + OBJECTIVE)
@@ -210,10 +210,10 @@ def test_local_file_that_does_not_load_is_one_message(spec: Callable[[str], Path
 
 
 def test_local_file_for_another_version_is_named(spec: Callable[[str], Path], tmp_path: Path) -> None:
-    (tmp_path / "newer.py").write_text("KEXP_API = 3\n")
+    (tmp_path / "newer.py").write_text("KEXP_API = 4\n")
     result = call("check", spec('[plugins]\nlocal = ["newer.py"]\n'), "--allow-local-code")
     assert result.exit_code == 2
-    assert "newer.py: written for version 3 of kexp's plugin interface" in result.stderr
+    assert "newer.py: written for version 4 of kexp's plugin interface" in result.stderr
 
 
 def test_argument_that_a_hook_has_not_breaks_the_whole_plugin_and_no_other(

@@ -10,7 +10,7 @@ from kexp_example.diary import kexp_epoch_ended, kexp_run_ended, kexp_run_failed
 from kexp_example.particles import DropParticles
 from kexp_example.robust import GeneralizedCrossEntropy
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 # kexp finds hooks by their marks in this module; those of the diary are marked where they are written.

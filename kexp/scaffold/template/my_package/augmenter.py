@@ -10,7 +10,7 @@ import kexp
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from pydantic import Field
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")

@@ -9,7 +9,7 @@ from typing import Annotated
 import kexp
 import typer
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 

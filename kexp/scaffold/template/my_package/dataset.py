@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 

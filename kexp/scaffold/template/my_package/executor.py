@@ -25,7 +25,7 @@ from kexp.contracts import (
 )
 from pydantic import Field
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 

@@ -8,7 +8,7 @@ import kexp
 from kexp.contracts import FreezingOptions
 from pydantic import Field
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 

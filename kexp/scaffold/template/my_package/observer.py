@@ -10,7 +10,7 @@ from typing import Any
 import kexp
 from kexp.contracts import RunIdentity
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 HISTORY = "history.jsonl"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 

@@ -11,7 +11,7 @@ import kexp
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from pydantic import Field
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 COLUMNS = ("step", "loss", "learning_rate")

@@ -12,7 +12,7 @@ from kexp.errors import KexpError, Problem
 from kexp.options import LocalPath
 from pydantic import Field
 
-KEXP_API = 2
+KEXP_API = 3
 """Version of the interface to plugins for which this was written."""
 
 GLOSSARY = {"영화": ("film", "movie"), "배우": ("actor",), "음악": ("music",), "정말": ("really", "truly")}

@@ -1,0 +1,313 @@
+"""Frozen blocks that are run once: weights of a plain loop, and where it is not done."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support import tiny_spec
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+)
+from typer.testing import CliRunner
+
+from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, FreezeEmbeddings, GradualUnfreezing, NoFreezing
+from kexp.builtin.objectives import CrossEntropy
+from kexp.builtin.samplers import RandomSampler
+from kexp.cli import app
+from kexp.contracts.freezing import block_names
+from kexp.data.batching import by_length
+from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.labelled_stream import Collator, LabelledStream
+from kexp.data.rows import Rows
+from kexp.data.stored_hidden_states import StoredHiddenStates
+from kexp.devices import choose
+from kexp.experiment.reuse_frozen import always_frozen
+from kexp.model.forward import Classifier
+from kexp.model.token_rows import TokenRows
+from kexp.spec.training_section import Training
+from kexp.train.loop import Trainer
+
+LAYERS, PAD, ROWS, CPU = 3, 0, 37, torch.device("cpu")
+
+
+def bert() -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=60, hidden_size=16, num_hidden_layers=LAYERS, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=40, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    model = BertForSequenceClassification(config)
+    with torch.no_grad():
+        # Fresh weights are so small that every row has nearly the same logits.
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def encoded() -> Encoded:
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(3, 30, ROWS)
+    return Encoded(Ragged(draw.integers(5, 60, lengths.sum()).astype(np.int32), offsets_of(lengths)), None, 0)
+
+
+def stream(rows: Encoded) -> LabelledStream:
+    labels = np.arange(ROWS) % 3
+    return LabelledStream(
+        Rows([""] * ROWS, None, labels, np.arange(ROWS)), rows, RandomSampler(), Collator(PAD, True), 7, 8
+    )
+
+
+def on_device(rows: Encoded, few: np.ndarray) -> TokenRows:
+    return TokenRows.of(Collator(PAD, True)(rows, few), CPU)
+
+
+def stored(model: BertForSequenceClassification, layers: int, precision: str = "fp32") -> Encoded:
+    """Return the rows with what the first layers make of them."""
+    rows, classifier = encoded(), Classifier(model, choose("cpu", precision), PAD)
+    room = np.ones(ROWS, np.int64) if layers == LAYERS else rows.tokens.lengths
+    states = StoredHiddenStates.empty(room, classifier.hidden(on_device(rows, np.arange(2)), layers))
+    for few in by_length(rows.tokens.lengths, 5):
+        states.put(few, classifier.hidden(on_device(rows, few), layers))
+    return replace(rows, hidden=states.of)
+
+
+@pytest.mark.parametrize("layers", [1, 2, LAYERS])
+def test_training_ends_at_the_weights_of_a_plain_loop(layers: int, tmp_path: Path) -> None:
+    model, plain = bert(), bert()
+    options = Training(epochs=3, learning_rate=1e-2, batch_size=8, schedule="constant", weight_decay=0.0, keep="last")
+    run = Trainer(
+        Classifier(model, choose("cpu", "fp32"), PAD, layers), CrossEntropy(0.0, None), FreezeBottomLayers(layers=layers),
+        stream(stored(model, layers)), lambda: {"macro_f1": 0.0}, options, seed=7, greater_is_better=True,
+        folder=tmp_path,
+    )  # fmt: skip
+    for module in (model.bert.embeddings, *model.bert.encoder.layer[:layers]):
+        for part in module.modules():
+            part.register_forward_pre_hook(lambda module, given: pytest.fail("a frozen layer was run"))
+    events = list(run.events())
+    plain.train()
+    for module in (plain.bert.embeddings, *plain.bert.encoder.layer[:layers]):
+        module.requires_grad_(False)
+    optimizer = torch.optim.AdamW([p for p in plain.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)
+    losses = []
+    for epoch in range(3):
+        for (micro,) in stream(encoded()).epoch(epoch):
+            inputs = TokenRows.of(micro.labelled.inputs, CPU).padded(PAD)
+            loss = torch.nn.functional.cross_entropy(plain(**inputs).logits, torch.from_numpy(micro.labelled.labels))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+    told = [event.train_loss for event in events if type(event).__name__ == "Evaluated"]
+    assert told == pytest.approx(np.asarray(losses).reshape(3, -1).mean(1), rel=1e-5)
+    for (name, ours), (_, theirs) in zip(model.named_parameters(), plain.named_parameters(), strict=True):
+        # Attention does not change with the bias of its keys: AdamW makes steps of rounding errors.
+        if not name.endswith("key.bias"):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_stored_states_are_those_of_the_rows_in_whatever_order_they_are_asked_for() -> None:
+    model = bert().eval()
+    rows = stored(model, 2)
+    assert rows.hidden is not None
+    asked = np.asarray([5, 0, 36, 5, 11])
+    found, lengths = rows.hidden(asked), rows.tokens.lengths[asked]
+    for row, hidden in zip(asked, found.split(lengths.tolist()), strict=True):
+        ids = torch.from_numpy(rows.tokens.row(row).astype(np.int64))[None]
+        alone = model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states[2]
+        torch.testing.assert_close(hidden, alone[0], rtol=1e-5, atol=1e-5)
+        assert torch.equal(hidden, rows.hidden(np.asarray([row])))
+    assert torch.equal(stored(bert(), 2).hidden(asked), found)
+
+
+def test_of_all_layers_first_tokens_alone_are_stored() -> None:
+    model = bert().eval()
+    rows = stored(model, LAYERS)
+    padded = on_device(rows, np.asarray([7, 3])).padded(PAD)
+    expected = model(**padded, output_hidden_states=True).hidden_states[-1][:, 0]
+    torch.testing.assert_close(rows.hidden(np.asarray([7, 3])), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_stored_states_have_the_precision_that_comes_out() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        padded = on_device(encoded(), np.arange(2)).padded(PAD)
+        expected = bert().eval()(**padded, output_hidden_states=True).hidden_states[2]
+    assert stored(bert(), 2, "bf16").hidden(np.arange(3)).dtype == expected.dtype
+
+
+# --- when ------------------------------------------------------------------------------------------------------------
+
+
+def test_only_what_is_frozen_in_every_epoch_counts() -> None:
+    names = block_names(4)
+    assert always_frozen(NoFreezing(), names, 3) == 0
+    assert always_frozen(FreezeEmbeddings(), names, 3) == 1
+    assert always_frozen(FreezeBottomLayers(layers=2), names, 3) == 3
+    assert always_frozen(FreezeAllButHead(), names, 3) == 5
+    assert [always_frozen(GradualUnfreezing(), names, epochs) for epochs in range(1, 8)] == [5, 4, 3, 2, 1, 0, 0]
+
+    class Upper(NoFreezing):
+        def frozen(self, blocks, epoch):
+            return blocks[2:4]
+
+    assert always_frozen(Upper(), names, 3) == 0
+
+
+# --- whole runs ------------------------------------------------------------------------------------------------------
+
+SPEC = tiny_spec("seeds = [1]", '[freezing]\nuse = "bottom-layers"\nlayers = 1', layers=2)
+KEPT = "were computed once and are kept"
+
+
+@dataclass
+class Ran:
+    """A run by the command line."""
+
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log.txt").read_text("utf-8")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return json.loads((self.folder / "result.json").read_text("utf-8"))
+
+    @property
+    def losses(self) -> list[float]:
+        events = map(json.loads, (self.folder / "metrics.jsonl").read_text("utf-8").splitlines())
+        return [event["train_loss"] for event in events if event["event"] == "evaluation"]
+
+    def file(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+
+Start = Callable[..., Ran]
+
+
+@pytest.fixture
+def start(write_spec: Callable[..., Path], reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    def start(*settings: str, text: str = SPEC, code: int = 0) -> Ran:
+        command = [
+            "run",
+            str(write_spec(text.format(data=reviews))),
+            "--runs-dir",
+            str(tmp_path_factory.mktemp("runs")),
+        ]
+        command += ["--json", "--quiet", *(part for setting in settings for part in ("--set", setting))]
+        done = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert done.exit_code == code, done.stderr
+        return Ran(Path(json.loads(done.stdout)["folder"]) / "default" / "seed-1")
+
+    return start
+
+
+FROZEN = ["freezing={use = 'bottom-layers', layers = 1}", "freezing={use = 'all-but-head'}"]
+
+
+@pytest.mark.parametrize("freezing", FROZEN)
+@pytest.mark.parametrize("objective", ["cross-entropy", "r-drop"])
+def test_run_gives_what_it_gives_without(start: Start, freezing: str, objective: str) -> None:
+    ours, again, plain = (
+        start(freezing, f"objective={objective}", f"training.reuse_frozen={reuse}")
+        for reuse in ("true", "true", "false")
+    )
+    assert KEPT in ours.log
+    assert KEPT not in plain.log
+    assert ours.losses == pytest.approx(plain.losses, rel=1e-4)
+    assert ours.result.keys() == plain.result.keys()
+    for split in ("validation", "test"):
+        assert ours.result["metrics"][split] == pytest.approx(plain.result["metrics"][split], rel=1e-3)
+    for name in ("model/model.safetensors", "predictions.parquet"):
+        assert ours.file(name) == again.file(name)
+    # Test goes through the whole model, and says what the saved model says.
+    frame = pd.read_parquet(ours.folder / "predictions.parquet")
+    model = AutoModelForSequenceClassification.from_pretrained(ours.folder / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(ours.folder / "model")
+    with torch.inference_mode():
+        inputs = tokenizer(list(frame["text"]), truncation=True, padding=True, return_tensors="pt")
+        expected = model(**inputs).logits.softmax(-1).numpy()
+    columns = [f"probability:{label}" for label in model.config.id2label.values()]
+    assert frame[columns].to_numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("freezing", FROZEN)
+def test_run_in_bf16_learns_what_it_learns_without(start: Start, freezing: str) -> None:
+    settings = (freezing, "training.precision=bf16", "training.device=cpu")
+    ours, again, plain = (start(*settings, f"training.reuse_frozen={reuse}") for reuse in ("true", "true", "false"))
+    assert KEPT in ours.log
+    assert ours.losses == pytest.approx(plain.losses, rel=0.02)
+    assert ours.file("model/model.safetensors") == again.file("model/model.safetensors")
+
+
+def test_log_tells_rows_and_memory(start: Start) -> None:
+    every, first = (start(freezing, "training.epochs=2").log for freezing in FROZEN)
+    # 192 rows of train and 24 of validation; 32 numbers of 4 bytes for a token.
+    (size,) = re.findall(
+        r"frozen up to layer\.0: hidden states of 216 rows were computed once and are kept, ([\d.]+) MiB \(every token\)",
+        every,
+    )
+    assert float(size) > 0.1
+    assert (
+        f"layer.1: hidden states of 216 rows were computed once and are kept, {216 * 32 * 4 / 2**20:.1f} MiB (first token)"
+        in first
+    )
+
+
+def test_pairs_of_texts_keep_their_token_types(write_spec: Callable[..., Path], tmp_path: Path, start: Start) -> None:
+    rows = [f"영화 {n} {'최고' if n % 2 else '최악'},배우 {n % 7},{n % 2}" for n in range(120)]
+    (tmp_path / "pairs.csv").write_text("text,second,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    text = SPEC.replace('path = "{data}"', f'path = "{tmp_path / "pairs.csv"}"\ntext_pair = "second"')
+    ours, plain = (start(f"training.reuse_frozen={reuse}", text=text) for reuse in ("true", "false"))
+    assert KEPT in ours.log
+    assert ours.losses == pytest.approx(plain.losses, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["training.reuse_frozen=false"],
+        ["freezing={use = 'gradual'}"],
+        ["freezing={use = 'embeddings'}"],
+        ["freezing={use = 'none'}"],
+        ["training.epochs=1"],
+        ["augmentation.labelled={use = 'random-deletion', p = 0.2}"],
+        ["labelled.per_class=8", "objective=pseudo-label", "training.batch_size=4"],
+    ],
+    ids=str,
+)
+def test_whole_model_is_run_in_every_step_where_nothing_can_be_reused(start: Start, settings: list[str]) -> None:
+    assert "frozen up to" not in start(*settings).log
+
+
+def test_too_much_memory_is_told_with_the_numbers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = start("training.reuse_frozen=false")
+    monkeypatch.setattr("kexp.experiment.reuse_frozen.LIMIT", 2**10)
+    ours = start()
+    message = r"frozen up to layer\.0: hidden states of 216 rows would take [\d.]+ MiB, more than 0\.0 MiB; the frozen blocks are run in every step"
+    assert re.search(message, ours.log)
+    assert ours.file("model/model.safetensors") == plain.file("model/model.safetensors")
+    assert ours.file("predictions.parquet") == plain.file("predictions.parquet")
+
+
+def test_padded_models_run_their_frozen_blocks_in_every_step(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kexp.model.flat_families.FAMILIES", {})
+    plain, ours = start("training.reuse_frozen=false"), start()
+    reason = (
+        "BertForSequenceClassification of transformers.models.bert.modeling_bert has no forward pass without padding"
+    )
+    assert f"frozen up to layer.0: {reason}; the frozen blocks are run in every step" in ours.log
+    assert ours.result["forward"] == f"padded: {reason}."
+    assert ours.file("model/model.safetensors") == plain.file("model/model.safetensors")
