@@ -35,7 +35,8 @@ class Augmenter(Protocol):
     def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
         """Return one augmented text per text, drawing for each from its own generator only.
 
-        A text of which nothing good can be made comes back as ``Rejected``; none is left out.
+        A text of which nothing good can be made comes back as ``Rejected``; none is left out. In training it is called
+        in a thread, while the step before is done: PyTorch's global random stream is left alone.
         """
 
 

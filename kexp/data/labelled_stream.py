@@ -84,40 +84,44 @@ class LabelledStream:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
-        encoded = self.encoding(number)
         cut = batches(
             self.order(number),
-            encoded.tokens.lengths,
+            self.encoded.tokens.lengths,
             self.batch_size,
             bucketing=self.buckets,
             generator=generator(self.seed, "batches", number),
         )
         for first in range(start * self.accumulation, len(cut), self.accumulation):
-            yield [MicroBatch(self.batch(encoded, rows)) for rows in cut[first : first + self.accumulation]]
+            yield [MicroBatch(batch) for batch in self.visit(number, cut[first : first + self.accumulation])]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows that the sampler visits in an epoch."""
         return self.sampler.order(self.rows.labels, generator(self.seed, "order", epoch))
 
-    def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> HostBatch:
-        """Return some rows with their labels."""
-        return HostBatch(self.collator(encoded, rows), self.rows.labels[rows], self.rows.numbers[rows])
+    def visit(self, epoch: int, groups: Sequence[NDArray[np.int64]]) -> list[HostBatch]:
+        """Return groups of rows with their labels, as an epoch has them; those of all groups are augmented at once."""
+        encoded, places = self.encoded, groups
+        if self.augmentation is not None:
+            visited = np.unique(np.concatenate(groups))
+            encoded = self.augmented(epoch, visited, self.augmentation)
+            places = [np.searchsorted(visited, rows) for rows in groups]
+        return [
+            HostBatch(self.collator(encoded, place), self.rows.labels[rows], self.rows.numbers[rows])
+            for rows, place in zip(groups, places, strict=True)
+        ]
 
-    def encoding(self, epoch: int) -> Encoded:
-        """Return the rows as an epoch has them: augmented, each from a random stream of its own, or as they are."""
-        augmentation = self.augmentation
-        if augmentation is None:
-            return self.encoded
-        streams = [python_random(self.seed, "augment", epoch, int(number)) for number in self.rows.numbers]
-        chosen = [row for row, stream in enumerate(streams) if stream.random() < augmentation.probability]
-        texts = list(self.rows.texts)
-        changed = augmentation.views(epoch, chosen, [streams[row] for row in chosen])
-        for row, text in zip(chosen, changed, strict=True):
-            if not isinstance(text, Rejected):
-                texts[row] = text
-        return augmentation.encode(texts, self.rows.pairs)
+    def augmented(self, epoch: int, rows: NDArray[np.int64], augmentation: Augmentation) -> Encoded:
+        """Return some rows as an epoch has them: a share is augmented, each from a random stream of its own."""
+        numbers = self.rows.numbers
+        streams = {row: python_random(self.seed, "augment", epoch, int(numbers[row])) for row in rows.tolist()}
+        chosen = [row for row, stream in streams.items() if stream.random() < augmentation.probability]
+        texts = {row: self.rows.texts[row] for row in streams}
+        changed = augmentation.views(epoch, chosen, [streams[row] for row in chosen]) if chosen else ()
+        texts |= {row: text for row, text in zip(chosen, changed, strict=True) if not isinstance(text, Rejected)}
+        pairs = self.rows.pairs
+        return augmentation.encode(list(texts.values()), None if pairs is None else [pairs[row] for row in texts])
 
 
 def new_texts(rows: Rows, augmenter: Augmenter) -> Views:
-    """Augment the texts of an epoch when it begins."""
+    """Augment texts whenever they are visited."""
     return lambda epoch, chosen, generators: augmenter([rows.texts[row] for row in chosen], generators)

@@ -49,13 +49,12 @@ class SemiSupervisedStream:
         count = self.steps_per_epoch() * accumulation
         rows = cycle(labelled.order, number * count * labelled.batch_size, count * labelled.batch_size)
         unlabelled = cycle(self._unlabelled_order, number * count * self.batch_size, count * self.batch_size)
-        texts = labelled.encoding(number)
-        visited = np.unique(unlabelled)
-        augmented = self.augment(number, visited) if self.augment else None
-        pairs = self._matched(number, rows, texts.tokens.lengths, unlabelled)
-        steps = [pairs[first : first + accumulation] for first in range(0, count, accumulation)]
-        for step in steps[start:]:
-            yield [MicroBatch(labelled.batch(texts, few), self._pairs(many, augmented, visited)) for few, many in step]
+        pairs = self._matched(number, rows, labelled.encoded.tokens.lengths, unlabelled)
+        for first in range(start * accumulation, count, accumulation):
+            few, many = zip(*pairs[first : first + accumulation], strict=True)
+            yield [
+                MicroBatch(*parts) for parts in zip(labelled.visit(number, few), self._pairs(number, many), strict=True)
+            ]
 
     def _unlabelled_order(self, turn: int) -> NDArray[np.int64]:
         return generator(self.labelled.seed, "pool order", turn).permutation(len(self.unlabelled))
@@ -74,14 +73,16 @@ class SemiSupervisedStream:
         shuffled = generator(self.labelled.seed, "batches", epoch).permutation(len(few))
         return [(few[number], many[number]) for number in shuffled]
 
-    def _pairs(
-        self, rows: NDArray[np.int64], augmented: Encoded | None, visited: NDArray[np.int64]
-    ) -> HostUnlabelledBatch:
-        collator, numbers = self.labelled.collator, self.unlabelled.numbers[rows]
-        original = collator(self.encoded, rows)
-        if augmented is None:
-            return HostUnlabelledBatch(original, original.part(0, 0), rows, numbers)
-        return HostUnlabelledBatch(original, collator(augmented, np.searchsorted(visited, rows)), rows, numbers)
+    def _pairs(self, epoch: int, groups: Sequence[NDArray[np.int64]]) -> list[HostUnlabelledBatch]:
+        """Return groups of rows with their views of an epoch; those of all groups are augmented at once."""
+        collator, visited = self.labelled.collator, np.unique(np.concatenate(groups))
+        augmented = self.augment(epoch, visited) if self.augment else None
+        made = []
+        for rows in groups:
+            original = collator(self.encoded, rows)
+            views = original.part(0, 0) if augmented is None else collator(augmented, np.searchsorted(visited, rows))
+            made.append(HostUnlabelledBatch(original, views, rows, self.unlabelled.numbers[rows]))
+        return made
 
 
 def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> NDArray[np.int64]:
@@ -96,7 +97,7 @@ def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> 
 
 
 def new_views(unlabelled: Rows, augmenter: Augmenter, encode: Encode, seed: int) -> AugmentUnlabelled:
-    """Augment the rows of an epoch when it begins; a rejected text stands as it was."""
+    """Augment rows whenever they are visited; a rejected text stands as it was."""
 
     def augment(epoch: int, rows: NDArray[np.int64]) -> Encoded:
         texts = [unlabelled.texts[row] for row in rows]

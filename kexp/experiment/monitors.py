@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.data.stored_views import LabelledViews
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
-from kexp.train.events import EpochStarted, Evaluated, Event, Started, StepsDone, Warned
+from kexp.train.events import Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.pseudo_label_stats import PseudoLabelStats
 
 
@@ -129,37 +129,45 @@ class DataWarnings:
     """Warnings about the number of steps, which is known by now."""
     warned: list[str] = field(default_factory=list)
     """What the augmenters that were warned of augment: labelled, unlabelled."""
+    resumed_within: bool = False
+    """Whether only the rest of an epoch is counted, since the run was resumed within it."""
 
-    def added_to(self, events: Iterable[Event]) -> Iterator[Event]:
+    def added_to(self, events: Iterable[Event]) -> Generator[Event, None, None]:
         """Yield events, and warnings after those by which they are due."""
         for event in events:
+            step: int = event.step  # type: ignore[attr-defined]
+            # Texts are augmented ahead of their steps: only of an epoch that is over it is known how many there were.
+            if step % self.steps_per_epoch == 0 or isinstance(event, Finished):
+                yield from self._rejections(step)
             yield event
-            # A run that resumes has told of its data before.
-            if isinstance(event, Started) and event.step == 0:
-                yield from (Warned(0, message) for message in (*self.assembled.inputs.warnings, *self.of_steps))
-            yield from self._rejections(event)
+            if isinstance(event, Started):
+                self.resumed_within = step % self.steps_per_epoch > 0
+                # A run that resumes has told of its data before.
+                if step == 0:
+                    yield from (Warned(0, message) for message in (*self.assembled.inputs.warnings, *self.of_steps))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run has to know. It augments its epoch again, and so counts again."""
+        """Return what a resumed run has to know. It counts the texts that are left of its epoch."""
         return {"warned": self.warned}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore it."""
         self.warned = state["warned"]
 
-    def _rejections(self, event: Event) -> Iterator[Warned]:
-        step: int = event.step  # type: ignore[attr-defined]
+    def _rejections(self, step: int) -> Iterator[Warned]:
+        """Yield once of each augmenter what it rejected of the epoch that is over after ``step`` steps."""
         for of, augmenter in self.assembled.augmenters.items():
             if augmenter.rejected and of not in self.warned:
                 self.warned = [*self.warned, of]
-                epoch = -(-step // self.steps_per_epoch)
-                yield Warned(step, f"augmentation.{of}: {_rejected(augmenter, epoch)}")
-            if isinstance(event, EpochStarted):
-                augmenter.total = 0
-                augmenter.rejected.clear()
+                epoch = f"epoch {-(-step // self.steps_per_epoch)}"
+                where = f"the resumed part of {epoch}" if self.resumed_within else epoch
+                yield Warned(step, f"augmentation.{of}: {_rejected(augmenter, where)}")
+            augmenter.total = 0
+            augmenter.rejected.clear()
+        self.resumed_within = False
 
 
-def _rejected(augmenter: CheckedAugmenter | LabelledViews, epoch: int) -> str:
+def _rejected(augmenter: CheckedAugmenter | LabelledViews, where: str) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in augmenter.rejected.most_common())
     count = f"{augmenter.rejected.total():,} of {augmenter.total:,} texts"
-    return f"{augmenter.name} rejected {count} in epoch {epoch} ({reasons}); their rows have the original text"
+    return f"{augmenter.name} rejected {count} in {where} ({reasons}); their rows have the original text"

@@ -222,8 +222,8 @@ def _train(
     resumed_at = trainer.resume() if run.resume else None
     run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
-    with stopping() as should_stop:
-        for event in warnings.added_to(_with_use(trainer, use, should_stop)):
+    with stopping() as should_stop, closing(warnings.added_to(_with_use(trainer, use, should_stop))) as events:
+        for event in events:
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
             if isinstance(event, Warned):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from kexp.background import one_ahead
 from kexp.contracts import FreezingOptions, Objective
 from kexp.errors import RunInterrupted
 from kexp.host_batches import MicroBatch
@@ -19,6 +22,7 @@ from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
 from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.kept_weights import Kept, WeightFiles, rank
+from kexp.train.page_locked import page_locked
 from kexp.train.step import OptimizerStep, make_optimizer
 from kexp.train.stopwatch import Stopwatch
 from kexp.train.window import Window
@@ -120,7 +124,7 @@ class Trainer:
         self._unfreeze((self.state.step - 1) // self.steps_per_epoch)
         return self.state.step
 
-    def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def events(self, should_stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
         """Train from where the state stands to the end and yield what happens.
 
         ``should_stop`` is called after each step. Raises ``RunFailed`` when the loss is not finite, and
@@ -138,23 +142,8 @@ class Trainer:
             if place == 0:
                 yield EpochStarted(epoch, state.step, self.trainable)
             clock.lap("writing")
-            for batches in self.stream.epoch(epoch, place):
-                clock.lap("data")
-                told = self.step(batches, state, self.window)
-                clock.lap("steps")
-                yield from (Warned(state.step, message) for message in told)
-                due, stop = self._evaluation_due(), should_stop()
-                if due or state.step % self.options.log_every == 0:
-                    yield from self._close_window(clock)
-                if due:
-                    yield from self._evaluate(clock)
-                if stop or self._checkpoint_due(evaluated=due):
-                    self._checkpoint()
-                    clock.lap("writing")
-                if state.step == self.total_steps or state.stopped_early:
-                    break
-                if stop:
-                    raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
+            with closing(self._batches(epoch, place)) as steps:
+                yield from self._steps(steps, clock, should_stop)
         # Without validation no evaluation is the best one.
         best_step = state.best_step or state.step
         yield Finished(state.step, best_step, best_step / self.steps_per_epoch, state.stopped_early)
@@ -182,6 +171,35 @@ class Trainer:
             str(self.hardware.device),
             self.hardware.precision,
         )
+
+    def _batches(self, epoch: int, place: int) -> Generator[list[MicroBatch], None, None]:
+        """Yield the batches of the steps that are left of an epoch, which a thread prepares one step ahead."""
+        # No step beyond the last one is prepared: its texts would be augmented, and counted, for nothing.
+        steps = islice(self.stream.epoch(epoch, place), self.total_steps - self.state.step)
+        return one_ahead(page_locked(steps, self.hardware.device), "kexp batches")
+
+    def _steps(
+        self, steps: Iterator[list[MicroBatch]], clock: Stopwatch, should_stop: Callable[[], bool]
+    ) -> Iterator[Event]:
+        """Do the steps of an epoch, up to the end of training."""
+        state = self.state
+        for batches in steps:
+            clock.lap("data")
+            told = self.step(batches, state, self.window)
+            clock.lap("steps")
+            yield from (Warned(state.step, message) for message in told)
+            due, stop = self._evaluation_due(), should_stop()
+            if due or state.step % self.options.log_every == 0:
+                yield from self._close_window(clock)
+            if due:
+                yield from self._evaluate(clock)
+            if stop or self._checkpoint_due(evaluated=due):
+                self._checkpoint()
+                clock.lap("writing")
+            if state.step == self.total_steps or state.stopped_early:
+                return
+            if stop:
+                raise RunInterrupted(f"stopped after step {state.step} of {self.total_steps}")
 
     def _unfreeze(self, epoch: int) -> None:
         self.trainable = self.blocks.apply_freezing(self.freezing.frozen(self.blocks.names, epoch))

@@ -202,6 +202,27 @@ def test_augmentation_does_not_depend_on_order_batches_or_neighbours(augmented: 
     assert remaining == {row: expected[row] for row in range(0, ROWS, 2)}
 
 
+def test_texts_are_augmented_step_by_step_and_no_others(stream: LabelledStream) -> None:
+    given: list[list[str]] = []
+
+    def watch(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        given.append(sorted(texts))
+        return delete_words(texts, generators)
+
+    changed = replace(stream, augmentation=Augmentation(new_texts(stream.rows, watch), 1.0, encode_words))
+    for number, step in enumerate(changed.epoch(0, 2)):
+        rows = sorted(int(row) - 1000 for micro in step for row in micro.labelled.numbers)
+        assert given[number] == sorted(stream.rows.texts[row] for row in rows)
+        assert len(given) == number + 1
+    assert len(given) == stream.steps_per_epoch() - 2
+
+
+def test_batches_are_those_of_the_rows_as_they_are(augmented: LabelledStream, stream: LabelledStream) -> None:
+    for ours, plain_step in zip(augmented.epoch(1), stream.epoch(1), strict=True):
+        pairs = zip(ours, plain_step, strict=True)
+        assert all(a.labelled.numbers.tolist() == b.labelled.numbers.tolist() for a, b in pairs)
+
+
 def test_augmentation_follows_the_seed(augmented: LabelledStream) -> None:
     assert words(replace(augmented, seed=8), 0) != words(augmented, 0)
 
@@ -220,16 +241,16 @@ def test_the_share_of_rows_that_change_is_the_probability(stream: LabelledStream
 
 
 def test_the_second_text_of_a_pair_is_encoded_unchanged(stream: LabelledStream, rows: Rows) -> None:
-    seen = []
+    seen: list[tuple[str, str]] = []
 
     def encode(given: Sequence[str], pairs: Sequence[str] | None) -> Encoded:
-        seen.append(pairs)
+        seen.extend(zip((text.split("-")[0] for text in given), pairs or (), strict=True))
         return encode_words(given)
 
     paired = replace(rows, pairs=[f"짝 {row}" for row in range(ROWS)])
     changed = replace(stream, rows=paired, augmentation=Augmentation(new_texts(paired, delete_words), 1.0, encode))
     assert sorted(visited(changed, 0)) == list(range(ROWS))
-    assert seen == [paired.pairs]
+    assert sorted(seen) == sorted((str(row), f"짝 {row}") for row in range(ROWS))
 
 
 def test_an_augmenter_that_loses_a_text_is_noticed(stream: LabelledStream) -> None:

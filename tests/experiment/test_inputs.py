@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from kexp.builtin.augmenters import RandomDeletion, RandomSwap
 from kexp.catalog import Catalog
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
+from kexp.data.encoding import Encoded
 from kexp.devices import choose
 from kexp.experiment import assemble as assembling
 from kexp.experiment.assemble import assemble
@@ -156,7 +158,7 @@ def test_costly_augmenter_of_labelled_rows_is_run_once(spec_of: Resolve, prepare
     for seed in (1, 2):
         run = assemble(spec, Repeat(seed), prepare(), choose("cpu", "fp32"))
         for epoch in range(3):
-            run.stream.encoding(epoch)  # type: ignore[attr-defined]
+            list(run.stream.epoch(epoch))
         texts.append(tuple(run.inputs.data.train.texts))
     assert sorted(given) == sorted(texts[0])
     assert texts[0] == texts[1]
@@ -166,13 +168,22 @@ def test_stored_views_of_labelled_rows_reach_training_and_rejected_ones_do_not(
     spec_of: Resolve, prepare: Prepare, given: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = spec_of(LABELLED, "objective.use=cross-entropy", "augmentation.probability=0.5", "labelled.per_class=20")
-    encoded: list[list[str]] = []
-    monkeypatch.setattr(assembling, "encode_texts", lambda spec, tokenizer, texts, pairs: encoded.append(list(texts)))
+    seen: list[str] = []
+    plain = assembling.encode_texts
+
+    def encode(spec: Spec, tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None) -> Encoded:
+        seen.extend(texts)
+        return plain(spec, tokenizer, texts, pairs)
+
+    monkeypatch.setattr(assembling, "encode_texts", encode)
     run = assemble(spec, Repeat(1), prepare(), choose("cpu", "fp32"))
     stream, train = run.stream, run.inputs.data.train
     made = prepare().augment_rows(spec, Repeat(1), train, spec.augmentation.labelled).views[0]  # type: ignore[arg-type]
+    encoded: list[list[str]] = []
     for epoch in range(2):
-        stream.encoding(epoch)  # type: ignore[attr-defined]
+        seen.clear()
+        places = [np.searchsorted(train.numbers, np.sort(step[0].labelled.numbers)) for step in stream.epoch(epoch)]
+        encoded.append([text for _, text in sorted(zip(np.concatenate(places).tolist(), seen, strict=True))])
     changed = [[one != other for one, other in zip(texts, train.texts, strict=True)] for texts in encoded]
     assert changed[0] != changed[1]
     for texts in encoded:

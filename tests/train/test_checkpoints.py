@@ -105,20 +105,18 @@ def test_a_run_killed_at_any_step_tells_everything_once_and_ends_with_the_same_b
 def test_checkpoints_by_the_clock_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, saved = 0.0, []
 
-    class Ticking(FixedStream):
-        def epoch(self, number: int, start: int = 0):
-            nonlocal now
-            for step in super().epoch(number, start):
-                now += 60
-                yield step
+    def minute() -> bool:
+        nonlocal now
+        now += 60
+        return False
 
     monkeypatch.setattr("kexp.train.loop.time.monotonic", lambda: now)
-    plain = trainer(tmp_path / "plain", stream=Ticking(), epochs=3, checkpoint_every_minutes=0)
-    expected = list(plain.events())
-    run = trainer(tmp_path / "timed", stream=Ticking(), epochs=3, checkpoint_every_minutes=2)
+    plain = trainer(tmp_path / "plain", epochs=3, checkpoint_every_minutes=0)
+    expected = list(plain.events(minute))
+    run = trainer(tmp_path / "timed", epochs=3, checkpoint_every_minutes=2)
     write = run._checkpoint
     run._checkpoint = lambda: (saved.append(run.state.step), write())  # type: ignore[method-assign,func-returns-value]
-    assert told(list(run.events())) == told(expected)
+    assert told(list(run.events(minute))) == told(expected)
     # Two minutes after the last one, and at the evaluations after steps 5, 10 and 15.
     assert saved == [2, 4, 5, 7, 9, 10, 12, 14, 15]
     assert bits(run.model) == bits(plain.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from small_training import ROWS, TOKENS, FixedStream, bits, model, trainer
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions, Progress, StepLoss
-from kexp.errors import RunFailed, RunInterrupted
+from kexp.errors import PluginError, RunFailed, RunInterrupted
 from kexp.host_batches import MicroBatch
 from kexp.model.token_rows import TokenRows
 from kexp.seeds import derive
@@ -322,11 +323,17 @@ def written(run: Trainer, clock: Clock, stop_after: int | None = None) -> list[E
     return events
 
 
+def timed(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the loop read this clock, and wait for all that a batch takes."""
+    monkeypatch.setattr("kexp.train.stopwatch.perf_counter", clock)
+    monkeypatch.setattr("kexp.train.loop.one_ahead", lambda items, name: (item for item in items))
+
+
 def test_time_is_divided_among_data_steps_evaluation_and_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("kexp.train.stopwatch.perf_counter", clock)
+    timed(clock, monkeypatch)
     run = slow(tmp_path, clock, epochs=1)
     events = written(run, clock)
     # Five steps, one evaluation, and four events before the last one.
@@ -340,7 +347,7 @@ def test_time_is_divided_among_data_steps_evaluation_and_writing(
 
 def test_time_of_a_resumed_run_is_that_of_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("kexp.train.stopwatch.perf_counter", clock)
+    timed(clock, monkeypatch)
     with pytest.raises(RunInterrupted):
         written(slow(tmp_path, clock, epochs=2), clock, stop_after=7)
     clock.now += 1000
@@ -455,3 +462,59 @@ def test_bf16_trains_on_the_cpu(tmp_path: Path) -> None:
     losses = [event.train_loss for event in run.events() if isinstance(event, Evaluated)]
     assert losses[-1] < losses[0]
     assert {p.dtype for p in run.model.parameters()} == {torch.float32}
+
+
+# --- batches are prepared ahead --------------------------------------------------------------------------------------
+
+
+class Watched(FixedStream):
+    """Remembers which batches were made, and where; the one with number ``broken`` cannot be made."""
+
+    def __init__(self, broken: int = -1) -> None:
+        super().__init__()
+        self.made: list[tuple[int, str]] = []
+        self.broken = broken
+
+    def epoch(self, number: int, start: int = 0):
+        for step in super().epoch(number, start):
+            if len(self.made) == self.broken:
+                raise PluginError("the augmenter failed")
+            self.made.append((number, threading.current_thread().name))
+            yield step
+
+
+def test_batches_are_made_in_a_thread_and_none_beyond_the_last_step(tmp_path: Path) -> None:
+    stream = Watched()
+    list(trainer(tmp_path, stream=stream, steps=7).events())
+    assert [epoch for epoch, _ in stream.made] == [0] * 5 + [1] * 2
+    assert {name for _, name in stream.made} == {"kexp batches_0"}
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("kexp batches")] == []
+
+
+def test_an_error_of_the_stream_ends_the_run_with_its_message_after_the_steps_before_it(tmp_path: Path) -> None:
+    run = trainer(tmp_path, stream=Watched(broken=3), epochs=1)
+    with pytest.raises(PluginError, match=r"^the augmenter failed$"):
+        list(run.events())
+    assert run.state.step == 3
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("kexp batches")] == []
+
+
+@pytest.mark.parametrize("how", ["stop", "close", "interrupt"])
+def test_the_thread_ends_with_the_training(tmp_path: Path, how: str) -> None:
+    run = trainer(tmp_path, stream=Watched(), epochs=2, log_every=1)
+
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    if how == "stop":
+        with pytest.raises(RunInterrupted, match="stopped after step 1 of 10"):
+            list(run.events(lambda: True))
+    elif how == "interrupt":
+        with pytest.raises(KeyboardInterrupt):
+            list(run.events(interrupt))
+    else:
+        events = run.events()
+        while not isinstance(next(events), StepsDone):
+            pass
+        events.close()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("kexp batches")] == []

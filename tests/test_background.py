@@ -1,0 +1,61 @@
+"""What a thread does while something else goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from kexp.background import one_ahead
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("made ahead")]
+
+
+def test_items_are_made_one_ahead_in_a_thread() -> None:
+    made: list[int] = []
+    reached = [threading.Event() for _ in range(5)]
+
+    def items() -> Iterator[str]:
+        for number in range(4):
+            made.append(number)
+            reached[number].set()
+            yield f"{number} {threading.current_thread() is threading.main_thread()}"
+        reached[4].set()
+
+    found = one_ahead(items(), "made ahead")
+    for number in range(4):
+        assert next(found) == f"{number} False"
+        assert reached[number + 1].wait(10)
+        assert made == list(range(min(number + 2, 4)))
+    assert next(found, "end") == "end"
+    assert threads() == []
+
+
+def test_what_making_an_item_raises_is_raised_in_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise SystemExit("the second cannot be made")
+
+    found = one_ahead(items(), "made ahead")
+    assert next(found) == 1
+    with pytest.raises(SystemExit, match="the second cannot be made"):
+        next(found)
+    assert threads() == []
+
+
+def test_a_closed_generator_leaves_no_thread_behind() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    found = one_ahead(items(), "made ahead")
+    next(found)
+    found.close()
+    assert threads() == []
+    assert made in ([0], [0, 1])
