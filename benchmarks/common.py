@@ -106,9 +106,11 @@ def table(
 def markdown(found: Mapping[str, Any]) -> str:
     """Return a table as Markdown."""
     per_second = "rows_per_second" in found["rows"][0]
+    limit = next((row["median"] for row in found["rows"] if row["contestant"].startswith(LIMIT)), None)
     what = "times as fast as" if found["unit"] == "s" else "times as much as"
     names = [found["unit"], "lowest – highest", *(["rows/s"] if per_second else []), f"{what} {found['base']}"]
     names += [] if found["best_peer"] == found["base"] else [f"{what} the best peer"]
+    names += [] if limit is None else ["share of the limit"]
     lines = [f"| {found['title']} | {' | '.join(names)} |", "|---|" + "--:|" * len(names)]
     for row in found["rows"]:
         values = row["measured"]
@@ -116,6 +118,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         cells += [f"{row['rows_per_second']:,.0f}"] if per_second else []
         cells += [f"{row['to_base']:.2f}"]
         cells += [] if found["best_peer"] == found["base"] else [f"{row['to_best_peer']:.2f}"]
+        cells += [] if limit is None else [f"{limit / row['median']:.0%}"]
         lines.append(f"| {row['contestant']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -133,13 +136,25 @@ def report(options: argparse.Namespace, tables: Sequence[Mapping[str, Any]], **m
         print(markdown(found) + "\n")
     if options.json:
         name = Path(sys.argv[0]).stem
-        stated = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+        # Where files lie is nobody's business: the figures may be published.
+        stated = {key: Path(value).name if isinstance(value, Path) else value for key, value in vars(options).items()}
+        if "model" in stated and Path(stated["model"]).exists():
+            stated["model"] = Path(stated["model"]).name
         whole = {
-            "benchmark": name, "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+            "benchmark": name, "command": _command(name, sys.argv[1:]),
             "options": stated, "machine": machine(), "versions": versions(), "tables": list(tables), **more,
         }  # fmt: skip
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _command(name: str, words: Sequence[str]) -> str:
+    """Return the command without the file of figures, and with names instead of paths."""
+    kept = [Path(word).name if Path(word).exists() else word for word in words]
+    if "--json" in kept:
+        place = kept.index("--json")
+        kept[place : place + 2] = []
+    return shlex.join(["python", f"benchmarks/{name}.py", *kept])
 
 
 def versions() -> dict[str, str]:

@@ -82,13 +82,14 @@ class Encoder:
         return 2 * float(lengths.sum()) + float(len(lengths) if last else lengths.sum())
 
 
-def matmul_rate(encoder: Encoder, precision: str = "fp32", tokens: Sequence[int] = (512, 1024, 2048)) -> float:
+def matmul_rate(encoder: Encoder, precision: str = "fp32", name: str = "auto") -> float:
     """Return the highest FLOP per second of products as an encoder has them, over several numbers of tokens."""
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     best = 0.0
-    for rows in tokens:
+    on = device(name)
+    for rows in (512, 1024, 2048) if on.type == "cpu" else (4096, 16384):
         for width, out in ((encoder.hidden, encoder.hidden), (encoder.hidden, encoder.inner)):
-            left, right = (torch.randn(shape, device=device(), dtype=kind) for shape in ((rows, width), (width, out)))
+            left, right = (torch.randn(shape, device=on, dtype=kind) for shape in ((rows, width), (width, out)))
             best = max(best, 2.0 * rows * width * out / _seconds(left, right))
     return best
 

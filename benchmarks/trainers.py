@@ -55,7 +55,7 @@ def trainer(work: Work, sampling: str = "random") -> Outcome:
             output_dir=folder, per_device_train_batch_size=work.batch_size, num_train_epochs=work.epochs,
             learning_rate=work.learning_rate, lr_scheduler_type="constant", train_sampling_strategy=sampling,
             report_to=[], save_strategy="no", logging_steps=work.log_every, disable_tqdm=True,
-            use_cpu=device().type == "cpu", dataloader_pin_memory=device().type != "cpu",
+            use_cpu=device(work.device).type == "cpu", dataloader_pin_memory=device(work.device).type != "cpu",
             bf16=work.precision == "bf16",
         )  # fmt: skip
         loop = Loop()

@@ -110,6 +110,8 @@ def main() -> None:
     options = arguments.parse_args()
     few = 32 * options.labelled
     rows = reviews(options, few + options.rows)
+    # Classes in turn: a few labelled rows must have both.
+    rows = rows.iloc[rows.groupby("label").cumcount().argsort(kind="stable")]
     labelled, pool = rows.head(few), with_views(rows.tail(options.rows))
     runs = {
         "three passes, fixed padding": partial(three_passes, fixed=True),
