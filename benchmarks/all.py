@@ -36,9 +36,11 @@ MARKED = re.compile(r"(?P<begin><!-- measured: (?P<name>\w+) -->\n).*?(?P<end><!
 NOT_MEASURED = "*Not measured yet.*\n"
 
 
-def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """Run the benchmarks one after the other; return their reports by name, and the names of those that failed."""
-    found: dict[str, Any] = {}
+def measure(options: argparse.Namespace, found: dict[str, Any]) -> list[str]:
+    """Run the benchmarks one after the other and put their reports into ``found``; return the names that failed.
+
+    The file of figures is written after each of them, so that an interruption costs one.
+    """
     failed = []
     for name in options.only or COMMANDS:
         with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +55,13 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
                 failed.append(name)
                 continue
             found[name] = json.loads(file.read_text("utf-8"))
-    return found, failed
+        write(options.json, found)
+    return failed
+
+
+def write(file: Path | None, found: Mapping[str, Any]) -> None:
+    if file is not None:
+        file.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def filled(page: str, found: Mapping[str, Any]) -> str:
@@ -94,7 +102,7 @@ def summary(found: Mapping[str, Any]) -> str:
         "| work | kexp, compared with | times as fast | with the best peer | times as fast |",
         "|---|---|--:|---|--:|",
     ]
-    for report in found.values():
+    for report in (found[name] for name in COMMANDS if name in found):
         for table in report["tables"]:
             row = next((row for row in table["rows"] if row["contestant"] == "kexp"), None)
             if row is not None and table["unit"] == "s":
@@ -124,12 +132,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if (options.model is None) != (options.data is None) or (options.model is None and options.earlier is None):
         parser.error("give --model and --data to measure, or --from to use figures that were measured before")
     found = {} if options.earlier is None else json.loads(options.earlier.read_text("utf-8"))
-    failed: list[str] = []
-    if options.model is not None:
-        measured, failed = measure(options)
-        found |= measured
-    if options.json:
-        options.json.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    failed = [] if options.model is None else measure(options, found)
+    write(options.json, found)
     if options.page:
         options.page.write_text(filled(options.page.read_text("utf-8"), found), "utf-8")
     if failed:

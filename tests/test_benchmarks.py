@@ -89,7 +89,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(BENCHMARKS))
         checks = module("gpu_checks")
-        model = checks.save_random(folder / "model", checks.SMALL)
+        model = checks.save_random(folder / "model", checks.Size(2, 64, 64, max_length=128))
     return ("--model", str(model), "--data", str(folder / "reviews.tsv"))
 
 
