@@ -1,138 +1,84 @@
-"""Time training with frozen blocks three ways and print the ratios: Trainer, kexp, and kexp with reused hidden states.
+"""Time training with frozen layers: Trainer, and kexp with and without stored hidden states.
 
-    python benchmarks/frozen.py --model FOLDER_OR_ID --data ratings_train.txt --rows 2000
+    python benchmarks/frozen.py --model FOLDER_OR_ID --data ratings_train.txt --rows 2000 --cases 4:3 4:10 2:3 3:5
 
-All three train the same model on the same rows with AdamW, batch 32 and fp32, with the same blocks frozen: everything
-below the head, and the embeddings with the lower half of the layers. Trainer has parameters without gradients, and
-length groups. The last contestant runs the frozen blocks once for every row and trains the rest of the model; that one
-pass is part of its time. Loading the model, reading, tokenising and evaluation are not timed; the order of the
-contestants changes from round to round.
+A case is the number of lowest layers that are frozen, the embeddings with them, and of epochs; as many layers as the
+model has leave the head alone. Without cases they are: all layers for 3 and for 10 epochs, half of them for 3, all but
+one for 5. In Trainer what is frozen has parameters without gradients, and rows are grouped by length. kexp runs frozen
+layers once for every row, and that pass is part of its time. Loading the model, reading, tokenising and evaluation are
+not timed; the contestants take turns, and must give the same losses on one batch without dropout.
 """
 
 from __future__ import annotations
 
-import statistics
+import argparse
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
-import numpy as np
-import torch
-from common import parser, reviews, turns
-from datasets import Dataset
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    PreTrainedModel,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
+from common import parser, report, reviews, table, take_turns
+from contestants import (
+    Contestant,
+    Outcome,
+    Work,
+    details,
+    kexp,
+    need_equal_losses,
+    need_equal_work,
+    save_classifier,
 )
-
-from kexp.builtin.freezing import FreezeBottomLayers
-from kexp.builtin.objectives import CrossEntropy
-from kexp.builtin.samplers import RandomSampler
-from kexp.data.batching import by_length
-from kexp.data.encoding import Encoded, encode, tokenise
-from kexp.data.labelled_stream import Collator, LabelledStream
-from kexp.data.rows import Rows
-from kexp.data.stored_hidden_states import StoredHiddenStates
-from kexp.devices import choose
-from kexp.model.blocks import find_blocks
-from kexp.model.forward import Classifier
-from kexp.model.token_rows import TokenRows
-from kexp.spec.sections import Training
-from kexp.train.loop import Trainer as KexpTrainer
-
-BATCH, RATE = 32, 2e-5
+from limit import Encoder, lengths_of, limit_row
+from trainers import trainer_at_its_best
+from transformers import AutoConfig, AutoTokenizer
 
 
-def trainer(model: PreTrainedModel, tokenizer, rows: Rows, encoded: Encoded, layers: int, epochs: int) -> float:
-    blocks = find_blocks(model)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(blocks.block_of[name.rpartition(".")[0]] not in blocks.names[: 1 + layers])
-    ids = [encoded.tokens.row(number).tolist() for number in range(len(encoded))]
-    dataset = Dataset.from_dict({"input_ids": ids, "labels": rows.labels})
-    arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=BATCH, num_train_epochs=epochs, learning_rate=RATE,
-        train_sampling_strategy="group_by_length", report_to=[], save_strategy="no", logging_steps=10,
-        disable_tqdm=True, use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False,
-    )  # fmt: skip
-    runner = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), dataset)
-    runner.remove_callback(PrinterCallback)
-    started = time.perf_counter()
-    runner.train()
-    return time.perf_counter() - started
+def every_step(work: Work) -> Outcome:
+    """Train by kexp with the frozen layers run in every step."""
+    return kexp(work, {"training.reuse_frozen": False})
 
 
-def ours(
-    model: PreTrainedModel, tokenizer, rows: Rows, encoded: Encoded, layers: int, epochs: int, *, reuse: bool
-) -> float:
-    collator = Collator(tokenizer.pad_token_id, token_types=True)
-    stream = LabelledStream(rows, encoded, RandomSampler(), collator, seed=0, batch_size=BATCH)
-    hardware = choose("auto", "fp32")
-    classifier = Classifier(model.to(hardware.device), hardware, tokenizer.pad_token_id)
-    started = time.perf_counter()
-    if reuse:
-        classifier, stream = with_hidden_states(classifier, stream, layers)
-    run = KexpTrainer(
-        classifier, CrossEntropy(0.0, None), FreezeBottomLayers(layers=layers), stream, lambda: {"macro_f1": 0.0},
-        Training(epochs=epochs, learning_rate=RATE, batch_size=BATCH, checkpoint=False, keep="last"),
-        seed=0, greater_is_better=True, folder=None,
-    )  # fmt: skip
-    for _ in run.events():
-        pass
-    return time.perf_counter() - started
+CONTESTANTS: dict[str, Contestant] = {
+    "Trainer, grouped by length": trainer_at_its_best,
+    "kexp, frozen layers in every step": every_step,
+    "kexp": kexp,
+}
 
 
-def with_hidden_states(
-    classifier: Classifier, stream: LabelledStream, layers: int
-) -> tuple[Classifier, LabelledStream]:
-    """Do what ``kexp.experiment.reuse_frozen.reuse_frozen`` does, without validation."""
-    encoded, lengths = stream.encoded, stream.encoded.tokens.lengths
-    stored = None
-    for rows in by_length(lengths, 128):
-        given = TokenRows.of(stream.collator(encoded, rows), classifier.hardware.device)
-        hidden = classifier.hidden(given, layers)
-        if stored is None:
-            room = np.ones_like(lengths) if len(hidden) == len(rows) else lengths
-            stored = StoredHiddenStates.empty(room, hidden)
-        stored.put(rows, hidden)
-    assert stored is not None
-    return replace(classifier, known_layers=layers), replace(stream, encoded=replace(encoded, hidden=stored.of))
+def case(stated: str) -> tuple[int, int]:
+    layers, _, epochs = stated.partition(":")
+    if not (layers.isdecimal() and epochs.isdecimal() and int(layers) and int(epochs)):
+        raise argparse.ArgumentTypeError(f'expected LAYERS:EPOCHS, as "2:3", found "{stated}"')
+    return int(layers), int(epochs)
 
 
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--max-length", type=int, default=64)
-    arguments.add_argument("--epochs", type=int, default=3)
+    arguments.add_argument("--cases", type=case, nargs="+")
     options = arguments.parse_args()
-    frame = reviews(options)
-    texts, labels = frame[options.text].tolist(), frame["label"].astype("int64").to_numpy()
-    tokenizer = AutoTokenizer.from_pretrained(options.model)
-    encoded = encode(texts, None, tokenizer, max_length=options.max_length, truncation="right", tokenise=tokenise)
-    rows = Rows(texts, None, labels, np.arange(len(texts)))
-    contestants: dict[str, Callable[..., float]] = {
-        "Trainer, grouped by length": trainer,
-        "kexp, all blocks every step": lambda *given: ours(*given, reuse=False),
-        "kexp, frozen blocks once": lambda *given: ours(*given, reuse=True),
-    }
-
-    def fresh() -> PreTrainedModel:
-        return AutoModelForSequenceClassification.from_pretrained(options.model, num_labels=len(set(labels.tolist())))
-
-    count = fresh().config.num_hidden_layers
-    for title, layers in (("all but the head frozen", count), (f"{count // 2} of {count} layers frozen", count // 2)):
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        for name in turns(contestants, options.rounds):
-            seconds[name].append(contestants[name](fresh(), tokenizer, rows, encoded, layers, options.epochs))
-        base = statistics.median(seconds["kexp, all blocks every step"])
-        print(f"{title + f', {options.epochs} epochs':42}{'seconds':>10}{'rows/s':>10}{'times as fast':>15}")
-        for name, times in seconds.items():
-            median = statistics.median(times)
-            print(f"  {name:40}{median:10.1f}{options.epochs * len(texts) / median:10.0f}{base / median:15.2f}")
+    rows = reviews(options)
+    encoder = Encoder.of(AutoConfig.from_pretrained(options.model))
+    every = encoder.layers
+    options.cases = options.cases or [(every, 3), (every, 10), (every // 2, 3), (every - 1, 5)]
+    lengths = lengths_of(rows["text"], AutoTokenizer.from_pretrained(options.model), options.max_length)
+    tables, equal, recorded = [], {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        model = save_classifier(options.model, Path(folder))
+        for layers, epochs in options.cases:
+            work = Work(model, rows, options.max_length, epochs, layers, precision=options.precision)
+            losses = need_equal_losses(CONTESTANTS, work, options.model)
+            what = "all but the head" if layers == every else f"{layers} of {every} layers"
+            title = f"{what} frozen, {epochs} epochs"
+            found = take_turns({name: partial(run, work) for name, run in CONTESTANTS.items()}, options.rounds)
+            equal[title] = {**need_equal_work(work, found), **losses}
+            recorded[title] = details({"kexp": found["kexp"]})
+            seconds = {name: [outcome.seconds for outcome in outcomes] for name, outcomes in found.items()}
+            flop = encoder.training(lengths, epochs, layers)
+            name, limit, figures = limit_row(flop, options.precision, encoder)
+            seconds[name] = limit
+            base = "Trainer, grouped by length"
+            tables.append(table(title, seconds, base=base, rows=epochs * len(rows), limit=figures))
+    report(options, tables, equal_work=equal, details=recorded)
 
 
 if __name__ == "__main__":

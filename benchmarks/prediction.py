@@ -1,43 +1,52 @@
-"""Time the same predictions three ways and print the ratios: a naive loop, a transformers pipeline, and kexp.
+"""Time predictions: a loop with fixed padding, pipelines of transformers, and kexp.
 
-    python benchmarks/prediction.py --model RUN_FOLDER --data reviews.tsv --text document --rows 2000
+    python benchmarks/prediction.py --model FOLDER_OR_ID --data ratings_test.txt --rows 2000
 
-All three predict the same texts with the same model in fp32, tokenising included. They differ in how batches are
-made: the naive loop pads everything to max_length, the pipeline pads to the longest row of each batch in the order of
-the texts, kexp puts rows of similar length together. The order of the contestants changes from round to round, and
-their probabilities are compared.
+All predict the same texts with the same model, tokenising included. They differ in how batches are made: the loop pads
+everything to max_length; a pipeline with batch_size 32 pads to the longest row of each batch, in the order of the texts
+as people run it, and sorted by their length at its best. kexp orders by length itself. The contestants take turns, and
+must give the same probabilities.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+import tempfile
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from common import parser, reviews, turns
-from transformers import PreTrainedModel, pipeline
+from common import parser, report, reviews, table, take_turns
+from contestants import autocast, device, save_classifier, synchronised
+from limit import Encoder, lengths_of, limit_row
+from transformers import AutoTokenizer, pipeline
 
 from kexp.trained import load
 
+SAME = {"fp32": 1e-4, "bf16": 3e-2}
+"""Largest difference of a probability."""
+Answers = np.ndarray
+Predict = Callable[[list[str]], Answers]
 
-def naive(model: PreTrainedModel, tokenizer, texts: list[str], max_length: int, batch_size: int) -> np.ndarray:
+
+def loop(model: Any, tokenizer: Any, max_length: int, precision: str, texts: list[str]) -> Answers:
+    """Predict in a plain loop over batches of 32 that are padded to max_length."""
     found = []
-    with torch.inference_mode():
-        for start in range(0, len(texts), batch_size):
-            rows = texts[start : start + batch_size]
-            inputs = tokenizer(
-                rows, padding="max_length", truncation=True, max_length=max_length, return_tensors="pt"
-            ).to(model.device)
-            found.append(model(**inputs).logits.softmax(-1).cpu().numpy())
+    with torch.inference_mode(), autocast(precision):
+        for start in range(0, len(texts), 32):
+            given = {"padding": "max_length", "truncation": True, "max_length": max_length, "return_tensors": "pt"}
+            inputs = tokenizer(texts[start : start + 32], **given).to(model.device)
+            found.append(model(**inputs).logits.float().softmax(-1).cpu().numpy())
     return np.concatenate(found)
 
 
-def piped(model: PreTrainedModel, tokenizer, texts: list[str], max_length: int, batch_size: int) -> np.ndarray:
-    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=model.device)
-    rows = classify(texts, batch_size=batch_size, truncation=True, max_length=max_length, top_k=None)
-    numbers = model.config.label2id
+def piped(classify: Any, max_length: int, precision: str, texts: list[str]) -> Answers:
+    """Predict by a pipeline in the order of the texts."""
+    with autocast(precision):
+        rows = classify(texts, batch_size=32, truncation=True, max_length=max_length, top_k=None)
+    numbers = classify.model.config.label2id
     found = np.empty((len(texts), len(numbers)))
     for place, row in enumerate(rows):
         for answer in row:
@@ -45,32 +54,61 @@ def piped(model: PreTrainedModel, tokenizer, texts: list[str], max_length: int, 
     return found
 
 
+def piped_sorted(classify: Any, max_length: int, precision: str, texts: list[str]) -> Answers:
+    """Predict by a pipeline that is given the longest texts first."""
+    order = np.argsort([-len(text) for text in texts], kind="stable")
+    found = np.empty((len(texts), classify.model.config.num_labels))
+    found[order] = piped(classify, max_length, precision, [texts[number] for number in order])
+    return found
+
+
+def kexp(trained: Any, texts: list[str]) -> Answers:
+    """Predict by a model that kexp loaded."""
+    answers: Answers = trained.predict(texts)
+    return answers
+
+
+def timed(predict: Predict, texts: list[str]) -> tuple[float, Answers]:
+    started = synchronised()
+    answers = predict(texts)
+    return synchronised() - started, answers
+
+
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--batch-size", type=int, default=128)
+    arguments.add_argument("--max-length", type=int, default=64)
     options = arguments.parse_args()
-    texts = reviews(options)[options.text].tolist()
-    trained = load(options.model, precision="fp32", batch_size=options.batch_size)
-    member = trained.members[0]
-    model, pipeline = member.module, member.pipeline
-    length, batch_size = pipeline.max_length, options.batch_size
-    contestants: dict[str, Callable[[], np.ndarray]] = {
-        f"naive loop, padded to {length}": lambda: naive(model, pipeline.tokenizer, texts, length, batch_size),
-        "transformers pipeline": lambda: piped(model, pipeline.tokenizer, texts, length, batch_size),
-        "kexp": lambda: trained.predict(texts),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    answers: dict[str, np.ndarray] = {}
-    for name in turns(contestants, options.rounds):
-        started = time.perf_counter()
-        answers[name] = contestants[name]()
-        seconds[name].append(time.perf_counter() - started)
-    base, *_ = (statistics.median(times) for times in seconds.values())
-    print(f"{'':32}{'seconds':>10}{'rows/s':>10}{'times as fast':>15}{'largest difference':>20}")
-    for name, times in seconds.items():
-        median = statistics.median(times)
-        difference = np.abs(answers[name] - answers["kexp"]).max()
-        print(f"{name:32}{median:10.2f}{len(texts) / median:10.0f}{base / median:15.2f}{difference:20.1e}")
+    texts, precision, length = reviews(options)["text"].tolist(), options.precision, options.max_length
+    with tempfile.TemporaryDirectory() as folder:
+        saved = save_classifier(options.model, Path(folder))
+        # kexp cuts texts where the tokenizer says so.
+        AutoTokenizer.from_pretrained(saved, model_max_length=length).save_pretrained(saved)
+        trained = load(saved, precision=precision)
+        classify = pipeline("text-classification", model=str(saved), device=device())
+        classify.model.eval()
+        contestants: dict[str, Predict] = {
+            "loop, fixed padding": partial(loop, classify.model, classify.tokenizer, length, precision),
+            "pipeline, batch_size 32": partial(piped, classify, length, precision),
+            "pipeline, sorted by length": partial(piped_sorted, classify, length, precision),
+            "kexp": partial(kexp, trained),
+        }
+        for predict in contestants.values():
+            # Libraries prepare themselves on their first rows.
+            predict(texts[:64])
+        found = take_turns({name: partial(timed, run, texts) for name, run in contestants.items()}, options.rounds)
+        config = classify.model.config
+    expected = found["loop, fixed padding"][0][1]
+    differences = {name: max(float(np.abs(got - expected).max()) for _, got in runs) for name, runs in found.items()}
+    if wrong := [name for name, difference in differences.items() if not difference <= SAME[precision]]:
+        raise SystemExit(f"{', '.join(wrong)}: other probabilities than the loop: {differences}")
+    seconds = {name: [second for second, _ in runs] for name, runs in found.items()}
+    encoder = Encoder.of(config)
+    lengths = lengths_of(texts, classify.tokenizer, length)
+    name, limit, figures = limit_row(encoder.forward(lengths), precision, encoder)
+    seconds[name] = limit
+    title = f"prediction at max_length {length}"
+    tables = [table(title, seconds, base="pipeline, batch_size 32", rows=len(texts), limit=figures)]
+    report(options, tables, equal_work={title: {"rows": len(texts), "largest_difference": differences}})
 
 
 if __name__ == "__main__":

@@ -1,80 +1,96 @@
-"""Time a search, and the same trials one by one as runs of their own, and print what sharing work saves.
+"""Time a search over learning rate and epochs with frozen layers, with and without shared hidden states.
 
-    python benchmarks/tuning.py experiments/nsmc.toml --trials 4 --set dataset.path=FOLDER --set backbone.path=FOLDER
+    python benchmarks/tuning.py --model FOLDER_OR_ID --data ratings_train.txt --rows 1000 --trials 20
 
-The search does its trials in one worker process: data are read and cleaned once, texts tokenised once and cut to each
-trial's length, no weights are written and the test split is not predicted. A run does all of that, in a fresh process
-with an empty cache, as scripts do that are called in a loop. Training itself takes equally long; both times have it.
+The same trials are done three ways: by ``kexp tune``; by ``kexp tune`` with the frozen layers run in every step of
+every trial; and by a ``kexp run`` for each trial with an empty cache, as scripts do that are called in a loop. Only the
+layers that are frozen can be shared, so all layers are, unless --frozen says how many. What is timed is training, the
+hidden states included, which all three record themselves. The seconds of the whole commands stand in the file of
+--json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from common import parser, report, reviews, table, take_turns
+from contestants import Work, call_kexp, run_kexp, save_classifier, write_spec
+from transformers import AutoConfig
 
-SPACE = [
-    "search.sampler.use=random",
-    "search.pruner.use=none",
-    "search.space.training.max_length={choices = [16, 24, 32, 48, 64]}",
-    "search.space.training.learning_rate={low = 1e-5, high = 1e-3, log = true}",
-]
+PARAMETERS = ["training.epochs", "training.learning_rate"]
+
+
+def settings(work: Work) -> dict[str, Any]:
+    return {"freezing.use": "bottom-layers", "freezing.layers": work.frozen}
+
+
+def search(work: Work, validation: pd.DataFrame, trials: int, *, reuse: bool) -> dict[str, Any]:
+    """Search and return the trials, and the seconds of their training and of the command."""
+    space = {
+        "training.reuse_frozen": reuse, "search.metric": "validation.macro_f1", "search.sampler.use": "random",
+        "search.pruner.use": "none", "search.trials": trials, "split.validation": 0.1,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = {"train": work.rows, "validation": validation, "test": validation}
+        spec = write_spec(folder, work, files, {**settings(work), **space})
+        with spec.open("a", encoding="utf-8") as file:
+            file.write('[search.space]\n"training.learning_rate" = {low = 1e-5, high = 1e-3, log = true}\n')
+            file.write('"training.epochs" = {low = 2, high = 5}\n')
+        started = time.perf_counter()
+        done = call_kexp("tune", spec, "--runs-dir", folder / "runs", "--json", "--quiet", cache=folder / "cache")
+        whole = time.perf_counter() - started
+        found = pd.read_csv(Path(json.loads(done)["folder"], "trials.csv"))
+    parameters = found[PARAMETERS].to_dict("records")
+    return {"seconds": float(found["train_seconds"].sum()), "command_seconds": whole, "trials": parameters}
+
+
+def runs(work: Work, trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """Train every trial by a run of its own; return the seconds of training and of the commands."""
+    seconds = whole = 0.0
+    for trial in trials:
+        own = replace(work, epochs=trial["training.epochs"], learning_rate=trial["training.learning_rate"])
+        outcome = run_kexp(own, {"train": work.rows}, settings(work))
+        seconds += outcome.details["train_seconds"]
+        whole += outcome.details["command_seconds"]
+    return {"seconds": seconds, "command_seconds": whole, "trials": trials}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("spec", type=Path)
-    parser.add_argument("--trials", type=int, default=4)
-    parser.add_argument("--set", action="append", default=[], dest="assignments")
-    options = parser.parse_args()
+    arguments: argparse.ArgumentParser = parser(__doc__, rows=1000)
+    arguments.add_argument("--max-length", type=int, default=64)
+    arguments.add_argument("--trials", type=int, default=20)
+    arguments.add_argument("--frozen", type=int, help="number of lowest layers that are frozen")
+    options = arguments.parse_args()
+    few = max(16, options.rows // 10)
+    rows = reviews(options, options.rows + few)
+    frozen = options.frozen or AutoConfig.from_pretrained(options.model).num_hidden_layers
     with tempfile.TemporaryDirectory() as folder:
-        found, searching = search(options, Path(folder))
-        table = pd.read_csv(Path(found["folder"], "trials.csv"))
-        training = table["train_seconds"].sum()
-        paths = [path for path in table.columns if path.startswith("training.")]
-        alone = sum(run_alone(options, Path(folder), values) for values in table[paths].to_dict("records"))
-    print(f"{len(table)} trials, {training:.1f} s of training in both")
-    print(f"one search:    {searching:7.1f} s, {searching - training:6.1f} s beside training")
-    print(f"as many runs:  {alone:7.1f} s, {alone - training:6.1f} s beside training")
-    beside = (alone - training) / (searching - training)
-    print(f"the search is {alone / searching:.2f} times as fast as the runs, beside training {beside:.2f} times")
-
-
-def search(options: argparse.Namespace, folder: Path) -> tuple[dict, float]:
-    """Search and return what was found and the seconds up to the end of the last trial."""
-    command = ["tune", options.spec, "--trials", options.trials, "--runs-dir", folder / "search", "--json"]
-    started = time.time()
-    found = json.loads(kexp(command, [*SPACE, *options.assignments], folder / "shared cache"))
-    ended = max(path.stat().st_mtime for path in Path(found["folder"]).glob("trials/*/seed-*/result.json"))
-    return found, ended - started
-
-
-def run_alone(options: argparse.Namespace, folder: Path, values: dict) -> float:
-    """Train one trial's spec in a process of its own, with an empty cache, and return the seconds."""
-    assignments = [f"{path}={value}" for path, value in values.items()]
-    with tempfile.TemporaryDirectory(dir=folder) as cache:
-        started = time.time()
-        kexp(["run", options.spec, "--runs-dir", folder / "runs", "--set", "evaluation.baselines=[]"],
-             [*options.assignments, *assignments], Path(cache))  # fmt: skip
-        return time.time() - started
-
-
-def kexp(command: list, assignments: list[str], cache: Path) -> str:
-    """Call kexp with a cache folder and return its standard output."""
-    sets = [word for assignment in assignments for word in ("--set", assignment)]
-    environment = {**os.environ, "KEXP_CACHE_DIR": str(cache)}
-    done = subprocess.run(
-        [sys.executable, "-m", "kexp", *map(str, command), *sets, "--quiet"],
-        env=environment, stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout
+        model = save_classifier(options.model, Path(folder))
+        work = Work(model, rows.head(options.rows), options.max_length, frozen=frozen, precision=options.precision)
+        shared = partial(search, work, rows.tail(few), options.trials)
+        known = shared(reuse=True)["trials"]
+        contestants = {
+            "frozen layers in every step": partial(shared, reuse=False),
+            "a run for each trial": partial(runs, work, known),
+            "kexp": partial(shared, reuse=True),
+        }
+        found = take_turns(contestants, options.rounds)
+    if any(one["trials"] != known for outcomes in found.values() for one in outcomes):
+        raise SystemExit("the contestants did not do the same trials")
+    seconds = {name: [one["seconds"] for one in outcomes] for name, outcomes in found.items()}
+    title = f"{options.trials} trials, {frozen} layers frozen"
+    commands = {name: [one["command_seconds"] for one in outcomes] for name, outcomes in found.items()}
+    tables = [table(title, seconds, base="frozen layers in every step")]
+    report(options, tables, equal_work={title: {"trials": known}}, details={title: {"command_seconds": commands}})
 
 
 if __name__ == "__main__":

@@ -1,118 +1,143 @@
-"""Time one step of UDA as kexp does it beside the same step as three separate passes, and print the ratio.
+"""Time steps of UDA: three separate passes, padded to max_length or to the longest row, and kexp.
 
-    python benchmarks/uda_step.py --model FOLDER_OR_ID --data ratings_train.txt
+    python benchmarks/uda_step.py --model FOLDER_OR_ID --data ratings_train.txt --steps 12
 
-Both take the same labelled, original and augmented rows through forward and backward. The peer pads every group to
-max_length and calls the model three times, as ported notebooks do; a second peer pads each of the three groups to its
-own longest row. kexp sends labelled and augmented rows through one pass, whose batches were matched by length, and the
-originals through one without gradient. The contestants take turns on the same rows; optimiser steps and tokenising are
-left out of all.
+Every step takes labelled rows, unlabelled ones and an augmented view of each, forward and backward and through AdamW;
+the views are made before, by deleting words, and are read from a column. The peers call the model once for each of the
+three groups, as ported notebooks do: with every group padded to max_length, or each to its own longest row. What is
+timed is the training loop; the contestants take turns, and must give the same losses on one batch without dropout.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy, kl_div, pad
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-from kexp.builtin.augmenters import RandomDeletion
-from kexp.builtin.objectives import UdaOptions
-from kexp.builtin.samplers import RandomSampler
-from kexp.contracts import AugmenterContext, Batch, ObjectiveContext, Progress, UnlabelledBatch
-from kexp.cross_entropy import CrossEntropyOptions
-from kexp.data.encoding import Encoded, encode, tokenise
-from kexp.data.labelled_stream import Collator, LabelledStream
-from kexp.data.rows import Rows
-from kexp.data.semi_supervised_stream import SemiSupervisedStream, new_views
-from kexp.devices import choose
-from kexp.files import read_delimited
-from kexp.model.forward import Classifier
-from kexp.model.token_rows import TokenRows, own
-from kexp.train.step import to_device
-
-Step = Callable[[Batch, UnlabelledBatch], torch.Tensor]
+from common import parser, report, reviews, table, take_turns
+from contestants import (
+    Outcome,
+    Work,
+    autocast,
+    check_losses,
+    details,
+    device,
+    load_classifier,
+    run_kexp,
+    save_classifier,
+    synchronised,
+)
+from torch.nn.functional import cross_entropy, kl_div
+from transformers import AutoTokenizer
 
 
-def fused(classifier: Classifier) -> Step:
-    objective = UdaOptions(supervised=CrossEntropyOptions()).build(ObjectiveContext([1, 1], 1))
-    return lambda labelled, pairs: objective.step(classifier, labelled, pairs, Progress(0, 1)).loss
+def three_passes(work: Work, pool: pd.DataFrame, steps: int, ratio: int, *, fixed: bool) -> Outcome:
+    """Train in a plain loop over a labelled batch, originals without gradient, and their augmented views."""
+    model, tokenizer = load_classifier(work), AutoTokenizer.from_pretrained(work.model)
+    texts = {"labelled": work.rows["text"], "original": pool["text"], "view": pool["view"]}
+    ids = {name: tokenizer(list(column), truncation=True, max_length=work.max_length) for name, column in texts.items()}
+    truth = torch.tensor(work.rows["label"].to_numpy())
+    few, many = batches(len(truth), work.batch_size), batches(len(pool), work.batch_size * ratio)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=work.learning_rate, weight_decay=0.0)
+    padding: dict[str, Any] = {"padding": "max_length" if fixed else "longest", "max_length": work.max_length}
+
+    def logits(group: str, chosen: list[int]) -> torch.Tensor:
+        rows = {name: [values[number] for number in chosen] for name, values in ids[group].items()}
+        inputs = tokenizer.pad(rows, return_tensors="pt", **padding).to(device())
+        with autocast(work.precision):
+            found: torch.Tensor = model(**inputs).logits
+        return found.float()
+
+    losses: list[torch.Tensor] = []
+    seen = 0
+    model.train()
+    started = synchronised()
+    for _ in range(steps):
+        labelled, unlabelled = next(few), next(many)
+        loss = cross_entropy(logits("labelled", labelled), truth[labelled].to(device()))
+        with torch.no_grad():
+            target = logits("original", unlabelled).log_softmax(-1)
+        predicted = logits("view", unlabelled).log_softmax(-1)
+        loss = loss + kl_div(predicted, target, reduction="batchmean", log_target=True)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.detach())
+        seen += len(labelled) + len(unlabelled)
+    return Outcome(synchronised() - started, seen, len(losses), [float(loss) for loss in losses])
 
 
-def separate(classifier: Classifier, width: int | None) -> Step:
-    def logits(rows: TokenRows) -> torch.Tensor:
-        inputs = rows.padded(classifier.pad_id)
-        more = 0 if width is None else width - int(rows.lengths.max())
-        return classifier.module(**{name: pad(tensor, (0, more)) for name, tensor in inputs.items()}).logits
-
-    def step(labelled: Batch, pairs: UnlabelledBatch) -> torch.Tensor:
-        loss = cross_entropy(logits(own(labelled.inputs)), labelled.labels)
-        target = logits(own(pairs.original)).log_softmax(-1).detach()
-        predicted = logits(own(pairs.augmented)).log_softmax(-1)
-        return loss + kl_div(predicted, target, reduction="batchmean", log_target=True)
-
-    return step
+def kexp(work: Work, pool: pd.DataFrame, steps: int, ratio: int) -> Outcome:
+    """Train by ``kexp run`` with the objective uda, on views that come with the data."""
+    settings = {
+        "objective.use": "uda", "dataset.augmented": "view", "labelled.pool_from": "file",
+        "training.steps": steps, "training.unlabelled_ratio": ratio,
+    }  # fmt: skip
+    return run_kexp(work, {"train": work.rows, "unlabelled": pool}, settings)
 
 
-def stream(options: argparse.Namespace, tokenizer) -> SemiSupervisedStream:
-    frame = read_delimited(options.data, separator="\t", quoting=False)
-    frame = frame[frame["document"].str.strip() != ""].sample(4100, random_state=0)
-    texts, labels = frame["document"].tolist(), frame["label"].astype("int64").to_numpy()
+def batches(count: int, size: int) -> Iterator[list[int]]:
+    """Yield numbers of rows without end; every row once before any comes again."""
+    while True:
+        order = torch.randperm(count).tolist()
+        yield from (order[start : start + size] for start in range(0, count - size + 1, size))
 
-    def encoded(texts: list[str], pairs: None = None) -> Encoded:
-        return encode(texts, pairs, tokenizer, max_length=options.max_length, truncation="right", tokenise=tokenise)
 
-    few = Rows(texts[:100], None, labels[:100], np.arange(100))
-    unlabelled = Rows(texts[100:], None, np.full(4000, -1), np.arange(4000))
-    labelled = LabelledStream(
-        few,
-        encoded(few.texts),
-        RandomSampler(),
-        Collator(tokenizer.pad_token_id, token_types=True),
-        0,
-        options.labelled,
-    )
-    augment = new_views(unlabelled, RandomDeletion(p=0.2).build(AugmenterContext()), encoded, 0)
-    rows = encoded(unlabelled.texts)
-    return SemiSupervisedStream(labelled, unlabelled, rows, augment, options.unlabelled, unlabelled_epochs=True)
+def with_views(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows beside a view of each, in which a fifth of the words is left out."""
+    draw = random.Random(0)
+
+    def shortened(text: str) -> str:
+        words = text.split()
+        return " ".join([word for word in words if draw.random() > 0.2] or words[:1])
+
+    return pd.DataFrame({"text": rows["text"], "view": [shortened(text) for text in rows["text"]]})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--labelled", type=int, default=4)
-    parser.add_argument("--unlabelled", type=int, default=64)
-    parser.add_argument("--max-length", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=12)
-    options = parser.parse_args()
-    tokenizer = AutoTokenizer.from_pretrained(options.model)
-    model = AutoModelForSequenceClassification.from_pretrained(options.model, num_labels=2).train()
-    classifier = Classifier(model, choose("cpu", "fp32"), tokenizer.pad_token_id)
-    contestants: dict[str, Step] = {
-        "three passes, fixed padding": separate(classifier, options.max_length),
-        "three passes, dynamic padding": separate(classifier, None),
-        "kexp": fused(classifier),
+    arguments = parser(__doc__)
+    arguments.add_argument("--labelled", type=int, default=4, help="labelled rows of a step")
+    arguments.add_argument("--ratio", type=int, default=16, help="unlabelled rows of a step for each labelled one")
+    arguments.add_argument("--max-length", type=int, default=64)
+    arguments.add_argument("--steps", type=int, default=12)
+    options = arguments.parse_args()
+    few = 32 * options.labelled
+    rows = reviews(options, few + options.rows)
+    # Classes in turn: a few labelled rows must have both.
+    rows = rows.iloc[rows.groupby("label").cumcount().argsort(kind="stable")]
+    labelled, pool = rows.head(few), with_views(rows.tail(options.rows))
+    runs = {
+        "three passes, fixed padding": partial(three_passes, fixed=True),
+        "three passes, dynamic padding": partial(three_passes, fixed=False),
+        "kexp": kexp,
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for number, (micro,) in zip(range(options.steps + 1), stream(options, tokenizer).epoch(0), strict=False):
-        labelled, pairs = to_device(micro, torch.device("cpu"))
-        for name, step in contestants.items():
-            started = time.perf_counter()
-            step(labelled, pairs).backward()
-            model.zero_grad()
-            # The first step warms up.
-            seconds[name] += [time.perf_counter() - started] if number else []
-    base = statistics.fmean(seconds["three passes, fixed padding"])
-    print(f"{'':32}{'ms a step':>10}{'times as fast':>15}")
-    for name, times in seconds.items():
-        print(f"{name:32}{statistics.fmean(times) * 1000:10.0f}{base / statistics.fmean(times):15.2f}")
+    given = {"steps": options.steps, "ratio": options.ratio}
+    with tempfile.TemporaryDirectory() as folder:
+        plain = save_classifier(options.model, Path(folder, "plain"), dropout=False)
+        work = Work(plain, labelled, options.max_length, 1, 0, options.labelled, precision=options.precision)
+        # All labelled and all unlabelled rows in one step.
+        one = replace(work, rows=labelled.head(options.labelled), log_every=1)
+        all_of = pool.head(options.labelled * options.ratio)
+        losses = {name: list(run(one, all_of, steps=3, ratio=options.ratio).losses) for name, run in runs.items()}
+        equal: dict[str, Any] = check_losses(losses, options.precision)
+        work = replace(work, model=save_classifier(options.model, Path(folder, "model")))
+        found = take_turns({name: partial(run, work, pool, **given) for name, run in runs.items()}, options.rounds)
+    steps = {outcome.steps for outcomes in found.values() for outcome in outcomes}
+    if steps != {options.steps}:
+        raise SystemExit(f"the contestants did {steps} steps, expected {options.steps}")
+    equal |= {"steps": options.steps, "rows_of_a_step": {"labelled": options.labelled, "pairs": len(all_of)}}
+    seconds = {name: [outcome.seconds / outcome.steps for outcome in outcomes] for name, outcomes in found.items()}
+    title = f"a step of UDA, {options.labelled} labelled rows and {len(all_of)} pairs"
+    recorded = {title: details({"kexp": found["kexp"]})}
+    tables = [table(title, seconds, base="three passes, fixed padding")]
+    report(options, tables, equal_work={title: equal}, details=recorded)
 
 
 if __name__ == "__main__":
