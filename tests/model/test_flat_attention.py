@@ -78,6 +78,12 @@ def test_rows_of_similar_length_are_padded_together() -> None:
     assert group.mask.sum(-1).flatten().tolist() == [40, 38, 21, 3, 3]
 
 
+def test_equal_lengths_of_any_kind_share_a_layout() -> None:
+    layout = layout_of(np.array([4, 2, 9]), CPU)
+    assert layout_of(np.array([4, 2, 9], np.int32), CPU) is layout
+    assert layout.lengths.tolist() == [4, 2, 9]
+
+
 def test_rows_by_length_are_not_moved() -> None:
     layout = layout_of(np.array([7, 7, 2]), CPU)
     tokens = torch.randn(16, 5)
