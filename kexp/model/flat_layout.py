@@ -166,7 +166,11 @@ def layout_of(lengths: NDArray[np.int64], device: torch.device, grouping: Groupi
     Unless a ``grouping`` is given, rows are padded with those of similar length on a CPU, and all together elsewhere,
     where a few more launches cost more than padding.
     """
-    return _layout(lengths.tobytes(), device, grouping or (similar_lengths if device.type == "cpu" else all_together))
+    return _layout(
+        lengths.astype(np.int64).tobytes(),
+        device,
+        grouping or (similar_lengths if device.type == "cpu" else all_together),
+    )
 
 
 @lru_cache(maxsize=8)
