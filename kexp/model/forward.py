@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kexp.contracts import Rows
@@ -42,7 +42,7 @@ class Classifier:
 
     def logits(self, *groups: Rows) -> tuple[torch.Tensor, ...]:
         """Return the logits of each group of rows, all from one forward pass in training mode."""
-        rows = TokenRows.joined([own(group) for group in groups])
+        rows = TokenRows.joined([self._with_hidden(own(group)) for group in groups])
         logits: tuple[torch.Tensor, ...] = self(rows).split([len(group) for group in groups])  # type: ignore[no-untyped-call]
         return logits
 
@@ -64,6 +64,12 @@ class Classifier:
         with without_dropout(self.module):
             return self._forward(self.module, own(inputs), embeddings)
 
+    def _with_hidden(self, rows: TokenRows) -> TokenRows:
+        """Return rows with what the layers make of them that are known of others, so that all share the same pass."""
+        if not self.known_layers or rows.hidden is not None or not len(rows):
+            return rows
+        return replace(rows, hidden=self.hidden(rows, self.known_layers))
+
     def hidden(self, rows: TokenRows, layers: int) -> torch.Tensor:
         """Return what the first ``layers`` layers make of rows, without dropout and without gradient.
 
@@ -82,7 +88,8 @@ class Classifier:
         self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Run a module; ``embeddings`` take the place of those of the tokens."""
-        flat = FlatModel.of(module)  # type: ignore[arg-type]
+        # A row without tokens, of a tokenizer without special ones, has no first one.
+        flat = FlatModel.of(module) if rows.lengths.all() else None  # type: ignore[arg-type]
         with self.hardware.autocast():
             if flat is None:
                 logits = self._padded(module, rows, embeddings)
