@@ -1,99 +1,117 @@
-"""How each family of encoders is run over tokens without padding, by the modules of its own."""
+"""How each family of encoders is run over tokens without padding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from kexp.model.flat_attention import attend_by
-from kexp.model.flat_layout import Layout
+from kexp.model import flat_parts as parts
+from kexp.model.flat_layout import Grouping, Layout, all_together
+from kexp.model.flat_parts import Inputs, Module
 
-Module = Any  # A module of transformers, whose parts have no types.
+
+def _nothing_shared(base: Module, hidden: torch.Tensor, layout: Layout) -> None:
+    """Layers need nothing but hidden states."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Flat tokens as one row: each of shape (1, tokens), word embeddings (1, tokens, width) where they are given."""
+def _as_it_is(model: Module, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """Return first tokens as the last layer made them."""
+    return hidden
 
-    ids: torch.Tensor
-    types: torch.Tensor | None
-    word_embeddings: torch.Tensor | None
 
-    @property
-    def words(self) -> dict[str, torch.Tensor | None]:
-        """What the embeddings take in place of one another."""
-        if self.word_embeddings is None:
-            return {"input_ids": self.ids}
-        return {"input_ids": None, "inputs_embeds": self.word_embeddings}
+def _never(config: PretrainedConfig) -> bool:
+    """Hold for no model."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """The parts of a sequence classifier.
+    """The parts of a sequence classifier, as functions of its modules.
 
     ``embed(base, inputs, layout)`` returns the output of the embeddings, of shape (1, tokens, hidden).
-    ``layers`` is where the base model has the list of its layers. ``layer(module, hidden, layout, first)`` runs one
-    over (tokens, hidden), and if ``first`` returns the first tokens of rows alone. ``head(model, first_tokens)``
-    returns logits.
+
+    ``layers`` is where the base model has the list of its layers. ``layer(module, hidden, layout, shared, first)`` runs
+    one over (tokens, hidden), and if ``first`` returns the first tokens of rows alone; ``shared`` is what
+    ``share(base, hidden, layout)`` computed for all layers.
+
+    ``pool(model, hidden, layout)`` returns what the head reads, of shape (rows, hidden), of the last layer's output,
+    which is that of first tokens alone unless ``reads_all_tokens(config)``. ``head(model, pooled)`` returns logits.
+
+    ``grouping`` tells which rows are padded together where attention needs it. Models for which ``not_flat(config)``
+    holds have a part, named by ``obstacle``, that cannot be run without padding.
     """
 
     embed: Callable[[Module, Inputs, Layout], torch.Tensor]
     layers: str
-    layer: Callable[[Module, torch.Tensor, Layout, bool], torch.Tensor]
+    layer: Callable[[Module, torch.Tensor, Layout, Any, bool], torch.Tensor]
     head: Callable[[Module, torch.Tensor], torch.Tensor]
+    share: Callable[[Module, torch.Tensor, Layout], Any] = _nothing_shared
+    pool: Callable[[Module, torch.Tensor, Layout], torch.Tensor] = _as_it_is
+    reads_all_tokens: Callable[[PretrainedConfig], bool] = _never
+    grouping: Grouping | None = None
+    not_flat: Callable[[PretrainedConfig], bool] = _never
+    obstacle: str = ""
 
 
-# --- embeddings ------------------------------------------------------------------------------------------------------
+def _is_decoder(config: PretrainedConfig) -> bool:
+    return bool(config.is_decoder)
 
 
-def _embed_with_types(base: Module, inputs: Inputs, layout: Layout) -> torch.Tensor:
-    embedded: torch.Tensor = base.embeddings(
-        **inputs.words, token_type_ids=inputs.types, position_ids=layout.positions[None]
-    )
-    return embedded
+def _has_convolution(config: PretrainedConfig) -> bool:
+    return bool(getattr(config, "conv_kernel_size", 0) > 0)
 
 
-# --- layers ----------------------------------------------------------------------------------------------------------
+_BERT = Family(
+    embed=parts.embed_with_types,
+    layers="encoder.layer",
+    layer=parts.bert_layer,
+    head=parts.head_on_pooled_by_base,
+    not_flat=_is_decoder,
+    obstacle="attention to earlier tokens alone",
+)
+_ROBERTA = replace(_BERT, embed=parts.embed_after_padding, head=parts.head_of_first_token)
 
-
-def _bert_layer(layer: Module, hidden: torch.Tensor, layout: Layout, first: bool) -> torch.Tensor:
-    attention = layer.attention.self
-    context = attend_by(
-        attention.query,
-        attention.key,
-        attention.value,
-        hidden,
-        layout,
-        size=attention.attention_head_size,
-        dropout=attention.dropout.p if attention.training else 0.0,
-        first=first,
-    )
-    attended = layer.attention.output(context, layout.first(hidden) if first else hidden)
-    output: torch.Tensor = layer.feed_forward_chunk(attended)
-    return output
-
-
-# --- heads -----------------------------------------------------------------------------------------------------------
-
-
-def _pooled_by_base(model: Module, first_tokens: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = model.classifier(model.dropout(model.base_model.pooler(first_tokens[:, None])))
-    return logits
-
-
-# The folder of a family in transformers, and how its sequence classifier is run.
+# The class of the sequence classifier in transformers, and how it is run.
 FAMILIES: Mapping[str, Family] = {
-    "bert": Family(embed=_embed_with_types, layers="encoder.layer", layer=_bert_layer, head=_pooled_by_base),
+    "BertForSequenceClassification": _BERT,
+    "ElectraForSequenceClassification": replace(_BERT, embed=parts.embed_and_project, head=parts.head_of_first_token),
+    "RobertaForSequenceClassification": _ROBERTA,
+    "XLMRobertaForSequenceClassification": _ROBERTA,
+    "CamembertForSequenceClassification": _ROBERTA,
+    "DistilBertForSequenceClassification": Family(
+        embed=parts.embed_without_types,
+        layers="transformer.layer",
+        layer=parts.distilbert_layer,
+        head=parts.distilbert_head,
+    ),
+    "ModernBertForSequenceClassification": Family(
+        embed=parts.embed_without_positions,
+        layers="layers",
+        layer=parts.modernbert_layer,
+        head=parts.modernbert_head,
+        share=parts.rotary_positions,
+        pool=parts.norm_and_pool,
+        reads_all_tokens=parts.pools_means,
+    ),
+    "DebertaV2ForSequenceClassification": Family(
+        embed=parts.embed_with_types,
+        layers="encoder.layer",
+        layer=parts.deberta_layer,
+        head=parts.head_with_own_pooler,
+        share=parts.relative_positions,
+        # Relative positions are projected, and dropped at random, once for all rows that are padded together.
+        grouping=all_together,
+        not_flat=_has_convolution,
+        obstacle="a convolution over tokens",
+    ),
 }
 
 
 def family_of(model: PreTrainedModel) -> Family | None:
-    """Return the family of a model, None unless its class is the sequence classifier of a known family."""
+    """Return the family of a model, None unless its class is one of ``FAMILIES`` in transformers itself."""
     kind = type(model)
-    package, _, name = kind.__module__.removeprefix("transformers.models.").partition(".")
-    known = kind.__module__.startswith("transformers.models.") and name == f"modeling_{package}"
-    return FAMILIES.get(package) if known and kind.__name__.endswith("ForSequenceClassification") else None
+    return FAMILIES.get(kind.__name__) if kind.__module__.startswith("transformers.models.") else None

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.models.bert.modeling_bert import BertLayer
 
 from kexp.model.flat import FlatModel, reason_not_flat
 from kexp.model.token_rows import TokenRows
 
+DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "seq_classif_dropout",
+    "embedding_dropout", "mlp_dropout", "classifier_dropout", "pooler_dropout",
+)  # fmt: skip
 SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 LENGTHS = {
     "short beside long": [3, 24, 3, 17, 24, 5],
@@ -38,7 +46,7 @@ class Case:
 
     def build(self, *, dropout: float = 0.0) -> PreTrainedModel:
         torch.manual_seed(0)
-        rates = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), dropout)
+        rates = {**dict.fromkeys(DROPOUTS, dropout), "pad_token_id": 0}
         config = AutoConfig.for_model(
             self.family,
             **{"vocab_size": 40, "num_labels": 3, "max_position_embeddings": 30, **SIZES, **rates, **self.config},
@@ -58,9 +66,30 @@ class Case:
         return TokenRows(ids, np.array(lengths), types)
 
 
+ROBERTA = {"pad_token_id": 1, "type_vocab_size": 1, "max_position_embeddings": 32}
+DISTILBERT = {"dim": 16, "hidden_dim": 32, "n_layers": 3, "n_heads": 2}
+MODERNBERT = {"local_attention": 8, "global_attn_every_n_layers": 2, "norm_bias": True, "attention_bias": True}
+DEBERTA = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "pooler_hidden_size": 16}
+DEBERTA_V3 = {
+    **DEBERTA, "position_biased_input": False, "position_buckets": 4, "share_att_key": True,
+    "norm_rel_ebd": "layer_norm", "type_vocab_size": 0, "max_relative_positions": -1,
+}  # fmt: skip
 CASES = [
     Case("bert", {"type_vocab_size": 2}, types=True),
     Case("bert", {"chunk_size_feed_forward": 1}, name="bert without types"),
+    Case("roberta", ROBERTA),
+    Case("xlm-roberta", {**ROBERTA, "type_vocab_size": 2}, types=True),
+    Case("camembert", ROBERTA),
+    Case("electra", {"embedding_size": 8}, types=True),
+    Case("electra", {"embedding_size": 16}, name="electra without projection"),
+    Case("distilbert", DISTILBERT),
+    Case("distilbert", {**DISTILBERT, "sinusoidal_pos_embds": True}, types=True, name="distilbert given types"),
+    Case("modernbert", MODERNBERT),
+    Case("modernbert", {**MODERNBERT, "classifier_pooling": "mean"}, name="modernbert of means"),
+    Case("modernbert", {"global_attn_every_n_layers": 3, "local_attention": 4}, name="modernbert ends locally"),
+    Case("deberta-v2", {**DEBERTA, "type_vocab_size": 2}, types=True),
+    Case("deberta-v2", DEBERTA_V3, name="deberta-v3"),
+    Case("deberta-v2", {}, name="deberta without relative positions"),
 ]
 
 
@@ -180,8 +209,7 @@ def test_attention_weights_alone_are_dropped_as_often(case: Case) -> None:
     assert ((ours.std(0) / spread - 1).abs() < 0.12).all()
 
 
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_gradient_checkpointing_changes_nothing_but_memory(case: Case, reentrant: bool) -> None:
+def test_gradient_checkpointing_changes_nothing_but_memory(case: Case) -> None:
     model, rows = case.build(dropout=0.2), case.rows(LENGTHS["short beside long"])
     run = flat(model)
 
@@ -194,7 +222,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(case: Case, reentrant
 
     logits, plain = outcome()
     calls = []
-    model.activation_checkpointing_enable({"use_reentrant": reentrant})
+    model.activation_checkpointing_enable()
     kept = run._layers[0]._gradient_checkpointing_func
     for layer in run._layers:
         layer._gradient_checkpointing_func = lambda *given: (calls.append(1), kept(*given))[1]
@@ -212,3 +240,110 @@ def test_the_padded_call_is_what_it_was_before(case: Case) -> None:
     flat(model).logits(rows).sum().backward()
     assert torch.equal(padded_logits(model, rows), before)
     assert (set(vars(model)), model.config._attn_implementation) == (state, implementation)
+
+
+def test_padding_ids_among_the_tokens_are_counted_as_the_library_counts_them(case: Case) -> None:
+    model, rows = case.build().double(), case.rows([6, 9, 4])
+    rows.ids[[2, 8, 9, 18]] = model.config.pad_token_id
+    torch.testing.assert_close(flat(model).logits(rows), padded_logits(model, rows))
+
+
+def test_a_copy_and_its_model_run_at_the_same_time(case: Case) -> None:
+    model = case.build().eval()
+    teacher = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.mul_(0.9)
+    batches = [case.rows([4 + number, 9, 3], seed=number) for number in range(6)]
+    runs = [flat(model), flat(teacher)]
+    expected = [[run.logits(rows).detach() for rows in batches] for run in runs]
+    assert not torch.equal(expected[0][0], expected[1][0])
+    with ThreadPoolExecutor(4) as pool:
+        for run, logits in zip(runs, expected, strict=True):
+            for found, wanted in zip(pool.map(run.logits, batches * 4), logits * 4, strict=True):
+                assert torch.equal(found, wanted)
+
+
+def test_rows_longer_than_the_positions_are_refused() -> None:
+    for case in CASES:
+        model = case.build().eval()
+        fits = 30
+        assert torch.isfinite(flat(model).logits(case.rows([3, fits]))).all()
+        if case.family != "modernbert" and case.config is not DEBERTA_V3:
+            with pytest.raises(ValueError, match=r"a row has 31 tokens, but the model has positions for 30"):
+                flat(model).logits(case.rows([3, fits + 1]))
+
+
+def test_rows_without_tokens_are_refused(case: Case) -> None:
+    with pytest.raises(ValueError, match=r"row 1 has no tokens"):
+        flat(case.build()).logits(case.rows([3, 0, 2]))
+
+
+def test_a_pass_over_no_rows_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        flat(CASES[0].build()).logits(CASES[0].rows([]))
+
+
+def test_layouts_made_in_inference_mode_serve_training(case: Case) -> None:
+    model, rows = case.build(), case.rows([2, 13, 6, 8, 1])
+    with torch.inference_mode():
+        expected = flat(model).logits(rows)
+    logits = flat(model).logits(rows)
+    logits.sum().backward()
+    torch.testing.assert_close(logits, expected.clone())
+
+
+# --- models that are run padded --------------------------------------------------------------------------------------
+
+
+def bert(**options: Any) -> PreTrainedModel:
+    return Case("bert", options).build()
+
+
+def from_elsewhere() -> PreTrainedModel:
+    class BertForSequenceClassification(transformers.BertForSequenceClassification):
+        """A model of the same name in another module."""
+
+    return BertForSequenceClassification(bert().config)
+
+
+def with_a_part_from_elsewhere() -> PreTrainedModel:
+    class Slower(BertLayer):
+        """A layer that was written by others."""
+
+    model = bert()
+    model.bert.encoder.layer[1] = Slower(model.config)
+    return model
+
+
+def with_a_forward_of_its_own() -> PreTrainedModel:
+    model = bert()
+    model.bert.encoder.layer[0].forward = lambda hidden, *others, **named: hidden
+    return model
+
+
+NOT_FLAT: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
+    "unknown": (
+        Case("albert", {"embedding_size": 8}).build,
+        "AlbertForSequenceClassification of transformers.models.albert.modeling_albert has no forward pass without padding.",
+    ),
+    "elsewhere": (from_elsewhere, f"BertForSequenceClassification of {__name__} has no forward pass without padding."),
+    "part": (with_a_part_from_elsewhere, f"A part of BertForSequenceClassification is Slower of {__name__}."),
+    "forward": (with_a_forward_of_its_own, "The forward method of bert.encoder.layer.0 was replaced by another."),
+    "decoder": (
+        lambda: bert(is_decoder=True),
+        "BertForSequenceClassification has attention to earlier tokens alone, which needs padded rows.",
+    ),
+    "convolution": (
+        Case("deberta-v2", {**DEBERTA, "conv_kernel_size": 3}).build,
+        "DebertaV2ForSequenceClassification has a convolution over tokens, which needs padded rows.",
+    ),
+    "no layers": (lambda: bert(num_hidden_layers=0), "BertForSequenceClassification has no layers."),
+}
+
+
+@pytest.mark.parametrize(("build", "reason"), NOT_FLAT.values(), ids=NOT_FLAT)
+def test_other_models_are_run_padded_with_a_reason(build: Callable[[], PreTrainedModel], reason: str) -> None:
+    model = build()
+    assert FlatModel.of(model) is None
+    assert reason_not_flat(model) == reason

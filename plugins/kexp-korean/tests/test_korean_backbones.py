@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,27 @@ def test_padding_changes_nothing(family: Family, options: KoreanBackbone) -> Non
         alone = torch.cat([model(**tokenizer(text, return_tensors="pt")).logits for text in texts])
     assert together.shape == (2, 3)
     torch.testing.assert_close(together, alone)
+
+
+def test_runs_without_padding(family: Family, options: KoreanBackbone) -> None:
+    import numpy as np
+    import torch
+
+    from kexp.model.flat import FlatModel
+    from kexp.model.token_rows import TokenRows
+
+    tokenizer = options.build_tokenizer(TokenizerContext())
+    model = options.build(BackboneContext(LABELS, tokenizer)).eval()
+    run = FlatModel.of(model)
+    assert run is not None
+    encoded = tokenizer(["영화", "정말 영화 정말 영화 정말", "재미있다 A"], ["영화", "정말", "한글을"])
+    ids = encoded["input_ids"]
+    types = torch.tensor(list(chain(*encoded["token_type_ids"]))) if family.segments else None
+    rows = TokenRows(torch.tensor(list(chain(*ids))), np.array([len(row) for row in ids]), types)
+    with torch.no_grad():
+        expected = model(**tokenizer.pad(encoded, return_tensors="pt")).logits
+        torch.testing.assert_close(run.logits(rows), expected)
+    assert expected.std() > 0
 
 
 def test_reads_as_many_tokens_as_it_says(family: Family, options: KoreanBackbone) -> None:
