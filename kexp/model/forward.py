@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kexp.contracts import Rows
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Classifier:
     """A transformers classifier, on the device of its hardware; what ``contracts.Model`` promises to objectives.
 
@@ -29,6 +30,11 @@ class Classifier:
     hardware: Hardware
     pad_id: int
     known_layers: int = 0
+
+    @cached_property
+    def flat(self) -> FlatModel | None:
+        """The forward pass without padding; None for models whose rows are padded."""
+        return FlatModel.of(self.module)
 
     @property
     def way(self) -> str:
@@ -78,18 +84,19 @@ class Classifier:
         """
         import torch
 
-        flat = FlatModel.of(self.module)
-        if flat is None:
+        if self.flat is None:
             raise ValueError(self.way)
         with without_dropout(self.module), torch.no_grad(), self.hardware.autocast():
-            return flat.layers(flat.embed(rows), rows, 0, layers)
+            return self.flat.layers(self.flat.embed(rows), rows, 0, layers)
 
     def _forward(
         self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Run a module; ``embeddings`` take the place of those of the tokens."""
+        flat = self.flat if module is self.module else FlatModel.of(module)  # type: ignore[arg-type]
         # A row without tokens, of a tokenizer without special ones, has no first one.
-        flat = FlatModel.of(module) if rows.lengths.all() else None  # type: ignore[arg-type]
+        if not rows.lengths.all():
+            flat = None
         with self.hardware.autocast():
             if flat is None:
                 logits = self._padded(module, rows, embeddings)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_training import WAYS
-from transformers import BertConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig
 
 from kexp.devices import choose
 from kexp.errors import PluginError
+from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
 from kexp.model.token_rows import TokenRows
 
@@ -155,3 +157,35 @@ def test_rows_without_tokens_are_padded(way: str) -> None:
     model.module.eval()
     found, expected = model(few), model.module(**few.padded(0)).logits
     torch.testing.assert_close(found, expected, equal_nan=True)
+
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
+    "max_position_embeddings": 32, "pad_token_id": 0,
+}  # fmt: skip
+FROZEN: dict[str, dict[str, Any]] = {
+    "bert": SIZES,
+    "roberta": SIZES,
+    "xlm-roberta": SIZES,
+    "electra": {**SIZES, "embedding_size": 8},
+    "distilbert": {"vocab_size": 60, "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32, "pad_token_id": 0},
+    "deberta-v2": {**SIZES, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"},
+    "modernbert": {**SIZES, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2},
+}
+
+
+@pytest.mark.parametrize("family", FROZEN)
+def test_what_frozen_blocks_give_is_all_that_the_trained_ones_need(family: str) -> None:
+    torch.manual_seed(0)
+    module = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **FROZEN[family]))
+    classifier, few, blocks = Classifier(module, choose("cpu", "fp32"), 0), rows(5, 3, 7), find_blocks(module)
+    assert classifier.way == "flat"
+    few = replace(few, types=None)
+    for layers in (1, 2, 3):
+        blocks.apply_freezing(blocks.names[: layers + 1])
+        frozen = classifier.flat.layers(classifier.flat.embed(few), few, 0, layers)
+        assert not frozen.requires_grad
+        rest = replace(classifier, known_layers=layers)
+        rest.logits(replace(few, hidden=classifier.hidden(few, layers)))[0].square().sum().backward()
+        assert all((p.grad is not None) == p.requires_grad for p in module.parameters())
+        module.zero_grad()
