@@ -74,7 +74,9 @@ class Encoded:
         """Return some rows in this order."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]
         full = None if self.full_lengths is None else self.full_lengths[rows]
-        return Encoded(self.tokens.take(rows), boundaries, self.truncated, full_lengths=full)
+        hidden = self.hidden
+        known = None if hidden is None else lambda numbers: hidden(rows[numbers])
+        return Encoded(self.tokens.take(rows), boundaries, self.truncated, known, full)
 
     def hidden_of(self, rows: NDArray[np.int64]) -> torch.Tensor | None:
         """Return what the frozen blocks make of some rows; None where that is not known."""

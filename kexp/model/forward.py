@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kexp.contracts import Rows
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Classifier:
     """A transformers classifier, on the device of its hardware; what ``contracts.Model`` promises to objectives.
 
@@ -29,6 +30,11 @@ class Classifier:
     hardware: Hardware
     pad_id: int
     known_layers: int = 0
+
+    @cached_property
+    def flat(self) -> FlatModel | None:
+        """The forward pass without padding; None for models whose rows are padded."""
+        return FlatModel.of(self.module)
 
     @property
     def way(self) -> str:
@@ -42,7 +48,7 @@ class Classifier:
 
     def logits(self, *groups: Rows) -> tuple[torch.Tensor, ...]:
         """Return the logits of each group of rows, all from one forward pass in training mode."""
-        rows = TokenRows.joined([own(group) for group in groups])
+        rows = TokenRows.joined([self._with_hidden(own(group)) for group in groups])
         logits: tuple[torch.Tensor, ...] = self(rows).split([len(group) for group in groups])  # type: ignore[no-untyped-call]
         return logits
 
@@ -64,6 +70,12 @@ class Classifier:
         with without_dropout(self.module):
             return self._forward(self.module, own(inputs), embeddings)
 
+    def _with_hidden(self, rows: TokenRows) -> TokenRows:
+        """Return rows with what the layers make of them that are known of others, so that all share the same pass."""
+        if not self.known_layers or rows.hidden is not None or not len(rows):
+            return rows
+        return replace(rows, hidden=self.hidden(rows, self.known_layers))
+
     def hidden(self, rows: TokenRows, layers: int) -> torch.Tensor:
         """Return what the first ``layers`` layers make of rows, without dropout and without gradient.
 
@@ -72,17 +84,19 @@ class Classifier:
         """
         import torch
 
-        flat = FlatModel.of(self.module)
-        if flat is None:
+        if self.flat is None:
             raise ValueError(self.way)
         with without_dropout(self.module), torch.no_grad(), self.hardware.autocast():
-            return flat.layers(flat.embed(rows), rows, 0, layers)
+            return self.flat.layers(self.flat.embed(rows), rows, 0, layers)
 
     def _forward(
         self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Run a module; ``embeddings`` take the place of those of the tokens."""
-        flat = FlatModel.of(module)  # type: ignore[arg-type]
+        flat = self.flat if module is self.module else FlatModel.of(module)  # type: ignore[arg-type]
+        # A row without tokens, of a tokenizer without special ones, has no first one.
+        if not rows.lengths.all():
+            flat = None
         with self.hardware.autocast():
             if flat is None:
                 logits = self._padded(module, rows, embeddings)

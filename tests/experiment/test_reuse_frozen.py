@@ -243,6 +243,28 @@ def test_run_gives_what_it_gives_without(start: Start, freezing: str, objective:
     assert frame[columns].to_numpy() == pytest.approx(expected, abs=1e-5)
 
 
+FEW = ["labelled={per_class = 8}", "training.batch_size=8", "training.epochs=12"]
+DELETION = "augmentation={unlabelled = {use = 'random-deletion', p = 0.2}}"
+
+
+@pytest.mark.parametrize("freezing", FROZEN)
+@pytest.mark.parametrize("settings", [["objective=pseudo-label"], ["objective=uda", DELETION]], ids=lambda of: of[0])
+def test_unlabelled_rows_are_reused_too(start: Start, freezing: str, settings: list[str]) -> None:
+    ours, again, plain = (
+        start(freezing, *FEW, *settings, f"training.reuse_frozen={reuse}") for reuse in ("true", "true", "false")
+    )
+    # 24 labelled rows, 24 of validation and 168 unlabelled ones.
+    assert re.search("hidden states of 216 rows were computed once and are kept", ours.log)
+    assert ours.losses == pytest.approx(plain.losses, rel=1e-3)
+    assert ours.result["metrics"]["validation"] == pytest.approx(plain.result["metrics"]["validation"], rel=1e-2)
+    assert ours.file("model/model.safetensors") == again.file("model/model.safetensors")
+
+
+def test_unlabelled_rows_that_are_seen_once_are_not_stored(start: Start) -> None:
+    log = start(FROZEN[0], *FEW, "objective=pseudo-label", "training.epochs=2", "training.unlabelled_ratio=1").log
+    assert "hidden states of 48 rows were computed once" in log
+
+
 @pytest.mark.parametrize("freezing", FROZEN)
 def test_run_in_bf16_learns_what_it_learns_without(start: Start, freezing: str) -> None:
     settings = (freezing, "training.precision=bf16", "training.device=cpu")
@@ -284,7 +306,6 @@ def test_pairs_of_texts_keep_their_token_types(write_spec: Callable[..., Path], 
         ["freezing={use = 'none'}"],
         ["training.epochs=1"],
         ["augmentation.labelled={use = 'random-deletion', p = 0.2}"],
-        ["labelled.per_class=8", "objective=pseudo-label", "training.batch_size=4"],
     ],
     ids=str,
 )

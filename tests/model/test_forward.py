@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_training import WAYS
-from transformers import BertConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig
 
 from kexp.devices import choose
 from kexp.errors import PluginError
+from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
 from kexp.model.token_rows import TokenRows
 
@@ -129,9 +131,17 @@ def test_known_hidden_states_are_those_of_the_model_and_its_own_word_embeddings_
     assert not torch.equal(model.target_logits(given, teacher), model.target_logits(given))
     embeddings = 2 * model.embed(given)
     assert torch.equal(model.embedded_logits(embeddings, given), whole.embedded_logits(embeddings, few))
-    # Beside rows whose hidden states are not known, the whole model is run.
-    mixed, expected = model.logits(given, rows(4)), whole.logits(few, rows(4))
-    assert all(torch.equal(one, other) for one, other in zip(mixed, expected, strict=True))
+
+
+def test_rows_beside_known_ones_go_through_the_frozen_layers_alone() -> None:
+    whole, few, others = live("flat", dropout=0.3), rows(5, 3, 7), rows(4, 2, seed=1)
+    model, given = known(whole, few, 1)
+    found = []
+    for classifier, inputs in ((model, given), (whole, few)):
+        torch.manual_seed(1)
+        found.append(torch.cat(classifier.logits(inputs, others)))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+    assert len(found[0]) == 5
 
 
 def test_padded_models_have_no_hidden_states_to_go_on_from() -> None:
@@ -140,3 +150,42 @@ def test_padded_models_have_no_hidden_states_to_go_on_from() -> None:
     assert live("flat").way == "flat"
     with pytest.raises(ValueError, match="OwnBert of small_training has no forward pass without padding"):
         model.hidden(rows(3), 1)
+
+
+def test_rows_without_tokens_are_padded(way: str) -> None:
+    model, few = live(way), rows(3, 0, 2)
+    model.module.eval()
+    found, expected = model(few), model.module(**few.padded(0)).logits
+    torch.testing.assert_close(found, expected, equal_nan=True)
+
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
+    "max_position_embeddings": 32, "pad_token_id": 0,
+}  # fmt: skip
+FROZEN: dict[str, dict[str, Any]] = {
+    "bert": SIZES,
+    "roberta": SIZES,
+    "xlm-roberta": SIZES,
+    "electra": {**SIZES, "embedding_size": 8},
+    "distilbert": {"vocab_size": 60, "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32, "pad_token_id": 0},
+    "deberta-v2": {**SIZES, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"},
+    "modernbert": {**SIZES, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2},
+}
+
+
+@pytest.mark.parametrize("family", FROZEN)
+def test_what_frozen_blocks_give_is_all_that_the_trained_ones_need(family: str) -> None:
+    torch.manual_seed(0)
+    module = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **FROZEN[family]))
+    classifier, few, blocks = Classifier(module, choose("cpu", "fp32"), 0), rows(5, 3, 7), find_blocks(module)
+    assert classifier.way == "flat"
+    few = replace(few, types=None)
+    for layers in (1, 2, 3):
+        blocks.apply_freezing(blocks.names[: layers + 1])
+        frozen = classifier.flat.layers(classifier.flat.embed(few), few, 0, layers)
+        assert not frozen.requires_grad
+        rest = replace(classifier, known_layers=layers)
+        rest.logits(replace(few, hidden=classifier.hidden(few, layers)))[0].square().sum().backward()
+        assert all((p.grad is not None) == p.requires_grad for p in module.parameters())
+        module.zero_grad()
