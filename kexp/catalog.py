@@ -157,25 +157,9 @@ def load_catalog(*, block: Collection[str] = (), local: Sequence[Path] = ()) -> 
     """
     from kexp import builtin
 
-    manager = pluggy.PluginManager("kexp")
-    manager.add_hookspecs(hookspecs)
+    manager, catalog, owners = _manager(), Catalog(), {"kexp": Owner("kexp", kexp.__version__)}
     manager.register(builtin, name="kexp")
-    owners = {"kexp": Owner("kexp", kexp.__version__)}
-    catalog = Catalog()
-    blocked = {canonical(name) for name in (*block, *os.environ.get("KEXP_DISABLE_PLUGINS", "").split(","))}
-    for point in sorted(entry_points(group="kexp"), key=lambda point: (point.name, point.value)):
-        owner = _owner(point)
-        if blocked & {canonical(point.name), canonical(owner.package)}:
-            catalog.disabled.append(owner)
-            continue
-        name = f"{owner.package}:{point.name}"
-        try:
-            _register(manager, point.load(), name)
-        # Whatever a plugin's module raises while it is imported, the other plugins must load.
-        except Exception as error:  # noqa: BLE001
-            catalog.broken.append(BrokenPlugin(point.name, owner, describe_error(error)))
-        else:
-            owners[name] = owner
+    owners |= _register_installed(manager, catalog, block)
     for path in local:
         name, owner = str(path), Owner(path.name, f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}")
         try:
@@ -191,9 +175,44 @@ def load_catalog(*, block: Collection[str] = (), local: Sequence[Path] = ()) -> 
     return catalog
 
 
+def load_commands() -> Catalog:
+    """Collect the commands of installed plugins alone: no component is loaded for them, neither kexp's own."""
+    manager, catalog = _manager(), Catalog()
+    _collect_commands(catalog, manager, _register_installed(manager, catalog))
+    return catalog
+
+
 def canonical(name: str) -> str:
     """Return a package's name as the package index compares it."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("kexp")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _register_installed(
+    manager: pluggy.PluginManager, catalog: Catalog, block: Collection[str] = ()
+) -> dict[str, Owner]:
+    """Register every package with an entry point, besides blocked ones; return the packages by plugin name."""
+    owners: dict[str, Owner] = {}
+    blocked = {canonical(name) for name in (*block, *os.environ.get("KEXP_DISABLE_PLUGINS", "").split(","))}
+    for point in sorted(entry_points(group="kexp"), key=lambda point: (point.name, point.value)):
+        owner = _owner(point)
+        if blocked & {canonical(point.name), canonical(owner.package)}:
+            catalog.disabled.append(owner)
+            continue
+        name = f"{owner.package}:{point.name}"
+        try:
+            _register(manager, point.load(), name)
+        # Whatever a plugin's module raises while it is imported, the other plugins must load.
+        except Exception as error:  # noqa: BLE001
+            catalog.broken.append(BrokenPlugin(point.name, owner, describe_error(error)))
+        else:
+            owners[name] = owner
+    return owners
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -225,13 +244,8 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
 
 def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[str, Owner]) -> None:
     """Call each plugin's hooks one by one, so that one that raises costs only its own components."""
-
-    def implementations(hook: str) -> Iterator[tuple[Owner, Any]]:
-        for implementation in reversed(getattr(manager.hook, hook).get_hookimpls()):
-            yield owners[implementation.plugin_name], implementation
-
     for kind, hook in HOOK_OF_KIND.items():
-        for owner, implementation in implementations(hook):
+        for owner, implementation in _implementations(manager, owners, hook):
             try:
                 entries = [_entry(kind, name, cls, owner) for name, cls in named(implementation.function())]
             except Exception as error:  # noqa: BLE001
@@ -240,18 +254,32 @@ def _collect(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[st
             for entry in entries:
                 catalog.registered.setdefault((kind, entry.name), []).append(entry)
     for hook in OBSERVER_HOOKS:
-        for owner, implementation in implementations(hook):
+        for owner, implementation in _implementations(manager, owners, hook):
             arguments = tuple(implementation.argnames)
             catalog.observers.append(Observer(hook, owner, implementation.function, arguments))
-    for owner, implementation in implementations("kexp_commands"):
+    _collect_commands(catalog, manager, owners)
+
+
+def _collect_commands(catalog: Catalog, manager: pluggy.PluginManager, owners: Mapping[str, Owner]) -> None:
+    for owner, implementation in _implementations(manager, owners, "kexp_commands"):
         try:
             catalog.commands += [Command(name, owner, function) for name, function in named(implementation.function())]
         except Exception as error:  # noqa: BLE001
             catalog.broken.append(_broken(implementation.plugin_name, owner, f"kexp_commands: {describe_error(error)}"))
 
 
+def _implementations(
+    manager: pluggy.PluginManager, owners: Mapping[str, Owner], hook: str
+) -> Iterator[tuple[Owner, Any]]:
+    for implementation in reversed(getattr(manager.hook, hook).get_hookimpls()):
+        yield owners[implementation.plugin_name], implementation
+
+
 def _entry(kind: str, name: str, options: Any, owner: Owner) -> Entry:
     check_component(kind, name, options)
+    if owner.package != "kexp":
+        # pydantic reads a class where it is first used; one that it cannot read is a mistake of this plugin.
+        options.model_rebuild(raise_errors=False)
     options.registered_as = f'{kind} "{name}" of {owner}'
     return Entry(kind, name, options, owner)
 

@@ -105,7 +105,7 @@ def _coerced(given: object, result: object) -> tuple[object, object] | None:
 class Section(BaseModel):
     """A table of the spec: frozen, without unknown keys, without silent conversion between strings and numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
 
     @field_validator("*", mode="wrap")
     @classmethod

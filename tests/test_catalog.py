@@ -213,3 +213,24 @@ def test_every_built_in_says_what_it_is(catalog: Catalog) -> None:
         assert entry.summary.endswith("."), entry.name
         for name, field in entry.options.model_fields.items():
             assert field.description, f"{entry.kind} {entry.name}: {name}"
+
+
+def test_plugin_with_an_option_that_pydantic_cannot_read_is_broken(install) -> None:
+    source = PLUGIN.replace('    "Visit', '    weights: "Unread" = None\n    "Visit').replace(
+        "class Backwards", "class Unread:\n    pass\n\nclass Backwards"
+    )
+    catalog = install(plugin_a=source.replace("NAMES", '{"backwards": Backwards}'))
+    (broken,) = catalog.broken
+    assert broken.owner.package == "plugin_a"
+    assert "Unable to generate pydantic-core schema" in broken.reason
+    assert catalog.find("sampler", "random").owner.package == "kexp"
+
+
+def test_commands_are_collected_without_components(install, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = PLUGIN.replace("NAMES", "1 / 0") + "\n@hookimpl\ndef kexp_commands():\n    return {'count': print}\n"
+    install(plugin_a=source)
+    found = module.load_commands()
+    assert [(command.name, command.owner.package) for command in found.commands] == [("count", "plugin_a")]
+    assert (found.registered, found.broken) == ({}, [])
+    monkeypatch.setenv("KEXP_DISABLE_PLUGINS", "plugin-a")
+    assert module.load_commands().commands == []

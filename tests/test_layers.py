@@ -157,3 +157,19 @@ def loaded_by(*arguments: str) -> set[str]:
 def test_commands_load_no_more_than_they_need(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PACKAGE.parent)
     assert not loaded_by(*arguments) & HEAVY
+
+
+def test_help_loads_no_component(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins name their components in hooks, which import them there; help asks for commands alone."""
+    script = (
+        "import sys\n"
+        "from kexp.cli import app\n"
+        "sys.argv = ['kexp', '--help']\n"
+        "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('LOADED', *sys.modules, file=sys.stderr)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(result.stderr.rpartition("LOADED")[2].split())
+    assert {"kexp.cli", "kexp_korean.plugin", "kexp_backtranslation.plugin", "kexp_ray.plugin"} <= loaded
+    components = {"kexp.builtin", "kexp_korean.synonyms", "kexp_backtranslation.augmenter", "kexp_ray.options"}
+    assert not loaded & components

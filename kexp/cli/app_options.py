@@ -31,10 +31,10 @@ class Commands(TyperGroup):
     def _plugin_commands(self, ctx: Any) -> dict[str, Any]:
         """Return the usable commands of plugins, loaded once per command line; the others are reported."""
         if PLUGIN_COMMANDS not in ctx.meta:
-            from kexp.catalog import load_catalog
+            from kexp.catalog import load_commands
             from kexp.cli.plugin_commands import plugin_commands
 
-            found = list(plugin_commands(load_catalog(), self.commands))
+            found = list(plugin_commands(load_commands(), self.commands))
             for command in found:
                 if command.command is None:
                     print(f"command {command.name} of {command.owner}: {command.state}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -9,13 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import tiny_spec
 
 from kexp.builtin.augmenters import RandomDeletion, RandomSwap
-from kexp.catalog import Catalog
+from kexp.catalog import Catalog, load_catalog
+from kexp.cli.display import NullDisplay
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.data.encoding import Encoded
 from kexp.devices import choose
+from kexp.errors import KexpError
 from kexp.experiment import assemble as assembling
+from kexp.experiment import run as flow
 from kexp.experiment.assemble import assemble
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
@@ -207,3 +212,21 @@ def test_memory_of_inputs_is_bounded(spec_of: Resolve, prepare: Prepare) -> None
     again = prepared.data(spec_of("", "objective.use=cross-entropy"), Repeat(1))
     assert again is not first
     assert again.train.digest() == first.train.digest()
+
+
+def test_garbage_is_collected_as_before_once_data_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = gc.get_threshold(), list[int]()
+
+    def choose(device: str, precision: str) -> None:
+        seen.append(gc.get_threshold()[0])
+        raise KexpError("no such device")
+
+    monkeypatch.setattr(flow, "choose", choose)
+    path, data = tmp_path / "spec.toml", tmp_path / "reviews.csv"
+    data.write_text("text,label\n", encoding="utf-8")
+    path.write_text(tiny_spec().format(data=data), encoding="utf-8")
+    catalog = load_catalog()
+    with pytest.raises(KexpError, match="no such device"):
+        flow.dry_run_summary(resolve(path, catalog), catalog, NullDisplay())
+    assert seen == [100_000]
+    assert gc.get_threshold() == before

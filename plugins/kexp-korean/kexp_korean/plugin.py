@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from kexp import hookimpl
-from kexp.contracts import AugmenterOptions, BackboneOptions, DatasetOptions
-from kexp_korean import aihub, backbones, dialect_sample, nsmc, synonyms
+
+if TYPE_CHECKING:
+    from kexp.contracts import AugmenterOptions, BackboneOptions, DatasetOptions
 
 
 @hookimpl
 def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:
     """Name the datasets."""
+    from kexp_korean import aihub, dialect_sample, nsmc
+
     return {
         "nsmc": nsmc.NSMC,
         "aihub-dialect": aihub.AIHubDialect,
@@ -22,6 +26,8 @@ def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:
 @hookimpl
 def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:
     """Name the backbones."""
+    from kexp_korean import backbones
+
     return {
         "kcbert": backbones.KcBERT,
         "klue": backbones.KLUE,
@@ -34,6 +40,8 @@ def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:
 @hookimpl
 def kexp_augmenters() -> Mapping[str, type[AugmenterOptions]]:
     """Name the augmenters."""
+    from kexp_korean import synonyms
+
     return {
         "synonym-swap": synonyms.SynonymSwap,
         "random-insertion": synonyms.RandomInsertion,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from kexp import hookimpl
-from kexp.contracts import ExecutorOptions
-from kexp_ray.options import Ray
+
+if TYPE_CHECKING:
+    from kexp.contracts import ExecutorOptions
 
 
 @hookimpl
 def kexp_executors() -> Mapping[str, type[ExecutorOptions]]:
     """Name the executors."""
+    from kexp_ray.options import Ray
+
     return {"ray": Ray}
