@@ -131,7 +131,7 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
 
 @contextmanager
 def _collecting_rarely() -> Iterator[None]:
-    """Look for circular garbage less often: a fifth of the time to import torch and transformers goes into it.
+    """Look for circular garbage less often: a seventh of the time to import torch and transformers goes into it.
 
     What they make while they are imported stays, yet every collection goes through it again.
     """
