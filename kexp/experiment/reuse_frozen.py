@@ -87,10 +87,7 @@ def _stored(
     part: FrozenPart, rows: Mapping[str, Encoded], store: HiddenStateStore
 ) -> tuple[dict[str, Encoded], dict[str, Any]]:
     """Return the rows with their hidden states, and what is recorded of them."""
-    digest, like = (
-        part.digest(),
-        part.hidden(rows["validation" if "validation" in rows else next(iter(rows))], np.arange(1)),
-    )
+    digest, like = part.digest(), part.hidden(next(iter(rows.values())), np.arange(1))
     wanted = {name: _wanted(part, encoded, digest, like) for name, encoded in rows.items()}
     size = sum(one.size for one in wanted.values())
     known = sum(len(rows[name]) for name, one in wanted.items() if store.has(one))

@@ -405,3 +405,18 @@ def test_padded_models_run_their_frozen_blocks_in_every_step(start: Start, monke
     assert ours.result["forward"] == f"padded: {reason}."
     assert ours.result["hidden_states"] == {"frozen_up_to": "layer.0", "not_stored": reason}
     assert ours.file("model/model.safetensors") == plain.file("model/model.safetensors")
+
+
+def test_trials_of_a_search_share_hidden_states(write_spec: Callable[..., Path], reviews: Path, tmp_path: Path) -> None:
+    search = """
+[search]
+metric = "validation.macro_f1"
+trials = 3
+[search.space]
+"training.learning_rate" = {low = 1e-3, high = 1e-2, log = true}
+"""
+    found = kexp("tune", write_spec(SPEC.format(data=reviews) + search), "--runs-dir", tmp_path / "runs", "--quiet")
+    assert found.exit_code == 0, found.stderr
+    records = [json.loads(path.read_text("utf-8")) for path in sorted((tmp_path / "runs").rglob("result.json"))]
+    # Three trials, and the test of the spec and of the best trial, which another process trains.
+    assert sorted(record["hidden_states"]["rows_known"] for record in records) == [0, 216, 216, 216, 216]
