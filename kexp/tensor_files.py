@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,12 @@ from kexp.errors import KexpError
 
 if TYPE_CHECKING:
     import torch
+
+
+Append = Callable[["torch.Tensor"], None]
+
+_DTYPES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
+"""How safetensors names the types that hidden states have."""
 
 
 class DamagedFile(KexpError):
@@ -41,8 +49,46 @@ def save(path: Path, value: Any, made_from: Mapping[str, str]) -> None:
         _write(part, tensors.named, {"kexp": f"{checksum} {content}"})
 
 
-def load(path: Path, made_from: Mapping[str, str]) -> Any:
-    """Return what ``save`` wrote, with tensors on the CPU.
+@contextmanager
+def saving_rows(path: Path, like: torch.Tensor, rows: int, made_from: Mapping[str, str]) -> Iterator[Append]:
+    """Write a tensor of so many ``rows`` of the type and size of those of ``like`` that is never in memory as a whole.
+
+    Yields a function that takes some rows after the other. The file is what ``save`` writes of the whole tensor.
+    Raises ``OSError``.
+    """
+    import torch
+
+    shape, name = [rows, *like.shape[1:]], "value"
+    content = json.dumps({"made from": dict(made_from), "value": {"tensor": name}})
+    digest = hashlib.sha256(content.encode())
+    digest.update(_described(name, like.dtype, shape))
+
+    def header() -> bytes:
+        size = math.prod(shape) * like.element_size()
+        tensor = {"dtype": _DTYPES[str(like.dtype)], "shape": shape, "data_offsets": [0, size]}
+        metadata = {"kexp": f"{digest.hexdigest()} {content}"}
+        text = json.dumps({"__metadata__": metadata, name: tensor}, separators=(",", ":")).encode()
+        # What follows begins at a multiple of eight bytes.
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(header())
+
+        def append(some: torch.Tensor) -> None:
+            data = some.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+            digest.update(data)
+            file.write(data)
+
+        yield append
+        # The checksum, which has the same length, is known only now.
+        file.seek(0)
+        file.write(header())
+
+
+def load(path: Path, made_from: Mapping[str, str], *, mapped: bool = False) -> Any:
+    """Return what ``save`` wrote, with tensors on the CPU; ``mapped`` leaves them in the file until they are read.
 
     Raises ``DamagedFile`` when a bit has changed, and ``OtherOrigin`` when the value was made from something else.
     """
@@ -53,8 +99,10 @@ def load(path: Path, made_from: Mapping[str, str]) -> Any:
     try:
         with safe_open(path, "pt") as file:
             checksum, _, text = file.metadata()["kexp"].partition(" ")
-            # Copied, so that what is checked is what is used, whatever becomes of the file.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not mapped:
+            # So that what is checked is what is used, whatever becomes of the file.
+            tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         whole = tensor_digest(text, tensors) == checksum
         content = json.loads(text)
         value, origin = _decode(content["value"], tensors), content["made from"]
@@ -151,6 +199,10 @@ def tensor_digest(content: str, tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256(content.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(f"\0{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
+        digest.update(_described(name, tensor.dtype, tensor.shape))
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _described(name: str, dtype: torch.dtype, shape: Sequence[int]) -> bytes:
+    return f"\0{name} {dtype} {list(shape)}\0".encode()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kexp.cli.app_options import AsJson, RunsDir, app
+from kexp.cli.confirm import confirm_removal
 from kexp.cli.errors import report_errors
 
 if TYPE_CHECKING:
@@ -214,7 +215,6 @@ def prune_folders(
 ) -> None:
     """Remove run folders after showing them and a confirmation."""
     with report_errors():
-        from kexp.errors import KexpError
         from kexp.report.formatting import size
         from kexp.results.prune import PruneFilter, plan, remove, seconds_of_age
 
@@ -226,21 +226,10 @@ def prune_folders(
             print("nothing to remove", file=sys.stderr)
             return
         what = f"{len(removals)} run folder{'s' if len(removals) > 1 else ''}, {size(sum(r.size for r in removals))}"
-        if not yes and not sys.stdin.isatty():
-            raise KexpError(f"nothing was removed: without a terminal, --yes is needed to remove {what}")
-        if not yes and not _confirmed(f"remove {what}?"):
-            print("nothing was removed", file=sys.stderr)
-            raise typer.Exit(1)
+        confirm_removal(what, yes=yes)
         for removal in removals:
             remove(removal.row.folder)
         print(f"removed {what}", file=sys.stderr)
-
-
-def _confirmed(question: str) -> bool:
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort:
-        raise KeyboardInterrupt from None
 
 
 def _print_removals(removals: list[Any]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHUNK = 20_000
 
 Tokenise = Callable[[Sequence[str], "PreTrainedTokenizerFast"], "Ragged"]
+Hidden = Callable[[NDArray[np.int64]], "torch.Tensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Encoded:
     tokens: Ragged
     boundaries: NDArray[np.int64] | None
     truncated: int
-    hidden: Callable[[NDArray[np.int64]], torch.Tensor] | None = None
+    hidden: Hidden | None = None
     full_lengths: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -74,13 +75,16 @@ class Encoded:
         """Return some rows in this order."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]
         full = None if self.full_lengths is None else self.full_lengths[rows]
-        hidden = self.hidden
-        known = None if hidden is None else lambda numbers: hidden(rows[numbers])
-        return Encoded(self.tokens.take(rows), boundaries, self.truncated, known, full)
+        hidden = None if self.hidden is None else partial(_of_rows, self.hidden, rows)
+        return Encoded(self.tokens.take(rows), boundaries, self.truncated, hidden, full)
 
     def hidden_of(self, rows: NDArray[np.int64]) -> torch.Tensor | None:
         """Return what the frozen blocks make of some rows; None where that is not known."""
         return None if self.hidden is None else self.hidden(rows)
+
+
+def _of_rows(hidden: Hidden, taken: NDArray[np.int64], rows: NDArray[np.int64]) -> torch.Tensor:
+    return hidden(taken[rows])
 
 
 @dataclass(frozen=True, slots=True)

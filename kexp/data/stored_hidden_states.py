@@ -1,4 +1,4 @@
-"""Hidden states of rows in the host's memory."""
+"""Hidden states of rows, in the host's memory or in a file that is mapped into it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,46 @@ from kexp.data.encoding import offsets_of, ranges
 if TYPE_CHECKING:
     import torch
 
+TOKENS = 8192
+"""Tokens of a batch whose hidden states are made, if all its rows were as long as its longest one."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredHiddenStates:
-    """Hidden states of rows, one row after the other: those of row i are ``values[offsets[i]:offsets[i + 1]]``."""
+    """Hidden states of rows: those of row i are the ``lengths[i]`` ones from ``values[starts[i]]`` on."""
 
     values: torch.Tensor
-    offsets: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
 
     @classmethod
-    def empty(cls, lengths: NDArray[np.int64], like: torch.Tensor) -> StoredHiddenStates:
-        """Return room for rows of these lengths, with states of the size and type of ``like``."""
-        offsets = offsets_of(lengths)
-        return cls(like.new_empty((int(offsets[-1]), like.shape[-1]), device="cpu"), offsets)
+    def as_made(cls, values: torch.Tensor, tokens: NDArray[np.int64], *, first: bool) -> StoredHiddenStates:
+        """Return values of shape (tokens, hidden) in the order in which they are made of rows of so many ``tokens``.
 
-    def put(self, rows: NDArray[np.int64], hidden: torch.Tensor) -> None:
-        """Store the hidden states of some rows, of shape (tokens, hidden)."""
-        self.values[self._places(rows)] = hidden.to(self.values.device)
+        With ``first`` they are those of first tokens, of shape (rows, hidden).
+        """
+        order = np.concatenate([*making_order(tokens), np.empty(0, np.int64)])
+        lengths = np.ones_like(tokens) if first else tokens
+        starts = np.empty_like(lengths)
+        starts[order] = offsets_of(lengths[order])[:-1]
+        return cls(values, starts, lengths)
 
     def of(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return the hidden states of some rows, of shape (tokens, hidden)."""
-        return self.values.index_select(0, self._places(rows))
-
-    def _places(self, rows: NDArray[np.int64]) -> torch.Tensor:
         import torch
 
-        starts = self.offsets[rows]
-        return torch.from_numpy(ranges(starts, self.offsets[rows + 1] - starts))
+        return self.values.index_select(0, torch.from_numpy(ranges(self.starts[rows], self.lengths[rows])))
+
+
+def making_order(tokens: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the batches in which hidden states of rows of so many ``tokens`` are made, longest rows first.
+
+    They depend on nothing else: the last bits of a matrix product may depend on its shape.
+    """
+    order = np.argsort(-tokens, kind="stable")
+    made, start = [], 0
+    while start < len(order):
+        count = max(1, TOKENS // int(tokens[order[start]]))
+        made.append(order[start : start + count])
+        start += count
+    return made

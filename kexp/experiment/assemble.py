@@ -54,6 +54,8 @@ class AssembledRun:
     """What makes the texts of an epoch, and counts the rejected ones, by what it augments: labelled, unlabelled."""
     pretraining: Mapping[str, Any] | None = None
     """The record of the pre-training whose weights the model has."""
+    hidden_states: Mapping[str, Any] | None = None
+    """The record of the hidden states of frozen blocks: which are stored, or why none are."""
 
     @property
     def model(self) -> PreTrainedModel:

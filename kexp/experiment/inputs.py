@@ -23,6 +23,7 @@ from kexp.errors import plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.data_warnings import data_warnings
+from kexp.experiment.hidden_state_store import HiddenStateStore
 from kexp.experiment.input_checks import check_data, check_positions
 from kexp.experiment.memory_cache import RecentResults
 from kexp.experiment.model_check import try_backbone
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class PreparedInputs:
-    """Makes the inputs of runs. ``folder`` stores tokenised texts and costly augmentations between experiments.
+    """Makes the inputs of runs. ``folder`` stores between experiments what is costly to make.
 
     What runs share stays in memory, up to a limit; what was dropped is made, or read from the folder, again.
     """
@@ -51,6 +52,10 @@ class PreparedInputs:
     folder: Path
     progress: Callable[[str], None] = lambda line: None
     made: RecentResults = field(default_factory=RecentResults)
+    hidden_states: HiddenStateStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hidden_states = HiddenStateStore(self.folder / "hidden-states", self.progress)
 
     def data(self, spec: Spec, repeat: Repeat) -> PreparedData:
         """Read, clean and divide the data of a run."""

@@ -15,27 +15,6 @@ OTHER = 16 * 2**20
 """Bytes that an object of unknown structure counts for, such as a tokenizer."""
 
 
-@dataclass(slots=True)
-class RecentResults:
-    """Results by key. The newest is kept even if it is larger than ``limit`` bytes."""
-
-    limit: int = LIMIT
-    results: OrderedDict[str, tuple[Any, int]] = field(default_factory=OrderedDict)
-
-    def get(self, key: str, make: Callable[[], Any]) -> Any:
-        """Return the result of a key; make it if it is missing."""
-        if key in self.results:
-            self.results.move_to_end(key)
-            return self.results[key][0]
-        result = make()
-        self.results[key] = (result, size_of(result))
-        size = sum(size for _, size in self.results.values())
-        while size > self.limit and len(self.results) > 1:
-            _, (_, dropped) = self.results.popitem(last=False)
-            size -= dropped
-        return result
-
-
 def size_of(value: Any) -> int:
     """Estimate the bytes of texts, numbers, arrays, and of collections and dataclasses of these."""
     import numpy as np
@@ -52,3 +31,25 @@ def size_of(value: Any) -> int:
     if is_dataclass(value):
         return sum(size_of(getattr(value, part.name)) for part in fields(value))
     return OTHER
+
+
+@dataclass(slots=True)
+class RecentResults:
+    """Results by key. The newest is kept even if it is larger than ``limit`` bytes; ``size`` estimates them."""
+
+    limit: int = LIMIT
+    size: Callable[[Any], int] = size_of
+    results: OrderedDict[str, tuple[Any, int]] = field(default_factory=OrderedDict)
+
+    def get(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return the result of a key; make it if it is missing."""
+        if key in self.results:
+            self.results.move_to_end(key)
+            return self.results[key][0]
+        result = make()
+        self.results[key] = (result, self.size(result))
+        size = sum(size for _, size in self.results.values())
+        while size > self.limit and len(self.results) > 1:
+            _, (_, dropped) = self.results.popitem(last=False)
+            size -= dropped
+        return result

@@ -3,115 +3,85 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kexp.contracts import FreezingOptions
-from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import LabelledStream
 from kexp.data.semi_supervised_stream import SemiSupervisedStream, stored_views
-from kexp.data.stored_hidden_states import StoredHiddenStates
+from kexp.data.stored_hidden_states import StoredHiddenStates, making_order
+from kexp.errors import KexpError
 from kexp.experiment.assemble import AssembledRun
+from kexp.experiment.frozen_part import FrozenPart
+from kexp.experiment.hidden_state_store import MEMORY, HiddenStateStore, Wanted
 from kexp.model.blocks import find_blocks
 from kexp.model.flat import reason_not_flat
-from kexp.model.token_rows import TokenRows
 from kexp.train.loop import total_steps
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
-
-SPLITS = ("train", "validation")
-"""Splits that a run sees again and again."""
-LIMIT = 2 * 2**30
-"""Most bytes that hidden states may take: on every machine the same, so that equal specs give equal bits."""
 
 logger = logging.getLogger("kexp")
 
 
-def reuse_frozen(assembled: AssembledRun) -> AssembledRun:
+def reuse_frozen(assembled: AssembledRun, store: HiddenStateStore) -> AssembledRun:
     """Return the run that trains on stored hidden states, where a part of the model is frozen from the input up.
 
-    They are those of rows that are seen again and again as they are: rows of train and validation, unlabelled ones and
-    their stored views. Where nothing can be stored, the run is returned as it is, and the log says why.
+    They are those of rows that are seen again as they are: not of augmented texts that are new in every epoch. Models
+    whose rows are padded, and hidden states that cannot be kept, need the whole model in every step. Then the run is
+    returned with the reason, which the log says too.
     """
     spec, names = assembled.spec, find_blocks(assembled.model).names
     steps = total_steps(spec.training, assembled.stream)
     count = always_frozen(spec.freezing, names, -(-steps // assembled.stream.steps_per_epoch()))
-    seen = _seen_again(assembled, steps)
     # Embeddings alone are cheap to look up.
-    if not spec.training.reuse_frozen or count < 2 or not seen:
+    if not spec.training.reuse_frozen or count < 2 or not (rows := seen_again(assembled, steps)):
         return assembled
-    found, every_step = f"frozen up to {names[count - 1]}: ", "; the frozen blocks are run in every step"
-    if reason := _reason(assembled, seen):
-        logger.info(found + reason.rstrip(".") + every_step)
-        return assembled
-    layers = count - 1
-    # All layers are run for first tokens alone, since no more than a head is left.
-    ones = layers == len(names) - 2
-    some = _hidden(assembled, seen["train"], np.arange(1), layers)
-    room = {name: np.ones_like(rows.tokens.lengths) if ones else rows.tokens.lengths for name, rows in seen.items()}
-    needed = sum(int(lengths.sum()) for lengths in room.values()) * some.shape[-1] * some.element_size()
-    found += f"hidden states of {sum(map(len, seen.values()))} rows "
-    if needed > LIMIT:
-        logger.info(found + f"would take {_mib(needed)}, more than {_mib(LIMIT)}" + every_step)
-        return assembled
-    stored = {}
-    for name, rows in seen.items():
-        states = StoredHiddenStates.empty(room[name], some)
-        for numbers in by_length(rows.tokens.lengths, spec.evaluation.batch_size):
-            states.put(numbers, _hidden(assembled, rows, numbers, layers))
-        stored[name] = replace(rows, hidden=states.of)
-    logger.info(found + f"were computed once and are kept, {_mib(needed)} ({'first' if ones else 'every'} token)")
-    return _with_stored(assembled, stored, layers)
+    part = FrozenPart(assembled, count - 1, names[:count])
+    record = {"frozen_up_to": names[count - 1]}
+    try:
+        if reason := _reason(assembled, rows):
+            raise KexpError(reason.rstrip("."))
+        stored, found = _stored(part, rows, store)
+    except KexpError as error:
+        logger.info(f"frozen up to {names[count - 1]}: {error}; the frozen blocks are run in every step")
+        return replace(assembled, hidden_states={**record, "not_stored": str(error)})
+    how = f"{'first' if part.first_tokens else 'every'} token, in {'a file' if found['mapped'] else 'memory'}"
+    logger.info(
+        f"frozen up to {names[count - 1]}: hidden states of {found['rows']:,} rows were computed once and are kept, "
+        f"{found['mib']:,.1f} MiB ({how}); those of {found['rows_known']:,} rows were known before"
+    )
+    return _with_stored(replace(assembled, hidden_states={**record, **found}), stored, count - 1)
 
 
-def _seen_again(assembled: AssembledRun, steps: int) -> dict[str, Encoded]:
-    """Return the rows by name that are seen more than once, each time as they are."""
-    inputs, stream = assembled.inputs, assembled.stream
-    visits = steps / stream.steps_per_epoch()
-    unlabelled: dict[str, Encoded] = {}
-    if isinstance(stream, SemiSupervisedStream) and inputs.unlabelled is not None:
-        batches, views = steps * stream.labelled.accumulation, inputs.unlabelled.views
-        visits = batches * stream.labelled.batch_size / len(stream.labelled.order(0))
-        of_unlabelled = batches * stream.batch_size / len(stream.unlabelled)
-        unlabelled = {"unlabelled": stream.encoded} if of_unlabelled > 1 else {}
-        if stream.augment is not None and of_unlabelled > len(views):
-            unlabelled |= {f"view {number}": view for number, view in enumerate(views)}
-    if assembled.spec.augmentation.labelled is not None or visits <= 1:
-        return {}
-    return {split: inputs.encoded[split] for split in SPLITS if split in inputs.encoded} | unlabelled
+def seen_again(assembled: AssembledRun, steps: int) -> dict[str, Encoded]:
+    """Return the rows that a run sees more than once, by what they are; none if training does not."""
+    stream, unlabelled = assembled.stream, assembled.inputs.unlabelled
+    labelled = stream.labelled if isinstance(stream, SemiSupervisedStream) else stream
+    assert isinstance(labelled, LabelledStream)
+    found = {}
+    if labelled.augmentation is None and steps > labelled.steps_per_epoch():
+        found["train"] = labelled.encoded
+    if isinstance(stream, SemiSupervisedStream) and unlabelled is not None:
+        passes = steps * stream.batch_size * labelled.accumulation / len(unlabelled.rows)
+        if passes > 1:
+            found["unlabelled"] = unlabelled.encoded
+        if assembled.spec.objective.uses_augmented and passes > len(unlabelled.views):
+            found |= {f"view {number}": view for number, view in enumerate(unlabelled.views)}
+    validation = assembled.inputs.encoded.get("validation")
+    return {**found, "validation": validation} if found and validation is not None else found
 
 
-def _reason(assembled: AssembledRun, seen: Mapping[str, Encoded]) -> str | None:
+def _reason(assembled: AssembledRun, rows: Mapping[str, Encoded]) -> str | None:
     """Return why a run cannot go on from hidden states."""
-    if not all(rows.tokens.lengths.all() for rows in seen.values()):
+    if not all(encoded.tokens.lengths.all() for encoded in rows.values()):
         return "some rows have no token"
     return reason_not_flat(assembled.model)
-
-
-def _with_stored(assembled: AssembledRun, stored: Mapping[str, Encoded], layers: int) -> AssembledRun:
-    inputs, stream = assembled.inputs, assembled.stream
-    encoded = {split: stored.get(split, rows) for split, rows in inputs.encoded.items()}
-    unlabelled = inputs.unlabelled
-    if isinstance(stream, SemiSupervisedStream) and unlabelled is not None:
-        views = [stored.get(f"view {number}", view) for number, view in enumerate(unlabelled.views)]
-        unlabelled = replace(unlabelled, encoded=stored.get("unlabelled", unlabelled.encoded), views=views)
-        augment = stored_views(views) if views and stream.augment else stream.augment
-        labelled = replace(stream.labelled, encoded=stored["train"])
-        stream = replace(stream, labelled=labelled, encoded=unlabelled.encoded, augment=augment)
-    elif isinstance(stream, LabelledStream):
-        stream = replace(stream, encoded=stored["train"])
-    return replace(
-        assembled,
-        inputs=replace(inputs, encoded=encoded, unlabelled=unlabelled),
-        stream=stream,
-        classifier=replace(assembled.classifier, known_layers=layers),
-    )
 
 
 def always_frozen(freezing: FreezingOptions, names: Sequence[str], epochs: int) -> int:
@@ -120,11 +90,54 @@ def always_frozen(freezing: FreezingOptions, names: Sequence[str], epochs: int) 
     return next((number for number, name in enumerate(names) if not all(name in few for few in frozen)), len(names))
 
 
-def _hidden(assembled: AssembledRun, encoded: Encoded, rows: NDArray[np.int64], layers: int) -> torch.Tensor:
-    """Run the frozen layers over some rows."""
-    classifier = assembled.classifier
-    return classifier.hidden(TokenRows.of(assembled.collator(encoded, rows), classifier.hardware.device), layers)
+def _stored(
+    part: FrozenPart, rows: Mapping[str, Encoded], store: HiddenStateStore
+) -> tuple[dict[str, Encoded], dict[str, Any]]:
+    """Return the rows with their hidden states, and what is recorded of them."""
+    digest, like = part.digest(), part.hidden(next(iter(rows.values())), np.arange(1))
+    wanted = {name: _wanted(part, encoded, digest, like) for name, encoded in rows.items()}
+    size = sum(one.size for one in wanted.values())
+    known = sum(len(rows[name]) for name, one in wanted.items() if store.has(one))
+    stored = {}
+    for name, encoded in rows.items():
+        values = store.get(wanted[name], mapped=size > MEMORY)
+        states = StoredHiddenStates.as_made(values, encoded.tokens.lengths, first=part.first_tokens)
+        stored[name] = replace(encoded, hidden=states.of)
+    return stored, {
+        "tokens": "first" if part.first_tokens else "every",
+        "rows": sum(map(len, rows.values())),
+        "rows_known": known,
+        "mib": size / 2**20,
+        "mapped": size > MEMORY,
+    }
 
 
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"
+def _wanted(part: FrozenPart, encoded: Encoded, digest: str, like: torch.Tensor) -> Wanted:
+    count = len(encoded) if part.first_tokens else int(encoded.tokens.lengths.sum())
+    return Wanted(part.key(encoded, digest), like, count, partial(_made, part, encoded))
+
+
+def _made(part: FrozenPart, encoded: Encoded) -> Iterator[torch.Tensor]:
+    for numbers in making_order(encoded.tokens.lengths):
+        yield part.hidden(encoded, numbers)
+
+
+def _with_stored(assembled: AssembledRun, stored: Mapping[str, Encoded], layers: int) -> AssembledRun:
+    inputs, stream = assembled.inputs, assembled.stream
+    splits = {split: stored.get(split, encoded) for split, encoded in inputs.encoded.items()}
+    inputs = replace(inputs, encoded=splits)
+    if isinstance(stream, LabelledStream):
+        stream = replace(stream, encoded=stored.get("train", stream.encoded))
+    if isinstance(stream, SemiSupervisedStream) and inputs.unlabelled is not None:
+        views = [stored.get(f"view {number}", view) for number, view in enumerate(inputs.unlabelled.views)]
+        own = stored.get("unlabelled", inputs.unlabelled.encoded)
+        inputs = replace(inputs, unlabelled=replace(inputs.unlabelled, encoded=own, views=views))
+        labelled = replace(stream.labelled, encoded=stored.get("train", stream.labelled.encoded))
+        stream = replace(
+            stream,
+            labelled=labelled,
+            encoded=own,
+            augment=stored_views(views) if "view 0" in stored else stream.augment,
+        )
+    classifier = replace(assembled.classifier, known_layers=layers)
+    return replace(assembled, inputs=inputs, stream=stream, classifier=classifier)

@@ -190,7 +190,7 @@ def _train(
         stored = run.prepared.folder / "pretrained"
         assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
     started = time.perf_counter()
-    assembled = reuse_frozen(assembled)
+    assembled = reuse_frozen(assembled, run.prepared.hidden_states)
     validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
     trainer = Trainer(
         assembled.classifier,

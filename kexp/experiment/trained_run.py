@@ -53,6 +53,7 @@ class TrainedRun:
             "device": str(hardware.device),
             "precision": hardware.precision,
             "forward": assembled.classifier.way,
+            **({} if assembled.hidden_states is None else {"hidden_states": dict(assembled.hidden_states)}),
             **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),

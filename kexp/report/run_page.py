@@ -96,6 +96,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "unlabelled rows in the loss": None if share is None else f"{share:.1%}",
         "evaluated weights": None if result.get("evaluated_weights") == "trained" else result.get("evaluated_weights"),
         "best epoch": plain(result.get("best_epoch")),
+        "hidden states of frozen blocks": _hidden_states(result.get("hidden_states")),
         **_pretraining(result.get("pretraining", {})),
         "training time": duration(result.get("train_seconds")),
         "examples per second": count(result.get("examples_per_second")),
@@ -105,6 +106,14 @@ def facts(result: Mapping[str, Any]) -> Json:
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}
+
+
+def _hidden_states(record: Json | None) -> str | None:
+    if record is None:
+        return None
+    if reason := record.get("not_stored"):
+        return f"made in every step: {reason}"
+    return f"up to {record.get('frozen_up_to')}, {plain(record.get('rows'))} rows, {plain(record.get('mib'))} MiB"
 
 
 def _pretraining(record: Json) -> dict[str, str | None]:

@@ -92,6 +92,7 @@ class Done(TypedDict, total=False):
     device: str
     precision: str
     forward: str
+    hidden_states: dict[str, Any]
     pretraining: dict[str, Any]
     parameters: Parameters
     per_class: dict[str, list[PerClass]]

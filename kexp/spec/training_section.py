@@ -32,7 +32,7 @@ class Training(Section):
     )
     reuse_frozen: bool = Field(
         True,
-        description="Run blocks that stay frozen once for every row, not in every step, if that takes at most 2 GiB.",
+        description="Run blocks that stay frozen once for every row, not in every step, and keep what they return.",
     )
 
     learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")

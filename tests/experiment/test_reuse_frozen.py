@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support import tiny_spec
+from support import kexp, tiny_spec
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -27,11 +27,10 @@ from kexp.builtin.objectives import CrossEntropy
 from kexp.builtin.samplers import RandomSampler
 from kexp.cli import app
 from kexp.contracts.freezing import block_names
-from kexp.data.batching import by_length
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.stored_hidden_states import StoredHiddenStates
+from kexp.data.stored_hidden_states import StoredHiddenStates, making_order
 from kexp.devices import choose
 from kexp.experiment.reuse_frozen import always_frozen
 from kexp.model.forward import Classifier
@@ -76,10 +75,8 @@ def on_device(rows: Encoded, few: np.ndarray) -> TokenRows:
 def stored(model: BertForSequenceClassification, layers: int, precision: str = "fp32") -> Encoded:
     """Return the rows with what the first layers make of them."""
     rows, classifier = encoded(), Classifier(model, choose("cpu", precision), PAD)
-    room = np.ones(ROWS, np.int64) if layers == LAYERS else rows.tokens.lengths
-    states = StoredHiddenStates.empty(room, classifier.hidden(on_device(rows, np.arange(2)), layers))
-    for few in by_length(rows.tokens.lengths, 5):
-        states.put(few, classifier.hidden(on_device(rows, few), layers))
+    made = [classifier.hidden(on_device(rows, few), layers) for few in making_order(rows.tokens.lengths)]
+    states = StoredHiddenStates.as_made(torch.cat(made), rows.tokens.lengths, first=layers == LAYERS)
     return replace(rows, hidden=states.of)
 
 
@@ -130,6 +127,14 @@ def test_stored_states_are_those_of_the_rows_in_whatever_order_they_are_asked_fo
         torch.testing.assert_close(hidden, alone[0], rtol=1e-5, atol=1e-5)
         assert torch.equal(hidden, rows.hidden(np.asarray([row])))
     assert torch.equal(stored(bert(), 2).hidden(asked), found)
+    assert torch.equal(rows.take(asked[::-1].copy()).hidden_of(np.asarray([4, 0])), rows.hidden(asked[[0, 4]]))
+
+
+def test_states_are_made_of_the_longest_rows_first_within_a_number_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kexp.data.stored_hidden_states.TOKENS", 10)
+    order = making_order(np.asarray([3, 12, 5, 3, 5, 3]))
+    assert [batch.tolist() for batch in order] == [[1], [2, 4], [0, 3, 5]]
+    assert making_order(np.empty(0, np.int64)) == []
 
 
 def test_of_all_layers_first_tokens_alone_are_stored() -> None:
@@ -197,6 +202,12 @@ class Ran:
 Start = Callable[..., Ran]
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KEXP_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def start(write_spec: Callable[..., Path], reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
     def start(*settings: str, text: str = SPEC, code: int = 0) -> Ran:
@@ -227,7 +238,7 @@ def test_run_gives_what_it_gives_without(start: Start, freezing: str, objective:
     assert KEPT in ours.log
     assert KEPT not in plain.log
     assert ours.losses == pytest.approx(plain.losses, rel=1e-4)
-    assert ours.result.keys() == plain.result.keys()
+    assert ours.result.keys() - plain.result.keys() == {"hidden_states"}
     for split in ("validation", "test"):
         assert ours.result["metrics"][split] == pytest.approx(plain.result["metrics"][split], rel=1e-3)
     for name in ("model/model.safetensors", "predictions.parquet"):
@@ -278,12 +289,13 @@ def test_log_tells_rows_and_memory(start: Start) -> None:
     every, first = (start(freezing, "training.epochs=2").log for freezing in FROZEN)
     # 192 rows of train and 24 of validation; 32 numbers of 4 bytes for a token.
     (size,) = re.findall(
-        r"frozen up to layer\.0: hidden states of 216 rows were computed once and are kept, ([\d.]+) MiB \(every token\)",
+        r"frozen up to layer\.0: hidden states of 216 rows were computed once and are kept, ([\d.]+) MiB "
+        r"\(every token, in memory\); those of 0 rows were known before",
         every,
     )
     assert float(size) > 0.1
     assert (
-        f"layer.1: hidden states of 216 rows were computed once and are kept, {216 * 32 * 4 / 2**20:.1f} MiB (first token)"
+        f"layer.1: hidden states of 216 rows were computed once and are kept, {216 * 32 * 4 / 2**20:.1f} MiB (first token, in memory)"
         in first
     )
 
@@ -306,6 +318,7 @@ def test_pairs_of_texts_keep_their_token_types(write_spec: Callable[..., Path], 
         ["freezing={use = 'none'}"],
         ["training.epochs=1"],
         ["augmentation.labelled={use = 'random-deletion', p = 0.2}"],
+        ["labelled.per_class=8", "objective=pseudo-label", "training.batch_size=4", "training.steps=2"],
     ],
     ids=str,
 )
@@ -313,14 +326,95 @@ def test_whole_model_is_run_in_every_step_where_nothing_can_be_reused(start: Sta
     assert "frozen up to" not in start(*settings).log
 
 
-def test_too_much_memory_is_told_with_the_numbers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("freezing", FROZEN)
+def test_weights_are_equal_in_memory_and_in_a_file_and_whether_states_were_known_or_not(
+    start: Start, freezing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold, warm = start(freezing), start(freezing)
+    monkeypatch.setenv("KEXP_HIDDEN_STATES_GIB", "0")
+    alone = start(freezing)
+    monkeypatch.delenv("KEXP_HIDDEN_STATES_GIB")
+    monkeypatch.setattr("kexp.experiment.reuse_frozen.MEMORY", 2**10)
+    mapped = start(freezing)
+    monkeypatch.setenv("KEXP_CACHE_DIR", str(cold.folder / "empty"))
+    fresh = start(freezing)
+    runs = [cold, warm, alone, mapped, fresh]
+    for name in ("model/model.safetensors", "predictions.parquet"):
+        assert len({run.file(name) for run in runs}) == 1
+    assert [run.result["hidden_states"]["rows_known"] for run in runs] == [0, 216, 216, 216, 0]
+    assert [run.result["hidden_states"]["mapped"] for run in runs] == [False, False, False, True, True]
+    assert len(list((cold.folder / "empty/hidden-states").glob("*.safetensors"))) == 2
+
+
+def test_states_are_those_of_weights_rows_and_precision_alone(start: Start) -> None:
+    def known(*settings: str) -> int:
+        return start("training.epochs=2", *settings).result["hidden_states"]["rows_known"]
+
+    assert known() == 0
+    # Neither what is above the frozen blocks nor how it is trained changes them.
+    assert known("training.learning_rate=1e-3", "training.batch_size=8", "evaluation.batch_size=7") == 216
+    assert known("training.epochs=4", "objective=r-drop", "training.device=cpu") == 216
+    assert known("training.max_length=6") == 0
+    assert known("training.precision=bf16", "training.device=cpu") == 0
+    assert known("backbone.layers=3", "freezing.layers=2") == 0
+
+
+def test_hidden_states_that_cannot_be_kept_are_told_with_the_numbers(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = start("training.reuse_frozen=false")
-    monkeypatch.setattr("kexp.experiment.reuse_frozen.LIMIT", 2**10)
+    monkeypatch.setattr("kexp.experiment.reuse_frozen.MEMORY", 2**10)
+    monkeypatch.setenv("KEXP_HIDDEN_STATES_GIB", "0.00001")
     ours = start()
-    message = r"frozen up to layer\.0: hidden states of 216 rows would take [\d.]+ MiB, more than 0\.0 MiB; the frozen blocks are run in every step"
+    reason = r"hidden states are not stored: [\d.]+ MiB are more than 0\.0 GiB, the limit; KEXP_HIDDEN_STATES_GIB sets another one"
+    message = rf"frozen up to layer\.0: {reason}; the frozen blocks are run in every step"
     assert re.search(message, ours.log)
+    assert re.fullmatch(reason, ours.result["hidden_states"]["not_stored"])
     assert ours.file("model/model.safetensors") == plain.file("model/model.safetensors")
     assert ours.file("predictions.parquet") == plain.file("predictions.parquet")
+
+
+def test_a_limit_that_is_no_number_is_refused_before_anything_is_made(
+    write_spec: Callable[..., Path], reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wrong in ("ten", "-1", "nan", "inf"):
+        monkeypatch.setenv("KEXP_HIDDEN_STATES_GIB", wrong)
+        found = kexp("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "runs")
+        assert found.exit_code == 2
+        expected = f'KEXP_HIDDEN_STATES_GIB: expected a number of GiB such as 10, or 0 to store none, found "{wrong}"'
+        assert expected in found.stderr
+        assert not (tmp_path / "runs").exists()
+
+
+POOL = ["labelled.per_class=8", "training.batch_size=4"]
+
+
+@pytest.mark.parametrize("objective", ["pseudo-label", "mean-teacher"])
+def test_unlabelled_rows_start_at_their_hidden_states(start: Start, objective: str) -> None:
+    settings = [*POOL, f"objective={objective}", "training.epochs=20"]
+    if objective == "mean-teacher":
+        settings.append("augmentation.unlabelled={use = 'random-deletion', p = 0.2}")
+    ours, again, plain = (start(*settings, f"training.reuse_frozen={reuse}") for reuse in ("true", "true", "false"))
+    found = ours.result["hidden_states"]
+    # 16 labelled rows, the 176 others of train, and validation.
+    assert found["rows"] == 16 + 176 + 24
+    assert ours.losses == pytest.approx(plain.losses, rel=1e-4)
+    assert ours.file("model/model.safetensors") == again.file("model/model.safetensors")
+
+
+def test_stored_views_start_at_their_hidden_states(
+    write_spec: Callable[..., Path], tmp_path: Path, start: Start
+) -> None:
+    rows = [
+        f"영화 {n} {'최고' if n % 2 else '최악'},영화 {n} 참 {'최고' if n % 2 else '최악'},{n % 2}" for n in range(120)
+    ]
+    (tmp_path / "views.csv").write_text("text,augmented,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    text = SPEC.replace('path = "{data}"', f'path = "{tmp_path / "views.csv"}"')
+    text = text.replace('use = "table"', 'use = "table"\naugmented = "augmented"')
+    settings = [*POOL, "objective=uda", "training.epochs=20"]
+    ours, plain = (start(*settings, f"training.reuse_frozen={reuse}", text=text) for reuse in ("true", "false"))
+    assert ours.result["hidden_states"]["rows"] == 16 + 2 * 80 + 12
+    assert ours.losses == pytest.approx(plain.losses, rel=1e-4)
 
 
 def test_padded_models_run_their_frozen_blocks_in_every_step(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,4 +425,20 @@ def test_padded_models_run_their_frozen_blocks_in_every_step(start: Start, monke
     )
     assert f"frozen up to layer.0: {reason}; the frozen blocks are run in every step" in ours.log
     assert ours.result["forward"] == f"padded: {reason}."
+    assert ours.result["hidden_states"] == {"frozen_up_to": "layer.0", "not_stored": reason}
     assert ours.file("model/model.safetensors") == plain.file("model/model.safetensors")
+
+
+def test_trials_of_a_search_share_hidden_states(write_spec: Callable[..., Path], reviews: Path, tmp_path: Path) -> None:
+    search = """
+[search]
+metric = "validation.macro_f1"
+trials = 3
+[search.space]
+"training.learning_rate" = {low = 1e-3, high = 1e-2, log = true}
+"""
+    found = kexp("tune", write_spec(SPEC.format(data=reviews) + search), "--runs-dir", tmp_path / "runs", "--quiet")
+    assert found.exit_code == 0, found.stderr
+    records = [json.loads(path.read_text("utf-8")) for path in sorted((tmp_path / "runs").rglob("result.json"))]
+    # Three trials, and the test of the spec and of the best trial, which another process trains.
+    assert sorted(record["hidden_states"]["rows_known"] for record in records) == [0, 216, 216, 216, 216]
