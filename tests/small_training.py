@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from kexp.builtin.freezing import NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import FreezingOptions
 from kexp.devices import choose
-from kexp.host_batches import HostBatch, HostRows, MicroBatch
+from kexp.host_batches import HostBatch, HostRows, HostUnlabelledBatch, MicroBatch
 from kexp.model.forward import Classifier
 from kexp.spec.training_section import Training
 from kexp.train.loop import Trainer
@@ -59,6 +60,17 @@ class FixedStream:
     def batch(self, rows) -> HostBatch:
         inputs = HostRows(self.ids[rows].flatten(), np.full(len(rows), TOKENS))
         return HostBatch(inputs, self.labels[rows], rows + 100)
+
+
+class Pairs(FixedStream):
+    """A stream with three unlabelled rows per labelled one."""
+
+    def epoch(self, number: int, start: int = 0):
+        for (micro,) in super().epoch(number, start):
+            rows = (micro.labelled.numbers[:, None] + np.arange(3)).flatten() % ROWS
+            inputs = self.batch(rows).inputs
+            other = replace(inputs, ids=inputs.ids[::-1].copy())
+            yield [MicroBatch(micro.labelled, HostUnlabelledBatch(inputs, other, rows, rows))]
 
 
 def trainer(

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_training import CLASSES, ROWS, TOKENS, FixedStream, bits, model, trainer
+from small_training import CLASSES, ROWS, TOKENS, FixedStream, Pairs, bits, model, trainer
 
 from kexp.builtin.objectives import CrossEntropy, UdaOptions
 from kexp.contracts import Objective, ObjectiveContext, Progress, StepLoss
 from kexp.devices import is_out_of_memory
 from kexp.errors import PluginError, RunFailed
-from kexp.host_batches import HostBatch, HostRows, HostUnlabelledBatch, MicroBatch
+from kexp.host_batches import HostBatch, HostRows, MicroBatch
 from kexp.train.events import Evaluated, Finished, StepsDone, Warned
 from kexp.train.loop import Trainer
 
@@ -130,17 +130,6 @@ def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
 
 
 # --- unlabelled rows, and objectives with a state --------------------------------------------------------------------
-
-
-class Pairs(FixedStream):
-    """A stream with three unlabelled rows per labelled one."""
-
-    def epoch(self, number: int, start: int = 0):
-        for (micro,) in super().epoch(number, start):
-            rows = (micro.labelled.numbers[:, None] + np.arange(3)).flatten() % ROWS
-            inputs = self.batch(rows).inputs
-            other = replace(inputs, ids=inputs.ids[::-1].copy())
-            yield [MicroBatch(micro.labelled, HostUnlabelledBatch(inputs, other, rows, rows))]
 
 
 def uda(*, aligned: bool = False) -> Objective:

@@ -1,0 +1,70 @@
+"""No step waits for the device: nothing that an objective or the loop computes is read before a log line is due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_training import CLASSES, ROWS, Pairs, model, trainer
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kexp.builtin.objectives import OBJECTIVES
+from kexp.contracts import ObjectiveContext, ObjectiveOptions
+from kexp.train.events import StepsDone
+
+READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique", "is_nonzero")
+"""Operations whose result is read by the program, or has a shape that only the device knows."""
+
+
+class Reads(TorchDispatchMode):
+    """Counts operations for which a program would wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = function.overloadpacket.__name__.rstrip("_")
+        masks = any(isinstance(part, torch.Tensor) and part.dtype == torch.bool for part in _indices(name, args))
+        if name in READS or masks:
+            self.found.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+def _indices(name: str, args: tuple[Any, ...]) -> list[Any]:
+    return list(args[1]) if name in ("index", "index_put", "_index_put_impl") else []
+
+
+@pytest.mark.parametrize("options", OBJECTIVES.values(), ids=list(OBJECTIVES))
+@pytest.mark.parametrize("ema", [0, 0.9])
+def test_steps_are_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: type[ObjectiveOptions], ema: float
+) -> None:
+    objective = options().build(ObjectiveContext([20, 15, 5][:CLASSES], ROWS, 7))
+    # The padded forward pass of transformers looks at every mask, whether it masks anything; this is about the rest.
+    monkeypatch.setattr("transformers.masking_utils._ignore_bidirectional_mask_sdpa", lambda *given: False)
+    # On a CPU alone, PyTorch's own looks at the labels before it uses them.
+    monkeypatch.setattr(
+        "torch.nn.functional.one_hot", lambda labels, size: (labels[..., None] == torch.arange(size)) * 1
+    )
+    run = trainer(tmp_path, stream=Pairs(), objective=objective, net=model(), epochs=2, ema=ema, log_every=5)
+    run.blocks.apply_freezing(())
+    batches = list(Pairs().epoch(0))
+    with Reads() as reads:
+        for step in batches[:4]:
+            run.step(step, run.state, run.window)
+    assert reads.found == []
+
+
+def test_the_numbers_of_a_window_are_read_once_it_is_closed(tmp_path: Path) -> None:
+    with Reads() as reads:
+        torch.ones(3).sum().item()
+    assert reads.found == ["_local_scalar_dense"]
+    events = list(trainer(tmp_path, epochs=1, log_every=5).events())
+    (done,) = [event for event in events if isinstance(event, StepsDone)]
+    assert done.step == 5
