@@ -167,6 +167,8 @@ def _environment(other: Path) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "KEXP_OFFLINE": "1",
         "KEXP_CACHE_DIR": str(other / "cache"),
+        # As on a terminal: standard output and error in the order in which they are written.
+        "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",
         "PYTEST_DEBUG_TEMPROOT": str(other),
         "PYTHONUTF8": "1",
