@@ -100,17 +100,14 @@ def _variable_length_kernel() -> Callable[..., torch.Tensor] | None:
 
 
 def attend_by(
-    query: Any,
-    key: Any,
-    value: Any,
-    hidden: torch.Tensor,
-    layout: Layout,
-    *,
-    size: int,
-    dropout: float,
-    first: bool,
+    attention: Any, names: tuple[str, str, str], hidden: torch.Tensor, layout: Layout, *, first: bool
 ) -> torch.Tensor:
-    """Return ``attend`` of projected hidden states, of first tokens alone if ``first``; a head has ``size`` numbers."""
+    """Return ``attend`` of hidden states that an attention module projects, of first tokens alone if ``first``.
+
+    ``names`` are those of its projections to queries, keys and values.
+    """
+    query, key, value = (getattr(attention, name) for name in names)
+    size, dropout = attention.attention_head_size, attention.dropout.p if attention.training else 0.0
     modules = (key, value) if first else (query, key, value)
     # One product of the joined weights was measured to be no faster, and passes by what modules do beside it.
     tokens = torch.stack([module(hidden) for module in modules], 1)

@@ -90,16 +90,7 @@ def embed_without_positions(base: Module, inputs: Inputs, layout: Layout) -> tor
 def bert_layer(layer: Module, hidden: torch.Tensor, layout: Layout, shared: None, first: bool) -> torch.Tensor:
     """Run a layer of BERT, ELECTRA or RoBERTa."""
     attention = layer.attention.self
-    context = attend_by(
-        attention.query,
-        attention.key,
-        attention.value,
-        hidden,
-        layout,
-        size=attention.attention_head_size,
-        dropout=attention.dropout.p if attention.training else 0.0,
-        first=first,
-    )
+    context = attend_by(attention, ("query", "key", "value"), hidden, layout, first=first)
     attended = layer.attention.output(context, layout.first(hidden) if first else hidden)
     output: torch.Tensor = layer.feed_forward_chunk(attended)
     return output
@@ -108,16 +99,7 @@ def bert_layer(layer: Module, hidden: torch.Tensor, layout: Layout, shared: None
 def distilbert_layer(layer: Module, hidden: torch.Tensor, layout: Layout, shared: None, first: bool) -> torch.Tensor:
     """Run a layer of DistilBERT."""
     attention = layer.attention
-    context = attend_by(
-        attention.q_lin,
-        attention.k_lin,
-        attention.v_lin,
-        hidden,
-        layout,
-        size=attention.attention_head_size,
-        dropout=attention.dropout.p if attention.training else 0.0,
-        first=first,
-    )
+    context = attend_by(attention, ("q_lin", "k_lin", "v_lin"), hidden, layout, first=first)
     attended = layer.sa_layer_norm(attention.out_lin(context) + (layout.first(hidden) if first else hidden))
     output: torch.Tensor = layer.output_layer_norm(layer.ffn.ff_chunk(attended) + attended)
     return output
