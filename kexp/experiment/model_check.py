@@ -10,6 +10,7 @@ from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
 from kexp.errors import KexpError
+from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
 from kexp.options import build_component
 from kexp.spec.sections import Spec
@@ -29,6 +30,8 @@ def try_backbone(spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokeniz
 
     with torch.random.fork_rng(devices=[]):
         model = build_component(spec.backbone, BackboneContext(labels, tokenizer))
+    if spec.training.gradient_checkpointing:
+        recompute_activations(model)
     check_padding(model, tokenizer, spec.training.max_length, f"backbone of type {model.config.model_type}")
 
 

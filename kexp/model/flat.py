@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kexp.model.dropout import without_dropout
 from kexp.model.token_rows import TokenRows
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
     from kexp.model.flat_families import Family
     from kexp.model.flat_layout import Layout
+
+Run = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ class FlatModel:
             return self.family.layer(layer, hidden, layout, shared, first)
 
         # As the layer would do in its own forward pass, which is not called.
-        if layer.gradient_checkpointing and layer.training:
-            recomputed: torch.Tensor = layer._gradient_checkpointing_func(run, hidden)
+        if layer.gradient_checkpointing and _has_gradient(layer, hidden):
+            recomputed: torch.Tensor = layer._gradient_checkpointing_func(_in_mode_of(layer, run), hidden)
             return recomputed
         return run(hidden)
 
@@ -115,6 +119,26 @@ def reason_not_flat(model: PreTrainedModel) -> str | None:
     if next(model.base_model.get_submodule(family.layers).children(), None) is None:
         return f"{kind.__name__} has no layers."
     return None
+
+
+def _has_gradient(layer: torch.nn.Module, hidden: torch.Tensor) -> bool:
+    """Return whether the backward pass goes through a layer, or ends in its weights."""
+    import torch
+
+    needed = hidden.requires_grad or any(weights.requires_grad for weights in layer.parameters())
+    return needed and torch.is_grad_enabled()
+
+
+def _in_mode_of(layer: torch.nn.Module, run: Run) -> Run:
+    """Return a function that runs a layer without dropout if it has none now, also once the model trains again."""
+    if layer.training:
+        return run
+
+    def run_without_dropout(hidden: torch.Tensor) -> torch.Tensor:
+        with without_dropout(layer):
+            return run(hidden)
+
+    return run_without_dropout
 
 
 def _is_foreign(part: torch.nn.Module, kind: type[PreTrainedModel]) -> bool:

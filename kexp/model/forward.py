@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kexp.contracts import Rows
 from kexp.devices import Hardware
+from kexp.model.dropout import without_dropout
 from kexp.model.flat import FlatModel, reason_not_flat
 from kexp.model.token_rows import TokenRows, own
 
@@ -114,15 +113,3 @@ class Classifier:
             inputs["inputs_embeds"] = rows.spread(embeddings)
         logits: torch.Tensor = module(**inputs).logits
         return logits
-
-
-@contextmanager
-def without_dropout(module: torch.nn.Module) -> Iterator[None]:
-    """Put a module into eval mode and give every part its own mode back: frozen parts never train."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -257,7 +257,7 @@ def _options(stage: Stage, steps: int) -> Training:
     own, training = stage.options, stage.training
     shared = (
         "betas", "epsilon", "gradient_clip", "checkpoint", "checkpoint_every_steps", "checkpoint_every_minutes",
-        "skip_bad_steps", "log_every", "device", "precision",
+        "skip_bad_steps", "log_every", "device", "precision", "gradient_checkpointing",
     )  # fmt: skip
     return Training(
         steps=steps,

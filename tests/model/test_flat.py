@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from transformers.models.bert.modeling_bert import BertLayer
 
 from kexp.model.flat import FlatModel, reason_not_flat
+from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
 
 DROPOUTS = (
@@ -222,7 +223,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(case: Case) -> None:
 
     logits, plain = outcome()
     calls = []
-    model.activation_checkpointing_enable()
+    recompute_activations(model)
     kept = run._layers[0]._gradient_checkpointing_func
     for layer in run._layers:
         layer._gradient_checkpointing_func = lambda *given: (calls.append(1), kept(*given))[1]
