@@ -97,6 +97,7 @@ def _stored(
     digest, like = part.digest(), part.hidden(next(iter(rows.values())), np.arange(1))
     wanted = {name: _wanted(part, encoded, digest, like) for name, encoded in rows.items()}
     size = sum(one.size for one in wanted.values())
+    store.free_others(wanted.values())
     known = sum(len(rows[name]) for name, one in wanted.items() if store.has(one))
     stored = {}
     for name, encoded in rows.items():

@@ -155,6 +155,17 @@ def test_what_was_used_longest_ago_is_removed_first(tmp_path: Path, maker: Maker
     assert torch.equal(kept, ALL)
 
 
+def test_memory_has_what_the_last_run_used(tmp_path: Path, maker: Maker) -> None:
+    store = HiddenStateStore(tmp_path, limit=0)
+    for key in "abc":
+        store.get(wanted(maker, key), mapped=False)
+    store.free_others([wanted(maker, key) for key in "bcd"])
+    assert [store.has(wanted(maker, key)) for key in "abcd"] == [False, True, True, False]
+    for key in "bc":
+        assert torch.equal(store.get(wanted(maker, key), mapped=False), ALL)
+    assert maker.times == 3
+
+
 def test_leftovers_of_killed_processes_are_removed_when_they_are_old(tmp_path: Path) -> None:
     for name, when in ((".new.part", None), (".old.part", 0)):
         (tmp_path / name).write_text("")
