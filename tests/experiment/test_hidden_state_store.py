@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kexp import tensor_files
-from kexp.errors import KexpError
+from kexp.errors import KexpError, RunInterrupted
 from kexp.experiment.hidden_state_store import HiddenStateStore, Wanted, remove_oldest
 
 ALL = torch.arange(60, dtype=torch.float32).reshape(15, 4)
@@ -198,3 +198,20 @@ def test_the_second_of_two_waits_for_the_first(tmp_path: Path) -> None:
     first.join()
     assert other.times == 0
     assert told == ["another process makes the same hidden states; they are waited for"]
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_making_stops_when_it_should(tmp_path: Path, maker: Maker, mapped: bool) -> None:
+    asked: list[None] = []
+
+    def should_stop() -> bool:
+        asked.append(None)
+        return len(asked) == 2
+
+    store = HiddenStateStore(tmp_path)
+    with pytest.raises(RunInterrupted, match="stopped while hidden states of frozen blocks were made"):
+        store.get(wanted(maker), mapped=mapped, should_stop=should_stop)
+    assert not store.has(wanted(maker))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lock"]
+    # The lock is free again.
+    assert torch.equal(store.get(wanted(maker), mapped=mapped), ALL)
