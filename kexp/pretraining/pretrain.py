@@ -8,12 +8,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
 
 import kexp
 from kexp import tensor_files
@@ -31,6 +28,7 @@ from kexp.spec.training_section import Training
 from kexp.tensor_files import DamagedFile, OtherOrigin
 from kexp.train.events import Event, StepsDone, Warned
 from kexp.train.loop import Trainer
+from kexp.work_lock import making
 
 if TYPE_CHECKING:
     import torch
@@ -112,10 +110,13 @@ def pretrain(
     made_from = {"pre-training": key}
     if (found := _stored(path, made_from, tell)) is not None:
         return found
-    with _alone(path.with_suffix(".lock"), tell, should_stop) as writable:
+    with making("pre-trained weights", path.with_suffix(".lock"), tell, should_stop) as turn:
         # Another process may have made them while this one waited.
         if (found := _stored(path, made_from, tell)) is not None:
             return found
+        writable = turn.refused is None
+        if turn.refused is not None:
+            tell(f"the pre-trained weights cannot be stored: {describe_os_error(turn.refused)}; {NOT_SHARED}")
         checkpoints = path.with_suffix("") if writable else None
         record = {"digest": key, **_train(stage, checkpoints, made_from, tell, should_stop)}
         weights = chosen()
@@ -145,31 +146,6 @@ def _store(path: Path, value: Any, made_from: Mapping[str, str], tell: Tell) -> 
         tell(f"the pre-trained weights are not stored: {describe_os_error(error)}; {NOT_SHARED}")
         return
     shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-
-
-@contextmanager
-def _alone(path: Path, tell: Tell, should_stop: Callable[[], bool]) -> Iterator[bool]:
-    """Hold a lock; wait for another process that makes the same weights. Yield whether its folder can be written."""
-    lock, waits = FileLock(path, thread_local=False), False
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=1 if waits else 0)
-            break
-        except Timeout:
-            if not waits:
-                tell("another process does the same pre-training; its weights are waited for")
-            waits = True
-            if should_stop():
-                raise RunInterrupted("stopped while another process did the same pre-training") from None
-        except OSError as error:
-            tell(f"the pre-trained weights cannot be stored: {describe_os_error(error)}; {NOT_SHARED}")
-            yield False
-            return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def _train(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kexp import tensor_files
-from kexp.errors import KexpError
+from kexp.errors import KexpError, RunInterrupted
 from kexp.experiment.hidden_state_store import HiddenStateStore, Wanted, remove_oldest
 
 ALL = torch.arange(60, dtype=torch.float32).reshape(15, 4)
@@ -155,6 +155,17 @@ def test_what_was_used_longest_ago_is_removed_first(tmp_path: Path, maker: Maker
     assert torch.equal(kept, ALL)
 
 
+def test_memory_has_what_the_last_run_used(tmp_path: Path, maker: Maker) -> None:
+    store = HiddenStateStore(tmp_path, limit=0)
+    for key in "abc":
+        store.get(wanted(maker, key), mapped=False)
+    store.free_others([wanted(maker, key) for key in "bcd"])
+    assert [store.has(wanted(maker, key)) for key in "abcd"] == [False, True, True, False]
+    for key in "bc":
+        assert torch.equal(store.get(wanted(maker, key), mapped=False), ALL)
+    assert maker.times == 3
+
+
 def test_leftovers_of_killed_processes_are_removed_when_they_are_old(tmp_path: Path) -> None:
     for name, when in ((".new.part", None), (".old.part", 0)):
         (tmp_path / name).write_text("")
@@ -187,3 +198,20 @@ def test_the_second_of_two_waits_for_the_first(tmp_path: Path) -> None:
     first.join()
     assert other.times == 0
     assert told == ["another process makes the same hidden states; they are waited for"]
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_making_stops_when_it_should(tmp_path: Path, maker: Maker, mapped: bool) -> None:
+    asked: list[None] = []
+
+    def should_stop() -> bool:
+        asked.append(None)
+        return len(asked) == 2
+
+    store = HiddenStateStore(tmp_path)
+    with pytest.raises(RunInterrupted, match="stopped while hidden states of frozen blocks were made"):
+        store.get(wanted(maker), mapped=mapped, should_stop=should_stop)
+    assert not store.has(wanted(maker))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lock"]
+    # The lock is free again.
+    assert torch.equal(store.get(wanted(maker), mapped=mapped), ALL)
