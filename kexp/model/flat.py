@@ -114,6 +114,9 @@ def reason_not_flat(model: PreTrainedModel) -> str | None:
         return reason
     if attention := _other_attention(model):
         return f"The attention of {kind.__name__} is computed by {attention}."
+    # Several configurations have neither; where one has, the library attends to earlier tokens if no row is padded.
+    if any(getattr(model.config, name, False) for name in ("is_decoder", "is_causal")):
+        return f"{kind.__name__} has attention to earlier tokens alone, which needs padded rows."
     if family.not_flat(model.config):
         return f"{kind.__name__} has {family.obstacle}, which needs padded rows."
     if next(model.base_model.get_submodule(family.layers).children(), None) is None:

@@ -392,6 +392,10 @@ NOT_FLAT: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
         lambda: bert(is_decoder=True),
         "BertForSequenceClassification has attention to earlier tokens alone, which needs padded rows.",
     ),
+    "causal": (
+        Case("modernbert", {"is_causal": True}).build,
+        "ModernBertForSequenceClassification has attention to earlier tokens alone, which needs padded rows.",
+    ),
     "convolution": (
         Case("deberta-v2", {**DEBERTA, "conv_kernel_size": 3}).build,
         "DebertaV2ForSequenceClassification has a convolution over tokens, which needs padded rows.",
