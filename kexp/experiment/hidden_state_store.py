@@ -60,10 +60,6 @@ class HiddenStateStore:
     limit: int = field(default_factory=hidden_states_limit)
     recent: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def has(self, wanted: Wanted) -> bool:
-        """Return whether they were made before, unless the file turns out to be damaged."""
-        return wanted.key in self.recent or self._path(wanted).is_file()
-
     def get(self, wanted: Wanted, *, mapped: bool, should_stop: Callable[[], bool] = lambda: False) -> torch.Tensor:
         """Return them; what is not stored is made. ``mapped`` never has them in memory as a whole.
 
@@ -100,14 +96,14 @@ class HiddenStateStore:
 
     def _load(self, wanted: Wanted, mapped: bool) -> torch.Tensor | None:
         path = self._path(wanted)
-        if not path.exists():
-            return None
         try:
-            values: torch.Tensor = tensor_files.load(path, _made_from(wanted), mapped=mapped)
+            found: torch.Tensor | None = None
+            if path.exists():
+                found = tensor_files.load(path, _made_from(wanted), mapped=mapped)
         except (DamagedFile, OtherOrigin, OSError) as error:
-            self._told(f"{error}; its hidden states are made anew")
-            return None
-        return values
+            reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
+            self._told(f"{reason}; its hidden states are made anew")
+        return found
 
     def _make_in_memory(self, wanted: Wanted) -> torch.Tensor:
         values, place = wanted.like.new_empty((wanted.rows, wanted.like.shape[-1]), device="cpu"), 0
@@ -156,8 +152,11 @@ class HiddenStateStore:
 
 def remove_oldest(folder: Path, limit: int, used: Path) -> None:
     """Remove the files that were used longest ago until all take at most ``limit`` bytes; ``used`` stays."""
-    found = []
-    for path in folder.iterdir():
+    found, paths = [], list[Path]()
+    # Another process may remove the folder.
+    with suppress(OSError):
+        paths += folder.iterdir()
+    for path in paths:
         # Another process may remove it.
         with suppress(OSError):
             stat = path.stat()
