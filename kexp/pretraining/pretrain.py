@@ -18,6 +18,7 @@ from kexp.builtin.freezing import NoFreezing
 from kexp.contracts import MaskedLanguageModel
 from kexp.devices import Hardware
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
+from kexp.model.encoder_config import encoder_config
 from kexp.model.forward import Classifier
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
 from kexp.pretraining.masking import MaskedStream
@@ -74,13 +75,9 @@ class Stage:
         import torch
         import transformers
 
-        stream, config = self.stream, self.start.model.config.to_dict()
-        # Neither the place of the model nor what a classifier would be matters.
-        for name in ("_name_or_path", "id2label", "label2id", "architectures", "problem_type"):
-            config.pop(name, None)
+        stream = self.stream
         rows = stream.encoded
-        arrays = {"ids": rows.tokens.values, "offsets": rows.tokens.offsets, "units": stream.masking.units}
-        arrays |= {} if rows.boundaries is None else {"boundaries": rows.boundaries}
+        arrays = {**rows.arrays(), "units": stream.masking.units}
         content = {
             "options": self.options.model_dump(mode="json", exclude={"texts", "text_column", "max_length"}),
             "steps": total_steps(self.options, len(rows)),
@@ -90,7 +87,7 @@ class Stage:
             "padding": [stream.collator.pad_id, stream.collator.token_types],
             "hardware": [self.hardware.device.type, self.hardware.precision],
             "versions": [kexp.__version__, torch.__version__, transformers.__version__],
-            "config": config,
+            "config": encoder_config(self.start.model),
         }
         state = {name: weights.detach().cpu().contiguous() for name, weights in self.start.model.state_dict().items()}
         tensors = state | {f"rows {name}": torch.from_numpy(array) for name, array in arrays.items()}
