@@ -27,6 +27,7 @@ LAYERS = (
         "hangul",
         "names",
         "nested",
+        "packages",
         "sample_reviews",
     ),
     ("korean", "options", "tensor_files", "files", "devices", "hub", "weights", "model_files", "work_lock"),

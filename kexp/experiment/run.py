@@ -31,6 +31,7 @@ from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.sections import Spec
+from kexp.train.optimizers import need_device
 
 
 def run(
@@ -124,7 +125,9 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, repeat in plan.runs():
         with _collecting_rarely():
-            choose(variant.spec.training.device, variant.spec.training.precision).prepare_training()
+            hardware = choose(variant.spec.training.device, variant.spec.training.precision)
+            need_device(variant.spec.training, hardware)
+            hardware.prepare_training()
             prepared.metrics(variant.spec, prepared.inputs(variant.spec, repeat).data.labels)
     return prepared
 

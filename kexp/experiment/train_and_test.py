@@ -37,6 +37,7 @@ from kexp.report.stored import write_result
 from kexp.train.checkpoint import Stateful
 from kexp.train.events import Evaluated, Event, Finished, Warned
 from kexp.train.loop import Trainer
+from kexp.train.optimizers import need_device
 
 logger = logging.getLogger("kexp")
 
@@ -186,6 +187,7 @@ def _train(
     checkpoint: Path | None,
 ) -> TrainedRun:
     spec = run.variant.spec
+    need_device(spec.training, assembled.classifier.hardware)
     with stopping() as should_stop:
         stored = run.prepared.folder / "pretrained"
         assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)

@@ -11,6 +11,7 @@ from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.monitors import UnlabelledUse, Validation
 from kexp.experiment.saved_files import model_folders
 from kexp.train.loop import Trainer
+from kexp.train.optimizers import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class TrainedRun:
             "device": str(hardware.device),
             "precision": hardware.precision,
             "forward": assembled.classifier.way,
+            "optimizer": describe(trainer.optimizer, trainer.options),
             **({} if assembled.hidden_states is None else {"hidden_states": dict(assembled.hidden_states)}),
             **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},

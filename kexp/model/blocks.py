@@ -32,10 +32,10 @@ class Blocks:
         return trainable
 
     def parameter_groups(self, learning_rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-        """Return AdamW groups: ``learning_rate * layer_decay ** distance`` to the head; biases and norms do not decay.
+        """Return groups of an optimiser: ``learning_rate * layer_decay ** distance`` to the head.
 
-        Layer-wise decay as in ELECTRA's fine-tuning (Clark et al. 2020, appendix B), also known as discriminative
-        fine-tuning (Howard & Ruder 2018, section 3.2).
+        Biases and norms have no weight decay. Layer-wise decay as in ELECTRA's fine-tuning (Clark et al. 2020, appendix
+        B), also known as discriminative fine-tuning (Howard & Ruder 2018, section 3.2).
         """
         groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():

@@ -19,7 +19,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "training.checkpoint_every_steps": ("save_steps", "save_every", "checkpoint_steps"),
     "training.patience": ("early_stopping", "early_stop", "early_stopping_patience", "early_stopping_rounds"),
     'training.precision, for example "fp16"': ("fp16", "bf16", "amp", "use_amp", "mixed_precision", "half", "dtype"),
-    "training.betas, epsilon and weight_decay; the optimiser is AdamW": ("optimizer", "optimiser", "optim"),
+    "training.optimizer": ("optimizer", "optimiser", "optim", "optimizer_type", "optimizer_name"),
+    "training.gradient_checkpointing": (
+        "activation_checkpointing", "grad_checkpointing", "gradient_checkpoint", "checkpoint_activations", "recompute",
+    ),
     "training.schedule": ("scheduler", "lr_scheduler", "lr_scheduler_type", "lr_schedule"),
     "training.warmup_ratio, or warmup_steps": ("warmup", "warm_up"),
     "training.warmup_ratio": ("warmup_proportion",),

@@ -40,6 +40,9 @@ MEASURED_ROWS = 512
 NOT_SHARED = "every run does its own pre-training; set KEXP_CACHE_DIR to a folder that can be written"
 """What follows where the store cannot be written."""
 
+OPTIMIZER = ("optimizer", "betas", "epsilon", "gradient_clip")
+"""Options of training that pre-training takes its steps with."""
+
 TOLD_EVERY = 10.0
 """Seconds between two lines of progress, at least."""
 
@@ -81,7 +84,7 @@ class Stage:
         content = {
             "options": self.options.model_dump(mode="json", exclude={"texts", "text_column", "max_length"}),
             "steps": total_steps(self.options, len(rows)),
-            "loop": {name: getattr(self.training, name) for name in ("betas", "epsilon", "gradient_clip")},
+            "loop": {name: getattr(self.training, name) for name in OPTIMIZER},
             "bad steps": self.training.skip_bad_steps,
             "mask": [stream.masking.mask_id, list(stream.masking.special), stream.masking.vocabulary],
             "padding": [stream.collator.pad_id, stream.collator.token_types],
@@ -229,7 +232,7 @@ def _options(stage: Stage, steps: int) -> Training:
     """Return the options of the loop: those of pre-training, and of training what says where and how safely it runs."""
     own, training = stage.options, stage.training
     shared = (
-        "betas", "epsilon", "gradient_clip", "checkpoint", "checkpoint_every_steps", "checkpoint_every_minutes",
+        *OPTIMIZER, "checkpoint", "checkpoint_every_steps", "checkpoint_every_minutes",
         "skip_bad_steps", "log_every", "device", "precision", "gradient_checkpointing",
     )  # fmt: skip
     return Training(

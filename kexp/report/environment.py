@@ -15,7 +15,7 @@ from kexp.redaction import without_passwords
 
 PACKAGES = (
     "kexp", "torch", "transformers", "tokenizers", "datasets", "scikit-learn", "scipy", "numpy", "pandas",
-    "pyarrow", "pydantic", "pluggy", "safetensors", "optuna",
+    "pyarrow", "pydantic", "pluggy", "safetensors", "optuna", "bitsandbytes",
 )  # fmt: skip
 
 

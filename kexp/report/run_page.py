@@ -88,6 +88,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "device": result.get("device"),
         "precision": result.get("precision"),
         "forward pass": result.get("forward"),
+        "optimiser": _optimizer(result.get("optimizer")),
         "parameters": count(parameters.get("total")),
         "trainable": count(parameters.get("trainable")),
         "steps": count(result.get("steps")),
@@ -114,6 +115,10 @@ def _hidden_states(record: Json | None) -> str | None:
     if reason := record.get("not_stored"):
         return f"made in every step: {reason}"
     return f"up to {record.get('frozen_up_to')}, {plain(record.get('rows'))} rows, {plain(record.get('mib'))} MiB"
+
+
+def _optimizer(record: Json | None) -> str | None:
+    return None if record is None else f"{record.get('name')}, {plain(record.get('state_mib'))} MiB of state"
 
 
 def _pretraining(record: Json) -> dict[str, str | None]:

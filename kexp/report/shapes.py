@@ -92,6 +92,7 @@ class Done(TypedDict, total=False):
     device: str
     precision: str
     forward: str
+    optimizer: dict[str, Any]
     hidden_states: dict[str, Any]
     pretraining: dict[str, Any]
     parameters: Parameters

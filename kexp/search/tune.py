@@ -35,6 +35,7 @@ from kexp.search.trial_training import run_trial
 from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.search_section import seconds_of
+from kexp.train.optimizers import need_device
 
 
 def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, display: SearchDisplay) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _prepare(job: SearchJob) -> tuple[Json, RowKeys]:
     """
     job.display.phase(f"preparing the data of {job.spec.name}")
     prepared = PreparedInputs(job.catalog, cache_folder(), job.display.phase)
-    choose(job.spec.training.device, job.spec.training.precision)
+    need_device(job.spec.training, choose(job.spec.training.device, job.spec.training.precision))
     return digests([(Variant(job.spec.name, job.spec), repeat) for repeat in job.trial_repeats], prepared)
 
 

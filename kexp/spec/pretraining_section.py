@@ -16,9 +16,7 @@ class Pretraining(Section):
     epochs: int = Field(10, ge=0, description="Passes over the texts, unless steps is given; 0 leaves the stage out.")
     steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs that are not 0.")
     batch_size: PositiveInt = Field(32, description="Texts per step.")
-    learning_rate: float = Field(
-        1e-4, gt=0, lt=1, description="Peak learning rate of AdamW, which then falls evenly to 0."
-    )
+    learning_rate: float = Field(1e-4, gt=0, lt=1, description="Peak learning rate, which then falls evenly to 0.")
     warmup_ratio: float = Field(0.06, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay; biases and norms have none.")
     mask_probability: float = Field(0.15, gt=0, lt=1, description="Share of the tokens that are to be predicted.")

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 
 from kexp.errors import Problem
 from kexp.options import Section
+from kexp.packages import is_installed
 
 
 class Training(Section):
@@ -35,7 +36,7 @@ class Training(Section):
         description="Run blocks that stay frozen once for every row, not in every step, and keep what they return.",
     )
 
-    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay; biases and norms have none.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="Moment decay rates of AdamW.")
     epsilon: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
@@ -89,6 +90,10 @@ class Training(Section):
         False,
         description="Compute activations again in the backward pass: steps take longer and need less memory.",
     )
+    optimizer: Literal["adamw", "adamw-8bit", "adafactor"] = Field(
+        "adamw",
+        description="adamw-8bit (of bitsandbytes, on CUDA) and adafactor, which has no betas, keep fewer bytes.",
+    )
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
@@ -102,13 +107,23 @@ class Training(Section):
             yield Problem("precision", "fp16 needs a GPU", 'use "bf16" or "fp32" on a CPU')
         if self.checkpoint_every_steps is not None and not self.checkpoint:
             yield Problem("checkpoint_every_steps", "checkpoint = false writes none", "remove one of them")
+        if self.optimizer == "adamw-8bit" and self.device in ("cpu", "mps"):
+            message = f'"adamw-8bit" needs a CUDA device, not {self.device}'
+            yield Problem("optimizer", message, 'use "adafactor" or "adamw"')
+        elif self.optimizer == "adamw-8bit" and not is_installed("bitsandbytes"):
+            message = '"adamw-8bit" needs the package bitsandbytes'
+            yield Problem("optimizer", message, "pip install 'kexp[adamw-8bit]'")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             yield Problem("device", f'expected auto, cpu, cuda, cuda:N or mps, found "{self.device}"')
         if not all(0 <= beta < 1 for beta in self.betas):
             yield Problem("betas", f"expected two numbers in [0, 1), found {list(self.betas)}")
 
     def warnings(self) -> Iterable[Problem]:
-        """Yield that there are fewer evaluations than are averaged, where the options say how many there are."""
+        """Yield options without effect, and fewer evaluations than are averaged, where these options say how many."""
+        if self.optimizer == "adafactor":
+            for name in ("betas", "epsilon"):
+                if getattr(self, name) != Training.model_fields[name].default:
+                    yield Problem(name, "adafactor has none", "leave it out")
         evaluations = None
         if self.evaluate_every is None and self.steps is None:
             evaluations = self.epochs

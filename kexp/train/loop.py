@@ -23,8 +23,9 @@ from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
 from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.kept_weights import Kept, WeightFiles, rank
+from kexp.train.optimizers import make_optimizer
 from kexp.train.page_locked import page_locked
-from kexp.train.step import OptimizerStep, make_optimizer
+from kexp.train.step import OptimizerStep
 from kexp.train.stopwatch import Stopwatch
 from kexp.train.window import Window
 

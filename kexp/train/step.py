@@ -12,7 +12,6 @@ from kexp.contracts import Batch, Objective, Progress, UnlabelledBatch
 from kexp.devices import is_out_of_memory
 from kexp.errors import RunFailed
 from kexp.host_batches import MicroBatch
-from kexp.model.blocks import Blocks
 from kexp.model.forward import Classifier
 from kexp.model.token_rows import TokenRows
 from kexp.seeds import derive
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
 
 Gradients = tuple["torch.Tensor", dict[str, list["torch.Tensor"]]]
 """The loss of a step, and what its passes log."""
-
-
-def make_optimizer(blocks: Blocks, options: Training) -> torch.optim.Optimizer:
-    """Return AdamW with the learning rate and weight decay of each parameter."""
-    import torch
-
-    groups = blocks.parameter_groups(options.learning_rate, options.weight_decay, options.layer_decay)
-    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=options.betas, eps=options.epsilon, fused=True)
 
 
 @dataclass(frozen=True, slots=True)

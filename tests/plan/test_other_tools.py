@@ -62,9 +62,8 @@ def problems(write_spec: Callable[..., Path], catalog: Catalog, reviews: Path) -
         ),
         (
             "training",
-            'optimizer = "adam"',
-            "training.optimizer: unknown key of [training]; "
-            "use training.betas, epsilon and weight_decay; the optimiser is AdamW",
+            'optimiser = "adam"',
+            "training.optimiser: unknown key of [training]; use training.optimizer",
         ),
         ("training", "dr_rate = 0.1", "training.dr_rate: unknown key of [training]; use backbone.dropout"),
         (
@@ -104,7 +103,7 @@ def test_words_at_the_top_get_their_key(problems: Callable[..., list[str]]) -> N
     assert problems("fp16 = true\nepochs = 3\n[optimizer]\nlr = 1e-4\n") == [
         'fp16: unknown key; use training.precision, for example "fp16"',
         "epochs: unknown key; use training.epochs",
-        "optimizer: unknown key; use training.betas, epsilon and weight_decay; the optimiser is AdamW",
+        "optimizer: unknown key; use training.optimizer",
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from kexp.atomic_files import write_text
 from kexp.contracts import RunIdentity
 from kexp.errors import Problem
+from kexp.packages import is_installed
 from kexp.redaction import hidden
 from kexp.report.run_folder import read_json
 
@@ -22,9 +22,7 @@ LEFT_OUT = ("trackers", "search")
 
 def missing(package: str, install: str) -> Iterator[Problem]:
     """Yield a package that is not installed, without importing it."""
-    found = importlib.util.find_spec(package)
-    # A folder of that name in the working folder is not the package: W&B and MLflow make such folders.
-    if found is None or found.origin is None:
+    if not is_installed(package):
         yield Problem("", f"needs the package {package}", f"pip install '{install}'")
 
 
