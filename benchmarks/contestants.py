@@ -174,7 +174,7 @@ def run_kexp(work: Work, files: Mapping[str, pd.DataFrame], settings: Mapping[st
     shares, trained = record["time_shares"], record["train_seconds"]
     loop = trained / (shares["data"] + shares["steps"]) * (1 - shares["evaluation"])
     rows = round(record["examples_per_second"] * trained)
-    details = {"command_seconds": whole, "train_seconds": trained, "time_shares": shares}
+    details = {"command_seconds": whole, "train_seconds": trained, "time_shares": shares, "tf32": record["tf32"]}
     return Outcome(loop, rows, record["steps"], losses, details)
 
 
@@ -191,7 +191,8 @@ def write_spec(folder: Path, work: Work, files: Mapping[str, pd.DataFrame], sett
         "training.epochs": work.epochs, "training.batch_size": work.batch_size,
         "training.max_length": work.max_length, "training.learning_rate": work.learning_rate,
         "training.schedule": "constant", "training.weight_decay": 0,
-        "training.precision": work.precision, "training.device": work.device,
+        # As the others multiply.
+        "training.precision": work.precision, "training.tf32": False, "training.device": work.device,
         "training.log_every": work.log_every, "training.checkpoint": False, "training.keep": "last",
         "evaluation.baselines": [],
     }  # fmt: skip

@@ -3,11 +3,11 @@
     python benchmarks/gpu.py --quick
 
 In fp32, bf16 and fp16: training has the losses of a plain loop, a resumed run the weights of a whole one, and the pass
-without padding the logits and gradients of the padded one. Memory does not grow over runs. Tokens per second and the
-share of the chip's rate are printed for a small and a base-size model. With --quick this takes about four minutes, else
-the base-size model is given eight times as many rows. The status is 1 where a check failed. Without a GPU the program
-says so, checks nothing and ends with status 0, so that a script may call it on any machine; --device cpu runs the
-checks that a CPU can do.
+without padding the logits and gradients of the padded one. TF32 is used where it was asked for and the GPU has it.
+Memory does not grow over runs. Tokens per second and the share of the chip's rate are printed for a small and a
+base-size model. With --quick this takes about four minutes, else the base-size model is given eight times as many rows.
+The status is 1 where a check failed. Without a GPU the program says so, checks nothing and ends with status 0, so that
+a script may call it on any machine; --device cpu runs the checks that a CPU can do.
 """
 
 from __future__ import annotations

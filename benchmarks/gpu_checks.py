@@ -6,9 +6,10 @@ import gc
 import hashlib
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -98,7 +99,7 @@ def training(folder: Path, size: Size, precision: str, name: str) -> str:
     """Six steps of kexp have the losses of a plain loop over the same batch."""
     model = save_random(folder / f"training {precision}", size, dropout=False)
     work = work_of(model, Size(size.layers, size.hidden, 32, size.words, size.max_length), precision, name)
-    work = Work(**{**vars(work), "epochs": 6, "log_every": 1, "learning_rate": 1e-4})
+    work = replace(work, epochs=6, log_every=1, learning_rate=1e-4)
     losses = {"plain loop": notebook(work).losses, "kexp": kexp(work).losses}
     found = check_losses(losses, precision)
     return f"6 losses, the first {losses['kexp'][0]:.5f}, {found['first_step_difference']['kexp']:.0e} from the loop's"
@@ -196,6 +197,25 @@ def _outcome(model: Any, precision: str, name: str, run: Callable[[], torch.Tens
     return {"logits": logits.detach().float(), **gradients}
 
 
+def tf32(folder: Path, size: Size, precision: str, name: str) -> str:
+    """Matrix products use TF32 where the GPU has it and it was asked for, none do after the run; losses stay near."""
+    work = work_of(save_random(folder / "tf32", size, dropout=False), size, precision, name)
+    before = torch.get_float32_matmul_precision()
+    found = {asked: kexp(replace(work, log_every=1), {"training.tf32": asked}) for asked in (False, True)}
+    if (after := torch.get_float32_matmul_precision()) != before:
+        raise CheckFailed(f"fp32 matrix products are left with precision {after!r}, before they had {before!r}")
+    on = device(name)
+    expected = on.type == "cuda" and not torch.version.hip and torch.cuda.get_device_capability(on) >= (8, 0)
+    used = {asked: outcome.details["tf32"] for asked, outcome in found.items()}
+    if used != {False: False, True: expected}:
+        raise CheckFailed(f"recorded as used, by what was asked: {used}, expected {expected} where it was asked for")
+    first, other = (found[asked].losses for asked in (False, True))
+    if (first == other) is expected:
+        raise CheckFailed(f"losses {'are equal with and without it' if expected else 'differ though it is not there'}")
+    apart = check_losses({"exact": first, "TF32": other}, "bf16")["first_step_difference"]["TF32"]
+    return f"the first loss is {apart:.0e} from that of exact products" if expected else "there is none"
+
+
 def memory(folder: Path, size: Size, precision: str, name: str, runs: int = 4) -> str:
     """Bytes of tensors do not grow from run to run."""
     model = save_random(folder / f"memory {precision}", size)
@@ -222,13 +242,13 @@ def bytes_held(name: str) -> int:
     return sum(stores.values())
 
 
-def speed(folder: Path, size: Size, precision: str, name: str) -> str:
+def speed(folder: Path, size: Size, precision: str, name: str, *, settings: Mapping[str, Any] | None = None) -> str:
     """Tokens per second of an epoch, and the useful FLOP of it as a share of the chip's rate."""
     model = save_random(folder / f"speed {precision} {size.hidden}", size)
     work = work_of(model, size, precision, name)
     # Kernels are chosen and compiled in a first run.
-    kexp(Work(**{**vars(work), "rows": work.rows.head(4 * work.batch_size)}))
-    seconds = kexp(work).seconds
+    kexp(replace(work, rows=work.rows.head(4 * work.batch_size)), settings)
+    seconds = kexp(work, settings).seconds
     lengths = lengths_of(work.rows["text"], AutoTokenizer.from_pretrained(model), size.max_length)
     encoder = Encoder(size.layers, size.hidden, 4 * size.hidden)
     flop, rate = encoder.training(lengths), matmul_rate(encoder, precision, name)
@@ -248,7 +268,9 @@ def planned(precisions: Sequence[str], small: Size, base: Size) -> Iterator[tupl
         yield f"training equals a plain loop, {precision}", training, small, precision
         yield f"a resumed run equals a whole one, {precision}", resuming, small, precision
         yield f"no padding equals padding, {precision}", flat, small, precision
+    yield "products in TF32, fp32", tf32, small, "fp32"
     yield f"memory does not grow, {precisions[-1]}", memory, small, precisions[-1]
     for precision in precisions:
         yield f"speed of a small model, {precision}", speed, small, precision
         yield f"speed of a base-size model, {precision}", speed, base, precision
+    yield "speed of a base-size model, fp32 with TF32", partial(speed, settings={"training.tf32": True}), base, "fp32"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +27,20 @@ OUT_OF_MEMORY = (
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
+BF16_UNITS = ("avx512_bf16", "amx_bf16", "bf16")
+"""PyTorch's names of what a processor multiplies bf16 with: AVX-512, AMX, and that of Arm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A device, and the precision (fp32, bf16, fp16) of forward passes on it; weights are always fp32."""
+    """A device, and the precision (fp32, bf16, fp16) of forward passes on it; weights are always fp32.
+
+    With ``tf32`` the factors of fp32 matrix products are rounded to TF32 in training.
+    """
 
     device: torch.device
     precision: str
+    tf32: bool = False
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return the context of a forward pass."""
@@ -47,6 +55,23 @@ class Hardware:
         import torch
 
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+    @contextmanager
+    def matrix_products(self) -> Iterator[None]:
+        """Let fp32 matrix products on CUDA use TF32, or keep them from it, and restore what held before."""
+        import torch
+
+        if self.device.type != "cuda" or self.precision != "fp32":
+            yield
+            return
+        # Not torch.backends.cuda.matmul.fp32_precision: torch.compile reads this setting, and raises an error after
+        # the other one was changed.
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
     def prepare_training(self) -> None:
         """Make a GPU deterministic, and measure the peak of memory from here on."""
@@ -82,11 +107,12 @@ class Hardware:
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def choose(device: str, precision: str, prefix: str = "training.") -> Hardware:
+def choose(device: str, precision: str, prefix: str = "training.", *, tf32: bool = False) -> Hardware:
     """Return the hardware for a device (auto, cpu, cuda, cuda:N, mps) and a precision (auto, fp32, bf16, fp16).
 
-    ``auto`` is the best device that PyTorch sees, and bf16 on a GPU that has it, else fp32. Raises ``KexpError`` for a
-    choice that this machine cannot meet; ``prefix`` is what stands before the names of the two options in the message.
+    ``auto`` is the best device that PyTorch sees, and bf16 on an NVIDIA GPU that multiplies it natively, else fp32.
+    ``tf32`` has an effect in fp32 on an NVIDIA GPU that has TF32. Raises ``KexpError`` for a choice that this machine
+    cannot meet; ``prefix`` is what stands before the names of the two options in the message.
     """
     import torch
 
@@ -94,10 +120,45 @@ def choose(device: str, precision: str, prefix: str = "training.") -> Hardware:
     if precision not in PRECISIONS:
         raise KexpError(f"{prefix}precision: expected {', '.join(PRECISIONS)}, found {precision}")
     if precision == "auto":
-        precision = "bf16" if place.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+        precision = "bf16" if place.startswith("cuda") and multiplies_bf16(place) else "fp32"
     if precision == "fp16" and place == "cpu":
         raise KexpError(f"{prefix}precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    return Hardware(torch.device(place), precision)
+    return Hardware(torch.device(place), precision, tf32 and precision == "fp32" and _has_tf32(place))
+
+
+def multiplies_bf16(place: str) -> bool:
+    """Return whether a device (cpu, cuda, cuda:N, mps) multiplies bf16 natively; True where PyTorch cannot tell."""
+    import torch
+
+    if place.startswith("cuda"):
+        with torch.cuda.device(place):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Older versions of PyTorch do not say what a processor has.
+    if place != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    return any(torch.cpu.get_capabilities().get(unit) for unit in BF16_UNITS)
+
+
+def bf16_warning(device: str, precision: str) -> str | None:
+    """Return what is to be said of bf16 on a device that does not multiply it natively, None if there is nothing."""
+    if precision != "bf16":
+        return None
+    # Another message says that a device is not there.
+    with suppress(KexpError):
+        place = torch_device(device)
+        if not multiplies_bf16(place):
+            what = "this processor" if place == "cpu" else "this GPU"
+            return f"{what} does not multiply bf16 natively, which can be many times slower than fp32"
+    return None
+
+
+def _has_tf32(place: str) -> bool:
+    """Return whether a device has TF32, and its products are not kept from it by NVIDIA's variable."""
+    import torch
+
+    if not place.startswith("cuda") or torch.version.hip or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return False
+    return torch.cuda.get_device_capability(place) >= (8, 0)
 
 
 def torch_device(device: str, option: str = "training.device") -> str:

@@ -209,6 +209,26 @@ def test_limit_is_printed(
     assert "GFLOP/s" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_precisions_are_compared_for_an_epoch_and_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    program, file = module("precision"), tmp_path / "precision.json"
+    monkeypatch.setattr(program, "SIZES", ((1, 64),))
+    words = ["precision.py", "--rows", "33", "--rounds", "1", "--device", "cpu", "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", words)
+    program.main()
+    report = json.loads(file.read_text("utf-8"))
+    assert report["equal_work"] == {"1 layers of width 64": {"rows": 33, "steps": 2}}
+    assert [found["title"] for found in report["tables"]] == [
+        "an epoch, 1 layers of width 64", "a text, 1 layers of width 64",
+    ]  # fmt: skip
+    for found in report["tables"]:
+        assert [row["contestant"] for row in found["rows"]] == ["fp32", "kexp, bf16"]
+        assert all(row["median"] > 0 for row in found["rows"])
+    assert "bf16 natively." in capsys.readouterr().out
+
+
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
@@ -255,10 +275,10 @@ def test_gpu_checks_pass_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture)
     file = tmp_path / "checks.json"
     assert module("gpu").main(["--device", "cpu", "--tiny", "--json", str(file)]) == 0
     results: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["results"]
-    assert [result["passed"] for result in results] == [True] * 11
+    assert [result["passed"] for result in results] == [True] * 13
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("ok ") for line in lines) == 11
-    assert lines[-1].startswith("11 of 11 checks passed")
+    assert sum(line.startswith("ok ") for line in lines) == 13
+    assert lines[-1].startswith("13 of 13 checks passed")
 
 
 def test_without_a_gpu_nothing_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -273,6 +293,10 @@ def test_what_is_wrong_fails_its_check(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(checks, "kexp", lambda work: kept.append(torch.zeros(1000)))
     with pytest.raises(checks.CheckFailed, match="bytes of tensors after each run"):
         checks.memory(tmp_path, checks.SMALL, "fp32", "cpu")
+    outcome = module("contestants").Outcome(1.0, 64, 2, [0.7, 0.6], {"tf32": True})
+    monkeypatch.setattr(checks, "kexp", lambda work, settings: outcome)
+    with pytest.raises(checks.CheckFailed, match="recorded as used"):
+        checks.tf32(tmp_path, checks.SMALL, "fp32", "cpu")
     logits = checks.FlatModel.logits
     monkeypatch.setattr(checks.FlatModel, "logits", lambda self, rows: logits(self, rows) * 1.01)
     with pytest.raises(checks.CheckFailed, match="from those of the padded pass"):

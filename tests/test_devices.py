@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from kexp.devices import choose, out_of_memory, torch_device
+from kexp.devices import BF16_UNITS, bf16_warning, choose, multiplies_bf16, out_of_memory, torch_device
 from kexp.errors import KexpError
 
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -29,6 +31,106 @@ def test_a_forward_pass_has_the_precision_that_was_chosen(precision: str, dtype:
 @WITHOUT_GPU
 def test_auto_is_fp32_without_a_gpu() -> None:
     assert choose("auto", "auto").precision == "fp32"
+
+
+@pytest.mark.parametrize("unit", [None, *BF16_UNITS])
+def test_bf16_warns_on_a_processor_that_does_not_multiply_it(unit: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = {"avx2": True, **{name: name == unit for name in BF16_UNITS}}
+    # On versions without the function too, which then have one.
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
+    expected = "this processor does not multiply bf16 natively, which can be many times slower than fp32"
+    assert bf16_warning("cpu", "bf16") == (None if unit else expected)
+    for precision in ("auto", "fp32"):
+        assert bf16_warning("cpu", precision) is None
+    # The same on every processor, so that results do not depend on it.
+    assert choose("cpu", "auto").precision == "fp32"
+
+
+def test_an_older_pytorch_that_cannot_tell_warns_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert bf16_warning("cpu", "bf16") is None
+
+
+def test_a_device_that_is_not_there_is_not_warned_of() -> None:
+    assert bf16_warning("cuda:99", "bf16") is None
+
+
+# --- GPUs that this machine need not have ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PyTorch see a GPU of the Turing generation, and one of the Ampere generation after it."""
+    capabilities = {"cuda": (7, 5), "cuda:0": (7, 5), "cuda:1": (8, 0)}
+    current = ["cuda"]
+
+    @contextmanager
+    def entered(place: str) -> Iterator[None]:
+        current.append(place)
+        yield
+        current.pop()
+
+    def multiplies(including_emulation: bool = True) -> bool:
+        return including_emulation or capabilities[current[-1]] >= (8, 0)
+
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    for name, value in {
+        "is_available": lambda: True, "device_count": lambda: 2, "device": entered, "is_bf16_supported": multiplies,
+        "get_device_capability": lambda place: capabilities[str(place)],
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, value)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_auto_is_bf16_on_a_gpu_that_multiplies_it_and_not_where_it_is_emulated() -> None:
+    assert [choose(place, "auto").precision for place in ("cuda:0", "cuda:1")] == ["fp32", "bf16"]
+    assert [multiplies_bf16(place) for place in ("cuda:0", "cuda:1")] == [False, True]
+    assert bf16_warning("auto", "bf16") == (
+        "this GPU does not multiply bf16 natively, which can be many times slower than fp32"
+    )
+    assert bf16_warning("cuda:1", "bf16") is None
+
+
+@pytest.mark.usefixtures("gpus")
+@pytest.mark.parametrize(
+    ("device", "precision", "asked", "used"),
+    [
+        ("cuda:1", "fp32", True, True),
+        ("cuda:1", "fp32", False, False),
+        ("cuda:1", "bf16", True, False),
+        ("cuda:1", "auto", True, False),
+        ("cuda:0", "fp32", True, False),
+        ("cpu", "fp32", True, False),
+    ],
+)
+def test_tf32_is_used_where_the_device_has_it_and_restored(
+    device: str, precision: str, asked: bool, used: bool
+) -> None:
+    hardware = choose(device, precision, tf32=asked)
+    assert hardware.tf32 is used
+    for before in ("highest", "medium"):
+        torch.set_float32_matmul_precision(before)
+        try:
+            with hardware.matrix_products():
+                within = torch.get_float32_matmul_precision()
+            assert torch.get_float32_matmul_precision() == before
+            with pytest.raises(KeyError), hardware.matrix_products():
+                raise KeyError
+            assert torch.get_float32_matmul_precision() == before
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        on_gpu_in_fp32 = device != "cpu" and hardware.precision == "fp32"
+        assert within == (("high" if used else "highest") if on_gpu_in_fp32 else before)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_tf32_that_is_switched_off_from_outside_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert not choose("cuda:1", "fp32", tf32=True).tf32
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert not choose("cuda:1", "fp32", tf32=True).tf32
 
 
 @WITHOUT_GPU

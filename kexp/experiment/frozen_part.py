@@ -79,7 +79,7 @@ def _kind(hardware: Hardware) -> list[object]:
     """Name all of a machine that the last bits of a product depend on."""
     import torch
 
-    kind = [hardware.device.type, hardware.precision, torch.get_float32_matmul_precision()]
+    kind = [hardware.device.type, hardware.precision, hardware.tf32]
     if hardware.device.type == "cuda":
         return [*kind, torch.cuda.get_device_name(hardware.device), torch.version.cuda]
     return [*kind, platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
-from kexp.devices import choose, out_of_memory
+from kexp.devices import Hardware, choose, out_of_memory
 from kexp.errors import RunInterrupted, RunPruned, describe_os_error
 from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
@@ -145,7 +145,18 @@ def _reason(error: BaseException) -> str:
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
-    trained = train_run(run, listeners, graceful_stop, run.folder / "checkpoint")
+    hardware = hardware_of(run)
+    with hardware.matrix_products():
+        return _tested(run, listeners, train_run(run, hardware, listeners, graceful_stop, run.folder / "checkpoint"))
+
+
+def hardware_of(run: Run) -> Hardware:
+    """Return where and in which precision a run trains."""
+    training = run.variant.spec.training
+    return choose(training.device, training.precision, tf32=training.tf32)
+
+
+def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str, Any]:
     assembled = trained.assembled
     trained.trainer.restore_best()
     predictions = {
@@ -166,16 +177,16 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
     return trained.result(predictions) | record
 
 
-def train_run(run: Run, listeners: RunListeners, stopping: Stopping, checkpoint: Path | None) -> TrainedRun:
+def train_run(
+    run: Run, hardware: Hardware, listeners: RunListeners, stopping: Stopping, checkpoint: Path | None
+) -> TrainedRun:
     """Train the model of a run and pass its events to the listeners; test is not touched.
 
     What ``stopping`` returns is entered for steps alone, and yields a function; raises ``RunInterrupted`` once that
     returns True. Without a folder for checkpoints no weights are written at all.
     """
-    spec = run.variant.spec
-    hardware = choose(spec.training.device, spec.training.precision)
     hardware.prepare_training()
-    with closing(assemble(spec, run.repeat, run.prepared, hardware)) as assembled:
+    with closing(assemble(run.variant.spec, run.repeat, run.prepared, hardware)) as assembled:
         return _train(run, assembled, listeners, stopping, checkpoint)
 
 

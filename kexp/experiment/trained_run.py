@@ -53,6 +53,7 @@ class TrainedRun:
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
             "precision": hardware.precision,
+            "tf32": hardware.tf32,
             "forward": assembled.classifier.way,
             "optimizer": describe(trainer.optimizer, trainer.options),
             **({} if assembled.hidden_states is None else {"hidden_states": dict(assembled.hidden_states)}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.data.labelled_stream import Collator
-from kexp.devices import Hardware, choose
+from kexp.devices import Hardware, bf16_warning, choose
 from kexp.errors import KexpError
 from kexp.experiment.model_check import check_padding
 from kexp.inference.model_folders import Place, find_all
@@ -45,10 +45,10 @@ def load(
 
     A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, the folder of a variant in it (the
     mean over all its runs, or those of one ``seed``), or a Hugging Face folder.
-    ``precision`` auto is bf16 on a GPU that has it, else fp32. ``allow_local_code`` runs the Python files that specs
-    name in ``plugins.local``, which a model needs whose backbone is in one of them; ``trust_remote_code`` runs the
-    code that a model's own folder brings along. Raises ``KexpError`` for folders without a model, for models that are
-    not whole, and for models whose labels differ.
+    ``precision`` auto is bf16 on a GPU that multiplies it natively, else fp32. ``allow_local_code`` runs the Python
+    files that specs name in ``plugins.local``, which a model needs whose backbone is in one of them;
+    ``trust_remote_code`` runs the code that a model's own folder brings along. Raises ``KexpError`` for folders without
+    a model, for models that are not whole, and for models whose labels differ.
     """
     places = [place for folder in folders for place in find_all(Path(folder), variant=variant, seed=seed)]
     if not places:
@@ -82,7 +82,8 @@ def load_places(places: Sequence[Place], options: LoadOptions) -> TrainedModel:
     for other in members[1:]:
         _check_labels(members[0], other)
     _check_columns(members)
-    notes = [*_calibration_notes(members), *(note for member in members for note in _notes(member))]
+    slow = bf16_warning(options.device, options.precision)
+    notes = [*filter(None, [slow]), *_calibration_notes(members), *(note for one in members for note in _notes(one))]
     return TrainedModel(members[0].labels, members, notes, options.batch_size)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from kexp.catalog import Catalog
 from kexp.contracts import BackboneOptions, DatasetOptions, FreezingOptions, ObjectiveOptions
 from kexp.contracts.freezing import block_names
+from kexp.devices import bf16_warning
 from kexp.errors import Problem, did_you_mean, plugin_call
 from kexp.moving_average import decay_warnings
 from kexp.options import Options, Section, component_title, plugin_results
@@ -77,6 +78,8 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
     if spec.training.steps is not None:
         yield from step_warnings(spec, spec.training.steps)
     yield from _epochs_without_effect(spec)
+    if slow := bf16_warning(spec.training.device, spec.training.precision):
+        yield Problem("training.precision", slow, 'use "fp32" or "auto"')
     # It is on by default: only who asked for it expects an effect.
     asked = "length_bucketing" in spec.training.model_fields_set and spec.training.length_bucketing
     if asked and spec.sampler.keeps_order:

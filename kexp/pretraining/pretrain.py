@@ -88,7 +88,7 @@ class Stage:
             "bad steps": self.training.skip_bad_steps,
             "mask": [stream.masking.mask_id, list(stream.masking.special), stream.masking.vocabulary],
             "padding": [stream.collator.pad_id, stream.collator.token_types],
-            "hardware": [self.hardware.device.type, self.hardware.precision],
+            "hardware": [self.hardware.device.type, self.hardware.precision, self.hardware.tf32],
             "versions": [kexp.__version__, torch.__version__, transformers.__version__],
             "config": encoder_config(self.start.model),
         }

@@ -86,7 +86,7 @@ def facts(result: Mapping[str, Any]) -> Json:
     parameters, share = result.get("parameters", {}), result.get("unlabelled_share")
     known = {
         "device": result.get("device"),
-        "precision": result.get("precision"),
+        "precision": "fp32, with matrix products in TF32" if result.get("tf32") else result.get("precision"),
         "forward pass": result.get("forward"),
         "optimiser": _optimizer(result.get("optimizer")),
         "parameters": count(parameters.get("total")),

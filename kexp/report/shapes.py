@@ -91,6 +91,7 @@ class Done(TypedDict, total=False):
     peak_memory_mib: Number | None
     device: str
     precision: str
+    tf32: bool
     forward: str
     optimizer: dict[str, Any]
     hidden_states: dict[str, Any]

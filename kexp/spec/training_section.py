@@ -84,7 +84,7 @@ class Training(Section):
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto is bf16 on a GPU that has it, else fp32."
+        "auto", description="auto is bf16 on a GPU that multiplies it natively, else fp32."
     )
     gradient_checkpointing: bool = Field(
         False,
@@ -94,6 +94,7 @@ class Training(Section):
         "adamw",
         description="adamw-8bit (of bitsandbytes, on CUDA) and adafactor, which has no betas, keep fewer bytes.",
     )
+    tf32: bool = Field(True, description="Let matrix products use TF32 in fp32 on a GPU that has it.")
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""

@@ -82,6 +82,7 @@ def test_result_holds_what_is_promised(experiment: dict[str, Any]) -> None:
         "train_seconds", "peak_memory_mib", "device", "precision",
     }  # fmt: skip
     assert promised <= set(result)
+    assert (result["precision"], result["tf32"]) == ("fp32", False)
     assert set(result["metrics"]) == {"validation", "test"}
     assert result["best_epoch"] in (1.0, 2.0, 3.0)
     assert result["tokens_per_second"] > result["examples_per_second"] > 0
