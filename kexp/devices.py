@@ -182,12 +182,12 @@ def torch_device(device: str, option: str = "training.device") -> str:
     return device
 
 
-def out_of_memory(error: BaseException, remedy: str) -> str | None:
+def out_of_memory(error: BaseException, remedy: str, where: str = "") -> str | None:
     """Return the message for an out-of-memory error, with a remedy; None for other errors."""
     if not is_out_of_memory(error):
         return None
     text = str(error).strip() or type(error).__name__
-    return f"out of memory; {remedy} ({text.splitlines()[0]})"
+    return f"{f'out of memory {where}'.rstrip()}; {remedy} ({text.splitlines()[0]})"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

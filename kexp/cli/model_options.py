@@ -52,7 +52,10 @@ Abstain = Annotated[
     float | None,
     typer.Option("--abstain", metavar="P", help="No label where the largest probability is below P, such as 0.6."),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Rows per forward pass.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, help="Rows per forward pass; as many as have 4,096 tokens if not given."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]

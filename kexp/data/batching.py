@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,34 @@ from kexp.data.encoding import Encoded, ranges
 from kexp.host_batches import HostRows
 
 BUCKET_BATCHES = 100
+
+PREDICTION_TOKENS = 4096
+"""Tokens of a pass without gradient, unless it is stated otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPerBatch:
+    """Batches of so many rows."""
+
+    rows: int
+
+    def fitting(self, longest: int) -> int:
+        """Return how many rows of at most ``longest`` tokens a pass takes."""
+        return self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class TokensPerBatch:
+    """Batches of about so many tokens."""
+
+    tokens: int
+
+    def fitting(self, longest: int) -> int:
+        """Return how many rows of at most ``longest`` tokens a pass takes: one at least, however long it is."""
+        return max(1, self.tokens // max(1, longest))
+
+
+BatchSize = RowsPerBatch | TokensPerBatch
 
 
 def batches(
@@ -53,8 +82,13 @@ def gather(encoded: Encoded, rows: NDArray[np.int64], *, token_types: bool) -> H
     return HostRows(tokens.values[places].astype(np.int64), lengths, types, encoded.hidden_of(rows))
 
 
-def by_length(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Yield all rows in batches, longest first: the most memory is needed at once, where it is noticed."""
-    order = np.argsort(-lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def by_length(lengths: NDArray[np.int64], size: BatchSize) -> Iterator[NDArray[np.int64]]:
+    """Yield all rows in batches, longest first: the most memory is needed at once, where it is noticed.
+
+    A number of tokens is that of a batch whose rows are all as long as its longest one.
+    """
+    order, start = np.argsort(-lengths, kind="stable"), 0
+    while start < len(order):
+        count = size.fitting(int(lengths[order[start]]))
+        yield order[start : start + count]
+        start += count

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kexp.data.batching import TokensPerBatch, by_length
 from kexp.data.encoding import offsets_of, ranges
 
 if TYPE_CHECKING:
@@ -49,10 +50,4 @@ def making_order(tokens: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
     They depend on nothing else: the last bits of a matrix product may depend on its shape.
     """
-    order = np.argsort(-tokens, kind="stable")
-    made, start = [], 0
-    while start < len(order):
-        count = max(1, TOKENS // int(tokens[order[start]]))
-        made.append(order[start : start + count])
-        start += count
-    return made
+    return list(by_length(tokens, TokensPerBatch(TOKENS)))

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
-from kexp.data.batching import by_length
+from kexp.data.batching import PREDICTION_TOKENS, BatchSize, RowsPerBatch, TokensPerBatch, by_length
 from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
 from kexp.data.stored_views import LabelledViews
-from kexp.devices import Hardware
+from kexp.devices import Hardware, out_of_memory
+from kexp.errors import RunFailed
 from kexp.evaluate.predictions import Predictions, predict
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.run_inputs import RunInputs, UnlabelledInputs
@@ -25,7 +26,7 @@ from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title
 from kexp.repeats import Repeat
 from kexp.seeds import derive, generator
-from kexp.spec.sections import Spec
+from kexp.spec.sections import Evaluation, Spec
 from kexp.train.loop import Stream
 
 if TYPE_CHECKING:
@@ -82,12 +83,25 @@ class AssembledRun:
 
     def _predict(self, rows: Rows, encoded: Encoded) -> Predictions:
         shape = (len(rows), len(self.inputs.data.labels))
-        return predict(self.classifier, self.batches(rows, encoded), shape)
+        try:
+            return predict(self.classifier, self.batches(rows, encoded), shape)
+        except RuntimeError as error:
+            stated = "batch_tokens" if self.spec.evaluation.batch_size is None else "batch_size"
+            if message := out_of_memory(error, f"lower evaluation.{stated}", "in an evaluation"):
+                raise RunFailed(message) from None
+            raise
 
     def batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
         """Yield rows by length with their numbers, always in the same batches."""
-        for numbers in by_length(encoded.tokens.lengths, self.spec.evaluation.batch_size):
+        for numbers in by_length(encoded.tokens.lengths, _pass_size(self.spec.evaluation)):
             yield numbers, HostBatch(self.collator(encoded, numbers), rows.labels[numbers])
+
+
+def _pass_size(evaluation: Evaluation) -> BatchSize:
+    """Return how large a forward pass of an evaluation is."""
+    if evaluation.batch_size is not None:
+        return RowsPerBatch(evaluation.batch_size)
+    return TokensPerBatch(evaluation.batch_tokens or PREDICTION_TOKENS)
 
 
 def training_seed(repeat: Repeat) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
 from kexp.devices import Hardware, choose, out_of_memory
-from kexp.errors import RunInterrupted, RunPruned, describe_os_error
+from kexp.errors import RunFailed, RunInterrupted, RunPruned, describe_os_error
 from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
@@ -137,6 +137,9 @@ def _listeners(run: Run) -> RunListeners:
 
 def _reason(error: BaseException) -> str:
     remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
+    # It says itself what is to be done.
+    if isinstance(error, RunFailed):
+        return without_passwords(str(error))
     if isinstance(error, OSError):
         return without_passwords(describe_os_error(error))
     if isinstance(error, SystemExit):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import kexp
 from kexp.atomic_files import replacing_folder, write_text
-from kexp.data.batching import by_length
+from kexp.data.batching import RowsPerBatch, by_length
 from kexp.errors import KexpError, RunFailed
 from kexp.inference import onnx
 from kexp.inference.loading import LoadOptions, load_places
@@ -111,7 +111,7 @@ def compare(member: Member, session: onnx.Session) -> Check:
     texts, pairs = _texts(member)
     encoded = member.pipeline.encode(texts, pairs)
     lengths = encoded.tokens.lengths
-    expected = member.probabilities(encoded, 32)
+    expected = member.probabilities(encoded, RowsPerBatch(32))
     largest, equal = 0.0, np.zeros(len(texts), bool)
     for rows in _batches(lengths):
         inputs = TokenRows.of(member.collator(encoded, rows), torch.device("cpu")).padded(member.collator.pad_id)
@@ -129,7 +129,7 @@ def compare(member: Member, session: onnx.Session) -> Check:
 
 def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield all rows in batches of similar length, some rows alone, and a batch of short and long rows."""
-    yield from by_length(lengths, 32)
+    yield from by_length(lengths, RowsPerBatch(32))
     yield from (np.array([row]) for row in np.argsort(lengths)[:: max(1, len(lengths) // 8)])
     yield np.arange(min(5, len(lengths)))
 

@@ -15,7 +15,7 @@ from kexp.experiment.model_check import check_padding
 from kexp.inference.model_folders import Place, find_all
 from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
-from kexp.inference.trained_model import BATCH_SIZE, Member, TrainedModel
+from kexp.inference.trained_model import Member, TrainedModel
 from kexp.model.forward import Classifier
 from kexp.model_files import need_unchanged, own_code, read_object, read_temperature
 from kexp.model_tokenizer import match_padding, need_tokenizer
@@ -37,7 +37,7 @@ def load(
     seed: int | None = None,
     device: str = "auto",
     precision: str = "auto",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     allow_local_code: bool = False,
     trust_remote_code: bool = False,
 ) -> TrainedModel:
@@ -45,10 +45,11 @@ def load(
 
     A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, the folder of a variant in it (the
     mean over all its runs, or those of one ``seed``), or a Hugging Face folder.
-    ``precision`` auto is bf16 on a GPU that multiplies it natively, else fp32. ``allow_local_code`` runs the Python
-    files that specs name in ``plugins.local``, which a model needs whose backbone is in one of them;
-    ``trust_remote_code`` runs the code that a model's own folder brings along. Raises ``KexpError`` for folders without
-    a model, for models that are not whole, and for models whose labels differ.
+    ``precision`` auto is bf16 on a GPU that multiplies it natively, else fp32. ``batch_size`` is the number of rows per
+    forward pass, by default as many as have 4,096 tokens. ``allow_local_code`` runs the Python files that specs name in
+    ``plugins.local``, which a model needs whose backbone is in one of them; ``trust_remote_code`` runs the code that a
+    model's own folder brings along. Raises ``KexpError`` for folders without a model, for models that are not whole,
+    and for models whose labels differ.
     """
     places = [place for folder in folders for place in find_all(Path(folder), variant=variant, seed=seed)]
     if not places:
@@ -62,13 +63,15 @@ class LoadOptions:
 
     device: str = "auto"
     precision: str = "auto"
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
     allow_local_code: bool = False
     trust_remote_code: bool = False
 
 
 def load_places(places: Sequence[Place], options: LoadOptions) -> TrainedModel:
     """Load the models at some places, in this order."""
+    if options.batch_size is not None and options.batch_size < 1:
+        raise KexpError(f"batch_size: expected 1 or more rows, found {options.batch_size}")
     # Once for all models with the same plugins, so that a local file runs once and equal text pipelines stay equal.
     catalogs = cache(partial(catalog_with, allow_local_code=options.allow_local_code))
     # The specs first, so that an error in one is reported before any weights are read.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data.batching import by_length
+from kexp.data.batching import PREDICTION_TOKENS, BatchSize, RowsPerBatch, TokensPerBatch, by_length
 from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.labelled_stream import Collator
 from kexp.devices import out_of_memory
@@ -28,8 +28,6 @@ from kexp.model.forward import Classifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +61,26 @@ class Member:
         """The model itself."""
         return self.classifier.module
 
-    def probabilities(self, encoded: Encoded, batch_size: int) -> NDArray[np.float64]:
+    def probabilities(self, encoded: Encoded, size: BatchSize) -> NDArray[np.float64]:
         """Predict encoded rows, those of similar length together; the probabilities are calibrated."""
         unknown = np.zeros(len(encoded), np.int64)
         lengths = encoded.tokens.lengths
-        batches = (
-            (rows, HostBatch(self.collator(encoded, rows), unknown[rows])) for rows in by_length(lengths, batch_size)
-        )
+        batches = ((rows, HostBatch(self.collator(encoded, rows), unknown[rows])) for rows in by_length(lengths, size))
         found = predict(self.classifier, batches, (len(encoded), len(self.labels)))
         return calibrated(found.probabilities, self.temperature)
 
 
 @dataclass(slots=True)
 class TrainedModel:
-    """What ``load`` returns. ``labels`` are the columns of what ``predict`` returns; ``notes`` are for the user."""
+    """What ``load`` returns. ``labels`` are the columns of what ``predict`` returns; ``notes`` are for the user.
+
+    A forward pass takes ``batch_size`` rows; None stands for as many as have 4,096 tokens.
+    """
 
     labels: Sequence[str]
     members: Sequence[Member]
     notes: Sequence[str]
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
 
     @property
     def columns(self) -> TextColumns:
@@ -122,6 +121,7 @@ class TrainedModel:
     def answer_joined(self, texts: Sequence[Any], pairs: Sequence[Any] | None) -> Answers:
         """Answer texts whose columns are joined. Models that read alike share the tokens."""
         known: list[tuple[TextPipeline, Encoded]] = []
+        size = TokensPerBatch(PREDICTION_TOKENS) if self.batch_size is None else RowsPerBatch(self.batch_size)
         total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:
             encoded = next((made for pipeline, made in known if pipeline == member.pipeline), None)
@@ -129,8 +129,8 @@ class TrainedModel:
                 encoded = member.pipeline.encode(texts, pairs)
                 known.append((member.pipeline, encoded))
             order = [member.labels.index(label) for label in self.labels]
-            with _memory():
-                total += member.probabilities(encoded, self.batch_size)[:, order]
+            with _memory(self.batch_size):
+                total += member.probabilities(encoded, size)[:, order]
         truncated = max(encoded.truncated for _, encoded in known)
         blank = max(
             int((encoded.tokens.lengths == pipeline.specials[pairs is not None]).sum()) for pipeline, encoded in known
@@ -140,10 +140,11 @@ class TrainedModel:
 
 
 @contextmanager
-def _memory() -> Iterator[None]:
+def _memory(batch_size: int | None) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if message := out_of_memory(error, "lower --batch-size"):
+        remedy = "set a small --batch-size, such as 4" if batch_size is None else "lower --batch-size"
+        if message := out_of_memory(error, remedy):
             raise KexpError(message) from None
         raise

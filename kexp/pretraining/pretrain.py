@@ -16,6 +16,7 @@ import kexp
 from kexp import tensor_files
 from kexp.builtin.freezing import NoFreezing
 from kexp.contracts import MaskedLanguageModel
+from kexp.data.batching import PREDICTION_TOKENS, TokensPerBatch, by_length
 from kexp.devices import Hardware
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.model.encoder_config import encoder_config
@@ -155,15 +156,14 @@ def _train(
     stream, module = stage.stream, stage.start.model.to(stage.hardware.device)  # type: ignore[arg-type]
     model = Classifier(module, stage.hardware, stream.collator.pad_id)
     objective = MaskedTokens(module)
-    lengths = stream.encoded.tokens.lengths
     measured = generator(0, "measured texts").permutation(len(stream.encoded))[:MEASURED_ROWS]
-    measured = measured[lengths[measured].argsort(kind="stable")]
-    cut = [measured[first : first + stream.batch_size] for first in range(0, len(measured), stream.batch_size)]
+    lengths = stream.encoded.tokens.lengths[measured]
+    cut = [measured[rows] for rows in by_length(lengths, TokensPerBatch(PREDICTION_TOKENS))]
 
     def measure() -> dict[str, float]:
         return {"loss": mean_loss(objective, model, stream.masked(cut, generator(0, "measured masks")))}
 
-    objective.check(model, next(iter(stream.masked(cut[-1:], generator(0, "measured masks")))))
+    objective.check(model, next(iter(stream.masked([cut[0][: stream.batch_size]], generator(0, "measured masks")))))
     before = measure()["loss"]
     steps = total_steps(stage.options, len(stream.encoded))
     trainer = Trainer(

@@ -234,7 +234,10 @@ class Evaluation(Section):
     baselines: tuple[Literal["majority", "tfidf-logreg"], ...] | None = Field(
         None, description="Simple models on the same rows; both where train has fewer than 200,000 rows, if not given."
     )
-    batch_size: PositiveInt = Field(128, description="Rows per forward pass of an evaluation.")
+    batch_size: PositiveInt | None = Field(None, description="Rows per forward pass of an evaluation.")
+    batch_tokens: PositiveInt | None = Field(
+        None, description="Tokens per forward pass of an evaluation; 4,096 where batch_size is not given either."
+    )
     train: bool = Field(False, description="Measure the metrics on the labelled train rows too, at every evaluation.")
     calibrate: bool | Literal["temperature"] = Field(
         False,
@@ -244,6 +247,13 @@ class Evaluation(Section):
         True,
         description="Measure predictions for unlabelled rows by their hidden labels too, where the data have them.",
     )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield that the size of a pass is stated twice."""
+        if self.batch_size is not None and self.batch_tokens is not None:
+            yield Problem(
+                "batch_tokens", "batch_size and batch_tokens both say how large a pass is", "remove one of them"
+            )
 
 
 class Plugins(Section):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kexp.data.batching import BUCKET_BATCHES, batches, by_length, gather
+from kexp.data.batching import BUCKET_BATCHES, RowsPerBatch, TokensPerBatch, batches, by_length, gather
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -117,11 +117,25 @@ def test_the_order_that_is_given_stays_as_it_was() -> None:
 
 def test_by_length_visits_every_row_once_longest_first() -> None:
     lengths = drawn_lengths(101)
-    cut = list(by_length(lengths, 8))
+    cut = list(by_length(lengths, RowsPerBatch(8)))
     visited = np.concatenate(cut)
     assert sorted(visited) == list(range(101))
     assert (np.diff(lengths[visited]) <= 0).all()
     assert [len(batch) for batch in cut] == [8] * 12 + [5]
+
+
+@PATIENT
+@given(st.lists(st.integers(0, 60), max_size=80), st.integers(1, 200))
+def test_passes_of_tokens_are_those_of_a_plain_loop(lengths: list[int], tokens: int) -> None:
+    expected: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        # A row joins a pass while all of its rows, as long as its first one, fit.
+        if expected and (len(expected[-1]) + 1) * max(1, lengths[expected[-1][0]]) <= tokens:
+            expected[-1].append(row)
+        else:
+            expected.append([row])
+    cut = list(by_length(np.asarray(lengths, np.int64), TokensPerBatch(tokens)))
+    assert [batch.tolist() for batch in cut] == expected
 
 
 # --- the rows of a batch ---------------------------------------------------------------------------------------------

@@ -104,8 +104,35 @@ def test_rows_of_the_run_are_predicted_as_they_were_recorded(model: TrainedModel
 def test_order_and_batches_change_nothing(model: TrainedModel, run: Path) -> None:
     texts = [f"{'영화 ' * (number % 13)}최고 {number}" for number in range(50)]
     order = np.random.default_rng(0).permutation(50)
-    small = load(run, batch_size=3)
-    assert small.predict([texts[row] for row in order]) == pytest.approx(model.predict(texts)[order], abs=1e-6)
+    alone = np.concatenate([model.predict([text]) for text in texts])
+    assert model.predict(texts) == pytest.approx(alone, abs=1e-6)
+    for size in (1, 3, 50):
+        found = load(run, batch_size=size).predict([texts[row] for row in order])
+        assert found == pytest.approx(alone[order], abs=1e-6)
+
+
+def test_passes_have_as_many_tokens_as_is_fast_or_as_many_rows_as_are_stated(run: Path) -> None:
+    def shapes(size: int | None) -> list[tuple[int, int]]:
+        """Return the rows and tokens of every pass."""
+        found = []
+        loaded = load(run, batch_size=size)
+        forward = loaded.members[0].module.bert.embeddings.register_forward_pre_hook(
+            lambda module, args, given: found.append(given["input_ids"].numel()), with_kwargs=True
+        )
+        loaded.predict(texts)
+        forward.remove()
+        return found
+
+    # Five tokens each with the special ones, and ten.
+    texts = ["가 나 다"] * 1000 + ["가 나 다 라 마 바 사 아"] * 500
+    # No more than 4,096, were all rows of a pass as long as its longest one.
+    assert shapes(None) == [409 * 10, 91 * 10 + 318 * 5, 682 * 5]
+    assert shapes(600) == [500 * 10 + 100 * 5, 600 * 5, 300 * 5]
+
+
+def test_batch_size_below_one_is_refused(run: Path) -> None:
+    with pytest.raises(KexpError, match=r"^batch_size: expected 1 or more rows, found 0$"):
+        load(run, batch_size=0)
 
 
 def test_no_rows_and_empty_texts_have_predictions_too(model: TrainedModel, run: Path) -> None:
@@ -701,5 +728,8 @@ def test_out_of_memory_names_the_remedy(run: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(module, "predict", full)
     assert refused("predict", run, "x") == (
+        "out of memory; set a small --batch-size, such as 4 (CUDA out of memory. Tried to allocate 2 GiB)"
+    )
+    assert refused("predict", run, "x", "--batch-size", 16) == (
         "out of memory; lower --batch-size (CUDA out of memory. Tried to allocate 2 GiB)"
     )
