@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import os
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -21,8 +20,10 @@ import kexp
 from kexp import hookspecs
 from kexp.errors import PluginError, describe_error, did_you_mean
 from kexp.hookspecs import HOOK_OF_KIND, OBSERVER_HOOKS
-from kexp.options import Options
 from kexp.plugin_checks import check_component, check_hooks, check_version, named
+
+if TYPE_CHECKING:
+    from kexp.options import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,8 @@ def load_catalog(*, block: Collection[str] = (), local: Sequence[Path] = ()) -> 
     ``block`` names packages that are left out, as ``KEXP_DISABLE_PLUGINS`` does; ``local`` are Python files that are
     plugins too: they are run. Raises ``PluginError`` when one of these files does not load.
     """
+    import hashlib
+
     from kexp import builtin
 
     manager, catalog, owners = _manager(), Catalog(), {"kexp": Owner("kexp", kexp.__version__)}

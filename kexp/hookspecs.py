@@ -6,26 +6,30 @@ A plugin is a module named by an entry point in the group ``kexp``; it marks its
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from kexp.contracts import (
-    AugmenterOptions,
-    BackboneOptions,
-    DatasetOptions,
-    ExecutorOptions,
-    FreezingOptions,
-    MetricOptions,
-    ObjectiveOptions,
-    PrunerOptions,
-    RunIdentity,
-    SamplerOptions,
-    SearchSamplerOptions,
-    TrackerOptions,
-    TranslatorOptions,
-)
-from kexp.options import Options
+if TYPE_CHECKING:
+    from kexp.contracts import (
+        AugmenterOptions,
+        BackboneOptions,
+        DatasetOptions,
+        ExecutorOptions,
+        FreezingOptions,
+        MetricOptions,
+        ObjectiveOptions,
+        PrunerOptions,
+        RunIdentity,
+        SamplerOptions,
+        SearchSamplerOptions,
+        TrackerOptions,
+        TranslatorOptions,
+    )
+    from kexp.options import Options
+
+    KINDS: Mapping[str, type[Options]]
+    """The base of the options of every kind."""
 
 hookspec = pluggy.HookspecMarker("kexp")
 
@@ -132,12 +136,18 @@ HOOK_OF_KIND: Mapping[str, str] = {
     "executor": "kexp_executors",
 }
 
-KINDS: Mapping[str, type[Options]] = {
-    base.kind: base
-    for base in (
-        DatasetOptions, BackboneOptions, ObjectiveOptions, FreezingOptions,
-        SamplerOptions, AugmenterOptions, TranslatorOptions, MetricOptions, TrackerOptions,
-        SearchSamplerOptions, PrunerOptions, ExecutorOptions,
-    )
-}  # fmt: skip
-"""The base of the options of every kind."""
+
+def __getattr__(name: str) -> Any:
+    """Make ``KINDS`` when it is first asked for: hooks alone, as of commands, need no contract."""
+    if name != "KINDS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kexp import contracts
+
+    bases = (
+        contracts.DatasetOptions, contracts.BackboneOptions, contracts.ObjectiveOptions, contracts.FreezingOptions,
+        contracts.SamplerOptions, contracts.AugmenterOptions, contracts.TranslatorOptions, contracts.MetricOptions,
+        contracts.TrackerOptions, contracts.SearchSamplerOptions, contracts.PrunerOptions, contracts.ExecutorOptions,
+    )  # fmt: skip
+    kinds = {base.kind: base for base in bases}
+    globals()[name] = kinds
+    return kinds

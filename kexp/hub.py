@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import urllib.error
-import urllib.request
 
 from kexp.settings import is_on, offline
 
@@ -26,6 +24,10 @@ def obstacle() -> str:
     """
     if offline() or is_on("HF_HUB_OFFLINE"):
         return "KEXP_OFFLINE or HF_HUB_OFFLINE is set"
+    # Their imports take as long as those of all options of a component.
+    import urllib.error
+    import urllib.request
+
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:
         with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=3):

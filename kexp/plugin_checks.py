@@ -5,15 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 import kexp
 from kexp import hookspecs
 from kexp.errors import CHANGES, PluginError, did_you_mean
-from kexp.hookspecs import HOOK_OF_KIND, KINDS, OBSERVER_HOOKS
-from kexp.options import Options
+from kexp.hookspecs import HOOK_OF_KIND, OBSERVER_HOOKS
+
+if TYPE_CHECKING:
+    from kexp.options import Options
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "objective": {
@@ -74,6 +76,8 @@ def named(found: Any) -> Iterator[tuple[str, Any]]:
 
 def check_component(kind: str, name: str, options: Any) -> None:
     """Raise ``PluginError`` unless ``options`` is a class of this kind that can be built as kexp builds it."""
+    from kexp.hookspecs import KINDS
+
     base = KINDS[kind]
     if not (inspect.isclass(options) and issubclass(options, base)):
         raise PluginError(f'{kind} "{name}" must be a subclass of {base.__name__}, found {options!r}')

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING
 
 from kexp.contracts import (
     Answer,
@@ -23,6 +21,10 @@ from kexp.contracts import (
     Task,
     Work,
 )
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
 
 
 class Local(ExecutorOptions):
@@ -62,6 +64,8 @@ class LocalExecutor:
 
     def wait(self, seconds: float) -> Sequence[Message]:
         """Read the messages of the processes; one that is gone is replaced."""
+        from multiprocessing.connection import wait
+
         ready = wait([slot.connection for slot in self.slots if slot.task is not None], timeout=seconds)
         messages: list[Message] = []
         for index, slot in enumerate(self.slots):
@@ -112,6 +116,8 @@ class LocalExecutor:
             return Lost(slot.task, _death(slot.process.exitcode))
 
     def _start(self, environment: Mapping[str, str]) -> Slot:
+        import multiprocessing
+
         # A forked child would inherit torch's threads in whatever state they are.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +34,9 @@ from kexp.options import LocalPath, Section
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
 from kexp.spec.training_section import Training
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 
 def _file_name(name: str) -> str:
@@ -269,26 +272,19 @@ class Plugins(Section):
     @field_validator("require")
     @classmethod
     def _requirements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from packaging.requirements import InvalidRequirement, Requirement
-
         for text in value:
-            try:
-                Requirement(text)
-            except InvalidRequirement:
-                raise ValueError(f'expected a package such as "kexp-korean>=0.1", found "{text}"') from None
+            _requirement(text)
         return value
 
     def problems(self) -> Iterable[Problem]:
         """Yield files that do not exist, and packages that are missing or of another version."""
         from importlib.metadata import PackageNotFoundError, version
 
-        from packaging.requirements import Requirement
-
         for number, path in enumerate(self.local):
             if not path.is_file():
                 yield Problem(f"local[{number}]", f"{path} does not exist")
         for number, text in enumerate(self.require):
-            required = Requirement(text)
+            required = _requirement(text)
             try:
                 found = version(required.name)
             except PackageNotFoundError:
@@ -297,6 +293,16 @@ class Plugins(Section):
             if not required.specifier.contains(found, prereleases=True):
                 message = f"expected {text}, found {required.name} {found}"
                 yield Problem(f"require[{number}]", message, f"pip install '{text}'")
+
+
+def _requirement(text: str) -> Requirement:
+    """Return a stated package; most specs state none, so that nothing is imported for it."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        raise ValueError(f'expected a package such as "kexp-korean>=0.1", found "{text}"') from None
 
 
 class Spec(Section):

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from random import Random
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -23,9 +23,11 @@ from kexp.contracts import (
 from kexp.errors import Problem
 from kexp.pretrained import fingerprint
 from kexp_backtranslation.gate import Gate, Judge
-from kexp_backtranslation.paraphrase import Paraphraser
 from kexp_backtranslation.progress import INTERVAL
 from kexp_backtranslation.workplace import ReadsFiles
+
+if TYPE_CHECKING:
+    from kexp_backtranslation.paraphrase import Paraphraser
 
 
 class BackTranslation(AugmenterOptions):
@@ -84,6 +86,9 @@ class BackTranslation(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter; models are downloaded here if need be, and loaded when a text is missing."""
+        # The store behind it takes longer to import than all options of the package.
+        from kexp_backtranslation.paraphrase import Paraphraser
+
         decoding = Decoding(self.method, self.beams if self.method == "beam" else 1, self.temperature)
         paraphraser = Paraphraser(
             self.translator, self.back or self.translator, self.source, self.pivot, decoding, self.seed, context
