@@ -114,6 +114,8 @@ class PretrainedBackbone(BackboneOptions):
         from transformers import AutoConfig
 
         config: PretrainedConfig = self._load(AutoConfig)
+        # Outputs are read by their names, whatever the folder states.
+        config.return_dict = True
         return config
 
     def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:

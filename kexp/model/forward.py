@@ -33,13 +33,17 @@ class Classifier:
     @cached_property
     def flat(self) -> FlatModel | None:
         """The forward pass without padding; None for models whose rows are padded."""
-        return FlatModel.of(self.module)
+        return FlatModel.of(self.module) if self._reason is None else None
 
     @property
     def way(self) -> str:
         """How rows go through the model: "flat", or "padded" with the reason."""
-        reason = reason_not_flat(self.module)
-        return "flat" if reason is None else f"padded: {reason}"
+        return "flat" if self._reason is None else f"padded: {self._reason}"
+
+    @cached_property
+    def _reason(self) -> str | None:
+        """Why rows are padded, as it was at the first pass."""
+        return reason_not_flat(self.module)
 
     def __call__(self, rows: TokenRows) -> torch.Tensor:
         """Return fp32 logits in whatever mode the module is."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from support import kexp
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from kexp.builtin.backbones import cased_wordpiece
 from kexp.errors import KexpError
@@ -79,6 +82,25 @@ def test_more_tokens_than_positions_are_refused_in_plain_words(family: str, leng
     assert refusal(model_of(family), length + 1) == (
         f"model X cannot classify {length + 1} tokens: a token or a position is beyond the tables of its weights; "
         "lower training.max_length; use another model"
+    )
+
+
+def test_a_model_that_later_versions_of_transformers_run_in_another_way_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = model_of("bert", initializer_range=0.5)
+    attention = BertSelfAttention.forward
+
+    def unscaled(self: Any, hidden_states: torch.Tensor, *others: Any, **named: Any) -> Any:
+        return attention(self, 3 * hidden_states, *others, **named)
+
+    unscaled.__module__ = attention.__module__
+    monkeypatch.setattr(BertSelfAttention, "forward", unscaled)
+    assert re.fullmatch(
+        r"model X: the forward pass without padding gives logits that are [\d.e-]+ apart from those of "
+        rf"transformers {transformers.__version__}, which runs such models in another way; "
+        "install another version of transformers, and report this",
+        refusal(model),
     )
 
 
