@@ -134,7 +134,8 @@ def test_a_changed_spec_is_refused_but_for_what_changes_no_step(finished: Path, 
     moved = (tmp_path / "data.csv").rename(tmp_path / "moved.csv")
     other = text.replace(str(tmp_path / "data.csv"), str(moved))
     other = re.sub(r"(?m)^log_every = .*$", "log_every = 7", other)
-    assert other.count("moved.csv") == other.count("log_every = 7\n") == 1
+    other = re.sub(r"(?m)^gradient_checkpointing = false$", "gradient_checkpointing = true", other)
+    assert other.count("moved.csv") == other.count("log_every = 7\n") == other.count("checkpointing = true\n") == 1
     spec.write_text(other, "utf-8")
     resumed = kexp("run", "--resume", finished, "--quiet")
     assert resumed.exit_code == 0, resumed.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,51 @@ def test_fewer_bytes_wait_for_the_backward_pass(tmp_path: Path, way: str, name: 
         sizes.append(held(run, *to_device(batch, torch.device("cpu"))))
     # The embeddings, the head and what enters a layer are kept. Where rows are padded, passes without dropout are kept.
     assert sizes[1] < sizes[0] * (0.9 if (way, name) == ("padded", "vat") else 0.5)
+
+
+@pytest.mark.parametrize("way", ["flat", "padded"])
+def test_bf16_ends_at_the_same_bits(tmp_path: Path, way: str) -> None:
+    ended = []
+    for recompute in (False, True):
+        net = model(0.3, way)
+        run = trainer(tmp_path / str(recompute), net=net, epochs=1, precision="bf16", gradient_checkpointing=recompute)
+        list(run.events())
+        ended.append(bits(net))
+    assert ended[0] == ended[1]
+
+
+def test_layers_after_known_hidden_states_have_the_same_gradients(tmp_path: Path) -> None:
+    found = []
+    for recompute in (False, True):
+        run = trainer(
+            tmp_path, FreezeBottomLayers(layers=1), net=model(0.3), epochs=1, gradient_checkpointing=recompute
+        )
+        run._unfreeze(0)
+        (micro,) = next(run.stream.epoch(0))
+        batch, _ = to_device(micro, torch.device("cpu"))
+        classifier = replace(run.step.classifier, known_layers=1)
+        rows = replace(batch.inputs, hidden=classifier.hidden(batch.inputs, 1))
+        torch.manual_seed(0)
+        classifier.logits(rows)[0].square().sum().backward()
+        found.append({name: p.grad for name, p in run.model.named_parameters() if p.grad is not None})
+    assert found[0].keys() == found[1].keys()
+    assert any("layer.1.attention" in name for name in found[0])
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_memory_that_ends_in_the_backward_pass_halves_the_batch(tmp_path: Path) -> None:
+    net, calls = model(0.0), []
+
+    def check(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        calls.append(1)
+        # The forward pass comes by once, then the backward pass does.
+        if module.training and len(given[0]) > 40 and len(calls) == 2:
+            raise MemoryError
+
+    net.bert.encoder.layer[0].intermediate.register_forward_pre_hook(check)
+    run = trainer(tmp_path, net=net, epochs=1, gradient_checkpointing=True)
+    list(run.events())
+    assert run.state.passes == 2
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -41,9 +41,11 @@ def _indices(name: str, args: tuple[Any, ...]) -> list[Any]:
 
 
 @pytest.mark.parametrize("options", OBJECTIVES.values(), ids=list(OBJECTIVES))
-@pytest.mark.parametrize("ema", [0, 0.9])
+@pytest.mark.parametrize(
+    "training", [{}, {"ema": 0.9}, {"optimizer": "adafactor", "gradient_checkpointing": True}], ids=str
+)
 def test_steps_are_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: type[ObjectiveOptions], ema: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: type[ObjectiveOptions], training: dict[str, Any]
 ) -> None:
     objective = options().build(ObjectiveContext([20, 15, 5][:CLASSES], ROWS, 7))
     # The padded forward pass of transformers looks at every mask, whether it masks anything; this is about the rest.
@@ -52,7 +54,7 @@ def test_steps_are_not_waited_for(
     monkeypatch.setattr(
         "torch.nn.functional.one_hot", lambda labels, size: (labels[..., None] == torch.arange(size)) * 1
     )
-    run = trainer(tmp_path, stream=Pairs(), objective=objective, net=model(), epochs=2, ema=ema, log_every=5)
+    run = trainer(tmp_path, stream=Pairs(), objective=objective, net=model(), epochs=2, log_every=5, **training)
     run.blocks.apply_freezing(())
     batches = list(Pairs().epoch(0))
     with Reads() as reads:
