@@ -1,4 +1,4 @@
-"""The forward pass of a classifier over tokens without padding: embeddings, layers, head on first tokens."""
+"""The forward pass of a model over tokens without padding: embeddings, layers, head on the tokens that it reads."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from kexp.model.flat_families import Family
-    from kexp.model.flat_layout import Layout
+    from kexp.model.flat_layout import Layout, Wanted
 
 Run = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 @dataclass(frozen=True, slots=True)
 class FlatModel:
-    """The forward pass of a classifier over flat tokens, by the modules of the model itself.
+    """The forward pass of a classifier or masked language model over flat tokens, by the modules of the model itself.
 
-    The padded forward pass of the model gives the same logits. The last layer is computed for the first token of each
-    row alone, since the head reads nothing else.
+    The padded forward pass of the model gives the same logits. The last layer is computed for the tokens alone that the
+    head reads: of a classifier the first of each row, of a masked language model those whose logits are asked for.
     """
 
     model: PreTrainedModel
@@ -58,24 +58,36 @@ class FlatModel:
         types, given = (None if tensor is None else tensor[None] for tensor in (rows.types, word_embeddings))
         return self.family.embed(self.model.base_model, Inputs(rows.ids[None], types, given), self._layout(rows))[0]
 
-    def layers(self, hidden: torch.Tensor, rows: TokenRows, first: int, last: int) -> torch.Tensor:
+    def layers(
+        self, hidden: torch.Tensor, rows: TokenRows, first: int, last: int, *, tokens: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Run layers ``first`` to ``last - 1``, from 0, over hidden states of shape (tokens, hidden).
 
-        Where ``last`` is the number of layers, what the head reads is returned, of shape (rows, hidden); where
-        ``first`` is too, that is what is given.
+        Where ``last`` is the number of layers, what the head reads is returned, of shape (rows, hidden), or of the
+        ``tokens`` of these places in a masked language model; where ``first`` is too, that is what is given.
         """
         layers, layout = self._layers, self._layout(rows)
         if first == len(layers):
             return hidden
         shared = self.family.share(self.model.base_model, hidden, layout)
-        all_tokens = self.family.reads_all_tokens(self.model.config)
+        read = self._read(layout, tokens)
         for layer in layers[first:last]:
-            hidden = self._run(layer, hidden, layout, shared, layer is layers[-1] and not all_tokens)
+            hidden = self._run(layer, hidden, layout, shared, read if layer is layers[-1] else None)
         return self.family.pool(self.model, hidden, layout) if last == len(layers) else hidden
 
-    def _run(self, layer: Any, hidden: torch.Tensor, layout: Layout, shared: Any, first: bool) -> torch.Tensor:
+    def _read(self, layout: Layout, tokens: torch.Tensor | None) -> Wanted | None:
+        """Return the tokens of the last layer's output that are read, None for all of them."""
+        from kexp.model.flat_layout import Wanted
+
+        if tokens is not None:
+            return Wanted(tokens, first=False)
+        return None if self.family.reads_all_tokens(self.model.config) else Wanted(layout.starts, first=True)
+
+    def _run(
+        self, layer: Any, hidden: torch.Tensor, layout: Layout, shared: Any, wanted: Wanted | None
+    ) -> torch.Tensor:
         def run(hidden: torch.Tensor) -> torch.Tensor:
-            return self.family.layer(layer, hidden, layout, shared, first)
+            return self.family.layer(layer, hidden, layout, shared, wanted)
 
         # As the layer would do in its own forward pass, which is not called.
         if layer.gradient_checkpointing and _has_gradient(layer, hidden):
@@ -83,14 +95,19 @@ class FlatModel:
             return recomputed
         return run(hidden)
 
-    def head(self, pooled: torch.Tensor) -> torch.Tensor:
+    def head(self, read: torch.Tensor) -> torch.Tensor:
         """Return logits, of shape (rows, labels), of what the last layer returned, of shape (rows, hidden)."""
-        return self.family.head(self.model, pooled)
+        return self.family.head(self.model, read)
 
-    def logits(self, rows: TokenRows, *, word_embeddings: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the logits of rows, of shape (rows, labels); ``word_embeddings`` as in ``embed``."""
+    def logits(
+        self, rows: TokenRows, *, word_embeddings: torch.Tensor | None = None, tokens: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the logits of rows, of shape (rows, labels); ``word_embeddings`` as in ``embed``.
+
+        Those of a masked language model have shape (tokens, vocabulary), for all tokens or for those of some places.
+        """
         hidden = self.embed(rows, word_embeddings=word_embeddings)
-        return self.head(self.layers(hidden, rows, 0, self.number_of_layers))
+        return self.head(self.layers(hidden, rows, 0, self.number_of_layers, tokens=tokens))
 
     def _layout(self, rows: TokenRows) -> Layout:
         from kexp.model.flat_layout import layout_of

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from kexp.model.flat_layout import Layout
+from kexp.model.flat_layout import Layout, Wanted
 
 
 def attend(
@@ -100,16 +100,18 @@ def _variable_length_kernel() -> Callable[..., torch.Tensor] | None:
 
 
 def attend_by(
-    attention: Any, names: tuple[str, str, str], hidden: torch.Tensor, layout: Layout, *, first: bool
+    attention: Any, names: tuple[str, str, str], hidden: torch.Tensor, layout: Layout, wanted: Wanted | None
 ) -> torch.Tensor:
-    """Return ``attend`` of hidden states that an attention module projects, of first tokens alone if ``first``.
+    """Return ``attend`` of hidden states that an attention module projects, for the ``wanted`` tokens or for all.
 
     ``names`` are those of its projections to queries, keys and values.
     """
     query, key, value = (getattr(attention, name) for name in names)
     size, dropout = attention.attention_head_size, attention.dropout.p if attention.training else 0.0
+    first = wanted is not None and wanted.first
     modules = (key, value) if first else (query, key, value)
     # One product of the joined weights was measured to be no faster, and passes by what modules do beside it.
     tokens = torch.stack([module(hidden) for module in modules], 1)
     queries = query(layout.first(hidden)).view(len(layout), -1, size) if first else None
-    return attend(layout, tokens.view(*tokens.shape[:2], -1, size), queries, dropout=dropout)
+    context = attend(layout, tokens.view(*tokens.shape[:2], -1, size), queries, dropout=dropout)
+    return context if wanted is None or first else wanted.of(context)

@@ -10,7 +10,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from kexp.model import flat_parts as parts
-from kexp.model.flat_layout import Grouping, Layout, all_together
+from kexp.model.flat_layout import Grouping, Layout, Wanted, all_together
 from kexp.model.flat_parts import Inputs, Module
 
 
@@ -30,16 +30,17 @@ def _never(config: PretrainedConfig) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """The parts of a sequence classifier, as functions of its modules.
+    """The parts of a sequence classifier or masked language model, as functions of its modules.
 
     ``embed(base, inputs, layout)`` returns the output of the embeddings, of shape (1, tokens, hidden).
 
-    ``layers`` is where the base model has the list of its layers. ``layer(module, hidden, layout, shared, first)`` runs
-    one over (tokens, hidden), and if ``first`` returns the first tokens of rows alone; ``shared`` is what
+    ``layers`` is where the base model has the list of its layers. ``layer(module, hidden, layout, shared, wanted)``
+    runs one over (tokens, hidden), and returns the ``wanted`` tokens alone if there are such; ``shared`` is what
     ``share(base, hidden, layout)`` computed for all layers.
 
     ``pool(model, hidden, layout)`` returns what the head reads, of shape (rows, hidden), of the last layer's output,
-    which is that of first tokens alone unless ``reads_all_tokens(config)``. ``head(model, pooled)`` returns logits.
+    which is that of first tokens alone unless ``reads_all_tokens(config)``. ``head(model, pooled)`` returns logits; a
+    masked language model has them for every token that it is given.
 
     ``grouping`` tells which rows are padded together where attention needs it. Models for which ``not_flat(config)``
     holds have a part, named by ``obstacle``, that cannot be run without padding.
@@ -47,7 +48,7 @@ class Family:
 
     embed: Callable[[Module, Inputs, Layout], torch.Tensor]
     layers: str
-    layer: Callable[[Module, torch.Tensor, Layout, Any, bool], torch.Tensor]
+    layer: Callable[[Module, torch.Tensor, Layout, Any, Wanted | None], torch.Tensor]
     head: Callable[[Module, torch.Tensor], torch.Tensor]
     share: Callable[[Module, torch.Tensor, Layout], Any] = _nothing_shared
     pool: Callable[[Module, torch.Tensor, Layout], torch.Tensor] = _as_it_is
@@ -55,6 +56,11 @@ class Family:
     grouping: Grouping | None = None
     not_flat: Callable[[PretrainedConfig], bool] = _never
     obstacle: str = ""
+
+
+def _always(config: PretrainedConfig) -> bool:
+    """Hold for every model."""
+    return True
 
 
 def _has_convolution(config: PretrainedConfig) -> bool:
@@ -105,7 +111,26 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
+def _words(classifier: str, head: Callable[[Module, torch.Tensor], torch.Tensor]) -> Family:
+    """Return the masked language model that has the encoder of a classifier."""
+    named = FAMILIES[f"{classifier}ForSequenceClassification"]
+    return replace(named, head=head, reads_all_tokens=_always, pool=_as_it_is)
+
+
+MASKED_LANGUAGE_MODELS: Mapping[str, Family] = {
+    "BertForMaskedLM": _words("Bert", parts.head_over_words("cls")),
+    "ElectraForMaskedLM": _words("Electra", parts.electra_words),
+    "RobertaForMaskedLM": _words("Roberta", parts.head_over_words("lm_head")),
+    "XLMRobertaForMaskedLM": _words("XLMRoberta", parts.head_over_words("lm_head")),
+    "CamembertForMaskedLM": _words("Camembert", parts.head_over_words("lm_head")),
+    "DistilBertForMaskedLM": _words("DistilBert", parts.distilbert_words),
+    "ModernBertForMaskedLM": replace(_words("ModernBert", parts.modernbert_words), pool=parts.norm),
+    "DebertaV2ForMaskedLM": _words("DebertaV2", parts.deberta_words),
+}
+
+
 def family_of(model: PreTrainedModel) -> Family | None:
-    """Return the family of a model, None unless its class is one of ``FAMILIES`` in transformers itself."""
+    """Return the family of a model, None unless its class is one of these in transformers itself."""
     kind = type(model)
-    return FAMILIES.get(kind.__name__) if kind.__module__.startswith("transformers.models.") else None
+    known = kind.__module__.startswith("transformers.models.")
+    return (FAMILIES.get(kind.__name__) or MASKED_LANGUAGE_MODELS.get(kind.__name__)) if known else None

@@ -30,6 +30,17 @@ class Group(NamedTuple):
         return self.rows.stop - self.rows.start, self.longest
 
 
+class Wanted(NamedTuple):
+    """Tokens whose output is wanted of a layer, by their ``places``; ``first`` if they are the first ones of rows."""
+
+    places: torch.Tensor
+    first: bool
+
+    def of(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return these of all tokens, of shape (wanted, ...)."""
+        return take(tokens, self.places)
+
+
 class Layout:
     """Rows of these lengths one after the other, on a device.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from transformers import PretrainedConfig
 
 from kexp.model.flat_attention import attend, attend_by
-from kexp.model.flat_layout import Layout
+from kexp.model.flat_layout import Layout, Wanted
 
 Module = Any  # A module of transformers, whose parts have no types.
 
@@ -87,22 +87,30 @@ def embed_without_positions(base: Module, inputs: Inputs, layout: Layout) -> tor
 # --- layers ----------------------------------------------------------------------------------------------------------
 
 
-def bert_layer(layer: Module, hidden: torch.Tensor, layout: Layout, shared: None, first: bool) -> torch.Tensor:
+def bert_layer(
+    layer: Module, hidden: torch.Tensor, layout: Layout, shared: None, wanted: Wanted | None
+) -> torch.Tensor:
     """Run a layer of BERT, ELECTRA or RoBERTa."""
     attention = layer.attention.self
-    context = attend_by(attention, ("query", "key", "value"), hidden, layout, first=first)
-    attended = layer.attention.output(context, layout.first(hidden) if first else hidden)
+    context = attend_by(attention, ("query", "key", "value"), hidden, layout, wanted)
+    attended = layer.attention.output(context, _chosen(hidden, wanted))
     output: torch.Tensor = layer.feed_forward_chunk(attended)
     return output
 
 
-def distilbert_layer(layer: Module, hidden: torch.Tensor, layout: Layout, shared: None, first: bool) -> torch.Tensor:
+def distilbert_layer(
+    layer: Module, hidden: torch.Tensor, layout: Layout, shared: None, wanted: Wanted | None
+) -> torch.Tensor:
     """Run a layer of DistilBERT."""
     attention = layer.attention
-    context = attend_by(attention, ("q_lin", "k_lin", "v_lin"), hidden, layout, first=first)
-    attended = layer.sa_layer_norm(attention.out_lin(context) + (layout.first(hidden) if first else hidden))
+    context = attend_by(attention, ("q_lin", "k_lin", "v_lin"), hidden, layout, wanted)
+    attended = layer.sa_layer_norm(attention.out_lin(context) + _chosen(hidden, wanted))
     output: torch.Tensor = layer.output_layer_norm(layer.ffn.ff_chunk(attended) + attended)
     return output
+
+
+def _chosen(tokens: torch.Tensor, wanted: Wanted | None) -> torch.Tensor:
+    return tokens if wanted is None else wanted.of(tokens)
 
 
 def rotary_positions(base: Module, hidden: torch.Tensor, layout: Layout) -> Mapping[str, Any]:
@@ -112,7 +120,7 @@ def rotary_positions(base: Module, hidden: torch.Tensor, layout: Layout) -> Mapp
 
 
 def modernbert_layer(
-    layer: Module, hidden: torch.Tensor, layout: Layout, shared: Mapping[str, Any], first: bool
+    layer: Module, hidden: torch.Tensor, layout: Layout, shared: Mapping[str, Any], wanted: Wanted | None
 ) -> torch.Tensor:
     """Run a layer of ModernBERT, which attends to all tokens or to those nearby."""
     from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
@@ -122,6 +130,7 @@ def modernbert_layer(
     query, key, value = projected.unbind(1)
     cosine, sine = (part[0] for part in shared[layer.attention_type])
     query, key = apply_rotary_pos_emb(query, key, cosine, sine)
+    first = wanted is not None and wanted.first
     context = attend(
         layout,
         torch.stack([key, value] if first else [query, key, value], 1),
@@ -130,7 +139,8 @@ def modernbert_layer(
         # The module's own is that of kernels which leave the farthest token out.
         window=None if attention.sliding_window is None else attention.sliding_window - 1,
     )
-    attended = (layout.first(hidden) if first else hidden) + attention.out_drop(attention.Wo(context))
+    context = context if first else _chosen(context, wanted)
+    attended = _chosen(hidden, wanted) + attention.out_drop(attention.Wo(context))
     output: torch.Tensor = attended + layer.mlp(layer.mlp_norm(attended))
     return output
 
@@ -146,17 +156,15 @@ def relative_positions(base: Module, hidden: torch.Tensor, layout: Layout) -> Ma
 
 
 def deberta_layer(
-    layer: Module, hidden: torch.Tensor, layout: Layout, shared: Mapping[str, Any], first: bool
+    layer: Module, hidden: torch.Tensor, layout: Layout, shared: Mapping[str, Any], wanted: Wanted | None
 ) -> torch.Tensor:
     """Run a layer of DeBERTa, whose attention by distances takes padded rows."""
     (group,) = layout.groups
     mask = hidden.new_ones((), dtype=torch.bool) if group.mask is None else group.mask
     padded = layout.pad(hidden).view(*group.shape, -1)
     context, _ = layer.attention.self(padded, mask, **shared)
-    context = layout.unpad(context.flatten(0, 1))
-    if first:
-        context, hidden = layout.first(context), layout.first(hidden)
-    attended = layer.attention.output(context, hidden)
+    context = _chosen(layout.unpad(context.flatten(0, 1)), wanted)
+    attended = layer.attention.output(context, _chosen(hidden, wanted))
     output: torch.Tensor = layer.output(layer.intermediate(attended), attended)
     return output
 
@@ -164,9 +172,15 @@ def deberta_layer(
 # --- heads -----------------------------------------------------------------------------------------------------------
 
 
+def norm(model: Module, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """Return normalised tokens."""
+    normalised: torch.Tensor = model.base_model.final_norm(hidden)
+    return normalised
+
+
 def norm_and_pool(model: Module, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Return the normalised first tokens of rows, or the means of their tokens."""
-    hidden = model.base_model.final_norm(hidden)
+    hidden = norm(model, hidden, layout)
     if not pools_means(model.config):
         return hidden
     padded = layout.pad(hidden)
@@ -206,4 +220,45 @@ def distilbert_head(model: Module, pooled: torch.Tensor) -> torch.Tensor:
 def modernbert_head(model: Module, pooled: torch.Tensor) -> torch.Tensor:
     """Return ModernBERT's logits."""
     logits: torch.Tensor = model.classifier(model.drop(model.head(pooled)))
+    return logits
+
+
+# --- heads of masked language models ---------------------------------------------------------------------------------
+
+
+def head_over_words(name: str) -> Callable[[Module, torch.Tensor], torch.Tensor]:
+    """Return the head that is one module of a masked language model, of this name."""
+
+    def head(model: Module, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model.get_submodule(name)(hidden)
+        return logits
+
+    return head
+
+
+def electra_words(model: Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Return the logits of ELECTRA's generator."""
+    logits: torch.Tensor = model.generator_lm_head(model.generator_predictions(hidden))
+    return logits
+
+
+def distilbert_words(model: Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Return DistilBERT's logits."""
+    transformed = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
+    logits: torch.Tensor = model.vocab_projector(transformed)
+    return logits
+
+
+def modernbert_words(model: Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Return ModernBERT's logits."""
+    logits: torch.Tensor = model.decoder(model.head(hidden))
+    return logits
+
+
+def deberta_words(model: Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Return the logits of either of DeBERTa's heads."""
+    if model.legacy:
+        logits: torch.Tensor = model.cls(hidden)
+    else:
+        logits = model.lm_predictions(hidden, model.base_model.embeddings.word_embeddings)
     return logits

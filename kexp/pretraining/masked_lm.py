@@ -24,8 +24,8 @@ TOLERANCE = 1e-3
 class MaskedTokens(Objective):
     """The mean cross entropy of the masked tokens.
 
-    Where the head sees each token by itself, as in all families that are known, it is run on the masked tokens alone:
-    over a vocabulary it costs more than the encoder of a small model.
+    The head is run on the masked tokens alone: over a vocabulary it costs more than the encoder of a small model. A
+    model whose rows are padded is asked whether its head sees each token by itself, by ``check``.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -51,6 +51,10 @@ class MaskedTokens(Objective):
 
     def logits(self, model: Classifier, rows: TokenRows, tokens: torch.Tensor) -> torch.Tensor:
         """Return fp32 logits of shape (tokens, vocabulary) of some tokens, counted over all rows."""
+        # A row without tokens, of a tokenizer without special ones, needs padding.
+        if model.flat is not None and rows.lengths.all():
+            with model.hardware.autocast():
+                return model.flat.logits(rows, tokens=tokens).float()
         places = rows.padded_places[tokens]
         self.chosen = places if self.by_token else None
         try:
@@ -63,6 +67,8 @@ class MaskedTokens(Objective):
         """Find out with some rows whether the head sees each token by itself; if not, it is run on all tokens."""
         import torch
 
+        if model.flat is not None:
+            return
         rows = TokenRows.of(batch.inputs, model.hardware.device)
         tokens = torch.arange(1, batch.tokens, 2, device=model.hardware.device)
         with without_dropout(model.module), torch.no_grad():

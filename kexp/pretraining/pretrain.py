@@ -20,6 +20,7 @@ from kexp.data.batching import PREDICTION_TOKENS, TokensPerBatch, by_length
 from kexp.devices import Hardware
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.model.encoder_config import encoder_config
+from kexp.model.flat import reason_not_flat
 from kexp.model.forward import Classifier
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
 from kexp.pretraining.masking import MaskedStream
@@ -89,6 +90,7 @@ class Stage:
             "bad steps": self.training.skip_bad_steps,
             "mask": [stream.masking.mask_id, list(stream.masking.special), stream.masking.vocabulary],
             "padding": [stream.collator.pad_id, stream.collator.token_types],
+            "forward": reason_not_flat(self.start.model),
             "hardware": [self.hardware.device.type, self.hardware.precision, self.hardware.tf32],
             "versions": [kexp.__version__, torch.__version__, transformers.__version__],
             "config": encoder_config(self.start.model),
@@ -198,6 +200,7 @@ def _train(
         "train_loss_after": state.best,
         "seconds": state.training_seconds,
         "tokens_per_second": state.tokens / max(state.training_seconds, 1e-9),
+        "forward": model.way,
         "head": "fresh" if stage.start.fresh else "of the checkpoint",
     }
     unusual = {"skipped_steps": state.skipped, "remarks": state.remarks}

@@ -14,7 +14,7 @@ import small_encoders
 import torch
 import transformers
 from torch.nn.utils import parametrizations, prune
-from transformers import PreTrainedModel
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.roberta.modeling_roberta import RobertaEmbeddings
 
@@ -47,9 +47,11 @@ class Case:
     def __str__(self) -> str:
         return self.name or self.family
 
-    def build(self, *, dropout: float = 0.0) -> PreTrainedModel:
+    def build(self, factory: Any = AutoModelForSequenceClassification, *, dropout: float = 0.0) -> PreTrainedModel:
         sizes = {"vocab_size": 40, "num_labels": 3, "max_position_embeddings": 30, "num_hidden_layers": 3}
-        model = small_encoders.build(self.family, **{**sizes, **dict.fromkeys(DROPOUTS, dropout), **self.config})
+        model = small_encoders.build(
+            self.family, factory, **{**sizes, **dict.fromkeys(DROPOUTS, dropout), **self.config}
+        )
         # Weights as initialised hardly differ from zero, and a wrong mask or position would not show.
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
@@ -287,6 +289,43 @@ def test_layouts_made_in_inference_mode_serve_training(case: Case) -> None:
     logits = flat(model).logits(rows)
     logits.sum().backward()
     torch.testing.assert_close(logits, expected.clone())
+
+
+# --- masked language models ------------------------------------------------------------------------------------------
+
+WORDS = [*CASES, Case("deberta-v2", {"legacy": False}, name="deberta with its newer head")]
+
+
+@pytest.mark.parametrize("chosen", ["all", "some", "one", "none"])
+@pytest.mark.parametrize("case", WORDS, ids=str)
+def test_logits_of_words_and_every_gradient_are_those_of_the_padded_pass(case: Case, chosen: str) -> None:
+    model, rows = case.build(AutoModelForMaskedLM).double(), case.rows(LENGTHS["short beside long"])
+    places = {
+        "all": None,
+        "some": torch.arange(1, 76, 3),
+        "one": torch.tensor([75]),
+        "none": torch.tensor([], dtype=int),
+    }
+    tokens = places[chosen]
+    expected = padded_logits(model, rows).flatten(0, 1)[rows.padded_places]
+    expected = expected if tokens is None else expected[tokens]
+    logits = flat(model).logits(rows, tokens=tokens)
+    torch.testing.assert_close(logits, expected)
+    expected_gradients = gradients(model, expected)
+    for name, gradient in gradients(model, logits).items():
+        torch.testing.assert_close(gradient, expected_gradients[name], rtol=1e-7, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("case", WORDS, ids=str)
+def test_the_last_layer_is_run_for_the_words_that_are_asked_for(case: Case) -> None:
+    model, rows = case.build(AutoModelForMaskedLM), case.rows([7, 5])
+    run, seen = flat(model), []
+    last = run._layers[-1]
+    norms = [part for part in last.modules() if isinstance(part, torch.nn.LayerNorm)]
+    norms[-1].register_forward_hook(lambda part, given, output: seen.append(len(output)))
+    run.logits(rows, tokens=torch.tensor([2, 7, 8]))
+    run.logits(rows)
+    assert seen == [3, 12]
 
 
 # --- models that are run padded --------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ def test_loss_and_gradients_are_those_of_transformers(family: str) -> None:
     classifier = Classifier(model, choose("cpu", "fp32"), 0)
     objective.check(classifier, host)
     assert objective.by_token
+    assert (classifier.way == "flat") == (family in FLAT)
     plain.eval(), model.eval()
     expected = plain(**padded(host)).loss
     loss = objective.step(classifier, on_device(host), None, None).loss  # type: ignore[arg-type]
@@ -64,12 +65,23 @@ def test_loss_and_gradients_are_those_of_transformers(family: str) -> None:
             torch.testing.assert_close(parameter.grad, theirs[name], rtol=1e-4, atol=1e-6)
 
 
-def test_the_head_sees_the_masked_tokens_alone() -> None:
-    model, host = build("bert"), batch()
+@pytest.mark.parametrize(("family", "head"), [("bert", "cls"), ("albert", "predictions")])
+def test_the_head_sees_the_masked_tokens_alone(family: str, head: str) -> None:
+    model, host = build(family), batch()
     seen = []
-    model.cls.register_forward_hook(lambda module, given, output: seen.append(tuple(output.shape)))
+    module = model.get_submodule(head)
+    module.register_forward_hook(lambda module, given, output: seen.append(output.shape.numel()))
     MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32"), 0), on_device(host), None, None)  # type: ignore[arg-type]
-    assert seen == [(1, int((host.labels != IGNORED).sum()), 60)]
+    assert seen == [int((host.labels != IGNORED).sum()) * 60]
+
+
+def test_rows_without_tokens_are_padded() -> None:
+    model, host = build("bert"), batch()
+    gap = HostBatch(HostRows(host.inputs.ids, np.asarray([12, 0, 12, 9, 8, 6, 4])), host.labels)
+    objective, classifier = MaskedTokens(model.eval()), Classifier(model, choose("cpu", "fp32"), 0)
+    (found, count), (expected, same) = (objective.loss(classifier, on_device(each)) for each in (gap, host))
+    assert count == same
+    torch.testing.assert_close(found, expected)
 
 
 class MixingHead(torch.nn.Module):

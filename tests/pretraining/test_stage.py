@@ -528,6 +528,23 @@ def test_waiting_for_another_process_can_be_stopped(
         do(stage, classifier, stop_after=1)
 
 
+def test_weights_made_in_another_way_are_others(
+    reviews: Path, write_spec: WriteSpec, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(write_spec, reviews)
+    flat = do(*stage_for(path, catalog, tmp_path / "cache"))
+    monkeypatch.setattr("kexp.model.flat_families.MASKED_LANGUAGE_MODELS", {})
+    padded = do(*stage_for(path, catalog, tmp_path / "cache"))
+    assert not padded.stored
+    assert padded.record["digest"] != flat.record["digest"]
+    assert flat.record["forward"] == "flat"
+    assert padded.record["forward"] == (
+        "padded: BertForMaskedLM of transformers.models.bert.modeling_bert has no forward pass without padding."
+    )
+    # Dropout draws other numbers in training.
+    assert padded.record["train_loss_before"] == pytest.approx(flat.record["train_loss_before"], rel=1e-5)
+
+
 def model_folder(folder: Path, reviews: Path, family: str, head: str) -> Path:
     """Write a small model with a tokenizer; return its folder."""
     texts = [line.rpartition(",")[0] for line in reviews.read_text("utf-8").splitlines()]
@@ -572,6 +589,7 @@ max_length = 16
     assert ("begins with random weights of the language modelling head" in result.stderr) == (expected == "fresh")
     record = results(tmp_path / "runs")["default/seed-1"]["pretraining"]
     assert record["head"] == expected
+    assert record["forward"] == "flat"
 
 
 @pytest.mark.parametrize(
