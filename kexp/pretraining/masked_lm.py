@@ -28,11 +28,8 @@ class MaskedTokens(Objective):
     model whose rows are padded is asked whether its head sees each token by itself, by ``check``.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.chosen: torch.Tensor | None = None
+    def __init__(self) -> None:
         self.by_token = True
-        base: torch.nn.Module = model.base_model
-        base.register_forward_hook(self._choose)
 
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss of a batch, whose labels, of shape (tokens,), are ``IGNORED`` where nothing is masked."""
@@ -56,12 +53,19 @@ class MaskedTokens(Objective):
             with model.hardware.autocast():
                 return model.flat.logits(rows, tokens=tokens).float()
         places = rows.padded_places[tokens]
-        self.chosen = places if self.by_token else None
+        if not self.by_token:
+            return model(rows).flatten(0, 1)[places]
+
+        def choose(module: torch.nn.Module, given: Any, output: Any) -> Any:
+            """Let what comes after the encoder see the chosen tokens alone, as one row."""
+            output["last_hidden_state"] = output["last_hidden_state"].flatten(0, 1)[places][None]
+            return output
+
+        hook = model.module.base_model.register_forward_hook(choose)
         try:
-            logits = model(rows).flatten(0, 1)
+            return model(rows).flatten(0, 1)
         finally:
-            self.chosen = None
-        return logits if self.by_token else logits[places]
+            hook.remove()
 
     def check(self, model: Classifier, batch: HostBatch) -> None:
         """Find out with some rows whether the head sees each token by itself; if not, it is run on all tokens."""
@@ -80,12 +84,6 @@ class MaskedTokens(Objective):
             # A head that needs the shape of the rows fails in its own way.
             except (RuntimeError, ValueError, TypeError, IndexError, KeyError):
                 self.by_token = False
-
-    def _choose(self, module: torch.nn.Module, given: Any, output: Any) -> Any:
-        """Let what comes after the encoder see the chosen tokens alone, as one row."""
-        if self.chosen is not None:
-            output["last_hidden_state"] = output["last_hidden_state"].flatten(0, 1)[self.chosen][None]
-        return output
 
 
 def mean_loss(objective: MaskedTokens, model: Classifier, batches: Iterable[HostBatch]) -> float:

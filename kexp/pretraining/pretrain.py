@@ -157,7 +157,7 @@ def _train(
     """Train the model of the stage and return the record."""
     stream, module = stage.stream, stage.start.model.to(stage.hardware.device)  # type: ignore[arg-type]
     model = Classifier(module, stage.hardware, stream.collator.pad_id)
-    objective = MaskedTokens(module)
+    objective = MaskedTokens()
     measured = generator(0, "measured texts").permutation(len(stream.encoded))[:MEASURED_ROWS]
     lengths = stream.encoded.tokens.lengths[measured]
     cut = [measured[rows] for rows in by_length(lengths, TokensPerBatch(PREDICTION_TOKENS))]

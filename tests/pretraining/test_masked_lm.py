@@ -49,7 +49,7 @@ def padded(host: HostBatch) -> dict[str, torch.Tensor]:
 def test_loss_and_gradients_are_those_of_transformers(family: str) -> None:
     plain, model = build(family), build(family)
     host = batch()
-    objective = MaskedTokens(model)
+    objective = MaskedTokens()
     classifier = Classifier(model, choose("cpu", "fp32"), 0)
     objective.check(classifier, host)
     assert objective.by_token
@@ -71,14 +71,14 @@ def test_the_head_sees_the_masked_tokens_alone(family: str, head: str) -> None:
     seen = []
     module = model.get_submodule(head)
     module.register_forward_hook(lambda module, given, output: seen.append(output.shape.numel()))
-    MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32"), 0), on_device(host), None, None)  # type: ignore[arg-type]
+    MaskedTokens().step(Classifier(model, choose("cpu", "fp32"), 0), on_device(host), None, None)  # type: ignore[arg-type]
     assert seen == [int((host.labels != IGNORED).sum()) * 60]
 
 
 def test_rows_without_tokens_are_padded() -> None:
-    model, host = build("bert"), batch()
+    model, host = build("bert").eval(), batch()
     gap = HostBatch(HostRows(host.inputs.ids, np.asarray([12, 0, 12, 9, 8, 6, 4])), host.labels)
-    objective, classifier = MaskedTokens(model.eval()), Classifier(model, choose("cpu", "fp32"), 0)
+    objective, classifier = MaskedTokens(), Classifier(model, choose("cpu", "fp32"), 0)
     (found, count), (expected, same) = (objective.loss(classifier, on_device(each)) for each in (gap, host))
     assert count == same
     torch.testing.assert_close(found, expected)
@@ -102,7 +102,7 @@ def test_a_head_that_mixes_tokens_is_run_on_all_of_them() -> None:
     model.eval()
     with torch.no_grad():
         expected = model(**padded(host)).loss
-    objective, classifier = MaskedTokens(model), Classifier(model, choose("cpu", "fp32"), 0)
+    objective, classifier = MaskedTokens(), Classifier(model, choose("cpu", "fp32"), 0)
     objective.check(classifier, host)
     assert not objective.by_token
     found = objective.step(classifier, on_device(host), None, None).loss  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def test_a_head_that_mixes_tokens_is_run_on_all_of_them() -> None:
 def test_a_batch_without_masked_tokens_has_no_loss_and_no_gradient() -> None:
     model, host = build("bert"), batch()
     empty = HostBatch(host.inputs, np.full_like(host.labels, IGNORED))
-    loss = MaskedTokens(model).step(Classifier(model, choose("cpu", "fp32"), 0), on_device(empty), None, None).loss  # type: ignore[arg-type]
+    loss = MaskedTokens().step(Classifier(model, choose("cpu", "fp32"), 0), on_device(empty), None, None).loss  # type: ignore[arg-type]
     loss.backward()
     assert loss.item() == 0
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in model.parameters())
@@ -125,7 +125,7 @@ def test_the_mean_loss_weighs_every_masked_token_alike() -> None:
         expected = float(model(**padded(host)).loss)
     model.train()
     parts = [host.part(0, 1), host.part(1, 6)]
-    found = mean_loss(MaskedTokens(model), Classifier(model, choose("cpu", "fp32"), 0), parts)
+    found = mean_loss(MaskedTokens(), Classifier(model, choose("cpu", "fp32"), 0), parts)
     assert found == pytest.approx(expected, rel=1e-5)
     assert model.training
 
