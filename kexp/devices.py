@@ -81,6 +81,9 @@ class Hardware:
             # Equal bits for equal specs; kernels without a deterministic form warn in the run's log.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
+            # PyTorch prefers it on Hopper and Blackwell. It builds a plan for every number of rows and tokens, of which
+            # nearly every batch has another one, and its backward pass has no deterministic form.
+            torch.backends.cuda.enable_cudnn_sdp(False)
             torch.cuda.set_device(self.device)
             torch.cuda.reset_peak_memory_stats()
         else:

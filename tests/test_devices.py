@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from kexp.devices import BF16_UNITS, bf16_warning, choose, multiplies_bf16, out_of_memory, torch_device
+from kexp.devices import Hardware, choose, out_of_memory, torch_device
 from kexp.errors import KexpError
 
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -161,6 +162,21 @@ def test_only_errors_of_memory_are_out_of_memory() -> None:
     error = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
     assert out_of_memory(error, "use less") == "out of memory; use less (CUDA out of memory. Tried to allocate 2 GiB)"
     assert out_of_memory(RuntimeError("shapes differ"), "use less") is None
+
+
+def test_attention_on_a_gpu_is_none_that_is_built_for_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for name in ("set_device", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *given: None)
+    kinds, before = torch.backends.cuda, torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        kinds.enable_cudnn_sdp(True)
+        Hardware(torch.device("cuda", 0), "bf16").prepare_training()
+        enabled = [kinds.cudnn_sdp_enabled(), kinds.flash_sdp_enabled(), kinds.mem_efficient_sdp_enabled()]
+    finally:
+        kinds.enable_cudnn_sdp(before)
+        torch.use_deterministic_algorithms(False)
+    assert enabled == [False, True, True]
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system cannot forget a peak")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from kexp.builtin.freezing import FreezeBottomLayers, GradualUnfreezing, NoFreez
 from kexp.builtin.objectives import CrossEntropy, MeanTeacherOptions, RDropOptions, UdaOptions, VatOptions
 from kexp.contracts import FreezingOptions, Objective, ObjectiveContext, Progress
 from kexp.errors import KexpError, RunInterrupted
+from kexp.model.flat import Run
+from kexp.model.forward import Classifier
 from kexp.model.recomputation import recompute_activations
+from kexp.model.token_rows import TokenRows
 from kexp.train.loop import Trainer
 from kexp.train.step import to_device
 
@@ -47,6 +51,26 @@ def held(run: Trainer, *rows: Any) -> int:
         loss = run.step.objective.step(run.step.classifier, *rows, Progress(0, 5)).loss
     assert loss.requires_grad
     return sum(sizes.values())
+
+
+def watch(run: Trainer, check: Callable[[int, list[int]], None]) -> list[int]:
+    """Return a list that gets the number of each layer that is run, forward or again; ``check`` is called before."""
+    calls: list[int] = []
+    for number, layer in enumerate(run.model.bert.encoder.layer):
+        checkpoint = layer._gradient_checkpointing_func
+
+        def watched(
+            part: Run, hidden: torch.Tensor, number: int = number, checkpoint: Any = checkpoint
+        ) -> torch.Tensor:
+            def noted(hidden: torch.Tensor) -> torch.Tensor:
+                calls.append(number)
+                check(number, calls)
+                return part(hidden)
+
+            return checkpoint(noted, hidden)
+
+        layer._gradient_checkpointing_func = watched
+    return calls
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", *OBJECTIVES])
@@ -111,35 +135,28 @@ def test_layers_after_known_hidden_states_have_the_same_gradients(tmp_path: Path
 
 
 def test_memory_that_ends_in_the_backward_pass_halves_the_batch(tmp_path: Path) -> None:
-    net, calls = model(0.0), []
+    run = trainer(tmp_path, net=model(0.0), epochs=1, gradient_checkpointing=True)
 
-    def check(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        calls.append(1)
-        # The forward pass comes by once, then the backward pass does.
-        if module.training and len(given[0]) > 40 and len(calls) == 2:
+    def check(layer: int, calls: list[int]) -> None:
+        # Both layers go forward before one of them is run again.
+        if len(calls) == 3:
             raise MemoryError
 
-    net.bert.encoder.layer[0].intermediate.register_forward_pre_hook(check)
-    run = trainer(tmp_path, net=net, epochs=1, gradient_checkpointing=True)
+    watch(run, check)
     list(run.events())
+    assert run.step.classifier.way == "flat"
     assert run.state.passes == 2
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_frozen_layers_are_run_once(layers: int, tmp_path: Path) -> None:
-    net = model(0.3)
-    counts = [0, 0]
-
-    def count(number: int) -> None:
-        counts[number] += 1
-
-    for number, layer in enumerate(net.bert.encoder.layer):
-        layer.output.register_forward_pre_hook(lambda *given, number=number: count(number))
-    run = trainer(tmp_path, FreezeBottomLayers(layers=layers), net=net, epochs=1, gradient_checkpointing=True)
+def test_frozen_layers_are_not_run_again(layers: int, tmp_path: Path) -> None:
+    run = trainer(tmp_path, FreezeBottomLayers(layers=layers), net=model(0.3), epochs=1, gradient_checkpointing=True)
     run._unfreeze(0)
+    calls = watch(run, lambda *given: None)
     for batches in run.stream.epoch(0):
         run.step(batches, run.state, run.window)
-    assert counts == {1: [5, 10], 2: [5, 5]}[layers]
+    assert run.step.classifier.way == "flat"
+    assert calls == {1: [1, 1], 2: []}[layers] * 5
 
 
 @pytest.mark.parametrize("policy", [NoFreezing(), FreezeBottomLayers(layers=1), GradualUnfreezing()])
@@ -152,18 +169,18 @@ def test_freezing_ends_at_the_same_bits(policy: FreezingOptions, tmp_path: Path)
     assert ended[0] == ended[1]
 
 
-def test_a_resumed_run_and_smaller_passes_have_the_same_bits(tmp_path: Path) -> None:
+def test_a_resumed_run_and_smaller_passes_have_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Classifier._forward
+
+    def cramped(self: Classifier, module: torch.nn.Module, rows: TokenRows) -> torch.Tensor:
+        if torch.is_grad_enabled() and len(rows) > 4:
+            raise MemoryError
+        return forward(self, module, rows)
+
+    monkeypatch.setattr(Classifier, "_forward", cramped)
+
     def run(folder: str, *, recompute: bool) -> Trainer:
-        net = model(0.3)
-
-        def check(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-            if module.training and len(given[0]) > 40:
-                raise MemoryError
-
-        # Inside a layer, where the backward pass comes by as well.
-        net.bert.encoder.layer[1].intermediate.register_forward_pre_hook(check)
-        net.bert.encoder.layer[0].intermediate.register_forward_pre_hook(check)
-        return trainer(tmp_path / folder, net=net, epochs=2, gradient_checkpointing=recompute)
+        return trainer(tmp_path / folder, net=model(0.3), epochs=2, gradient_checkpointing=recompute)
 
     plain = run("plain", recompute=False)
     list(plain.events())
