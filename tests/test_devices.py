@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from kexp.devices import BF16_UNITS, bf16_warning, choose, multiplies_bf16, out_of_memory, torch_device
-from kexp.devices import Hardware, choose, out_of_memory, torch_device
+from kexp.devices import BF16_UNITS, Hardware, bf16_warning, choose, multiplies_bf16, out_of_memory, torch_device
 from kexp.errors import KexpError
 
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
