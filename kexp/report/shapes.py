@@ -93,6 +93,7 @@ class Done(TypedDict, total=False):
     precision: str
     tf32: bool
     forward: str
+    compiled: int
     hidden_states: dict[str, Any]
     pretraining: dict[str, Any]
     parameters: Parameters

@@ -86,6 +86,7 @@ class Training(Section):
         "auto", description="auto is bf16 on a GPU that multiplies it natively, else fp32."
     )
     tf32: bool = Field(True, description="Let matrix products use TF32 in fp32 on a GPU that has it.")
+    compile: bool = Field(False, description="Compile parts of the layers with torch.compile; a compiler is needed.")
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
