@@ -174,7 +174,8 @@ def run_kexp(work: Work, files: Mapping[str, pd.DataFrame], settings: Mapping[st
     shares, trained = record["time_shares"], record["train_seconds"]
     loop = trained / (shares["data"] + shares["steps"]) * (1 - shares["evaluation"])
     rows = round(record["examples_per_second"] * trained)
-    details = {"command_seconds": whole, "train_seconds": trained, "time_shares": shares, "tf32": record["tf32"]}
+    details = {"command_seconds": whole, "train_seconds": trained, "time_shares": shares}
+    details |= {key: record[key] for key in ("tf32", "compiled") if key in record}
     return Outcome(loop, rows, record["steps"], losses, details)
 
 

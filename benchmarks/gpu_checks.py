@@ -216,6 +216,16 @@ def tf32(folder: Path, size: Size, precision: str, name: str) -> str:
     return f"the first loss is {apart:.0e} from that of exact products" if expected else "there is none"
 
 
+def compiled(folder: Path, size: Size, precision: str, name: str) -> str:
+    """Steps with compiled parts have the losses of steps without, dropout included."""
+    work = replace(work_of(save_random(folder / "compiled", size), size, precision, name), epochs=3, log_every=1)
+    plain, other = (kexp(work, {"training.compile": asked}) for asked in (False, True))
+    if not other.details.get("compiled"):
+        raise CheckFailed("no module is recorded as compiled")
+    apart = check_losses({"as it is": plain.losses, "compiled": other.losses}, precision)["first_step_difference"]
+    return f"{len(other.losses)} losses, the first is {apart['compiled']:.0e} from that without, dropout included"
+
+
 def memory(folder: Path, size: Size, precision: str, name: str, runs: int = 4) -> str:
     """Bytes of tensors do not grow from run to run."""
     model = save_random(folder / f"memory {precision}", size)
@@ -262,15 +272,26 @@ def speed(folder: Path, size: Size, precision: str, name: str, *, settings: Mapp
 Check = Callable[[Path, Size, str, str], str]
 
 
-def planned(precisions: Sequence[str], small: Size, base: Size) -> Iterator[tuple[str, Check, Size, str]]:
-    """Yield title, check, size of the model and precision of everything that is checked."""
+def planned(
+    precisions: Sequence[str], small: Size, base: Size, *, compiles: bool
+) -> Iterator[tuple[str, Check, Size, str]]:
+    """Yield title, check, size of the model and precision of everything that is checked.
+
+    What needs a compiler is checked if ``compiles``.
+    """
     for precision in precisions:
         yield f"training equals a plain loop, {precision}", training, small, precision
         yield f"a resumed run equals a whole one, {precision}", resuming, small, precision
         yield f"no padding equals padding, {precision}", flat, small, precision
     yield "products in TF32, fp32", tf32, small, "fp32"
+    if compiles:
+        yield f"compiled parts compute the same, {precisions[0]}", compiled, small, precisions[0]
     yield f"memory does not grow, {precisions[-1]}", memory, small, precisions[-1]
     for precision in precisions:
         yield f"speed of a small model, {precision}", speed, small, precision
         yield f"speed of a base-size model, {precision}", speed, base, precision
     yield "speed of a base-size model, fp32 with TF32", partial(speed, settings={"training.tf32": True}), base, "fp32"
+    # The precision that is chosen by default.
+    if compiles and "bf16" in precisions:
+        settings = {"training.compile": True}
+        yield "speed of a base-size model, bf16 and compiled", partial(speed, settings=settings), base, "bf16"

@@ -281,6 +281,20 @@ def test_gpu_checks_pass_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert lines[-1].startswith("13 of 13 checks passed")
 
 
+def test_compilation_is_checked_on_gpus_alone() -> None:
+    checks = module("gpu_checks")
+    planned = {
+        compiles: {
+            title for title, *_ in checks.planned(["fp32", "bf16"], checks.SMALL, checks.BASE, compiles=compiles)
+        }
+        for compiles in (False, True)
+    }
+    assert planned[True] - planned[False] == {
+        "compiled parts compute the same, fp32", "speed of a base-size model, bf16 and compiled",
+    }  # fmt: skip
+    assert len(planned[False]) == 13
+
+
 def test_without_a_gpu_nothing_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert module("gpu").main(["--quick"]) == 0
@@ -297,11 +311,13 @@ def test_what_is_wrong_fails_its_check(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(checks, "kexp", lambda work, settings: outcome)
     with pytest.raises(checks.CheckFailed, match="recorded as used"):
         checks.tf32(tmp_path, checks.SMALL, "fp32", "cpu")
+    with pytest.raises(checks.CheckFailed, match="no module is recorded as compiled"):
+        checks.compiled(tmp_path, checks.SMALL, "fp32", "cpu")
     logits = checks.FlatModel.logits
     monkeypatch.setattr(checks.FlatModel, "logits", lambda self, rows: logits(self, rows) * 1.01)
     with pytest.raises(checks.CheckFailed, match="from those of the padded pass"):
         checks.flat(tmp_path, checks.SMALL, "fp32", "cpu")
-    monkeypatch.setattr(gpu, "planned", lambda *given: [("flat", checks.flat, checks.SMALL, "fp32")])
+    monkeypatch.setattr(gpu, "planned", lambda *given, compiles: [("flat", checks.flat, checks.SMALL, "fp32")])
     (result,) = gpu.run_checks("cpu", ["fp32"], checks.SMALL, checks.SMALL)
     assert not result.passed
     assert result.found.startswith("CheckFailed: ")

@@ -58,6 +58,7 @@ class FrozenPart:
             "token types": self.assembled.collator.token_types,
             "tokens of a batch": TOKENS,
             "hardware": _kind(self.assembled.classifier.hardware),
+            "compiled": self.assembled.spec.training.compile,
             "versions": [kexp.__version__, torch.__version__, transformers.__version__],
         }
         weights = {

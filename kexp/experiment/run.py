@@ -10,10 +10,10 @@ from typing import Any
 
 from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
-from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.experiment.digests import RowKeys, digests, refuse_changes, spec_digest, write_row_keys
 from kexp.experiment.divisions import baselines, data_record
+from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.out_of_fold import out_of_fold
 from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
@@ -31,7 +31,6 @@ from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.sections import Spec
-from kexp.train.optimizers import need_device
 
 
 def run(
@@ -125,9 +124,7 @@ def _prepare(plan: Plan, catalog: Catalog, display: Display) -> PreparedInputs:
     display.phase(f"preparing the data of {plan.base.name}")
     for variant, repeat in plan.runs():
         with _collecting_rarely():
-            hardware = choose(variant.spec.training.device, variant.spec.training.precision)
-            need_device(variant.spec.training, hardware)
-            hardware.prepare_training()
+            hardware_of(variant.spec.training).prepare_training()
             prepared.metrics(variant.spec, prepared.inputs(variant.spec, repeat).data.labels)
     return prepared
 

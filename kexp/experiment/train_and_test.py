@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
-from kexp.devices import Hardware, choose, out_of_memory
+from kexp.devices import Hardware, out_of_memory
 from kexp.errors import RunFailed, RunInterrupted, RunPruned, describe_os_error
 from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
+from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.interrupt import graceful_stop
 from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, UnlabelledUse, Validation
@@ -27,6 +28,7 @@ from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.saved_files import save_models, save_predictions
 from kexp.experiment.trackers import RunListeners, log_file
 from kexp.experiment.trained_run import TrainedRun
+from kexp.model.compiled import compile_parts
 from kexp.plan.cross_checks import step_warnings
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
@@ -37,7 +39,6 @@ from kexp.report.stored import write_result
 from kexp.train.checkpoint import Stateful
 from kexp.train.events import Evaluated, Event, Finished, Warned
 from kexp.train.loop import Trainer
-from kexp.train.optimizers import need_device
 
 logger = logging.getLogger("kexp")
 
@@ -148,15 +149,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
-    hardware = hardware_of(run)
+    hardware = hardware_of(run.variant.spec.training)
     with hardware.matrix_products():
         return _tested(run, listeners, train_run(run, hardware, listeners, graceful_stop, run.folder / "checkpoint"))
-
-
-def hardware_of(run: Run) -> Hardware:
-    """Return where and in which precision a run trains."""
-    training = run.variant.spec.training
-    return choose(training.device, training.precision, tf32=training.tf32)
 
 
 def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str, Any]:
@@ -201,10 +196,11 @@ def _train(
     checkpoint: Path | None,
 ) -> TrainedRun:
     spec = run.variant.spec
-    need_device(spec.training, assembled.classifier.hardware)
     with stopping() as should_stop:
         stored = run.prepared.folder / "pretrained"
         assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
+    if spec.training.compile:
+        compile_parts(assembled.classifier)
     started = time.perf_counter()
     with stopping() as should_stop:
         assembled = reuse_frozen(assembled, run.prepared.hidden_states, should_stop)

@@ -10,6 +10,7 @@ from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.monitors import UnlabelledUse, Validation
 from kexp.experiment.saved_files import model_folders
+from kexp.model.compiled import compiled_parts
 from kexp.train.loop import Trainer
 from kexp.train.optimizers import describe
 
@@ -56,6 +57,7 @@ class TrainedRun:
             "tf32": hardware.tf32,
             "forward": assembled.classifier.way,
             "optimizer": describe(trainer.optimizer, trainer.options),
+            **({"compiled": len(compiled_parts(assembled.classifier))} if assembled.spec.training.compile else {}),
             **({} if assembled.hidden_states is None else {"hidden_states": dict(assembled.hidden_states)}),
             **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},

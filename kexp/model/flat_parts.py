@@ -105,7 +105,9 @@ def distilbert_layer(
     attention = layer.attention
     context = attend_by(attention, ("q_lin", "k_lin", "v_lin"), hidden, layout, wanted)
     attended = layer.sa_layer_norm(attention.out_lin(context) + _chosen(hidden, wanted))
-    output: torch.Tensor = layer.output_layer_norm(layer.ffn.ff_chunk(attended) + attended)
+    # As a module, which may be compiled, unless it would divide the rows.
+    feed_forward = layer.ffn.ff_chunk if layer.ffn.chunk_size_feed_forward else layer.ffn
+    output: torch.Tensor = layer.output_layer_norm(feed_forward(attended) + attended)
     return output
 
 

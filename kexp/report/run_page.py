@@ -89,6 +89,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "precision": "fp32, with matrix products in TF32" if result.get("tf32") else result.get("precision"),
         "forward pass": result.get("forward"),
         "optimiser": _optimizer(result.get("optimizer")),
+        "compiled modules": count(result.get("compiled")),
         "parameters": count(parameters.get("total")),
         "trainable": count(parameters.get("trainable")),
         "steps": count(result.get("steps")),

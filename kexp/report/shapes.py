@@ -94,6 +94,7 @@ class Done(TypedDict, total=False):
     tf32: bool
     forward: str
     optimizer: dict[str, Any]
+    compiled: int
     hidden_states: dict[str, Any]
     pretraining: dict[str, Any]
     parameters: Parameters

@@ -13,9 +13,10 @@ from typing import Any
 from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
+from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.trackers import RunListeners
-from kexp.experiment.train_and_test import Run, hardware_of, record_outcome, train_run
+from kexp.experiment.train_and_test import Run, record_outcome, train_run
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import validate
 from kexp.repeats import Repeat
@@ -85,7 +86,7 @@ def _prepared_inputs(block: tuple[str, ...], local: tuple[Path, ...]) -> Prepare
 
 
 def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
-    hardware = hardware_of(run)
+    hardware = hardware_of(run.variant.spec.training)
     with hardware.matrix_products():
         trained = train_run(run, hardware, listeners, lambda: nullcontext(link.should_stop), None)
     kept = trained.validation.kept

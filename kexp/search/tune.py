@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial
 from kexp.atomic_files import write_text
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext
-from kexp.devices import choose
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.experiment.digests import Json, RowKeys, digests, refuse_changes, write_row_keys
+from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan, Variant
@@ -35,7 +35,6 @@ from kexp.search.trial_training import run_trial
 from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.search_section import seconds_of
-from kexp.train.optimizers import need_device
 
 
 def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, display: SearchDisplay) -> dict[str, Any]:
@@ -89,7 +88,7 @@ def _prepare(job: SearchJob) -> tuple[Json, RowKeys]:
     """
     job.display.phase(f"preparing the data of {job.spec.name}")
     prepared = PreparedInputs(job.catalog, cache_folder(), job.display.phase)
-    need_device(job.spec.training, choose(job.spec.training.device, job.spec.training.precision))
+    hardware_of(job.spec.training)
     return digests([(Variant(job.spec.name, job.spec), repeat) for repeat in job.trial_repeats], prepared)
 
 

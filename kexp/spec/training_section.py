@@ -95,6 +95,7 @@ class Training(Section):
         description="adamw-8bit (of bitsandbytes, on CUDA) and adafactor, which has no betas, keep fewer bytes.",
     )
     tf32: bool = Field(True, description="Let matrix products use TF32 in fp32 on a GPU that has it.")
+    compile: bool = Field(False, description="Compile parts of the layers with torch.compile; a compiler is needed.")
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
