@@ -77,6 +77,18 @@ class PretrainedBackbone(BackboneOptions):
         """
         return stated_layers(self._stored_config())
 
+    def gradient_checkpointing_problem(self) -> str:
+        """Return that the model's class does not support it, if the configuration is on this machine."""
+        stored = self._stored_config()
+        if not stored or "auto_map" in stored:
+            return ""
+        import transformers
+        from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
+        name = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(stored.get("model_type", ""))
+        known = name is None or getattr(transformers, name).supports_gradient_checkpointing
+        return "" if known else f"{name} does not support it"
+
     def _stored_config(self) -> dict[str, Any]:
         """Return the configuration in the folder or in the hub's cache; empty if it is missing or unreadable."""
         if self.path is not None:
@@ -102,6 +114,8 @@ class PretrainedBackbone(BackboneOptions):
         from transformers import AutoConfig
 
         config: PretrainedConfig = self._load(AutoConfig)
+        # Outputs are read by their names, whatever the folder states.
+        config.return_dict = True
         return config
 
     def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Append = Callable[["torch.Tensor"], None]
 
-_DTYPES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
+_DTYPES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16", "torch.float64": "F64"}
 """How safetensors names the types that hidden states have."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -59,3 +61,22 @@ def test_a_closed_generator_leaves_no_thread_behind() -> None:
     found.close()
     assert threads() == []
     assert made in ([0], [0, 1])
+
+
+def test_an_interrupt_does_not_wait_for_a_slow_item() -> None:
+    go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        assert go_on.wait(60)
+
+    found = one_ahead(items(), "made ahead")
+    assert next(found) == 1
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(found)
+    (left,) = (thread for thread in threading.enumerate() if thread.name.startswith("made ahead"))
+    assert left.daemon
+    go_on.set()
+    left.join(60)
+    assert threads() == []

@@ -29,7 +29,7 @@ LAYERS = (
         "nested",
         "sample_reviews",
     ),
-    ("korean", "options", "tensor_files", "files", "devices", "hub", "weights", "model_files"),
+    ("korean", "options", "tensor_files", "files", "devices", "hub", "weights", "model_files", "work_lock"),
     ("contracts", "model_tokenizer"),
     ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "moving_average", "hookspecs", "spec"),
     ("semi_supervised",),

@@ -59,6 +59,13 @@ class BackboneOptions(Options):
         """Return the number of layers; None where it is not known before loading."""
         return None
 
+    def gradient_checkpointing_problem(self) -> str:
+        """Say why ``training.gradient_checkpointing`` cannot be used, without loading the model; empty if it can.
+
+        What is not known here is known when the model was built, before training.
+        """
+        return ""
+
     def clean(self, text: str) -> str:
         """Clean a text as this model's authors did before tokenising; for most models, it is unchanged."""
         return text

@@ -71,6 +71,11 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return by name all that a model is given, whose digest is that of the rows."""
+        arrays: dict[str, NDArray[np.generic]] = {"ids": self.tokens.values, "offsets": self.tokens.offsets}
+        return arrays if self.boundaries is None else {**arrays, "boundaries": self.boundaries}
+
     def take(self, rows: NDArray[np.int64]) -> Encoded:
         """Return some rows in this order."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]

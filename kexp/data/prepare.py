@@ -27,6 +27,7 @@ from kexp.data.cleaning import (
     normalise,
 )
 from kexp.data.rows import PreparedData, Rows
+from kexp.data.seed_words import label_by_words
 from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_pool
 from kexp.errors import DataError
 from kexp.files import label_of, need_columns, text_of
@@ -86,13 +87,14 @@ def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
         counts[split]["over_limit"] = len(frame) - len(frames[split])
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
         _separate_unlabelled(frames, spec, seed, repeat.draw or 1, counts)
+    by_words = _use_seed_words(frames, spec, counts, context) if spec.labelled.words else {}
     labels = _label_names(frames, names)
     left_out = getattr(spec.dataset, "leave_out", ())
     if absent := [name for name in names or () if name not in (*labels, *left_out)]:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
-    return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts))
+    return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts) | by_words)
 
 
 def _separate_unlabelled(
@@ -133,6 +135,26 @@ def _drawn(
     if len(joined) and needs_views(spec) and "augmented" in joined:
         joined = drop_without_view(joined, counted)
     return train, joined
+
+
+def _use_seed_words(
+    frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts], context: DatasetContext
+) -> dict[str, Any]:
+    """Move the unlabelled rows that seed words give a label to train; return how many they are and how right."""
+    import pandas as pd
+
+    train, rows = frames["train"], frames[UNLABELLED]
+    found, frames[UNLABELLED] = label_by_words(rows, spec.labelled.words, sorted(set(train["label"])))
+    counts["train"]["added_by_seed_words"] = counts[UNLABELLED]["labelled_by_seed_words"] = len(found)
+    frames["train"] = pd.concat([train, found]).reset_index(drop=True)
+    if absent := [label for label in spec.labelled.words if label not in set(found["label"])]:
+        context.warnings.append(f"labelled.seed_words: no unlabelled row holds words of {', '.join(absent)} alone")
+    record: dict[str, Any] = {"labels": found["label"].value_counts().sort_index().to_dict()}
+    hidden = rows["label"].loc[found.index]
+    known = hidden != UNKNOWN
+    if spec.evaluation.oracle and known.any():
+        record["oracle_accuracy"] = float((found["label"] == hidden)[known].mean())
+    return {"seed_words": record}
 
 
 def needs_views(spec: Spec) -> bool:

@@ -25,7 +25,8 @@ def data_warnings(spec: Spec, data: PreparedData) -> Iterator[str]:
         yield from _blocks(data.train.labels[order])
     # Of numbers that the spec states it was warned when it was checked.
     if spec.labelled.chosen and "validation" in data.splits and not list(stated_validation(spec)):
-        yield from more_validation(spec, len(data.splits["validation"]), len(data.train))
+        labelled = len(data.train) - data.record["splits"]["train"].get("added_by_seed_words", 0)
+        yield from more_validation(spec, len(data.splits["validation"]), labelled)
     missing = data.record["splits"].get("unlabelled", {}).get("without_augmented_view", 0)
     if missing:
         rest = data.record["splits"]["train"].get("unlabelled", 0)

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "checkpoint_every_minutes",
     "skip_bad_steps",
     "log_every",
+    "gradient_checkpointing",
 }
 """Keys of the training section that may be other ones when a run is resumed, since they change no step before that."""
 

@@ -15,15 +15,13 @@ from kexp.data.stored_hidden_states import TOKENS
 from kexp.devices import Hardware
 from kexp.experiment.assemble import AssembledRun
 from kexp.model.blocks import find_blocks
+from kexp.model.encoder_config import encoder_config
 from kexp.model.token_rows import TokenRows
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-HEAD = ("_name_or_path", "id2label", "label2id", "architectures", "problem_type")
-"""Keys of a configuration that say where the model lies and what its head is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +50,10 @@ class FrozenPart:
 
         model = self.assembled.model
         block_of = find_blocks(model).block_of
-        config = model.config.to_dict()
         content = {
             "model": f"{type(model).__module__}.{type(model).__qualname__}",
             # Frozen blocks have no dropout.
-            "config": {name: value for name, value in config.items() if name not in HEAD and "dropout" not in name},
+            "config": {name: value for name, value in encoder_config(model).items() if "dropout" not in name},
             "layers": self.layers,
             "token types": self.assembled.collator.token_types,
             "tokens of a batch": TOKENS,
@@ -74,11 +71,8 @@ class FrozenPart:
         """Return a digest of some rows and of what ``digest`` returned."""
         import torch
 
-        arrays = {"ids": encoded.tokens.values, "offsets": encoded.tokens.offsets}
-        arrays |= {} if encoded.boundaries is None else {"boundaries": encoded.boundaries}
-        return tensor_files.tensor_digest(digest, {name: torch.from_numpy(array) for name, array in arrays.items()})[
-            :40
-        ]
+        rows = {name: torch.from_numpy(array) for name, array in encoded.arrays().items()}
+        return tensor_files.tensor_digest(digest, rows)[:40]
 
 
 def _kind(hardware: Hardware) -> list[object]:

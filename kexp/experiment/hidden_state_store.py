@@ -6,25 +6,23 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from kexp import tensor_files
 from kexp.data.disk_limit import VARIABLE, hidden_states_limit
-from kexp.errors import KexpError, describe_os_error
-from kexp.experiment.memory_cache import RecentResults
+from kexp.errors import KexpError, RunInterrupted, describe_os_error
 from kexp.tensor_files import DamagedFile, OtherOrigin
+from kexp.work_lock import making
 
 if TYPE_CHECKING:
     import torch
 
 MEMORY = 2**30
-"""Bytes of hidden states that a run may have in memory, and that are kept for later runs of the process."""
+"""Bytes of hidden states that a run may have in memory."""
 LEFTOVER = 24 * 3600
 """Seconds after which a file that is only half written belongs to a process that was killed."""
 
@@ -49,17 +47,9 @@ class Wanted:
         return self.rows * self.like.shape[-1] * self.like.element_size()
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Hidden states of shape (rows, hidden) on the host; ``mapped`` if they lie in a file."""
-
-    values: torch.Tensor
-    mapped: bool
-
-
 @dataclass(slots=True)
 class HiddenStateStore:
-    """Keeps hidden states. Those of the last runs of a process stay in its memory, up to ``MEMORY`` bytes.
+    """Keeps hidden states. Those of the last run of a process stay in its memory, for a next run of equal weights.
 
     ``folder`` has a file for each key. Files that were used longest ago are removed where all together take more than
     the limit. A folder that cannot be written is told and stops nothing.
@@ -68,49 +58,52 @@ class HiddenStateStore:
     folder: Path
     tell: Callable[[str], None] = lambda line: None
     limit: int = field(default_factory=hidden_states_limit)
-    recent: RecentResults = field(
-        default_factory=lambda: RecentResults(MEMORY, lambda kept: 0 if kept.mapped else kept.values.nbytes)
-    )
+    recent: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def has(self, wanted: Wanted) -> bool:
-        """Return whether they were made before, unless the file turns out to be damaged."""
-        return wanted.key in self.recent.results or self._path(wanted).is_file()
-
-    def get(self, wanted: Wanted, *, mapped: bool) -> torch.Tensor:
+    def get(self, wanted: Wanted, *, mapped: bool, should_stop: Callable[[], bool] = lambda: False) -> torch.Tensor:
         """Return them; what is not stored is made. ``mapped`` never has them in memory as a whole.
 
-        Raises ``KexpError`` where a file is needed and cannot be kept.
+        Raises ``KexpError`` where a file is needed and cannot be kept, and ``RunInterrupted`` where ``should_stop``
+        returns True before they are made.
         """
-        kept: Kept = self.recent.get(wanted.key, lambda: Kept(self._load_or_make(wanted, mapped), mapped))
+        if wanted.key not in self.recent:
+            self.recent[wanted.key] = self._load_or_make(wanted, mapped, should_stop)
         with suppress(OSError):
             # The time of its last use.
             os.utime(self._path(wanted))
-        return kept.values
+        return self.recent[wanted.key]
+
+    def free_others(self, wanted: Iterable[Wanted]) -> None:
+        """Free the memory of all hidden states but these. Those of other weights are seldom used again."""
+        keys = {one.key for one in wanted}
+        self.recent = {key: values for key, values in self.recent.items() if key in keys}
 
     def _path(self, wanted: Wanted) -> Path:
         return self.folder / f"{wanted.key}.safetensors"
 
-    def _load_or_make(self, wanted: Wanted, mapped: bool) -> torch.Tensor:
+    def _load_or_make(self, wanted: Wanted, mapped: bool, should_stop: Callable[[], bool]) -> torch.Tensor:
         found = self._load(wanted, mapped)
         if found is not None:
             return found
-        with _alone(self._path(wanted).with_suffix(".lock"), self._told) as waited:
+        stopping = replace(wanted, parts=lambda: _unless_stopped(wanted.parts(), should_stop))
+        # Names of files are unique until they are whole, so the lock only saves time, and may be refused.
+        with making("hidden states", self._path(wanted).with_suffix(".lock"), self._told, should_stop) as turn:
             # Another process may have made them while this one waited.
-            found = self._load(wanted, mapped) if waited else None
+            found = self._load(wanted, mapped) if turn.waited else None
             if found is not None:
                 return found
-            return self._make_in_file(wanted) if mapped else self._make_in_memory(wanted)
+            return self._make_in_file(stopping) if mapped else self._make_in_memory(stopping)
 
     def _load(self, wanted: Wanted, mapped: bool) -> torch.Tensor | None:
         path = self._path(wanted)
-        if not path.exists():
-            return None
         try:
-            values: torch.Tensor = tensor_files.load(path, _made_from(wanted), mapped=mapped)
+            found: torch.Tensor | None = None
+            if path.exists():
+                found = tensor_files.load(path, _made_from(wanted), mapped=mapped)
         except (DamagedFile, OtherOrigin, OSError) as error:
-            self._told(f"{error}; its hidden states are made anew")
-            return None
-        return values
+            reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
+            self._told(f"{reason}; its hidden states are made anew")
+        return found
 
     def _make_in_memory(self, wanted: Wanted) -> torch.Tensor:
         values, place = wanted.like.new_empty((wanted.rows, wanted.like.shape[-1]), device="cpu"), 0
@@ -159,8 +152,11 @@ class HiddenStateStore:
 
 def remove_oldest(folder: Path, limit: int, used: Path) -> None:
     """Remove the files that were used longest ago until all take at most ``limit`` bytes; ``used`` stays."""
-    found = []
-    for path in folder.iterdir():
+    found, paths = [], list[Path]()
+    # Another process may remove the folder.
+    with suppress(OSError):
+        paths += folder.iterdir()
+    for path in paths:
         # Another process may remove it.
         with suppress(OSError):
             stat = path.stat()
@@ -182,19 +178,8 @@ def _made_from(wanted: Wanted) -> Mapping[str, str]:
     return {"hidden states": wanted.key}
 
 
-@contextmanager
-def _alone(path: Path, tell: Callable[[str], None]) -> Iterator[bool]:
-    """Hold a lock, if the file system has locks; yield whether another process had to be waited for."""
-    lock, waited = FileLock(path), False
-    with ExitStack() as held:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(lock.acquire(timeout=0))
-        except Timeout:
-            waited = True
-            tell("another process makes the same hidden states; they are waited for")
-            held.enter_context(lock.acquire())
-        # Names of files are unique until they are whole, so the lock only saves time.
-        except (OSError, NotImplementedError):
-            pass
-        yield waited
+def _unless_stopped(parts: Iterator[torch.Tensor], should_stop: Callable[[], bool]) -> Iterator[torch.Tensor]:
+    for some in parts:
+        if should_stop():
+            raise RunInterrupted("stopped while hidden states of frozen blocks were made")
+        yield some

@@ -69,8 +69,9 @@ class PreparedInputs:
         key = f"{self._data_key(spec, repeat)} {self._key(spec, 'backbone')}"
         tokenizer = self.made.get(f"tokenizer {key}", lambda: build_tokenizer(spec, data))
         check_positions(spec)
-        labels = data.labels
-        model = f"model {self._key(spec, 'backbone')} {spec.training.max_length} {labels}"
+        labels, training = data.labels, spec.training
+        used = f"{training.max_length} {training.gradient_checkpointing}"
+        model = f"model {self._key(spec, 'backbone')} {used} {labels}"
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None

@@ -1,8 +1,8 @@
-"""A forward pass before training: a model that cannot be used, or that reads its padding, is refused."""
+"""Forward passes before training: a model that cannot be used, or that reads its padding, is refused."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
 from kexp.errors import KexpError
+from kexp.model.flat import FlatModel
+from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
 from kexp.options import build_component
 from kexp.spec.sections import Spec
@@ -17,6 +19,7 @@ from kexp.spec.sections import Spec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 TOLERANCE = 1e-3
@@ -29,40 +32,60 @@ def try_backbone(spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokeniz
 
     with torch.random.fork_rng(devices=[]):
         model = build_component(spec.backbone, BackboneContext(labels, tokenizer))
+    if spec.training.gradient_checkpointing:
+        recompute_activations(model)
     check_padding(model, tokenizer, spec.training.max_length, f"backbone of type {model.config.model_type}")
 
 
 def check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, max_length: int, title: str) -> None:
-    """Raise ``KexpError`` if the model cannot read a short row, or predicts it differently beside a long one."""
+    """Raise ``KexpError`` if the model cannot read a short row, or predicts it differently beside a long one.
+
+    So it does if the forward pass without padding predicts another thing than the model itself: the modules of each
+    family are known as they are now, and a later version of transformers may run them in another way.
+    """
     import torch
+    import transformers
 
     collator = Collator.of(tokenizer, model)
     known = next(number for number in range(len(tokenizer)) if number not in tokenizer.all_special_ids)
     lengths = np.asarray([1, max_length], np.int64)
-    rows = Ragged(np.full(1 + max_length, known, np.int32), offsets_of(lengths))
-    encoded = frame(rows, None, tokenizer, max_length=max_length, truncation="right")
+    tokens = Ragged(np.full(1 + max_length, known, np.int32), offsets_of(lengths))
+    encoded = frame(tokens, None, tokenizer, max_length=max_length, truncation="right")
 
-    def logits(*numbers: int) -> torch.Tensor:
-        rows = TokenRows.of(collator(encoded, np.asarray(numbers)), model.device)
-        found: Any = model(**rows.padded(collator.pad_id))
-        first: torch.Tensor = found.logits[0].float()
-        return first
+    def rows(*numbers: int) -> TokenRows:
+        return TokenRows.of(collator(encoded, np.asarray(numbers)), model.device)
 
-    training = model.training
+    def logits(rows: TokenRows) -> torch.Tensor:
+        found: torch.Tensor = model(**rows.padded(collator.pad_id)).logits
+        return found.float()
+
+    training, flat = model.training, FlatModel.of(model)
     model.train(False)
     try:
         with torch.inference_mode():
-            alone, padded = logits(0), logits(0, 1)
+            (alone,), both = logits(rows(0)), logits(rows(0, 1))
+            without = both if flat is None else flat.logits(rows(0, 1)).float()
     # What goes wrong in a model that was made for something else is as varied as models are.
     except Exception as error:
         raise KexpError(f"{title} cannot classify {max_length} tokens: {_reason(error)}; use another model") from error
     finally:
         model.train(training)
-    difference = float((alone - padded).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(alone.abs().max())):
+    if (difference := _apart(alone, both[0])) is not None:
         finding = f"{title} reads the padding: the logits of a short row alone and padded are {difference:.2g} apart"
         stated = f"config.json says pad_token_id {model.config.pad_token_id}, the tokenizer pads with {collator.pad_id}"
         raise KexpError(f"{finding}; {stated}; correct it, or use another model")
+    if (difference := _apart(both, without)) is not None:
+        finding = (
+            f"{title}: the forward pass without padding gives logits that are {difference:.2g} apart from those of"
+        )
+        version = f"transformers {transformers.__version__}, which runs such models in another way"
+        raise KexpError(f"{finding} {version}; install another version of transformers, and report this")
+
+
+def _apart(first: torch.Tensor, other: torch.Tensor) -> float | None:
+    """Return the largest difference of logits, None if rounding explains it."""
+    difference = float((first - other).abs().max())
+    return None if difference <= TOLERANCE * max(1.0, float(first.abs().max())) else difference
 
 
 def _reason(error: Exception) -> str:

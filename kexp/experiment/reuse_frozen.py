@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import LabelledStream
 from kexp.data.semi_supervised_stream import SemiSupervisedStream, stored_views
 from kexp.data.stored_hidden_states import StoredHiddenStates, making_order
-from kexp.errors import KexpError
+from kexp.devices import out_of_memory
+from kexp.errors import KexpError, RunInterrupted
 from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.frozen_part import FrozenPart
 from kexp.experiment.hidden_state_store import MEMORY, HiddenStateStore, Wanted
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kexp")
 
 
-def reuse_frozen(assembled: AssembledRun, store: HiddenStateStore) -> AssembledRun:
+def reuse_frozen(
+    assembled: AssembledRun, store: HiddenStateStore, should_stop: Callable[[], bool] = lambda: False
+) -> AssembledRun:
     """Return the run that trains on stored hidden states, where a part of the model is frozen from the input up.
 
     They are those of rows that are seen again as they are: not of augmented texts that are new in every epoch. Models
     whose rows are padded, and hidden states that cannot be kept, need the whole model in every step. Then the run is
-    returned with the reason, which the log says too.
+    returned with the reason, which the log says too. Raises ``RunInterrupted`` once ``should_stop`` returns True.
     """
     spec, names = assembled.spec, find_blocks(assembled.model).names
     steps = total_steps(spec.training, assembled.stream)
@@ -47,10 +50,17 @@ def reuse_frozen(assembled: AssembledRun, store: HiddenStateStore) -> AssembledR
     try:
         if reason := _reason(assembled, rows):
             raise KexpError(reason.rstrip("."))
-        stored, found = _stored(part, rows, store)
-    except KexpError as error:
-        logger.info(f"frozen up to {names[count - 1]}: {error}; the frozen blocks are run in every step")
-        return replace(assembled, hidden_states={**record, "not_stored": str(error)})
+        stored, found = _stored(part, rows, store, should_stop)
+    except RunInterrupted:
+        raise
+    # Memory may be enough for passes over the fewer tokens of a batch.
+    except Exception as error:
+        reason = out_of_memory(error, "hidden states are made of many tokens at once")
+        if not isinstance(error, KexpError) and reason is None:
+            raise
+        reason = reason or str(error)
+        logger.info(f"frozen up to {names[count - 1]}: {reason}; the frozen blocks are run in every step")
+        return replace(assembled, hidden_states={**record, "not_stored": reason})
     how = f"{'first' if part.first_tokens else 'every'} token, in {'a file' if found['mapped'] else 'memory'}"
     logger.info(
         f"frozen up to {names[count - 1]}: hidden states of {found['rows']:,} rows were computed once and are kept, "
@@ -91,33 +101,35 @@ def always_frozen(freezing: FreezingOptions, names: Sequence[str], epochs: int) 
 
 
 def _stored(
-    part: FrozenPart, rows: Mapping[str, Encoded], store: HiddenStateStore
+    part: FrozenPart, rows: Mapping[str, Encoded], store: HiddenStateStore, should_stop: Callable[[], bool]
 ) -> tuple[dict[str, Encoded], dict[str, Any]]:
     """Return the rows with their hidden states, and what is recorded of them."""
     digest, like = part.digest(), part.hidden(next(iter(rows.values())), np.arange(1))
-    wanted = {name: _wanted(part, encoded, digest, like) for name, encoded in rows.items()}
+    made = set[str]()
+    wanted = {name: _wanted(part, encoded, digest, like, partial(made.add, name)) for name, encoded in rows.items()}
     size = sum(one.size for one in wanted.values())
-    known = sum(len(rows[name]) for name, one in wanted.items() if store.has(one))
+    store.free_others(wanted.values())
     stored = {}
     for name, encoded in rows.items():
-        values = store.get(wanted[name], mapped=size > MEMORY)
+        values = store.get(wanted[name], mapped=size > MEMORY, should_stop=should_stop)
         states = StoredHiddenStates.as_made(values, encoded.tokens.lengths, first=part.first_tokens)
         stored[name] = replace(encoded, hidden=states.of)
     return stored, {
         "tokens": "first" if part.first_tokens else "every",
         "rows": sum(map(len, rows.values())),
-        "rows_known": known,
+        "rows_known": sum(len(encoded) for name, encoded in rows.items() if name not in made),
         "mib": size / 2**20,
         "mapped": size > MEMORY,
     }
 
 
-def _wanted(part: FrozenPart, encoded: Encoded, digest: str, like: torch.Tensor) -> Wanted:
+def _wanted(part: FrozenPart, encoded: Encoded, digest: str, like: torch.Tensor, begin: Callable[[], None]) -> Wanted:
     count = len(encoded) if part.first_tokens else int(encoded.tokens.lengths.sum())
-    return Wanted(part.key(encoded, digest), like, count, partial(_made, part, encoded))
+    return Wanted(part.key(encoded, digest), like, count, partial(_made, part, encoded, begin))
 
 
-def _made(part: FrozenPart, encoded: Encoded) -> Iterator[torch.Tensor]:
+def _made(part: FrozenPart, encoded: Encoded, begin: Callable[[], None]) -> Iterator[torch.Tensor]:
+    begin()
     for numbers in making_order(encoded.tokens.lengths):
         yield part.hidden(encoded, numbers)
 

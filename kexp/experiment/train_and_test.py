@@ -194,7 +194,8 @@ def _train(
         stored = run.prepared.folder / "pretrained"
         assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
     started = time.perf_counter()
-    assembled = reuse_frozen(assembled, run.prepared.hidden_states)
+    with stopping() as should_stop:
+        assembled = reuse_frozen(assembled, run.prepared.hidden_states, should_stop)
     validation, unlabelled = Validation(assembled), PseudoLabelMonitor(assembled)
     trainer = Trainer(
         assembled.classifier,

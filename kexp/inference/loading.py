@@ -175,6 +175,8 @@ def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFa
         dtype=torch.float32,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
+        # Outputs are read by their names, whatever the folder states.
+        return_dict=True,
     )
     need_weights(module, found, f"model {place.model}", head=False)
     # transformers initialises missing weights at random.

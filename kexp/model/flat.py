@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from kexp.model.dropout import without_dropout
 from kexp.model.token_rows import TokenRows
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
     from kexp.model.flat_families import Family
     from kexp.model.flat_layout import Layout
+
+Run = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,8 @@ class FlatModel:
             return self.family.layer(layer, hidden, layout, shared, first)
 
         # As the layer would do in its own forward pass, which is not called.
-        if layer.gradient_checkpointing and layer.training:
-            recomputed: torch.Tensor = layer._gradient_checkpointing_func(run, hidden)
+        if layer.gradient_checkpointing and _has_gradient(layer, hidden):
+            recomputed: torch.Tensor = layer._gradient_checkpointing_func(_in_mode_of(layer, run), hidden)
             return recomputed
         return run(hidden)
 
@@ -98,18 +103,24 @@ class FlatModel:
 
 
 def reason_not_flat(model: PreTrainedModel) -> str | None:
-    """Return in one sentence why a model is run padded, None if it is not."""
+    """Return in one sentence why a model is run padded, None if it is not.
+
+    Without padding, modules see other shapes, and some are passed by. So every part has to be the library's own, as
+    it is there: neither of another class, nor with a hook or a forward method by others.
+    """
     from kexp.model.flat_families import family_of
 
     kind, family = type(model), family_of(model)
     if family is None:
         return f"{kind.__name__} of {kind.__module__} has no forward pass without padding."
-    replaced = next((name for name, module in model.named_modules() if "forward" in vars(module)), None)
-    if replaced is not None:
-        return f"The forward method of {replaced or kind.__name__} was replaced by another."
-    foreign = next((part for part in model.modules() if _is_foreign(part, kind)), None)
-    if foreign is not None:
-        return f"A part of {kind.__name__} is {type(foreign).__name__} of {type(foreign).__module__}."
+    changed = (_how_changed(name or kind.__name__, part, kind) for name, part in model.named_modules())
+    if reason := next(filter(None, changed), None):
+        return reason
+    if attention := _other_attention(model):
+        return f"The attention of {kind.__name__} is computed by {attention}."
+    # Several configurations have neither; where one has, the library attends to earlier tokens if no row is padded.
+    if any(getattr(model.config, name, False) for name in ("is_decoder", "is_causal")):
+        return f"{kind.__name__} has attention to earlier tokens alone, which needs padded rows."
     if family.not_flat(model.config):
         return f"{kind.__name__} has {family.obstacle}, which needs padded rows."
     if next(model.base_model.get_submodule(family.layers).children(), None) is None:
@@ -117,8 +128,51 @@ def reason_not_flat(model: PreTrainedModel) -> str | None:
     return None
 
 
-def _is_foreign(part: torch.nn.Module, kind: type[PreTrainedModel]) -> bool:
-    """Return whether a module that holds others comes from elsewhere: it may use them in another way."""
+def _has_gradient(layer: torch.nn.Module, hidden: torch.Tensor) -> bool:
+    """Return whether the backward pass goes through a layer, or ends in its weights."""
+    import torch
+
+    needed = hidden.requires_grad or any(weights.requires_grad for weights in layer.parameters())
+    return needed and torch.is_grad_enabled()
+
+
+def _in_mode_of(layer: torch.nn.Module, run: Run) -> Run:
+    """Return a function that runs a layer without dropout if it has none now, also once the model trains again."""
+    if layer.training:
+        return run
+
+    def run_without_dropout(hidden: torch.Tensor) -> torch.Tensor:
+        with without_dropout(layer):
+            return run(hidden)
+
+    return run_without_dropout
+
+
+_LIBRARIES = ("torch.", "transformers.")
+
+
+def _how_changed(name: str, part: torch.nn.Module, kind: type[PreTrainedModel]) -> str | None:
+    """Return in one sentence what a module of a model has that is not the library's, None if all is."""
     home = type(part).__module__
+    if "forward" in vars(part) or not type(part).forward.__module__.startswith((home, *_LIBRARIES)):
+        return f"The forward method of {name} was replaced by another."
+    # A model of transformers is built of parts of its own file and of PyTorch's, and of activations from elsewhere.
     holds_others = next(part.children(), None) is not None
-    return holds_others and home != kind.__module__ and not home.startswith(("torch.", "transformers."))
+    if home != kind.__module__ and not home.startswith("torch." if holds_others else _LIBRARIES):
+        return f"A part of {kind.__name__} is {type(part).__name__} of {home}."
+    hooks = (part._forward_pre_hooks, part._forward_hooks, part._backward_pre_hooks, part._backward_hooks)
+    for hook in chain.from_iterable(registered.values() for registered in hooks):
+        # Those of PyTorch prepare weights, as pruning does; those of transformers record outputs that are asked for.
+        if not (of := str(getattr(hook, "__module__", None))).startswith(_LIBRARIES):
+            return f"A hook of {of} is registered on {name}."
+    return None
+
+
+def _other_attention(model: PreTrainedModel) -> str | None:
+    """Return where a function comes from that was registered for the attention of a model, None for the library's."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    name = model.config._attn_implementation
+    home = str(getattr(ALL_ATTENTION_FUNCTIONS.get(name), "__module__", None))
+    known = name not in ALL_ATTENTION_FUNCTIONS or home.startswith("transformers.")
+    return None if known else f'"{name}" of {home}'

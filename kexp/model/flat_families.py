@@ -57,10 +57,6 @@ class Family:
     obstacle: str = ""
 
 
-def _is_decoder(config: PretrainedConfig) -> bool:
-    return bool(config.is_decoder)
-
-
 def _has_convolution(config: PretrainedConfig) -> bool:
     return bool(getattr(config, "conv_kernel_size", 0) > 0)
 
@@ -70,8 +66,6 @@ _BERT = Family(
     layers="encoder.layer",
     layer=parts.bert_layer,
     head=parts.head_on_pooled_by_base,
-    not_flat=_is_decoder,
-    obstacle="attention to earlier tokens alone",
 )
 _ROBERTA = replace(_BERT, embed=parts.embed_after_padding, head=parts.head_of_first_token)
 

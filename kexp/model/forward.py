@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kexp.contracts import Rows
 from kexp.devices import Hardware
+from kexp.model.dropout import without_dropout
 from kexp.model.flat import FlatModel, reason_not_flat
 from kexp.model.token_rows import TokenRows, own
 
@@ -34,13 +33,17 @@ class Classifier:
     @cached_property
     def flat(self) -> FlatModel | None:
         """The forward pass without padding; None for models whose rows are padded."""
-        return FlatModel.of(self.module)
+        return FlatModel.of(self.module) if self._reason is None else None
 
     @property
     def way(self) -> str:
         """How rows go through the model: "flat", or "padded" with the reason."""
-        reason = reason_not_flat(self.module)
-        return "flat" if reason is None else f"padded: {reason}"
+        return "flat" if self._reason is None else f"padded: {self._reason}"
+
+    @cached_property
+    def _reason(self) -> str | None:
+        """Why rows are padded, as it was at the first pass."""
+        return reason_not_flat(self.module)
 
     def __call__(self, rows: TokenRows) -> torch.Tensor:
         """Return fp32 logits in whatever mode the module is."""
@@ -114,15 +117,3 @@ class Classifier:
             inputs["inputs_embeds"] = rows.spread(embeddings)
         logits: torch.Tensor = module(**inputs).logits
         return logits
-
-
-@contextmanager
-def without_dropout(module: torch.nn.Module) -> Iterator[None]:
-    """Put a module into eval mode and give every part its own mode back: frozen parts never train."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

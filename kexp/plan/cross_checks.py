@@ -49,6 +49,7 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         yield Problem("evaluation.calibrate", message, "set split.validation, or remove it")
     if training and backbone:
         yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
+        yield from _check_gradient_checkpointing(training, backbone)
     if training and objective:
         yield from _check_evaluated_weights(training, objective)
     if freezing and backbone:
@@ -195,6 +196,15 @@ def _check_positions(length: int, place: str, backbone: BackboneOptions, catalog
         name = catalog.name_of(type(backbone))
         message = f'{length} is more than the {positions} positions of backbone "{name}"'
         yield Problem(place, message, f"use {positions} or fewer")
+
+
+def _check_gradient_checkpointing(training: Training, backbone: BackboneOptions) -> Iterator[Problem]:
+    if not training.gradient_checkpointing:
+        return
+    with plugin_call(f"{component_title(backbone)}, gradient_checkpointing_problem()"):
+        problem = backbone.gradient_checkpointing_problem()
+    if problem:
+        yield Problem("training.gradient_checkpointing", problem, "leave it out, or use another backbone")
 
 
 def _check_pretraining(pretraining: Pretraining, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:

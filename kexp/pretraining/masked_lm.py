@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kexp.contracts import Batch, Model, Objective, Progress, StepLoss, UnlabelledBatch
 from kexp.errors import KexpError
 from kexp.host_batches import HostBatch
-from kexp.model.forward import Classifier, without_dropout
+from kexp.model.dropout import without_dropout
+from kexp.model.forward import Classifier
 from kexp.model.token_rows import TokenRows, own
 from kexp.pretraining.masking import IGNORED
 

@@ -8,12 +8,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
 
 import kexp
 from kexp import tensor_files
@@ -22,6 +19,7 @@ from kexp.contracts import MaskedLanguageModel
 from kexp.data.batching import PREDICTION_TOKENS, TokensPerBatch, by_length
 from kexp.devices import Hardware
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
+from kexp.model.encoder_config import encoder_config
 from kexp.model.forward import Classifier
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
 from kexp.pretraining.masking import MaskedStream
@@ -32,6 +30,7 @@ from kexp.spec.training_section import Training
 from kexp.tensor_files import DamagedFile, OtherOrigin
 from kexp.train.events import Event, StepsDone, Warned
 from kexp.train.loop import Trainer
+from kexp.work_lock import making
 
 if TYPE_CHECKING:
     import torch
@@ -77,13 +76,9 @@ class Stage:
         import torch
         import transformers
 
-        stream, config = self.stream, self.start.model.config.to_dict()
-        # Neither the place of the model nor what a classifier would be matters.
-        for name in ("_name_or_path", "id2label", "label2id", "architectures", "problem_type"):
-            config.pop(name, None)
+        stream = self.stream
         rows = stream.encoded
-        arrays = {"ids": rows.tokens.values, "offsets": rows.tokens.offsets, "units": stream.masking.units}
-        arrays |= {} if rows.boundaries is None else {"boundaries": rows.boundaries}
+        arrays = {**rows.arrays(), "units": stream.masking.units}
         content = {
             "options": self.options.model_dump(mode="json", exclude={"texts", "text_column", "max_length"}),
             "steps": total_steps(self.options, len(rows)),
@@ -93,7 +88,7 @@ class Stage:
             "padding": [stream.collator.pad_id, stream.collator.token_types],
             "hardware": [self.hardware.device.type, self.hardware.precision],
             "versions": [kexp.__version__, torch.__version__, transformers.__version__],
-            "config": config,
+            "config": encoder_config(self.start.model),
         }
         state = {name: weights.detach().cpu().contiguous() for name, weights in self.start.model.state_dict().items()}
         tensors = state | {f"rows {name}": torch.from_numpy(array) for name, array in arrays.items()}
@@ -113,10 +108,13 @@ def pretrain(
     made_from = {"pre-training": key}
     if (found := _stored(path, made_from, tell)) is not None:
         return found
-    with _alone(path.with_suffix(".lock"), tell, should_stop) as writable:
+    with making("pre-trained weights", path.with_suffix(".lock"), tell, should_stop) as turn:
         # Another process may have made them while this one waited.
         if (found := _stored(path, made_from, tell)) is not None:
             return found
+        writable = turn.refused is None
+        if turn.refused is not None:
+            tell(f"the pre-trained weights cannot be stored: {describe_os_error(turn.refused)}; {NOT_SHARED}")
         checkpoints = path.with_suffix("") if writable else None
         record = {"digest": key, **_train(stage, checkpoints, made_from, tell, should_stop)}
         weights = chosen()
@@ -146,31 +144,6 @@ def _store(path: Path, value: Any, made_from: Mapping[str, str], tell: Tell) -> 
         tell(f"the pre-trained weights are not stored: {describe_os_error(error)}; {NOT_SHARED}")
         return
     shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-
-
-@contextmanager
-def _alone(path: Path, tell: Tell, should_stop: Callable[[], bool]) -> Iterator[bool]:
-    """Hold a lock; wait for another process that makes the same weights. Yield whether its folder can be written."""
-    lock, waits = FileLock(path, thread_local=False), False
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=1 if waits else 0)
-            break
-        except Timeout:
-            if not waits:
-                tell("another process does the same pre-training; its weights are waited for")
-            waits = True
-            if should_stop():
-                raise RunInterrupted("stopped while another process did the same pre-training") from None
-        except OSError as error:
-            tell(f"the pre-trained weights cannot be stored: {describe_os_error(error)}; {NOT_SHARED}")
-            yield False
-            return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def _train(
@@ -257,7 +230,7 @@ def _options(stage: Stage, steps: int) -> Training:
     own, training = stage.options, stage.training
     shared = (
         "betas", "epsilon", "gradient_clip", "checkpoint", "checkpoint_every_steps", "checkpoint_every_minutes",
-        "skip_bad_steps", "log_every", "device", "precision",
+        "skip_bad_steps", "log_every", "device", "precision", "gradient_checkpointing",
     )  # fmt: skip
     return Training(
         steps=steps,

@@ -49,7 +49,9 @@ def _lines(table: Mapping[str, Any], summary: Mapping[str, Any], split: str, mon
     methods: dict[str, str] = {}
     for name, variant in summary["variants"].items():
         found = variant["metrics"].get(split, {}).get(monitor)
-        size = variant["data"].get("splits", {}).get("train", {}).get("kept")
+        train = variant["data"].get("splits", {}).get("train", {})
+        # Labels that words gave are guesses.
+        size = train["kept"] - train.get("added_by_seed_words", 0) if "kept" in train else None
         if found is None or found["mean"] is None or size is None:
             continue
         spec = nested.merge(table, table.get("variants", {}).get(name, {}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +66,17 @@ def clear(cache: Cache) -> None:
     if cache.folder.is_symlink():
         raise KexpError(f"{cache.folder} is a link; remove what it leads to yourself")
     try:
-        shutil.rmtree(cache.folder)
-    except FileNotFoundError:
-        # Another process has removed it.
-        return
+        shutil.rmtree(cache.folder, onerror=_unless_gone)
     except OSError as error:
         raise KexpError(f"{cache.kind} cannot be removed: {describe_os_error(error)}") from None
+
+
+def _unless_gone(
+    call: Callable[..., object], path: str, error: tuple[type[BaseException], BaseException, object]
+) -> None:
+    """Go on where another process has removed a file, or given it its final name."""
+    if not isinstance(error[1], FileNotFoundError):
+        raise error[1]
 
 
 def _sizes(folder: Path) -> list[int]:

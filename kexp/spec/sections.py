@@ -173,6 +173,14 @@ class Labelled(Section):
         "all",
         description="Unlabelled rows: the rest of train and the dataset's unlabelled split, or the latter alone.",
     )
+    seed_words: dict[str, tuple[str, ...]] = Field(
+        {}, description="Words by label: an unlabelled row that holds words of one label alone is trained on with it."
+    )
+
+    @field_validator("seed_words")
+    @classmethod
+    def _normal_words(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {composed(label): tuple(composed(word).strip() for word in words) for label, words in value.items()}
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
@@ -182,6 +190,29 @@ class Labelled(Section):
             yield Problem("draws", "all rows are labelled, so there is nothing to draw", "set n or per_class")
         if self.pool is not None and not self.chosen and self.pool_from == "all":
             yield Problem("pool", "all rows are labelled, so there are no unlabelled rows", "set n or per_class")
+        yield from self._seed_word_problems()
+
+    def _seed_word_problems(self) -> Iterable[Problem]:
+        """Yield words that are empty or stand for two labels, and labels that would win because others have none."""
+        if self.words and not self.chosen and self.pool_from == "all":
+            message = "all rows are labelled, so there are no unlabelled rows"
+            yield Problem("seed_words", message, 'set n or per_class, or pool_from = "file"')
+        if len(self.words) == 1:
+            message = f'words of "{next(iter(self.words))}" alone would teach nothing but this label'
+            yield Problem("seed_words", message, "give words of another label too")
+        owners: dict[str, str] = {}
+        for label, words in self.words.items():
+            for word in dict.fromkeys(words):
+                if not word:
+                    yield Problem(f"seed_words.{label}", "an empty word is in every text", "remove it")
+                elif owners.setdefault(word, label) != label:
+                    message = f'"{word}" is a word of "{owners[word]}" as well'
+                    yield Problem(f"seed_words.{label}", message, "leave it with one of the labels, or with none")
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """The seed words of the labels that have some; a variant switches them off with empty lists."""
+        return {label: words for label, words in self.seed_words.items() if words}
 
     @property
     def chosen(self) -> bool:

@@ -87,6 +87,10 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto is bf16 on a GPU that has it, else fp32."
     )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute activations again in the backward pass: steps take longer and need less memory.",
+    )
     batch_tokens: PositiveInt | None = Field(
         None, description="Tokens per forward pass, about; instead of batch_size. At least max_length."
     )

@@ -16,6 +16,7 @@ from kexp.errors import RunInterrupted
 from kexp.host_batches import MicroBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
+from kexp.model.recomputation import recompute_activations
 from kexp.spec.training_section import Training
 from kexp.train.best_model import is_better, metric_warnings
 from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
@@ -78,6 +79,8 @@ class Trainer:
         self.state = TrainState()
         self.steps_per_epoch = stream.steps_per_epoch()
         self.total_steps = total_steps(options, stream)
+        if options.gradient_checkpointing:
+            recompute_activations(self.model)
         self.blocks = find_blocks(self.model)
         self.optimizer = make_optimizer(self.blocks, options)
         scaler = self.hardware.gradient_scaler()

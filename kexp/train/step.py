@@ -152,6 +152,8 @@ class OptimizerStep:
         if state.passes >= largest:
             unlabelled = " with its unlabelled rows" if batches[0].unlabelled else ""
             remedy = "lower training.max_length, or choose a smaller model"
+            if not self.options.gradient_checkpointing:
+                remedy = f"set training.gradient_checkpointing = true, {remedy}"
             raise RunFailed(f"out of memory at step {state.step + 1} with one row per pass{unlabelled}; {remedy}")
         state.passes *= 2
         rows = -(-largest // state.passes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -662,6 +664,20 @@ def test_a_model_without_a_head_is_refused(shared: Path, tmp_path: Path) -> None
     AutoTokenizer.from_pretrained(source).save_pretrained(tmp_path)
     with pytest.raises(KexpError, match="no masked-language-model head"):
         MaskFill(path=tmp_path).build(CONTEXT)
+
+
+@pytest.mark.shared
+def test_a_model_that_returns_tuples_fills_masks(shared: Path, tmp_path: Path) -> None:
+    shutil.copytree(shared / "models/ko-mini", tmp_path / "model")
+    config = tmp_path / "model/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "return_dict": False}), "utf-8")
+    texts = ["이 영화 정말 재밌게 봤어요"] * 3
+    expected, found = (
+        MaskFill(path=folder, share=0.4).build(CONTEXT)(texts, generators(3))
+        for folder in (shared / "models/ko-mini", tmp_path / "model")
+    )
+    assert found == expected
+    assert found != texts
 
 
 @pytest.mark.shared

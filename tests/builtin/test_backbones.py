@@ -21,6 +21,7 @@ from kexp import hub
 from kexp.builtin.backbones import HubBackbone, TinyBackbone, cased_wordpiece, wordpiece_vocabulary
 from kexp.contracts import BackboneContext, TokenizerContext
 from kexp.errors import KexpError
+from kexp.experiment.model_check import check_padding
 from kexp.pretrained import folder_problems, positions, set_dropout
 
 LABELS = ("부정", "긍정", "중립")
@@ -245,6 +246,16 @@ def test_a_folder_is_loaded_under_a_head_for_the_labels_at_hand(
     assert model.dtype == torch.float32
     stored = AutoModelForSequenceClassification.from_pretrained(folder)
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, stored.bert.embeddings.word_embeddings.weight)
+
+
+def test_a_folder_whose_model_returns_tuples_is_read_all_the_same(
+    copy: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    stated = json.loads((copy / "config.json").read_text("utf-8"))
+    (copy / "config.json").write_text(json.dumps({**stated, "return_dict": False}), encoding="utf-8")
+    model = HubBackbone(path=copy).build(BackboneContext(LABELS, tokenizer))
+    check_padding(model, tokenizer, 8, "model")
+    assert model(torch.tensor([[2, 5, 3]])).logits.shape == (1, len(LABELS))
 
 
 def test_positions_and_layers_are_read_from_the_folder(folder: Path) -> None:

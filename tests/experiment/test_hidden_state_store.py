@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from kexp import tensor_files
-from kexp.errors import KexpError
+from kexp.errors import KexpError, RunInterrupted
 from kexp.experiment.hidden_state_store import HiddenStateStore, Wanted, remove_oldest
 
 ALL = torch.arange(60, dtype=torch.float32).reshape(15, 4)
@@ -39,7 +40,7 @@ def wanted(maker: Maker, key: str = "a") -> Wanted:
 
 
 def test_the_file_is_what_is_saved_of_the_whole(tmp_path: Path) -> None:
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         values = ALL.to(dtype)
         with tensor_files.saving_rows(tmp_path / "parts", values[:1], 15, {"from": "가"}) as append:
             for some in values.split(4):
@@ -66,10 +67,8 @@ def test_a_file_that_was_not_finished_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mapped", [False, True])
 def test_made_once_for_all_processes(tmp_path: Path, maker: Maker, mapped: bool) -> None:
     store = HiddenStateStore(tmp_path)
-    assert not store.has(wanted(maker))
     for one in (store, store, HiddenStateStore(tmp_path)):
         assert torch.equal(one.get(wanted(maker), mapped=mapped), ALL)
-        assert one.has(wanted(maker))
     assert maker.times == 1
     assert torch.equal(HiddenStateStore(tmp_path).get(wanted(maker), mapped=not mapped), ALL)
     assert maker.times == 1
@@ -123,6 +122,40 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, maker: Maker) -> N
     assert "hidden states cannot be stored" in told[0]
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path: Path, maker: Maker) -> None:
+    told: list[str] = []
+    # A name that no file system takes is refused as a folder without permissions is.
+    folder = tmp_path / ("x" * 300)
+    store = HiddenStateStore(folder, told.append)
+    assert torch.equal(store.get(wanted(maker), mapped=False), ALL)
+    reason = "File name too long; choose a shorter name"
+    assert told == [
+        f"{folder / 'a.safetensors'}: {reason}; its hidden states are made anew",
+        f"hidden states cannot be stored: {folder}: {reason}; they are kept in the memory of this process alone",
+    ]
+    with pytest.raises(KexpError, match=r"cannot be stored: .*File name too long"):
+        HiddenStateStore(folder).get(wanted(maker), mapped=True)
+
+
+def test_a_folder_that_is_removed_meanwhile_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "hidden-states"
+
+    def cleared() -> Iterator[torch.Tensor]:
+        yield ALL[:7]
+        shutil.rmtree(folder)
+        yield ALL[7:]
+
+    told: list[str] = []
+    store = HiddenStateStore(folder, told.append)
+    with pytest.raises(KexpError, match=r"hidden states cannot be stored: .*a\.safetensors: No such file"):
+        store.get(Wanted("a", ALL[:1], 15, cleared), mapped=True)
+    folder.mkdir()
+    assert torch.equal(store.get(Wanted("b", ALL[:1], 15, cleared), mapped=False), ALL)
+    assert (folder / "b.safetensors").is_file()
+    assert told == []
+    remove_oldest(tmp_path / "gone", 0, folder)
+
+
 @pytest.mark.parametrize("limit", [0, 100])
 def test_more_than_the_limit_is_not_stored(tmp_path: Path, maker: Maker, limit: int) -> None:
     told: list[str] = []
@@ -153,6 +186,17 @@ def test_what_was_used_longest_ago_is_removed_first(tmp_path: Path, maker: Maker
     assert [path.name for path in tmp_path.glob("*.safetensors")] == ["d.safetensors"]
     # What was removed while it is used is still there for who uses it.
     assert torch.equal(kept, ALL)
+
+
+def test_memory_has_what_the_last_run_used(tmp_path: Path, maker: Maker) -> None:
+    store = HiddenStateStore(tmp_path, limit=0)
+    for key in "abc":
+        store.get(wanted(maker, key), mapped=False)
+    store.free_others([wanted(maker, key) for key in "bcd"])
+    assert [*store.recent] == ["b", "c"]
+    for key in "bc":
+        assert torch.equal(store.get(wanted(maker, key), mapped=False), ALL)
+    assert maker.times == 3
 
 
 def test_leftovers_of_killed_processes_are_removed_when_they_are_old(tmp_path: Path) -> None:
@@ -187,3 +231,20 @@ def test_the_second_of_two_waits_for_the_first(tmp_path: Path) -> None:
     first.join()
     assert other.times == 0
     assert told == ["another process makes the same hidden states; they are waited for"]
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_making_stops_when_it_should(tmp_path: Path, maker: Maker, mapped: bool) -> None:
+    asked: list[None] = []
+
+    def should_stop() -> bool:
+        asked.append(None)
+        return len(asked) == 2
+
+    store = HiddenStateStore(tmp_path)
+    with pytest.raises(RunInterrupted, match="stopped while hidden states of frozen blocks were made"):
+        store.get(wanted(maker), mapped=mapped, should_stop=should_stop)
+    assert not store.recent
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lock"]
+    # The lock is free again.
+    assert torch.equal(store.get(wanted(maker), mapped=mapped), ALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,5 +92,12 @@ def test_models_and_optimisers_are_freed_after_their_run(
     assert len(made) == 9
     assert [alive for alive, _ in found] == [0, 0, 0]
     assert not any(reference() for reference in made)
-    # What the first run leaves are its inputs, which all runs share until the experiment ends.
-    assert found[1][1] == found[2][1] >= tensor_bytes()
+    # What a run leaves are its inputs, which all runs share until the experiment ends, and its hidden states: those of
+    # the first run, whose weights were others, are gone when the third begins.
+    assert found[1][1] == found[2][1]
+    hidden_states = [json.loads(path.read_text("utf-8")).get("hidden_states") for path in tmp_path.rglob("result.json")]
+    assert len(hidden_states) == 3
+    states = [0 if record is None else int(record["mib"] * 2**20) for record in hidden_states]
+    assert (states[0] > 0) == (more == FROZEN)
+    assert states == 3 * [states[0]]
+    assert tensor_bytes() <= found[2][1] - states[0]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from support import kexp
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from kexp.builtin.backbones import cased_wordpiece
 from kexp.errors import KexpError
@@ -25,6 +28,7 @@ BART = {
 SIZES: dict[str, dict[str, Any]] = {
     "bert": COMMON | {"max_position_embeddings": 20},
     "roberta": COMMON | {"max_position_embeddings": 22},
+    "mpnet": COMMON | {"max_position_embeddings": 20},
     "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 20},
     "llama": COMMON,
     "opt": COMMON | {"ffn_dim": 16, "word_embed_proj_dim": 16},
@@ -81,6 +85,25 @@ def test_more_tokens_than_positions_are_refused_in_plain_words(family: str, leng
     )
 
 
+def test_a_model_that_later_versions_of_transformers_run_in_another_way_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = model_of("bert", initializer_range=0.5)
+    attention = BertSelfAttention.forward
+
+    def unscaled(self: Any, hidden_states: torch.Tensor, *others: Any, **named: Any) -> Any:
+        return attention(self, 3 * hidden_states, *others, **named)
+
+    unscaled.__module__ = attention.__module__
+    monkeypatch.setattr(BertSelfAttention, "forward", unscaled)
+    assert re.fullmatch(
+        r"model X: the forward pass without padding gives logits that are [\d.e-]+ apart from those of "
+        rf"transformers {transformers.__version__}, which runs such models in another way; "
+        "install another version of transformers, and report this",
+        refusal(model),
+    )
+
+
 # --- from the command line -------------------------------------------------------------------------------------------
 
 
@@ -111,6 +134,32 @@ def test_nothing_is_written_for_a_model_that_cannot_be_used(family: str, command
     result = kexp(command, spec, "--runs-dir", tmp_path / "runs")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].startswith(f"backbone of type {family} ")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_gradient_checkpointing_needs_a_model_that_supports_it(command: str, tmp_path: Path) -> None:
+    spec = write(tmp_path, "mpnet")
+    spec.write_text(f"{spec.read_text('utf-8')}gradient_checkpointing = true\n", encoding="utf-8")
+    options = ["--runs-dir", tmp_path / "runs"] if command == "run" else []
+    result = kexp(command, spec, *options)
+    assert result.exit_code == 2
+    finding = "training.gradient_checkpointing: MPNetForSequenceClassification does not support it"
+    assert result.stderr.splitlines()[-1] == f"{spec}: {finding}; leave it out, or use another backbone"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_of_unknown_code_is_known_to_support_it_or_not_once_it_is_built(tmp_path: Path) -> None:
+    spec = write(tmp_path, "mpnet")
+    spec.write_text(f"{spec.read_text('utf-8')}gradient_checkpointing = true\n", encoding="utf-8")
+    config = tmp_path / "model" / "config.json"
+    stored = json.loads(config.read_text("utf-8"))
+    config.write_text(json.dumps({**stored, "auto_map": {"AutoModel": "own.Model"}}), encoding="utf-8")
+    assert kexp("check", spec).exit_code == 0
+    result = kexp("run", spec, "--runs-dir", tmp_path / "runs")
+    assert result.exit_code == 2
+    finding = "training.gradient_checkpointing: MPNetForSequenceClassification does not support it"
+    assert result.stderr.splitlines()[-1] == f"{finding}; leave it out, or use another backbone"
     assert not (tmp_path / "runs").exists()
 
 

@@ -347,6 +347,34 @@ def test_weights_are_equal_in_memory_and_in_a_file_and_whether_states_were_known
     assert len(list((cold.folder / "empty/hidden-states").glob("*.safetensors"))) == 2
 
 
+def test_rows_of_damaged_files_were_not_known(start: Start, own_cache: Path) -> None:
+    cold = start("training.epochs=2")
+    largest = max((own_cache / "hidden-states").glob("*.safetensors"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-1])
+    again = start("training.epochs=2")
+    assert f"{largest} is damaged: " in again.log
+    assert again.result["hidden_states"]["rows_known"] == 24
+    assert "those of 24 rows were known before" in again.log
+    assert again.file("model/model.safetensors") == cold.file("model/model.safetensors")
+
+
+def test_without_memory_for_hidden_states_the_frozen_blocks_are_run(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    plain = start("training.reuse_frozen=false")
+    monkeypatch.setattr("kexp.model.forward.Classifier.hidden", full)
+    ours = start()
+    reason = (
+        "out of memory; hidden states are made of many tokens at once (CUDA out of memory. Tried to allocate 2.00 GiB.)"
+    )
+    assert ours.result["hidden_states"] == {"frozen_up_to": "layer.0", "not_stored": reason}
+    assert f"frozen up to layer.0: {reason}; the frozen blocks are run in every step" in ours.log
+    assert ours.file("model/model.safetensors") == plain.file("model/model.safetensors")
+
+
 def test_states_are_those_of_weights_rows_and_precision_alone(start: Start) -> None:
     def known(*settings: str) -> int:
         return start("training.epochs=2", *settings).result["hidden_states"]["rows_known"]

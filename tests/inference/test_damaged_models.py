@@ -171,6 +171,13 @@ def test_a_change_that_is_meant_needs_the_sums_removed(model: Path) -> None:
     assert list(load(model).labels) == ["bad", "fair", "good"]
 
 
+def test_a_model_that_states_to_return_tuples_predicts_all_the_same(model: Path) -> None:
+    expected = load(model).predict(TEXTS)
+    (model / CHECKSUMS).unlink()
+    change(model / "config.json", return_dict=False)
+    assert np.array_equal(load(model).predict(TEXTS), expected)
+
+
 def test_a_folder_without_sums_needs_a_whole_tokenizer(model: Path) -> None:
     (model / CHECKSUMS).unlink()
     (model / "tokenizer_config.json").unlink()

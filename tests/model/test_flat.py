@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_encoders
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from torch.nn.utils import parametrizations, prune
+from transformers import PreTrainedModel
 from transformers.models.bert.modeling_bert import BertLayer
+from transformers.models.roberta.modeling_roberta import RobertaEmbeddings
 
 from kexp.model.flat import FlatModel, reason_not_flat
+from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
 
 DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "seq_classif_dropout",
     "embedding_dropout", "mlp_dropout", "classifier_dropout", "pooler_dropout",
 )  # fmt: skip
-SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 LENGTHS = {
     "short beside long": [3, 24, 3, 17, 24, 5],
     "equal": [6, 6, 6],
@@ -45,13 +48,8 @@ class Case:
         return self.name or self.family
 
     def build(self, *, dropout: float = 0.0) -> PreTrainedModel:
-        torch.manual_seed(0)
-        rates = {**dict.fromkeys(DROPOUTS, dropout), "pad_token_id": 0}
-        config = AutoConfig.for_model(
-            self.family,
-            **{"vocab_size": 40, "num_labels": 3, "max_position_embeddings": 30, **SIZES, **rates, **self.config},
-        )
-        model = AutoModelForSequenceClassification.from_config(config)
+        sizes = {"vocab_size": 40, "num_labels": 3, "max_position_embeddings": 30, "num_hidden_layers": 3}
+        model = small_encoders.build(self.family, **{**sizes, **dict.fromkeys(DROPOUTS, dropout), **self.config})
         # Weights as initialised hardly differ from zero, and a wrong mask or position would not show.
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
@@ -67,11 +65,9 @@ class Case:
 
 
 ROBERTA = {"pad_token_id": 1, "type_vocab_size": 1, "max_position_embeddings": 32}
-DISTILBERT = {"dim": 16, "hidden_dim": 32, "n_layers": 3, "n_heads": 2}
 MODERNBERT = {"local_attention": 8, "global_attn_every_n_layers": 2, "norm_bias": True, "attention_bias": True}
-DEBERTA = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "pooler_hidden_size": 16}
 DEBERTA_V3 = {
-    **DEBERTA, "position_biased_input": False, "position_buckets": 4, "share_att_key": True,
+    "position_biased_input": False, "position_buckets": 4, "share_att_key": True,
     "norm_rel_ebd": "layer_norm", "type_vocab_size": 0, "max_relative_positions": -1,
 }  # fmt: skip
 CASES = [
@@ -80,16 +76,16 @@ CASES = [
     Case("roberta", ROBERTA),
     Case("xlm-roberta", {**ROBERTA, "type_vocab_size": 2}, types=True),
     Case("camembert", ROBERTA),
-    Case("electra", {"embedding_size": 8}, types=True),
+    Case("electra", types=True),
     Case("electra", {"embedding_size": 16}, name="electra without projection"),
-    Case("distilbert", DISTILBERT),
-    Case("distilbert", {**DISTILBERT, "sinusoidal_pos_embds": True}, types=True, name="distilbert given types"),
+    Case("distilbert"),
+    Case("distilbert", {"sinusoidal_pos_embds": True}, types=True, name="distilbert given types"),
     Case("modernbert", MODERNBERT),
     Case("modernbert", {**MODERNBERT, "classifier_pooling": "mean"}, name="modernbert of means"),
     Case("modernbert", {"global_attn_every_n_layers": 3, "local_attention": 4}, name="modernbert ends locally"),
-    Case("deberta-v2", {**DEBERTA, "type_vocab_size": 2}, types=True),
+    Case("deberta-v2", {"type_vocab_size": 2}, types=True),
     Case("deberta-v2", DEBERTA_V3, name="deberta-v3"),
-    Case("deberta-v2", {}, name="deberta without relative positions"),
+    Case("deberta-v2", {"relative_attention": False, "pos_att_type": None}, name="deberta without relative positions"),
 ]
 
 
@@ -222,7 +218,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(case: Case) -> None:
 
     logits, plain = outcome()
     calls = []
-    model.activation_checkpointing_enable()
+    recompute_activations(model)
     kept = run._layers[0]._gradient_checkpointing_func
     for layer in run._layers:
         layer._gradient_checkpointing_func = lambda *given: (calls.append(1), kept(*given))[1]
@@ -322,20 +318,80 @@ def with_a_forward_of_its_own() -> PreTrainedModel:
     return model
 
 
+def with_a_small_part_from_elsewhere() -> PreTrainedModel:
+    class DropoutOfRows(torch.nn.Dropout):
+        """Drops the same numbers of all tokens of a row, so that it needs to know which these are."""
+
+    model = bert()
+    model.bert.encoder.layer[1].output.dropout = DropoutOfRows(0.1)
+    return model
+
+
+def with_a_part_of_another_family() -> PreTrainedModel:
+    model = bert(max_position_embeddings=40)
+    model.bert.embeddings = RobertaEmbeddings(model.config)
+    return model
+
+
+def hooked(register: Callable[[PreTrainedModel], object]) -> Callable[[], PreTrainedModel]:
+    def build() -> PreTrainedModel:
+        model = bert()
+        register(model)
+        return model
+
+    return build
+
+
+def with_a_forward_of_the_class_replaced(monkeypatch: pytest.MonkeyPatch) -> PreTrainedModel:
+    monkeypatch.setattr(BertLayer, "forward", lambda self, hidden, *others, **named: hidden)
+    return bert()
+
+
+def with_attention_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> PreTrainedModel:
+    mapping = dict(transformers.AttentionInterface._global_mapping)
+    monkeypatch.setattr(transformers.AttentionInterface, "_global_mapping", mapping)
+    transformers.AttentionInterface.register("nearby", lambda module, query, key, value, mask, **named: (value, None))
+    return bert(attn_implementation="nearby")
+
+
 NOT_FLAT: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
     "unknown": (
-        Case("albert", {"embedding_size": 8}).build,
+        Case("albert").build,
         "AlbertForSequenceClassification of transformers.models.albert.modeling_albert has no forward pass without padding.",
     ),
     "elsewhere": (from_elsewhere, f"BertForSequenceClassification of {__name__} has no forward pass without padding."),
     "part": (with_a_part_from_elsewhere, f"A part of BertForSequenceClassification is Slower of {__name__}."),
+    "small part": (
+        with_a_small_part_from_elsewhere,
+        f"A part of BertForSequenceClassification is DropoutOfRows of {__name__}.",
+    ),
+    "part of another family": (
+        with_a_part_of_another_family,
+        "A part of BertForSequenceClassification is RobertaEmbeddings of transformers.models.roberta.modeling_roberta.",
+    ),
+    "hook on what is passed by": (
+        hooked(lambda model: model.bert.encoder.register_forward_hook(lambda module, given, output: None)),
+        f"A hook of {__name__} is registered on bert.encoder.",
+    ),
+    "hook on what sees other shapes": (
+        hooked(lambda model: model.bert.encoder.layer[2].output.register_forward_pre_hook(lambda module, given: None)),
+        f"A hook of {__name__} is registered on bert.encoder.layer.2.output.",
+    ),
+    "hook of gradients": (
+        hooked(lambda model: model.register_full_backward_hook(lambda module, given, output: None)),
+        f"A hook of {__name__} is registered on BertForSequenceClassification.",
+    ),
     "forward": (with_a_forward_of_its_own, "The forward method of bert.encoder.layer.0 was replaced by another."),
     "decoder": (
         lambda: bert(is_decoder=True),
         "BertForSequenceClassification has attention to earlier tokens alone, which needs padded rows.",
     ),
+    "causal": (
+        Case("modernbert", {"is_causal": True}).build,
+        "ModernBertForSequenceClassification has attention to earlier tokens alone, which needs padded rows.",
+    ),
     "convolution": (
-        Case("deberta-v2", {**DEBERTA, "conv_kernel_size": 3}).build,
+        Case("deberta-v2", {"conv_kernel_size": 3}).build,
         "DebertaV2ForSequenceClassification has a convolution over tokens, which needs padded rows.",
     ),
     "no layers": (lambda: bert(num_hidden_layers=0), "BertForSequenceClassification has no layers."),
@@ -347,3 +403,67 @@ def test_other_models_are_run_padded_with_a_reason(build: Callable[[], PreTraine
     model = build()
     assert FlatModel.of(model) is None
     assert reason_not_flat(model) == reason
+
+
+REPLACED: dict[str, tuple[Callable[[pytest.MonkeyPatch], PreTrainedModel], str]] = {
+    "forward": (with_a_forward_of_the_class_replaced, "The forward method of bert.encoder.layer.0 was replaced by another."),
+    "attention": (
+        with_attention_from_elsewhere,
+        f'The attention of BertForSequenceClassification is computed by "nearby" of {__name__}.',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "reason"), REPLACED.values(), ids=REPLACED)
+def test_what_was_replaced_in_the_library_itself_is_used(
+    build: Callable[[pytest.MonkeyPatch], PreTrainedModel], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(monkeypatch)
+    assert FlatModel.of(model) is None
+    assert reason_not_flat(model) == reason
+
+
+# --- models that are run flat all the same ---------------------------------------------------------------------------
+
+
+def pruned(model: PreTrainedModel) -> None:
+    for layer in model.bert.encoder.layer:
+        prune.l1_unstructured(layer.attention.self.query, "weight", amount=0.5)
+        prune.l1_unstructured(layer.output.dense, "weight", amount=0.5)
+
+
+def normed(model: PreTrainedModel) -> None:
+    for layer in model.bert.encoder.layer:
+        parametrizations.weight_norm(layer.attention.self.key)
+        torch.nn.utils.spectral_norm(layer.intermediate.dense)
+
+
+def recording(model: PreTrainedModel) -> None:
+    padded_logits(model, CASES[0].rows([3, 4]))
+    model(input_ids=torch.tensor([[5, 6]]), output_hidden_states=True, output_attentions=True)
+
+
+def eager(model: PreTrainedModel) -> None:
+    model.set_attn_implementation("eager")
+
+
+def quantised(model: PreTrainedModel) -> None:
+    torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, torch.qint8, inplace=True)
+
+
+def with_a_wider_head(model: PreTrainedModel) -> None:
+    model.classifier = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.GELU(), torch.nn.Linear(8, 3))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("change", [pruned, normed, recording, eager, quantised, with_a_wider_head])
+def test_changed_weights_and_records_need_no_padding(change: Callable[[PreTrainedModel], None]) -> None:
+    model = CASES[0].build().eval()
+    plain = flat(model).logits(CASES[0].rows([3, 9, 4])).detach()
+    change(model)
+    model.eval()
+    rows = CASES[0].rows([3, 9, 4])
+    logits, expected = flat(model).logits(rows), padded_logits(model, rows)
+    # Dynamic quantisation takes its scale from all numbers of a product, those of padding too.
+    torch.testing.assert_close(logits, expected, **({"rtol": 0, "atol": 0.05} if change is quantised else {}))
+    assert torch.equal(logits, plain) == (change in (recording, eager))

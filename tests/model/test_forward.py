@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from small_encoders import FLAT, build
 from small_training import WAYS
-from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig
+from transformers import BertConfig
 
 from kexp.devices import choose
 from kexp.errors import PluginError
@@ -159,25 +159,9 @@ def test_rows_without_tokens_are_padded(way: str) -> None:
     torch.testing.assert_close(found, expected, equal_nan=True)
 
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
-    "max_position_embeddings": 32, "pad_token_id": 0,
-}  # fmt: skip
-FROZEN: dict[str, dict[str, Any]] = {
-    "bert": SIZES,
-    "roberta": SIZES,
-    "xlm-roberta": SIZES,
-    "electra": {**SIZES, "embedding_size": 8},
-    "distilbert": {"vocab_size": 60, "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32, "pad_token_id": 0},
-    "deberta-v2": {**SIZES, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"},
-    "modernbert": {**SIZES, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2},
-}
-
-
-@pytest.mark.parametrize("family", FROZEN)
+@pytest.mark.parametrize("family", FLAT)
 def test_what_frozen_blocks_give_is_all_that_the_trained_ones_need(family: str) -> None:
-    torch.manual_seed(0)
-    module = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **FROZEN[family]))
+    module = build(family, num_hidden_layers=3)
     classifier, few, blocks = Classifier(module, choose("cpu", "fp32"), 0), rows(5, 3, 7), find_blocks(module)
     assert classifier.way == "flat"
     few = replace(few, types=None)

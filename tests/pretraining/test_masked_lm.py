@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_encoders
 import torch
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from small_encoders import FLAT, PADDED
+from transformers import AutoModelForMaskedLM
 
 from kexp.contracts import Batch
 from kexp.devices import choose
@@ -18,29 +20,11 @@ from kexp.model.token_rows import TokenRows
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss, shared_weights
 from kexp.pretraining.masking import IGNORED
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-    "max_position_embeddings": 32, "pad_token_id": 0,
-}  # fmt: skip
-FAMILIES: dict[str, dict[str, Any]] = {
-    "bert": SIZES,
-    "roberta": SIZES,
-    "xlm-roberta": SIZES,
-    "electra": {**SIZES, "embedding_size": 8},
-    "albert": {**SIZES, "embedding_size": 8},
-    "deberta-v2": {**SIZES, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    "modernbert": {**SIZES, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2},
-    "distilbert": {
-        "vocab_size": 60, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "max_position_embeddings": 32,
-    },
-    "mpnet": SIZES,
-    "convbert": {**SIZES, "embedding_size": 16, "head_ratio": 1},
-}  # fmt: skip
+FAMILIES = [*FLAT, *PADDED]
 
 
-def build(family: str, factory: Any = AutoModelForMaskedLM, **more: Any) -> Any:
-    torch.manual_seed(0)
-    return factory.from_config(AutoConfig.for_model(family, **FAMILIES[family], **more))
+def build(family: str) -> Any:
+    return small_encoders.build(family, AutoModelForMaskedLM)
 
 
 def batch() -> HostBatch:
@@ -136,7 +120,7 @@ def test_the_mean_loss_weighs_every_masked_token_alike() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_classifier_gets_all_weights_of_the_encoder(family: str) -> None:
-    source, target = build(family), build(family, AutoModelForSequenceClassification, num_labels=2)
+    source, target = build(family), small_encoders.build(family)
     for parameter in source.parameters():
         parameter.data.add_(1.0)
     found = shared_weights(source, target)
@@ -148,4 +132,4 @@ def test_a_classifier_gets_all_weights_of_the_encoder(family: str) -> None:
 
 def test_another_encoder_is_refused() -> None:
     with pytest.raises(KexpError, match="BertForMaskedLM and RobertaForSequenceClassification do not share roberta"):
-        shared_weights(build("bert"), build("roberta", AutoModelForSequenceClassification))
+        shared_weights(build("bert"), small_encoders.build("roberta"))

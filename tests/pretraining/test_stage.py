@@ -513,7 +513,7 @@ def test_a_second_process_waits_for_the_first(
         lock.release(force=True)
 
     found = pretrain(stage, lambda: shared_weights(stage.start.model, classifier), tell, lambda: False)
-    assert told[0] == "another process does the same pre-training; its weights are waited for"
+    assert told[0] == "another process makes the same pre-trained weights; they are waited for"
     assert found.stored
     assert len(made) == 1
     assert tensor_files.tensor_digest("", found.weights) == tensor_files.tensor_digest("", first.weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def test_what_a_link_leads_to_stays(folder: Path, tmp_path: Path) -> None:
     refused = kexp("cache", "clear", "store", "--yes")
     assert (refused.exit_code, left(other)) == (2, {"kept"})
     assert refused.stderr == f"{folder / 'store'} is a link; remove what it leads to yourself\n"
+
+
+def test_the_rest_is_removed_where_another_process_removes_a_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"a", "b", "c", "d"}
+    for name in names:
+        (folder / "tokens" / name).write_text(name)
+    remove = os.unlink
+
+    def removed_before(name: str, *, dir_fd: int | None = None) -> None:
+        monkeypatch.setattr(os, "unlink", remove)
+        remove(name, dir_fd=dir_fd)
+        remove(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", removed_before)
+    assert kexp("cache", "clear", "tokens", "--yes").exit_code == 0
+    assert not (folder / "tokens").exists()
 
 
 def test_all_that_experiments_keep_has_a_kind(

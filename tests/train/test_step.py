@@ -115,11 +115,15 @@ def test_a_resumed_run_goes_on_with_its_smaller_passes(tmp_path: Path) -> None:
     assert len(second.state.remarks) == 1
 
 
-def test_where_one_row_is_too_much_the_run_fails_in_words(tmp_path: Path) -> None:
-    run = trainer(tmp_path, net=with_room_for(0, model(), MemoryError()), epochs=1)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_where_one_row_is_too_much_the_run_fails_in_words(tmp_path: Path, recompute: bool) -> None:
+    net = with_room_for(0, model(), MemoryError())
+    run = trainer(tmp_path, net=net, epochs=1, gradient_checkpointing=recompute)
     with pytest.raises(RunFailed) as failure:
         list(run.events())
     remedy = "lower training.max_length, or choose a smaller model"
+    if not recompute:
+        remedy = f"set training.gradient_checkpointing = true, {remedy}"
     assert str(failure.value) == f"out of memory at step 1 with one row per pass; {remedy}"
 
 

@@ -82,7 +82,12 @@ class MaskFill(WordAugmenterOptions):
         load = partial(load_pretrained, kind="masked language model", source=source, revision=self.revision)
         tokenizer = load(AutoTokenizer, trust_remote_code=False)
         model, report = load(
-            AutoModelForMaskedLM, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+            AutoModelForMaskedLM,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            # Outputs are read by their names, whatever the folder states.
+            return_dict=True,
         )
         if report["missing_keys"]:
             missing = ", ".join(sorted(report["missing_keys"])[:3])

@@ -23,7 +23,7 @@ class Classifier:
         import torch
 
         self.tokenizer = load(folder, "AutoTokenizer")
-        model = load(folder, "AutoModelForSequenceClassification", dtype=torch.float32)
+        model = load(folder, "AutoModelForSequenceClassification", dtype=torch.float32, return_dict=True)
         self.model = model.to(torch_device(device)).eval()
         self._predicted: dict[str, int] = {}
 
