@@ -27,6 +27,22 @@ class RowsPerBatch:
         """Return how many rows of at most ``longest`` tokens a pass takes."""
         return self.rows
 
+    def count(self, lengths: NDArray[np.int64]) -> int:
+        """Return the number of batches of an epoch whose rows have these lengths."""
+        return -(-len(lengths) // self.rows)
+
+    def cut(
+        self,
+        order: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        count: int,
+        *,
+        bucketing: bool,
+        generator: np.random.Generator | None,
+    ) -> list[NDArray[np.int64]]:
+        """Cut an epoch's order of rows, as ``batches`` does; their number decides how many there are."""
+        return batches(order, lengths, self.rows, bucketing=bucketing, generator=generator)
+
 
 @dataclass(frozen=True, slots=True)
 class TokensPerBatch:
@@ -37,6 +53,22 @@ class TokensPerBatch:
     def fitting(self, longest: int) -> int:
         """Return how many rows of at most ``longest`` tokens a pass takes: one at least, however long it is."""
         return max(1, self.tokens // max(1, longest))
+
+    def count(self, lengths: NDArray[np.int64]) -> int:
+        """Return the number of batches of an epoch whose rows have these lengths."""
+        return max(1, -(-int(lengths.sum()) // self.tokens))
+
+    def cut(
+        self,
+        order: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        count: int,
+        *,
+        bucketing: bool,
+        generator: np.random.Generator | None,
+    ) -> list[NDArray[np.int64]]:
+        """Cut an epoch's order of rows into ``count`` batches, as ``token_batches`` does."""
+        return token_batches(order, lengths, count, bucketing=bucketing, generator=generator)
 
 
 BatchSize = RowsPerBatch | TokensPerBatch
@@ -64,9 +96,44 @@ def batches(
         rows = order[start : start + stretch]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         cut += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-    if generator is not None:
-        cut = [cut[number] for number in generator.permutation(len(cut))]
-    return cut
+    return _shuffled(cut, generator)
+
+
+def token_batches(
+    order: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    count: int,
+    *,
+    bucketing: bool,
+    generator: np.random.Generator | None,
+) -> list[NDArray[np.int64]]:
+    """Cut an epoch's order of rows into ``count`` batches of about equal numbers of tokens, each of at least one row.
+
+    With ``bucketing``, stretches of many batches are sorted by length before they are cut, and ``generator`` shuffles
+    the batches, as in ``batches``. A batch of more than one row has at most the mean number of tokens and those of its
+    longest row.
+    """
+    if bucketing:
+        order = _sorted_in_stretches(order, lengths, count)
+    tokens = lengths[order]
+    ends, places = np.cumsum(tokens), np.arange(1, count)
+    # A row belongs to the batch in which its middle lies.
+    bounds = np.searchsorted(2 * ends - tokens, 2 * ends[-1] * places / count)
+    bounds = np.maximum.accumulate(np.maximum(bounds - places, 0)) + places
+    cut = np.split(order, np.minimum(bounds, len(order) - count + places))
+    return _shuffled(cut, generator) if bucketing else cut
+
+
+def _sorted_in_stretches(order: NDArray[np.int64], lengths: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Sort stretches of many batches by length, up and down in turn, so that where two meet rows are alike."""
+    tokens = lengths[order]
+    ends = np.cumsum(tokens)
+    stretches = (ends - tokens) * count // max(1, int(ends[-1]) * BUCKET_BATCHES)
+    return order[np.lexsort((np.where(stretches % 2, -tokens, tokens), stretches))]
+
+
+def _shuffled(cut: list[NDArray[np.int64]], generator: np.random.Generator | None) -> list[NDArray[np.int64]]:
+    return cut if generator is None else [cut[number] for number in generator.permutation(len(cut))]
 
 
 def gather(encoded: Encoded, rows: NDArray[np.int64], *, token_types: bool) -> HostRows:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.contracts import Augmenter, Rejected, SamplerOptions
-from kexp.data.batching import batches, gather
+from kexp.data.batching import BatchSize, gather
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
 from kexp.errors import KexpError
@@ -68,7 +68,7 @@ class LabelledStream:
     sampler: SamplerOptions
     collator: Collator
     seed: int
-    batch_size: int
+    batch_size: BatchSize
     accumulation: int = 1
     bucketing: bool = True
     augmentation: Augmentation | None = None
@@ -80,19 +80,27 @@ class LabelledStream:
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch."""
-        return -(-len(self.order(0)) // (self.batch_size * self.accumulation))
+        return -(-self.batches_per_epoch() // self.accumulation)
+
+    def batches_per_epoch(self) -> int:
+        """Return the number of batches of an epoch, which is that of the first one."""
+        return self.batch_size.count(self.encoded.tokens.lengths[self.order(0)])
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
-        cut = batches(
-            self.order(number),
-            self.encoded.tokens.lengths,
-            self.batch_size,
-            bucketing=self.buckets,
-            generator=generator(self.seed, "batches", number),
-        )
+        cut = self.batches(number)
         for first in range(start * self.accumulation, len(cut), self.accumulation):
             yield [MicroBatch(batch) for batch in self.visit(number, cut[first : first + self.accumulation])]
+
+    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return the rows of each batch of an epoch."""
+        return self.batch_size.cut(
+            self.order(epoch),
+            self.encoded.tokens.lengths,
+            self.batches_per_epoch(),
+            bucketing=self.buckets,
+            generator=generator(self.seed, "batches", epoch),
+        )
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows that the sampler visits in an epoch."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.contracts import Augmenter, Rejected
-from kexp.data.batching import batches
+from kexp.data.batching import RowsPerBatch, batches
 from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Encode, LabelledStream
 from kexp.data.rows import Rows
@@ -21,57 +21,87 @@ AugmentUnlabelled = Callable[[int, NDArray[np.int64]], Encoded]
 """From an epoch and numbers of unlabelled rows to the encoded augmented views of these rows."""
 
 
+Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""The labelled and the unlabelled rows of a batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class SemiSupervisedStream:
     """A labelled stream beside unlabelled rows. Both are visited again and again, each in passes of its own.
 
-    An epoch is a pass over the labelled rows, or over the unlabelled ones with ``unlabelled_epochs``. In an epoch,
-    labelled and unlabelled batches of similar length meet, so that a fused forward pass has little padding; without
-    bucketing, both are cut from their orders as they stand.
+    A batch has ``ratio`` times as many unlabelled rows as labelled ones. An epoch is a pass over the labelled rows, or
+    over the unlabelled ones with ``unlabelled_epochs``. In an epoch, labelled and unlabelled batches of similar length
+    meet, so that a fused forward pass has little padding; without bucketing, both are cut from their orders as they
+    stand.
     """
 
     labelled: LabelledStream
     unlabelled: Rows
     encoded: Encoded
     augment: AugmentUnlabelled | None
-    batch_size: int
+    ratio: int
     unlabelled_epochs: bool
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch."""
-        if not self.unlabelled_epochs:
-            return self.labelled.steps_per_epoch()
-        return -(-len(self.unlabelled) // (self.batch_size * self.labelled.accumulation))
+        count = self.batches_per_pass() if self.unlabelled_epochs else self.labelled.batches_per_epoch()
+        return -(-count // self.labelled.accumulation)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
         labelled, accumulation = self.labelled, self.labelled.accumulation
         count = self.steps_per_epoch() * accumulation
-        rows = cycle(labelled.order, number * count * labelled.batch_size, count * labelled.batch_size)
-        unlabelled = cycle(self._unlabelled_order, number * count * self.batch_size, count * self.batch_size)
-        pairs = self._matched(number, rows, labelled.encoded.tokens.lengths, unlabelled)
+        pairs = self.pairs(number, number * count, count)
         for first in range(start * accumulation, count, accumulation):
             few, many = zip(*pairs[first : first + accumulation], strict=True)
             yield [
                 MicroBatch(*parts) for parts in zip(labelled.visit(number, few), self._pairs(number, many), strict=True)
             ]
 
+    # --- where batches are of a number of rows ---------------------------------------------------------------------
+
+    def batches_per_pass(self) -> int:
+        """Return how many batches go through all unlabelled rows."""
+        return -(-len(self.unlabelled) // (self.ratio * self._rows))
+
+    def rows_before(self, batch: int) -> int:
+        """Return how many labelled rows the batches before this one have, counted from the start of training."""
+        return batch * self._rows
+
+    def pairs(self, epoch: int, first: int, count: int) -> list[Pair]:
+        """Return the rows of ``count`` batches from the ``first`` of training on, which are those of an epoch.
+
+        The longest batches meet, in an order that is shuffled afterwards.
+        """
+        lengths, unlabelled_lengths = self.labelled.encoded.tokens.lengths, self.encoded.tokens.lengths
+        rows = cycle(self.labelled.order, first * self._rows, count * self._rows)
+        unlabelled = self._visited(first * self._rows, count * self._rows)
+        bucketing = self.labelled.buckets
+        few = batches(rows, lengths, self._rows, bucketing=bucketing, generator=None)
+        many = batches(unlabelled, unlabelled_lengths, self.ratio * self._rows, bucketing=bucketing, generator=None)
+        if bucketing:
+            few.sort(key=lambda batch: int(lengths[batch].max()))
+            many.sort(key=lambda batch: int(unlabelled_lengths[batch].max()))
+        return self._shuffled(epoch, list(zip(few, many, strict=True)))
+
+    @property
+    def _rows(self) -> int:
+        assert isinstance(self.labelled.batch_size, RowsPerBatch)
+        return self.labelled.batch_size.rows
+
+    # --- what is the same for all batches --------------------------------------------------------------------------
+
+    def _visited(self, before: int, count: int) -> NDArray[np.int64]:
+        """Return the unlabelled rows that belong to ``count`` labelled rows, ``before`` of which others are."""
+        return cycle(self._unlabelled_order, self.ratio * before, self.ratio * count)
+
     def _unlabelled_order(self, turn: int) -> NDArray[np.int64]:
         return generator(self.labelled.seed, "pool order", turn).permutation(len(self.unlabelled))
 
-    def _matched(
-        self, epoch: int, rows: NDArray[np.int64], lengths: NDArray[np.int64], unlabelled: NDArray[np.int64]
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Cut both streams into batches and let the longest meet the longest, in an order shuffled afterwards."""
-        unlabelled_lengths, bucketing = self.encoded.tokens.lengths, self.labelled.buckets
-        few = batches(rows, lengths, self.labelled.batch_size, bucketing=bucketing, generator=None)
-        many = batches(unlabelled, unlabelled_lengths, self.batch_size, bucketing=bucketing, generator=None)
-        if not bucketing:
-            return list(zip(few, many, strict=True))
-        few.sort(key=lambda batch: int(lengths[batch].max()))
-        many.sort(key=lambda batch: int(unlabelled_lengths[batch].max()))
-        shuffled = generator(self.labelled.seed, "batches", epoch).permutation(len(few))
-        return [(few[number], many[number]) for number in shuffled]
+    def _shuffled(self, epoch: int, pairs: list[Pair]) -> list[Pair]:
+        if not self.labelled.buckets:
+            return pairs
+        return [pairs[number] for number in generator(self.labelled.seed, "batches", epoch).permutation(len(pairs))]
 
     def _pairs(self, epoch: int, groups: Sequence[NDArray[np.int64]]) -> list[HostUnlabelledBatch]:
         """Return groups of rows with their views of an epoch; those of all groups are augmented at once."""
@@ -83,6 +113,40 @@ class SemiSupervisedStream:
             views = original.part(0, 0) if augmented is None else collator(augmented, np.searchsorted(visited, rows))
             made.append(HostUnlabelledBatch(original, views, rows, self.unlabelled.numbers[rows]))
         return made
+
+
+class SemiSupervisedTokenStream(SemiSupervisedStream):
+    """The same where labelled batches have a number of tokens, and so different numbers of rows.
+
+    The batches of a pass over the labelled rows are those of an epoch of supervised training.
+    """
+
+    __slots__ = ()
+
+    def batches_per_pass(self) -> int:
+        """Return how many batches go through all unlabelled rows, taken from their mean number of rows."""
+        rows = self.ratio * len(self.labelled.order(0))
+        return -(-len(self.unlabelled) * self.labelled.batches_per_epoch() // rows)
+
+    def rows_before(self, batch: int) -> int:
+        """Return how many labelled rows the batches before this one have, counted from the start of training."""
+        turn, rest = divmod(batch, self.labelled.batches_per_epoch())
+        return turn * len(self.labelled.order(0)) + sum(map(len, self.labelled.batches(turn)[:rest]))
+
+    def pairs(self, epoch: int, first: int, count: int) -> list[Pair]:
+        """Return the rows of ``count`` batches from the ``first`` of training on, which are those of an epoch.
+
+        The longest batches get the longest unlabelled rows, in an order that is shuffled afterwards.
+        """
+        lengths, each = self.labelled.encoded.tokens.lengths, self.labelled.batches_per_epoch()
+        turns = range(first // each, (first + count - 1) // each + 1)
+        few = [batch for turn in turns for batch in self.labelled.batches(turn)][first % each :][:count]
+        unlabelled = self._visited(self.rows_before(first), sum(map(len, few)))
+        if self.labelled.buckets:
+            few.sort(key=lambda batch: int(lengths[batch].max()))
+            unlabelled = unlabelled[np.argsort(self.encoded.tokens.lengths[unlabelled], kind="stable")]
+        many = np.split(unlabelled, self.ratio * np.cumsum([len(batch) for batch in few])[:-1])
+        return self._shuffled(epoch, list(zip(few, many, strict=True)))
 
 
 def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> NDArray[np.int64]:

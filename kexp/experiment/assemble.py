@@ -13,7 +13,13 @@ from kexp.data.batching import PREDICTION_TOKENS, BatchSize, RowsPerBatch, Token
 from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Augmentation, Collator, Encode, LabelledStream, new_texts
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised_stream import AugmentUnlabelled, SemiSupervisedStream, new_views, stored_views
+from kexp.data.semi_supervised_stream import (
+    AugmentUnlabelled,
+    SemiSupervisedStream,
+    SemiSupervisedTokenStream,
+    new_views,
+    stored_views,
+)
 from kexp.data.stored_views import LabelledViews
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import RunFailed
@@ -27,6 +33,7 @@ from kexp.options import build_component, component_title
 from kexp.repeats import Repeat
 from kexp.seeds import derive, generator
 from kexp.spec.sections import Evaluation, Spec
+from kexp.spec.training_section import Training
 from kexp.train.loop import Stream
 
 if TYPE_CHECKING:
@@ -174,11 +181,19 @@ def _labelled_stream(
         sampler=spec.sampler,
         collator=collator,
         seed=seed,
-        batch_size=spec.training.batch_size,
+        batch_size=_batch_size(spec.training),
         accumulation=spec.training.gradient_accumulation,
         bucketing=spec.training.length_bucketing,
         augmentation=augmentation,
     )
+
+
+def _batch_size(training: Training) -> BatchSize:
+    """Return how large the batches of training are."""
+    if training.batch_tokens is not None:
+        return TokensPerBatch(training.batch_tokens)
+    assert training.batch_size is not None
+    return RowsPerBatch(training.batch_size)
 
 
 def _semi_supervised(
@@ -195,12 +210,13 @@ def _semi_supervised(
     elif augmenter is not None:
         augment = new_views(unlabelled.rows, augmenter, _encoder(spec, inputs), seed)
     training = spec.training
-    return SemiSupervisedStream(
+    kind = SemiSupervisedStream if training.batch_tokens is None else SemiSupervisedTokenStream
+    return kind(
         labelled,
         unlabelled.rows,
         unlabelled.encoded,
         augment,
-        batch_size=training.batch_size * training.unlabelled_ratio,
+        ratio=training.unlabelled_ratio,
         unlabelled_epochs=training.epochs_of == "unlabelled",
     )
 

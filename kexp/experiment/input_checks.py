@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from kexp.data.encoding import Encoded
 from kexp.data.prepare import needs_views
 from kexp.data.rows import PreparedData, Rows
 from kexp.errors import Problem, SpecError
@@ -27,7 +30,8 @@ def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
             "objective", message, "set labelled.n or labelled.per_class, or use a dataset with an unlabelled split"
         )
         return
-    taken = spec.training.batch_size * spec.training.unlabelled_ratio
+    # How many rows have a number of tokens is known once they are encoded.
+    taken = (spec.training.batch_size or 0) * spec.training.unlabelled_ratio
     if len(unlabelled) < taken:
         message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
         yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
@@ -39,6 +43,20 @@ def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
         message = "the objective needs an augmented view of every unlabelled row"
         yield Problem(
             "augmentation.unlabelled", message, "name an augmenter, or a column of the dataset with dataset.augmented"
+        )
+
+
+def check_batch_tokens(spec: Spec, labelled: Encoded, unlabelled: Rows) -> None:
+    """Check that there are as many unlabelled rows as a batch of the shortest labelled rows takes."""
+    if spec.training.batch_tokens is None:
+        return
+    lengths = np.sort(labelled.tokens.lengths)
+    most = np.searchsorted(np.cumsum(lengths), spec.training.batch_tokens, side="right")
+    taken = int(most) * spec.training.unlabelled_ratio
+    if len(unlabelled) < taken:
+        message = f"a step takes up to {taken} unlabelled rows, but there are {len(unlabelled)}"
+        raise SpecError(
+            spec.name, [Problem("training.unlabelled_ratio", message, "lower it, or training.batch_tokens")]
         )
 
 

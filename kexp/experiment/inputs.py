@@ -24,7 +24,7 @@ from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.data_warnings import data_warnings
 from kexp.experiment.hidden_state_store import HiddenStateStore
-from kexp.experiment.input_checks import check_data, check_positions
+from kexp.experiment.input_checks import check_batch_tokens, check_data, check_positions
 from kexp.experiment.memory_cache import RecentResults
 from kexp.experiment.model_check import try_backbone
 from kexp.experiment.run_inputs import PretrainingRows, RunInputs, UnlabelledInputs
@@ -75,6 +75,8 @@ class PreparedInputs:
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None
+        if unlabelled is not None:
+            check_batch_tokens(spec, encoded["train"], unlabelled.rows)
         chosen_by = f"{spec.training.keep} {spec.training.patience}"
         order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')} {chosen_by}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))

@@ -78,7 +78,7 @@ def seen_again(assembled: AssembledRun, steps: int) -> dict[str, Encoded]:
     if labelled.augmentation is None and steps > labelled.steps_per_epoch():
         found["train"] = labelled.encoded
     if isinstance(stream, SemiSupervisedStream) and unlabelled is not None:
-        passes = steps * stream.batch_size * labelled.accumulation / len(unlabelled.rows)
+        passes = stream.ratio * stream.rows_before(steps * labelled.accumulation) / len(unlabelled.rows)
         if passes > 1:
             found["unlabelled"] = unlabelled.encoded
         if assembled.spec.objective.uses_augmented and passes > len(unlabelled.views):

@@ -36,6 +36,7 @@ from kexp.redaction import without_passwords
 from kexp.repeats import Repeat
 from kexp.report.run_folder import finite
 from kexp.report.stored import write_result
+from kexp.spec.sections import Spec
 from kexp.train.checkpoint import Stateful
 from kexp.train.events import Evaluated, Event, Finished, Warned
 from kexp.train.loop import Trainer
@@ -102,7 +103,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             logger.error("the run failed\n%s", traceback.format_exc())
-            result = {"status": "failed", "reason": _reason(error), **identity}
+            result = {"status": "failed", "reason": _reason(error, run.variant.spec), **identity}
         # As it is read again by a resumed experiment, which must compare it with others in the same way.
         recorded: dict[str, Any] = finite(result)
         try:
@@ -136,8 +137,8 @@ def _listeners(run: Run) -> RunListeners:
     return RunListeners(identity, trackers, warn, catalog.observers)
 
 
-def _reason(error: BaseException) -> str:
-    remedy = "lower training.batch_size and raise gradient_accumulation, or lower max_length"
+def _reason(error: BaseException, spec: Spec) -> str:
+    remedy = f"lower {spec.training.batch_option} and raise gradient_accumulation, or lower max_length"
     # It says itself what is to be done.
     if isinstance(error, RunFailed):
         return without_passwords(str(error))

@@ -74,7 +74,8 @@ class TrainedRun:
 
     def _unusual(self) -> dict[str, Any]:
         """Return what happened to few runs: smaller passes, steps left out, damaged checkpoints."""
-        state, batch_size = self.trainer.state, self.assembled.spec.training.batch_size
-        rows = -(-batch_size // state.passes)
-        found = {"rows_per_pass": rows if state.passes > 1 else None, "skipped_steps": state.skipped}
+        state, training = self.trainer.state, self.assembled.spec.training
+        sizes = {"rows_per_pass": training.batch_size, "tokens_per_pass": training.batch_tokens}
+        smaller = {name: size and -(-size // state.passes) for name, size in sizes.items() if state.passes > 1}
+        found = {**smaller, "skipped_steps": state.skipped}
         return {key: value for key, value in {**found, "remarks": state.remarks}.items() if value}

@@ -11,6 +11,7 @@ from kexp.spec.sections import Spec
 KEYS: Mapping[str, tuple[str, ...]] = {
     "training.max_length": ("max_len", "max_seq_len", "max_seq_length", "max_sequence_length", "seq_len", "maxlen"),
     "training.batch_size": ("batch", "bs", "batchsize", "train_batch_size", "per_device_train_batch_size"),
+    "training.batch_tokens": ("tokens_per_batch", "max_tokens_per_batch", "max_tokens_in_batch", "token_budget"),
     "evaluation.batch_size": ("eval_batch_size", "per_device_eval_batch_size", "test_batch_size", "val_batch_size"),
     "training.learning_rate": ("lr", "learningrate", "init_lr", "base_lr", "max_lr"),
     "training.epochs": ("epoch", "num_epochs", "n_epochs", "num_train_epochs", "max_epochs", "train_epochs"),

@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    ModelWrapValidatorHandler,
     PositiveInt,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
@@ -37,6 +38,8 @@ from kexp.spec.training_section import Training
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+BATCH_SIZE = 32
+"""Rows of a batch of training where nothing is stated."""
 
 
 def _file_name(name: str) -> str:
@@ -330,6 +333,17 @@ class Spec(Section):
     trackers: tuple[AnyTracker, ...] = Field((), description="Where events are sent besides metrics.jsonl.")
     search: Search | None = Field(None, description="What kexp tune looks for.")
     plugins: Plugins = Field({}, description="Which packages are used.")  # type: ignore[assignment]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_batch_size(cls, value: Any, handler: ModelWrapValidatorHandler[Spec]) -> Spec:
+        """Write out the default batch size, unless batches are of a number of tokens, or a search may make them so."""
+        spec = handler(value)
+        training, searched = spec.training, {} if spec.search is None else spec.search.space
+        if training.batch_size is None and training.batch_tokens is None and "training.batch_tokens" not in searched:
+            filled = training.model_copy(update={"batch_size": BATCH_SIZE})
+            return spec.model_copy(update={"training": filled})
+        return spec
 
     @field_validator("*", mode="wrap")
     @classmethod

@@ -18,7 +18,9 @@ class Training(Section):
 
     epochs: PositiveInt = Field(3, description="Passes over the labelled train rows, unless steps is given.")
     steps: PositiveInt | None = Field(None, description="Optimiser steps in all; replaces epochs.")
-    batch_size: PositiveInt = Field(32, description="Rows per forward pass.")
+    batch_size: PositiveInt | None = Field(
+        None, description="Rows per forward pass; 32 where batch_tokens is not given either."
+    )
     gradient_accumulation: PositiveInt = Field(1, description="Batches per optimiser step.")
     unlabelled_ratio: PositiveInt = Field(
         3, description="Unlabelled rows per labelled row, for objectives that use them."
@@ -96,6 +98,9 @@ class Training(Section):
     )
     tf32: bool = Field(True, description="Let matrix products use TF32 in fp32 on a GPU that has it.")
     compile: bool = Field(False, description="Compile parts of the layers with torch.compile; a compiler is needed.")
+    batch_tokens: PositiveInt | None = Field(
+        None, description="Tokens per forward pass, about; instead of batch_size. At least max_length."
+    )
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
@@ -103,6 +108,12 @@ class Training(Section):
             yield Problem("warmup_ratio", "warmup_steps and warmup_ratio both set the warm-up", "set one of them")
         if self.steps is not None and self.warmup_steps >= self.steps:
             yield Problem("warmup_steps", f"{self.warmup_steps} steps of warm-up leave none of the {self.steps} steps")
+        if self.batch_size is not None and self.batch_tokens is not None:
+            message = "batch_size and batch_tokens both say how large a batch is"
+            yield Problem("batch_tokens", message, "remove one of them")
+        if self.batch_tokens is not None and self.batch_tokens < self.max_length:
+            message = f"{self.batch_tokens} tokens are fewer than those of one row, max_length = {self.max_length}"
+            yield Problem("batch_tokens", message, "raise it, or lower training.max_length")
         if self.ema and self.average > 1:
             yield Problem("average", "ema and average both say which weights are evaluated", "set one of them")
         if self.precision == "fp16" and self.device == "cpu":
@@ -139,3 +150,8 @@ class Training(Section):
     def models_kept(self) -> int:
         """Number of the best evaluations whose weights are kept; 0 where the last model is kept."""
         return {"best": 1, "last": 0}[self.keep] if isinstance(self.keep, str) else self.keep
+
+    @property
+    def batch_option(self) -> str:
+        """The option by which the size of batches is stated."""
+        return "training.batch_size" if self.batch_tokens is None else "training.batch_tokens"

@@ -52,7 +52,7 @@ class OptimizerStep:
         """
         import torch
 
-        before = ObjectiveState(self.objective)
+        before = ObjectiveState(self.objective, self.options.batch_option)
         told = []
         while (found := self._gradients(batches, state)) is None:
             before.restore("out of memory")
@@ -185,8 +185,8 @@ class OptimizerStep:
 class ObjectiveState:
     """The state of an objective before a step, so that the step can be done again."""
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective, self.state = objective, dict(objective.state_dict())
+    def __init__(self, objective: Objective, batch_option: str) -> None:
+        self.objective, self.state, self.batch_option = objective, dict(objective.state_dict()), batch_option
         self.versions = self._versions()
 
     def restore(self, reason: str) -> None:
@@ -196,7 +196,7 @@ class ObjectiveState:
         as they were.
         """
         if self._versions() != self.versions:
-            remedy = "lower training.batch_size and raise gradient_accumulation, or lower training.learning_rate"
+            remedy = f"lower {self.batch_option} and raise gradient_accumulation, or lower training.learning_rate"
             objective = f"{type(self.objective).__module__}.{type(self.objective).__qualname__}"
             raise RunFailed(
                 f"{reason}, and the step cannot be repeated: objective {objective} changes its state in place; {remedy}"

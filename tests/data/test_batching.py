@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kexp.data.batching import BUCKET_BATCHES, RowsPerBatch, TokensPerBatch, batches, by_length, gather
+from kexp.data.batching import BUCKET_BATCHES, RowsPerBatch, TokensPerBatch, batches, by_length, gather, token_batches
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -136,6 +138,94 @@ def test_passes_of_tokens_are_those_of_a_plain_loop(lengths: list[int], tokens: 
             expected.append([row])
     cut = list(by_length(np.asarray(lengths, np.int64), TokensPerBatch(tokens)))
     assert [batch.tolist() for batch in cut] == expected
+
+
+# --- batches of tokens -----------------------------------------------------------------------------------------------
+
+
+def plain_bounds(tokens: list[int], count: int) -> list[int]:
+    """Return where batches begin, row by row: a row belongs to the batch that its middle lies in."""
+    bounds = [0]
+    for number in range(1, count):
+        before, rows = 0, 0
+        for length in tokens:
+            rows += before + length / 2 < sum(tokens) * number / count
+            before += length
+        bounds.append(max(rows, bounds[-1] + 1))
+    return [min(bound, len(tokens) - count + number) for number, bound in enumerate(bounds)] + [len(tokens)]
+
+
+@PATIENT
+@given(st.data())
+def test_batches_of_tokens_are_those_of_a_plain_loop(data: st.DataObject) -> None:
+    longest = data.draw(st.integers(1, 40))
+    lengths = np.asarray(data.draw(st.lists(st.integers(1, longest), min_size=1, max_size=60)), np.int64)
+    # A balanced sampler repeats some rows and leaves out others.
+    order = np.random.default_rng(data.draw(st.integers(0, 9))).integers(0, len(lengths), len(lengths))
+    size = TokensPerBatch(longest + data.draw(st.integers(0, 100)))
+    count = size.count(lengths[order])
+    assert count == math.ceil(lengths[order].sum() / size.tokens)
+    cut = size.cut(order, lengths, count, bucketing=False, generator=generator(1))
+    bounds = plain_bounds(lengths[order].tolist(), count)
+    assert [batch.tolist() for batch in cut] == [order[first:last].tolist() for first, last in pairwise(bounds)]
+
+
+@PATIENT
+@given(st.data())
+def test_batches_of_tokens_hold_every_row_once_and_are_alike(data: st.DataObject) -> None:
+    longest = data.draw(st.integers(1, 40))
+    lengths = np.asarray(data.draw(st.lists(st.integers(1, longest), min_size=1, max_size=300)), np.int64)
+    order = np.random.default_rng(data.draw(st.integers(0, 9))).permutation(len(lengths))
+    size = TokensPerBatch(longest + data.draw(st.integers(0, 100)))
+    count, shuffled = size.count(lengths), generator(data.draw(st.none() | st.integers(0, 9)))
+    cut = size.cut(order, lengths, count, bucketing=data.draw(st.booleans()), generator=shuffled)
+    assert len(cut) == count
+    assert sorted(np.concatenate(cut)) == list(range(len(lengths)))
+    for batch in cut:
+        assert len(batch) == 1 or lengths[batch].sum() < lengths.sum() / count + lengths[batch].max()
+
+
+def test_batches_of_tokens_have_as_many_as_was_wanted() -> None:
+    lengths = drawn_lengths(20_000)
+    size = TokensPerBatch(2048)
+    cut = size.cut(np.arange(20_000), lengths, size.count(lengths), bucketing=True, generator=generator(0))
+    tokens = np.asarray([lengths[batch].sum() for batch in cut])
+    assert tokens.min() > 1900
+    assert tokens.max() < 2048 + 128
+    assert abs(tokens.mean() - 2048) < 10
+    # Short rows, of which there are many to a batch, are not beside long ones.
+    assert padding_share(of_lengths(lengths), cut) < 0.03
+    assert max(map(len, cut)) > 10 * min(map(len, cut))
+
+
+def test_batches_of_tokens_are_sorted_within_stretches_only_so_that_epochs_differ() -> None:
+    lengths = np.full(800, 10)
+    lengths[::2] = 6
+    order = np.random.default_rng(0).permutation(800)
+    # 400 batches of 16 tokens are four stretches.
+    cut = token_batches(order, lengths, 4 * BUCKET_BATCHES, bucketing=True, generator=None)
+    visited = np.concatenate(cut)
+    ends = np.cumsum(lengths[order])
+    for number in range(4):
+        stretch = (ends - lengths[order]) // (16 * BUCKET_BATCHES) == number
+        found = visited[stretch]
+        assert sorted(found) == sorted(order[stretch])
+        # Up and down in turn: stretches meet where rows are of equal length.
+        steps = np.diff(lengths[found])
+        assert (steps >= 0).all() if number % 2 == 0 else (steps <= 0).all()
+        # Rows of equal length keep their order.
+        for length in (6, 10):
+            alike = lengths[order[stretch]] == length
+            assert found[lengths[found] == length].tolist() == order[stretch][alike].tolist()
+
+
+def test_one_batch_holds_all_rows() -> None:
+    order = np.asarray([2, 0, 1])
+    for size in (RowsPerBatch(5), TokensPerBatch(500)):
+        lengths = np.asarray([3, 5, 4])
+        assert size.count(lengths) == 1
+        (batch,) = size.cut(order, lengths, 1, bucketing=False, generator=None)
+        assert batch.tolist() == [2, 0, 1]
 
 
 # --- the rows of a batch ---------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSampler
 from kexp.contracts import Rejected, SamplerOptions
+from kexp.data.batching import RowsPerBatch, TokensPerBatch
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.labelled_stream import Augmentation, Collator, LabelledStream, new_texts
 from kexp.data.rows import Rows
@@ -54,7 +55,7 @@ def stream(rows: Rows) -> LabelledStream:
         encoded=encode_words(rows.texts),
         sampler=RandomSampler(),
         seed=7,
-        batch_size=4,
+        batch_size=RowsPerBatch(4),
         accumulation=3,
         bucketing=True,
         collator=Collator(pad_id=PAD, token_types=False),
@@ -117,7 +118,7 @@ def test_a_step_holds_as_many_batches_as_are_accumulated(stream: LabelledStream)
 @pytest.mark.parametrize("accumulation", [1, 2, 5])
 def test_the_number_of_steps_is_known_beforehand(stream: LabelledStream, batch_size: int, accumulation: int) -> None:
     for bucketing in (True, False):
-        changed = replace(stream, batch_size=batch_size, accumulation=accumulation, bucketing=bucketing)
+        changed = replace(stream, batch_size=RowsPerBatch(batch_size), accumulation=accumulation, bucketing=bucketing)
         assert len(steps(changed, 1)) == changed.steps_per_epoch()
 
 
@@ -177,6 +178,58 @@ def test_a_balanced_stream_has_the_labels_in_equal_numbers(stream: LabelledStrea
     assert sorted([labels.count(0), labels.count(1)]) == [51, 52]
 
 
+# --- batches of tokens -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tokens", [30, 64, 500, 10_000])
+@pytest.mark.parametrize("accumulation", [1, 2, 5])
+def test_a_stream_of_tokens_visits_every_row_once_in_steps_known_beforehand(
+    stream: LabelledStream, tokens: int, accumulation: int
+) -> None:
+    lengths = stream.encoded.tokens.lengths
+    for bucketing in (True, False):
+        changed = replace(stream, batch_size=TokensPerBatch(tokens), accumulation=accumulation, bucketing=bucketing)
+        count = -(-int(lengths.sum()) // tokens)
+        for epoch in (0, 3):
+            found = steps(changed, epoch)
+            assert len(found) == changed.steps_per_epoch() == -(-count // accumulation)
+            assert [len(step) for step in found[:-1]] == [accumulation] * (len(found) - 1)
+            assert sorted(visited(changed, epoch)) == list(range(ROWS))
+            assert steps(changed, epoch, start=len(found) // 2) == found[len(found) // 2 :]
+            for _, labels, size in (batch for step in found for batch in step):
+                assert size < tokens + 30
+                assert len(labels) >= 1
+
+
+def test_a_balanced_stream_of_tokens_has_as_many_batches_in_every_epoch(stream: LabelledStream, rows: Rows) -> None:
+    # Rows of the rare label are long: how many tokens an epoch has depends on its draw.
+    lengths = stream.encoded.tokens.lengths
+    skewed = replace(rows, labels=np.where(lengths < 20, 0, 1) + (lengths > 27))
+    balanced = replace(stream, rows=skewed, sampler=BalancedSampler(), batch_size=TokensPerBatch(40), accumulation=1)
+    totals = set()
+    for epoch in range(5):
+        found = steps(balanced, epoch)
+        assert len(found) == balanced.steps_per_epoch()
+        sizes = [size for step in found for _, _, size in step]
+        assert max(sizes) < sum(sizes) / len(sizes) + 30
+        totals.add(sum(sizes))
+    assert len(totals) > 1
+
+
+def test_a_stream_of_tokens_keeps_the_order_of_a_sampler_that_does(stream: LabelledStream) -> None:
+    for sampler in (SequentialSampler(), OwnOrder()):
+        kept = replace(stream, sampler=sampler, batch_size=TokensPerBatch(64))
+        for epoch in range(2):
+            assert visited(kept, epoch) == kept.order(epoch).tolist()
+
+
+def test_texts_are_augmented_after_batches_of_tokens_are_cut(augmented: LabelledStream, stream: LabelledStream) -> None:
+    ours, plain = (replace(of, batch_size=TokensPerBatch(64)) for of in (augmented, stream))
+    assert visited(ours, 1) == visited(plain, 1)
+    assert [len(step) for step in steps(ours, 1)] == [len(step) for step in steps(plain, 1)]
+    assert words(ours, 1) == words(augmented, 1)
+
+
 # --- augmentation ----------------------------------------------------------------------------------------------------
 
 
@@ -191,7 +244,7 @@ def test_augmented_rows_change_every_epoch(augmented: LabelledStream, stream: La
 def test_augmentation_does_not_depend_on_order_batches_or_neighbours(augmented: LabelledStream, rows: Rows) -> None:
     expected = words(augmented, 2)
     for changed in (
-        replace(augmented, batch_size=11, accumulation=1),
+        replace(augmented, batch_size=RowsPerBatch(11), accumulation=1),
         replace(augmented, bucketing=False),
         replace(augmented, sampler=SequentialSampler()),
     ):

@@ -9,10 +9,17 @@ import pytest
 
 from kexp.builtin.samplers import RandomSampler, SequentialSampler
 from kexp.contracts import Rejected, SamplerOptions
+from kexp.data.batching import RowsPerBatch, TokensPerBatch
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
-from kexp.data.semi_supervised_stream import SemiSupervisedStream, cycle, new_views, stored_views
+from kexp.data.semi_supervised_stream import (
+    SemiSupervisedStream,
+    SemiSupervisedTokenStream,
+    cycle,
+    new_views,
+    stored_views,
+)
 from kexp.host_batches import HostRows, HostUnlabelledBatch, MicroBatch
 from kexp.seeds import generator
 
@@ -37,17 +44,17 @@ def shout(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Reje
 
 def stream(
     *, unlabelled_epochs: bool = False, accumulation: int = 1, bucketing: bool = True, augment=None, seed: int = 1,
-    sampler: SamplerOptions | None = None,
+    sampler: SamplerOptions | None = None, tokens: int | None = None,
 ):  # fmt: skip
     labelled = LabelledStream(
-        rows(LABELLED), encoded(LABELLED), sampler or RandomSampler(), Collator(0, token_types=False), seed, batch_size=2,
+        rows(LABELLED), encoded(LABELLED), sampler or RandomSampler(), Collator(0, token_types=False), seed,
+        batch_size=RowsPerBatch(2) if tokens is None else TokensPerBatch(tokens),
         accumulation=accumulation, bucketing=bucketing,
     )  # fmt: skip
     pool = rows(POOL)
     augment = augment or new_views(pool, shout, lambda texts, pairs: encoded(texts), seed)
-    return SemiSupervisedStream(
-        labelled, pool, encoded(POOL), augment, batch_size=6, unlabelled_epochs=unlabelled_epochs
-    )
+    kind = SemiSupervisedStream if tokens is None else SemiSupervisedTokenStream
+    return kind(labelled, pool, encoded(POOL), augment, ratio=3, unlabelled_epochs=unlabelled_epochs)
 
 
 def flat(steps: list[list[MicroBatch]]) -> list[MicroBatch]:
@@ -168,6 +175,83 @@ def test_rejected_text_stands_as_it_was() -> None:
     )
     for micro in flat(list(stream(augment=augment).epoch(0))):
         assert texts_of(micro.unlabelled.augmented) == texts_of(micro.unlabelled.original)
+
+
+# --- batches of tokens -----------------------------------------------------------------------------------------------
+
+SIZES = [10, 17, 1000]
+
+
+def rows_of_micros(micros: Sequence[MicroBatch]) -> list[tuple[list[int], list[int]]]:
+    """Return the numbers of the labelled and the unlabelled rows of batches."""
+    return [(micro.labelled.numbers.tolist(), micro.unlabelled.rows.tolist()) for micro in micros]
+
+
+@pytest.mark.parametrize("tokens", SIZES)
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_an_epoch_of_tokens_has_the_batches_of_supervised_training(tokens: int, bucketing: bool) -> None:
+    found = stream(tokens=tokens, bucketing=bucketing)
+    for epoch in range(3):
+        steps = list(found.epoch(epoch))
+        # 34 tokens.
+        assert len(steps) == found.steps_per_epoch() == -(-34 // tokens)
+        ours = [few for few, _ in rows_of_micros(flat(steps))]
+        assert sorted(ours) == sorted(batch.tolist() for batch in found.labelled.batches(epoch))
+        assert sorted(row for few in ours for row in few) == list(range(10))
+
+
+@pytest.mark.parametrize("tokens", SIZES)
+@pytest.mark.parametrize("unlabelled_epochs", [True, False])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_unlabelled_rows_are_a_multiple_of_the_labelled_ones_and_seen_in_whole_passes(
+    tokens: int, unlabelled_epochs: bool, accumulation: int
+) -> None:
+    found = stream(tokens=tokens, unlabelled_epochs=unlabelled_epochs, accumulation=accumulation)
+    labelled, unlabelled, steps = [], [], 0
+    for epoch in range(7):
+        own = list(found.epoch(epoch))
+        assert len(own) == found.steps_per_epoch()
+        steps += len(own)
+        for few, many in rows_of_micros(flat(own)):
+            assert len(many) == 3 * len(few) > 0
+            labelled += few
+            unlabelled += many
+        # What was visited before an epoch is known without making its batches.
+        assert found.rows_before(steps * accumulation) == len(labelled)
+        for visited, count in ((labelled, 10), (unlabelled, 100)):
+            times = np.bincount(visited, minlength=count)
+            assert times.max() - times.min() <= 1
+    if unlabelled_epochs:
+        assert len(unlabelled) / 7 == pytest.approx(100, rel=0.4)
+
+
+@pytest.mark.parametrize("unlabelled_epochs", [True, False])
+def test_any_step_of_tokens_can_be_returned_to(unlabelled_epochs: bool) -> None:
+    found = stream(tokens=17, unlabelled_epochs=unlabelled_epochs, accumulation=2)
+    whole = [rows_of_micros(step) for step in found.epoch(4)]
+    for start in range(len(whole)):
+        assert [rows_of_micros(step) for step in found.epoch(4, start)] == whole[start:]
+
+
+def test_batches_of_tokens_of_similar_length_meet() -> None:
+    def correlation(bucketing: bool) -> float:
+        found = stream(tokens=10, unlabelled_epochs=True, bucketing=bucketing)
+        micros = [micro for epoch in range(5) for micro in flat(list(found.epoch(epoch)))]
+        means = [(micro.labelled.inputs.lengths.mean(), micro.unlabelled.original.lengths.mean()) for micro in micros]
+        return float(np.corrcoef(*zip(*means, strict=True))[0, 1])
+
+    assert correlation(bucketing=True) > 0.9
+    assert abs(correlation(bucketing=False)) < 0.5
+
+
+def test_a_sampler_that_keeps_its_order_gets_it_in_batches_of_tokens() -> None:
+    found = stream(tokens=10, unlabelled_epochs=True, sampler=SequentialSampler())
+    micros = [micro for epoch in range(3) for micro in flat(list(found.epoch(epoch)))]
+    visited = [row for few, _ in rows_of_micros(micros) for row in few]
+    assert visited == [number % 10 for number in range(len(visited))]
+    pool = [row for _, many in rows_of_micros(micros) for row in many]
+    order = np.concatenate([generator(1, "pool order", turn).permutation(100) for turn in range(5)])
+    assert pool == order[: len(pool)].tolist()
 
 
 @pytest.mark.parametrize(("start", "count"), [(0, 3), (4, 9), (13, 1), (5, 5)])

@@ -1,8 +1,10 @@
-"""Passes of a number of tokens: what evaluation takes, and that results do not depend on it."""
+"""Batches of a number of tokens, in training and in evaluations."""
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -99,3 +101,62 @@ def test_an_evaluation_that_needs_too_much_memory_names_its_own_option(
     assert result_of(folder)["reason"] == (
         f"out of memory in an evaluation; lower evaluation.{stated} (CUDA out of memory. Tried to allocate 2 GiB)"
     )
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+TOKENS = {"batch_size": None, "batch_tokens": 100, "epochs": 2}
+FEW = '[labelled]\nper_class = 16\n[augmentation.unlabelled]\nuse = "random-swap"\n'
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_steps_have_about_as_many_tokens_as_stated(
+    start: Callable[..., tuple[Result, Path]], passes: list[Pass], accumulation: int
+) -> None:
+    done, folder = start(**TOKENS, gradient_accumulation=accumulation)
+    assert done.exit_code == 0, done.stderr
+    trained = [lengths for training, lengths in passes if training]
+    # Each of the 192 rows has 8 tokens: 16 batches are alike, and there is no small last one.
+    batches = -(-192 * 8 // 100)
+    assert [sum(lengths) for lengths in trained] == 2 * batches * [96]
+    result = result_of(folder)
+    assert result["steps"] == 2 * -(-batches // accumulation)
+    assert result["epochs"] == 2
+    spec = tomllib.loads((folder.parent.parent / "spec.toml").read_text())
+    assert spec["training"]["batch_tokens"] == 100
+    assert "batch_size" not in spec["training"]
+
+
+@pytest.mark.parametrize("objective", ["cross-entropy", "mean-teacher"])
+def test_smaller_passes_are_recorded_in_tokens(
+    start: Callable[..., tuple[Result, Path]], monkeypatch: pytest.MonkeyPatch, objective: str
+) -> None:
+    forward = Classifier._forward
+
+    def cramped(self: Classifier, module: torch.nn.Module, rows: TokenRows, *more: Any) -> torch.Tensor:
+        if torch.is_grad_enabled() and rows.lengths.sum() > (60 if objective == "cross-entropy" else 360):
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory")
+        return forward(self, module, rows, *more)
+
+    monkeypatch.setattr(Classifier, "_forward", cramped)
+    tables = FEW if objective == "mean-teacher" else ""
+    done, folder = start(f"objective={objective}", tables=tables, **{**TOKENS, "epochs": 1})
+    assert done.exit_code == 0, done.stderr
+    result = result_of(folder)
+    assert "rows_per_pass" not in result
+    assert result["tokens_per_pass"] in (50, 25)
+    assert result["remarks"][0].startswith("out of memory at step 1: from here on a batch takes 2 passes")
+
+
+def test_more_unlabelled_rows_than_there_are_is_refused(
+    write_spec: Callable[[str], Path], reviews: Path, tmp_path: Path
+) -> None:
+    text = tiny_spec("objective = 'mean-teacher'", FEW, **{**TOKENS, "unlabelled_ratio": 30})
+    done = kexp("run", write_spec(text.format(data=reviews)), "--runs-dir", tmp_path / "runs")
+    assert done.exit_code == 2
+    assert re.search(
+        r"training.unlabelled_ratio: a step takes up to \d+ unlabelled rows, but there are 144; lower it, or "
+        r"training.batch_tokens",
+        " ".join(done.stderr.split()),
+    )
+    assert not (tmp_path / "runs").exists()

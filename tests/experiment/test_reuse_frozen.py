@@ -27,6 +27,7 @@ from kexp.builtin.objectives import CrossEntropy
 from kexp.builtin.samplers import RandomSampler
 from kexp.cli import app
 from kexp.contracts.freezing import block_names
+from kexp.data.batching import RowsPerBatch
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
@@ -64,7 +65,7 @@ def encoded() -> Encoded:
 def stream(rows: Encoded) -> LabelledStream:
     labels = np.arange(ROWS) % 3
     return LabelledStream(
-        Rows([""] * ROWS, None, labels, np.arange(ROWS)), rows, RandomSampler(), Collator(PAD, True), 7, 8
+        Rows([""] * ROWS, None, labels, np.arange(ROWS)), rows, RandomSampler(), Collator(PAD, True), 7, RowsPerBatch(8)
     )
 
 

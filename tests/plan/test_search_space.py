@@ -8,7 +8,7 @@ import pytest
 
 from kexp import nested
 from kexp.catalog import Catalog
-from kexp.plan.validate import validate
+from kexp.plan.validate import dump, space_of, validate
 from kexp.spec import toml
 from kexp.spec.search_section import seconds_of
 
@@ -171,3 +171,55 @@ def test_train_rows_alone_may_be_searched(catalog: Catalog) -> None:
     space = {"dataset.limit.train": {"choices": [100, 200]}, "labelled.n": {"choices": [20, 40]}}
     table = {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", "search": {"trials": 2, "space": space}}
     assert not validate(table, catalog)[1]
+
+
+TOKENS = {"training.batch_tokens": {"choices": [512, 2048]}}
+
+
+def test_batches_of_tokens_may_be_searched_over_without_those_of_rows(catalog: Catalog) -> None:
+    assert problems(catalog, TOKENS) == []
+    assert problems(catalog, TOKENS, {"training.batch_tokens": 1024}) == []
+    assert problems(catalog, {"training.batch_tokens": {"choices": [512], "when": {"training.epochs": 3}}}) == []
+    assert problems(catalog, TOKENS, {"training.batch_size": 32}) == [
+        "search.space.training.batch_tokens: 512: training.batch_tokens: batch_size and batch_tokens both say how "
+        "large a batch is; remove one of them"
+    ]
+    rows = {"training.batch_size": {"choices": [16, 32]}}
+    assert problems(catalog, rows) == []
+    assert len(problems(catalog, rows, {"training.batch_tokens": 1024})) > 0
+    low = {"training.batch_tokens": {"low": 16, "high": 64}}
+    assert problems(catalog, low) == [
+        "search.space.training.batch_tokens: 16: training.batch_tokens: 16 tokens are fewer than those of one row, "
+        "max_length = 32; raise it, or lower training.max_length"
+    ]
+
+
+def test_trials_start_from_the_default_batch_size_unless_they_choose_tokens(catalog: Catalog) -> None:
+    def base(space: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        table = {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", "search": {"trials": 9, "space": space}}
+        spec, found = validate(table, catalog)
+        assert not found
+        assert spec is not None
+        made = space_of(spec, spec.search, catalog)
+        return made.base["training"], made.default()
+
+    assert base({"training.batch_size": {"choices": [16, 32]}})[0]["batch_size"] == 32
+    assert base({"training.batch_size": {"choices": [16, 32]}})[1] == {"training.batch_size": 32}
+    assert "batch_size" not in base(TOKENS)[0]
+
+
+def test_default_batch_size_is_written_out_unless_batches_are_of_tokens(catalog: Catalog) -> None:
+    def written(**training: Any) -> dict[str, Any]:
+        table = {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", "training": training}
+        spec, found = validate(table, catalog)
+        assert not found
+        assert spec is not None
+        dumped = dump(spec, catalog)
+        # What is written can be read again, and means the same.
+        again, found = validate(dumped, catalog)
+        assert (again, found) == (spec, [])
+        return {name: dumped["training"].get(name) for name in ("batch_size", "batch_tokens")}
+
+    assert written() == {"batch_size": 32, "batch_tokens": None}
+    assert written(batch_size=8) == {"batch_size": 8, "batch_tokens": None}
+    assert written(batch_tokens=512) == {"batch_size": None, "batch_tokens": 512}

@@ -49,3 +49,20 @@ def test_fewer_evaluations_than_are_averaged_are_warned_of(options: dict[str, An
         "lower it, or evaluate more often with evaluate_every"
     )
     assert [str(found) for found in Training(**options).warnings()] == ([] if evaluations is None else [expected])
+
+
+def test_the_size_of_a_batch_is_stated_once_and_fits_the_longest_row() -> None:
+    def problems(**options: Any) -> list[str]:
+        return [str(problem) for problem in Training(**options).problems()]
+
+    assert problems(batch_size=8, batch_tokens=2048) == [
+        "batch_tokens: batch_size and batch_tokens both say how large a batch is; remove one of them"
+    ]
+    assert problems(batch_tokens=127) == [
+        "batch_tokens: 127 tokens are fewer than those of one row, max_length = 128; "
+        "raise it, or lower training.max_length"
+    ]
+    for options in ({}, {"batch_size": 8}, {"batch_tokens": 128}, {"batch_tokens": 64, "max_length": 64}):
+        assert problems(**options) == []
+    with pytest.raises(ValidationError):
+        Training(batch_tokens=0)
