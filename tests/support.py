@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,9 @@ vocabulary = 300
 {stated}
 {tables}
 """
+
+
+def unseen(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a hook that passes for one of PyTorch's: a model with any other is run padded."""
+    hook.__module__ = "torch.tests"
+    return hook

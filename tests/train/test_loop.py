@@ -487,7 +487,7 @@ def test_batches_are_made_in_a_thread_and_none_beyond_the_last_step(tmp_path: Pa
     stream = Watched()
     list(trainer(tmp_path, stream=stream, steps=7).events())
     assert [epoch for epoch, _ in stream.made] == [0] * 5 + [1] * 2
-    assert {name for _, name in stream.made} == {"kexp batches_0"}
+    assert {name for _, name in stream.made} == {"kexp batches"}
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("kexp batches")] == []
 
 
