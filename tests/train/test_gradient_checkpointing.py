@@ -211,6 +211,37 @@ def test_evaluation_computes_nothing_again_and_the_saved_model_says_nothing(tmp_
     assert not any(getattr(part, "gradient_checkpointing", False) for part in loaded.modules())
 
 
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+SPARSE = {**SIZES, "block_size": 2, "num_random_blocks": 1}
+BART = {
+    "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "eos_token_id": 3, "decoder_start_token_id": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("family", "config"), [("big_bird", SPARSE), ("llama", SIZES), ("bart", BART), ("convbert", SIZES)]
+)
+def test_models_that_are_known_padded_alone_have_the_same_gradients(family: str, config: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    stated = {"vocab_size": 30, "pad_token_id": 0, "max_position_embeddings": 40, **config}
+    net = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **stated)).train()
+    ids = torch.randint(4, 30, (3, 32))
+    ids[:, -1] = 3
+
+    def gradients() -> list[torch.Tensor]:
+        torch.manual_seed(1)
+        net.zero_grad()
+        net(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.tanh().sum().backward()
+        return [part.grad for part in net.parameters() if part.grad is not None]
+
+    plain = gradients()
+    recompute_activations(net)
+    again = gradients()
+    assert len(again) == len(plain) > 10
+    assert all(torch.equal(one, other) for one, other in zip(again, plain, strict=True))
+
+
 def test_a_model_that_does_not_support_it_is_refused() -> None:
     config = AutoConfig.for_model(
         "mpnet", vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
