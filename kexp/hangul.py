@@ -8,6 +8,7 @@ are named by their compatibility letters ("ㄱ", "ㅏ"), the ones a person types
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 from typing import Final, NamedTuple
 
 LEADS: Final = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
@@ -44,6 +45,7 @@ def is_syllable(char: str) -> bool:
     return len(char) == 1 and _FIRST <= ord(char) <= _LAST
 
 
+@cache
 def decompose(char: str) -> Syllable:
     """Take one syllable apart: "값" is ("ㄱ", "ㅏ", "ㅄ")."""
     if not is_syllable(char):
@@ -53,6 +55,7 @@ def decompose(char: str) -> Syllable:
     return Syllable(LEADS[lead], VOWELS[vowel], FINALS[final])
 
 
+@cache
 def compose(lead: str, vowel: str, final: str = "") -> str:
     """Put one syllable together: ("ㄱ", "ㅏ", "ㅄ") is "값"."""
     try:

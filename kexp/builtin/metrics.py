@@ -1,4 +1,4 @@
-"""Metrics, computed by scikit-learn."""
+"""Metrics, computed by scikit-learn, which is imported when something is measured: training need not wait for it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ class Accuracy(MetricOptions):
 
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
-        from sklearn.metrics import accuracy_score
 
-        return lambda labels, probabilities: float(accuracy_score(labels, probabilities.argmax(1)))
+        def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+            from sklearn.metrics import accuracy_score
+
+            return float(accuracy_score(labels, probabilities.argmax(1)))
+
+        return measure
 
 
 class MacroF1(MetricOptions):
@@ -105,9 +109,10 @@ class MCC(MetricOptions):
 
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [-1, 1]."""
-        from sklearn.metrics import matthews_corrcoef
 
         def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+            from sklearn.metrics import matthews_corrcoef
+
             predicted = probabilities.argmax(1)
             # 0 by definition, where scikit-learn warns.
             single = labels.min() == labels.max() == predicted.min() == predicted.max()
@@ -123,11 +128,13 @@ class CrossEntropy(MetricOptions):
 
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, from 0 upwards."""
-        from sklearn.metrics import log_loss
 
-        return lambda labels, probabilities: float(
-            log_loss(labels, probabilities, labels=range(probabilities.shape[1]))
-        )
+        def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+            from sklearn.metrics import log_loss
+
+            return float(log_loss(labels, probabilities, labels=range(probabilities.shape[1])))
+
+        return measure
 
 
 class MSE(MetricOptions):
@@ -137,12 +144,14 @@ class MSE(MetricOptions):
 
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
-        import numpy as np
-        from sklearn.metrics import mean_squared_error
 
-        return lambda labels, probabilities: float(
-            mean_squared_error(np.eye(probabilities.shape[1])[labels], probabilities)
-        )
+        def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+            import numpy as np
+            from sklearn.metrics import mean_squared_error
+
+            return float(mean_squared_error(np.eye(probabilities.shape[1])[labels], probabilities))
+
+        return measure
 
 
 class ECE(MetricOptions):
