@@ -132,7 +132,7 @@ def multiplies_bf16(place: str) -> bool:
 
     if place.startswith("cuda"):
         with torch.cuda.device(place):
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older versions of PyTorch do not say what a processor has.
     if place != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kexp.errors import KexpError
 from kexp.model.blocks import find_blocks
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kexp.model.forward import Classifier
 
-OPTIONS: dict[str, str | int | bool] = {"fallback_random": True}
+OPTIONS: dict[str, Any] = {"fallback_random": True}
 """Of PyTorch's compiler: dropout draws what it draws without compilation."""
 
 
