@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CHUNK = 20_000
 
 Tokenise = Callable[[Sequence[str], "PreTrainedTokenizerFast"], "Ragged"]
-Hidden = Callable[[NDArray[np.int64]], "torch.Tensor"]
+Hidden = Callable[[NDArray[np.int64]], "torch.Tensor | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Encoded:
         return None if self.hidden is None else self.hidden(rows)
 
 
-def _of_rows(hidden: Hidden, taken: NDArray[np.int64], rows: NDArray[np.int64]) -> torch.Tensor:
+def _of_rows(hidden: Hidden, taken: NDArray[np.int64], rows: NDArray[np.int64]) -> torch.Tensor | None:
     return hidden(taken[rows])
 
 

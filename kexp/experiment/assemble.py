@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,8 @@ class AssembledRun:
     """The record of the pre-training whose weights the model has."""
     hidden_states: Mapping[str, Any] | None = None
     """The record of the hidden states of frozen blocks: which are stored, or why none are."""
+    begin_epoch: Callable[[int], None] = lambda epoch: None
+    """Called before an epoch, or before the model of one is used again: hidden states may be of fewer layers then."""
 
     @property
     def model(self) -> PreTrainedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import kexp
@@ -36,6 +36,11 @@ class FrozenPart:
     def first_tokens(self) -> bool:
         """Whether no more than a head is left, which reads first tokens alone."""
         return self.layers == len(find_blocks(self.assembled.model).names) - 2
+
+    def above(self, layers: int) -> FrozenPart:
+        """Return the part that goes on from the hidden states of ``layers`` layers where rows have them."""
+        classifier = replace(self.assembled.classifier, known_layers=layers)
+        return replace(self, assembled=replace(self.assembled, classifier=classifier))
 
     def hidden(self, encoded: Encoded, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return what the blocks make of some rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,40 @@ from kexp.experiment.frozen_part import FrozenPart
 from kexp.experiment.hidden_state_store import MEMORY, HiddenStateStore, Wanted
 from kexp.model.blocks import find_blocks
 from kexp.model.flat import reason_not_flat
+from kexp.model.forward import Classifier
 from kexp.train.loop import total_steps
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
 logger = logging.getLogger("kexp")
+
+
+@dataclass(slots=True)
+class StatesByEpoch:
+    """The hidden states that a run begins at, by the number of layers whose output they are: fewer when some thaw.
+
+    ``layers`` has that number for each epoch. Those of validation are kept: the best model may be of an early epoch.
+    """
+
+    classifier: Classifier
+    layers: Sequence[int]
+    states: dict[int, dict[str, StoredHiddenStates]]
+    wanted: Mapping[int, Mapping[str, Wanted]]
+    store: HiddenStateStore
+
+    def begin(self, epoch: int) -> None:
+        """Begin at the hidden states of an epoch, and free those of layers that are trained from now on."""
+        now = self.classifier.known_layers = self.layers[min(epoch, len(self.layers) - 1)]
+        for layers, states in self.states.items():
+            for name in [name for name in states if layers > now and name != "validation"]:
+                del states[name]
+        self.store.free_others(self.wanted[layers][name] for layers, states in self.states.items() for name in states)
+
+    def of(self, name: str, rows: NDArray[np.int64]) -> torch.Tensor | None:
+        """Return the hidden states of some rows at present; None where every layer is trained."""
+        return self.states[self.classifier.known_layers][name].of(rows) if self.classifier.known_layers else None
 
 
 def reuse_frozen(
@@ -35,22 +63,31 @@ def reuse_frozen(
 ) -> AssembledRun:
     """Return the run that trains on stored hidden states, where a part of the model is frozen from the input up.
 
-    They are those of rows that are seen again as they are: not of augmented texts that are new in every epoch. Models
+    They are those of rows that are seen again as they are: not of augmented texts that are new in every epoch. Where
+    fewer layers are frozen from an epoch on, there are such of each number of layers, if all fit into memory. Models
     whose rows are padded, and hidden states that cannot be kept, need the whole model in every step. Then the run is
     returned with the reason, which the log says too. Raises ``RunInterrupted`` once ``should_stop`` returns True.
     """
     spec, names = assembled.spec, find_blocks(assembled.model).names
     steps = total_steps(spec.training, assembled.stream)
-    count = always_frozen(spec.freezing, names, -(-steps // assembled.stream.steps_per_epoch()))
+    layers = frozen_layers(spec.freezing, names, -(-steps // assembled.stream.steps_per_epoch()))
     # Embeddings alone are cheap to look up.
-    if not spec.training.reuse_frozen or count < 2 or not (rows := seen_again(assembled, steps)):
+    if not spec.training.reuse_frozen or not layers[0] or not (rows := seen_again(assembled, steps)):
         return assembled
-    part = FrozenPart(assembled, count - 1, names[:count])
-    record = {"frozen_up_to": names[count - 1]}
+    record = {"frozen_up_to": names[layers[0]]}
     try:
         if reason := _reason(assembled, rows):
             raise KexpError(reason.rstrip("."))
-        stored, found = _stored(part, rows, store, should_stop)
+        parts = {count: FrozenPart(assembled, count, names[: count + 1]) for count in sorted({*layers} - {0})}
+        wanted = {count: _wanted(part, rows) for count, part in parts.items()}
+        if _size(wanted) > MEMORY and len(wanted) > 1:
+            # As many as are frozen in every epoch; none where every layer is trained in the end.
+            layers = [layers[-1]]
+            wanted = {count: some for count, some in wanted.items() if count in layers}
+            if not wanted:
+                raise KexpError(f"hidden states of every number of layers take more than {MEMORY / 2**30:,.1f} GiB")
+        record = {"frozen_up_to": names[layers[0]]}
+        states, found = _stored(parts, wanted, rows, store, should_stop)
     except RunInterrupted:
         raise
     # Memory may be enough for passes over the fewer tokens of a batch.
@@ -59,14 +96,22 @@ def reuse_frozen(
         if not isinstance(error, KexpError) and reason is None:
             raise
         reason = reason or str(error)
-        logger.info(f"frozen up to {names[count - 1]}: {reason}; the frozen blocks are run in every step")
+        logger.info(f"{_up_to(record)}: {reason}; the frozen blocks are run in every step")
         return replace(assembled, hidden_states={**record, "not_stored": reason})
-    how = f"{'first' if part.first_tokens else 'every'} token, in {'a file' if found['mapped'] else 'memory'}"
+    how = f"{found['tokens']} token, in {'a file' if found['mapped'] else 'memory'}"
     logger.info(
-        f"frozen up to {names[count - 1]}: hidden states of {found['rows']:,} rows were computed once and are kept, "
+        f"{_up_to(record)}: hidden states of {found['rows']:,} rows were computed once and are kept, "
         f"{found['mib']:,.1f} MiB ({how}); those of {found['rows_known']:,} rows were known before"
     )
-    return _with_stored(replace(assembled, hidden_states={**record, **found}), stored, count - 1)
+    by_epoch = StatesByEpoch(replace(assembled.classifier), layers, states, wanted, store)
+    by_epoch.begin(0)
+    stored = {name: replace(encoded, hidden=partial(by_epoch.of, name)) for name, encoded in rows.items()}
+    assembled = replace(assembled, classifier=by_epoch.classifier, begin_epoch=by_epoch.begin)
+    return _with_stored(replace(assembled, hidden_states={**record, **found}), stored)
+
+
+def _up_to(record: Mapping[str, Any]) -> str:
+    return f"frozen up to {record['frozen_up_to']}"
 
 
 def seen_again(assembled: AssembledRun, steps: int) -> dict[str, Encoded]:
@@ -94,47 +139,69 @@ def _reason(assembled: AssembledRun, rows: Mapping[str, Encoded]) -> str | None:
     return reason_not_flat(assembled.model)
 
 
-def always_frozen(freezing: FreezingOptions, names: Sequence[str], epochs: int) -> int:
-    """Return how many blocks, from the input upwards, are frozen in every epoch."""
-    frozen = [set(freezing.frozen(names, epoch)) for epoch in range(epochs)]
-    return next((number for number, name in enumerate(names) if not all(name in few for few in frozen)), len(names))
+def frozen_layers(freezing: FreezingOptions, names: Sequence[str], epochs: int) -> list[int]:
+    """Return for each epoch how many layers, from the input upwards, were frozen in it and in all before it."""
+    found, count = [], len(names)
+    for epoch in range(epochs):
+        frozen = set(freezing.frozen(names, epoch))
+        count = next((number for number, name in enumerate(names[:count]) if name not in frozen), count)
+        found.append(max(count - 1, 0))
+    return found
 
 
 def _stored(
-    part: FrozenPart, rows: Mapping[str, Encoded], store: HiddenStateStore, should_stop: Callable[[], bool]
-) -> tuple[dict[str, Encoded], dict[str, Any]]:
-    """Return the rows with their hidden states, and what is recorded of them."""
-    digest, like = part.digest(), part.hidden(next(iter(rows.values())), np.arange(1))
-    made = set[str]()
-    wanted = {name: _wanted(part, encoded, digest, like, partial(made.add, name)) for name, encoded in rows.items()}
-    size = sum(one.size for one in wanted.values())
-    store.free_others(wanted.values())
-    stored = {}
-    for name, encoded in rows.items():
-        values = store.get(wanted[name], mapped=size > MEMORY, should_stop=should_stop)
-        states = StoredHiddenStates.as_made(values, encoded.tokens.lengths, first=part.first_tokens)
-        stored[name] = replace(encoded, hidden=states.of)
-    return stored, {
-        "tokens": "first" if part.first_tokens else "every",
+    parts: Mapping[int, FrozenPart],
+    wanted: Mapping[int, Mapping[str, Wanted]],
+    rows: Mapping[str, Encoded],
+    store: HiddenStateStore,
+    should_stop: Callable[[], bool],
+) -> tuple[dict[int, dict[str, StoredHiddenStates]], dict[str, Any]]:
+    """Return hidden states by number of layers and rows, and what is recorded of them."""
+    size, begun = _size(wanted), set[str]()
+    store.free_others(one for some in wanted.values() for one in some.values())
+    states: dict[int, dict[str, StoredHiddenStates]] = {}
+    below: tuple[int, Mapping[str, Encoded]] = (0, rows)
+    for layers, some in wanted.items():
+        part, states[layers] = parts[layers], {}
+        for name, one in some.items():
+            # They go on from those of fewer layers.
+            begin = partial(begun.add, name)
+            made = replace(one, parts=partial(_made, part.above(below[0]), below[1][name], begin))
+            values = store.get(made, mapped=size > MEMORY, should_stop=should_stop)
+            lengths = rows[name].tokens.lengths
+            states[layers][name] = StoredHiddenStates.as_made(values, lengths, first=part.first_tokens)
+        below = layers, {name: replace(rows[name], hidden=states[layers][name].of) for name in rows}
+    return states, {
+        "tokens": "first" if all(parts[layers].first_tokens for layers in wanted) else "every",
+        "layers": sorted(wanted, reverse=True),
         "rows": sum(map(len, rows.values())),
-        "rows_known": sum(len(encoded) for name, encoded in rows.items() if name not in made),
+        "rows_known": sum(len(encoded) for name, encoded in rows.items() if name not in begun),
         "mib": size / 2**20,
         "mapped": size > MEMORY,
     }
 
 
-def _wanted(part: FrozenPart, encoded: Encoded, digest: str, like: torch.Tensor, begin: Callable[[], None]) -> Wanted:
-    count = len(encoded) if part.first_tokens else int(encoded.tokens.lengths.sum())
-    return Wanted(part.key(encoded, digest), like, count, partial(_made, part, encoded, begin))
+def _size(wanted: Mapping[int, Mapping[str, Wanted]]) -> int:
+    return sum(one.size for some in wanted.values() for one in some.values())
 
 
-def _made(part: FrozenPart, encoded: Encoded, begin: Callable[[], None]) -> Iterator[torch.Tensor]:
+def _wanted(part: FrozenPart, rows: Mapping[str, Encoded]) -> dict[str, Wanted]:
+    digest, like = part.digest(), part.hidden(next(iter(rows.values())), np.arange(1))
+
+    def of(encoded: Encoded) -> Wanted:
+        count = len(encoded) if part.first_tokens else int(encoded.tokens.lengths.sum())
+        return Wanted(part.key(encoded, digest), like, count, partial(_made, part, encoded))
+
+    return {name: of(encoded) for name, encoded in rows.items()}
+
+
+def _made(part: FrozenPart, encoded: Encoded, begin: Callable[[], None] = lambda: None) -> Iterator[torch.Tensor]:
     begin()
     for numbers in making_order(encoded.tokens.lengths):
         yield part.hidden(encoded, numbers)
 
 
-def _with_stored(assembled: AssembledRun, stored: Mapping[str, Encoded], layers: int) -> AssembledRun:
+def _with_stored(assembled: AssembledRun, stored: Mapping[str, Encoded]) -> AssembledRun:
     inputs, stream = assembled.inputs, assembled.stream
     splits = {split: stored.get(split, encoded) for split, encoded in inputs.encoded.items()}
     inputs = replace(inputs, encoded=splits)
@@ -151,5 +218,4 @@ def _with_stored(assembled: AssembledRun, stored: Mapping[str, Encoded], layers:
             encoded=own,
             augment=stored_views(views) if "view 0" in stored else stream.augment,
         )
-    classifier = replace(assembled.classifier, known_layers=layers)
-    return replace(assembled, inputs=inputs, stream=stream, classifier=classifier)
+    return replace(assembled, inputs=inputs, stream=stream)

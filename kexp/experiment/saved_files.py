@@ -34,6 +34,7 @@ def save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibra
         others = trainer.state.kept[1:]
         for name, (_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
+            assembled.begin_epoch(trainer.epoch_of(step))
             own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
             if own is not None and own.fit.remark:
                 logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)

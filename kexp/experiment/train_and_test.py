@@ -157,7 +157,9 @@ def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
 
 def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str, Any]:
     assembled = trained.assembled
-    trained.trainer.restore_best()
+    trainer = trained.trainer
+    trainer.restore_best()
+    assembled.begin_epoch(trainer.epoch_of(trainer.kept_step))
     predictions = {
         split: (split == "validation" and trained.validation.kept) or assembled.predict(split)
         for split in ("validation", "test")
@@ -218,6 +220,7 @@ def _train(
         folder=checkpoint,
         watch=unlabelled.look,
         details=validation.details,
+        begin_epoch=assembled.begin_epoch,
         spent=time.perf_counter() - started,
         made_from=None if checkpoint is None else _origin(run, assembled),
     )

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Classifier:
     """A transformers classifier, on the device of its hardware; what ``contracts.Model`` promises to objectives.
 
     Rows go through it without padding where its family is known (``FlatModel``), else padded with ``pad_id``, the id
-    of the tokenizer's padding. The ``hidden`` states of rows are what the first ``known_layers`` layers return.
+    of the tokenizer's padding. The ``hidden`` states of rows are what the first ``known_layers`` layers return, which
+    may be fewer from an epoch on.
     """
 
     module: PreTrainedModel
@@ -82,7 +83,8 @@ class Classifier:
     def hidden(self, rows: TokenRows, layers: int) -> torch.Tensor:
         """Return what the first ``layers`` layers make of rows, without dropout and without gradient.
 
-        Its shape is (tokens, hidden), or (rows, hidden) for all layers, of which the head reads first tokens alone.
+        It goes on from those of the ``known_layers`` where rows have them. Its shape is (tokens, hidden), or
+        (rows, hidden) for all layers, of which the head reads first tokens alone.
         Raises ``ValueError`` for a model whose rows are padded.
         """
         import torch
@@ -90,6 +92,8 @@ class Classifier:
         if self.flat is None:
             raise ValueError(self.way)
         with without_dropout(self.module), torch.no_grad(), self.hardware.autocast():
+            if rows.hidden is not None:
+                return self.flat.layers(rows.hidden, rows, self.known_layers, layers)
             return self.flat.layers(self.flat.embed(rows), rows, 0, layers)
 
     def _forward(

@@ -52,7 +52,8 @@ class Trainer:
     ``watch`` measures it on unlabelled rows: numbers, and warnings about them. The
     folder gets the best weights and checkpoints; without one nothing is kept. ``made_from`` are digests by name of what
     the run reads, which these files carry. ``details`` are further fields of an evaluation's event, taken right after
-    ``evaluate``. ``spent`` are seconds of training that were spent before, on hidden states of frozen blocks.
+    ``evaluate``. ``begin_epoch`` is called before the batches of an epoch are made. ``spent`` are seconds of training
+    that were spent before, on hidden states of frozen blocks.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class Trainer:
         folder: Path | None,
         watch: Callable[[], tuple[Mapping[str, float], Sequence[str]]] = lambda: ({}, ()),
         details: Callable[[], Mapping[str, Any]] = dict,
+        begin_epoch: Callable[[int], None] = lambda epoch: None,
         spent: float = 0.0,
         made_from: Mapping[str, str] | None = None,
     ) -> None:
         self.freezing, self.stream, self.evaluate, self.options, self.spent = freezing, stream, evaluate, options, spent
         self.greater_is_better, self.watch, self.details = greater_is_better, watch, details
+        self.begin_epoch = begin_epoch
         self.checkpoints = None if folder is None else Checkpoints(folder, made_from or {})
         self.weights = None if folder is None or not options.models_kept else WeightFiles(folder, made_from or {})
         self.model, self.hardware = classifier.module, classifier.hardware
@@ -125,7 +128,7 @@ class Trainer:
         self.state.remarks += self.warnings
         self.kept_before = [self.state.kept]
         # Where only the tests of a trained model are missing, no epoch begins that would do this.
-        self._unfreeze((self.state.step - 1) // self.steps_per_epoch)
+        self._unfreeze(self.epoch_of(self.state.step))
         return self.state.step
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
@@ -142,6 +145,7 @@ class Trainer:
         while state.step < self.total_steps and not state.stopped_early:
             epoch, place = divmod(state.step, self.steps_per_epoch)
             self._unfreeze(epoch)
+            self.begin_epoch(epoch)
             # A run that resumes within an epoch has told this before.
             if place == 0:
                 yield EpochStarted(epoch, state.step, self.trainable)
@@ -163,6 +167,10 @@ class Trainer:
     def kept_step(self) -> int:
         """Step of the model that is kept: that of the best evaluation so far, or the last."""
         return self.state.best_step if self.options.models_kept else self.state.step
+
+    def epoch_of(self, step: int) -> int:
+        """Return the epoch whose batches a step had."""
+        return (step - 1) // self.steps_per_epoch
 
     # --- around the steps ------------------------------------------------------------------------------------------
 
@@ -257,7 +265,7 @@ class Trainer:
         train_seconds = state.training_seconds - state.evaluated_seconds
         state.evaluated_seconds = state.training_seconds
         best = bool(metrics) and self._improves(metrics[self.options.monitor])
-        self._unfreeze((state.step - 1) // self.steps_per_epoch)
+        self._unfreeze(self.epoch_of(state.step))
         seconds = time.perf_counter() - started
         yield Evaluated(
             state.step,

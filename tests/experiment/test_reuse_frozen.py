@@ -33,7 +33,7 @@ from kexp.data.labelled_stream import Collator, LabelledStream
 from kexp.data.rows import Rows
 from kexp.data.stored_hidden_states import StoredHiddenStates, making_order
 from kexp.devices import choose
-from kexp.experiment.reuse_frozen import always_frozen
+from kexp.experiment.reuse_frozen import StatesByEpoch, frozen_layers
 from kexp.model.forward import Classifier
 from kexp.model.token_rows import TokenRows
 from kexp.spec.training_section import Training
@@ -157,19 +157,25 @@ def test_stored_states_have_the_precision_that_comes_out() -> None:
 # --- when ------------------------------------------------------------------------------------------------------------
 
 
-def test_only_what_is_frozen_in_every_epoch_counts() -> None:
+def test_layers_count_while_they_and_all_below_were_never_trained() -> None:
     names = block_names(4)
-    assert always_frozen(NoFreezing(), names, 3) == 0
-    assert always_frozen(FreezeEmbeddings(), names, 3) == 1
-    assert always_frozen(FreezeBottomLayers(layers=2), names, 3) == 3
-    assert always_frozen(FreezeAllButHead(), names, 3) == 5
-    assert [always_frozen(GradualUnfreezing(), names, epochs) for epochs in range(1, 8)] == [5, 4, 3, 2, 1, 0, 0]
+    assert frozen_layers(NoFreezing(), names, 3) == [0, 0, 0]
+    assert frozen_layers(FreezeEmbeddings(), names, 3) == [0, 0, 0]
+    assert frozen_layers(FreezeBottomLayers(layers=2), names, 3) == [2, 2, 2]
+    assert frozen_layers(FreezeAllButHead(), names, 2) == [4, 4]
+    assert frozen_layers(GradualUnfreezing(), names, 7) == [4, 3, 2, 1, 0, 0, 0]
 
     class Upper(NoFreezing):
         def frozen(self, blocks, epoch):
             return blocks[2:4]
 
-    assert always_frozen(Upper(), names, 3) == 0
+    assert frozen_layers(Upper(), names, 3) == [0, 0, 0]
+
+    class FrozenAgain(NoFreezing):
+        def frozen(self, blocks, epoch):
+            return blocks[: (4, 2, 5, 1)[epoch]]
+
+    assert frozen_layers(FrozenAgain(), names, 4) == [3, 1, 1, 0]
 
 
 # --- whole runs ------------------------------------------------------------------------------------------------------
@@ -315,7 +321,6 @@ def test_pairs_of_texts_keep_their_token_types(write_spec: Callable[..., Path], 
     "settings",
     [
         ["training.reuse_frozen=false"],
-        ["freezing={use = 'gradual'}"],
         ["freezing={use = 'embeddings'}"],
         ["freezing={use = 'none'}"],
         ["training.epochs=1"],
@@ -445,6 +450,68 @@ def test_stored_views_start_at_their_hidden_states(
     ours, plain = (start(*settings, f"training.reuse_frozen={reuse}", text=text) for reuse in ("true", "false"))
     assert ours.result["hidden_states"]["rows"] == 16 + 2 * 80 + 12
     assert ours.losses == pytest.approx(plain.losses, rel=1e-4)
+
+
+GRADUAL = ["freezing={use = 'gradual'}", "training.epochs=4"]
+
+
+@pytest.mark.parametrize("more", [[], ["objective=r-drop", "evaluation.train=true"]], ids=["plain", "r-drop"])
+def test_gradual_unfreezing_begins_at_fewer_layers_when_some_thaw(
+    start: Start, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    begin, seen = StatesByEpoch.begin, []
+
+    def watched(self: StatesByEpoch, epoch: int) -> None:
+        begin(self, epoch)
+        held = sum(values.nbytes for values in self.store.recent.values()) / 2**20
+        seen.append((epoch, self.classifier.known_layers, held))
+
+    monkeypatch.setattr(StatesByEpoch, "begin", watched)
+    cold = start(*GRADUAL, *more)
+    epochs = seen[:]
+    warm, plain = start(*GRADUAL, *more), start(*GRADUAL, *more, "training.reuse_frozen=false")
+    monkeypatch.setenv("KEXP_HIDDEN_STATES_GIB", "0")
+    alone = start(*GRADUAL, *more)
+    for run in (cold, warm, alone):
+        assert run.losses == pytest.approx(plain.losses, rel=1e-4)
+        assert run.result["metrics"]["validation"] == pytest.approx(plain.result["metrics"]["validation"], rel=1e-3)
+        assert run.result["hidden_states"]["layers"] == [2, 1]
+        for name in ("model/model.safetensors", "predictions.parquet"):
+            assert run.file(name) == cold.file(name)
+    assert [run.result["hidden_states"]["rows_known"] for run in (cold, warm)] == [0, 216]
+    # Before the first epoch, in each of four, and for the tests of the best model.
+    assert [epoch for epoch, _, _ in epochs[:-1]] == [0, 0, 1, 2, 3]
+    assert [layers for _, layers, _ in epochs[:-1]] == [2, 2, 1, 0, 0]
+    sizes = [held for _, _, held in epochs]
+    first_tokens = 216 * 32 * 4 / 2**20
+    assert sizes[0] == sizes[1] == pytest.approx(cold.result["hidden_states"]["mib"])
+    # Those of validation, 24 of 216 rows, are kept for the best model.
+    assert sizes[1] - sizes[2] == pytest.approx(first_tokens * 192 / 216)
+    assert 0 < sizes[3] == sizes[4] < 0.2 * sizes[0]
+
+
+def test_every_kept_model_is_calibrated_at_the_states_of_its_own_epoch(start: Start) -> None:
+    settings = [*GRADUAL, "training.keep=4", "evaluation.calibrate=true", "training.learning_rate=1e-2"]
+    ours, plain = (start(*settings, f"training.reuse_frozen={reuse}") for reuse in ("true", "false"))
+    found = []
+    for run in (ours, plain):
+        files = [json.loads(path.read_text("utf-8")) for path in sorted(run.folder.glob("model*/calibration.json"))]
+        found.append([file["temperature"] for file in files])
+    assert len(set(found[1])) == 4
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_of_states_that_do_not_fit_together_those_of_always_frozen_layers_are_kept(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kexp.experiment.reuse_frozen.MEMORY", 2**10)
+    few = start("freezing={use = 'gradual'}", "training.epochs=2")
+    assert few.result["hidden_states"]["layers"] == [1]
+    assert few.result["hidden_states"]["mapped"]
+    all_trained = start(*GRADUAL)
+    assert "take more than" in all_trained.result["hidden_states"]["not_stored"]
+    plain = start(*GRADUAL, "training.reuse_frozen=false")
+    assert all_trained.file("model/model.safetensors") == plain.file("model/model.safetensors")
 
 
 def test_padded_models_run_their_frozen_blocks_in_every_step(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
