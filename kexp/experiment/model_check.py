@@ -46,8 +46,8 @@ def check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, ma
     collator = Collator.of(tokenizer, model)
     known = next(number for number in range(len(tokenizer)) if number not in tokenizer.all_special_ids)
     lengths = np.asarray([1, max_length], np.int64)
-    rows = Ragged(np.full(1 + max_length, known, np.int32), offsets_of(lengths))
-    encoded = frame(rows, None, tokenizer, max_length=max_length, truncation="right")
+    tokens = Ragged(np.full(1 + max_length, known, np.int32), offsets_of(lengths))
+    encoded = frame(tokens, None, tokenizer, max_length=max_length, truncation="right")
 
     def rows(*numbers: int) -> TokenRows:
         return TokenRows.of(collator(encoded, np.asarray(numbers)), model.device)
