@@ -48,7 +48,11 @@ class TokenRows:
 
     @classmethod
     def joined(cls, groups: Sequence[TokenRows]) -> TokenRows:
-        """Return groups of rows one after the other; types and hidden states are those of all groups, or none."""
+        """Return groups of rows one after the other; types and hidden states are those of all groups, or none.
+
+        A group without rows, such as views that an objective does not use, lacks nothing.
+        """
+        groups = [group for group in groups if len(group)] or groups[:1]
         if len(groups) == 1:
             return groups[0]
         ids = _joined([group.ids for group in groups])

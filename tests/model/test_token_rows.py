@@ -58,3 +58,9 @@ def test_hidden_states_are_known_of_all_groups_or_not_at_all() -> None:
     joined = TokenRows.joined([rows([2, 1], hidden=3), rows([1])])
     assert joined.hidden is None
     assert len(joined) == 3
+
+
+def test_a_group_without_rows_takes_no_hidden_states_from_the_others() -> None:
+    known = rows([2, 1], types=True, hidden=3)
+    assert TokenRows.joined([rows([]), known, rows([])]) is known
+    assert len(TokenRows.joined([rows([]), rows([])])) == 0
