@@ -77,12 +77,13 @@ def resolve(
     in_file = table.pop("variants", {})
     variants = [composed(name) for name in variants]
     overrides = overrides_of(assignments, seeds)
+    ineffective = list(_without_effect(table, overrides))
     table = nested.merge({"name": path.stem, **table}, overrides)
     base, base_problems = validate(table, catalog)
     reported = [] if variants else base_problems
     changes = variant_changes(in_file, variants)
     resolved, found = _validate_variants(table, changes, overrides, base_problems, reported, catalog)
-    if problems := [*variant_problems(in_file, variants), *reported, *found]:
+    if problems := [*variant_problems(in_file, variants), *ineffective, *reported, *found]:
         raise SpecError(str(path), problems)
     resolved_table = _resolved_table(base, resolved, catalog)
     base = base or resolved[0].spec
@@ -99,6 +100,13 @@ def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
             yield warning
         else:
             yield from (warning.under(f"variants.{name}") for name in names)
+
+
+def _without_effect(table: Table, changes: Table) -> Iterator[Problem]:
+    """Yield empty tables among changes that are laid over tables with keys, which they were to replace."""
+    for path in nested.empty_over_full(table, changes):
+        message = "an empty table changes nothing, since it is laid over the keys of the one below"
+        yield Problem(path, message, "give each of its keys a value; a list may be empty")
 
 
 def overrides_of(assignments: Sequence[str], seeds: Sequence[int] = ()) -> Table:
@@ -125,6 +133,7 @@ def _validate_variants(
     seen = list(reported)
     for name, changed in changes.items():
         spec, found = validate(nested.merge(nested.merge(table, changed), overrides), catalog)
+        found = [*_without_effect(table, changed), *found]
         new = [problem for problem in found if not _is_reported(problem, seen, base_problems, overrides)]
         problems += [problem if problem in base_problems else problem.under(f"variants.{name}") for problem in new]
         seen += new

@@ -228,6 +228,18 @@ def test_words_that_cannot_be_used(
     assert finding in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [("[variants.off.labelled]\nseed_words = {}", []), ("", ["--set", "labelled.seed_words={}"])],
+)
+def test_an_empty_table_that_would_leave_the_words_on_is_refused(
+    section: str, options: list[str], write_spec: Callable[..., Path], reviews: Path
+) -> None:
+    refused = kexp("check", write_spec(SPEC.format(data=reviews) + section), *options)
+    assert refused.exit_code == 2
+    assert "labelled.seed_words: an empty table changes nothing" in refused.stderr
+
+
 def test_words_need_unlabelled_rows(write_spec: Callable[..., Path], reviews: Path) -> None:
     refused = kexp("check", write_spec(SPEC.replace("per_class = 5", "").format(data=reviews)))
     assert refused.exit_code == 2
