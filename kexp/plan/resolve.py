@@ -77,7 +77,7 @@ def resolve(
     in_file = table.pop("variants", {})
     variants = [composed(name) for name in variants]
     overrides = overrides_of(assignments, seeds)
-    ineffective = list(_without_effect(table, overrides))
+    ineffective = list(toml.without_effect(table, overrides))
     table = nested.merge({"name": path.stem, **table}, overrides)
     base, base_problems = validate(table, catalog)
     reported = [] if variants else base_problems
@@ -100,13 +100,6 @@ def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
             yield warning
         else:
             yield from (warning.under(f"variants.{name}") for name in names)
-
-
-def _without_effect(table: Table, changes: Table) -> Iterator[Problem]:
-    """Yield empty tables among changes that are laid over tables with keys, which they were to replace."""
-    for path in nested.empty_over_full(table, changes):
-        message = "an empty table changes nothing, since it is laid over the keys of the one below"
-        yield Problem(path, message, "give each of its keys a value; a list may be empty")
 
 
 def overrides_of(assignments: Sequence[str], seeds: Sequence[int] = ()) -> Table:
@@ -133,7 +126,7 @@ def _validate_variants(
     seen = list(reported)
     for name, changed in changes.items():
         spec, found = validate(nested.merge(nested.merge(table, changed), overrides), catalog)
-        found = [*_without_effect(table, changed), *found]
+        found = [*toml.without_effect(table, changed), *toml.without_effect(changed, overrides), *found]
         new = [problem for problem in found if not _is_reported(problem, seen, base_problems, overrides)]
         problems += [problem if problem in base_problems else problem.under(f"variants.{name}") for problem in new]
         seen += new

@@ -240,6 +240,17 @@ def test_an_empty_table_that_would_leave_the_words_on_is_refused(
     assert "labelled.seed_words: an empty table changes nothing" in refused.stderr
 
 
+def test_an_empty_table_over_that_of_an_extended_file_is_refused(
+    write_spec: Callable[..., Path], reviews: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    base = write_spec(SPEC.format(data=reviews))
+    own.write_text(f'extends = "{base.name}"\n[training]\n[labelled]\nseed_words = {{}}\n', "utf-8")
+    refused = kexp("check", own)
+    assert refused.exit_code == 2
+    assert "own.toml: labelled.seed_words: an empty table changes nothing" in refused.stderr
+
+
 def test_words_need_unlabelled_rows(write_spec: Callable[..., Path], reviews: Path) -> None:
     refused = kexp("check", write_spec(SPEC.replace("per_class = 5", "").format(data=reviews)))
     assert refused.exit_code == 2
