@@ -194,6 +194,14 @@ def test_words_that_leave_too_few_unlabelled_rows_are_named(write_spec: Callable
             check_data(spec, prepare(spec, Repeat(1)))
 
 
+def test_no_labelled_row_is_shown_as_an_unlabelled_one(write_spec: Callable[..., Path], reviews: Path) -> None:
+    changes = ["augmentation.unlabelled=random-deletion", 'labelled.seed_words.긍정=["최고", "보았"]']
+    options = (part for one in changes for part in ("--set", one))
+    refused = kexp("augment", write_spec(SPEC.format(data=reviews)), "--show", "2", *options)
+    assert refused.exit_code == 2
+    assert "no unlabelled rows are left; give fewer seed words" in refused.stderr
+
+
 def test_a_word_within_a_word_of_another_label_is_warned_of(write_spec: Callable[..., Path], reviews: Path) -> None:
     words = ['labelled.seed_words.긍정=["최고", "재미"]', 'labelled.seed_words.부정=["지루", "재미없"]']
     plan = resolve(write_spec(SPEC.format(data=reviews)), load_catalog(), assignments=words)
@@ -216,6 +224,7 @@ def test_a_word_within_a_word_of_another_label_is_warned_of(write_spec: Callable
         (['labelled.seed_words.긍정=["최고", " "]'], "an empty word is in every text"),
         (['labelled.seed_words.긍정=["지루"]'], '"지루" is a word of "긍정" as well'),
         (["labelled.seed_words=3"], "labelled.seed_words"),
+        ([f'labelled.seed_words.{unicodedata.normalize("NFD", "긍정")}=["좋"]'], "two labels are the same"),
     ],
 )
 def test_words_that_cannot_be_used(
