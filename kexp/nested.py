@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Table = dict[str, Any]
@@ -27,6 +27,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
         else:
             merged[key] = value
     return merged
+
+
+def empty_over_full(base: Any, over: Any, path: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the dotted paths of empty tables, other than sections, that ``merge`` lays over tables that have keys."""
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return
+    if base and not over and len(path) > 1:
+        yield ".".join(path)
+    elif over.get("use", base.get("use")) == base.get("use"):
+        for key in (key for key in over if key in base):
+            yield from empty_over_full(base[key], over[key], (*path, key))
 
 
 def difference(base: Mapping[str, Any], other: Mapping[str, Any]) -> Table:

@@ -123,7 +123,7 @@ def drop_labelled(unlabelled: pd.DataFrame, train: pd.DataFrame, counts: Counts)
 
 def drop_without_view(unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop unlabelled rows that have no augmented view."""
-    missing = unlabelled["augmented"].fillna("").str.strip() == ""
+    missing = unlabelled["augmented"].str.strip() == ""
     counts["without_augmented_view"] = int(missing.sum())
     if missing.all():
         raise DataError(f"dataset.augmented: none of the {len(unlabelled):,} unlabelled rows has an augmented view")

@@ -27,7 +27,7 @@ from kexp.data.cleaning import (
     normalise,
 )
 from kexp.data.rows import PreparedData, Rows
-from kexp.data.seed_words import label_by_words
+from kexp.data.seed_words import label_by_words, need_known
 from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_pool
 from kexp.errors import DataError
 from kexp.files import label_of, need_columns, text_of
@@ -132,8 +132,11 @@ def _drawn(
         raise DataError('labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it')
     counted = counts.setdefault(UNLABELLED, {})
     joined = drop_labelled(pd.concat(sources).reset_index(drop=True), train, counted)
-    if len(joined) and needs_views(spec) and "augmented" in joined:
-        joined = drop_without_view(joined, counted)
+    if "augmented" in joined:
+        # One of the two sources need not have the column.
+        joined = joined.assign(augmented=joined["augmented"].fillna(""))
+        if len(joined) and needs_views(spec):
+            joined = drop_without_view(joined, counted)
     return train, joined
 
 
@@ -143,15 +146,20 @@ def _use_seed_words(
     """Move the unlabelled rows that seed words give a label to train; return how many they are and how right."""
     import pandas as pd
 
-    train, rows = frames["train"], frames[UNLABELLED]
-    found, frames[UNLABELLED] = label_by_words(rows, spec.labelled.words, sorted(set(train["label"])))
+    options, train, rows = spec.labelled, frames["train"], frames[UNLABELLED]
+    labels = sorted(set(train["label"]))
+    need_known(options.seed_words, labels)
+    found, frames[UNLABELLED] = label_by_words(rows, options.words)
     counts["train"]["added_by_seed_words"] = counts[UNLABELLED]["labelled_by_seed_words"] = len(found)
-    frames["train"] = pd.concat([train, found]).reset_index(drop=True)
+    # Numbers name random streams: those of rows of a file alone may be those of labelled rows.
+    added = found if options.chosen and options.pool_from == "all" else found.assign(number=-1 - found["number"])
+    # Train need not have the column of augmented views, and labelled rows have no use for it.
+    frames["train"] = pd.concat([train, added.reindex(columns=train.columns)]).reset_index(drop=True)
     if absent := [label for label in spec.labelled.words if label not in set(found["label"])]:
         context.warnings.append(f"labelled.seed_words: no unlabelled row holds words of {', '.join(absent)} alone")
     record: dict[str, Any] = {"labels": found["label"].value_counts().sort_index().to_dict()}
     hidden = rows["label"].loc[found.index]
-    known = hidden != UNKNOWN
+    known = hidden.isin(labels)
     if spec.evaluation.oracle and known.any():
         record["oracle_accuracy"] = float((found["label"] == hidden)[known].mean())
     return {"seed_words": record}

@@ -11,20 +11,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def label_by_words(
-    rows: pd.DataFrame, words: Mapping[str, Sequence[str]], labels: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows that hold words of one label alone, with that label, and all others as they are.
-
-    A word is found wherever its characters stand in a text, since endings and particles follow it without a space:
-    "재미있" is in "재미있었다". Raises ``DataError`` for words of a label that no row of train has, and where no row is
-    found.
-    """
-    import pandas as pd
-
+def need_known(words: Mapping[str, Sequence[str]], labels: Sequence[str]) -> None:
+    """Raise ``DataError`` for a label that no row of train has, be its words switched off or not."""
     for label in words:
         if label not in labels:
             raise DataError(f'labelled.seed_words: no train row has the label "{label}"; {did_you_mean(label, labels)}')
+
+
+def label_by_words(rows: pd.DataFrame, words: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows that hold words of one label alone, with that label, and all others as they are.
+
+    A word is found wherever its characters stand in a text, since endings and particles follow it without a space:
+    "재미있" is in "재미있었다". Raises ``DataError`` where no row is found.
+    """
+    import pandas as pd
+
     texts = rows["text"] if "text_pair" not in rows else rows["text"] + "\n" + rows["text_pair"]
     found = pd.DataFrame(
         {label: texts.map(lambda text, own=own: any(word in text for word in own)) for label, own in words.items()},

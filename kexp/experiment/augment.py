@@ -101,8 +101,11 @@ def ahead(
 
 
 def _rows(data: PreparedData, which: str) -> Rows:
-    unlabelled = data.unlabelled if which == "unlabelled" else None
-    return unlabelled or data.train
+    """Return the rows that an augmenter changes; train where the data have no unlabelled rows."""
+    rows = data.unlabelled if which == "unlabelled" and data.unlabelled is not None else data.train
+    if not len(rows):
+        raise KexpError(f"no {which} rows are left; give fewer seed words")
+    return rows
 
 
 def subject(plan: Plan, catalog: Catalog, of: str | None, progress: Progress) -> Subject:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kexp.contracts import UNLABELLED
 from kexp.data.encoding import Encoded
 from kexp.data.prepare import needs_views
 from kexp.data.rows import PreparedData, Rows
@@ -18,12 +19,19 @@ def check_data(spec: Spec, data: PreparedData) -> None:
     """Check what only the data show: options that do not fit the labels, unlabelled rows missing or too few."""
     found = plugin_results(spec.objective, "label_problems", str, len(data.labels))
     problems = [Problem("objective", message) for message in found]
-    problems += _check_unlabelled(spec, data.unlabelled) if spec.objective.uses_unlabelled else ()
+    problems += _check_unlabelled(spec, data) if spec.objective.uses_unlabelled else ()
     if problems:
         raise SpecError(spec.name, problems)
 
 
-def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
+def _check_unlabelled(spec: Spec, data: PreparedData) -> Iterator[Problem]:
+    unlabelled = data.unlabelled
+    gone = data.record["splits"].get(UNLABELLED, {}).get("labelled_by_seed_words", 0)
+    words, fewer = (f", since seed words label {gone:,}", ", or give fewer seed words") if gone else ("", "")
+    if gone and unlabelled is not None and not len(unlabelled):
+        message = f"needs unlabelled rows, but none is left{words}"
+        yield Problem("objective", message, "give fewer seed words, or use an objective of labelled rows")
+        return
     if unlabelled is None or not len(unlabelled):
         message = "needs unlabelled rows, but there are none"
         yield Problem(
@@ -33,8 +41,8 @@ def _check_unlabelled(spec: Spec, unlabelled: Rows | None) -> Iterator[Problem]:
     # How many rows have a number of tokens is known once they are encoded.
     taken = (spec.training.batch_size or 0) * spec.training.unlabelled_ratio
     if len(unlabelled) < taken:
-        message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}"
-        yield Problem("training.unlabelled_ratio", message, "lower it, or training.batch_size")
+        message = f"a step takes {taken} unlabelled rows, but there are {len(unlabelled)}{words}"
+        yield Problem("training.unlabelled_ratio", message, f"lower it, or training.batch_size{fewer}")
     if needs_views(spec) and unlabelled.augmented is None:
         named = getattr(spec.dataset, "augmented", None)
         if named is not None:

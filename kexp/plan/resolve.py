@@ -77,12 +77,13 @@ def resolve(
     in_file = table.pop("variants", {})
     variants = [composed(name) for name in variants]
     overrides = overrides_of(assignments, seeds)
+    ineffective = list(toml.without_effect(table, overrides))
     table = nested.merge({"name": path.stem, **table}, overrides)
     base, base_problems = validate(table, catalog)
     reported = [] if variants else base_problems
     changes = variant_changes(in_file, variants)
     resolved, found = _validate_variants(table, changes, overrides, base_problems, reported, catalog)
-    if problems := [*variant_problems(in_file, variants), *reported, *found]:
+    if problems := [*variant_problems(in_file, variants), *ineffective, *reported, *found]:
         raise SpecError(str(path), problems)
     resolved_table = _resolved_table(base, resolved, catalog)
     base = base or resolved[0].spec
@@ -125,6 +126,7 @@ def _validate_variants(
     seen = list(reported)
     for name, changed in changes.items():
         spec, found = validate(nested.merge(nested.merge(table, changed), overrides), catalog)
+        found = [*toml.without_effect(table, changed), *toml.without_effect(changed, overrides), *found]
         new = [problem for problem in found if not _is_reported(problem, seen, base_problems, overrides)]
         problems += [problem if problem in base_problems else problem.under(f"variants.{name}") for problem in new]
         seen += new

@@ -95,6 +95,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "steps": count(result.get("steps")),
         "epochs": plain(result.get("epochs")),
         "chosen epoch": plain(result.get("kept_epoch")),
+        "train rows with a guessed label": _by_words(result.get("seed_words"), result.get("rows", {})),
         "unlabelled rows in the loss": None if share is None else f"{share:.1%}",
         "evaluated weights": None if result.get("evaluated_weights") == "trained" else result.get("evaluated_weights"),
         "best epoch": plain(result.get("best_epoch")),
@@ -108,6 +109,15 @@ def facts(result: Mapping[str, Any]) -> Json:
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}
+
+
+def _by_words(record: Mapping[str, Any] | None, rows: Mapping[str, int]) -> str | None:
+    """Return how many train rows have a label that seed words gave, and how often it is right where that is known."""
+    if record is None:
+        return None
+    right = record.get("oracle_accuracy")
+    known = "" if right is None else f", {right:.1%} of them right"
+    return f"{sum(record.get('labels', {}).values()):,} of {count(rows.get('train'))}, by seed words{known}"
 
 
 def _hidden_states(record: Json | None) -> str | None:

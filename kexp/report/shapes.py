@@ -74,6 +74,7 @@ class Done(TypedDict, total=False):
     reason: None
     labels: Required[list[str]]
     rows: dict[str, int]
+    seed_words: dict[str, Any]
     metrics: Required[dict[str, Scores]]
     monitor: str
     best_epoch: Number

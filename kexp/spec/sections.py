@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -182,7 +183,10 @@ class Labelled(Section):
     @field_validator("seed_words")
     @classmethod
     def _normal_words(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return {composed(label): tuple(composed(word).strip() for word in words) for label, words in value.items()}
+        plain = {composed(label): tuple(map(composed, words)) for label, words in value.items()}
+        if len(plain) < len(value):
+            raise ValueError("two labels are the same but for composition (NFC)")
+        return plain
 
     def problems(self) -> Iterable[Problem]:
         """Yield options that exclude each other."""
@@ -199,17 +203,33 @@ class Labelled(Section):
         if self.words and not self.chosen and self.pool_from == "all":
             message = "all rows are labelled, so there are no unlabelled rows"
             yield Problem("seed_words", message, 'set n or per_class, or pool_from = "file"')
-        if len(self.words) == 1:
-            message = f'words of "{next(iter(self.words))}" alone would teach nothing but this label'
-            yield Problem("seed_words", message, "give words of another label too")
+        hidden = {(label, word) for label, word, _, _ in self._words_within()}
+        found = [label for label, words in self.words.items() if any((label, word) not in hidden for word in words)]
+        if len(found) == 1:
+            message = f'words of "{found[0]}" alone would teach nothing but this label'
+            others = ", each without a word of the first in it" if len(self.words) > 1 else ""
+            yield Problem("seed_words", message, f"give words of another label too{others}")
         owners: dict[str, str] = {}
         for label, words in self.words.items():
             for word in dict.fromkeys(words):
-                if not word:
+                if not word.strip():
                     yield Problem(f"seed_words.{label}", "an empty word is in every text", "remove it")
                 elif owners.setdefault(word, label) != label:
                     message = f'"{word}" is a word of "{owners[word]}" as well'
                     yield Problem(f"seed_words.{label}", message, "leave it with one of the labels, or with none")
+
+    def warnings(self) -> Iterable[Problem]:
+        """Yield words that give no row their label, since a word of another label stands in them."""
+        for label, word, other, within in self._words_within():
+            message = f'"{word}" gives no row this label, since every text with it holds "{within}" of "{other}" too'
+            yield Problem(f"seed_words.{label}", message, f'give "{other}" a longer word than "{within}"')
+
+    def _words_within(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield every word that a word of another label stands in: its label, it, the other label, the other word."""
+        for label, other in itertools.permutations(self.words, 2):
+            for word, within in itertools.product(dict.fromkeys(self.words[label]), dict.fromkeys(self.words[other])):
+                if within.strip() and within in word and within != word:
+                    yield label, word, other, within
 
     @property
     def words(self) -> dict[str, tuple[str, ...]]:

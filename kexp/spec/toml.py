@@ -58,7 +58,17 @@ def _read(path: Path, children: tuple[Path, ...]) -> Table:
         raise SpecError(str(path), [Problem("extends", message)]) from None
     if not there:
         raise SpecError(str(path), [Problem("extends", f"{base} does not exist")])
-    return nested.merge(_read(base, (*children, path.resolve())), table)
+    below = _read(base, (*children, path.resolve()))
+    if problems := list(without_effect(below, {name: of for name, of in table.items() if name != "variants"})):
+        raise SpecError(str(path), problems)
+    return nested.merge(below, table)
+
+
+def without_effect(table: Table, changes: Table) -> Iterator[Problem]:
+    """Yield empty tables among changes that are laid over tables with keys, which they were to replace."""
+    for path in nested.empty_over_full(table, changes):
+        message = "an empty table changes nothing, since it is laid over the keys of the one below"
+        yield Problem(path, message, "give each of its keys a value; a list may be empty")
 
 
 def _parse(path: Path) -> Table:
