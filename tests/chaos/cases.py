@@ -53,7 +53,7 @@ sampler = {{use = "tpe", startup_trials = 2}}
 
 TIMES = {
     "seconds", "train_seconds", "examples_per_second", "tokens_per_second", "data_share", "time_shares",
-    "peak_memory_mib", "folder", "started", "checksum",
+    "peak_memory_mib", "folder", "started", "checksum", "rows_known",
 }  # fmt: skip
 """Keys of what may differ between equal runs."""
 

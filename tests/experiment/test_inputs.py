@@ -26,6 +26,7 @@ from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import resolve
 from kexp.repeats import Repeat
 from kexp.spec.sections import Spec
+from kexp.spec.training_section import Training
 
 SPEC = """
 [dataset]
@@ -217,11 +218,11 @@ def test_memory_of_inputs_is_bounded(spec_of: Resolve, prepare: Prepare) -> None
 def test_garbage_is_collected_as_before_once_data_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, seen = gc.get_threshold(), list[int]()
 
-    def choose(device: str, precision: str) -> None:
+    def hardware_of(training: Training) -> None:
         seen.append(gc.get_threshold()[0])
         raise KexpError("no such device")
 
-    monkeypatch.setattr(flow, "choose", choose)
+    monkeypatch.setattr(flow, "hardware_of", hardware_of)
     path, data = tmp_path / "spec.toml", tmp_path / "reviews.csv"
     data.write_text("text,label\n", encoding="utf-8")
     path.write_text(tiny_spec().format(data=data), encoding="utf-8")
