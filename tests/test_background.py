@@ -63,6 +63,15 @@ def test_a_closed_generator_leaves_no_thread_behind() -> None:
     assert made in ([0], [0, 1])
 
 
+@pytest.fixture
+def _interrupted_by_ctrl_c() -> Iterator[None]:
+    """Heed SIGINT as Python does, also where a shell has started the tests in the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupted_by_ctrl_c")
 def test_an_interrupt_does_not_wait_for_a_slow_item() -> None:
     go_on = threading.Event()
 
