@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kexp.data.encoding import Encoded, ranges
 from kexp.host_batches import HostRows
+
+Batch = TypeVar("Batch")
 
 BUCKET_BATCHES = 100
 
@@ -96,7 +99,7 @@ def batches(
         rows = order[start : start + stretch]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         cut += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-    return _shuffled(cut, generator)
+    return shuffled(cut, generator)
 
 
 def token_batches(
@@ -121,7 +124,7 @@ def token_batches(
     bounds = np.searchsorted(2 * ends - tokens, 2 * ends[-1] * places / count)
     bounds = np.maximum.accumulate(np.maximum(bounds - places, 0)) + places
     cut = np.split(order, np.minimum(bounds, len(order) - count + places))
-    return _shuffled(cut, generator) if bucketing else cut
+    return shuffled(cut, generator) if bucketing else cut
 
 
 def _sorted_in_stretches(order: NDArray[np.int64], lengths: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -132,7 +135,8 @@ def _sorted_in_stretches(order: NDArray[np.int64], lengths: NDArray[np.int64], c
     return order[np.lexsort((np.where(stretches % 2, -tokens, tokens), stretches))]
 
 
-def _shuffled(cut: list[NDArray[np.int64]], generator: np.random.Generator | None) -> list[NDArray[np.int64]]:
+def shuffled(cut: list[Batch], generator: np.random.Generator | None) -> list[Batch]:
+    """Return batches in an order that a generator draws, or as they are without one."""
     return cut if generator is None else [cut[number] for number in generator.permutation(len(cut))]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.contracts import Augmenter, Rejected
-from kexp.data.batching import RowsPerBatch, batches
+from kexp.data.batching import RowsPerBatch, batches, shuffled
 from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Encode, LabelledStream
 from kexp.data.rows import Rows
@@ -99,9 +99,7 @@ class SemiSupervisedStream:
         return generator(self.labelled.seed, "pool order", turn).permutation(len(self.unlabelled))
 
     def _shuffled(self, epoch: int, pairs: list[Pair]) -> list[Pair]:
-        if not self.labelled.buckets:
-            return pairs
-        return [pairs[number] for number in generator(self.labelled.seed, "batches", epoch).permutation(len(pairs))]
+        return shuffled(pairs, generator(self.labelled.seed, "batches", epoch) if self.labelled.buckets else None)
 
     def _pairs(self, epoch: int, groups: Sequence[NDArray[np.int64]]) -> list[HostUnlabelledBatch]:
         """Return groups of rows with their views of an epoch; those of all groups are augmented at once."""

@@ -124,6 +124,18 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.nn.Module, "compile", traced_only)
 
 
+def passed(
+    classifier: Classifier, lengths: tuple[int, ...]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor | None], torch.Tensor]:
+    """Return logits, gradients by name, and logits without dropout, of rows with these lengths."""
+    torch.manual_seed(1)
+    classifier.module.zero_grad()
+    logits = classifier(rows(*lengths))
+    logits.logsumexp(-1).sum().backward()
+    gradients = {name: value.grad for name, value in classifier.module.named_parameters()}
+    return logits.detach(), gradients, classifier.target_logits(rows(*lengths))
+
+
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("kind", [None, OwnBert], ids=["flat", "padded"])
 def test_logits_gradients_and_names_are_those_without(kind: Any) -> None:
@@ -133,15 +145,8 @@ def test_logits_gradients_and_names_are_those_without(kind: Any) -> None:
     compile_parts(compiled)
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     for lengths in ((3, 7, 5), (9, 4), (6,)):
-        found = []
-        for classifier in (plain, compiled):
-            torch.manual_seed(1)
-            classifier.module.zero_grad()
-            logits = classifier(rows(*lengths))
-            logits.logsumexp(-1).sum().backward()
-            gradients = {name: value.grad for name, value in classifier.module.named_parameters()}
-            found.append((logits.detach(), gradients, classifier.target_logits(rows(*lengths))))
-        (logits, gradients, targets), (others, other_gradients, other_targets) = found
+        logits, gradients, targets = passed(plain, lengths)
+        others, other_gradients, other_targets = passed(compiled, lengths)
         torch.testing.assert_close(others, logits)
         torch.testing.assert_close(other_targets, targets)
         torch.testing.assert_close(other_gradients, gradients)
@@ -223,11 +228,7 @@ def test_what_the_compiler_makes_computes_the_same(
     for lengths in ((3, 7, 5), (9, 4), (6,)):
         found = []
         for classifier in (plain, compiled):
-            torch.manual_seed(1)
-            classifier.module.zero_grad()
-            logits = classifier(rows(*lengths))
-            logits.logsumexp(-1).sum().backward()
-            gradients = [value.grad for value in classifier.module.parameters() if value.grad is not None]
-            found.append([logits.detach(), classifier.target_logits(rows(*lengths)), *gradients])
+            logits, gradients, targets = passed(classifier, lengths)
+            found.append([logits, targets, *(value for value in gradients.values() if value is not None)])
         for one, other in zip(*found, strict=True):
             assert float((one - other).abs().max()) <= close * max(float(one.abs().max()), 1e-2)
