@@ -29,7 +29,7 @@ class Finding:
 
     ``name`` identifies the kind of finding, such as ``near-duplicates``; ``title`` is a sentence with the numbers:
     ``count`` of ``rows`` rows have it. ``remedy`` is the line of a spec that deals with it, or what kexp does with such
-    rows already; "" where neither is known.
+    rows already (then ``handled`` is true); "" where neither is known.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Finding:
     rows: int
     examples: tuple[Example, ...]
     remedy: str
+    handled: bool = False
 
     @property
     def share(self) -> float:
