@@ -2,83 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from kexp.data.cleaning import lengths as characters_of
+from kexp.data_card.characters import characters
+from kexp.data_card.duplicates import contradicting_rows, empty_rows, overlapping_rows, repeated_rows
 from kexp.data_card.finding import Finding
+from kexp.data_card.groups import groups_between
+from kexp.data_card.lengths import Lengths, lengths_of
+from kexp.data_card.near_duplicates import near_duplicates
+from kexp.data_card.order import order
+from kexp.data_card.reading import read_rows
 from kexp.data_card.rows import CardRows
+from kexp.data_card.splits import SplitRows, imbalance, split_rows
+from kexp.data_card.tokens import Sample, Tokens, lengths, samples, token_findings, tokenise_rows, tokens
+from kexp.errors import KexpError
+from kexp.plan.resolve import repeats_of
 
 if TYPE_CHECKING:
-    from kexp.catalog import Catalog
-    from kexp.plan.resolve import Plan
+    from kexp.plan.resolve import Variant
 
+Progress = Callable[[str], None]
 Analysis = Callable[[CardRows], Iterable[Finding]]
 
-ANALYSES: Mapping[str, Analysis] = {}
+ANALYSES: Mapping[str, tuple[Analysis, ...]] = {
+    "looking for empty, equal and contradicting rows": (
+        empty_rows, repeated_rows, contradicting_rows, overlapping_rows, groups_between,
+    ),
+    "looking for near duplicates": (near_duplicates,),
+    "looking at characters, order and classes": (characters, order, imbalance),
+}  # fmt: skip
 """The functions that look for faults, in the order of the card, by what is being done."""
-
-
-@dataclass(frozen=True, slots=True)
-class SplitRows:
-    """The rows of one split: by label as they are read and as they are trained or measured on.
-
-    ``trained`` is empty where the data cannot be trained on. ``dropped`` counts what each step of kexp leaves out.
-    """
-
-    split: str
-    read: Mapping[str, int]
-    trained: Mapping[str, int]
-    dropped: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """Lengths of the rows of one split, in characters or tokens.
-
-    ``percentiles`` are by number (0, 5, 25, 50, 75, 95, 99, 100). ``histogram`` has the shortest length of each bin
-    with the number of its rows. ``cut`` has the number of rows that each maximum length would cut, in tokens.
-    """
-
-    split: str
-    unit: str
-    rows: int
-    mean: float
-    percentiles: Mapping[int, int]
-    histogram: Sequence[tuple[int, int]]
-    cut: Mapping[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What the backbone's tokenizer makes of the rows, before they are cut.
-
-    ``max_length`` is that of the spec, ``suggested`` the length that holds 99 % of the train rows, ``positions`` the
-    most that the backbone reads (None where it has no limit). ``unknown`` is the share of unknown tokens in train.
-    """
-
-    max_length: int
-    suggested: int
-    positions: int | None
-    unknown: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A train row with its tokens and their ids, special ones included, as the model is given them."""
-
-    row: int
-    text: str
-    label: str
-    tokens: Sequence[str]
-    ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
     """What a dataset holds, and what is wrong with it.
 
-    ``tokens`` is None, and a remark says why, where there is no tokenizer. ``lengths`` are by split and unit.
+    ``tokens`` is None, ``samples`` is empty, and a remark says why, where there is no tokenizer. ``lengths`` are by
+    split and unit, of the rows that are trained and measured on.
     """
 
     name: str
@@ -95,9 +59,37 @@ class DataCard:
         return {**asdict(self), "findings": [finding.to_dict() for finding in self.findings]}
 
 
-def make_card(plan: Plan, catalog: Catalog, progress: Callable[[str], None]) -> DataCard:
-    """Read the data of the plan's first variant and look for faults in them.
+def make_card(variant: Variant, progress: Progress) -> DataCard:
+    """Read the data of a variant's first run and look for faults in them.
 
-    Raises ``DataError`` for data that cannot be read.
+    Raises ``DataError`` for data that cannot be read. Data that cannot be trained on, or a tokenizer that cannot be
+    had, are a remark.
     """
-    raise NotImplementedError
+    spec = variant.spec
+    progress(f"reading the data of {spec.name}")
+    rows = read_rows(spec, next(repeats_of(spec)))
+    found: list[Finding] = []
+    for doing, analyses in ANALYSES.items():
+        progress(doing)
+        found += [finding for analysis in analyses for finding in analysis(rows)]
+    measured = [
+        lengths_of(split, "characters", characters_of(frame).to_numpy("int64"))
+        for split, frame in rows.used.items()
+        if len(frame)
+    ]
+    remarks = list(rows.remarks)
+    token_counts, shown = None, tuple[Sample, ...]()
+    progress("tokenising")
+    try:
+        tokenised = tokenise_rows(rows, progress)
+        token_counts = tokens(spec, tokenised)
+    except KexpError as error:
+        remarks.append(f"nothing is said of tokens, since there is no tokenizer: {error}")
+    else:
+        measured += lengths(tokenised, spec.training.max_length)
+        found += token_findings(rows, tokenised, token_counts)
+        shown = samples(rows, tokenised)
+    splits = split_rows(rows)
+    return DataCard(
+        spec.name, variant.name, splits, tuple(measured), token_counts, tuple(found), shown, tuple(remarks)
+    )

@@ -82,7 +82,7 @@ def label_errors(rows: CardRows) -> Iterator[Finding | str]:
         examples(of, notes),
         "look at these rows, the first ones first, and correct their labels in the data; "
         "objective.label_smoothing = 0.1 makes wrong labels weigh less",
-        tuple(zip(of["split"], of["row"].tolist(), strict=True)),
+        named=tuple(zip(of["split"], of["row"].tolist(), strict=True)),
     )
 
 

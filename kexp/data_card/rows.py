@@ -26,7 +26,7 @@ class CardRows:
 
     ``read`` has the splits as the dataset gives them, before rows are dropped: train, and maybe validation, test and
     unlabelled. Columns are ``text`` and maybe ``text_pair`` (str, composed and trimmed as the spec says), ``key`` (str:
-    by what cleaning compares rows), ``decomposed`` (bool: whether a text was not composed), ``label`` (str, "" where
+    by what cleaning compares rows), ``id`` (int: equal for equal keys, in all splits), ``decomposed`` (bool: whether a text was not composed), ``label`` (str, "" where
     there is none), ``split`` (the split that the row is read from), ``row`` (its number in its file, from 1), and maybe
     ``group`` (str, "" where there is none) and ``augmented``.
 
@@ -58,10 +58,13 @@ class CardRows:
         """
         for number, measured in enumerate(SPLITS[1:], 1):
             for other in (*SEEN, *SPLITS[1:number]):
-                published = measured in self.read and other in self.read
-                frames = self.read if published else self.divided
+                frames = self.read if self.published(measured, other) else self.divided
                 if measured in frames and other in frames:
                     yield measured, frames[measured], other, frames[other]
+
+    def published(self, *splits: str) -> bool:
+        """Return whether the dataset brings these splits."""
+        return all(split in self.read for split in splits)
 
 
 def examples(rows: pd.DataFrame, notes: Iterable[str] = ()) -> tuple[Example, ...]:
