@@ -83,12 +83,12 @@ def make_card(variant: Variant, progress: Progress) -> DataCard:
     try:
         tokenised = tokenise_rows(rows, progress)
         token_counts = tokens(spec, tokenised)
+        shown = samples(rows, tokenised)
     except KexpError as error:
-        remarks.append(f"nothing is said of tokens, since there is no tokenizer: {error}")
+        remarks.append(f"nothing is said of tokens: {error}")
     else:
         measured += lengths(tokenised, spec.training.max_length)
         found += token_findings(rows, tokenised, token_counts)
-        shown = samples(rows, tokenised)
     splits = split_rows(rows)
     return DataCard(
         spec.name, variant.name, splits, tuple(measured), token_counts, tuple(found), shown, tuple(remarks)

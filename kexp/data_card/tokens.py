@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kexp.contracts import TokenizerContext
-from kexp.data.encoding import Encoded, TokenCache, frame, only_unknown, token_counts
+from kexp.data.encoding import Encoded, TokenCache, frame, only_unknown, special_tokens, token_counts
 from kexp.data_card.finding import EXAMPLES, Finding
 from kexp.data_card.lengths import Lengths, lengths_of
 from kexp.data_card.rows import SEEN, CardRows, by_split, examples, shown_texts
@@ -107,12 +107,8 @@ def tokens(spec: Spec, tokenised: Tokenised) -> Tokens:
 
 def _unknown_share(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> float:
     _, unknown = token_counts(encoded, tokenizer)
-    special = _special_tokens_of_a_row(encoded, tokenizer)
+    special = special_tokens(tokenizer).count(pairs=encoded.boundaries is not None)
     return float(unknown.sum() / max(int((encoded.tokens.lengths - special).sum()), 1))
-
-
-def _special_tokens_of_a_row(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> int:
-    return tokenizer.num_special_tokens_to_add(pair=encoded.boundaries is not None)
 
 
 def token_findings(rows: CardRows, tokenised: Tokenised, found: Tokens) -> Iterator[Finding]:
