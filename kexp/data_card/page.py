@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import write_text
+from kexp.redaction import without_passwords
+from kexp.report.data_card_link import CARD, data_card_link
 from kexp.report.figures import draw_histogram
-from kexp.report.html import page_environment, plain
+from kexp.report.html import page_environment, plain, write_report
+from kexp.report.stored import read_environment
 
 if TYPE_CHECKING:
     from kexp.data_card.card import DataCard
@@ -23,7 +26,9 @@ LABELS = 200
 
 def write_page(path: Path, card: DataCard) -> None:
     """Write the page of a card; equal cards give equal bytes. Beside a ``report.html`` it links to it."""
-    write_text(path, page(card, report=(path.parent / "report.html").is_file() and path.name == "data.html"))
+    made = page(card, report=(path.parent / "report.html").is_file())
+    # A text may hold half a surrogate pair, which has no UTF-8.
+    write_text(path, made.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def page(card: DataCard, *, report: bool = False) -> str:
@@ -35,6 +40,7 @@ def page(card: DataCard, *, report: bool = False) -> str:
     template = jinja.from_string(files("kexp.data_card").joinpath("card.html.j2").read_text("utf-8"))
     return template.render(
         card=card,
+        remarks=[without_passwords(remark) for remark in card.remarks],
         rows=sum(sum(split.read.values()) for split in card.splits),
         handled=sum(finding.handled for finding in card.findings),
         labels=_labels(card),
@@ -68,3 +74,18 @@ def _figures(card: DataCard) -> list[dict[str, Any]]:
         }
         for one in card.lengths
     ]
+
+
+def add_to_run_folder(folder: Path, card: DataCard) -> str:
+    """Write ``data.html`` into a run folder, and its report again, which then links to it.
+
+    Returns a sentence on what became of the link.
+    """
+    write_page(folder / CARD, card)
+    if not (folder / "summary.json").is_file():
+        return f"wrote {folder / CARD}; the report that the runs write when they end links to it"
+    report = write_report(folder)
+    link = data_card_link(folder, read_environment(folder / "environment.json").get("inputs", {}))
+    if link is None or link["remark"]:
+        return f"wrote {folder / CARD}; {report}: {'' if link is None else link['remark']}"
+    return f"wrote {folder / CARD}, to which {report} links"
