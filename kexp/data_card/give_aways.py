@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kexp.data.cleaning import without_text
 from kexp.data_card.finding import Finding
 from kexp.data_card.rows import CardRows, examples
 from kexp.data_card.traits import Trait, completed, traits
@@ -89,7 +90,7 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
     frequent label makes. Rows of one text and label count once.
     """
     frame = rows.read["train"]
-    frame = frame[(frame["label"] != "") & (frame["key"].str.strip() != "")].drop_duplicates(["key", "label"])
+    frame = frame[(frame["label"] != "") & ~without_text(frame)].drop_duplicates(["id", "label"])
     names = tuple(sorted(set(frame["label"])))
     if len(names) < 2:
         return

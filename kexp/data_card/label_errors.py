@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kexp.data.cleaning import without_text
 from kexp.data_card.finding import Finding
 from kexp.data_card.folds import FOLDS, deal, model_texts, tied_rows
 from kexp.data_card.rows import CardRows, examples
@@ -92,8 +93,7 @@ def judge(rows: CardRows) -> tuple[Judged | None, list[str]]:
     import pandas as pd
 
     read = pd.concat(rows.labelled.values(), ignore_index=True)
-    frame = read[(read["label"] != "") & (read["key"].str.strip() != "")]
-    frame = frame.drop_duplicates(["key", "label"]).reset_index(drop=True)
+    frame = read[(read["label"] != "") & ~without_text(read)].drop_duplicates(["id", "label"]).reset_index(drop=True)
     frame, drawn = _draw(frame, rows.spec.split.seed)
     frame, remarks = _known_labels(frame)
     if frame["label"].nunique() < 2:

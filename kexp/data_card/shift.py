@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kexp.contracts import SPLITS, UNLABELLED
+from kexp.data.cleaning import without_text
 from kexp.data_card.finding import EXAMPLES, Example, Finding
 from kexp.data_card.folds import FOLDS, deal, model_texts, tied_rows
 from kexp.data_card.rows import CardRows, examples
@@ -87,7 +88,7 @@ def _compare(name: str, one: pd.DataFrame, other: str, two: pd.DataFrame, seed: 
 
 
 def _distinct(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    found = frame[frame["key"].str.strip() != ""].drop_duplicates("key")
+    found = frame[~without_text(frame)].drop_duplicates("id")
     return found.sample(SAMPLE, random_state=seed).sort_index() if len(found) > SAMPLE else found
 
 
