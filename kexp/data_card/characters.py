@@ -65,9 +65,11 @@ def characters(rows: CardRows) -> Iterator[Finding]:
     for kind in KINDS:
         counts, shown = {}, []
         for split, frame in rows.read.items():
-            search = kind.pattern.search
-            holds = np.fromiter((search(text) is not None for text in frame["key"]), bool, len(frame))
-            rows_of = frame[holds if not kind.absent else ~holds & (frame["key"].str.strip("\x1f \t\n") != "")]
+            search, blank = kind.pattern.search, kind.absent
+            holds = np.fromiter(
+                (search(text) is not None or (blank and not text.strip()) for text in frame["key"]), bool, len(frame)
+            )
+            rows_of = frame[~holds if kind.absent else holds]
             counts[split] = len(rows_of)
             shown += examples(rows_of)
         if count := sum(counts.values()):
