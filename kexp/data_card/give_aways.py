@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-    from scipy.sparse import csc_array
+    from scipy.sparse import csc_array, csr_array
 
 NAME = "give-away"
 
@@ -51,6 +51,12 @@ OVERLAP = 0.8
 
 SHOWN = 5
 
+ENDS = 500
+"""Characters at both ends of a text that are looked at, besides its length."""
+
+AT_ONCE = 4096
+"""Traits that are counted by label at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -66,6 +72,16 @@ class Length:
 
     def __str__(self) -> str:
         return f"a length {'of at most' if self.at_most else 'above'} {self.bound:,} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """Rows that meet conditions: by label (conditions, labels), in all (conditions,), all rows by label, and all rows."""
+
+    by_label: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    totals: NDArray[np.int64]
+    everything: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +103,33 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
     Looked at are the length, what a text contains, begins and ends with, and every eojeol and one to three characters
     in a row, in ``SAMPLE`` rows. A trait is found if ``PRECISION`` of its rows have one label, and it stands in
     ``MARKER`` or ``WORD`` of the rows of that label; or if, by itself, it saves ``ERRORS`` of the errors that the most
-    frequent label makes. Rows of one text and label count once.
+    frequent label makes. Rows of one text and label count once. Labels of fewer than ``FEWEST`` texts cannot be given away.
     """
     frame = rows.read["train"]
     frame = frame[(frame["label"] != "") & ~without_text(frame)].drop_duplicates(["id", "label"])
-    names = tuple(sorted(set(frame["label"])))
-    if len(names) < 2:
-        return
+    counts = frame["label"].value_counts()
+    names = sorted(counts.index[counts >= FEWEST])
     few = frame
     if len(frame) > SAMPLE:
         few = frame.sample(SAMPLE, random_state=derive(rows.spec.split.seed, "rows of give-aways") % 2**32).sort_index()
-    ids = {name: number for number, name in enumerate(names)}
-    found = find(_texts(few), few["label"].map(ids).to_numpy("int64"), len(names))
+    found = find(_texts(few), _ids(few, names), len(names)) if len(names) > 1 else []
     if found:
-        texts, labels = _texts(frame), frame["label"].map(ids).to_numpy("int64")
+        texts, labels = _texts(frame), _ids(frame, names)
         for candidate in found:
-            yield _finding(candidate, frame, candidate.trait.of(texts), labels, names)
+            trait = candidate.trait
+            has = trait.of(texts if isinstance(trait, Length) else shortened(texts))
+            yield _finding(candidate, frame, has, labels, names)
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:
     return (frame["text"] + PAIR_SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]).tolist()
+
+
+def _ids(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number of every row's label, -1 for one that is not among the names."""
+    numbers = frame["label"].map({name: number for number, name in enumerate(names)})
+    ids: NDArray[np.int64] = numbers.fillna(-1).to_numpy("int64")
+    return ids
 
 
 def _finding(
@@ -148,26 +171,35 @@ def lengths(texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
 
 
 def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list[Candidate]:
-    """Return up to ``SHOWN`` traits and lengths that give a label away, the one that says most first."""
+    """Return up to ``SHOWN`` traits and lengths that give a label away, the one that says most first.
+
+    ``labels`` are ids below ``n_labels``; rows with -1 have a label that is not looked at.
+    """
     import numpy as np
 
-    one_hot = np.eye(n_labels, dtype=np.int64)[labels]
-    totals, (present, known) = one_hot.sum(0), _trait_table(texts)
+    ends, of_length = shortened(texts), lengths(texts)
+    by_label = _one_hot(labels, n_labels)
+    totals, (present, known) = by_label.sum(0), _trait_table(ends)
     bounds = [
         Length(unit, at_most, int(bound))
-        for unit, values in lengths(texts).items()
+        for unit, values in of_length.items()
         for bound in np.unique(np.quantile(values, np.linspace(0.02, 0.98, 49), method="inverted_cdf"))
         for at_most in (True, False)
     ]
-    within = np.array([bound.of(texts) for bound in bounds])
-    looked_at = len(known) + len(bounds)
-    coverage = np.array([MARKER if trait.is_marker else WORD for trait in known])
-    found = [
-        Candidate(known[number], number, label, saved)
-        for number, label, saved in _telling(present.T @ one_hot, totals, coverage, looked_at)
-    ] + [
+    within = np.array([(of_length[bound.unit] <= bound.bound) == bound.at_most for bound in bounds])
+    looked_at, found = len(known) + len(bounds), list[Candidate]()
+    for start in range(0, len(known), AT_ONCE):
+        part, traits_of = present[:, start : start + AT_ONCE], known[start : start + AT_ONCE]
+        coverage = np.array([MARKER if trait.is_marker else WORD for trait in traits_of])
+        counts = Counts((part.T @ by_label).toarray(), part.sum(0), totals, len(texts))
+        found += [
+            Candidate(traits_of[number], start + number, label, saved)
+            for number, label, saved in _telling(counts, coverage, looked_at)
+        ]
+    counts = Counts((by_label.T @ within.T.astype(np.int64)).T, within.sum(1), totals, len(texts))
+    found += [
         Candidate(bounds[number], number, label, saved)
-        for number, label, saved in _telling(within @ one_hot, totals, np.full(len(bounds), WORD), looked_at)
+        for number, label, saved in _telling(counts, np.full(len(bounds), WORD), looked_at)
     ]
 
     def has(candidate: Candidate) -> NDArray[np.bool_]:
@@ -179,9 +211,23 @@ def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list
     return [
         candidate
         if isinstance(candidate.trait, Length)
-        else replace(candidate, trait=completed(candidate.trait, [texts[row] for row in np.flatnonzero(rows)]))
+        else replace(candidate, trait=completed(candidate.trait, [ends[row] for row in np.flatnonzero(rows)]))
         for candidate, rows in _distinct(sorted(found, key=_rank), has)
     ]
+
+
+def shortened(texts: Sequence[str]) -> list[str]:
+    """Return both ends of every text that is long."""
+    return [f"{text[:ENDS]} {text[-ENDS:]}" if len(text) > 2 * ENDS else text for text in texts]
+
+
+def _one_hot(labels: NDArray[np.int64], n_labels: int) -> csr_array:
+    """Return which row has which label, of shape (rows, labels)."""
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    rows = np.flatnonzero(labels >= 0)
+    return csr_array((np.ones(len(rows), np.int64), (rows, labels[rows])), shape=(len(labels), n_labels))
 
 
 def _rank(candidate: Candidate) -> tuple[float, int, int]:
@@ -205,26 +251,25 @@ def _trait_table(texts: Sequence[str]) -> tuple[csc_array, list[Trait]]:
 
 
 def _telling(
-    counts: NDArray[np.int64], totals: NDArray[np.int64], coverage: NDArray[np.float64], looked_at: int
+    counts: Counts, coverage: NDArray[np.float64], looked_at: int
 ) -> Iterator[tuple[int, int, float]]:
     """Yield the conditions that give a label away: number, label id, share of the errors that they save.
 
-    ``counts`` are the rows with each condition by label (conditions, labels), ``totals`` all rows by label, and
-    ``coverage`` the share of the label's rows that each condition must be in.
+    ``coverage`` is the share of the label's rows that each condition must be in.
     """
     import numpy as np
     from scipy.stats import binom
 
-    if not len(counts):
+    if not len(counts.rows):
         return
-    rows, shares = counts.sum(1), totals / totals.sum()
+    rows, totals, shares = counts.rows, counts.totals, counts.totals / counts.everything
     # What a condition says most about, not what is most frequent anyway.
-    label = (counts / totals).argmax(1)
-    of = counts[np.arange(len(counts)), label]
-    precision, covered = of / np.maximum(rows, 1), of / totals[label]
+    label = (counts.by_label / np.maximum(totals, 1)).argmax(1)
+    of = counts.by_label[np.arange(len(rows)), label]
+    precision, covered = of / np.maximum(rows, 1), of / np.maximum(totals, 1)[label]
     telling = (precision >= PRECISION) & (1 - precision <= (1 - LIFT) * (1 - shares[label])) & (covered >= coverage)
-    right = counts.max(1) + (totals - counts).max(1)
-    saved = (right - totals.max()) / (totals.sum() - totals.max())
+    right = counts.by_label.max(1) + (totals - counts.by_label).max(1)
+    saved = (right - totals.max()) / max(counts.everything - totals.max(), 1)
     chance = binom.sf(of - 1, rows, shares[label])
     chosen = (telling | (saved >= ERRORS)) & (rows >= FEWEST) & (chance * looked_at < CHANCE)
     for number in np.flatnonzero(chosen).tolist():

@@ -89,39 +89,49 @@ def label_errors(rows: CardRows) -> Iterator[Finding | str]:
 
 def judge(rows: CardRows) -> tuple[Judged | None, list[str]]:
     """Return the labelled rows with the probabilities of a model that was fitted on the other folds, and remarks."""
-    import numpy as np
     import pandas as pd
 
+    seed = rows.spec.split.seed
     read = pd.concat(rows.labelled.values(), ignore_index=True)
     frame = read[(read["label"] != "") & ~without_text(read)].drop_duplicates(["id", "label"]).reset_index(drop=True)
-    frame, drawn = _draw(frame, rows.spec.split.seed)
-    frame, remarks = _known_labels(frame)
-    if frame["label"].nunique() < 2:
-        return None, [*remarks, "label errors are not looked for: fewer than two labels have enough rows"]
+    frame, drawn = _draw(frame, seed)
+    frame, remarks = _known_labels(frame, " among the rows that were drawn" if drawn else "")
     names = tuple(sorted(set(frame["label"])))
+    if len(names) < 2:
+        return None, [*remarks, "label errors are not looked for: fewer than two labels have enough rows"]
     labels = frame["label"].map({name: number for number, name in enumerate(names)}).to_numpy("int64")
-    folds = deal(labels, tied_rows(frame), generator(rows.spec.split.seed, "folds of label errors"))
+    folds = deal(labels, tied_rows(frame), generator(seed, "folds of label errors"))
     exact = len(frame) * len(names) <= EXACT
-    seed = derive(rows.spec.split.seed, "label errors") % 2**32
-    features = ngram_features().fit_transform(model_texts(frame))  # the vocabulary knows no label
-    probabilities, seen = np.zeros((len(frame), len(names))), np.zeros(len(frame), bool)
+    probabilities, seen = _out_of_fold(frame, labels, folds, derive(seed, "label errors") % 2**32, exact=exact)
+    if not seen.all():
+        what = f"{(~seen).sum():,} rows are not looked at, since all rows of their label belong together"
+        remarks.append(f"label errors: {what}")
+    if not seen.any():
+        return None, remarks
+    kind = "a linear model" if exact else "a linear model fitted by stochastic gradient descent"
+    model = f"{kind} on {len(frame):,} rows drawn at random from {drawn:,}" if drawn else kind
+    return Judged(frame[seen].reset_index(drop=True), names, labels[seen], probabilities[seen], model), remarks
+
+
+def _out_of_fold(
+    frame: pd.DataFrame, labels: NDArray[np.int64], folds: NDArray[np.int64], seed: int, *, exact: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the probabilities of each row's labels (rows, labels), and of which rows the model knew the label."""
+    import numpy as np
+
+    # The features know no label.
+    features = ngram_features().fit_transform(model_texts(frame))
+    probabilities, seen = np.zeros((len(frame), labels.max() + 1)), np.zeros(len(frame), bool)
     for fold in range(FOLDS):
         inside = folds == fold
         known = np.unique(labels[~inside])
         if len(known) > 1 and inside.any():
-            model = (logistic_regression(seed) if exact else _by_gradient_descent(int((~inside).sum()), seed)).fit(
-                features[~inside], labels[~inside]
-            )
+            model = logistic_regression(seed) if exact else _by_gradient_descent(int((~inside).sum()), seed)
+            model.fit(features[~inside], labels[~inside])
             probabilities[np.ix_(inside, known)] = model.predict_proba(features[inside])
             # A label that the model does not know would always be wrong.
             seen[inside] = np.isin(labels[inside], known)
-    if not seen.all():
-        remarks.append(f"label errors: {(~seen).sum():,} rows are not looked at, since all of their label are tied")
-    if not seen.any():
-        return None, remarks
-    kind = "a linear model" if exact else "a linear model fitted by stochastic gradient descent"
-    model_name = f"{kind} on {len(frame):,} rows drawn at random from {drawn:,}" if drawn else kind
-    return Judged(frame[seen].reset_index(drop=True), names, labels[seen], probabilities[seen], model_name), remarks
+    return probabilities, seen
 
 
 def _draw(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, int]:
@@ -133,14 +143,15 @@ def _draw(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, int]:
     return drawn.sort_index().reset_index(drop=True), len(frame)
 
 
-def _known_labels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _known_labels(frame: pd.DataFrame, among: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of labels that are frequent enough, and a remark on the others."""
     sets = frame.assign(tied=tied_rows(frame)).groupby("label")["tied"].nunique()
     rare = sorted(sets.index[sets < FEWEST])
     if not rare:
         return frame, []
     few = ", ".join(f'"{label}"' for label in rare[:5]) + (" ..." if len(rare) > 5 else "")
-    remark = f"label errors are not looked for in the rows of {len(rare):,} labels with fewer than {FEWEST} texts: {few}"
+    of = f"{len(rare):,} label{'s' if len(rare) > 1 else ''} with fewer than {FEWEST} texts{among}"
+    remark = f"label errors are not looked for in the rows of {of}: {few}"
     return frame[~frame["label"].isin(rare)].reset_index(drop=True), [remark]
 
 

@@ -65,8 +65,8 @@ def _compare(name: str, one: pd.DataFrame, other: str, two: pd.DataFrame, seed: 
     frames = [_distinct(frame, derive(seed, f"{stream}, {of}") % 2**32) for of, frame in ((name, one), (other, two))]
     sizes = [len(frame) for frame in frames]
     if min(sizes) < FEWEST:
-        few = f"{sizes[0]:,} {name} and {sizes[1]:,} {other} texts"
-        yield f"whether {name} and {other} rows are of one kind is not looked at: {few} are fewer than {FEWEST} of each"
+        found = f"{sizes[0]:,} {name} and {sizes[1]:,} {other} texts"
+        yield f"{name} and {other} rows are not compared: there are {found}, and {FEWEST} of each are needed"
         return
     frame, sides = pd.concat(frames, ignore_index=True), np.repeat([0, 1], sizes)
     folds = deal(sides, tied_rows(frame), generator(seed, stream))

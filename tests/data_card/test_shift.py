@@ -71,8 +71,8 @@ def test_few_rows_are_told(tmp_path: Path) -> None:
     splits = {"train": reviews(0, 300), "unlabelled": unlabelled(reviews(300, 349))}
     (remark,) = shift(card_rows(tmp_path, splits, split={"test": 60, "validation": 60}))
     assert remark == (
-        "whether labelled and unlabelled rows are of one kind is not looked at: 180 labelled and 49 unlabelled texts "
-        "are fewer than 50 of each"
+        "labelled and unlabelled rows are not compared: there are 180 labelled and 49 unlabelled texts, and 50 of each "
+        "are needed"
     )
 
 
