@@ -27,11 +27,14 @@ SAMPLE = 20_000
 FEWEST = 10
 """Rows that a trait needs at least."""
 
-PRECISION = 0.95
-"""Share of the rows with a trait that have its label, from which the trait gives the label away."""
+PRECISION = 0.9
+"""Share of the rows with a trait that have its label, from which the trait gives the label away.
 
-LIFT = 0.9
-"""Share of the other labels that the trait must rule out: 0.95 says nothing about a label of 0.95 of all rows."""
+Not 1, since labels are wrong here and there.
+"""
+
+LIFT = 0.8
+"""Share of the other labels that the trait must rule out: 0.9 says nothing about a label of 0.9 of all rows."""
 
 MARKER, WORD = 0.05, 0.5
 """Share of the rows of a label that a trait must be in: a marker, and a word, a punctuation mark or a length.
