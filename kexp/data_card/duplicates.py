@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import UNLABELLED
 from kexp.data.cleaning import contradicting, keys, repetitions, without_text
@@ -34,12 +34,15 @@ def repeated_rows(rows: CardRows) -> Iterator[Finding]:
         found[split] = frame[repetitions(frame) if split != UNLABELLED else keys(frame).duplicated()]
         first = found[split].head(EXAMPLES)
         names = ["id"] if split == UNLABELLED else ["id", "label"]
-        before = frame.drop_duplicates(names).set_index(names)["row"]
-        notes[split] = [f"as row {before[key]}" for key in first[names].itertuples(index=False, name=None)]
+        notes[split] = [f"as row {_first_row(frame, row)}" for _, row in first[names].iterrows()]
     handled, remedy = _option(rows, "duplicates", tuple(split for split, frame in found.items() if len(frame)))
     title = "{count} rows repeat the text and the label of a row before them ({by_split})"
     yield from _finding("duplicates", title, found, rows.read, remedy, handled=handled, notes=notes)
 
+
+def _first_row(frame: pd.DataFrame, values: pd.Series[Any]) -> int:
+    """Return the number of the first row with these values."""
+    return int(frame.loc[(frame[[*values.index]] == values).all(axis=1), "row"].iloc[0])
 
 def contradicting_rows(rows: CardRows) -> Iterator[Finding]:
     """Look for equal texts of a split that carry different labels."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kexp.data_card.finding import EXAMPLES, Finding
 from kexp.data_card.rows import CardRows, examples
 from kexp.experiment.data_warnings import FEW_CHANGES, label_changes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CHANCE = 0.001
 """Probability below which a run of one label in a random order is too long to be chance."""
@@ -43,14 +47,15 @@ def order(rows: CardRows) -> Iterator[Finding]:
         yield Finding("runs-of-one-label", title, count, len(labels), shown, remedy, not kept)
 
 
-def _longest_by_chance(labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _longest_by_chance(labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return for each label the length that its runs exceed in a random order with a probability of at most CHANCE.
 
     Of n rows with a share p, about n (1 - p) p**r runs are of r rows or more.
     """
     count = len(labels)
     shares = np.bincount(labels) / count
-    return np.asarray([
+    longest = [
         math.log(max(count * (1 - share), 1) / CHANCE) / -math.log(share) if 0 < share < 1 else math.inf
         for share in shares
-    ])
+    ]
+    return np.asarray(longest)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kexp.contracts import UNLABELLED
-from kexp.data.cleaning import TEXTS, keys, normalise
+from kexp.data.cleaning import TEXTS, keys, need_rows, normalise
 from kexp.data.prepare import ReadData, prepare_read, read_splits
 from kexp.data.splits import spelled_groups
 from kexp.data_card.rows import CardRows
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def read_rows(spec: Spec, repeat: Repeat) -> CardRows:
     """Read the rows of a run; raises ``DataError`` for data that cannot be read."""
     read = read_splits(spec.dataset)
+    need_rows(read.frames["train"], "train", {})
     frames = _numbered({split: _as_read(frame, split, spec, read) for split, frame in read.frames.items()})
     try:
         prepared = prepare_read(read, spec, repeat)
