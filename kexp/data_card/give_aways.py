@@ -79,7 +79,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
-    """Rows that meet conditions: by label (conditions, labels), in all (conditions,), all rows by label, and all rows."""
+    """Rows that meet conditions, by label (conditions, labels) and in all (conditions,); all rows by label, and in all."""
 
     by_label: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -106,7 +106,8 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
     Looked at are the length, what a text contains, begins and ends with, and every eojeol and one to three characters
     in a row, in ``SAMPLE`` rows. A trait is found if ``PRECISION`` of its rows have one label, and it stands in
     ``MARKER`` or ``WORD`` of the rows of that label; or if, by itself, it saves ``ERRORS`` of the errors that the most
-    frequent label makes. Rows of one text and label count once. Labels of fewer than ``FEWEST`` texts cannot be given away.
+    frequent label makes. Rows of one text and label count once; labels of fewer than ``FEWEST``
+    texts are not looked at.
     """
     frame = rows.read["train"]
     frame = frame[(frame["label"] != "") & ~without_text(frame)].drop_duplicates(["id", "label"])
@@ -153,7 +154,7 @@ def _finding(
         )
     return Finding(
         NAME,
-        f'{count:,} of {len(frame):,} train texts have {trait}, {right / max(count, 1):.0%} of them with the label '
+        f"{count:,} of {len(frame):,} train texts have {trait}, {right / max(count, 1):.0%} of them with the label "
         f'"{names[candidate.label]}", which {of_label.mean():.0%} of all texts have; {right / of_label.sum():.0%} of '
         "the texts of that label have it",
         count,
@@ -194,7 +195,7 @@ def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list
     for start in range(0, len(known), AT_ONCE):
         part, traits_of = present[:, start : start + AT_ONCE], known[start : start + AT_ONCE]
         coverage = np.array([MARKER if trait.is_marker else WORD for trait in traits_of])
-        counts = Counts((part.T @ by_label).toarray(), part.sum(0), totals, len(texts))
+        counts = Counts((part.T @ by_label).toarray(), np.asarray(part.sum(0)).ravel(), totals, len(texts))
         found += [
             Candidate(traits_of[number], start + number, label, saved)
             for number, label, saved in _telling(counts, coverage, looked_at)
@@ -253,9 +254,7 @@ def _trait_table(texts: Sequence[str]) -> tuple[csc_array, list[Trait]]:
     return table[:, often], [Trait(*names[number]) for number in often.tolist()]
 
 
-def _telling(
-    counts: Counts, coverage: NDArray[np.float64], looked_at: int
-) -> Iterator[tuple[int, int, float]]:
+def _telling(counts: Counts, coverage: NDArray[np.float64], looked_at: int) -> Iterator[tuple[int, int, float]]:
     """Yield the conditions that give a label away: number, label id, share of the errors that they save.
 
     ``coverage`` is the share of the label's rows that each condition must be in.

@@ -44,7 +44,7 @@ LONGEST = 40
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """A trait that a text has or has not: it contains an eojeol or characters, begins or ends with one, or a property."""
+    """A trait of some texts: they contain an eojeol or characters, begin or end with an eojeol, or have a property."""
 
     kind: Kind
     value: str
@@ -74,7 +74,9 @@ class Trait:
     def __str__(self) -> str:
         if self.kind == "property":
             return self.value
-        return f'"{self.value}"' + {"first eojeol": " at the beginning", "last eojeol": " at the end"}.get(self.kind, "")
+        return f'"{self.value}"' + {"first eojeol": " at the beginning", "last eojeol": " at the end"}.get(
+            self.kind, ""
+        )
 
 
 def traits(text: str) -> set[tuple[Kind, str]]:

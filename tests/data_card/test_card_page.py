@@ -37,7 +37,9 @@ def card(**changes: object) -> DataCard:
         "tokens": Tokens(16, 32, 512, {"train": 0.0125}),
         "findings": (
             Finding("near-duplicates", f"2 rows are alike {ATTACK}", 2, 5, (example,), f"drop {ATTACK}"),
-            Finding("label-errors", "3 labels", 3, 5, (example,), "look", named=(("train", 2), ("test", 1), ("train", 9))),
+            Finding(
+                "label-errors", "3 labels", 3, 5, (example,), "look", named=(("train", 2), ("test", 1), ("train", 9))
+            ),
         ),
         "samples": (Sample(1, f"글 {ATTACK}", ATTACK, ["[CLS]", "글", "##<b>"], [2, 10, 11]),),
         "remarks": (f"no tokenizer {ATTACK}", "postgresql://me:geheim@host/x"),
@@ -57,8 +59,12 @@ def test_everything_of_a_card_stands_on_the_page() -> None:
     assert rows[1:] == [["label", "read", "used"], ["no label", "1", "0"], [ATTACK, "4", "3"], ["all", "5", "3"]]
     assert "train: 1 empty, 1 too long." in shown.text
     lengths = shown.table("shortest", "median", "99 %", "longest")
-    assert lengths[2] == ["train, tokens", "4", "4", "6", "6", "30", "30", "30", "30"]
-    assert [cell.split() for cell in shown.table("max_length", "16", "32")[1]] == [["train"], ["125.0", "%"], ["00.0", "%"]]
+    assert lengths[2] == ["train, tokens", "4", "4", "4", "6", "6", "30", "30", "30"]
+    assert [cell.split() for cell in shown.table("max_length", "16", "32")[1]] == [
+        ["train"],
+        ["125.0", "%"],
+        ["00.0", "%"],
+    ]
     assert "the suggested training.max_length; the spec says 16, and the backbone reads 512 at most" in shown.text
     assert "train 1.25 %" in shown.text
     assert "[CLS]2글10##<b>11" in shown.text
@@ -91,7 +97,9 @@ def test_equal_cards_give_equal_pages_and_a_digest_is_named() -> None:
 
 
 def rows_of(count: int, word: str = "") -> list[dict[str, str]]:
-    return labelled(*((f"{number}번 {word} {['좋다', '나쁘다'][number % 2]}", "xy"[number % 2]) for number in range(count)))
+    return labelled(
+        *((f"{number}번 {word} {['좋다', '나쁘다'][number % 2]}", "xy"[number % 2]) for number in range(count))
+    )
 
 
 @pytest.fixture
@@ -135,7 +143,10 @@ def test_a_report_links_to_the_card_of_its_rows_alone(spec: Path, tmp_path: Path
     write_rows(tmp_path / "data.jsonl", rows_of(62))
     result = kexp("data", folder)
     assert result.exit_code == 0, result.stderr
-    assert "data.html, the data card in this folder, is not linked: it is of other rows than the runs read" in result.stderr
+    assert (
+        "data.html, the data card in this folder, is not linked: it is of other rows than the runs read"
+        in result.stderr
+    )
     assert "<a " not in re.sub(r'<a href="#run.*?</a>', "", report.read_text("utf-8"))
     assert "is not linked: it is of other rows" in Page(report.read_text("utf-8")).text
 

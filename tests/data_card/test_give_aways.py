@@ -53,7 +53,7 @@ def test_a_marker_of_a_tenth_of_a_label_is_found(tmp_path: Path, change: Callabl
     (found,) = give_aways(card_rows(tmp_path, {"train": rows}))
     assert found.title.startswith(f"{count} of 480 train texts have ")
     assert shown in found.title
-    assert ", 100% of them with the label \"good\", which 50% of all texts have; 10% of the texts" in found.title
+    assert ', 100% of them with the label "good", which 50% of all texts have; 10% of the texts' in found.title
     assert (found.count, found.rows) == (count, 480)
     for example in found.examples:
         assert rows[example.row - 1]["text"].strip() == example.text
@@ -97,7 +97,10 @@ def test_length_is_found_beside_a_marker(tmp_path: Path) -> None:
 
 
 def test_what_most_texts_of_any_label_have_gives_nothing_away(tmp_path: Path) -> None:
-    rows = [{"text": f"[글] {row['text']}", "label": "good" if number % 25 else "bad"} for number, row in enumerate(reviews())]
+    rows = [
+        {"text": f"[글] {row['text']}", "label": "good" if number % 25 else "bad"}
+        for number, row in enumerate(reviews())
+    ]
     assert titles(tmp_path, rows) == []
 
 
@@ -131,7 +134,9 @@ def test_counts_are_of_all_rows_where_traits_are_looked_for_in_some(
 
 
 def test_the_strongest_trait_is_the_one_that_saves_most_errors() -> None:
-    texts = [f"{'[가]' if number < 40 else ''}{'[나]' if 50 <= number < 75 else ''} {number:03d}" for number in range(100)]
+    texts = [
+        f"{'[가]' if number < 40 else ''}{'[나]' if 50 <= number < 75 else ''} {number:03d}" for number in range(100)
+    ]
     labels = np.repeat([0, 1], 50)
     found = find(texts, labels, 2)
     assert [str(one.trait) for one in found] == ['"[가]"', '"[나]"']
@@ -152,7 +157,22 @@ def test_a_text_has_the_traits_that_are_found_in_it(kind: str) -> None:
 def test_markers_are_symbols_that_say_nothing_of_the_meaning() -> None:
     for marker in ("[광고]", "#", "<br", "\u200b", "●", "@영화", "a URL", "a|b"):
         assert Trait("property" if marker in PROPERTIES else "characters", marker).is_marker, marker
-    for word in ("최고", "ㅋㅋ", "ㅠㅠ", "^^", "...", "!!", "😀", "👍🏽", "♥", "a digit", "1점", "좋아요~", "“말”", "ok"):
+    for word in (
+        "최고",
+        "ㅋㅋ",
+        "ㅠㅠ",
+        "^^",
+        "...",
+        "!!",
+        "😀",
+        "👍🏽",
+        "♥",
+        "a digit",
+        "1점",
+        "좋아요~",
+        "“말”",
+        "ok",
+    ):
         assert not Trait("property" if word in PROPERTIES else "characters", word).is_marker, word
 
 

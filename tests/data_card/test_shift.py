@@ -102,7 +102,9 @@ def test_typical_words_are_ordered_by_their_log_odds_ratio() -> None:
     counts = [Counter(word for text in part for word in set(text.split())) for part in (texts[:300], texts[300:])]
 
     def z(word: str) -> float:
-        (a, b), (c, d) = ((own[word] + 0.5, size - own[word] + 0.5) for own, size in zip(counts, (300, 200), strict=True))
+        (a, b), (c, d) = (
+            (own[word] + 0.5, size - own[word] + 0.5) for own, size in zip(counts, (300, 200), strict=True)
+        )
         return (math.log(a / b) - math.log(c / d)) / math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
 
     first, second = _words(texts, np.repeat([0, 1], [300, 200]))
