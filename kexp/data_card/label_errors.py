@@ -31,6 +31,12 @@ MOST = 400_000
 CHANCE = 0.01
 """Probability below which agreement of model and labels is more than chance."""
 
+CONFIDENT = 0.1
+"""Share of the rows that the model gets wrong in which it is confident, from which labels are called wrong.
+
+Labels that overlap make a model err, but seldom with confidence.
+"""
+
 NAME = "label-errors"
 
 
@@ -52,7 +58,8 @@ def label_errors(rows: CardRows) -> Iterator[Finding | str]:
     """Yield the rows whose label is probably wrong, as one finding, the most certain ones first.
 
     All labelled rows are looked at as they were read, equal ones once. Yields a remark instead where labels have too
-    few rows, or where the model is no better than chance.
+    few rows, or where the model is no better than chance. There is no finding where less than ``CONFIDENT`` of the rows
+    that the model gets wrong are named.
     """
     found, remarks = judge(rows)
     yield from remarks
@@ -66,7 +73,7 @@ def label_errors(rows: CardRows) -> Iterator[Finding | str]:
         )
         return
     named, others = confident_learning(found.labels, found.probabilities)
-    if not len(named):
+    if not len(named) or len(named) < CONFIDENT * (~right).sum():
         return
     of = found.rows.iloc[named]
     notes = [
