@@ -13,6 +13,7 @@ from kexp.cli.errors import report_errors
 from kexp.cli.plans import plan_of, print_warnings
 from kexp.redaction import hidden
 
+
 @app.command()
 def data(
     spec: Annotated[Path, typer.Argument(help="Spec file in TOML, or a run folder.", show_default=False)],
@@ -52,4 +53,3 @@ def _spec_file(path: Path) -> Path:
     if not (path / "spec.toml").is_file():
         raise KexpError(f"{path}: no spec.toml in this folder; expected a spec file or a run folder")
     return path / "spec.toml"
-

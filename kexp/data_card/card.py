@@ -90,6 +90,4 @@ def make_card(variant: Variant, progress: Progress) -> DataCard:
         measured += lengths(tokenised, spec.training.max_length)
         found += token_findings(rows, tokenised, token_counts)
     splits = split_rows(rows)
-    return DataCard(
-        spec.name, variant.name, splits, tuple(measured), token_counts, tuple(found), shown, tuple(remarks)
-    )
+    return DataCard(spec.name, variant.name, splits, tuple(measured), token_counts, tuple(found), shown, tuple(remarks))
