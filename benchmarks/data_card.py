@@ -2,8 +2,8 @@
 
     python benchmarks/data_card.py --rows 1000000
 
-The texts are synthetic: 20 to 60 characters of Korean-looking words whose frequencies fall as those of a language do, 2 %
-of them copies of another one, equal or with another ending. The command runs in a process of its own; its lines are
+The texts are synthetic: 20 to 60 characters of Korean-looking words whose frequencies fall as those of a language do. 2 %
+of them are copies of the text before them, equal or with another ending. The command runs in a process of its own; its lines are
 printed with the seconds since it began.
 """
 
@@ -52,7 +52,7 @@ def write(folder: Path, options: argparse.Namespace) -> Path:
     with (folder / "rows.tsv").open("w", encoding="utf-8") as file:
         file.write("text\tlabel\n")
         file.writelines(f"{text}\tclass {label}\n" for text, label in zip(texts(options.rows), labels, strict=True))
-    backbone = {"use": "tiny"} if options.model is None else {"use": "hub", "path": str(options.model.resolve())}
+    backbone = {"use": "tiny"} if options.model is None else {"use": "hf", "path": str(options.model.resolve())}
     stated = ", ".join(f"{key} = {json.dumps(value)}" for key, value in backbone.items())
     spec = folder / "rows.toml"
     spec.write_text(f'backbone = {{{stated}}}\ndataset = {{use = "table", path = "rows.tsv"}}\n', "utf-8")
@@ -83,7 +83,9 @@ def measure(spec: Path) -> tuple[float, float, int]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rows", type=int, default=1_000_000)
-    arguments.add_argument("--model", type=Path, help="folder of a model whose tokenizer is used; else a small fresh one")
+    arguments.add_argument(
+        "--model", type=Path, help="folder of a model whose tokenizer is used; else a small fresh one"
+    )
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         seconds, gibibytes, found = measure(write(Path(folder), options))

@@ -30,7 +30,9 @@ def labelled(*texts: tuple[str, str]) -> list[Row]:
     return [{"text": text, "label": label} for text, label in texts]
 
 
-def spec_of(folder: Path, splits: Mapping[str, Sequence[Row]], *, dataset: Mapping[str, Any] | None = None, **sections: Any) -> Spec:
+def spec_of(
+    folder: Path, splits: Mapping[str, Sequence[Row]], *, dataset: Mapping[str, Any] | None = None, **sections: Any
+) -> Spec:
     """Return a spec whose dataset has these splits, each in a file of its own."""
     files = {split: write_rows(folder / f"{split}.jsonl", rows) for split, rows in splits.items()}
     table = {"name": "test", "dataset": TableDataset(**files, **(dataset or {})), "backbone": "tiny", **sections}

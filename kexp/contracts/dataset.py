@@ -28,8 +28,8 @@ class DatasetContext:
 
     ``counts`` is for the dataset to fill: how many rows were left out while reading, by reason. It is kept in the
     record of the run. ``read`` may hold more numbers on what was read, by split and name, and ``warnings`` sentences
-    that are shown with the data. ``rows`` holds, by split, the numbers of the rows in their file, from 1, where rows were
-    left out between them.
+    that are shown with the data. ``rows`` holds, by split, the numbers of the rows in their file, from 1, where rows
+    were left out between them.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

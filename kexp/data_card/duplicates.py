@@ -44,6 +44,7 @@ def _first_row(frame: pd.DataFrame, values: pd.Series[Any]) -> int:
     """Return the number of the first row with these values."""
     return int(frame.loc[(frame[[*values.index]] == values).all(axis=1), "row"].iloc[0])
 
+
 def contradicting_rows(rows: CardRows) -> Iterator[Finding]:
     """Look for equal texts of a split that carry different labels."""
     found = {}

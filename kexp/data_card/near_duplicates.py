@@ -102,7 +102,13 @@ class Shown:
         """Add the most similar of the rows at ``places``, each with the row that it resembles."""
         best = places[np.argsort(-similar.similarities[places], kind="stable")][:EXAMPLES]
         likes = others.iloc[similar.places[best]]
-        columns = (likes["split"], likes["row"], likes["label"], shown_texts(likes), similar.similarities[best].tolist())
+        columns = (
+            likes["split"],
+            likes["row"],
+            likes["label"],
+            shown_texts(likes),
+            similar.similarities[best].tolist(),
+        )
         notes = [
             f"{value:.2f} like {split} row {row}, {label or 'no label'}: {text[:SHOWN]}"
             for split, row, label, text, value in zip(*columns, strict=True)

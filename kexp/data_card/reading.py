@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kexp.contracts import UNLABELLED
+from kexp.contracts import SPLITS, UNLABELLED
 from kexp.data.cleaning import TEXTS, keys, need_rows, normalise
 from kexp.data.prepare import ReadData, prepare_read, read_splits
 from kexp.data.splits import spelled_groups
@@ -57,15 +57,15 @@ def _numbered(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     numbers, _ = pd.factorize(pd.concat([frame["key"] for frame in frames.values()], ignore_index=True))
     ends = np.cumsum([len(frame) for frame in frames.values()])[:-1]
     return {
-        split: frame.assign(id=own)
-        for (split, frame), own in zip(frames.items(), np.split(numbers, ends), strict=True)
+        split: frame.assign(id=own) for (split, frame), own in zip(frames.items(), np.split(numbers, ends), strict=True)
     }
 
 
 def _divided(spec: Spec, read: dict[str, pd.DataFrame], prepared: PreparedData) -> dict[str, pd.DataFrame]:
     """Return the rows of every split as kexp divides them; their numbers say where they were read."""
     found = {}
-    for split, rows in prepared.splits.items():
+    for split in (split for split in SPLITS if split in prepared.splits):
+        rows = prepared.splits[split]
         taken = _rows(read, split if split in read else "train", rows.numbers)
         found[split] = taken.assign(label=np.asarray(prepared.labels, object)[rows.labels]).astype({"label": "str"})
     if prepared.unlabelled is not None:

@@ -26,13 +26,13 @@ class CardRows:
 
     ``read`` has the splits as the dataset gives them, before rows are dropped: train, and maybe validation, test and
     unlabelled. Columns are ``text`` and maybe ``text_pair`` (str, composed and trimmed as the spec says), ``key`` (str:
-    by what cleaning compares rows), ``id`` (int: equal for equal keys, in all splits), ``decomposed`` (bool: whether a text was not composed), ``label`` (str, "" where
-    there is none), ``split`` (the split that the row is read from), ``row`` (its number in its file, from 1), and maybe
-    ``group`` (str, "" where there is none) and ``augmented``.
+    by what cleaning compares rows), ``id`` (int: equal for equal keys, in all splits), ``decomposed`` (bool: whether a
+    text was not composed), ``label`` (str, "" where there is none), ``split`` (the split that the row is read from),
+    ``row`` (its number in its file, from 1), and maybe ``group`` (str, "" where there is none) and ``augmented``.
 
     ``divided`` has the same columns and the rows that kexp trains and measures on, after cleaning and division; labels
-    of unlabelled rows are "". It is empty, ``prepared`` is None, and a remark says why, where the data cannot be trained
-    on.
+    of unlabelled rows are "". It is empty, ``prepared`` is None, and a remark says why, where the data cannot be
+    trained on.
     """
 
     spec: Spec

@@ -50,7 +50,10 @@ def test_a_card_as_json(spec: Path) -> None:
     assert found["lengths"][0]["percentiles"].keys() == {"0", "5", "25", "50", "75", "95", "99", "100"}
     assert found["tokens"]["max_length"] == 16
     findings = {one["name"]: one for one in found["findings"]}
-    counts = {name: (findings[name]["count"], findings[name]["rows"]) for name in ("empty", "duplicates", "contradictions", "near-duplicates")}
+    counts = {
+        name: (findings[name]["count"], findings[name]["rows"])
+        for name in ("empty", "duplicates", "contradictions", "near-duplicates")
+    }
     assert counts["empty"] == (1, 124)
     assert counts["duplicates"] == (1, 124)
     assert counts["contradictions"] == (2, 124)
@@ -69,7 +72,9 @@ def test_a_card_on_the_screen_tells_the_same(spec: Path) -> None:
     assert "label\ttrain as read\ttrain\tvalidation\ttest" in lines
     assert any(line.startswith("x\t63\t") for line in lines)
     for finding in found["findings"]:
-        place = next(number for number, line in enumerate(lines) if line.startswith(f"{finding['name']}  {finding['title']}"))
+        place = next(
+            number for number, line in enumerate(lines) if line.startswith(f"{finding['name']}  {finding['title']}")
+        )
         assert lines[place + 1] == f"  {finding['remedy']}"
         example = finding["examples"][0]
         assert lines[place + 2].startswith(f"  {example['split']} {example['row']}\t{example['label']}\t")
@@ -92,7 +97,7 @@ def test_a_folder_without_a_spec_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_variant_is_chosen(spec: Path, write_spec: Write) -> None:
-    two = write_spec(spec.read_text("utf-8") + '[variants.all]\n[variants.few]\nlabelled.per_class = 5\n', "two.toml")
+    two = write_spec(spec.read_text("utf-8") + "[variants.all]\n[variants.few]\nlabelled.per_class = 5\n", "two.toml")
     first = kexp("data", two, "--json")
     assert "the card is that of all; --variant chooses another: few" in first.stderr
     assert json.loads(first.stdout)["variant"] == "all"
@@ -104,7 +109,7 @@ def test_a_variant_is_chosen(spec: Path, write_spec: Write) -> None:
 
 
 def test_without_a_tokenizer_the_rest_is_shown_and_the_reason(spec: Path) -> None:
-    absent = ("--set", 'backbone={use="hub", id="nobody/nothing-at-all"}')
+    absent = ("--set", 'backbone={use="hf", id="nobody/nothing-at-all"}')
     found = card(spec, *absent)
     assert found["tokens"] is None
     assert found["samples"] == []

@@ -47,7 +47,7 @@ def test_rows_are_counted_as_by_hand(tmp_path: Path, seed: int) -> None:
             labels[split][normal(row)].add(row["label"])
         contradicting += sum(len(labels[split][normal(row)]) > 1 for row in filled)
     overlap = sum(normal(row) in labels["train"] for row in splits["test"])
-    assert 0 < empty
+    assert empty > 0
     for finding, count in (
         (only(empty_rows(rows)), empty),
         (only(repeated_rows(rows)), repeated),
@@ -72,7 +72,9 @@ def test_what_is_said_of_a_repetition_is_the_row_that_it_repeats(tmp_path: Path)
 
 
 def test_rows_of_one_text_stand_together(tmp_path: Path) -> None:
-    rows = card_rows(tmp_path, {"train": labelled(("가", "x"), ("나", "y"), ("다", "x"), ("나", "x"), ("가", "y"), ("나", "y"))})
+    rows = card_rows(
+        tmp_path, {"train": labelled(("가", "x"), ("나", "y"), ("다", "x"), ("나", "x"), ("가", "y"), ("나", "y"))}
+    )
     finding = only(contradicting_rows(rows))
     assert [one.row for one in finding.examples] == [1, 5, 2, 4, 6]
     assert "2 texts" in finding.title

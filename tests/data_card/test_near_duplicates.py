@@ -8,7 +8,12 @@ from card_rows import card_rows, labelled
 
 from kexp.data_card.near_duplicates import near_duplicates
 
-WORDS = [f"{first}{second}{third}" for first in "가나다라마바사아" for second in "구누두루무부수우" for third in "기니디리미비시이"]
+WORDS = [
+    f"{first}{second}{third}"
+    for first in "가나다라마바사아"
+    for second in "구누두루무부수우"
+    for third in "기니디리미비시이"
+]
 
 
 def texts(count: int, seed: int) -> list[str]:
@@ -16,16 +21,14 @@ def texts(count: int, seed: int) -> list[str]:
     return [" ".join(draw.choices(WORDS, k=8)) for _ in range(count)]
 
 
-def by_name(rows: object) -> dict[str, object]:
-    return {finding.name: finding for finding in near_duplicates(rows)}  # type: ignore[arg-type, attr-defined]
-
-
 def test_texts_that_differ_little_are_found_within_a_split(tmp_path: Path) -> None:
     own = texts(200, seed=1)
     near = [f"{own[0]} ㅋㅋ", own[1].replace(" ", ""), own[1], f"{own[2]}!"]
     train = labelled(*[(text, "xy"[number % 2]) for number, text in enumerate(own)])
     train += labelled(*zip(near, "xyyx", strict=True))
-    (finding,) = near_duplicates(card_rows(tmp_path, {"train": train, "test": labelled(*zip(texts(9, 2), "xyxyxyxyx", strict=True))}))
+    (finding,) = near_duplicates(
+        card_rows(tmp_path, {"train": train, "test": labelled(*zip(texts(9, 2), "xyxyxyxyx", strict=True))})
+    )
     # Row 203 is equal to row 2, which is another finding; the texts of rows 1, 2, 3, 201, 202 and 204 resemble one.
     assert finding.name == "near-duplicates"
     assert (finding.count, finding.rows) == (6, 203 + 9)
@@ -37,8 +40,11 @@ def test_texts_that_differ_little_are_found_within_a_split(tmp_path: Path) -> No
 
 def test_another_label_is_told(tmp_path: Path) -> None:
     own = texts(60, seed=3)
-    train = labelled(*[(text, "xy"[number % 2]) for number, text in enumerate(own)], (f"{own[0]}!", "y"), (f"{own[2]}!", "x"))
-    (finding,) = near_duplicates(card_rows(tmp_path, {"train": train, "test": labelled(("글", "x"))}))
+    train = labelled(
+        *[(text, "xy"[number % 2]) for number, text in enumerate(own)], (f"{own[0]}!", "y"), (f"{own[2]}!", "x")
+    )
+    splits = {"train": train, "test": labelled(("글", "x"))}
+    (finding,) = near_duplicates(card_rows(tmp_path, splits, split={"validation": 0}))
     assert finding.title.endswith("; 2 of them have another label than the text they resemble")
 
 
@@ -50,7 +56,9 @@ def test_texts_that_differ_little_are_found_between_splits(tmp_path: Path, publi
         splits = {"train": own, "test": measured}
     else:
         splits = {"train": [*own, *(f"{text}?" for text in own)]}
-    made = {split: labelled(*[(text, "xy"[number % 2]) for number, text in enumerate(of)]) for split, of in splits.items()}
+    made = {
+        split: labelled(*[(text, "xy"[number % 2]) for number, text in enumerate(of)]) for split, of in splits.items()
+    }
     rows = card_rows(tmp_path, made, split={"validation": 0, "test": 0.2})
     found = {finding.name: finding for finding in near_duplicates(rows)}["near-duplicates-between"]
     train, test = (set(rows.divided[split]["text"]) for split in ("train", "test"))
@@ -71,4 +79,6 @@ def test_texts_that_differ_little_are_found_between_splits(tmp_path: Path, publi
 
 def test_different_texts_are_no_finding(tmp_path: Path) -> None:
     train = labelled(*[(text, "xy"[number % 2]) for number, text in enumerate(texts(200, seed=6))])
-    assert not list(near_duplicates(card_rows(tmp_path, {"train": [*train, *train[:10], *labelled(("", "x"), ("", "y"))]})))
+    assert not list(
+        near_duplicates(card_rows(tmp_path, {"train": [*train, *train[:10], *labelled(("", "x"), ("", "y"))]}))
+    )

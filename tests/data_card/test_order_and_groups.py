@@ -95,7 +95,9 @@ def test_classes_of_unequal_size_are_found(tmp_path: Path) -> None:
 
 
 def test_rows_are_counted_by_split_and_label(tmp_path: Path) -> None:
-    train = labelled(*[(f"글 {number}", "xyz"[number % 3]) for number in range(90)], ("글 0", "x"), ("글 1", "y"), ("", "z"))
+    train = labelled(
+        *[(f"글 {number}", "xyz"[number % 3]) for number in range(90)], ("글 0", "x"), ("글 1", "y"), ("", "z")
+    )
     rows = card_rows(tmp_path, {"train": train, "unlabelled": [{"text": "가"}, {"text": "가"}]})
     found = {one.split: one for one in split_rows(rows)}
     assert list(found) == ["train", "validation", "test", "unlabelled"]

@@ -52,7 +52,14 @@ def test_white_space_and_case_are_no_difference(text: str, expected: str) -> Non
 
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
-    [("가나다라마", "가나다라마", 1), ("가나다라마", "가나다라바", 0.5), ("가", "가", 1), ("가", "나", 0), ("가나", "가나다", 0), ("가나가나가", "가나가나", 1)],
+    [
+        ("가나다라마", "가나다라마", 1),
+        ("가나다라마", "가나다라바", 0.5),
+        ("가", "가", 1),
+        ("가", "나", 0),
+        ("가나", "가나다", 0),
+        ("가나가나가", "가나가나", 1),
+    ],
 )
 def test_similarity_is_that_of_distinct_trigrams(one: str, other: str, expected: float) -> None:
     assert similarity(one, other) == similarity(other, one) == expected == jaccard(one, other)
@@ -105,7 +112,9 @@ def test_texts_that_resemble_one_of_another_list_are_found() -> None:
 def test_many_texts_of_one_pattern_are_all_found(search: Callable[..., Similar] | None) -> None:
     own = [f"오늘 본 영화는 정말 재미있었고 배우들의 연기도 훌륭했다 {number}" for number in range(400)]
     own = list(map(plain, own))
-    found = search(own, signatures(own)) if search else similar_between(own, signatures(own), own[:5], signatures(own[:5]))
+    found = (
+        search(own, signatures(own)) if search else similar_between(own, signatures(own), own[:5], signatures(own[:5]))
+    )
     assert (found.places >= 0).all()
 
 
