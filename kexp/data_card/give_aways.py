@@ -79,7 +79,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
-    """Rows that meet conditions, by label (conditions, labels) and in all (conditions,); all rows by label, and in all."""
+    """Rows that meet conditions, by label (conditions, labels) and in all (conditions,), and all rows alike."""
 
     by_label: NDArray[np.int64]
     rows: NDArray[np.int64]
