@@ -127,6 +127,8 @@ class ColumnOptions(DatasetOptions):
             context.read.setdefault(split, Counter()).update(changed_labels(values[self.label]))
             labels = column_of(values[self.label], label_of, source, self.label)
             kept = self._kept(labels, names or {}, context)
+            if len(kept) < count:
+                context.rows[split] = [row + 1 for row in kept]
             if not kept:
                 raise DataError(f"{source}: every row has a label of leave_out ({', '.join(self.leave_out)})")
 

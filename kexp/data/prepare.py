@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
@@ -53,14 +54,30 @@ def divided_by(spec: Spec, repeat: Repeat) -> dict[str, int]:
     return {name: number for name, number in repeat.keys().items() if name != "seed" or spec.split.resplit}
 
 
+@dataclass(frozen=True, slots=True)
+class ReadData:
+    """The splits as a dataset gives them, as tables with the columns of a dataset and ``number``, the row from 0.
+
+    Labels are strings; ``names`` has those of a ``ClassLabel`` in their order, else None.
+    """
+
+    frames: Mapping[str, pd.DataFrame]
+    names: Sequence[str] | None
+    context: DatasetContext
+
+
 def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
     """Prepare the data of a run, which depend on its seed only where the spec says ``split.resplit``.
 
     Raises ``DataError`` for data that cannot be used, with the split, the label and the remedy.
     """
+    return prepare_read(read_splits(spec.dataset), spec, repeat)
+
+
+def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
+    """Prepare the data of a run once they are read, as ``prepare`` does."""
     seed = derive(repeat.seed if spec.split.resplit else spec.split.seed, "split") % 2**32
-    context = DatasetContext()
-    frames, names = _read(spec.dataset, context)
+    frames, names, context = dict(read.frames), read.names, read.context
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     if spec.split.validation == 0 and (unused := frames.pop("validation", None)) is not None:
         counts["validation"] |= {"not_used": len(unused), "kept": 0}
@@ -170,15 +187,17 @@ def needs_views(spec: Spec) -> bool:
     return spec.objective.uses_unlabelled and spec.objective.uses_augmented and spec.augmentation.unlabelled is None
 
 
-def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
-    """Read the splits as tables with string labels; the names of a ``ClassLabel`` keep their order."""
+def read_splits(dataset: DatasetOptions) -> ReadData:
+    """Read the splits of a dataset; raises ``DataError`` for rows that cannot be used at all."""
     from datasets import ClassLabel, disable_progress_bars
 
+    context = DatasetContext()
     disable_progress_bars()
     read = read_dataset(dataset, context)
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
-    frames, names = {}, None
+    frames: dict[str, pd.DataFrame] = {}
+    names: list[str] | None = None
     for split in (split for split in (*SPLITS, UNLABELLED) if split in read):
         frame: pd.DataFrame = read[split].to_pandas()
         need_columns(
@@ -206,7 +225,7 @@ def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, p
     if names is None:
         _spell_labels_once(frames, context)
     _warn_of_odd_groups(frames["train"], context)
-    return frames, names
+    return ReadData(frames, names, context)
 
 
 def _is_string(feature: Any) -> bool:
@@ -283,7 +302,7 @@ def _limit(dataset: DatasetOptions, split: str) -> int | None:
     return dataset.limit
 
 
-def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) -> tuple[str, ...]:
+def _label_names(frames: Mapping[str, pd.DataFrame], names: Sequence[str] | None) -> tuple[str, ...]:
     """Number the labels of train: as the dataset orders them, else numbers by value and words by alphabet."""
     present = _distinct_labels(frames["train"])
     for split in (split for split in ("validation", "test") if split in frames):
