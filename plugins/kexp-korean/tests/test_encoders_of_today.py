@@ -31,10 +31,10 @@ text_pair = "about"
 use = "{use}"
 path = "{model}"
 [training]
-epochs = 4
+epochs = 12
 batch_size = 16
 max_length = 24
-learning_rate = 5e-3
+learning_rate = 2e-3
 [freezing]
 use = "gradual"
 """
