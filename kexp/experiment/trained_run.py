@@ -57,6 +57,7 @@ class TrainedRun:
             "device": str(hardware.device),
             "precision": hardware.precision,
             "tf32": hardware.tf32,
+            **({"backbone": origin} if (origin := dict(assembled.spec.backbone.origin())) else {}),
             "forward": assembled.classifier.way,
             "optimizer": describe(trainer.optimizer, trainer.options),
             **({"compiled": len(compiled_parts(assembled.classifier))} if assembled.spec.training.compile else {}),

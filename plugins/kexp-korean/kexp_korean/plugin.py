@@ -26,7 +26,7 @@ def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:
 @hookimpl
 def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:
     """Name the backbones."""
-    from kexp_korean import backbones
+    from kexp_korean import backbones, deberta, modernbert
 
     return {
         "kcbert": backbones.KcBERT,
@@ -34,6 +34,10 @@ def kexp_backbones() -> Mapping[str, type[BackboneOptions]]:
         "koelectra": backbones.KoELECTRA,
         "kcelectra": backbones.KcELECTRA,
         "kobert": backbones.KoBERT,
+        "ax-encoder": modernbert.AXEncoder,
+        "kf-deberta": deberta.KFDeBERTa,
+        "deberta-v3-korean": deberta.KoreanDeBERTa,
+        "mdeberta": deberta.MDeBERTa,
     }
 
 

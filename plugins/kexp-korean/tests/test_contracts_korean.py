@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_models import FAMILIES, make_folder, trained_vocabulary
 
 from kexp.builtin.augmenters import RandomDeletion, SpacingNoise, TfIdfReplacement
 from kexp.contracts import AugmenterContext, AugmenterOptions, TokenizerContext
@@ -24,8 +25,10 @@ from kexp.testing import (
 )
 from kexp_korean import plugin
 from kexp_korean.aihub import AIHubDialect
-from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA
+from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
+from kexp_korean.deberta import KFDeBERTa, KoreanDeBERTa, MDeBERTa
 from kexp_korean.dialect_sample import DialectSample
+from kexp_korean.modernbert import AXEncoder
 from kexp_korean.nsmc import FILES, NSMC
 from kexp_korean.synonyms import RandomInsertion, SynonymSwap
 
@@ -225,6 +228,44 @@ class TestKoBERT(BackboneContract):
         return KoBERT(path=folder, model=request.param)
 
 
+def published(folder: Path, component: type[KoreanBackbone]) -> Path:
+    """Write a small model of a component as its authors publish it."""
+    family = next(family for family in FAMILIES if family.options is component)
+    return make_folder(folder / "model", family, trained_vocabulary(family), max_position_embeddings=40)
+
+
+class TestAXEncoder(BackboneContract):
+    component = AXEncoder
+
+    @pytest.fixture(params=[{}, {"pooling": "cls", "dropout": 0.2}], ids=str)
+    def options(self, request: pytest.FixtureRequest, tmp_path: Path) -> AXEncoder:
+        return AXEncoder(path=published(tmp_path, AXEncoder), **request.param)
+
+
+class TestKFDeBERTa(BackboneContract):
+    component = KFDeBERTa
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> KFDeBERTa:
+        return KFDeBERTa(path=published(tmp_path, KFDeBERTa))
+
+
+class TestKoreanDeBERTa(BackboneContract):
+    component = KoreanDeBERTa
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> KoreanDeBERTa:
+        return KoreanDeBERTa(path=published(tmp_path, KoreanDeBERTa), size="small")
+
+
+class TestMDeBERTa(BackboneContract):
+    component = MDeBERTa
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> MDeBERTa:
+        return MDeBERTa(path=published(tmp_path, MDeBERTa))
+
+
 class TestOnTheHub(OptionsContract):
     """Their published weights need a network, and hundreds of megabytes: what a spec says of them does not."""
 
@@ -235,4 +276,8 @@ class TestOnTheHub(OptionsContract):
         *(KoELECTRA(size=size, revision=COMMIT) for size in KoELECTRA.WEIGHTS),
         *(KcELECTRA(model=model) for model in KcELECTRA.WEIGHTS),
         *(KoBERT(model=model, dropout=0.1) for model in KoBERT.WEIGHTS),
+        AXEncoder(pooling="mean"),
+        KFDeBERTa(revision=COMMIT),
+        *(KoreanDeBERTa(size=size, revision=COMMIT) for size in KoreanDeBERTa.WEIGHTS),
+        MDeBERTa(dropout=0.0),
     )
