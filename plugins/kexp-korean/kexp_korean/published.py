@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,10 +118,10 @@ class Corpus(DatasetOptions):
         if missing := [name for name, files in found.items() if not files]:
             packed = next((path.name for path in below if path.name.lower().endswith(ARCHIVES)), "")
             remedy = f"unpack {packed}" if packed else f"get it from {self.homepage}"
-            yield Problem("path", f"{self.path} lacks {' and '.join(missing)}", remedy)
+            yield Problem("path", f"{self.path} lacks {_listed(missing)}", remedy)
         for part in parts:
             if len(found[part.name]) > 1 and not part.many:
-                several = " and ".join(str(path) for path, _ in found[part.name])
+                several = _listed([str(path) for path, _ in found[part.name]])
                 yield Problem("path", f"{several} have one name", "give the folder of the one that is meant")
 
     def label_count(self) -> int | None:
@@ -136,7 +137,7 @@ class Corpus(DatasetOptions):
         splits: dict[str, list[Dataset]] = {}
         for part in self.parts():
             files = self._files(part)
-            read = [self._read(path, shape, context) for path, shape in files]
+            read = [self._read(path, shape, part.split, context) for path, shape in files]
             name, rows = files[0][0].name if len(files) == 1 else part.name, sum(map(len, read))
             context.counts[f"{name} as {part.split}"] += rows
             if part.rows not in (0, rows):
@@ -153,12 +154,16 @@ class Corpus(DatasetOptions):
     def _below(self) -> list[Path]:
         return sorted(path for path in self.path.rglob("*") if path.is_file() and not path.name.startswith("."))
 
-    def _read(self, path: Path, shape: Shape, context: DatasetContext) -> Dataset:
+    def _read(self, path: Path, shape: Shape, split: Split, context: DatasetContext) -> Dataset:
         from kexp.files import text_of, to_dataset
         from kexp.files.cells import column_of
 
         with self._told_where_to_get():
-            values, numbers = _values(path, shape, self._remedies())
+            counts = context.read.setdefault(split, Counter())
+            if shape.layout is None:
+                values, numbers = _line_values(path, shape, self._remedies(), counts)
+            else:
+                values, numbers = _table_values(path, shape, shape.layout, self._remedies(), context.warnings, counts)
             if shape.drop_incomplete:
                 values, numbers = _complete(values, numbers, context)
             named = [*shape.text, *[shape.text_pair] * bool(shape.text_pair)]
@@ -181,8 +186,8 @@ class Corpus(DatasetOptions):
         strange = [row for row, label in enumerate(labels) if known[label] not in shape.labels]
         if strange:
             place = "line" if shape.layout is None else "data row"
-            *others, last = shape.labels
-            expected = f"{', '.join(others)} or {last}" if len(others) < 10 else f"{others[0]} to {last}"
+            first, *others = shape.labels
+            expected = _listed([first, *others], "or") if len(others) < 10 else f"{first} to {others[-1]}"
             raise DataError(
                 f"{path}: {place} {numbers[strange[0]]}: {shape.label} {labels[strange[0]]!r}, where it is {expected} "
                 f"({len(strange)} such rows); correct them, or get the file again from {self.homepage}"
@@ -214,25 +219,36 @@ def _is_named(path: Path, pattern: str, folder: Path) -> bool:
     return len(ends) == len(wanted) and all(map(fnmatchcase, ends, wanted))
 
 
-def _values(path: Path, shape: Shape, remedies: Remedies) -> tuple[dict[str, list[Any]], Sequence[int]]:
-    """Return the columns of a file, and the number of each row: of its line where a row is a line."""
+def _table_values(
+    path: Path,
+    shape: Shape,
+    layout: Mapping[str, Any],
+    remedies: Remedies,
+    warnings: list[str],
+    counts: Counter[str],
+) -> tuple[dict[str, list[Any]], Sequence[int]]:
+    """Return the columns of a table, and the number of each row."""
     from kexp.files import Layout, need_columns, open_table
 
-    if shape.layout is None:
-        return _line_values(path, shape, remedies)
-    table = open_table(path, Layout(**shape.layout), remedies)
+    table = open_table(path, Layout(**layout), remedies)
     need_columns(path, table.columns, shape.columns, remedies=remedies)
     values = table.read(shape.columns)
+    counts.update(table.counts)
+    warnings.extend(table.warnings)
     return values, range(1, len(values[shape.columns[0]]) + 1)
 
 
-def _line_values(path: Path, shape: Shape, remedies: Remedies) -> tuple[dict[str, list[Any]], Sequence[int]]:
+def _line_values(
+    path: Path, shape: Shape, remedies: Remedies, counts: Counter[str]
+) -> tuple[dict[str, list[Any]], Sequence[int]]:
+    """Return the texts of lines, and their labels where they have some, and the number of each line."""
     from kexp.files import lines_of
 
     texts, labels, numbers = [], [], []
     for number, line in enumerate(lines_of(path, "utf-8-sig", remedies), start=1):
         text = line.rstrip("\r\n")
         if not text.strip():
+            counts["blank_lines"] += 1
             continue
         if shape.label:
             text, mark, label = text.rpartition("|")
@@ -263,3 +279,8 @@ def _complete(
 
 def _joined(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else " ".join(text.strip() for text in texts if text.strip())
+
+
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    *others, last = names
+    return f"{', '.join(others)} {word} {last}" if others else last

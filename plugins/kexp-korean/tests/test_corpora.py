@@ -188,6 +188,21 @@ def test_rows_that_lack_a_cell_are_left_out_and_counted_where_the_authors_do(tmp
     assert context.counts["rows without a text or label left out"] == 3
 
 
+def test_blank_lines_and_rows_of_several_lines_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "dataset.txt", "\n욕이다|1\n \n인사다|0\n")
+    context = DatasetContext()
+    assert read(CurseDetection(path=tmp_path / "a"), context)["train"] == [
+        ("욕이다", None, "욕설"),
+        ("인사다", None, "욕설 아님"),
+    ]
+    assert context.read["train"]["blank_lines"] == 2
+    header = "comments\tcontain_gender_bias\tbias\thate\n"
+    for split in ("train", "dev"):
+        write(tmp_path / "b" / f"{split}.tsv", f'{header}"두\n줄"\tFalse\tnone\thate\n')
+    assert read(KoreanHateSpeech(path=tmp_path / "b"), context)["test"] == [("두\n줄", None, "hate")]
+    assert context.read["test"]["merged_lines"] == 1
+
+
 # --- where files are ---------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +352,7 @@ def test_experiments_resolve_with_pinned_weights(name: str, corpora: dict[str, t
 
 
 def test_every_corpus_states_licence_and_homepage() -> None:
+    assert "licence" not in kexp("plugins", "show", "dataset", "table").stdout
     for name, component in plugin.kexp_datasets().items():
         assert component.licence, name
         assert component.homepage.startswith("https://") or name == "dialect-sample"
