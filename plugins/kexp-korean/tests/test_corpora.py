@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_files import BOM, EXAMPLES, ODD, Example, Written, plain, texts, write, write_curses, write_emotions
+from corpus_files import BOM, EXAMPLES, ODD, Example, Written, plain, quoted, texts, write, write_curses, write_emotions
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
@@ -181,6 +181,24 @@ def test_truth_values_may_be_words_or_numbers(tmp_path: Path) -> None:
         assert [label for _, _, label in found["train"]] == ["True", "False"]
 
 
+def test_words_in_context_of_the_repository(tmp_path: Path) -> None:
+    """Links of a dictionary beside the sentences, a tab inside a cell, and truth values in two spellings."""
+    header = ("ID", "Target", "SENTENCE1", "Dictionary 1", "Link 1", "SENTENCE2", "Dictionary 2", "Link2", "ANSWER")
+    link = "https://example.org/view.do?word_no=1"
+    made = [
+        (1, "배", "[배]를 탔다.\t", 2, link, "[배]가 고프다.", 1, link, "False"),
+        (2, "길", "[길]을 잃었다.", 1, link, "돌아오는 [길]이다.", 1, link, "FALSE"),
+        (3, "해", "[해]가 진다.", 1, link, "[해]가 든다.", 1, link, "True"),
+    ]
+    for name in ("train", "dev", "test"):
+        write(tmp_path / "v1.0" / "WiC" / f"{name}.tsv", quoted([header, *made], "\t"))
+    assert read(KoBEST(path=tmp_path, task="wic"))["validation"] == [
+        ("[배]를 탔다.\t", "[배]가 고프다.", "False"),
+        ("[길]을 잃었다.", "돌아오는 [길]이다.", "False"),
+        ("[해]가 진다.", "[해]가 든다.", "True"),
+    ]
+
+
 def test_rows_that_lack_a_cell_are_left_out_and_counted_where_the_authors_do(tmp_path: Path) -> None:
     EXAMPLES["kobest-boolq"].write(tmp_path)
     context = DatasetContext()
@@ -340,7 +358,7 @@ def test_every_corpus_has_an_experiment() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_experiments_resolve_with_pinned_weights(name: str, corpora: dict[str, tuple[Example, Path, Written]]) -> None:
-    _, path, _ = corpora[name]
+    path = corpora[name][1]
     spec = EXPERIMENTS / f"{name}.toml"
     checked = kexp("check", spec, "--set", f"dataset.path={path}", "--json")
     assert checked.exit_code == 0, checked.stdout
@@ -349,6 +367,13 @@ def test_experiments_resolve_with_pinned_weights(name: str, corpora: dict[str, t
     # A spec says where its corpus comes from, and under which terms.
     comment = spec.read_text("utf-8").split("\n")[1]
     assert component.homepage.split("?")[0].split("/aihubdata")[0] in comment
+
+
+def test_the_experiment_on_dialects_resolves(tmp_path: Path) -> None:
+    write(tmp_path / "recording.json", "{}")
+    checked = kexp("check", EXPERIMENTS / "aihub-dialect.toml", "--set", f"dataset.path={tmp_path}", "--json")
+    assert checked.exit_code == 0, checked.stdout
+    assert json.loads(checked.stdout)["warnings"] == []
 
 
 def test_every_corpus_states_licence_and_homepage() -> None:
