@@ -115,7 +115,8 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
-    return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts) | by_words)
+    of = {"dataset": found} if (found := spec.dataset.provenance()) else {}
+    return PreparedData(labels, rows, unlabelled, of | _source(context) | _record(frames, counts) | by_words)
 
 
 def _separate_unlabelled(
