@@ -130,7 +130,7 @@ def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts
 
 def drop_in_file(train: pd.DataFrame, unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop train rows whose text is among the unlabelled rows of the dataset."""
-    in_file = _key(train).isin(set(_key(unlabelled)))
+    in_file = keys(train).isin(set(keys(unlabelled)))
     counts["in_the_unlabelled_file"] = int(in_file.sum())
     return train[~in_file]
 

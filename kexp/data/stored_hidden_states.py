@@ -45,8 +45,8 @@ class StoredHiddenStates:
         """Return the hidden states of some rows, of shape (tokens, hidden)."""
         import torch
 
-        # Batches are prepared in a thread of their own. An operation of PyTorch there starts a second set of its threads,
-        # and the first one then waits at every operation of the model. NumPy has no bf16, so rows are bytes.
+        # Batches are prepared in a thread of their own. An operation of PyTorch there starts a second set of threads,
+        # and the first set then waits at every operation of the model. NumPy has no bf16, so rows are bytes.
         taken = self.values.view(torch.uint8).numpy().take(ranges(self.starts[rows], self.lengths[rows]), axis=0)
         return torch.from_numpy(taken).view(self.values.dtype)
 

@@ -44,8 +44,8 @@ def tied_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
     first, known = int(texts.max(initial=-1)) + 1, groups >= 0
     size = first + int(groups.max(initial=-1)) + 1
     edges = coo_array((np.ones(known.sum(), np.int8), (texts[known], first + groups[known])), shape=(size, size))
-    found: NDArray[np.int64] = connected_components(edges, directed=False)[1][texts]
-    return pd.factorize(found)[0]
+    numbers: NDArray[np.int64] = pd.factorize(connected_components(edges, directed=False)[1][texts])[0]
+    return numbers
 
 
 def _letters(key: str) -> str:

@@ -71,7 +71,8 @@ class Length:
 
     def of(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Return which texts keep to it."""
-        return (lengths(texts)[self.unit] <= self.bound) == self.at_most
+        has: NDArray[np.bool_] = (lengths(texts)[self.unit] <= self.bound) == self.at_most
+        return has
 
     def __str__(self) -> str:
         return f"a length {'of at most' if self.at_most else 'above'} {self.bound:,} {self.unit}"
@@ -126,7 +127,9 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:
-    return (frame["text"] + PAIR_SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]).tolist()
+    whole = frame["text"] + PAIR_SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]
+    texts: list[str] = whole.tolist()
+    return texts
 
 
 def _ids(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.int64]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from small_models import FAMILIES, make_folder, trained_vocabulary
 from corpus_files import EXAMPLES
+from small_models import FAMILIES, make_folder, trained_vocabulary
 
 from kexp.builtin.augmenters import RandomDeletion, SpacingNoise, TfIdfReplacement
 from kexp.contracts import AugmenterContext, AugmenterOptions, TokenizerContext
@@ -27,15 +27,12 @@ from kexp.testing import (
 from kexp_korean import plugin
 from kexp_korean.aihub import AIHubDialect
 from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
-from kexp_korean.deberta import KFDeBERTa, KoreanDeBERTa, MDeBERTa
-from kexp_korean.dialect_sample import DialectSample
-from kexp_korean.modernbert import AXEncoder
-from kexp_korean.nsmc import FILES, NSMC
-from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA
 from kexp_korean.corpora import KLUE as KLUECorpus
 from kexp_korean.corpora import CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, QuestionPair
+from kexp_korean.deberta import KFDeBERTa, KoreanDeBERTa, MDeBERTa
 from kexp_korean.dialect_sample import DialectSample
 from kexp_korean.emotional_dialogue import AIHubEmotion
+from kexp_korean.modernbert import AXEncoder
 from kexp_korean.nsmc import NSMC
 from kexp_korean.published import Corpus
 from kexp_korean.synonyms import RandomInsertion, SynonymSwap
