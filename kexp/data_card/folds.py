@@ -35,7 +35,7 @@ def tied_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    texts = pd.factorize(frame["key"].map(_letters))[0]
+    texts: NDArray[np.int64] = pd.factorize(frame["key"].map(_letters))[0]
     if "group" not in frame:
         return texts
     # Row without a group are groups of their own.
