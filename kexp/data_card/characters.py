@@ -67,7 +67,9 @@ def characters(rows: CardRows) -> Iterator[Finding]:
         for split, frame in rows.read.items():
             search, blank = kind.pattern.search, kind.absent
             holds = np.fromiter(
-                (search(text) is not None or (blank and not text.strip()) for text in frame["key"]), bool, len(frame)
+                (search(text) is not None or (blank and not text.strip()) for text in frame["key"].tolist()),
+                bool,
+                len(frame),
             )
             rows_of = frame[~holds if kind.absent else holds]
             counts[split] = len(rows_of)

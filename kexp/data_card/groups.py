@@ -15,10 +15,10 @@ def groups_between(rows: CardRows) -> Iterator[Finding]:
     for measured, frame, other, others in rows.between():
         if "group" not in frame or "group" not in others:
             continue
-        shared = frame[frame["group"].isin(set(others["group"]) - {""})]
+        shared = frame[frame["group"].isin(set(others["group"].unique()) - {""})]
         counts[f"{measured} and {other}"], total[measured] = len(shared), len(frame)
         hits.setdefault(measured, set()).update(shared["row"])
-        names |= set(shared["group"])
+        names |= set(shared["group"].unique())
         divided |= bool(len(shared)) and not rows.published(measured, other)
         shown += examples(shared.drop_duplicates("group"), (f'group "{name}"' for name in shared["group"].unique()))
     if count := sum(map(len, hits.values())):

@@ -48,7 +48,7 @@ def _texts(frames: Mapping[str, pd.DataFrame]) -> Texts:
     import pandas as pd
 
     distinct = pd.concat([frame[["id", "key"]] for frame in frames.values()]).drop_duplicates("id")
-    found = [plain(key) for key in distinct.sort_values("id")["key"]]
+    found = [plain(key) for key in distinct.sort_values("id")["key"].tolist()]
     filled = np.fromiter(map(bool, found), bool, len(found))
     places = np.where(filled, np.cumsum(filled) - 1, -1)
     return Texts(found, places, signatures([text for text in found if text]))

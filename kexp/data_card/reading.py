@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
+from unicodedata import is_normalized
 
 import numpy as np
 
@@ -42,7 +42,9 @@ def _as_read(frame: pd.DataFrame, split: str, spec: Spec, read: ReadData) -> pd.
     decomposed = np.zeros(len(frame), bool)
     for name in texts:
         given = frame[name].fillna("").astype("str")
-        decomposed |= np.fromiter((not unicodedata.is_normalized("NFC", text) for text in given), bool, len(frame))
+        decomposed |= np.fromiter(
+            (not unicodedata.is_normalized("NFC", text) for text in given.tolist()), bool, len(frame)
+        )
     normal = normalise(frame, spec.cleaning.trim)
     row = np.asarray(read.context.rows.get(split, range(1, len(frame) + 1)), np.int64)
     kept = [*texts, "label", *(["augmented"] if "augmented" in frame else [])]

@@ -71,7 +71,7 @@ class Tokenised:
 def tokenise_rows(rows: CardRows, progress: Callable[[str], None]) -> Tokenised:
     """Tokenise all rows, with the cache that training uses; raises ``KexpError`` where there is no tokenizer."""
     spec, used = rows.spec, {split: frame for split, frame in rows.used.items() if len(frame)}
-    texts = [text for split in SEEN if split in used for text in used[split]["text"]]
+    texts = [text for split in SEEN if split in used for text in used[split]["text"].tolist()]
     tokenizer = spec.backbone.build_tokenizer(TokenizerContext(clean(spec, texts)))
     return Tokenised(tokenizer, {split: _encode(spec, tokenizer, own, progress) for split, own in used.items()})
 
@@ -80,8 +80,8 @@ def _encode(
     spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: pd.DataFrame, progress: Callable[[str], None]
 ) -> Encoded:
     cache, joint = TokenCache(cache_folder() / "tokens", progress), spec.dataset.joint()
-    pairs = clean(spec, rows["text_pair"]) if "text_pair" in rows else None
-    texts = without_long_tails(spec, tokenizer, clean(spec, rows["text"]), pairs)
+    pairs = clean(spec, rows["text_pair"].tolist()) if "text_pair" in rows else None
+    texts = without_long_tails(spec, tokenizer, clean(spec, rows["text"].tolist()), pairs)
     first = cache.tokenise(texts, tokenizer, joint)
     second = None if pairs is None else cache.tokenise(pairs, tokenizer, joint)
     return frame(first, second, tokenizer, max_length=UNCUT, truncation=spec.training.truncation)
