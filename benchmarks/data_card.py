@@ -2,9 +2,9 @@
 
     python benchmarks/data_card.py --rows 1000000
 
-The texts are synthetic: 20 to 60 characters of Korean-looking words whose frequencies fall as those of a language do. 2 %
-of them are copies of the text before them, equal or with another ending. The command runs in a process of its own; its lines are
-printed with the seconds since it began.
+The texts are synthetic: 20 to 60 characters of Korean-looking words whose frequencies fall as those of a language do.
+2 % of them are copies of the text before them, equal or with another ending. The command runs in a process of its own;
+its lines are printed with the seconds since it began.
 """
 
 from __future__ import annotations

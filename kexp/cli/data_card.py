@@ -42,11 +42,9 @@ def print_card(card: DataCard) -> None:
             _print_histogram(described[0])
     if card.tokens is not None:
         _print_cuts([lengths for lengths in card.lengths if lengths.unit == "tokens"])
-        of = "" if card.tokens.positions is None else f" of at most {card.tokens.positions}, the backbone's positions"
-        out.print(
-            f"training.max_length is {card.tokens.max_length}; {card.tokens.suggested}{of} holds 99 % of the rows of "
-            "training"
-        )
+        most = "" if card.tokens.positions is None else f"; the backbone reads at most {card.tokens.positions}"
+        fits = f"{card.tokens.suggested} holds 99 % of the rows of training"
+        out.print(f"training.max_length is {card.tokens.max_length}; {fits}{most}")
         shares = ", ".join(f"{split} {share:.2%}" for split, share in card.tokens.unknown.items())
         out.print(f"unknown tokens: {shares}")
     for sample in card.samples:
@@ -120,9 +118,7 @@ def _print_finding(finding: Finding, out: Console) -> None:
     out.print(f"[{colour}]{escape(finding.name)}[/]  {escape(printable(finding.title))} ({finding.share:.2%})")
     if finding.remedy:
         out.print(f"  {escape(finding.remedy)}")
-    rows = [
-        [f"  {one.split} {one.row}", _shown(one.label), _shown(one.text), _shown(one.note)] for one in finding.examples
-    ]
+    rows = [[f"  {one.split} row {one.row}", *map(_shown, (one.label, one.text, one.note))] for one in finding.examples]
     if rows:
         print_table("", ["", "", "", ""], rows)
 

@@ -122,15 +122,16 @@ def length_bounds(train: pd.DataFrame, options: Cleaning) -> tuple[float, float]
 
 def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts) -> pd.DataFrame:
     """Drop train rows whose text is in validation or test, so that a model is not tested on what it was trained on."""
-    seen = {text for other in others for text in keys(other)}
-    overlap = keys(train).isin(seen)
+    import pandas as pd
+
+    overlap = keys(train).isin(pd.concat([keys(other) for other in others]))
     counts["overlap"] = int(overlap.sum())
     return train[~overlap]
 
 
 def drop_labelled(unlabelled: pd.DataFrame, train: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop unlabelled rows whose text is among the labelled rows of train."""
-    labelled = keys(unlabelled).isin(set(keys(train)))
+    labelled = keys(unlabelled).isin(keys(train))
     counts["labelled"] = int(labelled.sum())
     return unlabelled[~labelled]
 

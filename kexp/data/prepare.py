@@ -209,13 +209,13 @@ def read_splits(dataset: DatasetOptions) -> ReadData:
         source = f"dataset, split {split}"
         for name in (name for name in (*TEXTS, "augmented") if name in frame):
             if not _is_string(read[split].features[name]):
-                frame[name] = column_of(read[split][name], text_of, source, name)
+                frame[name] = column_of(read[split][name][:], text_of, source, name)
         if isinstance(feature, ClassLabel):
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
         elif feature is not None:
             context.read.setdefault(split, Counter()).update(changed_labels(frame["label"]))
-            frame["label"] = column_of(read[split]["label"], label_of, source, "label")
+            frame["label"] = column_of(read[split]["label"][:], label_of, source, "label")
         missing = frame["label"].isna() | (frame["label"] == "")
         if missing.any() and split != UNLABELLED:
             rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
@@ -323,7 +323,7 @@ def _label_names(frames: Mapping[str, pd.DataFrame], names: Sequence[str] | None
 
 
 def _distinct_labels(train: pd.DataFrame) -> set[str]:
-    present = set(train["label"])
+    present = set(train["label"].unique())
     if len(present) < 2:
         only = f'every train row has the label "{next(iter(present))}"'
         raise DataError(f"dataset: {only}; expected at least two labels")

@@ -201,7 +201,7 @@ def limit_labelled_rows(frame: pd.DataFrame, split: str, limit: int | None, seed
     Raises ``DataError`` where a limit of train has no place for all labels.
     """
     kept = limit_rows(frame, limit, seed)
-    lost = set(frame["label"]) - set(kept["label"])
+    lost = set(frame["label"].unique()) - set(kept["label"].unique())
     labels = frame["label"].nunique()
     if not lost or limit is None:
         return kept

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.contracts import UNLABELLED
 from kexp.data.cleaning import contradicting, keys, repetitions, without_text
 from kexp.data_card.finding import EXAMPLES, Example, Finding
-from kexp.data_card.rows import SEEN, CardRows, by_split, examples
+from kexp.data_card.rows import SEEN, CardRows, by_split, counted, examples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ def empty_rows(rows: CardRows) -> Iterator[Finding]:
     found = {split: frame[without_text(frame)] for split, frame in rows.read.items()}
     yield from _finding(
         "empty",
-        "{count} rows have no text ({by_split})",
+        "without a text",
         found,
         rows.read,
         "kexp drops them from every split",
@@ -36,7 +36,7 @@ def repeated_rows(rows: CardRows) -> Iterator[Finding]:
         names = ["id"] if split == UNLABELLED else ["id", "label"]
         notes[split] = [f"as row {_first_row(frame, row)}" for _, row in first[names].iterrows()]
     handled, remedy = _option(rows, "duplicates", tuple(split for split, frame in found.items() if len(frame)))
-    title = "{count} rows repeat the text and the label of a row before them ({by_split})"
+    title = "with the text and the label of a row before them in their split"
     yield from _finding("duplicates", title, found, rows.read, remedy, handled=handled, notes=notes)
 
 
@@ -56,7 +56,7 @@ def contradicting_rows(rows: CardRows) -> Iterator[Finding]:
         )
     handled, remedy = _option(rows, "contradictions", tuple(split for split, frame in found.items() if len(frame)))
     texts = sum(frame["id"].nunique() for frame in found.values())
-    title = f"{{count}} rows are {texts:,} text{'s' if texts > 1 else ''} that carry different labels ({{by_split}})"
+    title = f"of {counted(texts, 'text')} with different labels"
     yield from _finding("contradictions", title, found, rows.labelled, remedy, handled=handled)
 
 
@@ -76,7 +76,7 @@ def overlapping_rows(rows: CardRows) -> Iterator[Finding]:
         dropped &= not len(shared) or other in SEEN
     if count := sum(map(len, hits.values())):
         differ = f"; {others_labels:,} of them with another label there" if others_labels else ""
-        title = f"{count:,} rows have a text that another split has too ({by_split(counts)}){differ}"
+        title = f"{counted(count)} with a text that another split has too ({by_split(counts)}){differ}"
         clean = rows.spec.cleaning
         handled = clean.overlap == "drop" and "train" in clean.splits and dropped
         remedy = 'cleaning.overlap = "drop"' + (" leaves them out of train and the unlabelled rows" if handled else "")
@@ -111,9 +111,9 @@ def _finding(
     handled: bool,
     notes: Mapping[str, list[str]] | None = None,
 ) -> Iterator[Finding]:
-    """Yield a finding about rows of several splits, if there are any."""
+    """Yield a finding about rows of several splits, if there are any; ``title`` says what they are."""
     counts = {split: len(frame) for split, frame in found.items()}
     if count := sum(counts.values()):
         shown = [one for split, frame in found.items() for one in examples(frame, (notes or {}).get(split, ()))]
-        said = title.format(count=f"{count:,}", by_split=by_split(counts))
+        said = f"{counted(count)} {title} ({by_split(counts)})"
         yield Finding(name, said, count, sum(map(len, among.values())), tuple(shown[:EXAMPLES]), remedy, handled)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kexp.data_card.finding import EXAMPLES, Example, Finding
-from kexp.data_card.rows import CardRows, by_split, examples, shown_texts
+from kexp.data_card.rows import CardRows, by_split, counted, examples, shown_texts
 from kexp.data_card.similar_texts import Similar, plain, signatures, similar_between, similar_within
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _texts(frames: Mapping[str, pd.DataFrame]) -> Texts:
     import pandas as pd
 
     distinct = pd.concat([frame[["id", "key"]] for frame in frames.values()]).drop_duplicates("id")
-    found = [plain(key) for key in distinct.sort_values("id")["key"]]
+    found = [plain(key) for key in distinct.sort_values("id")["key"].tolist()]
     filled = np.fromiter(map(bool, found), bool, len(found))
     places = np.where(filled, np.cumsum(filled) - 1, -1)
     return Texts(found, places, signatures([text for text in found if text]))
@@ -68,7 +68,7 @@ def _within(rows: CardRows, texts: Texts) -> Iterator[Finding]:
         shown.add(first, places[~back | (found.places[places] < places)], first, found)
     if count := sum(counts.values()):
         other = f"; {contradicting:,} of them have another label than the text they resemble" if contradicting else ""
-        title = f"{count:,} of {total:,} different texts differ little from another one ({by_split(counts)}){other}"
+        title = f"{count:,} of {total:,} different texts are similar to another one ({by_split(counts)}){other}"
         yield Finding("near-duplicates", title, count, total, shown.examples(), GROUP)
 
 
@@ -87,7 +87,7 @@ def _between(rows: CardRows, texts: Texts) -> Iterator[Finding]:
         divided |= bool(len(places)) and not rows.published(measured, other)
         shown.add(first, places, second, found)
     if count := sum(map(len, hits.values())):
-        title = f"{count:,} rows differ little from a row of another split ({by_split(counts)})"
+        title = f"{counted(count)} similar to a row of another split ({by_split(counts)})"
         remedy = GROUP if divided else "remove these rows from one of the files, or measure on other rows"
         yield Finding("near-duplicates-between", title, count, sum(total.values()), shown.examples(), remedy)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kexp.data_card.finding import EXAMPLES, Finding
-from kexp.data_card.rows import CardRows, examples
+from kexp.data_card.rows import CardRows, counted, examples
 from kexp.experiment.data_warnings import FEW_CHANGES, label_changes
 
 if TYPE_CHECKING:
@@ -37,13 +37,20 @@ def order(rows: CardRows) -> Iterator[Finding]:
     notes = [f"{lengths[place]:,} rows from here on have this label" for place in longest]
     shown = examples(train.iloc[starts[longest]], notes)
     if changes < FEW_CHANGES * expected:
-        times = f"the label changes {changes:,} times in {len(labels):,} rows, about {expected:,.0f} in a random order"
+        often = f"{counted(changes, 'time')} in {len(labels):,} rows, about {expected:,.0f} in a random order"
         yield Finding(
-            "sorted-by-label", f"train is sorted by label: {times}", len(labels), len(labels), shown, remedy, not kept
+            "sorted-by-label",
+            f"train is sorted by label: the label changes {often}",
+            len(labels),
+            len(labels),
+            shown,
+            remedy,
+            not kept,
         )
     else:
         count = int(lengths[long].sum())
-        title = f"{count:,} train rows stand in {long.sum():,} runs of one label that are too long to be chance"
+        runs = counted(int(long.sum()), "run")
+        title = f"{counted(count, 'train row')} in {runs} of one label, too long to be chance"
         yield Finding("runs-of-one-label", title, count, len(labels), shown, remedy, not kept)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
+from unicodedata import is_normalized
 
 import numpy as np
 
@@ -41,8 +41,8 @@ def _as_read(frame: pd.DataFrame, split: str, spec: Spec, read: ReadData) -> pd.
     texts = [name for name in TEXTS if name in frame]
     decomposed = np.zeros(len(frame), bool)
     for name in texts:
-        given = frame[name].fillna("").astype("str")
-        decomposed |= np.fromiter((not unicodedata.is_normalized("NFC", text) for text in given), bool, len(frame))
+        given = frame[name].fillna("").astype("str").tolist()
+        decomposed |= np.fromiter((not is_normalized("NFC", text) for text in given), bool, len(frame))
     normal = normalise(frame, spec.cleaning.trim)
     row = np.asarray(read.context.rows.get(split, range(1, len(frame) + 1)), np.int64)
     kept = [*texts, "label", *(["augmented"] if "augmented" in frame else [])]

@@ -82,6 +82,11 @@ def shown_texts(rows: pd.DataFrame) -> pd.Series[str]:
     return rows["text"] + " / " + rows["text_pair"] if "text_pair" in rows else rows["text"]
 
 
+def counted(count: int, what: str = "row") -> str:
+    """Return a number with what it counts, such as "1 row" or "2 rows"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def by_split(counts: Mapping[str, int]) -> str:
     """Return counts of splits in words, such as "train 12, test 3"."""
     return ", ".join(f"{split} {count:,}" for split, count in counts.items() if count)

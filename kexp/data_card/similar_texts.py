@@ -53,97 +53,91 @@ def similarity(one: str, other: str) -> float:
 
 def similar_within(texts: Sequence[str], signatures: NDArray[np.uint32]) -> Similar:
     """Look for a similar text for every text among the others; texts are plain, and none is empty."""
-    return _search(texts, signatures, texts, signatures, same=True)
+    found = _nothing(len(texts))
+    for band in _bands(signatures, _mask(len(texts))):
+        for offset in range(1, NEIGHBOURS + 1):
+            equal = band.hashes[offset:] == band.hashes[:-offset]
+            one, other = band.places[:-offset][equal], band.places[offset:][equal]
+            unknown = (found.places[one] < 0) | (found.places[other] < 0)
+            one, other = _alike(signatures, one[unknown], signatures, other[unknown])
+            _decide(found, texts, one, texts, other)
+            _decide(found, texts, other, texts, one)
+    return found
 
 
 def similar_between(
     texts: Sequence[str], signatures: NDArray[np.uint32], others: Sequence[str], of_others: NDArray[np.uint32]
 ) -> Similar:
     """Look for a similar text for every text among ``others``."""
-    return _search(texts, signatures, others, of_others, same=False)
-
-
-def _search(
-    texts: Sequence[str],
-    signatures: NDArray[np.uint32],
-    others: Sequence[str],
-    of_others: NDArray[np.uint32],
-    *,
-    same: bool,
-) -> Similar:
-    found = Similar(np.full(len(texts), -1, np.int64), np.zeros(len(texts)))
-    if not len(texts) or not len(others):
-        return found
-    for band in range(BANDS):
-        keys, among = _keys(signatures, band), _keys(of_others, band)
-        order = np.argsort(among, kind="stable")
-        for places, candidates in _candidates(keys, among[order], found.places):
-            chosen = order[candidates]
-            kept = _agreement(signatures, places, of_others, chosen) >= FEWEST
-            if same:
-                kept &= places != chosen
-            _decide(found, texts, others, places[kept], chosen[kept], same=same)
+    found = _nothing(len(texts))
+    mask = _mask(max(len(texts), len(others)))
+    for band, among in zip(_bands(signatures, mask), _bands(of_others, mask), strict=True):
+        start = np.searchsorted(among.keys, band.keys)
+        for offset in sorted(range(-NEIGHBOURS, NEIGHBOURS), key=abs):
+            place = start + offset
+            inside = (place >= 0) & (place < len(others)) & (found.places[band.places] < 0)
+            place, own = place[inside], band.places[inside]
+            equal = among.hashes[place] == band.hashes[inside]
+            one, other = _alike(signatures, own[equal], of_others, among.places[place[equal]])
+            _decide(found, texts, one, others, other)
     return found
 
 
-def _candidates(
-    keys: NDArray[np.uint64], among: NDArray[np.uint64], found: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield places of texts for which nothing is found yet, and the places in ``among`` of one candidate for each.
-
-    ``among`` is sorted. Two texts share a band where the upper halves of their keys are equal; the lower halves, which
-    are of the next band, bring similar ones together.
-    """
-    start = np.searchsorted(among, keys)
-    for offset in sorted(range(-NEIGHBOURS, NEIGHBOURS + 1), key=abs):
-        place = start + offset
-        open_ = (found < 0) & (place >= 0) & (place < len(among))
-        places = np.flatnonzero(open_)
-        equal = among[place[places]] >> 32 == keys[places] >> 32
-        if equal.any():
-            yield places[equal], place[places[equal]]
+def _nothing(count: int) -> Similar:
+    return Similar(np.full(count, -1, np.int64), np.zeros(count))
 
 
 def _decide(
     found: Similar,
     texts: Sequence[str],
-    others: Sequence[str],
     places: NDArray[np.int64],
+    others: Sequence[str],
     chosen: NDArray[np.int64],
-    *,
-    same: bool,
 ) -> None:
-    """Compare each text with its candidate; among the same texts a pair is found for both."""
+    """Compare each text with its candidate, unless a similar one is known."""
     for place, other in zip(places.tolist(), chosen.tolist(), strict=True):
-        if found.places[place] >= 0:
-            continue
-        value = similarity(texts[place], others[other])
-        if value >= THRESHOLD:
+        if found.places[place] < 0 and (value := similarity(texts[place], others[other])) >= THRESHOLD:
             found.places[place], found.similarities[place] = other, value
-            if same and found.places[other] < 0:
-                found.places[other], found.similarities[other] = place, value
 
 
-def _agreement(
-    one: NDArray[np.uint32], places: NDArray[np.int64], other: NDArray[np.uint32], chosen: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the share of equal minima of pairs of texts, which estimates their similarity."""
-    parts = [slice(start, start + CHUNK) for start in range(0, len(places), CHUNK)]
-    shares = [(one[places[part]] == other[chosen[part]]).mean(axis=1) for part in parts]
-    return np.concatenate([*shares, np.empty(0)])
+def _alike(
+    signatures: NDArray[np.uint32], one: NDArray[np.int64], of_others: NDArray[np.uint32], other: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs whose signatures agree in enough minima, the share of which estimates their similarity."""
+    parts = [slice(start, start + CHUNK) for start in range(0, len(one), CHUNK)]
+    shares = [(signatures[one[part]] == of_others[other[part]]).mean(axis=1) for part in parts]
+    kept = np.concatenate([*shares, np.empty(0)]) >= FEWEST
+    return one[kept], other[kept]
 
 
-def _keys(signatures: NDArray[np.uint32], band: int) -> NDArray[np.uint64]:
-    """Return a key per text: what its minima of a band hash to, above what those of the next band hash to."""
-    upper, lower = (_hash_of(signatures, number) for number in (band, (band + 1) % BANDS))
-    return upper.astype(np.uint64) << np.uint64(32) | lower
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The texts sorted by a band: hashes of its minima, and the places of the texts.
+
+    ``keys`` are what is sorted: the hash, and below it some bits of the hash of the next band, which bring similar
+    texts together, and the place, which makes all keys different.
+    """
+
+    keys: NDArray[np.uint64]
+    hashes: NDArray[np.uint64]
+    places: NDArray[np.int64]
 
 
-def _hash_of(signatures: NDArray[np.uint32], band: int) -> NDArray[np.uint32]:
-    mixed = np.zeros(len(signatures), np.uint32)
-    for column in range(band * WIDTH, (band + 1) * WIDTH):
-        mixed = _mixed(mixed * np.uint32(31) + signatures[:, column])
-    return mixed
+def _mask(count: int) -> np.uint64:
+    return np.uint64((1 << count.bit_length()) - 1)
+
+
+def _bands(signatures: NDArray[np.uint32], mask: np.uint64) -> Iterator[Band]:
+    """Yield every band; ``mask`` has the bits of a place."""
+    minima = signatures.T.reshape(BANDS, WIDTH, len(signatures))
+    mixed = np.zeros((BANDS, len(signatures)), np.uint32)
+    for number in range(WIDTH):
+        mixed = _mixed(mixed * np.uint32(31) + minima[:, number])
+    for own, following in zip(mixed, np.roll(mixed, -1, axis=0), strict=True):
+        keys = own.astype(np.uint64) << np.uint64(32) | (following & ~mask) | np.arange(len(own), dtype=np.uint64)
+        # Sorted as they are: sorting places by keys takes several times as long.
+        keys.sort()
+        yield Band(keys, keys >> np.uint64(32), (keys & mask).astype(np.int64))
 
 
 def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:

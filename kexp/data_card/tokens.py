@@ -12,7 +12,7 @@ from kexp.contracts import TokenizerContext
 from kexp.data.encoding import Encoded, TokenCache, frame, only_unknown, special_tokens, token_counts
 from kexp.data_card.finding import EXAMPLES, Finding
 from kexp.data_card.lengths import Lengths, lengths_of
-from kexp.data_card.rows import SEEN, CardRows, by_split, examples, shown_texts
+from kexp.data_card.rows import SEEN, CardRows, by_split, counted, examples, shown_texts
 from kexp.experiment.texts import clean, encode_texts, without_long_tails
 from kexp.settings import cache_folder
 
@@ -71,7 +71,7 @@ class Tokenised:
 def tokenise_rows(rows: CardRows, progress: Callable[[str], None]) -> Tokenised:
     """Tokenise all rows, with the cache that training uses; raises ``KexpError`` where there is no tokenizer."""
     spec, used = rows.spec, {split: frame for split, frame in rows.used.items() if len(frame)}
-    texts = [text for split in SEEN if split in used for text in used[split]["text"]]
+    texts = [text for split in SEEN if split in used for text in used[split]["text"].tolist()]
     tokenizer = spec.backbone.build_tokenizer(TokenizerContext(clean(spec, texts)))
     return Tokenised(tokenizer, {split: _encode(spec, tokenizer, own, progress) for split, own in used.items()})
 
@@ -80,8 +80,8 @@ def _encode(
     spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: pd.DataFrame, progress: Callable[[str], None]
 ) -> Encoded:
     cache, joint = TokenCache(cache_folder() / "tokens", progress), spec.dataset.joint()
-    pairs = clean(spec, rows["text_pair"]) if "text_pair" in rows else None
-    texts = without_long_tails(spec, tokenizer, clean(spec, rows["text"]), pairs)
+    pairs = clean(spec, rows["text_pair"].tolist()) if "text_pair" in rows else None
+    texts = without_long_tails(spec, tokenizer, clean(spec, rows["text"].tolist()), pairs)
     first = cache.tokenise(texts, tokenizer, joint)
     second = None if pairs is None else cache.tokenise(pairs, tokenizer, joint)
     return frame(first, second, tokenizer, max_length=UNCUT, truncation=spec.training.truncation)
@@ -118,15 +118,15 @@ def token_findings(rows: CardRows, tokenised: Tokenised, found: Tokens) -> Itera
         remedy, handled = f"training.max_length = {found.suggested}", False
     else:
         remedy, handled = "99 % of the rows of training are not cut; training.truncation says which end is", True
-    title = f"{{count}} rows are longer than training.max_length = {found.max_length} and are cut ({{by_split}})"
+    title = f"longer than training.max_length = {found.max_length}, which are cut"
     yield from _finding("cut", title, rows, longer, remedy, handled=handled)
     holding = {split: token_counts(own, tokenised.tokenizer)[1] > 0 for split, own in tokenised.encoded.items()}
     if max(found.unknown.values(), default=0) >= UNKNOWN:
         shares = ", ".join(f"{split} {share:.1%}" for split, share in found.unknown.items())
-        title = f"{{count}} rows have unknown tokens ({{by_split}}); of all tokens {shares} are unknown"
+        title = f"with unknown tokens, which are {shares} of all tokens"
         yield from _finding("unknown-tokens", title, rows, holding, "a backbone whose vocabulary has these characters")
     alone = {split: only_unknown(own, tokenised.tokenizer) for split, own in tokenised.encoded.items()}
-    title = "{count} rows consist of unknown tokens alone, so that a model cannot tell them apart ({by_split})"
+    title = "of unknown tokens alone, which a model cannot tell apart"
     yield from _finding("only-unknown-tokens", title, rows, alone, "another backbone, or remove these rows")
 
 
@@ -142,7 +142,7 @@ def _finding(
     counts = {split: int(own.sum()) for split, own in found.items()}
     if count := sum(counts.values()):
         shown = [one for split, own in found.items() for one in examples(rows.used[split][own])]
-        said = title.format(count=f"{count:,}", by_split=by_split(counts))
+        said = f"{counted(count)} {title} ({by_split(counts)})"
         yield Finding(name, said, count, sum(map(len, found.values())), tuple(shown[:EXAMPLES]), remedy, handled)
 
 

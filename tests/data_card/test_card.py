@@ -77,10 +77,14 @@ def test_a_card_on_the_screen_tells_the_same(spec: Path) -> None:
         )
         assert lines[place + 1] == f"  {finding['remedy']}"
         example = finding["examples"][0]
-        assert lines[place + 2].startswith(f"  {example['split']} {example['row']}\t{example['label']}\t")
+        assert lines[place + 2].startswith(f"  {example['split']} row {example['row']}\t{example['label']}\t")
     assert f"{len(found['findings'])} findings" in lines
     suggested = found["tokens"]["suggested"]
-    assert any(f"training.max_length is 16; {suggested} of at most 256" in line for line in lines)
+    assert any(
+        f"training.max_length is 16; {suggested} holds 99 % of the rows of training; the backbone reads at most 256"
+        in line
+        for line in lines
+    )
     assert "reading the data of spec" in result.stderr
 
 

@@ -55,7 +55,7 @@ def test_rows_are_counted_as_by_hand(tmp_path: Path, seed: int) -> None:
         (only(overlapping_rows(rows)), overlap),
     ):
         assert finding.count == count
-        assert finding.title.startswith(f"{count:,} rows ")
+        assert finding.title.startswith(f"{count:,} row")
         assert len(finding.examples) == min(5, count)
         for example in finding.examples:
             row = splits[example.split][example.row - 1]
@@ -68,7 +68,7 @@ def test_what_is_said_of_a_repetition_is_the_row_that_it_repeats(tmp_path: Path)
     rows = card_rows(tmp_path, {"train": labelled(("가", "x"), ("나", "y"), ("가", "x"), ("가", "y"), ("나", "y"))})
     finding = only(repeated_rows(rows))
     assert [(one.row, one.note) for one in finding.examples] == [(3, "as row 1"), (5, "as row 2")]
-    assert finding.title == "2 rows repeat the text and the label of a row before them (train 2)"
+    assert finding.title == "2 rows with the text and the label of a row before them in their split (train 2)"
 
 
 def test_rows_of_one_text_stand_together(tmp_path: Path) -> None:

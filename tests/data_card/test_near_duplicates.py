@@ -32,7 +32,7 @@ def test_texts_that_differ_little_are_found_within_a_split(tmp_path: Path) -> No
     # Row 203 is equal to row 2, which is another finding; the texts of rows 1, 2, 3, 201, 202 and 204 resemble one.
     assert finding.name == "near-duplicates"
     assert (finding.count, finding.rows) == (6, 203 + 9)
-    assert finding.title == "6 of 212 different texts differ little from another one (train 6)"
+    assert finding.title == "6 of 212 different texts are similar to another one (train 6)"
     assert [(one.row, one.split) for one in finding.examples] == [(202, "train"), (204, "train"), (201, "train")]
     assert finding.examples[0].note == f"1.00 like train row 2, y: {own[1]}"
     assert "dataset.group" in finding.remedy

@@ -22,7 +22,7 @@ def ordered(folder: Path, labels: str, **sections: Any) -> list[Finding]:
 def test_train_that_is_sorted_by_label_is_found(tmp_path: Path) -> None:
     (finding,) = ordered(tmp_path, "x" * 50 + "y" * 50, sampler="sequential")
     assert finding.name == "sorted-by-label"
-    assert "the label changes 1 times in 100 rows, about 50 in a random order" in finding.title
+    assert "the label changes 1 time in 100 rows, about 50 in a random order" in finding.title
     assert (finding.count, finding.rows, finding.handled) == (100, 100, False)
     assert finding.remedy == 'sampler = "random"'
     assert [(one.row, one.note[:7]) for one in finding.examples] == [(1, "50 rows"), (51, "50 rows")]
