@@ -293,7 +293,10 @@ def _distinct(
         if len(chosen) == SHOWN:
             break
         own, kind = has(candidate), isinstance(candidate.trait, Length)
-        others = (rows for one, rows in chosen if isinstance(one.trait, Length) == kind)
-        if not any((rows & own).sum() >= OVERLAP * min(rows.sum(), own.sum()) for rows in others):
+        others = [rows for one, rows in chosen if isinstance(one.trait, Length) == kind]
+        within = any((rows & own).sum() >= OVERLAP * min(rows.sum(), own.sum()) for rows in others)
+        # That short texts have one label, and long ones the other, is one finding.
+        opposite = kind and any((~rows & own).sum() >= (~rows | own).sum() / 2 for rows in others)
+        if not (within or opposite):
             chosen.append((candidate, own))
     return chosen

@@ -152,12 +152,13 @@ def _draw(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, int]:
 
 def _known_labels(frame: pd.DataFrame, among: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of labels that are frequent enough, and a remark on the others."""
-    sets = frame.assign(tied=tied_rows(frame)).groupby("label")["tied"].nunique()
-    rare = sorted(sets.index[sets < FEWEST])
+    counts = frame.assign(tied=tied_rows(frame)).groupby("label")["tied"].nunique()
+    rare = sorted(counts.index[counts < FEWEST])
     if not rare:
         return frame, []
     few = ", ".join(f'"{label}"' for label in rare[:5]) + (" ..." if len(rare) > 5 else "")
-    of = f"{len(rare):,} label{'s' if len(rare) > 1 else ''} with fewer than {FEWEST} texts{among}"
+    sets = "different texts or groups" if "group" in frame else "different texts"
+    of = f"{len(rare):,} label{'s' if len(rare) > 1 else ''} with fewer than {FEWEST} {sets}{among}"
     remark = f"label errors are not looked for in the rows of {of}: {few}"
     return frame[~frame["label"].isin(rare)].reset_index(drop=True), [remark]
 

@@ -141,7 +141,7 @@ def test_labels_with_few_texts_are_left_out_and_told(tmp_path: Path) -> None:
     rows, _ = reviews(flipped=0.05)
     rare = [{"text": f"드문 글 {number}", "label": "rare"} for number in range(9)]
     remark, finding = label_errors(card_rows(tmp_path, {"train": [*rows, *rare]}))
-    assert remark == 'label errors are not looked for in the rows of 1 label with fewer than 10 texts: "rare"'
+    assert remark == 'label errors are not looked for in the rows of 1 label with fewer than 10 different texts: "rare"'
     assert isinstance(finding, Finding)
     assert finding.rows == 480
 
