@@ -46,7 +46,9 @@ def run(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("typed", [None, "12번째 영화 감동 배우 3 정말", "  ", ""])
-def test_page_shows_the_label_and_every_probability(run: Path, monkeypatch: pytest.MonkeyPatch, typed: str | None) -> None:
+def test_page_shows_the_label_and_every_probability(
+    run: Path, monkeypatch: pytest.MonkeyPatch, typed: str | None
+) -> None:
     (source,) = (block.text for block in PAGE.blocks if block.is_file and block.title == "page.py")
     assert len(source.splitlines()) <= 15
     page = Streamlit(typed)
