@@ -18,7 +18,7 @@ from support import REPOSITORY, kexp
 from kexp.catalog import Catalog
 from kexp.plan.resolve import resolve
 
-TINY = 'backbone={use="tiny", layers=1, hidden=32, heads=2, vocabulary=600, positions=64}'
+TINY = 'backbone={use="tiny", layers=1, hidden=32, heads=2, vocabulary=600, positions=256}'
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_course_rehearsal_measures_errors_of_probabilities(place: Path) -> None:
             for line in next(Path(found["folder"]).glob(f"{variant}/*/metrics.jsonl")).read_text("utf-8").splitlines()
         ]
         steps = [event["step"] for event in events if event["event"] == "step"]
-        assert steps[:3] == [25, 50, 75]
+        assert {25, 50, 75, 100, 350} <= set(steps)
         evaluations = [event for event in events if event["event"] == "evaluation"]
         assert len(evaluations) == 5
         assert all({"accuracy", "mse", "mae"} <= event["train_metrics"].keys() for event in evaluations)
