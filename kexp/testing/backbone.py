@@ -138,7 +138,7 @@ class BackboneContract(OptionsContract):
         assert options.precision_problem("fp32") == ""
 
     def test_states_where_its_weights_come_from(self, options: BackboneOptions) -> None:
-        """``provenance`` and ``origin`` are texts by name, as result.json, the report and ``kexp plugins show`` have them."""
+        """``provenance`` and ``origin`` are texts by name, for ``kexp plugins show``, result.json and the report."""
         for known in (type(options).provenance(), options.origin()):
             assert all(isinstance(part, str) and part for item in known.items() for part in item)
             assert known.get("licence", options.licence) == options.licence
