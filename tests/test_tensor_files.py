@@ -25,6 +25,7 @@ def values() -> dict[Any, Any]:
         "model": {"weight": weight, "tied": weight, "row": weight[1:], "column": weight[:, 1]},
         "optimizer": {0: {"step": torch.tensor(5.0)}, 1: {"betas": (0.9, 0.999)}},
         "kinds": [torch.ones(2, dtype=torch.bfloat16), torch.tensor([True]), torch.empty(0, 4), torch.tensor(7)],
+        "empty": np.concatenate([np.empty(0, np.int32)]),
         "array": np.arange(6, dtype=np.int32).reshape(2, 3),
         "numbers": [1, 2.5, math.inf, None, True, "한글 \ud800"],
     }
