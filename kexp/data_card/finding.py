@@ -29,7 +29,8 @@ class Finding:
 
     ``name`` identifies the kind of finding, such as ``near-duplicates``; ``title`` is a sentence with the numbers:
     ``count`` of ``rows`` rows have it. ``remedy`` is the line of a spec that deals with it, or what kexp does with such
-    rows already (then ``handled`` is true); "" where neither is known.
+    rows already (then ``handled`` is true); "" where neither is known. ``named`` has every row that is meant, as split
+    and number, where the order says which to look at first.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Finding:
     examples: tuple[Example, ...]
     remedy: str
     handled: bool = False
+    named: tuple[tuple[str, int], ...] = ()
 
     @property
     def share(self) -> float:
