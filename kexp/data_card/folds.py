@@ -35,17 +35,17 @@ def tied_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    texts = pd.factorize(frame["key"].map(_letters))[0]
+    texts: NDArray[np.int64] = pd.factorize(frame["key"].map(_letters))[0]
     if "group" not in frame:
         return texts
-    # Row without a group are groups of their own.
+    # Rows without a group are groups of their own.
     alone = (frame["group"] == "").to_numpy()
     groups = np.where(alone, -1, pd.factorize(frame["group"])[0])
     first, known = int(texts.max(initial=-1)) + 1, groups >= 0
     size = first + int(groups.max(initial=-1)) + 1
     edges = coo_array((np.ones(known.sum(), np.int8), (texts[known], first + groups[known])), shape=(size, size))
-    found: NDArray[np.int64] = connected_components(edges, directed=False)[1][texts]
-    return pd.factorize(found)[0]
+    found: NDArray[np.int64] = pd.factorize(connected_components(edges, directed=False)[1][texts])[0]
+    return found
 
 
 def _letters(key: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,12 @@ class Length:
 
     def of(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Return which texts keep to it."""
-        return (lengths(texts)[self.unit] <= self.bound) == self.at_most
+        return self.among(lengths(texts))
+
+    def among(self, of_length: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+        """Return which texts keep to it, given the lengths of all by unit."""
+        short: NDArray[np.bool_] = of_length[self.unit] <= self.bound
+        return short if self.at_most else ~short
 
     def __str__(self) -> str:
         return f"a length {'of at most' if self.at_most else 'above'} {self.bound:,} {self.unit}"
@@ -126,7 +131,8 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:
-    return (frame["text"] + PAIR_SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]).tolist()
+    texts = frame["text"] + PAIR_SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]
+    return list(texts)
 
 
 def _ids(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.int64]:
@@ -190,7 +196,7 @@ def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list
         for bound in np.unique(np.quantile(values, np.linspace(0.02, 0.98, 49), method="inverted_cdf"))
         for at_most in (True, False)
     ]
-    within = np.array([(of_length[bound.unit] <= bound.bound) == bound.at_most for bound in bounds])
+    within = np.array([bound.among(of_length) for bound in bounds])
     looked_at, found = len(known) + len(bounds), list[Candidate]()
     for start in range(0, len(known), AT_ONCE):
         part, traits_of = present[:, start : start + AT_ONCE], known[start : start + AT_ONCE]
