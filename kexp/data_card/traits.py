@@ -74,9 +74,8 @@ class Trait:
     def __str__(self) -> str:
         if self.kind == "property":
             return self.value
-        return f'"{self.value}"' + {"first eojeol": " at the beginning", "last eojeol": " at the end"}.get(
-            self.kind, ""
-        )
+        shown = "".join(letter if letter.isprintable() else f"<U+{ord(letter):04X}>" for letter in self.value)
+        return f'"{shown}"' + {"first eojeol": " at the beginning", "last eojeol": " at the end"}.get(self.kind, "")
 
 
 def traits(text: str) -> set[tuple[Kind, str]]:
@@ -95,7 +94,7 @@ def traits(text: str) -> set[tuple[Kind, str]]:
 def completed(trait: Trait, texts: Sequence[str], share: float = 0.98) -> Trait:
     """Return characters with those beside them that nearly all texts have, from texts that contain them all.
 
-    "[광" becomes "[광고]". Other traits are returned as they are.
+    "[광" becomes "[광고]"; it ends where an eojeol does. Other traits are returned as they are.
     """
     value = trait.value
     while trait.kind == "characters" and len(value) < LONGEST:
@@ -104,17 +103,17 @@ def completed(trait: Trait, texts: Sequence[str], share: float = 0.98) -> Trait:
         if count < share * len(texts):
             break
         value = best
-    return Trait(trait.kind, value.strip() or trait.value)
+    return Trait(trait.kind, value)
 
 
 def _one_longer(value: str, text: str) -> set[str]:
-    """Return the places of a value in a text with one character more, before it or after it."""
+    """Return the places of a value in a text with one character more of its eojeol, before it or after it."""
     found, start = set(), text.find(value)
     while start >= 0:
         end = start + len(value)
-        if start:
+        if start and not text[start - 1].isspace():
             found.add(text[start - 1 : end])
-        if end < len(text):
+        if end < len(text) and not text[end].isspace():
             found.add(text[start : end + 1])
         start = text.find(value, start + 1)
     return found
