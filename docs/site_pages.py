@@ -172,6 +172,7 @@ def _component(catalog: Catalog, entry: Entry) -> str:
         f"# {entry.name}",
         f"[{entry.kind.capitalize()}](index.md) of {entry.owner}.",
         prose(inspect.getdoc(entry.options) or ""),
+        "".join(f"- {name}: {prose(value)}\n" for name, value in getattr(entry.options, "provenance", dict)().items()),
         "## In a spec",
         _fence("toml", lines) if lines else "",
         f"{'Inside another component' if lines else 'Only inside another component'}:" if nested else "",

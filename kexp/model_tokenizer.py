@@ -23,7 +23,7 @@ def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise KexpError(f"{title} has no fast tokenizer (tokenizer.json), which kexp needs")
     # Without tokenizer files transformers silently makes a tokenizer of special tokens alone.
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+    if tokenizer.get_vocab().keys() <= set(tokenizer.all_special_tokens):
         remedy = "copy it there from where the model was made or downloaded"
         raise KexpError(f"{title} has no tokenizer (tokenizer.json or vocab.txt); {remedy}")
     if tokenizer.pad_token_id is None:
@@ -36,10 +36,15 @@ def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None
         remedy = 'state "do_lower_case": false and "strip_accents": false in tokenizer_config.json'
         raise KexpError(f"the tokenizer of {title} splits Hangul into letters, which its vocabulary lacks; {remedy}")
     try:
+        unread = _unread_words(tokenizer)
         tokenizer("영화")
     # Its parts come from files that anybody may have written.
     except Exception as error:
         raise KexpError(f"the tokenizer of {title} cannot read a text: {reason_of(error)}; copy it again") from error
+    if unread:
+        remedy = "copy tokenizer.json there, or correct tokenizer_class in tokenizer_config.json"
+        found = f'{type(tokenizer).__name__} reads words of its own vocabulary as unknown, such as "{unread}"'
+        raise KexpError(f"the tokenizer of {title} is of another class than its vocabulary: {found}; {remedy}")
     if len(tokenizer) > config.vocab_size:
         sizes = f"{len(tokenizer)} entries, its weights {config.vocab_size}"
         raise KexpError(f"the tokenizer of {title} has {sizes}; they do not match")
@@ -55,6 +60,27 @@ def _splits_syllables(tokenizer: PreTrainedTokenizerFast) -> bool:
         return False
     letters = re.compile("[ᄀ-ᇿ]")
     return bool(letters.search(normalizer.normalize_str("영화"))) and not letters.search(vocabulary)
+
+
+def _unread_words(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Return a Korean word of the vocabulary that is unknown when it is read, if many of them are; else "".
+
+    So it is where transformers takes another class than the vocabulary was made for: WordPiece finds no word that
+    begins with the mark of SentencePiece.
+    """
+    vocabulary = tokenizer.get_vocab()
+    marked = [token[1:] for token in vocabulary if token.startswith("▁")]
+    plain = [token for token in vocabulary if not token.startswith("##")]
+    korean = [[word for word in words if re.fullmatch("[가-힣]+", word)] for words in (marked, plain)]
+    words = sorted(korean[0] or korean[1])[:100]
+    if not words or tokenizer.unk_token_id is None:
+        return ""
+    unread = [
+        word
+        for word, ids in zip(words, tokenizer(words, add_special_tokens=False)["input_ids"], strict=True)
+        if tokenizer.unk_token_id in ids
+    ]
+    return unread[0] if len(unread) > len(words) / 4 else ""
 
 
 def match_padding(config: PretrainedConfig, stored: Mapping[str, Any], padding: int, title: str) -> None:

@@ -31,6 +31,9 @@ from kexp.weights import has_trained_head, need_weights, order_head, replace_hea
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+OVERFLOW_IN_FP16 = ("deberta", "deberta-v2")
+"""Types of models whose attention overflows in fp16."""
+
 
 class PretrainedBackbone(BackboneOptions):
     """A classifier on top of pre-trained weights, read from the Hugging Face hub or from a folder."""
@@ -88,6 +91,20 @@ class PretrainedBackbone(BackboneOptions):
         name = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(stored.get("model_type", ""))
         known = name is None or getattr(transformers, name).supports_gradient_checkpointing
         return "" if known else f"{name} does not support it"
+
+    def architecture(self) -> str | None:
+        """Read the type of the model, as transformers names it, from the configuration if it is on this machine."""
+        named = self._stored_config().get("model_type")
+        return named if isinstance(named, str) else None
+
+    def precision_problem(self, precision: str) -> str:
+        """Return that models of this type overflow in fp16, if the type is known."""
+        return fp16_problem(self.architecture()) if precision == "fp16" else ""
+
+    def origin(self) -> Mapping[str, str]:
+        """Return the source of the weights, the revision of a hub repository, and the licence where it is known."""
+        revision = {} if self.path is not None or self.pinned is None else {"revision": self.pinned}
+        return {"source": self.source, **revision, **super().origin()}
 
     def _stored_config(self) -> dict[str, Any]:
         """Return the configuration in the folder or in the hub's cache; empty if it is missing or unreadable."""
@@ -260,6 +277,20 @@ def folder_problems(folder: Path) -> Iterable[tuple[str, str]]:
         yield f"{folder / 'config.json'} cannot be read: {error}", AGAIN
     yield from weight_problems(folder, stated_layers(stored))
     yield from missing_files(folder)
+
+
+def fp16_problem(model_type: str | None) -> str:
+    """Say why models of a type cannot be run in fp16; empty if they can, or if the type is not known.
+
+    DeBERTa adds products of queries and keys with embeddings of relative positions. In DeBERTa-v2 and v3, transformers
+    multiplies in the precision of the forward pass and divides by the root of the width afterwards, so that fp16
+    overflows where other models do not; the softmax over what is then infinite is NaN. Masks are not the reason: masked
+    scores are the least number of their type. The first DeBERTa divides before, and is refused with the others.
+    """
+    if model_type not in OVERFLOW_IN_FP16:
+        return ""
+    found = "adds products with relative positions that may pass 65,504, the largest number of fp16"
+    return f"the attention of DeBERTa ({model_type}) {found}, and then the loss is NaN"
 
 
 def several_weights(folder: Path) -> Iterable[Problem]:

@@ -370,6 +370,18 @@ def test_a_tokenizer_that_splits_syllables_is_refused(stated: dict[str, Any] | N
     assert HubBackbone(path=tmp_path).build_tokenizer(TokenizerContext()).tokenize("영화 최고") == ["영화", "최고"]
 
 
+@pytest.mark.parametrize("words", [["▁영화", "▁최고", "▁정말"], ["▁영화", "최고", "▁정말", "▁배우"]])
+def test_a_vocabulary_of_another_tokenizer_class_is_refused(words: list[str], tmp_path: Path) -> None:
+    make(tmp_path, head=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    (tmp_path / "vocab.txt").write_text("\n".join([*VOCABULARY[:5], *words]), "utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, "strip_accents": False}))
+    for use in (lambda: HubBackbone(path=tmp_path).build_tokenizer(TokenizerContext()), lambda: load(tmp_path)):
+        with pytest.raises(KexpError, match=r'another class than its vocabulary: BertTokenizer .* such as "[가-힣]+"'):
+            use()
+
+
 INDEX = "model.safetensors.index.json"
 
 

@@ -103,11 +103,15 @@ def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
 
         entry = load_catalog().find(_kind(kind) or kind, name)
         options, text = options_of(entry), inspect.getdoc(entry.options) or ""
+        # Datasets say who publishes the data, and under which terms.
+        of: dict[str, str] = getattr(entry.options, "provenance", dict)()
         if as_json:
-            shown = {"kind": kind, "name": name, "owner": asdict(entry.owner), "description": text}
+            shown = {"kind": kind, "name": name, "owner": asdict(entry.owner), "description": text, **of}
             print(json.dumps({**shown, "options": list(map(asdict, options))}, ensure_ascii=False))
             return
         print(f'{kind} "{name}", from {entry.owner}\n\n{text}\n')
+        if of:
+            print("\n".join(f"{what}: {value}" for what, value in of.items()) + "\n")
         rows = [[o.name, o.type, "required" if o.default is None else o.default, o.description] for o in options]
         print_table("options", ["option", "type", "default", "description"], rows)
 

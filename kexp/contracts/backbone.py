@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -46,6 +46,8 @@ class BackboneOptions(Options):
     """Base of every backbone: a pre-trained or fresh encoder with a classification head, and its tokenizer."""
 
     kind: ClassVar[str] = "backbone"
+    licence: ClassVar[str] = ""
+    """Licence of the weights as their authors state it; empty where there is none, or where kexp does not know it."""
 
     dropout: float | None = Field(
         None, ge=0, lt=1, description="Dropout before the classifier; the model's own when not given."
@@ -65,6 +67,23 @@ class BackboneOptions(Options):
         What is not known here is known when the model was built, before training.
         """
         return ""
+
+    def precision_problem(self, precision: str) -> str:
+        """Say why ``training.precision`` cannot be this one, without loading the model; empty if it can.
+
+        ``precision`` is fp32, bf16 or fp16. What is not known here is known once the model is on this machine, before
+        training.
+        """
+        return ""
+
+    @classmethod
+    def provenance(cls) -> dict[str, str]:
+        """Return by name what is known of the weights that the options choose among: licence, and where they are."""
+        return {"licence": cls.licence} if cls.licence else {}
+
+    def origin(self) -> Mapping[str, str]:
+        """Return where the weights come from, for the record of a run: source, revision and licence where known."""
+        return {"licence": self.licence} if self.licence else {}
 
     def clean(self, text: str) -> str:
         """Clean a text as this model's authors did before tokenising; for most models, it is unchanged."""

@@ -42,6 +42,10 @@ class DatasetOptions(Options):
     """Base of every dataset: rows of text with a label, in one or more splits."""
 
     kind: ClassVar[str] = "dataset"
+    licence: ClassVar[str] = ""
+    """Licence of the data with its limits; empty where the user brings them."""
+    homepage: ClassVar[str] = ""
+    """Address at which the authors publish the data; empty where there is none."""
 
     limit: PositiveInt | dict[Literal["train", "validation", "test", "unlabelled"], PositiveInt] | None = Field(
         None,
@@ -55,6 +59,11 @@ class DatasetOptions(Options):
     def joint(self) -> str:
         """Return what stands between joined text columns, in which special tokens of a tokenizer stay special."""
         return ""
+
+    @classmethod
+    def provenance(cls) -> dict[str, str]:
+        """Return licence and homepage by name, those that are known."""
+        return {name: value for name in ("licence", "homepage") if (value := getattr(cls, name))}
 
     @abstractmethod
     def build(self, context: DatasetContext) -> Mapping[str, Dataset]:

@@ -129,6 +129,13 @@ def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts
     return train[~overlap]
 
 
+def drop_in_file(train: pd.DataFrame, unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Drop train rows whose text is among the unlabelled rows of the dataset."""
+    in_file = keys(train).isin(set(keys(unlabelled)))
+    counts["in_the_unlabelled_file"] = int(in_file.sum())
+    return train[~in_file]
+
+
 def drop_labelled(unlabelled: pd.DataFrame, train: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop unlabelled rows whose text is among the labelled rows of train."""
     labelled = keys(unlabelled).isin(keys(train))

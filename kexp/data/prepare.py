@@ -18,6 +18,7 @@ from kexp.data.cleaning import (
     clean,
     clean_unlabelled,
     drop_empty,
+    drop_in_file,
     drop_labelled,
     drop_lengths,
     drop_overlap,
@@ -83,6 +84,9 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
         counts["validation"] |= {"not_used": len(unused), "kept": 0}
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
+    if spec.labelled.pool_from == "whole-file" and UNLABELLED in frames:
+        frames["train"] = drop_in_file(frames["train"], frames[UNLABELLED], counts["train"])
+        need_rows(frames["train"], "train", counts["train"])
     frames = divide(frames, spec.split, seed, counts["train"], repeat.fold or 1)
     if not frames.keys() & {"validation", "test"}:
         remedy = "set split.test, or split.validation, or use a dataset with a test split"
@@ -102,7 +106,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     for split, frame in frames.items():
         frames[split] = limit_labelled_rows(frame, split, _limit(spec.dataset, split), seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
-    if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
+    if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from != "all":
         _separate_unlabelled(frames, spec, seed, repeat.draw or 1, counts)
     by_words = _use_seed_words(frames, spec, counts, context) if spec.labelled.words else {}
     labels = _label_names(frames, names)
@@ -111,7 +115,8 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
-    return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts) | by_words)
+    of = {"dataset": found} if (found := spec.dataset.provenance()) else {}
+    return PreparedData(labels, rows, unlabelled, of | _source(context) | _record(frames, counts) | by_words)
 
 
 def _separate_unlabelled(
@@ -146,7 +151,8 @@ def _drawn(
         # With two sources their numbers must stay distinct, since they name random streams.
         sources.append(frames[UNLABELLED].assign(number=lambda f: -1 - f["number"]) if sources else frames[UNLABELLED])
     if not sources:
-        raise DataError('labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it')
+        message = f'labelled.pool_from: "{options.pool_from}", but the dataset has no unlabelled split'
+        raise DataError(f"{message}; add one, or remove it")
     counted = counts.setdefault(UNLABELLED, {})
     joined = drop_labelled(pd.concat(sources).reset_index(drop=True), train, counted)
     if "augmented" in joined:

@@ -70,7 +70,7 @@ class PreparedInputs:
         tokenizer = self.made.get(f"tokenizer {key}", lambda: build_tokenizer(spec, data))
         check_positions(spec)
         labels, training = data.labels, spec.training
-        used = f"{training.max_length} {training.gradient_checkpointing}"
+        used = f"{training.max_length} {training.gradient_checkpointing} {training.precision}"
         model = f"model {self._key(spec, 'backbone')} {used} {labels}"
         self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}

@@ -9,11 +9,13 @@ import numpy as np
 from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
-from kexp.errors import KexpError
+from kexp.errors import KexpError, Problem, SpecError
 from kexp.model.flat import FlatModel
 from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
 from kexp.options import build_component
+from kexp.plan.cross_checks import precision_remedy
+from kexp.pretrained import fp16_problem
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -32,9 +34,20 @@ def try_backbone(spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokeniz
 
     with torch.random.fork_rng(devices=[]):
         model = build_component(spec.backbone, BackboneContext(labels, tokenizer))
+    _check_precision(spec, model)
     if spec.training.gradient_checkpointing:
         recompute_activations(model)
     check_padding(model, tokenizer, spec.training.max_length, f"backbone of type {model.config.model_type}")
+
+
+def _check_precision(spec: Spec, model: PreTrainedModel) -> None:
+    """Repeat the spec's check, since the type of a hub model is known only now, and that of another's model."""
+    precision = spec.training.precision
+    if precision == "auto":
+        return
+    own = fp16_problem(model.config.model_type) if precision == "fp16" else ""
+    if problem := spec.backbone.precision_problem(precision) or own:
+        raise SpecError(spec.name, [Problem("training.precision", problem, precision_remedy(precision))])
 
 
 def check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, max_length: int, title: str) -> None:

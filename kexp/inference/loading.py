@@ -20,7 +20,7 @@ from kexp.model.forward import Classifier
 from kexp.model_files import need_unchanged, own_code, read_object, read_temperature
 from kexp.model_tokenizer import match_padding, need_tokenizer
 from kexp.plan.plugins import catalog_with
-from kexp.pretrained import folder_problems, load_pretrained, positions
+from kexp.pretrained import folder_problems, fp16_problem, load_pretrained, positions
 from kexp.report.stored import read_result
 from kexp.weights import need_weights
 
@@ -146,6 +146,8 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
         found = kind or f"{config.num_labels} label"
         raise KexpError(f"{place.name}: predicts {found}; expected a classifier with two or more labels")
+    if hardware.precision == "fp16" and (reason := fp16_problem(config.model_type)):
+        raise KexpError(f"{place.name}: --precision fp16: {reason}; use bf16 or fp32")
     labels = tuple(str(config.id2label.get(number, "")) for number in range(config.num_labels))
     if not all(labels):
         raise KexpError(f"{place.name}: id2label in config.json does not name the labels 0 to {config.num_labels - 1}")

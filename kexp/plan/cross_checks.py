@@ -51,6 +51,7 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
     if training and backbone:
         yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
         yield from _check_gradient_checkpointing(training, backbone)
+        yield from _check_precision(training, backbone)
     if training and objective:
         yield from _check_evaluated_weights(training, objective)
     if freezing and backbone:
@@ -208,6 +209,21 @@ def _check_gradient_checkpointing(training: Training, backbone: BackboneOptions)
         problem = backbone.gradient_checkpointing_problem()
     if problem:
         yield Problem("training.gradient_checkpointing", problem, "leave it out, or use another backbone")
+
+
+def precision_remedy(precision: str) -> str:
+    """Return what to use instead of a precision that a backbone refuses."""
+    return 'use "auto", which is bf16 or fp32' if precision == "fp16" else 'use "fp32"'
+
+
+def _check_precision(training: Training, backbone: BackboneOptions) -> Iterator[Problem]:
+    # On no hardware does "auto" become fp16, the one of which backbones have reason to complain.
+    if training.precision == "auto":
+        return
+    with plugin_call(f"{component_title(backbone)}, precision_problem()"):
+        problem = backbone.precision_problem(training.precision)
+    if problem:
+        yield Problem("training.precision", problem, precision_remedy(training.precision))
 
 
 def _check_pretraining(pretraining: Pretraining, backbone: BackboneOptions, catalog: Catalog) -> Iterator[Problem]:

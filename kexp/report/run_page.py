@@ -87,6 +87,7 @@ def facts(result: Mapping[str, Any]) -> Json:
     known = {
         "device": result.get("device"),
         "precision": "fp32, with matrix products in TF32" if result.get("tf32") else result.get("precision"),
+        "backbone": _backbone(result.get("backbone")),
         "forward pass": result.get("forward"),
         "optimiser": _optimizer(result.get("optimizer")),
         "compiled modules": count(result.get("compiled")),
@@ -118,6 +119,14 @@ def _by_words(record: Mapping[str, Any] | None, rows: Mapping[str, int]) -> str 
     right = record.get("oracle_accuracy")
     known = "" if right is None else f", {right:.1%} of them right"
     return f"{sum(record.get('labels', {}).values()):,} of {count(rows.get('train'))}, by seed words{known}"
+
+
+def _backbone(record: Mapping[str, str] | None) -> str | None:
+    """Return where the weights come from, and their licence where it is known."""
+    if not record:
+        return None
+    known = {"{}": record.get("source"), "at {}": record.get("revision"), "licence {}": record.get("licence")}
+    return ", ".join(text.format(value) for text, value in known.items() if value)
 
 
 def _hidden_states(record: Json | None) -> str | None:

@@ -93,6 +93,7 @@ class Done(TypedDict, total=False):
     device: str
     precision: str
     tf32: bool
+    backbone: dict[str, str]
     forward: str
     optimizer: dict[str, Any]
     compiled: int

@@ -41,6 +41,9 @@ def revision_option(*unpinned: str) -> Any:
 class KoreanBackbone(PretrainedBackbone):
     """Base of the encoders that are known by name: a cased WordPiece tokenizer, and positions known beforehand."""
 
+    WEIGHTS: ClassVar[Mapping[str, Published]]
+    """Weights by the value of the option that chooses among them."""
+
     revision: str | None = revision_option()
 
     @property
@@ -61,6 +64,15 @@ class KoreanBackbone(PretrainedBackbone):
     def max_positions(self) -> int | None:
         """Return the folder's positions if one is given, else the published ones."""
         return self.published.positions if self.path is None else super().max_positions()
+
+    @classmethod
+    def provenance(cls) -> dict[str, str]:
+        """Return the licence, and the hub id, revision and positions of each of the weights."""
+        weights = (
+            f"{name}: {one.id}, {one.revision or 'no revision is known'}, {one.positions:,} tokens"
+            for name, one in cls.WEIGHTS.items()
+        )
+        return {**super().provenance(), "weights": "; ".join(weights)}
 
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change, or that means nothing, and weights of a folder that are not read."""
@@ -95,6 +107,19 @@ class KoreanBackbone(PretrainedBackbone):
         tokenizer.model_max_length = self.max_positions() or tokenizer.model_max_length
         return tokenizer
 
+    def _downloaded(self, name: str) -> Path:
+        """Return a file of the hub repository from the local cache, downloaded first if need be."""
+        from huggingface_hub import hf_hub_download
+
+        from kexp.hub import explain_missing, prepare_offline
+
+        prepare_offline(self.model_id)
+        try:
+            return Path(hf_hub_download(self.model_id, name, revision=self.pinned))
+        # As many kinds of failure as there are networks; all mean that the file is not there.
+        except Exception as error:
+            raise KexpError(explain_missing("backbone", self.source, error)) from error
+
 
 def input_names(config: PretrainedConfig) -> list[str]:
     """Return the tokenizer's outputs that a model takes: segment ids only where it embeds more than one."""
@@ -105,12 +130,12 @@ def input_names(config: PretrainedConfig) -> list[str]:
 class KcBERT(KoreanBackbone):
     """KcBERT (Lee 2020): BERT on news comments, cleaned as published; reads 300 tokens at most."""
 
+    licence: ClassVar[str] = "MIT (its repository on GitHub; the cards of the weights name none)"
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
         "base": Published("beomi/kcbert-base", 300, "0f2f3f8ce58a3e2dab3f4c9f547cbb612061c2ed"),
-        "large": Published("beomi/kcbert-large", 300),
+        "large": Published("beomi/kcbert-large", 300, "938ed6f46f35cab013c0a7dc85b2d1159a520d09"),
     }
 
-    revision: str | None = revision_option("large")
     size: Literal["base", "large"] = Field("base", description="Size of the model.")
     cleaning: bool = Field(
         True, description="Clean as published: keep Hangul and ASCII, drop emoji and URLs, shorten repeats to two."
@@ -129,14 +154,14 @@ class KcBERT(KoreanBackbone):
 class KLUE(KoreanBackbone):
     """BERT and RoBERTa of KLUE (Park et al. 2021); all read 512 tokens, and the RoBERTas take no segment ids."""
 
+    licence: ClassVar[str] = "CC BY-SA 4.0 (of the benchmark and bert-base; the cards of the RoBERTas name none)"
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
         "bert-base": Published("klue/bert-base", 512, "77c8b3d707df785034b4e50f2da5d37be5f0f546"),
         "roberta-small": Published("klue/roberta-small", 512, "b6b4c36d827e0293ae2fcf04d527072f10a23064"),
         "roberta-base": Published("klue/roberta-base", 512, "02f94ba5e3fcb7e2a58a390b8639b0fac974a8da"),
-        "roberta-large": Published("klue/roberta-large", 512),
+        "roberta-large": Published("klue/roberta-large", 512, "5193b95701189160c45d02a1033a4ea55bdbe259"),
     }
 
-    revision: str | None = revision_option("roberta-large")
     model: Literal["bert-base", "roberta-small", "roberta-base", "roberta-large"] = Field(
         "bert-base", description="Which of KLUE's models."
     )
@@ -150,14 +175,14 @@ class KLUE(KoreanBackbone):
 class KoELECTRA(KoreanBackbone):
     """KoELECTRA v3 (Park 2020): the discriminators, on news, encyclopedia, spoken and web texts."""
 
+    licence: ClassVar[str] = "Apache-2.0"
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
         "small": Published(
             "monologg/koelectra-small-v3-discriminator", 512, "7488f8db0f208beff4a1f3f9bb3ed04650a89ed7"
         ),
-        "base": Published("monologg/koelectra-base-v3-discriminator", 512),
+        "base": Published("monologg/koelectra-base-v3-discriminator", 512, "68b30cd259f34a4b5aa8786392612ba2a2617fcc"),
     }
 
-    revision: str | None = revision_option("base")
     size: Literal["small", "base"] = Field("base", description="Size of the model.")
 
     @property
@@ -169,6 +194,7 @@ class KoELECTRA(KoreanBackbone):
 class KcELECTRA(KoreanBackbone):
     """KcELECTRA (Lee 2021): ELECTRA on news comments; its published scores were made without cleaning."""
 
+    licence: ClassVar[str] = "MIT"
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
         # The main branch of this repository has had another vocabulary since 2023.
         "base": Published("beomi/KcELECTRA-base", 512, "a6f029f"),
@@ -187,15 +213,15 @@ class KcELECTRA(KoreanBackbone):
 class KoBERT(KoreanBackbone):
     """KoBERT and DistilKoBERT as ported by monologg: BERT with a SentencePiece vocabulary that pads with id 1."""
 
+    licence: ClassVar[str] = "Apache-2.0 (its package on GitHub; the cards of the weights name none)"
     WEIGHTS: ClassVar[Mapping[str, Published]] = {
-        "kobert": Published("monologg/kobert", 512),
-        "distilkobert": Published("monologg/distilkobert", 512),
+        "kobert": Published("monologg/kobert", 512, "8ebf2818cfd85570737d31ed8cd7aaa000e7056c"),
+        "distilkobert": Published("monologg/distilkobert", 512, "cfbce1328041f68781414250c9013128e77e82d2"),
     }
     PIECES: ClassVar[str] = "tokenizer_78b3253a26.model"
     VOCABULARY: ClassVar[str] = "vocab.txt"
     PADDING: ClassVar[int] = 1
 
-    revision: str | None = revision_option("kobert", "distilkobert")
     model: Literal["kobert", "distilkobert"] = Field("kobert", description="12 layers, or 3 distilled ones.")
 
     @property
@@ -221,14 +247,7 @@ class KoBERT(KoreanBackbone):
         from transformers import PreTrainedTokenizerFast
 
         config = self.load_config()
-        settings = {
-            "model_input_names": input_names(config),
-            "unk_token": KOBERT_SPECIALS.unknown,
-            "pad_token": KOBERT_SPECIALS.padding,
-            "cls_token": KOBERT_SPECIALS.classifier,
-            "sep_token": KOBERT_SPECIALS.separator,
-            "mask_token": KOBERT_SPECIALS.mask,
-        }
+        settings = {"model_input_names": input_names(config), **KOBERT_SPECIALS.named()}
         backend = self._backend()
         if backend is None:
             return self._checked(self._load(PreTrainedTokenizerFast, **settings), config)
@@ -250,16 +269,3 @@ class KoBERT(KoreanBackbone):
         except ValueError as error:
             remedy = f"take {pieces.name} and {self.VOCABULARY} from one place"
             raise KexpError(f"{vocabulary if tokens else pieces}: {error}; {remedy}") from None
-
-    def _downloaded(self, name: str) -> Path:
-        """Return a file of the hub repository from the local cache, downloaded first if need be."""
-        from huggingface_hub import hf_hub_download
-
-        from kexp.hub import explain_missing, prepare_offline
-
-        prepare_offline(self.model_id)
-        try:
-            return Path(hf_hub_download(self.model_id, name, revision=self.pinned))
-        # As many kinds of failure as there are networks; all mean that the file is not there.
-        except Exception as error:
-            raise KexpError(explain_missing("backbone", self.source, error)) from error

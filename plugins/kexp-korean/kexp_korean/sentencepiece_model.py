@@ -7,7 +7,7 @@ https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.prot
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,8 +24,10 @@ TRAINER_MODEL_TYPE, TRAINER_BYTE_FALLBACK = 3, 35
 NORMALIZER_CHARSMAP, NORMALIZER_DUMMY_PREFIX = 2, 3
 
 UNIGRAM = 1
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 SPACE = "▁"
+
+Preparation = Callable[[], "list[normalizers.Normalizer]"]
 
 
 class Piece(NamedTuple):
@@ -38,16 +40,21 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SentencePieceModel:
-    """What a tokenizer needs of a model; ``charsmap`` is the compiled table of the normaliser, empty for none."""
+    """What a tokenizer needs of a model.
+
+    ``charsmap`` is the compiled table of the normaliser, empty for none. With ``byte_fallback``, characters that no
+    piece has are read as the bytes of their UTF-8.
+    """
 
     pieces: tuple[Piece, ...]
     charsmap: bytes
     dummy_prefix: bool
+    byte_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Specials:
-    """The special tokens by role; the defaults are KoBERT's."""
+    """The special tokens by role; the defaults are those of KoBERT and DeBERTa."""
 
     unknown: str = "[UNK]"
     padding: str = "[PAD]"
@@ -59,12 +66,22 @@ class Specials:
         """Return all of them."""
         return (self.unknown, self.padding, self.classifier, self.separator, self.mask)
 
+    def named(self) -> dict[str, str]:
+        """Return them by the names that transformers gives the roles."""
+        return {
+            "unk_token": self.unknown,
+            "pad_token": self.padding,
+            "cls_token": self.classifier,
+            "sep_token": self.separator,
+            "mask_token": self.mask,
+        }
 
-KOBERT_SPECIALS = Specials()
+
+DEFAULT_SPECIALS = KOBERT_SPECIALS = Specials()
 
 
 def read_model(path: Path) -> SentencePieceModel:
-    """Read a ``.model`` file; raises ``KexpError`` for anything but a unigram model without byte pieces."""
+    """Read a ``.model`` file; raises ``KexpError`` for anything but a unigram model."""
     try:
         return _parse(path.read_bytes())
     except OSError as error:
@@ -89,22 +106,27 @@ def read_vocabulary(path: Path) -> list[str]:
 
 
 def build_tokenizer(
-    model: SentencePieceModel, vocabulary: Sequence[str] | None, specials: Specials = KOBERT_SPECIALS
+    model: SentencePieceModel,
+    vocabulary: Sequence[str] | None,
+    specials: Specials = DEFAULT_SPECIALS,
+    preparation: Preparation | None = None,
 ) -> Tokenizer:
     """Return a tokenizer that writes ``[CLS] text [SEP]``, or ``[CLS] text [SEP] pair [SEP]``.
 
-    ``vocabulary`` gives the ids; without it the model's own order does. Raises ``ValueError`` if the two do not belong
+    ``vocabulary`` gives the ids; without it the model's own order does. ``preparation`` makes what is done to a text
+    before the model's own normaliser, KoBERT's unless another is given. Raises ``ValueError`` if the two do not belong
     together. One difference to monologg's slow tokenizer: that splits a piece that ends in a digit and a comma ("0,").
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
     tokens = list(vocabulary) if vocabulary is not None else [piece.text for piece in model.pieces]
     scores = _scores(model, tokens, specials)
-    tokenizer = Tokenizer(models.Unigram(scores, unk_id=tokens.index(specials.unknown)))
-    tokenizer.normalizer = _normalizer(model)
+    tokenizer = Tokenizer(models.Unigram(scores, tokens.index(specials.unknown), model.byte_fallback))
+    tokenizer.normalizer = _normalizer(model, preparation or kobert_preparation)
     scheme = "always" if model.dummy_prefix else "never"
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme)
-    tokenizer.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
+    decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoder]) if model.byte_fallback else decoder
     first, last = specials.classifier, specials.separator
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first}:0 $A:0 {last}:0",
@@ -132,22 +154,34 @@ def _scores(model: SentencePieceModel, tokens: Sequence[str], specials: Specials
     return [(token, scores.get(token, 0.0)) for token in tokens]
 
 
-def _normalizer(model: SentencePieceModel) -> normalizers.Normalizer:
-    """Return KoBERT's preparation of a text, followed by the normaliser that the model was trained with.
+def kobert_preparation() -> list[normalizers.Normalizer]:
+    """Return KoBERT's preparation of a text.
 
     Accents are taken off, which needs the decomposed form; Hangul is composed again at once.
     """
-    from tokenizers import Regex, normalizers
+    from tokenizers import normalizers
 
-    steps = [
-        normalizers.Replace(Regex(r"\s+"), " "),
-        normalizers.Strip(),
+    return [
         normalizers.Replace("``", '"'),
         normalizers.Replace("''", '"'),
         normalizers.NFKD(),
         normalizers.StripAccents(),
         normalizers.NFC(),
     ]
+
+
+def nfc_preparation() -> list[normalizers.Normalizer]:
+    """Return the composition of Hangul: SentencePiece does it by its table, and ``tokenizers`` by the same does not."""
+    from tokenizers import normalizers
+
+    return [normalizers.NFC()]
+
+
+def _normalizer(model: SentencePieceModel, preparation: Preparation) -> normalizers.Normalizer:
+    """Return a preparation of texts, followed by the normaliser that the model was trained with."""
+    from tokenizers import Regex, normalizers
+
+    steps = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip(), *preparation()]
     if model.charsmap:
         steps += [normalizers.Precompiled(model.charsmap), normalizers.Replace(Regex(" {2,}"), " ")]
     return normalizers.Sequence(steps)
@@ -158,15 +192,14 @@ def _normalizer(model: SentencePieceModel) -> normalizers.Normalizer:
 
 def _parse(content: bytes) -> SentencePieceModel:
     pieces: list[Piece] = []
-    charsmap, dummy_prefix, model_type = b"", True, UNIGRAM
+    charsmap, dummy_prefix, byte_fallback, model_type = b"", True, False, UNIGRAM
     for number, value in _fields(content):
         if number == PIECES:
             pieces.append(_piece(_message(value)))
         elif number == TRAINER:
             trainer = dict(_fields(_message(value)))
             model_type = int(trainer.get(TRAINER_MODEL_TYPE, UNIGRAM))
-            if trainer.get(TRAINER_BYTE_FALLBACK):
-                raise ValueError("it falls back to bytes")
+            byte_fallback = bool(trainer.get(TRAINER_BYTE_FALLBACK, False))
         elif number == NORMALIZER:
             normalizer = dict(_fields(_message(value)))
             charsmap = _message(normalizer.get(NORMALIZER_CHARSMAP, b""))
@@ -175,14 +208,14 @@ def _parse(content: bytes) -> SentencePieceModel:
         raise ValueError(f"its type is {model_type}, not {UNIGRAM}")
     if not pieces:
         raise ValueError("it holds no pieces")
-    return SentencePieceModel(tuple(pieces), charsmap, dummy_prefix)
+    return SentencePieceModel(tuple(pieces), charsmap, dummy_prefix, byte_fallback)
 
 
 def _piece(content: bytes) -> Piece:
     values = dict(_fields(content))
     (score,) = struct.unpack("<f", _message(values.get(PIECE_SCORE, b"\0\0\0\0")))
     kind = int(values.get(PIECE_TYPE, NORMAL))
-    if kind not in (NORMAL, UNKNOWN, CONTROL, USER_DEFINED):
+    if kind not in (NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE):
         raise ValueError(f"a piece is of type {kind}")
     return Piece(_message(values[PIECE_TEXT]).decode(), score, kind)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from corpus_files import EXAMPLES
+from small_models import FAMILIES, make_folder, trained_vocabulary
 
 from kexp.builtin.augmenters import RandomDeletion, SpacingNoise, TfIdfReplacement
 from kexp.contracts import AugmenterContext, AugmenterOptions, TokenizerContext
@@ -17,16 +20,21 @@ from kexp.testing import (
     BackboneContract,
     DatasetContract,
     OptionsContract,
-    korean_reviews,
     korean_texts,
     tiny_backbone,
     untested,
 )
 from kexp_korean import plugin
 from kexp_korean.aihub import AIHubDialect
-from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA
+from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
+from kexp_korean.corpora import KLUE as KLUECorpus
+from kexp_korean.corpora import CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, QuestionPair
+from kexp_korean.deberta import KFDeBERTa, KoreanDeBERTa, MDeBERTa
 from kexp_korean.dialect_sample import DialectSample
-from kexp_korean.nsmc import FILES, NSMC
+from kexp_korean.emotional_dialogue import AIHubEmotion
+from kexp_korean.modernbert import AXEncoder
+from kexp_korean.nsmc import NSMC
+from kexp_korean.published import Corpus
 from kexp_korean.synonyms import RandomInsertion, SynonymSwap
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -91,16 +99,56 @@ class TestDialectSample(DatasetContract):
     )
 
 
-class TestNSMC(DatasetContract):
-    component = NSMC
+class Published(DatasetContract):
+    """A corpus on synthetic files of the shapes in which it is published; ``names`` are those of its examples."""
+
+    names: ClassVar[tuple[str, ...]]
+    more: ClassVar[Mapping[str, Any]] = {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", self.names)
 
     @pytest.fixture
-    def options(self, tmp_path: Path) -> NSMC:
-        texts, labels = korean_reviews(120)
-        for name, start in zip(FILES.values(), (0, 60), strict=True):
-            rows = [f'{number}\t{texts[number]} "\t{labels[number]}' for number in range(start, start + 60)]
-            (tmp_path / name).write_text("\n".join(["id\tdocument\tlabel", *rows]) + "\n", "utf-8")
-        return NSMC(path=tmp_path, limit={"train": 50})
+    def options(self, name: str, tmp_path: Path) -> Corpus:
+        EXAMPLES[name].write(tmp_path)
+        return EXAMPLES[name].read_from(tmp_path, **self.more)
+
+
+class TestNSMC(Published):
+    component, names, more = NSMC, ("nsmc",), {"limit": {"train": 50}}
+
+
+class TestKLUECorpus(Published):
+    component, names = KLUECorpus, ("klue-ynat", "klue-nli")
+
+
+class TestKorNLI(Published):
+    component, names = KorNLI, ("kornli",)
+
+
+class TestKoreanHateSpeech(Published):
+    component, names, more = KoreanHateSpeech, ("korean-hate-speech",), {"unlabelled": True}
+
+
+class Test3i4K(Published):
+    component, names = Intent3i4K, ("3i4k",)
+
+
+class TestQuestionPair(Published):
+    component, names = QuestionPair, ("question-pair",)
+
+
+class TestCurseDetection(Published):
+    component, names = CurseDetection, ("curse-detection",)
+
+
+class TestKoBEST(Published):
+    component, names = KoBEST, ("kobest-boolq", "kobest-wic", "kobest-sentineg")
+
+
+class TestAIHubEmotion(Published):
+    component, names, more = AIHubEmotion, ("aihub-emotion",), {"label": "large"}
 
 
 class TestAIHubDialect(DatasetContract):
@@ -225,6 +273,44 @@ class TestKoBERT(BackboneContract):
         return KoBERT(path=folder, model=request.param)
 
 
+def published(folder: Path, component: type[KoreanBackbone]) -> Path:
+    """Write a small model of a component as its authors publish it."""
+    family = next(family for family in FAMILIES if family.options is component)
+    return make_folder(folder / "model", family, trained_vocabulary(family), max_position_embeddings=40)
+
+
+class TestAXEncoder(BackboneContract):
+    component = AXEncoder
+
+    @pytest.fixture(params=[{}, {"pooling": "cls", "dropout": 0.2}], ids=str)
+    def options(self, request: pytest.FixtureRequest, tmp_path: Path) -> AXEncoder:
+        return AXEncoder(path=published(tmp_path, AXEncoder), **request.param)
+
+
+class TestKFDeBERTa(BackboneContract):
+    component = KFDeBERTa
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> KFDeBERTa:
+        return KFDeBERTa(path=published(tmp_path, KFDeBERTa))
+
+
+class TestKoreanDeBERTa(BackboneContract):
+    component = KoreanDeBERTa
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> KoreanDeBERTa:
+        return KoreanDeBERTa(path=published(tmp_path, KoreanDeBERTa), size="small")
+
+
+class TestMDeBERTa(BackboneContract):
+    component = MDeBERTa
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> MDeBERTa:
+        return MDeBERTa(path=published(tmp_path, MDeBERTa))
+
+
 class TestOnTheHub(OptionsContract):
     """Their published weights need a network, and hundreds of megabytes: what a spec says of them does not."""
 
@@ -235,4 +321,8 @@ class TestOnTheHub(OptionsContract):
         *(KoELECTRA(size=size, revision=COMMIT) for size in KoELECTRA.WEIGHTS),
         *(KcELECTRA(model=model) for model in KcELECTRA.WEIGHTS),
         *(KoBERT(model=model, dropout=0.1) for model in KoBERT.WEIGHTS),
+        AXEncoder(pooling="mean"),
+        KFDeBERTa(revision=COMMIT),
+        *(KoreanDeBERTa(size=size, revision=COMMIT) for size in KoreanDeBERTa.WEIGHTS),
+        MDeBERTa(dropout=0.0),
     )

@@ -5,108 +5,25 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import struct
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
+from small_models import FAMILIES, SENTENCEPIECE, Family, make_folder, write_pieces
 
 from kexp.contracts import BackboneContext, BackboneOptions, DatasetOptions, TokenizerContext
 from kexp.errors import KexpError
 from kexp_korean import backbones, kcbert_cleaning, plugin
 from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
+from kexp_korean.deberta import KFDeBERTa, KoreanDeBERTa, MDeBERTa
+from kexp_korean.modernbert import AXEncoder
 from kexp_korean.sentencepiece_model import build_tokenizer, read_model, read_vocabulary
 
 SHARED = Path(os.environ.get("KEXP_SHARED", Path(__file__).parents[4] / "shared"))
 LABELS = ("negative", "positive", "neutral")
-WORDS = ["영화", "정말", "재미", "##있다", "##없다", "A", ".", "한글", "##을"]
-WORDPIECE = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-KLUE_ROBERTA = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]", *WORDS]
-SENTENCEPIECE = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "▁", "▁영화", "영화", "가", "▁정말", "재미", "있다"]
-SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-
-
-@dataclass(frozen=True)
-class Family:
-    """One kind of published folder; ``positions`` is what a model of it can read."""
-
-    options: type[KoreanBackbone]
-    choice: dict[str, str]
-    architecture: str
-    config: dict[str, Any]
-    vocabulary: Sequence[str] = field(default_factory=lambda: WORDPIECE)
-    positions: int = 30
-    segments: bool = True
-
-    def __str__(self) -> str:
-        return "-".join((self.options.__name__, *self.choice.values()))
-
-
-FAMILIES = [
-    Family(KcBERT, {"size": "base"}, "bert", {**SIZES, "max_position_embeddings": 30}),
-    Family(KLUE, {"model": "bert-base"}, "bert", {**SIZES, "max_position_embeddings": 30}),
-    Family(
-        KLUE,
-        {"model": "roberta-base"},
-        "roberta",
-        {**SIZES, "max_position_embeddings": 32, "pad_token_id": 1, "type_vocab_size": 1},
-        vocabulary=KLUE_ROBERTA,
-        segments=False,
-    ),
-    Family(KoELECTRA, {"size": "small"}, "electra", {**SIZES, "embedding_size": 4, "max_position_embeddings": 30}),
-    Family(KcELECTRA, {"model": "base"}, "electra", {**SIZES, "embedding_size": 8, "max_position_embeddings": 30}),
-    Family(KoBERT, {"model": "kobert"}, "bert", {**SIZES, "max_position_embeddings": 30}, vocabulary=SENTENCEPIECE),
-    Family(
-        KoBERT,
-        {"model": "distilkobert"},
-        "distilbert",
-        {"dim": 8, "hidden_dim": 16, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 30},
-        vocabulary=SENTENCEPIECE,
-        segments=False,
-    ),
-]
-
-
-# --- a SentencePiece model, written field by field --------------------------------------------------------------------
-
-
-def varint(number: int) -> bytes:
-    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
-
-
-def delimited(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def write_pieces(path: Path, pieces: Iterable[str], *, model_type: int = 1) -> None:
-    """Write pieces as SentencePiece does: 1 piece (1 text, 2 score, 3 type), 2 trainer (3 type), 3 normaliser."""
-    content = b""
-    for number, piece in enumerate(pieces):
-        kind = 2 if piece == "[UNK]" else 3 if piece.startswith("[") else 1
-        score = b"\x15" + struct.pack("<f", -float(number) / 2 if kind == 1 else 0.0)
-        content += delimited(1, delimited(1, piece.encode()) + score + (b"\x18" + varint(kind) if kind != 1 else b""))
-    content += delimited(2, b"\x18" + varint(model_type)) + delimited(3, delimited(1, b"identity") + b"\x18\x01")
-    path.write_bytes(content)
-
-
-def make_folder(path: Path, family: Family) -> Path:
-    """Save random weights and a tokenizer as the hub has them: vocab.txt without tokenizer_config.json."""
-    import torch
-    from transformers import AutoConfig, AutoModel
-
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(family.architecture, vocab_size=len(family.vocabulary), **family.config)
-    AutoModel.from_config(config).save_pretrained(path)
-    (path / "vocab.txt").write_text("\n".join(family.vocabulary) + "\n", "utf-8")
-    if family.vocabulary is SENTENCEPIECE:
-        # The order of the ids is that of vocab.txt alone.
-        write_pieces(path / KoBERT.PIECES, [*SENTENCEPIECE[:5], *sorted(SENTENCEPIECE[5:])])
-    return path
+ROBERTA, KOBERT = FAMILIES[2], FAMILIES[5]
 
 
 @pytest.fixture(params=FAMILIES, ids=str)
@@ -131,13 +48,13 @@ def test_positions_are_those_of_the_folder(family: Family, options: KoreanBackbo
 
 def test_tokenizer_keeps_hangul_and_case(family: Family, options: KoreanBackbone) -> None:
     tokenizer = options.build_tokenizer(TokenizerContext())
-    padding = family.vocabulary.index("[PAD]")
+    padding = family.vocabulary.index(family.padding)
     assert tokenizer.pad_token_id == padding
     assert tokenizer.get_vocab() == {token: number for number, token in enumerate(family.vocabulary)}
     assert tokenizer.model_max_length == family.positions
     encoded = tokenizer("정말 영화", "영화")
-    words = ["▁정말", "▁영화", "▁영화"] if family.vocabulary is SENTENCEPIECE else ["정말", "영화", "영화"]
-    expected = ["[CLS]", words[0], words[1], "[SEP]", words[2], "[SEP]"]
+    first, second, other = family.words("정말", "영화", "영화")
+    expected = [family.first, first, second, family.last, other, family.last]
     assert tokenizer.convert_ids_to_tokens(encoded["input_ids"]) == expected
     assert ("token_type_ids" in encoded) == family.segments
     if family.segments:
@@ -158,6 +75,11 @@ def test_padding_changes_nothing(family: Family, options: KoreanBackbone) -> Non
         alone = torch.cat([model(**tokenizer(text, return_tensors="pt")).logits for text in texts])
     assert together.shape == (2, 3)
     torch.testing.assert_close(together, alone)
+
+
+def test_every_backbone_and_choice_has_a_family() -> None:
+    covered = {(family.options, choice) for family in FAMILIES for choice in family.choices}
+    assert covered == {(kind, name) for kind in plugin.kexp_backbones().values() for name in kind.WEIGHTS}
 
 
 def test_runs_without_padding(family: Family, options: KoreanBackbone) -> None:
@@ -187,6 +109,8 @@ def test_reads_as_many_tokens_as_it_says(family: Family, options: KoreanBackbone
     full = tokenizer("영화 " * 99, truncation=True, return_tensors="pt")
     assert full["input_ids"].shape == (1, family.positions)
     assert model(**full).logits.shape == (1, 3)
+    if not family.bounded:
+        return
     over = tokenizer("영화 " * 99, truncation=True, max_length=family.positions + 1, return_tensors="pt")
     with pytest.raises((IndexError, RuntimeError)):
         model(**over)
@@ -216,26 +140,28 @@ def test_saved_folder_loads_without_this_package(family: Family, options: Korean
 
 def test_a_tokenizer_of_other_weights_is_refused(family: Family, options: KoreanBackbone) -> None:
     assert options.path is not None
-    vocabulary = [*family.vocabulary, "##더", "##많은"]
-    (options.path / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
-    with pytest.raises(KexpError, match=rf"tokenizer has {len(vocabulary)} tokens, its weights {len(vocabulary) - 2}"):
+    vocabulary = [*family.vocabulary, "낯선", "많은"]
+    family.write(options.path, vocabulary)
+    with pytest.raises(KexpError, match=rf"tokenizer .*has {len(vocabulary)} \w+, its weights {len(vocabulary) - 2}"):
         options.build_tokenizer(TokenizerContext())
 
 
 def test_a_folder_without_tokenizer_is_refused(family: Family, options: KoreanBackbone) -> None:
     assert options.path is not None
-    for name in ("vocab.txt", KoBERT.PIECES):
+    for name in ("vocab.txt", "tokenizer.json", KoBERT.PIECES, MDeBERTa.PIECES):
         (options.path / name).unlink(missing_ok=True)
-    if isinstance(options, KoBERT):
+    needed = {KoBERT: KoBERT.PIECES, AXEncoder: "tokenizer.json", KFDeBERTa: "tokenizer.json or vocab.txt"}
+    needed |= dict.fromkeys((KoreanDeBERTa, MDeBERTa), "tokenizer.json or spm.model")
+    if type(options) in needed:
         (problem,) = options.problems()
         assert "has no tokenizer" in problem.message
-        assert KoBERT.PIECES in problem.hint
+        assert needed[type(options)] in problem.hint
     with pytest.raises(KexpError, match=str(options.path)):
         options.build_tokenizer(TokenizerContext())
 
 
 def test_roberta_needs_the_padding_that_its_positions_start_from(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, FAMILIES[2])
+    folder = make_folder(tmp_path, ROBERTA)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": 0}))
     options = KLUE(model="roberta-base", path=folder)
@@ -250,23 +176,34 @@ def test_roberta_needs_the_padding_that_its_positions_start_from(tmp_path: Path)
     ("options", "source", "revision", "positions"),
     [
         (KcBERT(), "beomi/kcbert-base", "0f2f3f8ce58a3e2dab3f4c9f547cbb612061c2ed", 300),
-        (KcBERT(size="large"), "beomi/kcbert-large", None, 300),
+        (KcBERT(size="large"), "beomi/kcbert-large", "938ed6f46f35cab013c0a7dc85b2d1159a520d09", 300),
         (KLUE(), "klue/bert-base", "77c8b3d707df785034b4e50f2da5d37be5f0f546", 512),
         (KLUE(model="roberta-small"), "klue/roberta-small", "b6b4c36d827e0293ae2fcf04d527072f10a23064", 512),
         (KLUE(model="roberta-base"), "klue/roberta-base", "02f94ba5e3fcb7e2a58a390b8639b0fac974a8da", 512),
-        (KLUE(model="roberta-large"), "klue/roberta-large", None, 512),
+        (KLUE(model="roberta-large"), "klue/roberta-large", "5193b95701189160c45d02a1033a4ea55bdbe259", 512),
         (
             KoELECTRA(size="small"),
             "monologg/koelectra-small-v3-discriminator",
             "7488f8db0f208beff4a1f3f9bb3ed04650a89ed7",
             512,
         ),
-        (KoELECTRA(), "monologg/koelectra-base-v3-discriminator", None, 512),
+        (
+            KoELECTRA(),
+            "monologg/koelectra-base-v3-discriminator",
+            "68b30cd259f34a4b5aa8786392612ba2a2617fcc",
+            512,
+        ),
         (KcELECTRA(), "beomi/KcELECTRA-base", "a6f029f", 512),
         (KcELECTRA(revision="main"), "beomi/KcELECTRA-base", "main", 512),
         (KcELECTRA(model="base-v2022"), "beomi/KcELECTRA-base", "v2022", 512),
-        (KoBERT(), "monologg/kobert", None, 512),
-        (KoBERT(model="distilkobert"), "monologg/distilkobert", None, 512),
+        (KoBERT(), "monologg/kobert", "8ebf2818cfd85570737d31ed8cd7aaa000e7056c", 512),
+        (KoBERT(model="distilkobert"), "monologg/distilkobert", "cfbce1328041f68781414250c9013128e77e82d2", 512),
+        (AXEncoder(), "skt/A.X-Encoder-base", "9708f9c404ace91efd25c06fac2d73413616f4ef", 16_384),
+        (KFDeBERTa(), "kakaobank/kf-deberta-base", "363b171d71443b0874b0bf9cea053eb5b1650633", 512),
+        (KoreanDeBERTa(size="xsmall"), "team-lucid/deberta-v3-xsmall-korean", None, 512),
+        (KoreanDeBERTa(size="small"), "team-lucid/deberta-v3-small-korean", None, 512),
+        (KoreanDeBERTa(), "team-lucid/deberta-v3-base-korean", "0898a84eb074af87817d57b30c513ee2a42dce48", 512),
+        (MDeBERTa(), "microsoft/mdeberta-v3-base", "a0484667b22365f84929a935b5e50a51f71f159d", 512),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -275,11 +212,10 @@ def test_published_facts(options: KoreanBackbone, source: str, revision: str | N
     assert [problem.path for problem in options.warnings()] == ([] if revision else ["revision"])
 
 
-@pytest.mark.parametrize("options", [KcBERT, KLUE, KoELECTRA, KcELECTRA, KoBERT])
+@pytest.mark.parametrize("options", plugin.kexp_backbones().values())
 def test_the_description_and_the_check_agree_on_what_is_pinned(options: type[KoreanBackbone]) -> None:
-    choice = "size" if "size" in options.model_fields else "model"
-    names = list(options.WEIGHTS)  # type: ignore[attr-defined]
-    warned = [name for name in names if list(options(**{choice: name}).warnings())]
+    choice = next((name for name in ("size", "model") if name in options.model_fields), None)
+    warned = [name for name in options.WEIGHTS if list(options(**({choice: name} if choice else {})).warnings())]
     described = options.model_fields["revision"].description or ""
     _, _, unpinned = described.partition("none is pinned for ")
     assert [name for name in unpinned.removesuffix(".").split(", ") if name] == warned
@@ -295,7 +231,7 @@ def test_without_network_the_missing_weights_are_named(monkeypatch: pytest.Monke
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    for options in (KLUE(), KoBERT()):
+    for options in (KLUE(), KoBERT(), AXEncoder(), KFDeBERTa(), KoreanDeBERTa(), MDeBERTa()):
         with pytest.raises(KexpError, match=rf'"{options.model_id}" is not in the local cache.*path = '):
             options.build_tokenizer(TokenizerContext())
 
@@ -304,6 +240,7 @@ def test_every_component_is_complete_and_described() -> None:
     components = {**plugin.kexp_datasets(), **plugin.kexp_backbones()}
     assert set(components) == {
         "nsmc", "aihub-dialect", "dialect-sample", "kcbert", "klue", "koelectra", "kcelectra", "kobert",
+        "ax-encoder", "kf-deberta", "deberta-v3-korean", "mdeberta",
     }  # fmt: skip
     for options in components.values():
         assert issubclass(options, DatasetOptions | BackboneOptions)
@@ -346,7 +283,7 @@ def test_kcbert_cleans_as_published(text: str, cleaned: str) -> None:
 
 
 def test_other_backbones_leave_texts_alone() -> None:
-    for options in (KLUE(), KoELECTRA(), KcELECTRA(), KoBERT()):
+    for options in (KLUE(), KoELECTRA(), KcELECTRA(), KoBERT(), AXEncoder(), KFDeBERTa(), KoreanDeBERTa(), MDeBERTa()):
         assert options.clean("굿👍 ㅋㅋㅋㅋ") == "굿👍 ㅋㅋㅋㅋ"
 
 
@@ -354,7 +291,7 @@ def test_other_backbones_leave_texts_alone() -> None:
 
 
 def test_kobert_without_vocabulary_takes_the_order_of_the_pieces(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, FAMILIES[5])
+    folder = make_folder(tmp_path, KOBERT)
     (folder / "vocab.txt").unlink()
     (folder / KoBERT.PIECES).rename(folder / "spiece.model")
     vocabulary = KoBERT(path=folder).build_tokenizer(TokenizerContext()).get_vocab()
@@ -384,7 +321,7 @@ def test_kobert_prepares_a_text_as_its_port_does(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_pieces_are_named(tmp_path: Path, content: bytes, finding: str) -> None:
-    folder = make_folder(tmp_path, FAMILIES[5])
+    folder = make_folder(tmp_path, KOBERT)
     (folder / KoBERT.PIECES).write_bytes(content)
     with pytest.raises(KexpError, match=finding) as caught:
         KoBERT(path=folder).build_tokenizer(TokenizerContext())
@@ -392,7 +329,7 @@ def test_damaged_pieces_are_named(tmp_path: Path, content: bytes, finding: str) 
 
 
 def test_pieces_of_another_kind_or_vocabulary_are_refused(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, FAMILIES[5])
+    folder = make_folder(tmp_path, KOBERT)
     write_pieces(folder / KoBERT.PIECES, SENTENCEPIECE, model_type=2)
     with pytest.raises(KexpError, match="its type is 2, not 1"):
         KoBERT(path=folder).build_tokenizer(TokenizerContext())

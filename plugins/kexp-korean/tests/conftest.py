@@ -1,0 +1,7 @@
+"""Lets the tests import what they share."""
+
+import sys
+from pathlib import Path
+
+# pytest's importlib mode leaves their folder out.
+sys.path.insert(0, str(Path(__file__).parent))
