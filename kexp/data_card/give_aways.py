@@ -111,8 +111,8 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
     Looked at are the length, what a text contains, begins and ends with, and every eojeol and one to three characters
     in a row, in ``SAMPLE`` rows. A trait is found if ``PRECISION`` of its rows have one label, and it stands in
     ``MARKER`` or ``WORD`` of the rows of that label; or if, by itself, it saves ``ERRORS`` of the errors that the most
-    frequent label makes. Rows of one text and label count once; labels of fewer than ``FEWEST``
-    texts are not looked at.
+    frequent label makes. Rows of one text and label count once; labels of fewer than ``FEWEST`` texts are
+    not looked at.
     """
     frame = rows.read["train"]
     frame = frame[(frame["label"] != "") & ~without_text(frame)].drop_duplicates(["id", "label"])

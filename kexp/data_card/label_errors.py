@@ -89,7 +89,7 @@ def label_errors(rows: CardRows) -> Iterator[Finding | str]:
         len(found.rows),
         examples(of, notes),
         "look at these rows, the first ones first, and correct their labels in the data; "
-        "objective.label_smoothing = 0.1 makes wrong labels weigh less",
+        'objective = {use = "cross-entropy", label_smoothing = 0.1} makes wrong labels weigh less',
         named=tuple(zip(of["split"], of["row"].tolist(), strict=True)),
     )
 
