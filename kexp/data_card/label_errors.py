@@ -75,16 +75,21 @@ def label_errors(rows: CardRows) -> Iterator[Finding | str]:
     named, others = confident_learning(found.labels, found.probabilities)
     if not len(named) or len(named) < CONFIDENT * (~right).sum():
         return
+    yield _finding(found, named, others, float(right.mean()))
+
+
+def _finding(found: Judged, named: NDArray[np.int64], others: NDArray[np.int64], right: float) -> Finding:
+    """Return the finding about some rows, each with the label that it should have."""
     of = found.rows.iloc[named]
     notes = [
         f'"{found.names[other]}" has probability {found.probabilities[row, other]:.2f}, '
         f"this label {found.probabilities[row, found.labels[row]]:.2f}"
         for row, other in zip(named.tolist(), others.tolist(), strict=True)
     ]
-    yield Finding(
+    labels = f"{len(named):,} of {len(found.rows):,} labels {'is' if len(named) == 1 else 'are'} probably wrong"
+    return Finding(
         NAME,
-        f"{len(named):,} of {len(found.rows):,} labels are probably wrong: {found.model}, right in {right.mean():.1%} "
-        "of rows that it was not trained on, is confident of another label",
+        f"{labels}: {found.model}, right in {right:.1%} of rows that it was not trained on, is confident of another label",
         len(named),
         len(found.rows),
         examples(of, notes),
