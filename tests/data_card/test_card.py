@@ -39,7 +39,17 @@ def card(*arguments: str | Path) -> dict[str, Any]:
 
 def test_a_card_as_json(spec: Path) -> None:
     found = card(spec)
-    assert found.keys() == {"name", "variant", "splits", "lengths", "tokens", "findings", "samples", "remarks", "digest"}
+    assert found.keys() == {
+        "name",
+        "variant",
+        "splits",
+        "lengths",
+        "tokens",
+        "findings",
+        "samples",
+        "remarks",
+        "digest",
+    }
     assert (found["name"], found["variant"], found["remarks"]) == ("spec", "default", [])
     assert [split["split"] for split in found["splits"]] == ["train", "validation", "test"]
     assert found["splits"][0]["read"] == {"x": 63, "y": 61}
