@@ -89,7 +89,7 @@ def _finding(found: Judged, named: NDArray[np.int64], others: NDArray[np.int64],
     labels = f"{len(named):,} of {len(found.rows):,} labels {'is' if len(named) == 1 else 'are'} probably wrong"
     return Finding(
         NAME,
-        f"{labels}: {found.model}, right in {right:.1%} of rows that it did not learn from, is confident of another one",
+        f"{labels}: {found.model}, right in {right:.1%} of rows of other folds, is confident of another one",
         len(named),
         len(found.rows),
         examples(of, notes),
