@@ -1,4 +1,4 @@
-"""Folds for models that look at the rows themselves: what belongs together is never divided between two folds."""
+"""Samples and folds for models that look at the rows themselves: what belongs together is in one fold."""
 
 from __future__ import annotations
 
@@ -22,6 +22,19 @@ def model_texts(frame: pd.DataFrame) -> list[str]:
     if "text_pair" not in frame:
         return read_part(frame["text"])
     return read_part(frame["text"] + PAIR_SEPARATOR + frame["text_pair"])
+
+
+def sample(frame: pd.DataFrame, most: int, characters: int, seed: int) -> pd.DataFrame:
+    """Return a sample of at most ``most`` rows, and of about as many characters at most, in the order of the rows.
+
+    Of each text count the ``CHARACTERS`` that a model reads. Rows are numbered anew.
+    """
+    count = min(most, len(frame))
+    length = sum(map(len, model_texts(frame)))
+    if length > characters:
+        count = min(count, int(len(frame) * characters / length) + 1)
+    drawn = frame if count >= len(frame) else frame.sample(count, random_state=seed).sort_index()
+    return drawn.reset_index(drop=True)
 
 
 def tied_rows(frame: pd.DataFrame) -> NDArray[np.int64]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kexp.data.cleaning import without_text
 from kexp.data_card.finding import Finding
+from kexp.data_card.folds import sample
 from kexp.data_card.rows import CardRows, examples
-from kexp.data_card.traits import Trait, completed, traits
+from kexp.data_card.traits import Length, Trait, completed, lengths, shortened, traits
 from kexp.evaluate.baselines import PAIR_SEPARATOR
 from kexp.seeds import derive
 
@@ -23,6 +24,9 @@ NAME = "give-away"
 
 SAMPLE = 20_000
 """Train rows in which traits are looked for; those that are found are counted in all rows."""
+
+TEXT = 2_000_000
+"""Characters of these rows, at most."""
 
 FEWEST = 10
 """Rows that a trait needs at least."""
@@ -54,32 +58,8 @@ OVERLAP = 0.8
 
 SHOWN = 5
 
-ENDS = 500
-"""Characters at both ends of a text that are looked at, besides its length."""
-
 AT_ONCE = 4096
 """Traits that are counted by label at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """A bound on the length of a text; ``at_most`` or above it."""
-
-    unit: str
-    at_most: bool
-    bound: int
-
-    def of(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which texts keep to it."""
-        return self.among(lengths(texts))
-
-    def among(self, of_length: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
-        """Return which texts keep to it, given the lengths of all by unit."""
-        short: NDArray[np.bool_] = of_length[self.unit] <= self.bound
-        return short if self.at_most else ~short
-
-    def __str__(self) -> str:
-        return f"a length {'of at most' if self.at_most else 'above'} {self.bound:,} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,9 +98,7 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
     frame = frame[(frame["label"] != "") & ~without_text(frame)].drop_duplicates(["id", "label"])
     counts = frame["label"].value_counts()
     names = sorted(counts.index[counts >= FEWEST])
-    few = frame
-    if len(frame) > SAMPLE:
-        few = frame.sample(SAMPLE, random_state=derive(rows.spec.split.seed, "rows of give-aways") % 2**32).sort_index()
+    few = sample(frame, SAMPLE, TEXT, derive(rows.spec.split.seed, "rows of give-aways") % 2**32)
     found = find(_texts(few), _ids(few, names), len(names)) if len(names) > 1 else []
     if found:
         texts, labels = _texts(frame), _ids(frame, names)
@@ -170,16 +148,6 @@ def _finding(
     )
 
 
-def lengths(texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    """Return the length of every text by unit."""
-    import numpy as np
-
-    return {
-        "characters": np.fromiter(map(len, texts), np.int64, len(texts)),
-        "eojeol": np.fromiter((len(text.split()) for text in texts), np.int64, len(texts)),
-    }
-
-
 def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list[Candidate]:
     """Return up to ``SHOWN`` traits and lengths that give a label away, the one that says most first.
 
@@ -224,11 +192,6 @@ def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list
         else replace(candidate, trait=completed(candidate.trait, [ends[row] for row in np.flatnonzero(rows)]))
         for candidate, rows in _distinct(sorted(found, key=_rank), has)
     ]
-
-
-def shortened(texts: Sequence[str]) -> list[str]:
-    """Return both ends of every text that is long."""
-    return [f"{text[:ENDS]} {text[-ENDS:]}" if len(text) > 2 * ENDS else text for text in texts]
 
 
 def _one_hot(labels: NDArray[np.int64], n_labels: int) -> csr_array:

@@ -1,4 +1,4 @@
-"""Traits of a text that are cheap to see: words, characters in a row, how it begins and ends, what it contains."""
+"""Traits of a text that are cheap to see: its length, what it contains, begins and ends with."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ ARTEFACTS = ("a URL", "a line break", "several spaces in a row", "white space at
 """Properties that say how a text was collected rather than what it says."""
 
 _EXPRESSION = re.compile(f"[\\w\\s.,!?~^;:'\"…·\\-ㅋㅎㅠㅜㅡ♥♡❤★☆“”‘’{EMOJI}]")
+
+ENDS = 500
+"""Characters at both ends of a text that are looked at, besides its length."""
 
 LONGEST = 40
 """Characters of a marker that is shown."""
@@ -117,3 +120,39 @@ def _one_longer(value: str, text: str) -> set[str]:
             found.add(text[start : end + 1])
         start = text.find(value, start + 1)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """A bound on the length of a text; ``at_most`` or above it."""
+
+    unit: str
+    at_most: bool
+    bound: int
+
+    def of(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which texts keep to it."""
+        return self.among(lengths(texts))
+
+    def among(self, of_length: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+        """Return which texts keep to it, given the lengths of all by unit."""
+        short: NDArray[np.bool_] = of_length[self.unit] <= self.bound
+        return short if self.at_most else ~short
+
+    def __str__(self) -> str:
+        return f"a length {'of at most' if self.at_most else 'above'} {self.bound:,} {self.unit}"
+
+
+def lengths(texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Return the length of every text by unit."""
+    import numpy as np
+
+    return {
+        "characters": np.fromiter(map(len, texts), np.int64, len(texts)),
+        "eojeol": np.fromiter((len(text.split()) for text in texts), np.int64, len(texts)),
+    }
+
+
+def shortened(texts: Sequence[str]) -> list[str]:
+    """Return both ends of every text that is long."""
+    return [f"{text[:ENDS]} {text[-ENDS:]}" if len(text) > 2 * ENDS else text for text in texts]
