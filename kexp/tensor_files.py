@@ -201,7 +201,6 @@ def tensor_digest(content: str, tensors: Mapping[str, torch.Tensor]) -> str:
         tensor = tensors[name]
         digest.update(_described(name, tensor.dtype, tensor.shape))
         # An empty array of NumPy has strides with which torch views no bytes.
-        # NumPy may give an array without elements a stride of 0, as which PyTorch views nothing.
         if tensor.numel():
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

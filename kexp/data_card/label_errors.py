@@ -89,7 +89,7 @@ def _finding(found: Judged, named: NDArray[np.int64], others: NDArray[np.int64],
         f"this label {found.probabilities[row, found.labels[row]]:.2f}"
         for row, other in zip(named.tolist(), others.tolist(), strict=True)
     ]
-    labels = f"{len(named):,} of {len(found.rows):,} labels {'is' if len(named) == 1 else 'are'} probably wrong"
+    labels = f"{len(named):,} of {len(found.rows):,} labels may be wrong"
     return Finding(
         NAME,
         f"{labels}: {found.model}, right in {right:.1%} of rows of other folds, is confident of another one",
