@@ -43,7 +43,7 @@ def print_card(card: DataCard) -> None:
     if card.tokens is not None:
         _print_cuts([lengths for lengths in card.lengths if lengths.unit == "tokens"])
         most = "" if card.tokens.positions is None else f"; the backbone reads at most {card.tokens.positions}"
-        fits = f"{card.tokens.suggested} holds 99 % of the rows of training"
+        fits = f"{card.tokens.suggested} holds {card.tokens.held_percent} of the rows of training"
         out.print(f"training.max_length is {card.tokens.max_length}; {fits}{most}")
         shares = ", ".join(f"{split} {share:.2%}" for split, share in card.tokens.unknown.items())
         out.print(f"unknown tokens: {shares}")

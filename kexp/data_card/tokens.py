@@ -13,7 +13,7 @@ from kexp.data.encoding import Encoded, TokenCache, frame, only_unknown, special
 from kexp.data_card.finding import EXAMPLES, Finding
 from kexp.data_card.lengths import Lengths, lengths_of
 from kexp.data_card.rows import SEEN, CardRows, by_split, counted, examples, shown_texts
-from kexp.experiment.texts import clean, encode_texts, without_long_tails
+from kexp.experiment.texts import clean, encode_texts
 from kexp.settings import cache_folder
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ SAMPLES = 3
 UNCUT = 2**31 - 1
 UNKNOWN = 0.02
 """Share of unknown tokens from which it is a finding."""
+WHOLE = 0.99
+"""Share of rows that a maximum length should hold."""
 STEP = 8
 """Lengths are suggested in multiples of it."""
 
@@ -38,15 +40,22 @@ STEP = 8
 class Tokens:
     """What the backbone's tokenizer makes of the rows, before they are cut.
 
-    ``max_length`` is that of the spec, ``suggested`` a multiple of 8 that holds 99 % of the rows of training,
-    ``positions`` the most tokens that the backbone reads (None where that is not known), ``unknown`` the share of
+    ``max_length`` is that of the spec, ``suggested`` a multiple of 8 that holds 99 % of the rows of training, or the
+    positions of the backbone where they are fewer; ``held`` is the share of these rows that it holds, 0 to 1.
+    ``positions`` is the most tokens that the backbone reads (None where that is not known), ``unknown`` the share of
     unknown tokens by split, without special tokens.
     """
 
     max_length: int
     suggested: int
+    held: float
     positions: int | None
     unknown: Mapping[str, float]
+
+    @property
+    def held_percent(self) -> str:
+        """The share of the rows of training that ``suggested`` holds, in words: 99 % where it is as much or more."""
+        return "99 %" if self.held >= WHOLE else f"{self.held:.1%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,7 @@ def _encode(
 ) -> Encoded:
     cache, joint = TokenCache(cache_folder() / "tokens", progress), spec.dataset.joint()
     pairs = clean(spec, rows["text_pair"].tolist()) if "text_pair" in rows else None
-    texts = without_long_tails(spec, tokenizer, clean(spec, rows["text"].tolist()), pairs)
-    first = cache.tokenise(texts, tokenizer, joint)
+    first = cache.tokenise(clean(spec, rows["text"].tolist()), tokenizer, joint)
     second = None if pairs is None else cache.tokenise(pairs, tokenizer, joint)
     return frame(first, second, tokenizer, max_length=UNCUT, truncation=spec.training.truncation)
 
@@ -99,10 +107,16 @@ def tokens(spec: Spec, tokenised: Tokenised) -> Tokens:
     """Return what of the tokens concerns the options of a spec; raises ``KexpError`` as the backbone does."""
     positions = spec.backbone.max_positions()
     trained = np.concatenate([own.tokens.lengths for split, own in tokenised.encoded.items() if split in SEEN])
-    whole = int(np.percentile(trained, 99, method="inverted_cdf"))
-    suggested = -(-whole // STEP) * STEP
+    suggested = _suggested(trained, positions)
     unknown = {split: _unknown_share(own, tokenised.tokenizer) for split, own in tokenised.encoded.items()}
-    return Tokens(spec.training.max_length, min(suggested, positions or suggested), positions, unknown)
+    return Tokens(spec.training.max_length, suggested, float((trained <= suggested).mean()), positions, unknown)
+
+
+def _suggested(lengths: NDArray[np.int64], positions: int | None) -> int:
+    """Return a maximum length that holds 99 % of these rows, or as many as the backbone reads."""
+    whole = int(np.percentile(lengths, 100 * WHOLE, method="inverted_cdf"))
+    suggested = -(-whole // STEP) * STEP
+    return min(suggested, positions or suggested)
 
 
 def _unknown_share(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> float:
@@ -114,10 +128,7 @@ def _unknown_share(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> floa
 def token_findings(rows: CardRows, tokenised: Tokenised, found: Tokens) -> Iterator[Finding]:
     """Look for rows that are cut, and for tokens that the tokenizer does not know."""
     longer = {split: own.tokens.lengths > found.max_length for split, own in tokenised.encoded.items()}
-    if found.suggested > found.max_length:
-        remedy, handled = f"training.max_length = {found.suggested}", False
-    else:
-        remedy, handled = "99 % of the rows of training are not cut; training.truncation says which end is", True
+    remedy, handled = _about_cuts(tokenised, found)
     title = f"longer than training.max_length = {found.max_length}, which are cut"
     yield from _finding("cut", title, rows, longer, remedy, handled=handled)
     holding = {split: token_counts(own, tokenised.tokenizer)[1] > 0 for split, own in tokenised.encoded.items()}
@@ -128,6 +139,24 @@ def token_findings(rows: CardRows, tokenised: Tokenised, found: Tokens) -> Itera
     alone = {split: only_unknown(own, tokenised.tokenizer) for split, own in tokenised.encoded.items()}
     title = "of unknown tokens alone, which a model cannot tell apart"
     yield from _finding("only-unknown-tokens", title, rows, alone, "another backbone, or remove these rows")
+
+
+def _about_cuts(tokenised: Tokenised, found: Tokens) -> tuple[str, bool]:
+    """Return what to do about rows that are cut, and whether the spec needs no change."""
+    end = "training.truncation says which end is cut"
+    by_split = {split: own.tokens.lengths for split, own in tokenised.encoded.items()}
+    much = {split: own for split, own in by_split.items() if (own <= found.max_length).mean() < WHOLE}
+    longest = max([found.suggested, *(_suggested(own, found.positions) for own in much.values())])
+    if found.max_length < found.suggested:
+        said = f"training.max_length = {found.suggested}"
+        if found.held < WHOLE:
+            said += f", the most that the backbone reads, holds {found.held_percent} of the rows of training; {end}"
+        return said, False
+    if found.max_length < longest:
+        return f"training.max_length = {longest} cuts fewer rows of {', '.join(much)}; {end}", False
+    if much:
+        return f"the backbone reads no more: {end}; a backbone with more positions, or shorter texts", False
+    return f"99 % of the rows of every split are not cut; {end}", True
 
 
 def _finding(

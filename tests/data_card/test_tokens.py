@@ -75,6 +75,42 @@ def test_no_more_is_suggested_than_the_backbone_reads(tmp_path: Path) -> None:
     )
     made = tokens(rows.spec, found)
     assert (made.suggested, made.positions) == (20, 20)
+    by_hand = [len(ids) <= 20 for ids in whole(rows, found, "train")]
+    assert made.held == pytest.approx(sum(by_hand) / len(by_hand))
+    assert made.held < 0.9
+    assert made.held_percent == f"{made.held:.1%}"
+    (cut,) = token_findings(rows, found, made)
+    assert cut.remedy.startswith(
+        f"training.max_length = 20, the most that the backbone reads, holds {made.held:.1%} of the rows of training; "
+    )
+
+
+def test_rows_that_no_length_of_the_backbone_holds_are_not_called_whole(tmp_path: Path) -> None:
+    rows, found = tokenised(
+        tmp_path, sentences(60, longest=60), training={"max_length": 20}, backbone={"use": "tiny", "positions": 20}
+    )
+    (cut,) = token_findings(rows, found, tokens(rows.spec, found))
+    assert not cut.handled
+    assert cut.remedy.startswith("the backbone reads no more")
+
+
+def test_a_split_that_is_measured_on_and_longer_than_train_is_not_called_whole(tmp_path: Path) -> None:
+    long = labelled(*[(f"{'영화 각본 배우 ' * 8}{number}", "xy"[number % 2]) for number in range(20)])
+    rows = card_rows(tmp_path, {"train": sentences(60, longest=4), "test": long}, training={"max_length": 16})
+    found = tokenise_rows(rows, lambda line: None)
+    (cut,) = token_findings(rows, found, tokens(rows.spec, found))
+    longest = max(len(ids) for ids in whole(rows, found, "test"))
+    suggested = -(-longest // 8) * 8
+    assert (cut.count, cut.handled) == (20, False)
+    assert cut.remedy.startswith(f"training.max_length = {suggested} cuts fewer rows of test")
+
+
+def test_very_long_texts_are_counted_whole(tmp_path: Path) -> None:
+    train = labelled(*[(f"{'영화 각본 ' * 10_000}{number}", "xy"[number % 2]) for number in range(20)])
+    rows, found = tokenised(tmp_path, train)
+    by_hand = [len(ids) for ids in whole(rows, found, "train")]
+    assert min(by_hand) > 20_000
+    assert found.encoded["train"].tokens.lengths.tolist() == by_hand
 
 
 def test_a_length_that_is_enough_is_left_as_it_is(tmp_path: Path) -> None:
