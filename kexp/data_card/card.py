@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,12 @@ from kexp.data_card.tokens import Sample, Tokens, lengths, samples, token_findin
 from kexp.errors import KexpError
 from kexp.experiment.digests import row_digests, row_keys
 from kexp.plan.resolve import repeats_of
+from kexp.repeats import in_words
 from kexp.report.data_card_link import rows_digest
 
 if TYPE_CHECKING:
     from kexp.plan.resolve import Variant
+    from kexp.spec.sections import Spec
 
 Progress = Callable[[str], None]
 Analysis = Callable[[CardRows], Iterable[Finding | str]]
@@ -69,6 +71,16 @@ class DataCard:
         return {**asdict(self), "findings": [finding.to_dict() for finding in self.findings]}
 
 
+def _other_runs(spec: Spec) -> Iterator[str]:
+    """Say that the card is that of one run where the others train or measure on other rows."""
+    runs = list(repeats_of(spec))
+    names = ["draw", "fold", *(["seed"] if spec.split.resplit else [])]
+    counts = {name: len({run.keys().get(name) for run in runs}) for name in names}
+    if several := {name: runs[0].keys()[name] for name, count in counts.items() if count > 1}:
+        of = ", ".join(f"{counts[name]} {name}s" for name in several)
+        yield f"the card is that of {in_words(several)}, one of {of}: the other runs divide the rows in another way"
+
+
 def make_card(variant: Variant, progress: Progress) -> DataCard:
     """Read the data of a variant's first run and look for faults in them.
 
@@ -78,7 +90,7 @@ def make_card(variant: Variant, progress: Progress) -> DataCard:
     spec = variant.spec
     progress(f"reading the data of {spec.name}")
     rows = read_rows(spec, next(repeats_of(spec)))
-    found, remarks = list[Finding](), list(rows.remarks)
+    found, remarks = list[Finding](), [*_other_runs(spec), *rows.remarks]
     for doing, analyses in ANALYSES.items():
         progress(doing)
         for result in (result for analysis in analyses for result in analysis(rows)):

@@ -85,8 +85,8 @@ class Candidate:
     saved: float
 
 
-def give_aways(rows: CardRows) -> Iterator[Finding]:
-    """Yield a finding for every trait of train texts that alone gives away their label, ``SHOWN`` at most.
+def give_aways(rows: CardRows) -> Iterator[Finding | str]:
+    """Yield a finding for every trait of train texts that alone gives away their label, and a remark beyond ``SHOWN``.
 
     Looked at are the length, what a text contains, begins and ends with, and every eojeol and one to three characters
     in a row, in ``SAMPLE`` rows. A trait is found if ``PRECISION`` of its rows have one label, and it stands in
@@ -102,10 +102,12 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
     found = find(_texts(few), _ids(few, names), len(names)) if len(names) > 1 else []
     if found:
         texts, labels = _texts(frame), _ids(frame, names)
-        for candidate in found:
+        for candidate in found[:SHOWN]:
             trait = candidate.trait
             has = trait.of(texts if isinstance(trait, Length) else shortened(texts))
             yield _finding(candidate, frame, has, labels, names)
+        if len(found) > SHOWN:
+            yield f"more than {SHOWN} traits give labels away: the card has the {SHOWN} that say most"
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:
@@ -149,7 +151,7 @@ def _finding(
 
 
 def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list[Candidate]:
-    """Return up to ``SHOWN`` traits and lengths that give a label away, the one that says most first.
+    """Return the traits and lengths that give a label away, what says most first, and one more than ``SHOWN`` at most.
 
     ``labels`` are ids below ``n_labels``; rows with -1 have a label that is not looked at.
     """
@@ -250,13 +252,13 @@ def _telling(counts: Counts, coverage: NDArray[np.float64], looked_at: int) -> I
 def _distinct(
     candidates: Sequence[Candidate], has: Callable[[Candidate], NDArray[np.bool_]]
 ) -> list[tuple[Candidate, NDArray[np.bool_]]]:
-    """Return up to ``SHOWN`` candidates with their rows, none in the rows of a better one.
+    """Return one more than ``SHOWN`` candidates at most, with their rows, none in the rows of a better one.
 
     Lengths and other traits are told apart: a marker makes its texts longer, and is another fault than their length.
     """
     chosen: list[tuple[Candidate, NDArray[np.bool_]]] = []
     for candidate in candidates:
-        if len(chosen) == SHOWN:
+        if len(chosen) > SHOWN:
             break
         own, kind = has(candidate), isinstance(candidate.trait, Length)
         others = [rows for one, rows in chosen if isinstance(one.trait, Length) == kind]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kexp.builtin.datasets import ColumnOptions
+from kexp.contracts import SPLITS
 from kexp.data_card.finding import EXAMPLES, Example, Finding
 from kexp.data_card.rows import CardRows, by_split, counted, examples, shown_texts
 from kexp.data_card.similar_texts import Similar, plain, signatures, similar_between, similar_within
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUP = 'give near duplicates one value in a column and name it, dataset.group = "COLUMN": a group stays in one split'
+REMOVE = "leave one text of each pair in the files, whose kind of dataset has no column of groups that can be named"
 SHOWN = 80
 """Characters of the other text that are shown."""
 
@@ -55,7 +58,7 @@ def _texts(frames: Mapping[str, pd.DataFrame]) -> Texts:
 
 
 def _within(rows: CardRows, texts: Texts) -> Iterator[Finding]:
-    counts, total, contradicting, shown = dict[str, int](), 0, 0, Shown()
+    counts, total, contradicting, together, shown = dict[str, int](), 0, 0, 0, Shown()
     for split, frame in rows.read.items():
         first, own, signed = texts.of(frame)
         found = similar_within(own, signed)
@@ -63,13 +66,35 @@ def _within(rows: CardRows, texts: Texts) -> Iterator[Finding]:
         counts[split], total = len(places), total + len(first)
         labels = first["label"].to_numpy()
         contradicting += int((labels[places] != labels[found.places[places]]).sum())
+        if "group" in first:
+            groups = first["group"].to_numpy()
+            together += int(((groups[places] == groups[found.places[places]]) & (groups[places] != "")).sum())
         # A pair is found from both its texts, and shown once.
         back = found.places[found.places[places]] == places
         shown.add(first, places[~back | (found.places[places] < places)], first, found)
     if count := sum(counts.values()):
         other = f"; {contradicting:,} of them have another label than the text they resemble" if contradicting else ""
+        if together:
+            other += f"; {together:,} of them are in the group of that text"
         title = f"{count:,} of {total:,} different texts are similar to another one ({by_split(counts)}){other}"
-        yield Finding("near-duplicates", title, count, total, shown.examples(), GROUP)
+        remedy, handled = _of_one_split(rows, all_together=together == count)
+        yield Finding("near-duplicates", title, count, total, shown.examples(), remedy, handled)
+
+
+def _of_one_split(rows: CardRows, *, all_together: bool) -> tuple[str, bool]:
+    """Return what to do about near duplicates of one split, and whether the spec needs no change."""
+    if rows.prepared is not None and all(rows.published(split) for split in rows.divided if split in SPLITS):
+        return "no split is taken from another one, so they stay in theirs", True
+    if all_together:
+        return "split.group = true" + (" keeps each group in one split" if rows.spec.split.group else ""), (
+            rows.spec.split.group
+        )
+    return _group(rows), False
+
+
+def _group(rows: CardRows) -> str:
+    """Return how near duplicates are kept in one split, with this kind of dataset."""
+    return GROUP if isinstance(rows.spec.dataset, ColumnOptions) else REMOVE
 
 
 def _between(rows: CardRows, texts: Texts) -> Iterator[Finding]:
@@ -88,7 +113,7 @@ def _between(rows: CardRows, texts: Texts) -> Iterator[Finding]:
         shown.add(first, places, second, found)
     if count := sum(map(len, hits.values())):
         title = f"{counted(count)} similar to a row of another split ({by_split(counts)})"
-        remedy = GROUP if divided else "remove these rows from one of the files, or measure on other rows"
+        remedy = _group(rows) if divided else "remove these rows from one of the files, or measure on other rows"
         yield Finding("near-duplicates-between", title, count, sum(total.values()), shown.examples(), remedy)
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from kexp.builtin.samplers import BalancedSampler
 from kexp.contracts import SPLITS, UNLABELLED
 from kexp.data_card.finding import Finding
 from kexp.data_card.rows import CardRows, examples
+
+if TYPE_CHECKING:
+    from kexp.spec.sections import Spec
 
 IMBALANCE = 5
 """How many times the rows of the smallest class the largest must have, to be a finding."""
@@ -54,8 +59,20 @@ def imbalance(rows: CardRows) -> Iterator[Finding]:
         f'label "{largest}" has {counts.iloc[0]:,} train rows, {counts.iloc[0] / counts.iloc[-1]:.0f} times as many as '
         f'"{smallest}" with {counts.iloc[-1]:,}'
     )
-    cleaning = rows.spec.cleaning
     remedy = 'sampler = "balanced", cleaning.balance = true, or objective = {use = "focal", alpha = "balanced"}'
-    handled = cleaning.balance
+    chosen = _balance(rows.spec)
     shown = examples(train[train["label"] == smallest])
-    yield Finding("imbalance", title, int(counts.iloc[-1]), len(train), shown, remedy, handled)
+    said = f"the spec has {chosen}" if chosen else remedy
+    yield Finding("imbalance", title, int(counts.iloc[-1]), len(train), shown, said, handled=bool(chosen))
+
+
+def _balance(spec: Spec) -> str:
+    """Return the option by which a spec makes rare labels weigh more than their rows do; "" without one."""
+    if isinstance(spec.sampler, BalancedSampler):
+        return 'sampler = "balanced"'
+    for name in ("alpha", "class_weights"):
+        weights = getattr(spec.objective, name, "none")
+        # R-Drop has an alpha, a number, that concerns no class.
+        if weights != "none" and not isinstance(weights, float):
+            return f"objective.{name}"
+    return ""

@@ -122,6 +122,25 @@ def test_a_variant_is_chosen(spec: Path, write_spec: Write) -> None:
     assert sum(changed["splits"][0]["trained"].values()) == 6
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("split.folds=5",), "fold 1, one of 5 folds"),
+        (("labelled.per_class=5", "labelled.draws=3", "split.folds=4"), "draw 1, fold 1, one of 3 draws, 4 folds"),
+        (("split.resplit=true", "seeds=[7,8]"), "seed 7, one of 2 seeds"),
+        (("seeds=[7,8]",), None),
+        (("split.resplit=true", "seeds=[7]"), None),
+    ],
+)
+def test_the_card_says_of_which_run_it_is_where_others_divide_the_rows_in_another_way(
+    spec: Path, options: tuple[str, ...], said: str | None
+) -> None:
+    remarks = card(spec, *(part for option in options for part in ("--set", option)))["remarks"]
+    of_runs = [remark for remark in remarks if remark.startswith("the card is that of")]
+    expected = f"the card is that of {said}: the other runs divide the rows in another way"
+    assert of_runs == ([expected] if said else [])
+
+
 def test_without_a_tokenizer_the_rest_is_shown_and_the_reason(spec: Path) -> None:
     absent = ("--set", 'backbone={use="hf", id="nobody/nothing-at-all"}')
     found = card(spec, *absent)

@@ -27,7 +27,8 @@ def changed(rows: list[Row], change: Callable[[str], str], share: float, label: 
 
 
 def titles(folder: Path, rows: list[Row], **options: object) -> list[str]:
-    return [finding.title for finding in give_aways(card_rows(folder, {"train": rows}, **options))]
+    found = give_aways(card_rows(folder, {"train": rows}, **options))
+    return [finding if isinstance(finding, str) else finding.title for finding in found]
 
 
 def test_natural_reviews_give_nothing_away(tmp_path: Path) -> None:
@@ -195,3 +196,18 @@ def test_real_reviews_give_nothing_away(tmp_path: Path, shared: Path) -> None:
     lines = (shared / "data/nsmc/ratings_train.txt").read_text("utf-8").splitlines()[1:20001]
     rows = [{"text": text, "label": label} for _, text, label in (line.split("\t") for line in lines)]
     assert titles(tmp_path, rows) == []
+
+
+@pytest.mark.parametrize("labels", [5, 6, 20])
+def test_that_more_traits_are_found_than_shown_is_said(tmp_path: Path, labels: int) -> None:
+    rows = [
+        {
+            "text": f"{row['text']} [{'가나다라마바사아자차카타파하거너더러머버'[number % labels]}]",
+            "label": f"label {number % labels}",
+        }
+        for number, row in enumerate(reviews())
+    ]
+    found = titles(tmp_path, rows)
+    said = [title for title in found if "train texts have" not in title]
+    assert len(found) - len(said) == 5
+    assert said == ([] if labels == 5 else ["more than 5 traits give labels away: the card has the 5 that say most"])

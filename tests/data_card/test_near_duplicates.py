@@ -82,3 +82,38 @@ def test_different_texts_are_no_finding(tmp_path: Path) -> None:
     assert not list(
         near_duplicates(card_rows(tmp_path, {"train": [*train, *train[:10], *labelled(("", "x"), ("", "y"))]}))
     )
+
+
+def test_near_duplicates_of_one_group_stay_in_one_split(tmp_path: Path) -> None:
+    own = texts(100, seed=7)
+    train = [
+        {"text": text, "label": "xy"[number % 2], "who": f"화자 {number % 100}"}
+        for number, text in enumerate([*own, *(f"{text}?" for text in own[:30])])
+    ]
+    for group in (True, False):
+        rows = card_rows(tmp_path, {"train": train}, dataset={"group": "who"}, split={"group": group})
+        found = {finding.name: finding for finding in near_duplicates(rows)}
+        assert ("near-duplicates-between" in found) is not group
+        within = found["near-duplicates"]
+        assert within.title.endswith("; 60 of them are in the group of that text")
+        assert within.handled is group
+        assert within.remedy.startswith("split.group = true")
+    loose = card_rows(
+        tmp_path, {"train": [*train, {**train[50], "text": f"{own[50]}!", "who": "다른 이"}]}, dataset={"group": "who"}
+    )
+    (within, *_) = near_duplicates(loose)
+    assert "60 of them are in the group" in within.title
+    assert not within.handled
+    assert "dataset.group" in within.remedy
+
+
+def test_what_stays_in_the_splits_of_the_dataset_needs_no_change(tmp_path: Path) -> None:
+    own = texts(60, seed=8)
+    train = labelled(*[(text, "xy"[number % 2]) for number, text in enumerate([*own, f"{own[0]}!"])])
+    test = labelled(*[(text, "xy"[number % 2]) for number, text in enumerate(texts(10, seed=9))])
+    (within,) = near_duplicates(card_rows(tmp_path, {"train": train, "test": test}, split={"validation": 0}))
+    assert within.handled
+    assert "group" not in within.remedy
+    (within,) = near_duplicates(card_rows(tmp_path, {"train": train, "test": test}, split={"validation": 0.1}))
+    assert not within.handled
+    assert "dataset.group" in within.remedy

@@ -94,6 +94,26 @@ def test_classes_of_unequal_size_are_found(tmp_path: Path) -> None:
     assert not list(imbalance(card_rows(tmp_path, {"train": train, "test": test}, cleaning={"balance": True})))
 
 
+@pytest.mark.parametrize(
+    ("sections", "handled"),
+    [
+        ({"sampler": "balanced"}, 'the spec has sampler = "balanced"'),
+        ({"objective": {"use": "focal", "alpha": "balanced"}}, "the spec has objective.alpha"),
+        ({"objective": {"use": "cross-entropy", "class_weights": [1.0, 5.0]}}, "the spec has objective.class_weights"),
+        ({"objective": {"use": "focal"}}, ""),
+        ({"objective": {"use": "r-drop", "alpha": 0.5}}, ""),
+    ],
+)
+def test_unequal_classes_are_dealt_with_where_the_spec_weighs_them(
+    tmp_path: Path, sections: dict[str, Any], handled: str
+) -> None:
+    train = labelled(*[(f"글 {number}", "yxxxxxxxxx"[number % 10]) for number in range(100)])
+    (finding,) = imbalance(card_rows(tmp_path, {"train": train}, **sections))
+    assert finding.handled == bool(handled)
+    if handled:
+        assert finding.remedy == handled
+
+
 def test_rows_are_counted_by_split_and_label(tmp_path: Path) -> None:
     train = labelled(
         *[(f"글 {number}", "xyz"[number % 3]) for number in range(90)], ("글 0", "x"), ("글 1", "y"), ("", "z")
