@@ -78,6 +78,8 @@ def _spec_file(path: Path) -> Path:
 
     if not path.is_dir():
         return path
+    if (study := path / "study.toml").is_file():
+        raise KexpError(f"{path}: it is the folder of a search, not of runs; give its spec, {study}")
     if not (path / "spec.toml").is_file():
         raise KexpError(f"{path}: no spec.toml in this folder; expected a spec file or a run folder")
     return path / "spec.toml"

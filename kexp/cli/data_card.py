@@ -82,12 +82,13 @@ def _print_splits(splits: Sequence[SplitRows], out: Console) -> None:
 
 
 def _print_lengths(described: Sequence[Lengths], unit: str) -> None:
-    names = list(described[0].percentiles)
+    # Splits are the columns: a narrow terminal would divide the numbers of ten.
     rows = [
-        [one.split, f"{one.rows:,}", f"{one.mean:.1f}", *(f"{one.percentiles[name]:,}" for name in names)]
-        for one in described
+        ["rows", *(f"{one.rows:,}" for one in described)],
+        ["mean", *(f"{one.mean:.1f}" for one in described)],
+        *([f"{name} %", *(f"{one.percentiles[name]:,}" for one in described)] for name in described[0].percentiles),
     ]
-    print_table(f"{unit} by row", [unit, "rows", "mean", *(f"{name} %" for name in names)], rows, right=1)
+    print_table(f"{unit} by row", [unit, *(one.split for one in described)], rows, right=1)
 
 
 def _print_histogram(lengths: Lengths) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import write_text
 from kexp.redaction import without_passwords
-from kexp.report.data_card_link import CARD, data_card_link
+from kexp.report.data_card_link import CARD, data_card_link, digests_of
 from kexp.report.figures import draw_histogram
 from kexp.report.html import page_environment, plain, write_report
 from kexp.report.stored import read_environment
@@ -79,13 +79,23 @@ def _figures(card: DataCard) -> list[dict[str, Any]]:
 def add_to_run_folder(folder: Path, card: DataCard) -> str:
     """Write ``data.html`` into a run folder, and its report again, which then links to it.
 
-    Returns a sentence on what became of the link.
+    A card of other rows than the runs read is not written, as it would take the place of theirs. Returns a sentence on
+    what became of the page.
     """
+    environment = folder / "environment.json"
+    # Runs write it when they have read their rows.
+    inputs = read_environment(environment).get("inputs", {}) if environment.is_file() else {}
+    known = digests_of(inputs)
+    if known and card.digest not in known.values():
+        return (
+            f"this card is not written into {folder}, since its runs read other rows: the data have changed since, or "
+            "options of the command choose others; --html FILE writes it"
+        )
     write_page(folder / CARD, card)
     if not (folder / "summary.json").is_file():
         return f"wrote {folder / CARD}; the report that the runs write when they end links to it"
     report = write_report(folder)
-    link = data_card_link(folder, read_environment(folder / "environment.json").get("inputs", {}))
+    link = data_card_link(folder, inputs)
     if link is None or link["remark"]:
         return f"wrote {folder / CARD}; {report}: {'' if link is None else link['remark']}"
     return f"wrote {folder / CARD}, to which {report} links"

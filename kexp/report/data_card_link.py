@@ -22,6 +22,12 @@ def rows_digest(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return hashlib.blake2b(json.dumps(rows, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
+def digests_of(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of the rows that each of some runs read; ``inputs`` are those of ``environment.json``."""
+    runs = {name: run["rows"] for name, run in inputs.items() if isinstance(run, Mapping) and "rows" in run}
+    return {name: rows_digest(rows) for name, rows in runs.items()}
+
+
 def data_card_link(folder: Path, inputs: Mapping[str, Any]) -> dict[str, str] | None:
     """Return the file of the data card in a run folder and the runs that it is of; None where there is no card.
 
@@ -38,10 +44,10 @@ def data_card_link(folder: Path, inputs: Mapping[str, Any]) -> dict[str, str] | 
         return _not_linked(f"it cannot be read: {error.strerror}")
     if found is None:
         return _not_linked("it does not say of which rows it is; kexp data RUN_FOLDER writes it again")
-    known = {name: run["rows"] for name, run in inputs.items() if isinstance(run, Mapping) and "rows" in run}
+    known = digests_of(inputs)
     if not known:
         return _not_linked("environment.json does not say which rows the runs read")
-    runs = [name for name, rows in known.items() if rows_digest(rows) == found[1].decode()]
+    runs = [name for name, digest in known.items() if digest == found[1].decode()]
     if not runs:
         return _not_linked("it is of other rows than the runs read; kexp data RUN_FOLDER writes it again")
     return {"file": CARD, "of": "" if len(runs) == len(known) else ", ".join(runs), "remark": ""}

@@ -89,6 +89,10 @@ def test_a_card_on_the_screen_tells_the_same(spec: Path) -> None:
         example = finding["examples"][0]
         assert lines[place + 2].startswith(f"  {example['split']} row {example['row']}\t{example['label']}\t")
     assert f"{len(found['findings'])} findings" in lines
+    characters, place = found["lengths"][:3], lines.index("characters\ttrain\tvalidation\ttest")
+    assert lines[place + 1] == "\t".join(["rows", *(str(one["rows"]) for one in characters)])
+    assert lines[place + 2] == "\t".join(["mean", *(f"{one['mean']:.1f}" for one in characters)])
+    assert lines[place + 10] == "\t".join(["100 %", *(str(one["percentiles"]["100"]) for one in characters)])
     suggested = found["tokens"]["suggested"]
     assert any(
         f"training.max_length is 16; {suggested} holds 99 % of the rows of training; the backbone reads at most 256"
@@ -108,6 +112,20 @@ def test_a_folder_without_a_spec_is_refused(tmp_path: Path) -> None:
     result = kexp("data", tmp_path)
     assert result.exit_code == 2
     assert result.stderr == f"{tmp_path}: no spec.toml in this folder; expected a spec file or a run folder\n"
+
+
+def test_of_the_folder_of_a_search_the_spec_is_named(spec: Path, tmp_path: Path) -> None:
+    spec.write_text(
+        f'{spec.read_text("utf-8")}\n[search]\ntrials = 1\n[search.space]\n"training.learning_rate" = {{low = 1e-3, high = 1e-2}}\n',
+        "utf-8",
+    )
+    assert not kexp("tune", spec, "--runs-dir", tmp_path / "runs", "--quiet").exit_code
+    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    result = kexp("data", folder)
+    assert result.exit_code == 2
+    study = folder / "study.toml"
+    assert result.stderr == f"{folder}: it is the folder of a search, not of runs; give its spec, {study}\n"
+    assert card(study)["lengths"] == card(spec)["lengths"]
 
 
 def test_a_variant_is_chosen(spec: Path, write_spec: Write) -> None:

@@ -34,7 +34,7 @@ def card(**changes: object) -> DataCard:
             lengths_of("train", "characters", np.array([3, 5, 5, 20])),
             lengths_of("train", "tokens", np.array([4, 6, 6, 30]), (16, 32)),
         ),
-        "tokens": Tokens(16, 32, 512, {"train": 0.0125}),
+        "tokens": Tokens(16, 32, 0.995, 512, {"train": 0.0125}),
         "findings": (
             Finding("near-duplicates", f"2 rows are alike {ATTACK}", 2, 5, (example,), f"drop {ATTACK}"),
             Finding(
@@ -140,15 +140,28 @@ def test_a_report_links_to_the_card_of_its_rows_alone(spec: Path, tmp_path: Path
     # A new report keeps the link.
     assert kexp("report", folder).exit_code == 0
     assert '<a href="data.html">Data card</a>:' in report.read_text("utf-8")
+    # A card of other rows does not take the place of theirs.
+    page, before = (folder / "data.html").read_bytes(), report.read_bytes()
     write_rows(tmp_path / "data.jsonl", rows_of(62))
-    result = kexp("data", folder)
-    assert result.exit_code == 0, result.stderr
-    assert (
-        "data.html, the data card in this folder, is not linked: it is of other rows than the runs read"
-        in result.stderr
-    )
-    assert "<a " not in re.sub(r'<a href="#run.*?</a>', "", report.read_text("utf-8"))
-    assert "is not linked: it is of other rows" in Page(report.read_text("utf-8")).text
+    for options in ((), ("--set", "split.seed=3"), ("--json",)):
+        result = kexp("data", folder, *options)
+        assert result.exit_code == 0, result.stderr
+        assert f"this card is not written into {folder}, since its runs read other rows" in result.stderr
+        assert (folder / "data.html").read_bytes() == page
+        assert report.read_bytes() == before
+    write_rows(tmp_path / "data.jsonl", rows_of(60))
+    assert "not written" in kexp("data", folder, "--set", "split.seed=3").stderr
+    assert f"to which {report} links" in kexp("data", folder).stderr
+
+
+def test_a_report_does_not_link_to_a_card_of_other_rows(spec: Path, tmp_path: Path) -> None:
+    folder = Path(json.loads(kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet").stdout)["folder"])
+    write_rows(tmp_path / "data.jsonl", rows_of(62))
+    assert kexp("data", spec, "--html", folder / "data.html").exit_code == 0
+    assert kexp("report", folder).exit_code == 0
+    report = (folder / "report.html").read_text("utf-8")
+    assert "<a " not in re.sub(r'<a href="#run.*?</a>', "", report)
+    assert "is not linked: it is of other rows" in Page(report).text
 
 
 def test_a_card_is_that_of_the_variants_with_its_rows(spec: Path, tmp_path: Path) -> None:
