@@ -25,12 +25,12 @@ from common import markdown
 FOLDER = Path(__file__).parent
 COMMANDS: dict[str, list[str]] = {
     "training": ["--rows", "3000", "--max-length", "64", "128"],
-    "frozen": ["--rows", "2000"],
+    "frozen": ["--rows", "1000"],
     "uda_step": ["--rows", "4000", "--steps", "12"],
     "tuning": ["--rows", "1000", "--trials", "20"],
     "prediction": ["--rows", "3000"],
     "memory": ["--rows", "1000", "--max-length", "128"],
-    "options": ["--rows", "2000"],
+    "options": ["--rows", "1000"],
 }
 MARKED = re.compile(r"(?P<begin><!-- measured: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 NOT_MEASURED = "*Not measured yet.*\n"

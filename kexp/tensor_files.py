@@ -200,7 +200,9 @@ def tensor_digest(content: str, tensors: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(_described(name, tensor.dtype, tensor.shape))
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        # An empty array of NumPy has strides with which torch views no bytes.
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

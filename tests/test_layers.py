@@ -41,7 +41,7 @@ LAYERS = (
     ("catalog",),
     ("plan", "results", "scaffold", "pretraining"),
     ("experiment",),
-    ("inference", "search"),
+    ("inference", "search", "data_card"),
     ("trained", "ui", "testing"),
     ("cli",),
     ("__main__",),

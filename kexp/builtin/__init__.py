@@ -93,6 +93,7 @@ def kexp_metrics() -> Mapping[str, type[MetricOptions]]:
         "mcc": metrics.MCC,
         "cross_entropy": metrics.CrossEntropy,
         "mse": metrics.MSE,
+        "mae": metrics.MAE,
         "ece": metrics.ECE,
     }
 

@@ -127,6 +127,8 @@ class ColumnOptions(DatasetOptions):
             context.read.setdefault(split, Counter()).update(changed_labels(values[self.label]))
             labels = column_of(values[self.label], label_of, source, self.label)
             kept = self._kept(labels, names or {}, context)
+            if len(kept) < count:
+                context.rows[split] = [row + 1 for row in kept]
             if not kept:
                 raise DataError(f"{source}: every row has a label of leave_out ({', '.join(self.leave_out)})")
 
@@ -369,5 +371,6 @@ def _values(dataset: Dataset, names: Sequence[str], source: str) -> dict[str, li
     remedy = f'if the rows are an array under "{arrays[0]}", read the file with use = "table"' if arrays else ""
     need_columns(source, columns, names, remedy)
     heads = {name: name if name in columns else name.split(".", 1)[0] for name in names}
-    read = {head: list(dataset[columns[head]]) for head in set(heads.values())}
+    # Whole: a column that is iterated over is read row by row.
+    read = {head: list(dataset[columns[head]][:]) for head in set(heads.values())}
     return {name: [cell({head: value}, name) for value in read[head]] for name, head in heads.items()}

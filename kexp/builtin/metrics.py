@@ -138,7 +138,10 @@ class CrossEntropy(MetricOptions):
 
 
 class MSE(MetricOptions):
-    """Mean squared difference between the probabilities and the one-hot label, over rows and labels."""
+    """Mean squared difference between the probabilities and the one-hot label, over rows and labels.
+
+    It is the Brier score (1950) divided by the number of labels.
+    """
 
     greater_is_better: ClassVar[bool] = False
 
@@ -150,6 +153,26 @@ class MSE(MetricOptions):
             from sklearn.metrics import mean_squared_error
 
             return float(mean_squared_error(np.eye(probabilities.shape[1])[labels], probabilities))
+
+        return measure
+
+
+class MAE(MetricOptions):
+    """Mean absolute difference between the probabilities and the one-hot label, over rows and labels.
+
+    The differences of a row add up to 2 (1 - p_y): it is 2/K times the mean probability of wrong labels.
+    """
+
+    greater_is_better: ClassVar[bool] = False
+
+    def build(self, context: MetricContext) -> Metric:
+        """Return the metric, in [0, 1]; at most 2/K for K labels."""
+
+        def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+            import numpy as np
+            from sklearn.metrics import mean_absolute_error
+
+            return float(mean_absolute_error(np.eye(probabilities.shape[1])[labels], probabilities))
 
         return measure
 

@@ -53,7 +53,7 @@ def report_errors() -> Iterator[None]:
     except KexpError as error:
         if settings.debug:
             raise
-        print(_printable(without_passwords(str(error))), file=sys.stderr)
+        print(printable(without_passwords(str(error))), file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -64,7 +64,7 @@ def report_errors() -> Iterator[None]:
     except OSError as error:
         if settings.debug:
             raise
-        print(_printable(without_passwords(f"kexp: {describe_os_error(error)}")), file=sys.stderr)
+        print(printable(without_passwords(f"kexp: {describe_os_error(error)}")), file=sys.stderr)
         raise typer.Exit(2) from None
     # A bug of kexp: a traceback is printed only with --debug.
     except (Exception, SystemExit) as error:
@@ -73,7 +73,7 @@ def report_errors() -> Iterator[None]:
         if isinstance(error, typer.Exit) or closed or settings.debug:
             raise
         message = f"kexp: {type(error).__name__}: {error}; --debug shows where"
-        print(_printable(without_passwords(message)), file=sys.stderr)
+        print(printable(without_passwords(message)), file=sys.stderr)
         raise typer.Exit(1) from None
 
 
@@ -101,7 +101,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _printable(message: str) -> str:
+def printable(message: str) -> str:
     """Write control characters as escapes: a message may quote a file, which must not steer the terminal."""
     return re.sub(
         r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], message

@@ -12,42 +12,12 @@ import typer
 
 from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
-from kexp.redaction import hidden, without_passwords
+from kexp.cli.plans import plan_of, print_warnings
+from kexp.redaction import hidden
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
     from kexp.plan.resolve import Plan
-
-
-def _plan(
-    spec: Path,
-    assignments: list[str] | None,
-    variants: list[str] | None,
-    seeds: str = "",
-    *,
-    allow_local_code: bool,
-) -> tuple[Plan, Catalog]:
-    """Return what the command line asks for, and the components that it may use."""
-    from kexp.errors import KexpError
-    from kexp.plan.plugins import catalog_of, need_allowed
-    from kexp.plan.resolve import resolve
-
-    try:
-        numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
-    except ValueError:
-        raise KexpError(
-            f"--seeds {seeds[:60]}: expected whole numbers with commas between, for example 1,2,3"
-        ) from None
-    catalog = catalog_of(spec, allow_local_code=allow_local_code, assignments=assignments or ())
-    plan = resolve(spec, catalog, assignments=assignments or (), variants=variants or (), seeds=numbers)
-    # Whatever the plan came from: what it names is what runs.
-    need_allowed(plan.source, plan.base.plugins, allow_local_code=allow_local_code)
-    return plan, catalog
-
-
-def _warn(plan: Plan) -> None:
-    for problem in plan.warnings:
-        print(without_passwords(f"{plan.source}: warning: {problem}"), file=sys.stderr)
 
 
 @app.command()
@@ -78,10 +48,10 @@ def run(
             raise KexpError("--resume continues an experiment with its own spec; --variant and --seeds do not apply")
         folder = RunFolder.open(resume) if resume else None
         source: Path = spec or resume / "spec.toml"  # type: ignore[operator]
-        plan, catalog = _plan(source, assignments, variants, seeds, allow_local_code=allow_local_code)
+        plan, catalog = plan_of(source, assignments, variants, seeds, allow_local_code=allow_local_code)
         if resume is not None and assignments:
             _need_same_spec(source, plan)
-        _warn(plan)
+        print_warnings(plan)
         from kexp.experiment import run as flow
 
         display = NullDisplay() if quiet else TerminalDisplay()
@@ -150,7 +120,7 @@ def check(
         from kexp.errors import SpecError
 
         try:
-            plan, _ = _plan(spec, assignments, variants, allow_local_code=allow_local_code)
+            plan, _ = plan_of(spec, assignments, variants, allow_local_code=allow_local_code)
         except SpecError as error:
             if as_json:
                 _print_problems(error.problems, ())
@@ -159,7 +129,7 @@ def check(
         if as_json:
             _print_problems((), plan.warnings)
             return
-        _warn(plan)
+        print_warnings(plan)
         names = ", ".join(variant.name for variant in plan.variants)
         stages = {variant.name: variant.spec.pretraining for variant in plan.variants}
         first = ", ".join(name for name, stage in stages.items() if stage is not None and stage.epochs)
@@ -222,8 +192,8 @@ def augment(
             raise KexpError(f"--of {of}: expected {' or '.join(sorted(stage.STREAMS))}")
         if sum(option is not None for option in (show, audit, audit_results or None)) > 1:
             raise KexpError("--show, --audit and --audit-results do different things; give one of them")
-        plan, catalog = _plan(spec, assignments, variants, allow_local_code=allow_local_code)
-        _warn(plan)
+        plan, catalog = plan_of(spec, assignments, variants, allow_local_code=allow_local_code)
+        print_warnings(plan)
         progress = TerminalDisplay().phase
         if audit_results:
             _print_audit(plan, catalog, audit_results, as_json=as_json)
@@ -302,8 +272,8 @@ def tune(
         options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
         # As TOML, so that no value is read as another type.
         changes = [f"search.{key}={dumps({'v': value})[4:]}" for key, value in options.items() if value is not None]
-        plan, catalog = _plan(spec, [*(assignments or ()), *changes], variants, allow_local_code=allow_local_code)
-        _warn(plan)
+        plan, catalog = plan_of(spec, [*(assignments or ()), *changes], variants, allow_local_code=allow_local_code)
+        print_warnings(plan)
         from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
         from kexp.cli.output import print_search
         from kexp.search.tune import tune as search

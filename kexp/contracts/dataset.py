@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -28,18 +28,24 @@ class DatasetContext:
 
     ``counts`` is for the dataset to fill: how many rows were left out while reading, by reason. It is kept in the
     record of the run. ``read`` may hold more numbers on what was read, by split and name, and ``warnings`` sentences
-    that are shown with the data.
+    that are shown with the data. ``rows`` holds, by split, the numbers of the rows in their file, from 1, where rows
+    were left out between them.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     read: dict[str, Counter[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    rows: dict[str, Sequence[int]] = field(default_factory=dict)
 
 
 class DatasetOptions(Options):
     """Base of every dataset: rows of text with a label, in one or more splits."""
 
     kind: ClassVar[str] = "dataset"
+    licence: ClassVar[str] = ""
+    """Licence of the data with its limits; empty where the user brings them."""
+    homepage: ClassVar[str] = ""
+    """Address at which the authors publish the data; empty where there is none."""
 
     limit: PositiveInt | dict[Literal["train", "validation", "test", "unlabelled"], PositiveInt] | None = Field(
         None,
@@ -53,6 +59,11 @@ class DatasetOptions(Options):
     def joint(self) -> str:
         """Return what stands between joined text columns, in which special tokens of a tokenizer stay special."""
         return ""
+
+    @classmethod
+    def provenance(cls) -> dict[str, str]:
+        """Return licence and homepage by name, those that are known."""
+        return {name: value for name in ("licence", "homepage") if (value := getattr(cls, name))}
 
     @abstractmethod
     def build(self, context: DatasetContext) -> Mapping[str, Dataset]:

@@ -39,11 +39,27 @@ def normal_text(text: Any, *, trim: bool) -> str:
     return composed.strip() if trim else composed
 
 
+def without_text(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows have a text of white space alone."""
+    empty: pd.Series[bool] = frame["text"].str.strip() == ""
+    return empty | (frame["text_pair"].str.strip() == "") if "text_pair" in frame else empty
+
+
+def contradicting(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows have a text that another row has with another label."""
+    key = keys(frame)
+    distinct = frame.assign(key=key).drop_duplicates(["key", "label"])
+    return key.isin(distinct.loc[distinct.duplicated("key", keep=False), "key"])
+
+
+def repetitions(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows repeat the text and the label of a row before them."""
+    return frame.assign(key=keys(frame)).duplicated(["key", "label"])
+
+
 def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop rows with a text of white space alone."""
-    empty = frame["text"].str.strip() == ""
-    if "text_pair" in frame:
-        empty |= frame["text_pair"].str.strip() == ""
+    empty = without_text(frame)
     counts["empty"] = int(empty.sum())
     return frame[~empty]
 
@@ -59,16 +75,14 @@ def clean(
 
     ``bounds`` are the lengths that the percentiles of train gave.
     """
-    key = _key(frame)
-    distinct = frame.assign(key=key).drop_duplicates(["key", "label"])
-    contested = key.isin(distinct.loc[distinct.duplicated("key", keep=False), "key"])
+    contested = contradicting(frame)
     counts["contradictions"] = int(contested.sum())
     if options.contradictions == "drop":
-        frame, key = frame[~contested], key[~contested]
+        frame = frame[~contested]
     else:
         counts["contradictions_kept"] = counts.pop("contradictions")
     if options.duplicates == "drop":
-        repeated = frame.assign(key=key).duplicated(["key", "label"])
+        repeated = repetitions(frame)
         counts["duplicates"] = int(repeated.sum())
         frame = frame[~repeated]
     return drop_lengths(frame, options, bounds, counts, splits)
@@ -79,7 +93,7 @@ def clean_unlabelled(
 ) -> pd.DataFrame:
     """Drop what the spec says from unlabelled rows: repeated texts, and texts too short or too long."""
     if options.duplicates == "drop":
-        repeated = _key(frame).duplicated()
+        repeated = keys(frame).duplicated()
         counts["duplicates"] = int(repeated.sum())
         frame = frame[~repeated]
     return drop_lengths(frame, options, bounds, counts, ("unlabelled",))
@@ -108,15 +122,23 @@ def length_bounds(train: pd.DataFrame, options: Cleaning) -> tuple[float, float]
 
 def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts) -> pd.DataFrame:
     """Drop train rows whose text is in validation or test, so that a model is not tested on what it was trained on."""
-    seen = {text for other in others for text in _key(other)}
-    overlap = _key(train).isin(seen)
+    import pandas as pd
+
+    overlap = keys(train).isin(pd.concat([keys(other) for other in others]))
     counts["overlap"] = int(overlap.sum())
     return train[~overlap]
 
 
+def drop_in_file(train: pd.DataFrame, unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Drop train rows whose text is among the unlabelled rows of the dataset."""
+    in_file = keys(train).isin(set(keys(unlabelled)))
+    counts["in_the_unlabelled_file"] = int(in_file.sum())
+    return train[~in_file]
+
+
 def drop_labelled(unlabelled: pd.DataFrame, train: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop unlabelled rows whose text is among the labelled rows of train."""
-    labelled = _key(unlabelled).isin(set(_key(train)))
+    labelled = keys(unlabelled).isin(keys(train))
     counts["labelled"] = int(labelled.sum())
     return unlabelled[~labelled]
 
@@ -157,5 +179,6 @@ def need_rows(frame: pd.DataFrame, split: str, counts: Counts) -> None:
         raise DataError(f"dataset: no row of the {split} split is left ({why}); relax [cleaning] or check the data")
 
 
-def _key(frame: pd.DataFrame) -> pd.Series[str]:
+def keys(frame: pd.DataFrame) -> pd.Series[str]:
+    """Return by what rows are compared: the text, or both texts of a pair."""
     return frame["text"] + "\x1f" + frame["text_pair"] if "text_pair" in frame else frame["text"]

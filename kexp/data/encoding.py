@@ -100,6 +100,10 @@ class SpecialTokens:
     middle: tuple[int, ...]
     suffix: tuple[int, ...]
 
+    def count(self, *, pairs: bool) -> int:
+        """Return how many of them a single text has, or a pair."""
+        return len(self.prefix) + len(self.suffix) + (len(self.middle) if pairs else 0)
+
 
 def special_tokens(tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
     """Learn a tokenizer's special tokens from how it encodes a single text and a pair."""
@@ -114,10 +118,15 @@ def special_tokens(tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
 
 def unknown_rows(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> int:
     """Count rows of unknown tokens alone; WordPiece makes one of more than 100 characters without a space."""
-    special = special_tokens(tokenizer)
-    around = len(special.prefix) + len(special.suffix) + (len(special.middle) if encoded.boundaries is not None else 0)
+    return int(only_unknown(encoded, tokenizer).sum())
+
+
+def only_unknown(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> NDArray[np.bool_]:
+    """Return which rows consist of unknown tokens alone, beside special ones; shape (rows,)."""
+    around = special_tokens(tokenizer).count(pairs=encoded.boundaries is not None)
     _, unknown = token_counts(encoded, tokenizer)
-    return int(((unknown > 0) & (unknown + around == encoded.tokens.lengths)).sum())
+    found: NDArray[np.bool_] = (unknown > 0) & (unknown + around == encoded.tokens.lengths)
+    return found
 
 
 def token_counts(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
@@ -17,6 +18,7 @@ from kexp.data.cleaning import (
     clean,
     clean_unlabelled,
     drop_empty,
+    drop_in_file,
     drop_labelled,
     drop_lengths,
     drop_overlap,
@@ -53,19 +55,38 @@ def divided_by(spec: Spec, repeat: Repeat) -> dict[str, int]:
     return {name: number for name, number in repeat.keys().items() if name != "seed" or spec.split.resplit}
 
 
+@dataclass(frozen=True, slots=True)
+class ReadData:
+    """The splits as a dataset gives them, as tables with the columns of a dataset and ``number``, the row from 0.
+
+    Labels are strings; ``names`` has those of a ``ClassLabel`` in their order, else None.
+    """
+
+    frames: Mapping[str, pd.DataFrame]
+    names: Sequence[str] | None
+    context: DatasetContext
+
+
 def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
     """Prepare the data of a run, which depend on its seed only where the spec says ``split.resplit``.
 
     Raises ``DataError`` for data that cannot be used, with the split, the label and the remedy.
     """
+    return prepare_read(read_splits(spec.dataset), spec, repeat)
+
+
+def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
+    """Prepare the data of a run once they are read, as ``prepare`` does."""
     seed = derive(repeat.seed if spec.split.resplit else spec.split.seed, "split") % 2**32
-    context = DatasetContext()
-    frames, names = _read(spec.dataset, context)
+    frames, names, context = dict(read.frames), read.names, read.context
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     if spec.split.validation == 0 and (unused := frames.pop("validation", None)) is not None:
         counts["validation"] |= {"not_used": len(unused), "kept": 0}
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
+    if spec.labelled.pool_from == "whole-file" and UNLABELLED in frames:
+        frames["train"] = drop_in_file(frames["train"], frames[UNLABELLED], counts["train"])
+        need_rows(frames["train"], "train", counts["train"])
     frames = divide(frames, spec.split, seed, counts["train"], repeat.fold or 1)
     if not frames.keys() & {"validation", "test"}:
         remedy = "set split.test, or split.validation, or use a dataset with a test split"
@@ -85,7 +106,7 @@ def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
     for split, frame in frames.items():
         frames[split] = limit_labelled_rows(frame, split, _limit(spec.dataset, split), seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
-    if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from == "file":
+    if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from != "all":
         _separate_unlabelled(frames, spec, seed, repeat.draw or 1, counts)
     by_words = _use_seed_words(frames, spec, counts, context) if spec.labelled.words else {}
     labels = _label_names(frames, names)
@@ -94,7 +115,8 @@ def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     rows = {split: _rows(frame, labels) for split, frame in frames.items()}
     unlabelled = rows.pop(UNLABELLED, None)
-    return PreparedData(labels, rows, unlabelled, _source(context) | _record(frames, counts) | by_words)
+    of = {"dataset": found} if (found := spec.dataset.provenance()) else {}
+    return PreparedData(labels, rows, unlabelled, of | _source(context) | _record(frames, counts) | by_words)
 
 
 def _separate_unlabelled(
@@ -129,7 +151,8 @@ def _drawn(
         # With two sources their numbers must stay distinct, since they name random streams.
         sources.append(frames[UNLABELLED].assign(number=lambda f: -1 - f["number"]) if sources else frames[UNLABELLED])
     if not sources:
-        raise DataError('labelled.pool_from: "file", but the dataset has no unlabelled split; add one, or remove it')
+        message = f'labelled.pool_from: "{options.pool_from}", but the dataset has no unlabelled split'
+        raise DataError(f"{message}; add one, or remove it")
     counted = counts.setdefault(UNLABELLED, {})
     joined = drop_labelled(pd.concat(sources).reset_index(drop=True), train, counted)
     if "augmented" in joined:
@@ -170,15 +193,17 @@ def needs_views(spec: Spec) -> bool:
     return spec.objective.uses_unlabelled and spec.objective.uses_augmented and spec.augmentation.unlabelled is None
 
 
-def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, pd.DataFrame], list[str] | None]:
-    """Read the splits as tables with string labels; the names of a ``ClassLabel`` keep their order."""
+def read_splits(dataset: DatasetOptions) -> ReadData:
+    """Read the splits of a dataset; raises ``DataError`` for rows that cannot be used at all."""
     from datasets import ClassLabel, disable_progress_bars
 
+    context = DatasetContext()
     disable_progress_bars()
     read = read_dataset(dataset, context)
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
-    frames, names = {}, None
+    frames: dict[str, pd.DataFrame] = {}
+    names: list[str] | None = None
     for split in (split for split in (*SPLITS, UNLABELLED) if split in read):
         frame: pd.DataFrame = read[split].to_pandas()
         need_columns(
@@ -190,13 +215,13 @@ def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, p
         source = f"dataset, split {split}"
         for name in (name for name in (*TEXTS, "augmented") if name in frame):
             if not _is_string(read[split].features[name]):
-                frame[name] = column_of(read[split][name], text_of, source, name)
+                frame[name] = column_of(read[split][name][:], text_of, source, name)
         if isinstance(feature, ClassLabel):
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
         elif feature is not None:
             context.read.setdefault(split, Counter()).update(changed_labels(frame["label"]))
-            frame["label"] = column_of(read[split]["label"], label_of, source, "label")
+            frame["label"] = column_of(read[split]["label"][:], label_of, source, "label")
         missing = frame["label"].isna() | (frame["label"] == "")
         if missing.any() and split != UNLABELLED:
             rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
@@ -206,7 +231,7 @@ def _read(dataset: DatasetOptions, context: DatasetContext) -> tuple[dict[str, p
     if names is None:
         _spell_labels_once(frames, context)
     _warn_of_odd_groups(frames["train"], context)
-    return frames, names
+    return ReadData(frames, names, context)
 
 
 def _is_string(feature: Any) -> bool:
@@ -283,7 +308,7 @@ def _limit(dataset: DatasetOptions, split: str) -> int | None:
     return dataset.limit
 
 
-def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) -> tuple[str, ...]:
+def _label_names(frames: Mapping[str, pd.DataFrame], names: Sequence[str] | None) -> tuple[str, ...]:
     """Number the labels of train: as the dataset orders them, else numbers by value and words by alphabet."""
     present = _distinct_labels(frames["train"])
     for split in (split for split in ("validation", "test") if split in frames):
@@ -304,7 +329,7 @@ def _label_names(frames: Mapping[str, pd.DataFrame], names: list[str] | None) ->
 
 
 def _distinct_labels(train: pd.DataFrame) -> set[str]:
-    present = set(train["label"])
+    present = set(train["label"].unique())
     if len(present) < 2:
         only = f'every train row has the label "{next(iter(present))}"'
         raise DataError(f"dataset: {only}; expected at least two labels")

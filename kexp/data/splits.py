@@ -108,9 +108,14 @@ def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
         )
 
 
+def spelled_groups(frame: pd.DataFrame) -> pd.Series[str]:
+    """Return the group of every row, spelled as labels are; a missing one is empty."""
+    return frame["group"].map(lambda value: "" if is_missing(value) else plain_label(str(value))).astype("str")
+
+
 def _grouped(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Spell groups as labels are, and make every row without one its own; return the number of these rows too."""
-    group = frame["group"].map(lambda value: "" if is_missing(value) else plain_label(str(value))).astype("str")
+    group = spelled_groups(frame)
     missing = group == ""
     group[missing] = [f"\0{number}" for number in range(int(missing.sum()))]
     return frame.assign(group=group), int(missing.sum())
@@ -196,7 +201,7 @@ def limit_labelled_rows(frame: pd.DataFrame, split: str, limit: int | None, seed
     Raises ``DataError`` where a limit of train has no place for all labels.
     """
     kept = limit_rows(frame, limit, seed)
-    lost = set(frame["label"]) - set(kept["label"])
+    lost = set(frame["label"].unique()) - set(kept["label"].unique())
     labels = frame["label"].nunique()
     if not lost or limit is None:
         return kept

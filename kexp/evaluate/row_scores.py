@@ -39,6 +39,14 @@ def mse(labels: Ids, probabilities: Numbers) -> Numbers:
     return scores
 
 
+def mae(labels: Ids, probabilities: Numbers) -> Numbers:
+    """Return the absolute difference between every row's probabilities and its one-hot label, averaged over labels."""
+    import numpy as np
+
+    scores: Numbers = np.abs(np.eye(probabilities.shape[1])[labels] - probabilities).mean(1)
+    return scores
+
+
 def macro_f1(labels: Ids, probabilities: Numbers) -> Numbers:
     """Return macro-F1 plus the influence of every row on it (the infinitesimal jackknife, Jaeckel 1972; Efron 1982).
 
@@ -85,5 +93,6 @@ ROW_SCORES: Mapping[str, RowScores] = {
     "weighted_f1": weighted_f1,
     "cross_entropy": cross_entropy,
     "mse": mse,
+    "mae": mae,
 }
 """By metric, a function of label ids (rows,) and probabilities (rows, labels) to scores (rows,) whose mean it is."""

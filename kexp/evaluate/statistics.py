@@ -39,6 +39,7 @@ RANGES = {
     "cross_entropy": (0.0, math.inf),
     "ece": (0.0, 1.0),
     "mse": (0.0, 1.0),
+    "mae": (0.0, 1.0),
 }
 """Least and largest value of the metrics of kexp itself."""
 

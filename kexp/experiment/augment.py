@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.catalog import Catalog
-from kexp.contracts import AugmenterOptions, Rejected
+from kexp.contracts import AugmenterOptions, DatasetOptions, Rejected
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.semi_supervised_stream import streams
 from kexp.data.stored_views import StoredViews
@@ -26,6 +27,9 @@ Progress = Callable[[str], None]
 
 STREAMS = ("unlabelled", "labelled")
 """The rows that have an augmenter of their own."""
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+"""What pairs are written as, by the end of the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,15 @@ def ahead(
     """Make all views of these rows that training takes; what is stored already is not made again.
 
     Returns the counts over all divisions of the rows: draws, folds, and seeds with ``split.resplit``. ``output`` gets
-    the accepted pairs as a table with the columns text and augmented.
+    the accepted pairs as a table whose columns are named as the dataset's.
     """
     spec, which, _, _, augmenter, prepared = subject(plan, catalog, of, progress)
     if not augmenter.costly and output is None:
         raise KexpError(
             f"{plan.source}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead"
         )
+    if output is not None and output.suffix not in FORMATS:
+        raise KexpError(f"--output {output}: expected a name that ends in {', '.join(FORMATS)}")
     everything: list[tuple[Rows, StoredViews]] = []
     for repeat in divisions(spec).values():
         rows = _rows(prepared.data(spec, repeat), which)
@@ -90,7 +96,7 @@ def ahead(
             rows = rows.take(generator(spec.split.seed, "limited rows").permutation(len(rows))[:limit])
         everything.append((rows, prepared.augment_rows(spec, repeat, rows, augmenter)))
     if output is not None:
-        _write(output, everything)
+        _write(output, _columns(spec.dataset), everything)
     rejected = sum((Counter(made.rejected()) for _, made in everything), Counter[str]())
     return {
         "rows": sum(len(rows) for rows, _ in everything),
@@ -139,23 +145,32 @@ def _choice(variant: str, rows: str, augmenters: Mapping[str, AugmenterOptions],
     return named + "".join(f"; augmentation.{other} with --of {other}" for other in others)
 
 
-def _write(path: Path, everything: Sequence[tuple[Rows, StoredViews]]) -> None:
+def _columns(dataset: DatasetOptions) -> tuple[str, str]:
+    """Return the columns of texts and of augmented texts, named as the dataset names them."""
+    named = getattr(dataset, "text", "text")
+    text = named if isinstance(named, str) else "text"
+    return text, getattr(dataset, "augmented", None) or ("view" if text == "augmented" else "augmented")
+
+
+def _write(path: Path, columns: tuple[str, str], everything: Sequence[tuple[Rows, StoredViews]]) -> None:
     import pandas as pd
 
+    text, augmented = columns
     views = [
-        pd.DataFrame({"text": [rows.texts[row] for row in made.accepted()], "augmented": view})
+        pd.DataFrame({text: [rows.texts[row] for row in made.accepted()], augmented: view})
         for rows, made in everything
         for view in made.accepted_texts()
     ]
     frame = pd.concat(views, ignore_index=True)
     writers: dict[str, Callable[[], None]] = {
         ".csv": lambda: frame.to_csv(path, index=False),
-        ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        # As TSV is read: quotation marks are characters.
+        ".tsv": lambda: frame.to_csv(path, index=False, sep="\t", quoting=csv.QUOTE_NONE, quotechar=None),
         ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, force_ascii=False),
         ".parquet": lambda: frame.to_parquet(path, index=False),
     }
-    if path.suffix not in writers:
-        raise KexpError(f"--output {path}: expected a name that ends in {', '.join(writers)}")
+    if path.suffix == ".tsv" and frame.apply(lambda cells: cells.str.contains(r"[\t\r\n]")).any(axis=None):
+        raise KexpError(f"--output {path}: a text has a tab or a line break; write .csv, .jsonl or .parquet")
     try:
         writers[path.suffix]()
     except OSError as error:

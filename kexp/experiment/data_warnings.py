@@ -23,6 +23,11 @@ def data_warnings(spec: Spec, data: PreparedData) -> Iterator[str]:
     if spec.sampler.keeps_order:
         order = spec.sampler.order(data.train.labels, generator(0, "order of labels"))
         yield from _blocks(data.train.labels[order])
+    yield from row_warnings(spec, data)
+
+
+def row_warnings(spec: Spec, data: PreparedData) -> Iterator[str]:
+    """Yield the warnings that are not about the order of the rows."""
     # Of numbers that the spec states it was warned when it was checked.
     if spec.labelled.chosen and "validation" in data.splits and not list(stated_validation(spec)):
         labelled = len(data.train) - data.record["splits"]["train"].get("added_by_seed_words", 0)
@@ -34,18 +39,22 @@ def data_warnings(spec: Spec, data: PreparedData) -> Iterator[str]:
         yield f"{missing:,} unlabelled rows have no augmented view and are left out{remedy}"
 
 
-def _blocks(labels: NDArray[np.int64]) -> Iterator[str]:
-    """Yield a warning if labels in training order change far less often than in a random order."""
+def label_changes(labels: NDArray[np.int64]) -> tuple[int, float]:
+    """Return how often the label changes from row to row, and how often it would in a random order."""
     import numpy as np
 
     count = len(labels)
-    changes = int((labels[1:] != labels[:-1]).sum())
-    shares = np.bincount(labels) / count
+    shares = np.bincount(labels) / max(count, 1)
     # Two neighbours of a random order are two different rows.
-    expected = float(count * (1 - (shares**2).sum()))
+    return int((labels[1:] != labels[:-1]).sum()), float(count * (1 - (shares**2).sum()))
+
+
+def _blocks(labels: NDArray[np.int64]) -> Iterator[str]:
+    """Yield a warning if labels in training order change far less often than in a random order."""
+    changes, expected = label_changes(labels)
     if changes < FEW_CHANGES * expected:
         yield (
             f"the train rows are ordered by label: in the order of training the label changes {changes:,} times in "
-            f"{count:,} rows, about {expected:,.0f} times in a random order, so that batches have few labels; "
+            f"{len(labels):,} rows, about {expected:,.0f} times in a random order, so that batches have few labels; "
             'use sampler = "random", or shuffle the data'
         )

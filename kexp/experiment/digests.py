@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.atomic_files import replacing
 from kexp.catalog import Catalog
 from kexp.data.prepare import divided_by
+from kexp.data.rows import PreparedData
 from kexp.errors import KexpError
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.run_inputs import RunInputs
@@ -60,23 +61,27 @@ def digests(runs: Iterable[tuple[Variant, Repeat]], prepared: PreparedInputs) ->
         name = f"{variant.name} {in_words(divided_by(variant.spec, repeat))}".rstrip()
         if name not in found:
             inputs = prepared.inputs(variant.spec, repeat)
-            own = row_keys(inputs)
+            own = row_keys(inputs.data)
             found[name] = describe(variant.spec, inputs, own)
             keys |= {f"{name}/{split}": of for split, of in own.items()}
     return found, keys
 
 
-def row_keys(inputs: RunInputs) -> RowKeys:
+def row_keys(data: PreparedData) -> RowKeys:
     """Return a number for every row of every split, unlabelled rows included."""
-    data = inputs.data
     unlabelled = {} if data.unlabelled is None else {"unlabelled": data.unlabelled}
     return {split: rows.keys(data.labels) for split, rows in {**data.splits, **unlabelled}.items()}
+
+
+def row_digests(keys: RowKeys) -> dict[str, dict[str, Any]]:
+    """Return the number of rows of every split, and a digest of them in their order."""
+    return {split: {"rows": len(of), "digest": _digest(of.tobytes())} for split, of in keys.items()}
 
 
 def describe(spec: Spec, inputs: RunInputs, keys: RowKeys) -> dict[str, Any]:
     """Return the digests of what one run reads."""
     return {
-        "rows": {split: {"rows": len(of), "digest": _digest(of.tobytes())} for split, of in keys.items()},
+        "rows": row_digests(keys),
         "labels": list(inputs.data.labels),
         "tokenizer": _tokenizer_digest(inputs.tokenizer),
         "files": dict(_local_files(spec)),
@@ -88,7 +93,7 @@ def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[s
     table = dump(spec, catalog)
     training = {key: value for key, value in table["training"].items() if key not in ELSEWHERE}
     sections = {"training": training} | {name: table[name] for name in SECTIONS if name in table}
-    found = {"spec": sections, "seed": seed, **describe(spec, inputs, row_keys(inputs))}
+    found = {"spec": sections, "seed": seed, **describe(spec, inputs, row_keys(inputs.data))}
     return {name: _digest(json.dumps(value, sort_keys=True).encode()) for name, value in found.items()}
 
 

@@ -28,7 +28,7 @@ class TrainedRun:
         """Return the keys of ``result.json`` about training, and about predictions by split."""
         assembled, trainer = self.assembled, self.trainer
         labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
-        by_words = assembled.inputs.data.record.get("seed_words")
+        record = assembled.inputs.data.record
         seconds = max(state.training_seconds, 1e-9)
         monitor, several = assembled.spec.training.monitor, isinstance(assembled.spec.training.keep, int)
         kept = [
@@ -38,7 +38,7 @@ class TrainedRun:
         return {
             "labels": labels,
             "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
-            **({"seed_words": dict(by_words)} if by_words else {}),
+            **{name: dict(record[name]) for name in ("dataset", "seed_words") if record.get(name)},
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
             **({} if state.best is None else self._chosen()),
             "kept_step": trainer.kept_step,

@@ -65,7 +65,7 @@ def json_array(path: Path, encoding: str = "utf-8-sig", remedies: Remedies = KEY
 
     The whole file is held in memory.
     """
-    text = read_text(path, encoding)
+    text = read_text(path, encoding, remedies)
     try:
         found = _parsed(text, str(path))
     except json.JSONDecodeError as error:

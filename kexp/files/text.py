@@ -20,9 +20,9 @@ from kexp.files.first_bytes import (
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
-def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+def read_text(path: Path, encoding: str = "utf-8-sig", remedies: Remedies = KEYS) -> str:
     """Read a whole text file; raises ``DataError`` with the line of the first byte that the encoding does not have."""
-    text = "".join(lines_of(path, encoding))
+    text = "".join(lines_of(path, encoding, remedies))
     if not text.strip("\ufeff \t\r\n"):
         raise DataError(f"{path}: the file is empty")
     return text

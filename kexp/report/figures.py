@@ -171,6 +171,25 @@ def draw_reliability(bins: Sequence[Bin]) -> str:
     return _image(paint, TALL)
 
 
+def draw_histogram(bins: Sequence[tuple[int, int]], unit: str, limit: int | None = None) -> str:
+    """Return an image of numbers of rows by length as a data URI, with a mark where rows are cut.
+
+    ``bins`` are equally wide; each has its shortest length and the number of its rows. ``limit`` is a maximum length.
+    """
+    width = bins[1][0] - bins[0][0] if len(bins) > 1 else 1
+    first, last = bins[0][0], bins[-1][0] + width
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.bar([low for low, _ in bins], [rows for _, rows in bins], width * 0.92, align="edge", color=LINES[0])
+        axes.set_xlabel(unit)
+        if limit is not None and first <= limit < last:
+            axes.axvline(limit, color=INK, linewidth=1, linestyle=(0, (3, 3)))
+            axes.text(limit, 1.02, "cut here", ha="center", va="bottom", transform=axes.get_xaxis_transform())
+
+    return _image(paint)
+
+
 def _short(rows: int) -> str:
     return f"{rows}" if rows < 10_000 else f"{rows / 1000:.0f}k"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.atomic_files import write_text
 from kexp.redaction import hidden, without_passwords
 from kexp.repeats import repeats_in
+from kexp.report.data_card_link import data_card_link
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.learning_curves import learning_curves
 from kexp.report.results import results_table
@@ -38,6 +39,7 @@ def write_report(folder: Path) -> Path:
         # An earlier version wrote passwords.
         spec = toml.dumps(hidden(table))
     summary = read_summary(path / "summary.json")
+    environment = read_environment(path / "environment.json")
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     remarks = [*summary["remarks"], old_tests_remark(summary)]
     runs = [
@@ -54,7 +56,7 @@ def write_report(folder: Path) -> Path:
         place="/".join(path.resolve().parts[-3:]),
         spec=spec,
         description=without_passwords(table.get("description", "")),
-        environment=read_environment(path / "environment.json"),
+        environment=environment,
         summary={**summary, "remarks": [remark for remark in remarks if remark not in ("", untested)]},
         stated=[test for test in known_tests(summary) if test["stated"]],
         others=[test for test in known_tests(summary) if not test["stated"]],
@@ -62,6 +64,7 @@ def write_report(folder: Path) -> Path:
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},
         learning=learning_curves(table, summary),
         data=shared({name: variant["data"] for name, variant in summary["variants"].items()}),
+        card=data_card_link(path, environment.get("inputs", {})),
         runs=runs,
     )
     write_text(path / "report.html", page)

@@ -83,7 +83,8 @@ class TrialLoop:
 
     def _waits_for_others(self, target: int | None, end: float | None) -> bool:
         """Return whether other processes run trials, one of which may be lost and need a second attempt."""
-        return target is not None and self._may_go_on(end) and not self.study.exhausted and self.study.others_running()
+        shared = target is not None or self.study.points is not None
+        return shared and self._may_go_on(end) and not self.study.exhausted and self.study.others_running()
 
     def _begin(self, trial: Trial) -> None:
         job = self.study.job

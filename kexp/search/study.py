@@ -67,6 +67,11 @@ class Study:
     """Reasons of the latest trials, as far back as all of them failed."""
     other_rows: str = ""
     """What is said of a trial with other validation rows: its process read other data, so the search must stop."""
+    points: int | None = field(init=False)
+    """Number of points of the space, where the sampler visits every one."""
+
+    def __post_init__(self) -> None:
+        self.points = self.job.space.count_points() if self.job.options.sampler.exhaustive else None
 
     # --- state of the study ----------------------------------------------------------------------------------------
 
@@ -128,7 +133,13 @@ class Study:
 
     def _has_more(self) -> bool:
         """Return whether there is another point to try, or one to try again."""
-        return not self.exhausted or any(outcome(trial) in ("waiting", *GIVEN_BACK) for trial in self.trials())
+        waiting = any(outcome(trial) in ("waiting", *GIVEN_BACK) for trial in self.trials())
+        return waiting or not (self.exhausted or self._all_begun())
+
+    def _all_begun(self) -> bool:
+        """Return whether the sampler visits every point, and none is left but those that other jobs are trying."""
+        begun = {frozenset(trial.params.items()) for trial in self.trials() if outcome(trial) in (*FINISHED, "running")}
+        return self.points is not None and len(begun - {frozenset()}) >= self.points
 
     def _counted(self) -> list[int]:
         """Return the positions of the trials that count towards the target."""

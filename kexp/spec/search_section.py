@@ -38,7 +38,10 @@ class Search(Section):
     direction: Annotated[tuple[Direction, ...] | None, _one_or_several(Direction)] = Field(
         None, description="One per metric; as the metric says when not given."
     )
-    trials: PositiveInt | None = Field(None, description="Finished trials of the study, over all its processes.")
+    trials: PositiveInt | None = Field(
+        None,
+        description="Finished trials of the study, over all its processes; grid and brute-force end by themselves.",
+    )
     timeout: str | None = Field(None, description="Time after which no trial begins: 2h, 90m or 1h30m.")
     sampler: AnySearchSampler = Field("tpe")  # type: ignore[assignment]
     pruner: AnyPruner | None = Field(None, description="Median when not given; none with several metrics.")
@@ -80,7 +83,7 @@ class Search(Section):
 
     def problems(self) -> Iterable[Problem]:
         """Yield a search without an end, directions that do not fit the metrics, and paths that may not change."""
-        if self.trials is None and self.timeout is None:
+        if self.trials is None and self.timeout is None and not self.sampler.exhaustive:
             yield Problem("trials", "nothing ends the search", "set trials, timeout or both")
         if self.metric is not None and len(set(self.metric)) < len(self.metric):
             yield Problem("metric", "a metric is given twice")

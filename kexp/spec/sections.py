@@ -172,9 +172,10 @@ class Labelled(Section):
         1, le=1000, description="How often the labelled rows are drawn: one run per draw, on equal validation and test."
     )
     pool: PositiveInt | None = Field(None, description="Most unlabelled rows; all others when not given.")
-    pool_from: Literal["all", "file"] = Field(
+    pool_from: Literal["all", "file", "whole-file"] = Field(
         "all",
-        description="Unlabelled rows: the rest of train and the dataset's unlabelled split, or the latter alone.",
+        description="Unlabelled rows: the rest of train and the dataset's unlabelled split, or the latter alone; "
+        "whole-file keeps all of it, and drops the train rows whose text is there.",
     )
     seed_words: dict[str, tuple[str, ...]] = Field(
         {}, description="Words by label: an unlabelled row that holds words of one label alone is trained on with it."

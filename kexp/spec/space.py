@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -63,6 +64,20 @@ class Space:
                 default = _contained(nested.find(self.base, path), parameter)
                 chosen[path] = parameter.ends[0] if default is None else default[0]
         return chosen
+
+    def count_points(self) -> int:
+        """Return how many trials differ, in a space whose parameters all have finitely many values."""
+        if not any(parameter.when for parameter in self.parameters.values()):
+            return math.prod(len(parameter.values or ()) for parameter in self.parameters.values())
+        points: list[dict[str, Any]] = [{}]
+        for path, parameter in self.parameters.items():
+            points = [
+                {**point, path: value} if active else point
+                for point in points
+                for active in [self.active(path, self.apply(point))]
+                for value in ((parameter.values or ()) if active else (None,))
+            ]
+        return len(points)
 
     def typed(self, resolve: Callable[[Table], Table]) -> Space:
         """Return the space with ranges of fractions for keys that hold fractions, also where both ends are whole.

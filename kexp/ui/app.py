@@ -117,7 +117,8 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
     @app.get("/")
     def runs() -> HTMLResponse:
         found = library.runs()
-        return draw("runs", runs=found, metrics=_columns(found), folder=library.folder)
+        models = {run.key for run in _trained(library, found)}
+        return draw("runs", runs=found, models=models, metrics=_columns(found), folder=library.folder)
 
     @app.get("/compare")
     def compare(run: Annotated[list[str], Query(min_length=1, max_length=MODELS)]) -> HTMLResponse:
@@ -138,18 +139,26 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
         )
 
     @app.get("/predict")
-    def predict() -> HTMLResponse:
-        trained = [run for run in library.runs() if (library.path(run.key) / "model").is_dir()]
+    def predict(run: Annotated[list[str] | None, Query(max_length=MODELS)] = None) -> HTMLResponse:
+        """Show the page with the models of these runs chosen, or else that of the newest run."""
+        trained = _trained(library, library.runs())
         columns, unreadable = dict[str, TextColumns](), dict[str, str]()
-        for run in trained:
+        for one in trained:
             try:
-                columns[run.key] = columns_of(library.spec(run.key).get("dataset", {}))
+                columns[one.key] = columns_of(library.spec(one.key).get("dataset", {}))
             except KexpError as error:
-                unreadable[run.key] = str(error)
+                unreadable[one.key] = str(error)
+        for key in run or ():
+            if key not in {one.key for one in trained}:
+                library.path(key)
+                raise KexpError(f"the run {key} has no model")
+        chosen = run or [*columns][:1]
         return draw(
             "predict",
-            runs=[run for run in trained if run.key in columns],
-            columns={key: one.names for key, one in columns.items() if not one.single},
+            # Those chosen stand first, where they can be seen.
+            runs=sorted((one for one in trained if one.key in columns), key=lambda one: one.key not in chosen),
+            chosen=chosen,
+            columns={key: names.names for key, names in columns.items() if not names.single},
             unreadable=unreadable,
         )
 
@@ -170,6 +179,11 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
         if not path.is_file():
             raise HTTPException(404, f"{name} does not exist yet")
         return FileResponse(path)
+
+
+def _trained(library: Library, runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that have a model."""
+    return [run for run in runs if (library.folder / run.key / "model").is_dir()]
 
 
 def _report(library: Library, folder: str) -> Path:

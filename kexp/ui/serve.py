@@ -18,8 +18,8 @@ from kexp.ui.app import Load, make_app
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load) -> None:
-    """Serve until Ctrl-C, with models as ``load`` loads them.
+def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, page: str = "/") -> None:
+    """Serve until Ctrl-C, with models as ``load`` loads them; ``page`` is the path that is named and opened first.
 
     Raises ``KexpError`` if the address is in use or not one of this machine.
     """
@@ -28,6 +28,7 @@ def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load) 
     # An address that is open to others may be reached under any name.
     hosts = [*LOCAL, "[::1]"] if host in LOCAL else ["*"]
     address = f"http://{host if ':' not in host else f'[{host}]'}:{port}"
+    address += page.removesuffix("/")
     print(f"{address}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
     if host not in LOCAL:
         print("anyone who can reach this address can see all runs and use all models", file=sys.stderr)

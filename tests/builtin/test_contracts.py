@@ -259,6 +259,13 @@ class TestFocal(ObjectiveContract):
     examples = (objectives.FocalOptions(), objectives.FocalOptions(gamma=0.5, alpha="balanced"))
 
 
+class TestMeanSquaredError(ObjectiveContract):
+    examples = (
+        objectives.MeanSquaredErrorOptions(),
+        objectives.MeanSquaredErrorOptions(reduction="sum", class_weights="balanced"),
+    )
+
+
 class TestRDrop(ObjectiveContract):
     examples = (objectives.RDropOptions(), objectives.RDropOptions(alpha=4.0, label_smoothing=0.1))
 
@@ -355,6 +362,7 @@ class TestMetrics(MetricContract):
         metrics.MCC(),
         metrics.CrossEntropy(),
         metrics.MSE(),
+        metrics.MAE(),
         metrics.ECE(),
         metrics.ECE(bins=2),
         metrics.F1(label="긍정"),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn import metrics as sklearn_metrics
 
-from kexp.builtin.metrics import ECE, F1, MCC, MSE, Accuracy, CrossEntropy, MacroF1, Precision, Recall, WeightedF1
+from kexp.builtin.metrics import ECE, F1, MAE, MCC, MSE, Accuracy, CrossEntropy, MacroF1, Precision, Recall, WeightedF1
 from kexp.contracts import MetricContext, MetricOptions
 from kexp.errors import KexpError
 
@@ -75,6 +75,12 @@ def test_every_metric_is_that_of_a_plain_loop(labels: int, seed: int) -> None:
         sum((probabilities[row, k] - (k == label)) ** 2 for row, label in enumerate(true) for k in range(labels))
         / (rows * labels)
     )
+    assert score(MAE(), true, probabilities) == pytest.approx(
+        sum(abs(probabilities[row, k] - (k == label)) for row, label in enumerate(true) for k in range(labels))
+        / (rows * labels)
+    )
+    wrong = sum(1 - probabilities[row, label] for row, label in enumerate(true)) / rows
+    assert score(MAE(), true, probabilities) == pytest.approx(2 / labels * wrong)
 
 
 def ece_by_loop(true: Ids, probabilities: Table, bins: int) -> float:
@@ -124,7 +130,7 @@ def test_a_perfect_model() -> None:
     probabilities = certain(true, 3)
     for options in (Accuracy(), MacroF1(), WeightedF1(), MCC()):
         assert score(options, true, probabilities) == 1
-    for options in (CrossEntropy(), MSE(), ECE()):
+    for options in (CrossEntropy(), MSE(), MAE(), ECE()):
         assert score(options, true, probabilities) == pytest.approx(0, abs=1e-12)
 
 
@@ -155,6 +161,7 @@ def test_a_sure_and_wrong_model_has_a_finite_cross_entropy() -> None:
     assert np.isfinite(value)
     assert value > 10
     assert score(MSE(), [0, 1], certain([1, 1], 2)) == 0.5
+    assert score(MAE(), [0, 1], certain([1, 1], 2)) == 0.5
 
 
 def test_the_first_of_equally_probable_labels_is_the_guess() -> None:
@@ -173,7 +180,7 @@ def test_scikit_learn_agrees() -> None:
 
 def test_metrics_know_which_way_is_better() -> None:
     better = {type(options): options.greater_is_better for options in (Accuracy(), MacroF1(), WeightedF1(), MCC())}
-    worse = {type(options): options.greater_is_better for options in (CrossEntropy(), MSE(), ECE())}
+    worse = {type(options): options.greater_is_better for options in (CrossEntropy(), MSE(), MAE(), ECE())}
     assert set(better.values()) == {True}
     assert set(worse.values()) == {False}
 

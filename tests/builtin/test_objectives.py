@@ -9,9 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from sklearn.metrics import brier_score_loss
 
-from kexp.builtin.objectives import CrossEntropyOptions, FocalOptions, RDropOptions
-from kexp.contracts import Batch, ObjectiveContext, Progress, StepLoss
+from kexp.builtin.metrics import MSE
+from kexp.builtin.objectives import CrossEntropyOptions, FocalOptions, MeanSquaredErrorOptions, RDropOptions
+from kexp.contracts import Batch, MetricContext, ObjectiveContext, Progress, StepLoss
 from kexp.model.token_rows import TokenRows
 
 COUNTS = [50, 30, 20]
@@ -27,7 +29,10 @@ def log_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
-def losses(options: CrossEntropyOptions | FocalOptions, logits: Any, labels: Any, counts: Any = COUNTS) -> torch.Tensor:
+Supervised = CrossEntropyOptions | FocalOptions | MeanSquaredErrorOptions
+
+
+def losses(options: Supervised, logits: Any, labels: Any, counts: Any = COUNTS) -> torch.Tensor:
     objective = options.build(ObjectiveContext(class_counts=list(counts)))
     return objective.losses(torch.as_tensor(logits), torch.as_tensor(labels))
 
@@ -59,6 +64,32 @@ def test_focal_loss_is_the_formula_with_gamma_and_alpha(gamma: float, alpha: Any
     expected = -WEIGHTS[alpha][labels] * (1 - np.exp(own)) ** gamma * own
     found = losses(FocalOptions(gamma=gamma, alpha=alpha), logits, labels)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_squared_error_is_the_formula_with_weights(reduction: str, weights: Any) -> None:
+    logits, labels = drawn()
+    probabilities = np.exp(log_probabilities(logits))
+    expected = []
+    for row, label in enumerate(labels):
+        errors = [(probabilities[row, k] - (1 if k == label else 0)) ** 2 for k in range(3)]
+        expected.append(WEIGHTS[weights][label] * sum(errors) / (3 if reduction == "mean" else 1))
+    found = losses(MeanSquaredErrorOptions(reduction=reduction, class_weights=weights), logits, labels)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-12)
+    assert found.shape == (40,)
+
+
+def test_squared_error_is_that_of_torch_and_of_the_metric_and_its_sum_the_brier_score() -> None:
+    logits, labels = drawn()
+    probabilities = torch.as_tensor(logits).softmax(-1)
+    one_hot = torch.nn.functional.one_hot(torch.as_tensor(labels), 3).double()
+    found = losses(MeanSquaredErrorOptions(), logits, labels).mean()
+    torch.testing.assert_close(found, torch.nn.MSELoss()(probabilities, one_hot))
+    metric = MSE().build(MetricContext(("a", "b", "c")))
+    assert float(found) == pytest.approx(metric(labels, probabilities.numpy()))
+    brier = brier_score_loss(labels, probabilities.numpy(), scale_by_half=False)
+    assert float(losses(MeanSquaredErrorOptions(reduction="sum"), logits, labels).mean()) == pytest.approx(brier)
 
 
 def test_focal_loss_without_gamma_is_cross_entropy() -> None:
@@ -102,12 +133,14 @@ def test_a_class_without_rows_does_not_make_balanced_weights_infinite() -> None:
 OPTIONS = [
     CrossEntropyOptions(),
     CrossEntropyOptions(label_smoothing=0.1, class_weights="balanced"),
+    MeanSquaredErrorOptions(),
+    MeanSquaredErrorOptions(reduction="sum", class_weights=(1.0, 3.0, 0.5)),
     *(FocalOptions(gamma=gamma, alpha=alpha) for gamma in (0.0, 0.5, 1.0, 2.0) for alpha in ("none", (1.0, 3.0, 0.5))),
 ]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_gradients_are_finite_for_extreme_logits(options: CrossEntropyOptions | FocalOptions) -> None:
+def test_gradients_are_finite_for_extreme_logits(options: Supervised) -> None:
     for size in (0.0, 1e-3, 15.0, 17.0, 90.0, 1e4):
         for label in (0, 1, 2):
             logits = torch.tensor([[size, -size, 0.0]], requires_grad=True)
@@ -120,7 +153,7 @@ def test_gradients_are_finite_for_extreme_logits(options: CrossEntropyOptions | 
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_a_step_against_the_gradient_lowers_the_loss(options: CrossEntropyOptions | FocalOptions) -> None:
+def test_a_step_against_the_gradient_lowers_the_loss(options: Supervised) -> None:
     logits, labels = drawn(scale=1.0)
     given = torch.tensor(logits, requires_grad=True)
     before = losses(options, given, labels).mean()
@@ -131,7 +164,7 @@ def test_a_step_against_the_gradient_lowers_the_loss(options: CrossEntropyOption
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_gradients_are_those_of_the_loss(options: CrossEntropyOptions | FocalOptions) -> None:
+def test_gradients_are_those_of_the_loss(options: Supervised) -> None:
     logits, labels = drawn(6, scale=2.0)
     given = torch.tensor(logits, requires_grad=True)
     assert torch.autograd.gradcheck(lambda values: losses(options, values, labels), (given,))
@@ -155,7 +188,7 @@ class FixedModel:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_a_step_is_the_mean_over_the_rows_of_the_batch(options: CrossEntropyOptions | FocalOptions) -> None:
+def test_a_step_is_the_mean_over_the_rows_of_the_batch(options: Supervised) -> None:
     logits, labels = drawn()
     batch = Batch(rows_of(40), torch.as_tensor(labels))
     model = FixedModel(torch.as_tensor(logits))
@@ -182,6 +215,9 @@ def test_a_step_is_the_mean_over_the_rows_of_the_batch(options: CrossEntropyOpti
         (FocalOptions, "gamma", 20.5),
         (FocalOptions, "gamma", True),
         (FocalOptions, "alpha", 0.25),
+        (MeanSquaredErrorOptions, "reduction", "none"),
+        (MeanSquaredErrorOptions, "class_weights", 0.25),
+        (MeanSquaredErrorOptions, "label_smoothing", 0.1),
     ],
 )
 def test_options_out_of_bounds_are_refused(kind: Any, option: str, value: object) -> None:
@@ -190,7 +226,10 @@ def test_options_out_of_bounds_are_refused(kind: Any, option: str, value: object
     assert {str(error["loc"][0]) for error in caught.value.errors()} == {option}
 
 
-@pytest.mark.parametrize(("kind", "option"), [(CrossEntropyOptions, "class_weights"), (FocalOptions, "alpha")])
+WEIGHTED = [(CrossEntropyOptions, "class_weights"), (FocalOptions, "alpha"), (MeanSquaredErrorOptions, "class_weights")]
+
+
+@pytest.mark.parametrize(("kind", "option"), WEIGHTED)
 def test_weights_that_do_not_fit_the_labels_are_reported(kind: Any, option: str) -> None:
     def result(weights: object) -> list[str]:
         return list(kind(**{option: weights}).label_problems(3))
@@ -203,7 +242,7 @@ def test_weights_that_do_not_fit_the_labels_are_reported(kind: Any, option: str)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize(("kind", "option"), [(CrossEntropyOptions, "class_weights"), (FocalOptions, "alpha")])
+@pytest.mark.parametrize(("kind", "option"), WEIGHTED)
 def test_weights_that_are_no_numbers_are_refused(kind: Any, option: str, value: float) -> None:
     """TOML knows nan and inf; both would only show as a loss that is not finite."""
     try:

@@ -332,6 +332,49 @@ def test_a_batch_of_one_row_is_a_batch(options: dict[str, Any]) -> None:
     )
 
 
+# --- what a spec may say all the same, to repeat such a port ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [2, 3, 5])
+def test_a_coefficient_of_one_over_the_classes_is_the_mean_over_rows_and_classes(labels: int) -> None:
+    """``KLDivLoss("mean")`` of the augmented log-probabilities and the original probabilities, as in a notebook."""
+    case = Case(labels)
+    result = case.run(build([1] * labels, coefficient=1 / labels))
+    result.loss.backward()
+    target, predicted = log_softmax(case.original), log_softmax(case.augmented)
+    elements = np.exp(target) * (target - predicted)
+    assert elements.shape == (9, labels)
+    supervised = cross_entropy(case.seen, case.labels).sum() / 6
+    assert value(result.loss) == pytest.approx(supervised + elements.sum() / (9 * labels), rel=1e-12)
+    gradient = (np.exp(predicted) - np.exp(target)) / (9 * labels)
+    np.testing.assert_allclose(case.tensors[2].grad, gradient, atol=1e-12)
+    torch_loss = torch.nn.KLDivLoss(reduction="none")(torch.tensor(predicted), torch.tensor(np.exp(target))).mean()
+    assert value(torch_loss) == pytest.approx(elements.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("step", [0, 20, 50, 99])
+@pytest.mark.parametrize("schedule", ["none", "linear", "log", "exp"])
+def test_the_annealed_loss_may_be_divided_by_the_whole_batch(schedule: Any, step: int) -> None:
+    case = Case(2, labelled=12)
+    result = case.run(build([6, 6], tsa=schedule, tsa_divisor="batch", coefficient=0), step=step)
+    result.loss.backward()
+    x = step / 100
+    share = {"none": 1.0, "linear": x, "log": 1 - np.exp(-5 * x), "exp": np.exp(5 * (x - 1))}[schedule]
+    losses = cross_entropy(case.seen, case.labels)
+    mask = np.exp(-losses) <= share * 0.5 + 0.5
+    assert value(result.loss) == pytest.approx((losses * mask).sum() / 12, rel=1e-12)
+    assert value(result.logs["supervised_loss"]) == pytest.approx((losses * mask).mean(), rel=1e-12)
+    gradient = mask[:, None] * (np.exp(log_softmax(case.seen)) - np.eye(2)[case.labels]) / 12
+    np.testing.assert_allclose(case.tensors[0].grad, gradient, atol=1e-12)
+
+
+def test_a_divisor_without_annealing_gets_a_warning() -> None:
+    assert [problem.path for problem in UdaOptions(tsa_divisor="batch").warnings()] == ["tsa_divisor"]
+    assert not list(UdaOptions(tsa="linear", tsa_divisor="batch").warnings())
+    with pytest.raises(ValidationError):
+        UdaOptions(tsa_divisor="rows")  # type: ignore[arg-type]
+
+
 # --- gradients ------------------------------------------------------------------------------------------------------
 
 SETTINGS: list[dict[str, Any]] = [

@@ -458,6 +458,46 @@ def test_the_rest_of_train_can_stay_out_of_the_unlabelled_rows() -> None:
     assert refusal(without, labelled={"n": 10, "pool_from": "file"}) == message
 
 
+def test_a_whole_file_stays_whole_and_labelled_rows_and_splits_are_others() -> None:
+    train = {"text": [f"row {number}" for number in range(60)], "label": ["a", "b"] * 30}
+    texts = [f"row {number}" for number in range(20)] + ["other"]
+    unlabelled = {"text": texts, "augmented": [f"view of {text}" for text in texts]}
+    sections = {"split": {"validation": 10, "test": 8}, "labelled": {"pool_from": "whole-file"}}
+    for few in ({}, {"n": 12}, {"n": 12, "draws": 2}, {"per_class": 5, "pool": 15}):
+        sections["labelled"] = {"pool_from": "whole-file", **few}
+        data = prepared({"train": train, "unlabelled": unlabelled}, **sections)
+        assert data.unlabelled is not None
+        expected = set(range(20))
+        if "pool" not in few:
+            assert data.unlabelled.texts == texts
+        assert len(data.unlabelled) == few.get("pool", 21)
+        assert data.record["splits"]["train"]["in_the_unlabelled_file"] == 20
+        assert data.record["splits"]["unlabelled"]["labelled"] == 0
+        for rows in data.splits.values():
+            assert not expected & {int(text.split()[1]) for text in rows.texts}
+        assert (len(data.splits["validation"]), len(data.splits["test"])) == (10, 8)
+        assert len(data.train) == few.get("n", 10 if "per_class" in few else 22)
+
+
+def test_a_whole_file_that_is_missing_or_has_every_row_is_refused() -> None:
+    train = table({"a": 30, "b": 30})
+    message = 'labelled.pool_from: "whole-file", but the dataset has no unlabelled split; add one, or remove it'
+    assert refusal({"train": train}, labelled={"n": 10, "pool_from": "whole-file"}) == message
+    every = {"train": train, "unlabelled": {"text": train["text"]}}
+    found = refusal(every, labelled={"n": 10, "pool_from": "whole-file"})
+    assert found.startswith("dataset: no row of the train split is left (60 read, 60 in the unlabelled file)")
+
+
+def test_texts_meet_those_of_a_whole_file_by_how_they_are_written_after_cleaning() -> None:
+    train = {
+        "text": ["한글 하나", " 한글 둘 ", "한글 셋", "한글 넷"] + [f"row {n}" for n in range(20)],
+        "label": ["a", "b"] * 12,
+    }
+    unlabelled = {"text": [unicodedata.normalize("NFD", "한글 하나"), "한글 둘"]}
+    data = prepared({"train": train, "unlabelled": unlabelled}, labelled={"pool_from": "whole-file"})
+    assert data.record["splits"]["train"]["in_the_unlabelled_file"] == 2
+
+
 @pytest.mark.parametrize("missing", [None, "", "  "])
 def test_unlabelled_rows_without_a_view_are_dropped_and_counted(missing: str | None) -> None:
     views = [missing if number % 2 else f"view {number}" for number in range(20)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kexp.builtin.metrics import MSE, Accuracy, CrossEntropy, MacroF1, WeightedF1
+from kexp.builtin.metrics import MAE, MSE, Accuracy, CrossEntropy, MacroF1, WeightedF1
 from kexp.contracts import MetricContext, MetricOptions
 from kexp.evaluate.row_scores import ROW_SCORES
 
 METRICS: dict[str, MetricOptions] = {
     "accuracy": Accuracy(), "macro_f1": MacroF1(), "weighted_f1": WeightedF1(), "cross_entropy": CrossEntropy(),
-    "mse": MSE(),
+    "mse": MSE(), "mae": MAE(),
 }  # fmt: skip
 
 

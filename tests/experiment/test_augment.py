@@ -97,6 +97,40 @@ def test_costly_forms_are_made_once_and_written(write_spec: Write, reviews: Path
     assert pd.read_parquet(tmp_path / "again.parquet")["augmented"].tolist() == frame["augmented"].tolist()
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_pairs_that_are_written_can_be_the_unlabelled_rows(
+    write_spec: Write, tmp_path: Path, catalog: Catalog, suffix: str
+) -> None:
+    texts = [f'{n}번 영화, "최고"였다 정말 "굿' for n in range(60)]
+    rows = "".join(f"{text}\t{n % 2}\n" for n, text in enumerate(texts))
+    (tmp_path / "rows.txt").write_text("document\tlabel\n" + rows, encoding="utf-8")
+    text = SPEC.format(data=tmp_path / "rows.txt").replace(
+        "path =", 'text = "document"\naugmented = "translated"\npath ='
+    )
+    made = tmp_path / f"pairs.{suffix}"
+    assert kexp(write_spec(text + DELETION), "--output", made, "--json").exit_code == 0
+    spec = write_spec(
+        text.replace("path =", f'unlabelled = "{made}"\npath =').replace("[labelled]", '[labelled]\npool_from = "file"')
+    )
+    data = PreparedInputs(catalog, cache_folder()).data(resolve(spec, catalog).base, Repeat(1))
+    assert data.unlabelled is not None
+    assert data.unlabelled.augmented is not None
+    assert len(data.unlabelled) == 38
+    assert {*data.unlabelled.texts} <= {*texts}
+    for original, view in zip(data.unlabelled.texts, data.unlabelled.augmented, strict=True):
+        assert {*view.split()} <= {*original.split()}
+
+
+def test_texts_that_tsv_cannot_hold_are_refused(write_spec: Write, tmp_path: Path) -> None:
+    rows = "".join(f'"첫 줄 {n}\n둘째 줄",{n % 2}\n' for n in range(60))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    made = tmp_path / "pairs.tsv"
+    result = kexp(write_spec(SPEC.format(data=tmp_path / "rows.csv") + DELETION), "--output", made)
+    assert result.exit_code == 2
+    assert "a text has a tab or a line break; write .csv, .jsonl or .parquet" in result.stderr
+    assert not made.exists()
+
+
 @pytest.mark.usefixtures("costly")
 def test_views_of_labelled_rows_are_made_ahead_for_training(
     write_spec: Write, reviews: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch

@@ -223,3 +223,14 @@ def test_default_batch_size_is_written_out_unless_batches_are_of_tokens(catalog:
     assert written() == {"batch_size": 32, "batch_tokens": None}
     assert written(batch_size=8) == {"batch_size": 8, "batch_tokens": None}
     assert written(batch_tokens=512) == {"batch_size": None, "batch_tokens": 512}
+
+
+@pytest.mark.parametrize(("sampler", "ends"), [("grid", True), ("brute-force", True), ("tpe", False), ("qmc", False)])
+def test_samplers_that_visit_every_point_end_a_search_by_themselves(catalog: Catalog, sampler: str, ends: bool) -> None:
+    space = (
+        {"training.epochs": {"choices": [1, 2]}}
+        if ends or sampler == "tpe"
+        else {"training.epochs": {"low": 1, "high": 2}}
+    )
+    found = problems(catalog, space, trials=None, sampler=sampler)
+    assert found == ([] if ends else ["search.trials: nothing ends the search; set trials, timeout or both"])

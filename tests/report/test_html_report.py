@@ -7,13 +7,13 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_pages import Page
 from typer.testing import CliRunner
 
 from kexp.builtin.metrics import ECE
@@ -134,42 +134,6 @@ def run_folder(tmp_path: Path) -> Path:
     summary = build_summary([*results, failed], baselines=both, data={"plain": DATA, "uda": DATA}, predictions=held)
     (folder / "summary.json").write_text(json.dumps(summary), "utf-8")
     return folder
-
-
-class Page(HTMLParser):
-    """What a browser would see: tables as lists of rows of texts, all text, all attributes, and ids."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tables: list[list[list[str]]] = []
-        self.text = ""
-        self.attributes: list[tuple[str, str, str]] = []
-        self._cell = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.attributes += [(tag, name, value or "") for name, value in attrs] or [(tag, "", "")]
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-            self._cell = True
-        elif tag == "strong" and self._cell:
-            self.tables[-1][-1][-1] += "*"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._cell = self._cell and tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        if self._cell:
-            self.tables[-1][-1][-1] += data
-
-    def table(self, *heads: str) -> list[list[str]]:
-        """Return the first table whose header row holds ``heads``."""
-        return next(table for table in self.tables if {*heads} <= {cell.strip() for cell in table[0]})
 
 
 @pytest.fixture

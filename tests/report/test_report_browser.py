@@ -300,3 +300,56 @@ def test_a_narrow_screen_scrolls_tables_and_not_the_page(browser: Browser, page:
     browser.call("Emulation.setDeviceMetricsOverride", width=380, height=800, deviceScaleFactor=1, mobile=True)
     browser.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     assert browser.evaluate("document.documentElement.scrollWidth") <= 380
+
+
+# --- the data card, a page of the same kind -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def card(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the data card of the same experiment as a page."""
+    path = tmp_path_factory.mktemp("card") / "card.html"
+    result = CliRunner().invoke(
+        app, ["data", str(page.parent / "spec.toml"), "--html", str(path)], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.stderr
+    return path
+
+
+@pytest.mark.parametrize(("scheme", "brightness"), [("light", (0.9, 1.0)), ("dark", (0.0, 0.25))])
+def test_a_card_is_drawn_in_light_and_dark(
+    browser: Browser, card: Path, scheme: str, brightness: tuple[float, float]
+) -> None:
+    browser.open(card, scheme)
+    pixels = browser.picture()
+    ground = np.median(pixels.reshape(-1, 3), axis=0)
+    assert brightness[0] <= ground.mean() <= brightness[1]
+    assert 0.01 < (np.abs(pixels - ground).max(-1) > 0.2).mean() < 0.5
+    figures = browser.evaluate("[...document.querySelectorAll('figure img')].map(image => image.naturalWidth)")
+    # Characters and tokens of train, validation, test and the unlabelled rows.
+    assert len(figures) == 8
+    assert min(figures) > 100
+    for trouble in ("Network.loadingFailed", "Log.entryAdded", "Runtime.exceptionThrown"):
+        assert browser.told(trouble) == []
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_of_a_card_is_cut(browser: Browser, card: Path, width: int) -> None:
+    browser.open(card)
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
+    browser.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    cut = (
+        "[...document.querySelectorAll('figcaption, .key, .token, h1, h3, p')]"
+        ".filter(part => part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).display !== 'inline')"
+        ".map(part => part.innerText)"
+    )
+    assert browser.evaluate(cut) == []
+
+
+@pytest.mark.usefixtures("_korean_font")
+def test_no_glyph_of_a_card_is_missing(browser: Browser, card: Path) -> None:
+    browser.open(card)
+    found = browser.evaluate(MISSING)
+    assert set("좋음나쁨보통번째영화") <= set(found["letters"])
+    assert found["missing"] == []

@@ -244,7 +244,7 @@ def test_methods_that_share_no_metric_with_a_test_are_remarked_on() -> None:
     assert untested_remark(methods, ["accuracy"]) == untested_remark(methods[:1], []) == []
     assert untested_remark(methods, []) == [
         "no difference was tested: the runs share no metric that can be "
-        "(accuracy, macro_f1, weighted_f1, cross_entropy, mse)"
+        "(accuracy, macro_f1, weighted_f1, cross_entropy, mse, mae)"
     ]
 
 

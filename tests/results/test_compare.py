@@ -220,7 +220,7 @@ def test_one_metric_alone(folder: Path) -> None:
     assert {test["metric"] for test in found["tests"]} == {"macro_f1"}
     assert list(found["rows"][-1]["cells"]) == ["macro_f1"]
     assert compare([folder], metric="ece")["remarks"] == [
-        "there is no test of ece, only of accuracy, macro_f1, weighted_f1, cross_entropy, mse"
+        "there is no test of ece, only of accuracy, macro_f1, weighted_f1, cross_entropy, mse, mae"
     ]
     with pytest.raises(KexpError, match=r'no test metric "macro-f1" in all runs; did you mean "macro_f1"\?'):
         compare([folder], metric="macro-f1")

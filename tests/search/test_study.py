@@ -16,7 +16,7 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from kexp.builtin.pruners import Hyperband, Median, SuccessiveHalving
-from kexp.builtin.search_samplers import TPE, BruteForce, Random
+from kexp.builtin.search_samplers import TPE, BruteForce, Grid, Random
 from kexp.cli.display import NullSearchDisplay
 from kexp.contracts import Parameter, Task
 from kexp.errors import KexpError, Problem
@@ -280,6 +280,27 @@ def test_search_without_a_number_ends_when_nothing_new_comes(storage: BaseStorag
         study.complete(trial.number, [result(0.1 * trial.values["lr"])], "rows", "f")
     assert run == 2
     assert study.exhausted
+
+
+@pytest.mark.parametrize("sampler", [Grid(), BruteForce()], ids=str)
+def test_every_point_is_tried_once_by_several_jobs_without_a_number(storage: BaseStorage, sampler: Any) -> None:
+    job = search({"lr": Parameter(choices=(1, 2, 3)), "x": Parameter(choices=(1, 2))}, sampler)
+    one, two = join(storage, "far/1", job), join(storage, "far/2", job)
+    tried = [study.next_trial(None) for study in (one, two, one, two, one, two)]
+    assert len({tuple(trial.values.items()) for trial in tried}) == 6
+    # All run: nothing is drawn beside them, however often somebody asks.
+    assert [study.next_trial(None) for study in (one, two, one)] == [None] * 3
+    assert len(one.attempts()) == 6
+    assert one.others_running()
+    # A lost one is tried again.
+    two.lose(tried[1].number, "its process is gone")
+    again = one.next_trial(None)
+    assert again.values == tried[1].values
+    for study, trial in zip((one, one, one, two, one, two), [tried[0], again, *tried[2:]], strict=True):
+        study.complete(trial.number, [result(0.1 * trial.values["lr"])], "rows", "f")
+    assert one.next_trial(None) is two.next_trial(None) is None
+    assert one.exhausted
+    assert counts(one)["complete"] == 6
 
 
 def test_best_spec_is_tested_by_the_living_process_with_the_best_trial(

@@ -264,6 +264,14 @@ def test_grid_ends_when_every_point_was_visited(spec: Write) -> None:
     assert tune(path, "--trials", 60)["trials"] == found["trials"]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_grid_needs_no_number_of_trials(spec: Write, jobs: int) -> None:
+    text = FAILING.format(sampler="grid", options='pruner = "none"', choices="60, 90, 120").replace("trials = 4", "")
+    found = tune(spec(text), "--jobs", jobs)
+    assert (found["trials"]["complete"], found["trials"]["repeated"], found["exhausted"]) == (3, 0, True)
+    assert sorted(trial.params["labelled.n"] for trial in study_of(found).trials) == [60, 90, 120]
+
+
 def test_equal_trials_are_not_run_again(spec: Write) -> None:
     found = tune(spec(FAILING.format(sampler="random", options="", choices="60, 90")), "--trials", 8)
     assert found["trials"]["complete"] == 8

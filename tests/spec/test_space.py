@@ -253,3 +253,24 @@ def test_putting_knows_components(before: Any, path: str, value: Any, expected: 
     table = {"objective": before}
     assert put(table, path, value) == {"objective": expected}
     assert table == {"objective": before}
+
+
+# --- how many points ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "points"),
+    [
+        ({"training.epochs": {"low": 2, "high": 4}}, 3),
+        ({"training.epochs": {"low": 2, "high": 4}, "training.learning_rate": {"choices": [1e-5, 2e-5]}}, 6),
+        ({"training.weight_decay": {"low": 0.0, "high": 0.3, "step": 0.1}, "training.epochs": {"choices": [1, 5]}}, 8),
+        # Focal loss with three values of gamma, and cross entropy without one.
+        ({"objective": {"choices": ["cross-entropy", "focal"]},
+          "objective.gamma": {"choices": [1, 2, 3], "when": {"objective.use": "focal"}}}, 4),
+        # Never there: it adds no point.
+        ({"training.epochs": {"choices": [1, 2]}, "training.patience": {"choices": [1, 2], "when": {"training.epochs": 7}}}, 2),
+    ],
+)  # fmt: skip
+def test_points_are_counted(table: dict[str, Any], points: int) -> None:
+    space = Space.of(BASE, parameters(table))
+    assert space.count_points() == points

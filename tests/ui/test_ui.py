@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.testclient import TestClient
 from markupsafe import escape
 from support import tiny_spec
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from kexp.cli import app
 from kexp.inference.loading import load
@@ -265,3 +266,80 @@ def test_port_that_is_taken_is_one_line(runs: Path) -> None:
     assert result.exit_code == 2
     assert "is not available" in result.stderr
     assert "--port" in result.stderr
+
+
+# --- a link to one model ----------------------------------------------------------------------------------------------
+
+
+def checked(text: str) -> list[str]:
+    return re.findall(r'name="run" value="([^"]+)"[^>]* checked', text)
+
+
+def test_a_link_chooses_one_model_or_several(client: TestClient) -> None:
+    keys = [run["key"] for run in client.get("/data/runs").json()]
+    assert checked(client.get("/predict").text) == keys[:1]
+    for key in keys:
+        assert checked(client.get("/predict", params={"run": key}).text) == [key]
+        assert f'<a href="/predict?{escape(urlencode({"run": key}))}">predict</a>' in client.get("/").text
+    text = client.get("/predict", params={"run": keys[1:3]}).text
+    assert sorted(checked(text)) == sorted(keys[1:3])
+    # Those chosen stand first.
+    assert sorted(re.findall(r'name="run" value="([^"]+)"', text)[:2]) == sorted(keys[1:3])
+
+
+def test_a_link_to_no_model_says_so(client: TestClient, runs: Path) -> None:
+    answer = client.get("/predict", params={"run": "no/such/run"})
+    assert (answer.status_code, "no run or study no/such/run" in answer.text) == (404, True)
+    assert client.get("/predict", params={"run": "../../etc"}).status_code == 404
+    assert client.get("/predict", params={"run": ["x"] * 9}).status_code == 422
+    source = next(iter(sorted(runs.glob("*/*/plain/seed-1"))))
+    bare = source.parent / "seed-8"
+    shutil.copytree(source, bare, ignore=shutil.ignore_patterns("model"))
+    try:
+        key = bare.relative_to(runs).as_posix()
+        answer = client.get("/predict", params={"run": key})
+        assert (answer.status_code, f"the run {key} has no model" in answer.text) == (422, True)
+        assert urlencode({"run": key}) not in client.get("/").text
+    finally:
+        shutil.rmtree(bare)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that ``kexp ui`` would open."""
+    paths: list[str] = []
+    monkeypatch.setattr("kexp.ui.serve.serve", lambda *arguments: paths.append(arguments[-1]))
+    return paths
+
+
+def ui(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["ui", *map(str, arguments)])
+
+
+def test_the_command_opens_the_page_of_a_model(client: TestClient, runs: Path, opened: list[str]) -> None:
+    (folder,) = runs.glob("*/*")
+    for arguments, wanted in (
+        ([folder / "focal/seed-2"], ["focal/seed-2"]),
+        ([folder / "focal/seed-2/model"], ["focal/seed-2"]),
+        ([folder, "--variant", "plain", "--seed", 1], ["plain/seed-1"]),
+        ([folder / "plain"], ["plain/seed-1", "plain/seed-2"]),
+    ):
+        assert ui(*arguments, "--runs-dir", runs).exit_code == 0
+        keys = [f"{folder.relative_to(runs).as_posix()}/{run}" for run in wanted]
+        assert sorted(checked(client.get(opened[-1]).text)) == keys
+    assert ui("--runs-dir", runs).exit_code == 0
+    assert opened[-1] == "/"
+
+
+def test_the_command_refuses_what_is_no_model_of_its_runs_folder(runs: Path, tmp_path: Path, opened: list[str]) -> None:
+    (folder,) = runs.glob("*/*")
+    elsewhere = ui(folder / "focal/seed-2", "--runs-dir", tmp_path)
+    assert elsewhere.exit_code == 2
+    assert f"is not in the runs folder {tmp_path}; use --runs-dir {runs}" in elsewhere.stderr
+    shutil.copytree(folder / "focal/seed-2/model", tmp_path / "model")
+    alone = ui(tmp_path / "model", "--runs-dir", tmp_path)
+    assert (alone.exit_code, "is not the model of a run" in alone.stderr) == (2, True)
+    assert "holds 4 models" in ui(folder, "--runs-dir", runs).stderr
+    assert "does not exist" in ui(tmp_path / "none").stderr
+    assert "name one" in ui("--seed", 1, "--runs-dir", runs).stderr
+    assert opened == []

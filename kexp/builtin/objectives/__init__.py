@@ -10,7 +10,14 @@ from kexp.builtin.objectives.freematch import FreeMatchOptions
 from kexp.builtin.objectives.hard_targets import FixMatchOptions, PseudoLabelOptions
 from kexp.builtin.objectives.mean_teacher import MeanTeacherOptions
 from kexp.builtin.objectives.softmatch import SoftMatchOptions
-from kexp.builtin.objectives.supervised import Focal, FocalOptions, RDrop, RDropOptions
+from kexp.builtin.objectives.supervised import (
+    Focal,
+    FocalOptions,
+    MeanSquaredError,
+    MeanSquaredErrorOptions,
+    RDrop,
+    RDropOptions,
+)
 from kexp.builtin.objectives.uda import UdaOptions
 from kexp.builtin.objectives.vat import VatOptions
 from kexp.contracts import ObjectiveOptions
@@ -19,6 +26,7 @@ from kexp.cross_entropy import CrossEntropy, CrossEntropyOptions
 OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
     "cross-entropy": CrossEntropyOptions,
     "focal": FocalOptions,
+    "mean-squared-error": MeanSquaredErrorOptions,
     "r-drop": RDropOptions,
     "pseudo-label": PseudoLabelOptions,
     "uda": UdaOptions,
@@ -41,6 +49,8 @@ __all__ = [
     "Focal",
     "FocalOptions",
     "FreeMatchOptions",
+    "MeanSquaredError",
+    "MeanSquaredErrorOptions",
     "MeanTeacherOptions",
     "PseudoLabelOptions",
     "RDrop",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -90,3 +90,43 @@ class RDrop(Objective):
         divergence = (kl(one, two) + kl(two, one)).mean() / 2
         logs = {"supervised_loss": supervised.detach(), "divergence": divergence.detach()}
         return StepLoss(supervised + self.alpha * divergence, logs)
+
+
+class MeanSquaredErrorOptions(SupervisedObjectiveOptions):
+    """Squared error between the probabilities and the one-hot label: ``w_y / K sum_k (p_k - [k = y])^2``.
+
+    With ``reduction = "sum"``, and no weights, it is the score of Brier (1950). Where the model is certain and wrong,
+    its gradient vanishes, unlike that of cross entropy.
+    """
+
+    reduction: Literal["mean", "sum"] = Field(
+        "mean",
+        description="Over the K labels of a row: mean is the metric mse, sum is K times as much, the Brier score.",
+    )
+    class_weights: ClassWeights = Field(
+        "none", description="none, balanced (inverse to the class's rows), or one weight per label id."
+    )
+
+    def label_problems(self, labels: int) -> Iterable[str]:
+        """Yield a wrong number of weights."""
+        return weight_problems(self.class_weights, labels)
+
+    def build(self, context: ObjectiveContext) -> SupervisedObjective:
+        """Return the objective."""
+        return MeanSquaredError(self.reduction, class_weights(self.class_weights, context))
+
+
+class MeanSquaredError(SupervisedObjective):
+    """The squared error per row; a step takes its mean over the rows."""
+
+    def __init__(self, reduction: Literal["mean", "sum"], weights: torch.Tensor | None) -> None:
+        self.reduction = reduction
+        self.weights = weights
+
+    def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each row, weighted by its own class."""
+        from torch.nn.functional import one_hot
+
+        errors = (logits.softmax(-1) - one_hot(labels, logits.shape[-1])) ** 2
+        losses = errors.mean(-1) if self.reduction == "mean" else errors.sum(-1)
+        return losses if self.weights is None else losses * self.weights.to(losses.device)[labels]

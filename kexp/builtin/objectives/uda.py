@@ -49,6 +49,10 @@ class UdaOptions(SemiSupervisedOptions):
         "none",
         description="Training signal annealing: how the true-class probability rises that leaves a labelled row out.",
     )
+    tsa_divisor: Literal["kept", "batch"] = Field(
+        "kept",
+        description="What divides the annealed loss: the rows that stay, as with the authors, or all of the batch.",
+    )
     temperature: float = Field(
         1.0, ge=0.01, le=10, description="Divides the originals' logits; below 1 sharpens the targets, 1 leaves them."
     )
@@ -73,6 +77,10 @@ class UdaOptions(SemiSupervisedOptions):
         yield from full_confidence_warnings(self.confidence)
         if self.temperature > 1:
             yield Problem("temperature", f"{self.temperature:g} flattens the targets; below 1 sharpens them")
+        if self.tsa == "none" and self.tsa_divisor == "batch":
+            yield Problem(
+                "tsa_divisor", "has no effect without annealing, which leaves rows out", "set tsa, or remove it"
+            )
 
     def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield a confidence that masks nothing, or that annealing keeps out of reach for most of training."""
@@ -157,12 +165,13 @@ class Uda(SemiSupervisedObjective):
         """Return the mean loss of the labelled rows that the model is not yet sure of (training signal annealing).
 
         A row is left out when the probability of its true class, not the largest one, is strictly above the threshold;
-        the divisor is the number of rows that stay, at least 1.
+        the divisor is the number of rows that stay, at least 1, or with ``tsa_divisor`` that of all rows.
         """
         threshold = tsa_threshold(self.options.tsa, progress.step / progress.total_steps, logits.shape[-1])
         true = logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0]
         kept = (true <= threshold).to(logits.dtype)
-        loss = (self.supervised.row_losses(logits, labels) * kept).sum() / kept.sum().clamp(min=1)
+        rows = kept.sum().clamp(min=1) if self.options.tsa_divisor == "kept" else len(kept)
+        loss = (self.supervised.row_losses(logits, labels) * kept).sum() / rows
         return loss, {
             "supervised_loss": loss.detach(),
             "tsa_threshold": true.new_full((), threshold),

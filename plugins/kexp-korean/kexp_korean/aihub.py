@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 REGION_WORDS = {"경상": "gyeongsang", "제주": "jeju", "전라": "jeolla", "충청": "chungcheong", "강원": "gangwon"}
 EXPECTED = "expected a recording of AI-Hub's dialect corpora"
 REMEDY = "move the file out of the folder, or unpack the corpus again"
+AIHUB_TERMS = (
+    "AI-Hub's terms of use: for training models, commercial ones too; the data must not be passed on, and Korean "
+    "nationals alone can apply for them"
+)
 
 
 @dataclass(slots=True)
@@ -67,6 +71,9 @@ class AIHubDialect(DatasetOptions):
     the inline pairs ``(dialect)/(standard)`` of ``form``. Rows have the columns speaker, age, sex and birthplace where
     the corpus gives them. The run's record says how many utterances were left out, and the rows of every label.
     """
+
+    licence: ClassVar[str] = AIHUB_TERMS
+    homepage: ClassVar[str] = "https://aihub.or.kr"
 
     path: LocalPath = Field(description="Folder of JSON files, searched with all its subfolders.")
     scheme: Scheme = Field("two", description=SCHEME_DESCRIPTION)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class DialectSample(DatasetOptions):
     Only pairs whose forms differ are used. The standard rows come evenly from all regions' pairs; rows of one
     recording share a group, so that the two forms of a pair are never divided between splits.
     """
+
+    licence: ClassVar[str] = "Apache-2.0, as this package: the sentences are synthetic"
 
     scheme: Scheme = Field("two", description=SCHEME_DESCRIPTION)
     rows: int = Field(8000, ge=10, description="Rows in all, spread evenly over the labels.")

@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 @hookimpl
 def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:
     """Name the datasets."""
-    from kexp_korean import aihub, dialect_sample, nsmc
+    from kexp_korean import aihub, corpora, dialect_sample, emotional_dialogue, nsmc
 
     return {
         "nsmc": nsmc.NSMC,
+        "klue": corpora.KLUE,
+        "kornli": corpora.KorNLI,
+        "korean-hate-speech": corpora.KoreanHateSpeech,
+        "3i4k": corpora.Intent3i4K,
+        "question-pair": corpora.QuestionPair,
+        "curse-detection": corpora.CurseDetection,
+        "kobest": corpora.KoBEST,
         "aihub-dialect": aihub.AIHubDialect,
+        "aihub-emotion": emotional_dialogue.AIHubEmotion,
         "dialect-sample": dialect_sample.DialectSample,
     }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from corpus_files import EXAMPLES
 from small_models import FAMILIES, make_folder, trained_vocabulary
 
 from kexp.builtin.augmenters import RandomDeletion, SpacingNoise, TfIdfReplacement
@@ -18,7 +20,6 @@ from kexp.testing import (
     BackboneContract,
     DatasetContract,
     OptionsContract,
-    korean_reviews,
     korean_texts,
     tiny_backbone,
     untested,
@@ -26,10 +27,14 @@ from kexp.testing import (
 from kexp_korean import plugin
 from kexp_korean.aihub import AIHubDialect
 from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
+from kexp_korean.corpora import KLUE as KLUECorpus
+from kexp_korean.corpora import CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, QuestionPair
 from kexp_korean.deberta import KFDeBERTa, KoreanDeBERTa, MDeBERTa
 from kexp_korean.dialect_sample import DialectSample
+from kexp_korean.emotional_dialogue import AIHubEmotion
 from kexp_korean.modernbert import AXEncoder
-from kexp_korean.nsmc import FILES, NSMC
+from kexp_korean.nsmc import NSMC
+from kexp_korean.published import Corpus
 from kexp_korean.synonyms import RandomInsertion, SynonymSwap
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -94,16 +99,56 @@ class TestDialectSample(DatasetContract):
     )
 
 
-class TestNSMC(DatasetContract):
-    component = NSMC
+class Published(DatasetContract):
+    """A corpus on synthetic files of the shapes in which it is published; ``names`` are those of its examples."""
+
+    names: ClassVar[tuple[str, ...]]
+    more: ClassVar[Mapping[str, Any]] = {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", self.names)
 
     @pytest.fixture
-    def options(self, tmp_path: Path) -> NSMC:
-        texts, labels = korean_reviews(120)
-        for name, start in zip(FILES.values(), (0, 60), strict=True):
-            rows = [f'{number}\t{texts[number]} "\t{labels[number]}' for number in range(start, start + 60)]
-            (tmp_path / name).write_text("\n".join(["id\tdocument\tlabel", *rows]) + "\n", "utf-8")
-        return NSMC(path=tmp_path, limit={"train": 50})
+    def options(self, name: str, tmp_path: Path) -> Corpus:
+        EXAMPLES[name].write(tmp_path)
+        return EXAMPLES[name].read_from(tmp_path, **self.more)
+
+
+class TestNSMC(Published):
+    component, names, more = NSMC, ("nsmc",), {"limit": {"train": 50}}
+
+
+class TestKLUECorpus(Published):
+    component, names = KLUECorpus, ("klue-ynat", "klue-nli")
+
+
+class TestKorNLI(Published):
+    component, names = KorNLI, ("kornli",)
+
+
+class TestKoreanHateSpeech(Published):
+    component, names, more = KoreanHateSpeech, ("korean-hate-speech",), {"unlabelled": True}
+
+
+class Test3i4K(Published):
+    component, names = Intent3i4K, ("3i4k",)
+
+
+class TestQuestionPair(Published):
+    component, names = QuestionPair, ("question-pair",)
+
+
+class TestCurseDetection(Published):
+    component, names = CurseDetection, ("curse-detection",)
+
+
+class TestKoBEST(Published):
+    component, names = KoBEST, ("kobest-boolq", "kobest-wic", "kobest-sentineg")
+
+
+class TestAIHubEmotion(Published):
+    component, names, more = AIHubEmotion, ("aihub-emotion",), {"label": "large"}
 
 
 class TestAIHubDialect(DatasetContract):
