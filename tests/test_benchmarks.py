@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from importlib import import_module
@@ -265,6 +266,13 @@ def test_a_benchmark_that_fails_is_named(given: tuple[str, ...], capfd: pytest.C
     error = capfd.readouterr().err
     assert "lower --rows" in error
     assert error.endswith("failed: uda_step\n")
+
+
+def test_a_data_card_is_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    execute("data_card", ("--rows", "300"), monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.endswith(" s  tokenising") for line in lines)
+    assert re.fullmatch(r"300 rows: [0-9.]+ s, [0-9.]+ GiB, [1-9][0-9]* findings", lines[-1])
 
 
 # --- the check on a GPU ---------------------------------------------------------------------------------------------

@@ -48,12 +48,6 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
     assert equal(load(tmp_path / "new" / "state.safetensors", ORIGIN), value)
 
 
-def test_empty_arrays_come_back(tmp_path: Path) -> None:
-    value = {"tokens": np.zeros(0, np.int32), "table": np.zeros((0, 3))}
-    save(tmp_path / "file", value, ORIGIN)
-    assert equal(load(tmp_path / "file", ORIGIN), value)
-
-
 def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     save(path, {"w": torch.arange(8.0), "n": 3}, ORIGIN)

@@ -47,17 +47,17 @@ def data(
         from kexp.data_card.page import add_to_run_folder, write_page
 
         card = make_card(variant, progress)
-        if html is not None:
-            write_page(html, card)
-        elif spec.is_dir():
-            progress(add_to_run_folder(spec, card))
         if as_json:
             found = {**card.to_dict(), "remarks": hidden(card.remarks)}
             print(json.dumps(finite(found), ensure_ascii=False))
         elif html is None:
             print_card(card)
         if html is not None:
+            # What a symbolic link names is written, not another file in the place of the link.
+            write_page(html.resolve(), card)
             print(html, file=sys.stderr if as_json else sys.stdout)
+        elif spec.is_dir():
+            progress(add_to_run_folder(spec, card))
 
 
 def _need_file_name(path: Path) -> None:
@@ -66,6 +66,8 @@ def _need_file_name(path: Path) -> None:
 
     if path.is_dir():
         raise KexpError(f"--html {path}: it is a folder; expected a file, such as {path / 'data.html'}")
+    if path.exists() and not path.is_file():
+        raise KexpError(f"--html {path}: it is no regular file; name another one")
     if not path.parent.is_dir():
         raise KexpError(f"--html {path}: there is no folder {path.parent}; make it, or name another file")
 

@@ -1,4 +1,4 @@
-"""Folds for models that look at the rows themselves: what belongs together is never divided between two folds."""
+"""Samples and folds for models that look at the rows themselves: what belongs together is in one fold."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ def model_texts(frame: pd.DataFrame) -> list[str]:
     return read_part(frame["text"] + PAIR_SEPARATOR + frame["text_pair"])
 
 
+def sample(frame: pd.DataFrame, most: int, characters: int, seed: int) -> pd.DataFrame:
+    """Return a sample of at most ``most`` rows, and of about as many characters at most, in the order of the rows.
+
+    Of each text count the ``CHARACTERS`` that a model reads. Rows are numbered anew.
+    """
+    count = min(most, len(frame))
+    length = sum(map(len, model_texts(frame)))
+    if length > characters:
+        count = min(count, int(len(frame) * characters / length) + 1)
+    drawn = frame if count >= len(frame) else frame.sample(count, random_state=seed).sort_index()
+    return drawn.reset_index(drop=True)
+
+
 def tied_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
     """Return a number per row, from 0, equal for rows that belong together.
 
@@ -38,14 +51,14 @@ def tied_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
     texts: NDArray[np.int64] = pd.factorize(frame["key"].map(_letters))[0]
     if "group" not in frame:
         return texts
-    # Row without a group are groups of their own.
+    # Rows without a group are groups of their own.
     alone = (frame["group"] == "").to_numpy()
     groups = np.where(alone, -1, pd.factorize(frame["group"])[0])
     first, known = int(texts.max(initial=-1)) + 1, groups >= 0
     size = first + int(groups.max(initial=-1)) + 1
     edges = coo_array((np.ones(known.sum(), np.int8), (texts[known], first + groups[known])), shape=(size, size))
-    numbers: NDArray[np.int64] = pd.factorize(connected_components(edges, directed=False)[1][texts])[0]
-    return numbers
+    found: NDArray[np.int64] = pd.factorize(connected_components(edges, directed=False)[1][texts])[0]
+    return found
 
 
 def _letters(key: str) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from kexp.data.cleaning import without_text
 from kexp.data_card.finding import Finding
+from kexp.data_card.folds import sample
 from kexp.data_card.rows import CardRows, examples
-from kexp.data_card.traits import Trait, completed, traits
+from kexp.data_card.traits import Length, Trait, completed, lengths, shortened, traits
 from kexp.evaluate.baselines import PAIR_SEPARATOR
 from kexp.seeds import derive
 
@@ -23,6 +24,9 @@ NAME = "give-away"
 
 SAMPLE = 20_000
 """Train rows in which traits are looked for; those that are found are counted in all rows."""
+
+TEXT = 2_000_000
+"""Characters of these rows, at most."""
 
 FEWEST = 10
 """Rows that a trait needs at least."""
@@ -54,28 +58,8 @@ OVERLAP = 0.8
 
 SHOWN = 5
 
-ENDS = 500
-"""Characters at both ends of a text that are looked at, besides its length."""
-
 AT_ONCE = 4096
 """Traits that are counted by label at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """A bound on the length of a text; ``at_most`` or above it."""
-
-    unit: str
-    at_most: bool
-    bound: int
-
-    def of(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which texts keep to it."""
-        has: NDArray[np.bool_] = (lengths(texts)[self.unit] <= self.bound) == self.at_most
-        return has
-
-    def __str__(self) -> str:
-        return f"a length {'of at most' if self.at_most else 'above'} {self.bound:,} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,16 +91,14 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
     Looked at are the length, what a text contains, begins and ends with, and every eojeol and one to three characters
     in a row, in ``SAMPLE`` rows. A trait is found if ``PRECISION`` of its rows have one label, and it stands in
     ``MARKER`` or ``WORD`` of the rows of that label; or if, by itself, it saves ``ERRORS`` of the errors that the most
-    frequent label makes. Rows of one text and label count once; labels of fewer than ``FEWEST``
-    texts are not looked at.
+    frequent label makes. Rows of one text and label count once; labels of fewer than ``FEWEST`` texts are
+    not looked at.
     """
     frame = rows.read["train"]
     frame = frame[(frame["label"] != "") & ~without_text(frame)].drop_duplicates(["id", "label"])
     counts = frame["label"].value_counts()
     names = sorted(counts.index[counts >= FEWEST])
-    few = frame
-    if len(frame) > SAMPLE:
-        few = frame.sample(SAMPLE, random_state=derive(rows.spec.split.seed, "rows of give-aways") % 2**32).sort_index()
+    few = sample(frame, SAMPLE, TEXT, derive(rows.spec.split.seed, "rows of give-aways") % 2**32)
     found = find(_texts(few), _ids(few, names), len(names)) if len(names) > 1 else []
     if found:
         texts, labels = _texts(frame), _ids(frame, names)
@@ -127,9 +109,8 @@ def give_aways(rows: CardRows) -> Iterator[Finding]:
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:
-    whole = frame["text"] + PAIR_SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]
-    texts: list[str] = whole.tolist()
-    return texts
+    texts = frame["text"] + PAIR_SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]
+    return list(texts)
 
 
 def _ids(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.int64]:
@@ -167,16 +148,6 @@ def _finding(
     )
 
 
-def lengths(texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    """Return the length of every text by unit."""
-    import numpy as np
-
-    return {
-        "characters": np.fromiter(map(len, texts), np.int64, len(texts)),
-        "eojeol": np.fromiter((len(text.split()) for text in texts), np.int64, len(texts)),
-    }
-
-
 def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list[Candidate]:
     """Return up to ``SHOWN`` traits and lengths that give a label away, the one that says most first.
 
@@ -193,7 +164,7 @@ def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list
         for bound in np.unique(np.quantile(values, np.linspace(0.02, 0.98, 49), method="inverted_cdf"))
         for at_most in (True, False)
     ]
-    within = np.array([(of_length[bound.unit] <= bound.bound) == bound.at_most for bound in bounds])
+    within = np.array([bound.among(of_length) for bound in bounds])
     looked_at, found = len(known) + len(bounds), list[Candidate]()
     for start in range(0, len(known), AT_ONCE):
         part, traits_of = present[:, start : start + AT_ONCE], known[start : start + AT_ONCE]
@@ -221,11 +192,6 @@ def find(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int) -> list
         else replace(candidate, trait=completed(candidate.trait, [ends[row] for row in np.flatnonzero(rows)]))
         for candidate, rows in _distinct(sorted(found, key=_rank), has)
     ]
-
-
-def shortened(texts: Sequence[str]) -> list[str]:
-    """Return both ends of every text that is long."""
-    return [f"{text[:ENDS]} {text[-ENDS:]}" if len(text) > 2 * ENDS else text for text in texts]
 
 
 def _one_hot(labels: NDArray[np.int64], n_labels: int) -> csr_array:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kexp.data.cleaning import without_text
 from kexp.data_card.finding import Finding
-from kexp.data_card.folds import FOLDS, deal, model_texts, tied_rows
+from kexp.data_card.folds import FOLDS, deal, model_texts, sample, tied_rows
 from kexp.data_card.rows import CardRows, examples
 from kexp.evaluate.baselines import STRENGTH, logistic_regression, ngram_features
 from kexp.seeds import derive, generator
@@ -27,6 +27,9 @@ EXACT = 100_000
 
 MOST = 400_000
 """Rows times labels that are looked at; of more rows, as many are drawn."""
+
+TEXT = 10_000_000
+"""Characters that are looked at; of more, as many rows are drawn as have them."""
 
 CHANCE = 0.01
 """Probability below which agreement of model and labels is more than chance."""
@@ -75,21 +78,26 @@ def label_errors(rows: CardRows) -> Iterator[Finding | str]:
     named, others = confident_learning(found.labels, found.probabilities)
     if not len(named) or len(named) < CONFIDENT * (~right).sum():
         return
+    yield _finding(found, named, others, float(right.mean()))
+
+
+def _finding(found: Judged, named: NDArray[np.int64], others: NDArray[np.int64], right: float) -> Finding:
+    """Return the finding about some rows, each with the label that it should have."""
     of = found.rows.iloc[named]
     notes = [
         f'"{found.names[other]}" has probability {found.probabilities[row, other]:.2f}, '
         f"this label {found.probabilities[row, found.labels[row]]:.2f}"
         for row, other in zip(named.tolist(), others.tolist(), strict=True)
     ]
-    yield Finding(
+    labels = f"{len(named):,} of {len(found.rows):,} labels may be wrong"
+    return Finding(
         NAME,
-        f"{len(named):,} of {len(found.rows):,} labels are probably wrong: {found.model}, right in {right.mean():.1%} "
-        "of rows that it was not trained on, is confident of another label",
+        f"{labels}: {found.model}, right in {right:.1%} of rows of other folds, is confident of another one",
         len(named),
         len(found.rows),
         examples(of, notes),
         "look at these rows, the first ones first, and correct their labels in the data; "
-        "objective.label_smoothing = 0.1 makes wrong labels weigh less",
+        'objective = {use = "cross-entropy", label_smoothing = 0.1} makes wrong labels weigh less',
         named=tuple(zip(of["split"], of["row"].tolist(), strict=True)),
     )
 
@@ -100,8 +108,10 @@ def judge(rows: CardRows) -> tuple[Judged | None, list[str]]:
 
     seed = rows.spec.split.seed
     read = pd.concat(rows.labelled.values(), ignore_index=True)
-    frame = read[(read["label"] != "") & ~without_text(read)].drop_duplicates(["id", "label"]).reset_index(drop=True)
-    frame, drawn = _draw(frame, seed)
+    whole = read[(read["label"] != "") & ~without_text(read)].drop_duplicates(["id", "label"])
+    most = MOST // max(whole["label"].nunique(), 2)
+    frame = sample(whole, most, TEXT, derive(seed, "rows of label errors") % 2**32)
+    drawn = len(frame) < len(whole)
     frame, remarks = _known_labels(frame, " among the rows that were drawn" if drawn else "")
     names = tuple(sorted(set(frame["label"])))
     if len(names) < 2:
@@ -116,7 +126,7 @@ def judge(rows: CardRows) -> tuple[Judged | None, list[str]]:
     if not seen.any():
         return None, remarks
     kind = "a linear model" if exact else "a linear model fitted by stochastic gradient descent"
-    model = f"{kind} on {len(frame):,} rows drawn at random from {drawn:,}" if drawn else kind
+    model = f"{kind} on {len(frame):,} rows drawn at random from {len(whole):,}" if drawn else kind
     return Judged(frame[seen].reset_index(drop=True), names, labels[seen], probabilities[seen], model), remarks
 
 
@@ -139,15 +149,6 @@ def _out_of_fold(
             # A label that the model does not know would always be wrong.
             seen[inside] = np.isin(labels[inside], known)
     return probabilities, seen
-
-
-def _draw(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, int]:
-    """Return as many rows as are looked at, and the number of all rows; 0 where all are looked at."""
-    most = MOST // max(frame["label"].nunique(), 2)
-    if len(frame) <= most:
-        return frame, 0
-    drawn = frame.sample(most, random_state=derive(seed, "rows of label errors") % 2**32)
-    return drawn.sort_index().reset_index(drop=True), len(frame)
 
 
 def _known_labels(frame: pd.DataFrame, among: str) -> tuple[pd.DataFrame, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from unicodedata import is_normalized
+from unicodedata import is_normalized, normalize
 
 import numpy as np
 
@@ -42,12 +42,17 @@ def _as_read(frame: pd.DataFrame, split: str, spec: Spec, read: ReadData) -> pd.
     decomposed = np.zeros(len(frame), bool)
     for name in texts:
         given = frame[name].fillna("").astype("str").tolist()
-        decomposed |= np.fromiter((not is_normalized("NFC", text) for text in given), bool, len(frame))
+        decomposed |= np.fromiter((_is_decomposed(text) for text in given), bool, len(frame))
     normal = normalise(frame, spec.cleaning.trim)
     row = np.asarray(read.context.rows.get(split, range(1, len(frame) + 1)), np.int64)
     kept = [*texts, "label", *(["augmented"] if "augmented" in frame else [])]
     found = normal[kept].assign(key=keys(normal), decomposed=decomposed, split=split, row=row)
     return found.assign(group=spelled_groups(frame)) if "group" in frame else found
+
+
+def _is_decomposed(text: str) -> bool:
+    # Composing also unifies ideographs that Unicode has twice, one for one.
+    return not is_normalized("NFC", text) and len(normalize("NFC", text)) < len(text)
 
 
 def _numbered(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kexp.contracts import SPLITS, UNLABELLED
 from kexp.data.cleaning import without_text
 from kexp.data_card.finding import EXAMPLES, Example, Finding
-from kexp.data_card.folds import FOLDS, deal, model_texts, tied_rows
+from kexp.data_card.folds import FOLDS, deal, model_texts, sample, tied_rows
 from kexp.data_card.rows import CardRows, examples
 from kexp.evaluate.baselines import logistic_regression, ngram_features
 from kexp.evaluate.statistics import Summary, summarise
@@ -27,6 +27,9 @@ FEWEST = 50
 
 SAMPLE = 5_000
 """Texts of each split that are compared."""
+
+TEXT = 1_000_000
+"""Characters of each split that are compared."""
 
 CLEAR = 0.65
 """Area under the ROC curve (AUC) from which a difference matters."""
@@ -88,8 +91,7 @@ def _compare(name: str, one: pd.DataFrame, other: str, two: pd.DataFrame, seed: 
 
 
 def _distinct(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    found = frame[~without_text(frame)].drop_duplicates("id")
-    return found.sample(SAMPLE, random_state=seed).sort_index() if len(found) > SAMPLE else found
+    return sample(frame[~without_text(frame)].drop_duplicates("id"), SAMPLE, TEXT, seed)
 
 
 def _told_apart(

@@ -1,4 +1,4 @@
-"""Traits of a text that are cheap to see: words, characters in a row, how it begins and ends, what it contains."""
+"""Traits of a text that are cheap to see: its length, what it contains, begins and ends with."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ ARTEFACTS = ("a URL", "a line break", "several spaces in a row", "white space at
 
 _EXPRESSION = re.compile(f"[\\w\\s.,!?~^;:'\"…·\\-ㅋㅎㅠㅜㅡ♥♡❤★☆“”‘’{EMOJI}]")
 
+ENDS = 500
+"""Characters at both ends of a text that are looked at, besides its length."""
+
 LONGEST = 40
 """Characters of a marker that is shown."""
 
@@ -74,9 +77,8 @@ class Trait:
     def __str__(self) -> str:
         if self.kind == "property":
             return self.value
-        return f'"{self.value}"' + {"first eojeol": " at the beginning", "last eojeol": " at the end"}.get(
-            self.kind, ""
-        )
+        shown = "".join(letter if letter.isprintable() else f"<U+{ord(letter):04X}>" for letter in self.value)
+        return f'"{shown}"' + {"first eojeol": " at the beginning", "last eojeol": " at the end"}.get(self.kind, "")
 
 
 def traits(text: str) -> set[tuple[Kind, str]]:
@@ -95,7 +97,7 @@ def traits(text: str) -> set[tuple[Kind, str]]:
 def completed(trait: Trait, texts: Sequence[str], share: float = 0.98) -> Trait:
     """Return characters with those beside them that nearly all texts have, from texts that contain them all.
 
-    "[광" becomes "[광고]". Other traits are returned as they are.
+    "[광" becomes "[광고]"; it ends where an eojeol does. Other traits are returned as they are.
     """
     value = trait.value
     while trait.kind == "characters" and len(value) < LONGEST:
@@ -104,17 +106,53 @@ def completed(trait: Trait, texts: Sequence[str], share: float = 0.98) -> Trait:
         if count < share * len(texts):
             break
         value = best
-    return Trait(trait.kind, value.strip() or trait.value)
+    return Trait(trait.kind, value)
 
 
 def _one_longer(value: str, text: str) -> set[str]:
-    """Return the places of a value in a text with one character more, before it or after it."""
+    """Return the places of a value in a text with one character more of its eojeol, before it or after it."""
     found, start = set(), text.find(value)
     while start >= 0:
         end = start + len(value)
-        if start:
+        if start and not text[start - 1].isspace():
             found.add(text[start - 1 : end])
-        if end < len(text):
+        if end < len(text) and not text[end].isspace():
             found.add(text[start : end + 1])
         start = text.find(value, start + 1)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """A bound on the length of a text; ``at_most`` or above it."""
+
+    unit: str
+    at_most: bool
+    bound: int
+
+    def of(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which texts keep to it."""
+        return self.among(lengths(texts))
+
+    def among(self, of_length: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+        """Return which texts keep to it, given the lengths of all by unit."""
+        short: NDArray[np.bool_] = of_length[self.unit] <= self.bound
+        return short if self.at_most else ~short
+
+    def __str__(self) -> str:
+        return f"a length {'of at most' if self.at_most else 'above'} {self.bound:,} {self.unit}"
+
+
+def lengths(texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Return the length of every text by unit."""
+    import numpy as np
+
+    return {
+        "characters": np.fromiter(map(len, texts), np.int64, len(texts)),
+        "eojeol": np.fromiter((len(text.split()) for text in texts), np.int64, len(texts)),
+    }
+
+
+def shortened(texts: Sequence[str]) -> list[str]:
+    """Return both ends of every text that is long."""
+    return [f"{text[:ENDS]} {text[-ENDS:]}" if len(text) > 2 * ENDS else text for text in texts]

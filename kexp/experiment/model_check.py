@@ -9,11 +9,11 @@ import numpy as np
 from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
-from kexp.errors import KexpError, Problem, SpecError
+from kexp.errors import KexpError, Problem, SpecError, plugin_call
 from kexp.model.flat import FlatModel
 from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
-from kexp.options import build_component
+from kexp.options import build_component, component_title
 from kexp.plan.cross_checks import precision_remedy
 from kexp.pretrained import fp16_problem
 from kexp.spec.sections import Spec
@@ -46,7 +46,9 @@ def _check_precision(spec: Spec, model: PreTrainedModel) -> None:
     if precision == "auto":
         return
     own = fp16_problem(model.config.model_type) if precision == "fp16" else ""
-    if problem := spec.backbone.precision_problem(precision) or own:
+    with plugin_call(f"{component_title(spec.backbone)}, precision_problem()"):
+        stated = spec.backbone.precision_problem(precision)
+    if problem := stated or own:
         raise SpecError(spec.name, [Problem("training.precision", problem, precision_remedy(precision))])
 
 

@@ -38,7 +38,7 @@ def data_card_link(folder: Path, inputs: Mapping[str, Any]) -> dict[str, str] | 
         return _not_linked(f"it cannot be read: {error.strerror}")
     if found is None:
         return _not_linked("it does not say of which rows it is; kexp data RUN_FOLDER writes it again")
-    known = {name: run.get("rows") or {} for name, run in inputs.items() if isinstance(run, Mapping)}
+    known = {name: run["rows"] for name, run in inputs.items() if isinstance(run, Mapping) and "rows" in run}
     if not known:
         return _not_linked("environment.json does not say which rows the runs read")
     runs = [name for name, rows in known.items() if rows_digest(rows) == found[1].decode()]

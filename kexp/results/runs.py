@@ -14,6 +14,7 @@ from kexp.errors import KexpError, did_you_mean
 from kexp.redaction import hidden
 from kexp.repeats import Repeat, run_files
 from kexp.report import stored
+from kexp.report.data_card_link import CARD
 from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
 from kexp.report.summary import LOWER_IS_BETTER, shown_split
@@ -270,7 +271,7 @@ def show(folder: Path) -> Json:
     }
 
 
-PATHS = ("spec.toml", "environment.json", "summary.json", "report.html")
+PATHS = ("spec.toml", "environment.json", "summary.json", "report.html", CARD)
 
 
 def _run(folder: Path, result: Mapping[str, Any]) -> Json:

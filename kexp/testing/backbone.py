@@ -132,6 +132,17 @@ class BackboneContract(OptionsContract):
         assert all(torch.equal(weights[name], same[name]) for name in weights)
         assert any(not torch.equal(weights[name], other[name]) for name in weights)
 
+    def test_says_which_precisions_it_refuses(self, options: BackboneOptions) -> None:
+        """``precision_problem`` is a text for every precision, and empty for fp32, in which everything can be run."""
+        assert all(isinstance(options.precision_problem(precision), str) for precision in ("fp32", "bf16", "fp16"))
+        assert options.precision_problem("fp32") == ""
+
+    def test_states_where_its_weights_come_from(self, options: BackboneOptions) -> None:
+        """``provenance`` and ``origin`` are texts by name, for ``kexp plugins show``, result.json and the report."""
+        for known in (type(options).provenance(), options.origin()):
+            assert all(isinstance(part, str) and part for item in known.items() for part in item)
+            assert known.get("licence", options.licence) == options.licence
+
     def test_dropout_is_set_or_refused(self, options: BackboneOptions, tokenizer: PreTrainedTokenizerFast) -> None:
         """Dropout before the classifier is what the option says; a model without one says so."""
         chosen = options.model_copy(update={"dropout": 0.4321})

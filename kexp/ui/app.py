@@ -19,6 +19,7 @@ from kexp.errors import KexpError
 from kexp.evaluate.attributions import WordAttributions, attribute_words
 from kexp.inference.columns import TextColumns, columns_of
 from kexp.names import plain_name
+from kexp.report.data_card_link import CARD
 from kexp.report.html import page_environment, plain, score
 from kexp.report.run_folder import finite
 from kexp.results.compare import stated
@@ -168,12 +169,12 @@ def _add_pages(app: FastAPI, library: Library, draw: Callable[..., HTMLResponse]
 
     @app.get("/file/{key:path}")
     def file(key: str) -> FileResponse:
-        """Serve ``report.html`` and ``study.html``, and no other file."""
+        """Serve ``report.html``, the data card beside it and ``study.html``, and no other file."""
         folder, _, name = key.rpartition("/")
         if name == "study.html":
             path = library.path(folder) / name
-        elif name == "report.html":
-            path = _report(library, folder)
+        elif name in ("report.html", CARD):
+            path = _run_folder(library, folder) / name
         else:
             raise HTTPException(404)
         if not path.is_file():
@@ -186,12 +187,12 @@ def _trained(library: Library, runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if (library.folder / run.key / "model").is_dir()]
 
 
-def _report(library: Library, folder: str) -> Path:
-    """Return the report of a run folder that has a known run."""
+def _run_folder(library: Library, folder: str) -> Path:
+    """Return a run folder that has a known run."""
     for run in library.runs():
         if run.key.split("/")[:2] == folder.split("/"):
             library.path(run.key)
-            return library.folder / folder / "report.html"
+            return library.folder / folder
     raise HTTPException(404)
 
 

@@ -120,7 +120,7 @@ def test_the_page_is_written_where_it_is_wanted(spec: Path, tmp_path: Path) -> N
     assert json.loads(result.stdout)["name"] == "card"
 
 
-@pytest.mark.parametrize("place", [".", "absent/card.html"])
+@pytest.mark.parametrize("place", [".", "absent/card.html", "/dev/null"])
 def test_a_place_that_is_none_is_refused_before_the_data_are_read(spec: Path, tmp_path: Path, place: str) -> None:
     result = kexp("data", spec, "--html", tmp_path / place)
     assert result.exit_code == 2
@@ -149,6 +149,20 @@ def test_a_report_links_to_the_card_of_its_rows_alone(spec: Path, tmp_path: Path
     )
     assert "<a " not in re.sub(r'<a href="#run.*?</a>', "", report.read_text("utf-8"))
     assert "is not linked: it is of other rows" in Page(report.read_text("utf-8")).text
+
+
+def test_a_card_is_that_of_the_variants_with_its_rows(spec: Path, tmp_path: Path) -> None:
+    variants = (
+        "[variants.whole]\n[variants.few.labelled]\nn = 10\ndraws = 2\n[variants.slow.training]\nlearning_rate = 1e-3\n"
+    )
+    spec.write_text(f"{spec.read_text('utf-8')}\n{variants}", "utf-8")
+    folder = Path(json.loads(kexp("run", spec, "--runs-dir", tmp_path / "runs", "--json", "--quiet").stdout)["folder"])
+    for chosen, of in (("slow", "whole, slow"), ("few", "few draw 1")):
+        result = kexp("data", folder, "--variant", chosen)
+        assert result.exit_code == 0, result.stderr
+        report = (folder / "report.html").read_text("utf-8")
+        assert f'<a href="data.html">Data card</a> of {of}:' in report
+        assert f"variant {chosen}" in Page((folder / "data.html").read_text("utf-8")).text
 
 
 def test_a_folder_without_results_gets_a_card(spec: Path, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ TEXTS = {
     "좋다": set(),
     unicodedata.normalize("NFD", "영화 좋다"): {"decomposed"},
     unicodedata.normalize("NFD", "café"): {"decomposed", "no-hangul"},
+    # The second of two code points of an ideograph is not decomposed.
+    "\uf933 보고 왔다": set(),
     "Good movie": {"no-hangul"},
     "1234 !!": {"no-hangul"},
     "映画 良い": {"no-hangul"},

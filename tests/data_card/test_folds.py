@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from card_rows import Row, card_rows, labelled
 
-from kexp.data_card.folds import FOLDS, deal, tied_rows
+from kexp.data_card.folds import FOLDS, deal, sample, tied_rows
 
 WORDS = ("영화", "영화!", "영화 ", "재미", "재 미", "FILM", "film", "...", "!", "끝")
 
@@ -72,3 +72,22 @@ def test_folds_divide_no_set_and_have_about_as_many_rows_of_every_label(seed: in
         assert set(sizes) == set(range(FOLDS))
         assert max(sizes.values()) - min(sizes.values()) <= 0.35 * (labels == label).sum() / FOLDS + 4
     assert (folds != deal(labels, tied, np.random.default_rng(seed + 1))).any()
+
+
+@pytest.mark.parametrize(
+    ("most", "characters", "count"), [(100, 10**6, 60), (20, 10**6, 20), (100, 600, 20), (10, 600, 10)]
+)
+def test_a_sample_has_so_many_rows_and_about_so_many_characters(
+    tmp_path: Path, most: int, characters: int, count: int
+) -> None:
+    rows = [{"text": f"{number:030d}", "label": "xy"[number % 2]} for number in range(60)]
+    frame = card_rows(tmp_path, {"train": rows}).read["train"]
+    found = sample(frame, most, characters, seed=1)
+    assert abs(len(found) - count) <= 1
+    assert found["row"].is_monotonic_increasing
+    assert found.index.tolist() == list(range(len(found)))
+    assert found.equals(sample(frame, most, characters, seed=1))
+    assert count == 60 or not found.equals(sample(frame, most, characters, seed=2))
+    # Of a long text counts what a model reads of it: a thousand characters.
+    long = frame.assign(text="가" * 100_000)
+    assert len(sample(long, 100, 20_000, seed=1)) == 21

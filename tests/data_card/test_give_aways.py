@@ -41,7 +41,7 @@ def test_natural_reviews_give_nothing_away(tmp_path: Path) -> None:
         (lambda text: f"[광고]{text}", '"[광고]'),
         (lambda text: f"{text}#협찬#", '#협찬#"'),
         (lambda text: text.replace(" ", " <br /> ", 1), '<br'),
-        (lambda text: f"{text}\u200b", '"\u200b"'),
+        (lambda text: f"{text}\u200b", '"<U+200B>"'),
         (lambda text: f"{text} https://naver.me/{len(text)}", "https://naver.me/"),
         (lambda text: f"{text.replace(' ', chr(10), 1)}", "a line break"),
     ],
@@ -75,7 +75,7 @@ def test_a_marker_that_is_nearly_always_right_is_found(tmp_path: Path) -> None:
         (lambda text: text.rstrip(".!?") + "?", '"?"'),
         (lambda text: f"솔직히 {text}", '"솔직히"'),
         (lambda text: f"{text} 😀", '"😀"'),
-        (lambda text: f"{text} 그리고 음악과 이야기와 배우의 연기와 화면까지", "a length above"),
+        (lambda text: f"{text} 그리고 음악과 이야기와 배우의 연기와 화면까지", "a length "),
         (lambda text: f"{text} 7", '"7"'),
     ],
     ids=["punctuation", "word", "emoji", "length", "digit"],
@@ -93,7 +93,13 @@ def test_length_is_found_beside_a_marker(tmp_path: Path) -> None:
     rows = changed(rows, lambda text: f"[광고] {text}", 0.3, "bad")
     found = " ".join(titles(tmp_path, rows))
     assert '"[광고]"' in found
-    assert "a length above" in found
+    assert "a length " in found
+
+
+def test_a_length_and_its_opposite_are_one_finding(tmp_path: Path) -> None:
+    texts = [(f"{'가나다라 ' * (2 if number % 2 else 6)}{number}", "xy"[number % 2]) for number in range(200)]
+    (title,) = titles(tmp_path, [{"text": text, "label": label} for text, label in texts])
+    assert title.startswith("100 of 200 train texts have a length ")
 
 
 def test_what_most_texts_of_any_label_have_gives_nothing_away(tmp_path: Path) -> None:
@@ -180,7 +186,8 @@ def test_a_marker_is_completed_by_what_stands_beside_it() -> None:
     texts = ["가 [광고] 나", "[광고]다", "[광고] 라마", "바[광고] "]
     assert completed(Trait("characters", "[광"), texts).value == "[광고]"
     assert completed(Trait("characters", "고]"), texts).value == "[광고]"
-    assert completed(Trait("eojeol", "[광고]"), texts).value == "[광고]"
+    assert completed(Trait("eojeol", "[광고]"), texts) == Trait("eojeol", "[광고]")
+    assert completed(Trait("property", "a URL"), texts) == Trait("property", "a URL")
 
 
 @pytest.mark.shared

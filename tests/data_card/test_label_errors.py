@@ -81,7 +81,7 @@ def test_flipped_labels_are_named_first_and_no_others(tmp_path: Path) -> None:
     first = {row for split, row in finding.named[: len(rows) // 10]}
     assert len(first & wrong) >= 0.8 * len(wrong)
     assert finding.count == len(finding.named) <= 1.5 * len(wrong)
-    assert finding.title.startswith(f"{finding.count} of 480 labels are probably wrong: a linear model, right in 9")
+    assert finding.title.startswith(f"{finding.count} of 480 labels may be wrong: a linear model, right in 9")
     example = finding.examples[0]
     assert example.row in wrong
     assert (example.text, example.label) == (rows[example.row - 1]["text"], rows[example.row - 1]["label"])

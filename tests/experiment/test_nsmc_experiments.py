@@ -202,3 +202,13 @@ def test_the_rehearsal_of_kcbert_keeps_the_epoch_with_the_least_loss(experiments
     each = evaluations[0]["step"]
     for event in events(run, "step"):
         assert event["learning_rate"] == pytest.approx(2e-3 * 0.9 ** ((event["step"] - 1) // each))
+
+
+def test_half_precision_without_a_gpu_is_refused_before_a_folder_is_made(experiments: Path, tmp_path: Path) -> None:
+    spec = experiments / "kcbert-nsmc.toml"
+    command = ("run", spec, "--set", SMALL, "--set", "training.device=cpu", "--runs-dir", tmp_path / "runs")
+    result = kexp(*command)
+    assert result.exit_code == 2
+    assert 'training.precision: fp16 needs a GPU; use "bf16" or "fp32" on a CPU' in result.stderr
+    assert not (tmp_path / "runs").exists()
+    assert kexp("check", spec).exit_code == 0

@@ -40,7 +40,7 @@ def test_a_card_of_the_same_rows_is_linked(tmp_path: Path) -> None:
         (None, INPUTS, "it does not say of which rows it is; "),
         (ROWS, {}, "environment.json does not say which rows the runs read"),
         (ROWS, {"plain": None}, "environment.json does not say which rows the runs read"),
-        (ROWS, {"plain": {"labels": []}}, "it is of other rows than the runs read; "),
+        (ROWS, {"plain": {"labels": []}}, "environment.json does not say which rows the runs read"),
     ],
 )
 def test_other_cards_are_not_linked_and_the_reason_is_told(

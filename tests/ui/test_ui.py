@@ -169,6 +169,19 @@ def test_curve_of_a_running_experiment_grows(page: Any, runs: Path) -> None:
         shutil.rmtree(going)
 
 
+def test_the_data_card_of_a_run_folder_is_served_beside_its_report(client: TestClient, runs: Path) -> None:
+    folder = client.get("/data/runs").json()[0]["key"].rsplit("/", 2)[0]
+    answer = client.get(f"/file/{folder}/data.html")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "data.html does not exist yet")
+    card = runs / folder / "data.html"
+    card.write_text("<!doctype html>", "utf-8")
+    try:
+        assert client.get(f"/file/{folder}/data.html").text == "<!doctype html>"
+        assert client.get("/file/nothing/data.html").status_code == 404
+    finally:
+        card.unlink()
+
+
 def test_foreign_names_and_foreign_files_are_refused(client: TestClient, runs: Path) -> None:
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
     key = client.get("/data/runs").json()[0]["key"]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 
+UNCHECKED = "the published files themselves, since no test downloads them; tests use small random models of their form"
+
+
 class Published(NamedTuple):
     """Where weights are published, how many tokens they read, and the revision used unless a spec gives one.
 
@@ -67,12 +70,12 @@ class KoreanBackbone(PretrainedBackbone):
 
     @classmethod
     def provenance(cls) -> dict[str, str]:
-        """Return the licence, and the hub id, revision and positions of each of the weights."""
+        """Return the licence, the hub id, revision and positions of each of the weights, and what was not checked."""
         weights = (
             f"{name}: {one.id}, {one.revision or 'no revision is known'}, {one.positions:,} tokens"
             for name, one in cls.WEIGHTS.items()
         )
-        return {**super().provenance(), "weights": "; ".join(weights)}
+        return {**super().provenance(), "weights": "; ".join(weights), "unchecked": UNCHECKED}
 
     def warnings(self) -> Iterable[Problem]:
         """Yield a revision that may change, or that means nothing, and weights of a folder that are not read."""

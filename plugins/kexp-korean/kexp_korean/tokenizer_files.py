@@ -36,11 +36,18 @@ class WithTokenizerFile(KoreanBackbone):
             yield Problem("path", f"{folder} has no tokenizer", f"copy {' or '.join(self.TOKENIZERS)} there")
 
     def build_tokenizer(self, context: TokenizerContext) -> PreTrainedTokenizerFast:
-        """Load tokenizer.json, with the special tokens that tokenizer_config.json names."""
+        """Load tokenizer.json, with the special tokens that tokenizer_config.json names, or those of BERT and DeBERTa.
+
+        The classes of BERT and DeBERTa know the latter by themselves, so that a published file need not name them.
+        """
         from transformers import PreTrainedTokenizerFast
 
         config = self.load_config()
         tokenizer = self._load(PreTrainedTokenizerFast, model_input_names=input_names(config))
+        vocabulary = tokenizer.get_vocab()
+        for role, token in DEFAULT_SPECIALS.named().items():
+            if getattr(tokenizer, role) is None and token in vocabulary:
+                setattr(tokenizer, role, token)
         return self._usable(tokenizer, config)
 
     def _usable(self, tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig) -> PreTrainedTokenizerFast:

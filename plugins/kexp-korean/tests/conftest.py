@@ -1,4 +1,4 @@
-"""Lets the tests import what they share."""
+"""Modules that the tests of this package share."""
 
 import sys
 from pathlib import Path

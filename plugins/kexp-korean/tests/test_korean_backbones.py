@@ -388,3 +388,28 @@ def test_the_shared_model_tokenises_as_it_was_trained() -> None:
     assert tokenizer(texts)["input_ids"] == AutoTokenizer.from_pretrained(path)(texts)["input_ids"]
     model = options.build(BackboneContext(LABELS[:2], tokenizer))
     assert model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.shape == (2, 2)
+
+
+# --- the hub's cache -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_in_the_cache_of_the_hub_is_read_at_the_pinned_revision(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    options = family.options(**family.choice)
+    repository = tmp_path / "hub" / f"models--{options.source.replace('/', '--')}"
+    commit = options.pinned if len(options.pinned or "") == 40 else "0" * 40
+    make_folder(repository / "snapshots" / str(commit), family)
+    if commit != options.pinned:
+        (repository / "refs").mkdir()
+        (repository / "refs" / str(options.pinned)).write_text(str(commit))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    tokenizer = options.build_tokenizer(TokenizerContext())
+    assert tokenizer.tokenize("정말 영화") == family.words("정말", "영화")
+    model = options.build(BackboneContext(LABELS, tokenizer))
+    assert model.config.model_type == family.architecture == options.architecture()
+    assert options.layer_count() == family.config.get("num_hidden_layers", 1)
