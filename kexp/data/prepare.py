@@ -143,8 +143,9 @@ def _drawn(
         try:
             train, others = choose_labelled(train, options, own)
         except DataError as error:
-            gone = counts["train"]["over_limit"]
-            raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None if gone else error
+            if gone := counts["train"]["over_limit"]:
+                raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None
+            raise
         counts["train"]["unlabelled" if options.pool_from == "all" else "not_among_the_labelled"] = len(others)
         sources += [others] if options.pool_from == "all" else []
     if UNLABELLED in frames:

@@ -404,3 +404,10 @@ def test_a_limit_that_leaves_too_few_labelled_rows_is_named(tmp_path: Path) -> N
     found = refusal(lambda: prepared(TableDataset(path=path, limit=20), labelled={"per_class": 15}))
     assert found.startswith("labelled.per_class: label ")
     assert found.endswith("; or raise dataset.limit, which left 140 out")
+
+
+def test_a_limit_that_left_nothing_out_is_no_remedy(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\n" + "".join(f"문장 {n},{n % 5}\n" for n in range(200)))
+    found = refusal(lambda: prepared(TableDataset(path=path), labelled={"n": 3}))
+    assert found.startswith("labelled.n: 3 of ")
+    assert "dataset.limit" not in found
