@@ -272,7 +272,9 @@ def test_a_data_card_is_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     execute("data_card", ("--rows", "300"), monkeypatch)
     lines = capsys.readouterr().out.splitlines()
     assert any(line.endswith(" s  tokenising") for line in lines)
-    assert re.fullmatch(r"300 rows: [0-9.]+ s, [0-9.]+ GiB, [1-9][0-9]* findings", lines[-1])
+    assert re.fullmatch(
+        r"300 rows: [0-9.]+ s, [0-9.]+ s of processor time, [0-9.]+ GiB, [1-9][0-9]* findings", lines[-1]
+    )
 
 
 # --- the check on a GPU ---------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from kexp.errors import Problem
 from kexp_korean.backbones import Published
 from kexp_korean.tokenizer_files import WithTokenizerFile
 
@@ -37,6 +38,12 @@ class AXEncoder(WithTokenizerFile):
     def published(self) -> Published:
         """The weights."""
         return self.WEIGHTS["base"]
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a pooling for a model that has none to choose."""
+        yield from super().problems()
+        if self.pooling is not None and (known := self.architecture()) not in (None, "modernbert"):
+            yield Problem("pooling", f"{self.source} is of type {known}, without a pooling to choose", "leave it out")
 
     def load_config(self) -> PretrainedConfig:
         """Load the configuration with the pooling of the option."""

@@ -238,9 +238,8 @@ def test_without_network_the_missing_weights_are_named(monkeypatch: pytest.Monke
 
 def test_every_component_is_complete_and_described() -> None:
     components = {**plugin.kexp_datasets(), **plugin.kexp_backbones()}
-    assert set(components) == {
-        "nsmc", "aihub-dialect", "dialect-sample", "kcbert", "klue", "koelectra", "kcelectra", "kobert",
-        "ax-encoder", "kf-deberta", "deberta-v3-korean", "mdeberta",
+    assert set(plugin.kexp_backbones()) == {
+        "kcbert", "klue", "koelectra", "kcelectra", "kobert", "ax-encoder", "kf-deberta", "deberta-v3-korean", "mdeberta",
     }  # fmt: skip
     for options in components.values():
         assert issubclass(options, DatasetOptions | BackboneOptions)

@@ -88,6 +88,14 @@ def test_pooling_is_that_of_the_folder_unless_chosen(tmp_path: Path) -> None:
     assert not torch.allclose(logits["cls"], logits["mean"])
 
 
+def test_pooling_is_refused_where_there_is_none_to_choose(tmp_path: Path) -> None:
+    deberta, ax = make_folder(tmp_path / "deberta", KF_DEBERTA), make_folder(tmp_path / "ax", AX_ENCODER)
+    (problem,) = AXEncoder(path=deberta, pooling="mean").problems()
+    assert (problem.path, problem.hint) == ("pooling", "leave it out")
+    assert "deberta-v2, without a pooling" in problem.message
+    assert not [*AXEncoder(path=deberta).problems(), *AXEncoder(path=ax, pooling="mean").problems()]
+
+
 @pytest.mark.parametrize(("kind", "seen"), [("sliding_attention", [1, 2]), ("full_attention", [1, 2, 3, 12])])
 def test_the_first_token_sees_its_window_in_a_local_layer_and_all_in_a_global_one(
     kind: str, seen: list[int], tmp_path: Path
