@@ -28,7 +28,15 @@ from kexp.spec import toml
 EXECUTED = ("sh", "python")
 LANGUAGES = (*EXECUTED, "toml", "text", "json", "console", "yaml")
 OUTPUT = "Output"
-NOT_EXECUTED = ("needs a network", "needs a GPU", "needs an account", "needs a cluster", "needs your data", "installs")
+NOT_EXECUTED = (
+    "needs a network",
+    "needs a GPU",
+    "needs an account",
+    "needs a cluster",
+    "needs your data",
+    "takes a minute",
+    "installs",
+)
 PART_OF = {"name": "part", "dataset": "dialect-sample", "backbone": "tiny"}
 FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>.*)")
 INFO = re.compile(r'(?P<language>\w+)(?:\s+title="(?P<title>[^"]*)")?(?:\s+(?:hl_lines|linenums)="[^"]*")*')

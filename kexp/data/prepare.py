@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     for split, frame in frames.items():
         frames[split] = limit_labelled_rows(frame, split, _limit(spec.dataset, split), seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
+    context.warnings.extend(_idle_limits(spec.dataset, frames))
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from != "all":
         _separate_unlabelled(frames, spec, seed, repeat.draw or 1, counts)
     by_words = _use_seed_words(frames, spec, counts, context) if spec.labelled.words else {}
@@ -143,8 +144,9 @@ def _drawn(
         try:
             train, others = choose_labelled(train, options, own)
         except DataError as error:
-            gone = counts["train"]["over_limit"]
-            raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None if gone else error
+            if gone := counts["train"]["over_limit"]:
+                raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None
+            raise
         counts["train"]["unlabelled" if options.pool_from == "all" else "not_among_the_labelled"] = len(others)
         sources += [others] if options.pool_from == "all" else []
     if UNLABELLED in frames:
@@ -306,6 +308,14 @@ def _limit(dataset: DatasetOptions, split: str) -> int | None:
         limits: Mapping[str, int] = dataset.limit  # type: ignore[assignment]
         return limits.get(split)
     return dataset.limit
+
+
+def _idle_limits(dataset: DatasetOptions, frames: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """Yield the limits of splits that there are not."""
+    for split in dataset.limit if isinstance(dataset.limit, Mapping) else ():
+        if split not in frames:
+            remedy = "; labelled.pool limits the unlabelled rows of train" if split == UNLABELLED else ""
+            yield f"dataset.limit.{split}: there is no {split} split, and nothing was limited{remedy}"
 
 
 def _label_names(frames: Mapping[str, pd.DataFrame], names: Sequence[str] | None) -> tuple[str, ...]:

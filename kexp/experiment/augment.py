@@ -87,8 +87,8 @@ def ahead(
         raise KexpError(
             f"{plan.source}: the augmenter is not costly: it makes new texts every epoch, and nothing is made ahead"
         )
-    if output is not None and output.suffix not in FORMATS:
-        raise KexpError(f"--output {output}: expected a name that ends in {', '.join(FORMATS)}")
+    if output is not None:
+        _check_output(output, spec.dataset)
     everything: list[tuple[Rows, StoredViews]] = []
     for repeat in divisions(spec).values():
         rows = _rows(prepared.data(spec, repeat), which)
@@ -150,6 +150,18 @@ def _columns(dataset: DatasetOptions) -> tuple[str, str]:
     named = getattr(dataset, "text", "text")
     text = named if isinstance(named, str) else "text"
     return text, getattr(dataset, "augmented", None) or ("view" if text == "augmented" else "augmented")
+
+
+def _check_output(path: Path, dataset: DatasetOptions) -> None:
+    """Refuse, before hours of translation, a table that cannot be written, or that is a file of the dataset."""
+    if path.suffix not in FORMATS:
+        raise KexpError(f"--output {path}: expected a name that ends in {', '.join(FORMATS)}")
+    if path.is_dir() or not path.parent.is_dir():
+        finding = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
+        raise KexpError(f"--output {path}: {finding}; give a file in a folder that is there")
+    read = [file for file in vars(dataset).values() if isinstance(file, Path)]
+    if any(file.resolve() == path.resolve() for file in read):
+        raise KexpError(f"--output {path}: the dataset reads this file; give another name")
 
 
 def _write(path: Path, columns: tuple[str, str], everything: Sequence[tuple[Rows, StoredViews]]) -> None:

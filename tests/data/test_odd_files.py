@@ -404,3 +404,26 @@ def test_a_limit_that_leaves_too_few_labelled_rows_is_named(tmp_path: Path) -> N
     found = refusal(lambda: prepared(TableDataset(path=path, limit=20), labelled={"per_class": 15}))
     assert found.startswith("labelled.per_class: label ")
     assert found.endswith("; or raise dataset.limit, which left 140 out")
+
+
+def test_a_limit_that_left_nothing_out_is_no_remedy(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\n" + "".join(f"문장 {n},{n % 5}\n" for n in range(200)))
+    found = refusal(lambda: prepared(TableDataset(path=path), labelled={"n": 3}))
+    assert found.startswith("labelled.n: 3 of ")
+    assert "dataset.limit" not in found
+
+
+def test_a_limit_of_a_split_that_there_is_not_is_warned_of(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\n" + "".join(f"문장 {n},{n % 5}\n" for n in range(200)))
+    limit = {"train": 100, "unlabelled": 5}
+    data = prepared(TableDataset(path=path, limit=limit), labelled={"n": 20})
+    assert data.unlabelled is not None
+    assert len(data.unlabelled) == 80
+    (warning,) = [warning for warning in data.record["warnings"] if "limit" in warning]
+    assert warning == (
+        "dataset.limit.unlabelled: there is no unlabelled split, and nothing was limited; "
+        "labelled.pool limits the unlabelled rows of train"
+    )
+    assert not [
+        w for w in prepared(TableDataset(path=path, limit={"test": 5})).record.get("warnings", []) if "limit" in w
+    ]

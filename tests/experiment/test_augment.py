@@ -162,10 +162,28 @@ def test_limit_takes_a_part_of_the_pool(write_spec: Write, reviews: Path) -> Non
         (DELETION, ["--of", "labelled"], "{spec}: the spec has no augmenter; name one in augmentation.labelled"),
         (DELETION, ["--of", "pool"], "--of pool: expected labelled or unlabelled"),
         (DELETION, ["--output", "x.txt"], "--output x.txt: expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
+        (
+            DELETION,
+            ["--output", "{folder}/no/x.csv"],
+            "--output {folder}/no/x.csv: the folder {folder}/no does not exist; give a file in a folder that is there",
+        ),
+        (
+            DELETION,
+            ["--output", "{folder}/x.csv"],
+            "--output {folder}/x.csv: is a folder; give a file in a folder that is there",
+        ),
+        (DELETION, ["--output", "{data}"], "--output {data}: the dataset reads this file; give another name"),
     ],
 )
-def test_mistakes_are_told(write_spec: Write, reviews: Path, text: str, arguments: list[str], message: str) -> None:
-    spec = write_spec(SPEC.format(data=reviews) + text)
-    result = kexp(spec, *arguments)
+def test_mistakes_are_told(
+    write_spec: Write, reviews: Path, tmp_path: Path, text: str, arguments: list[str], message: str
+) -> None:
+    data = tmp_path / "data.csv"
+    data.write_bytes(reviews.read_bytes())
+    (tmp_path / "x.csv").mkdir()
+    spec = write_spec(SPEC.format(data=data) + text)
+    places = {"spec": spec, "data": data, "folder": tmp_path}
+    result = kexp(spec, *(argument.format(**places) for argument in arguments))
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1] == message.format(spec=spec)
+    assert result.stderr.splitlines()[-1] == message.format(**places)
+    assert data.read_bytes() == reviews.read_bytes()

@@ -83,6 +83,6 @@ class AIHubEmotion(Corpus):
             layout={"format": "json"},
         )
         return (
-            Part("train", {self.NAMES["train"]: shape}, 51_628),
-            Part(self.dev, {self.NAMES["dev"]: shape}, 6_640),
+            Part("train", {self.NAMES["train"]: shape}, 51_628, counted_by_users=True),
+            Part(self.dev, {self.NAMES["dev"]: shape}, 6_640, counted_by_users=True),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test", "unlabelled"]
 EvaluationSplit = Literal["test", "validation"]
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".alz", ".egg", ".part0")
+"""How the names of packed files end; ``.part0`` is the first piece of one of AI-Hub's."""
 
 DEV: Any = Field(
     "test",
@@ -64,13 +66,15 @@ class Part:
 
     ``files`` has the shape of each name that the file may have, the best first: a pattern for names as in a shell, with
     the folder's where files of several folders have one name; ``/`` at its beginning stands for ``path`` itself.
-    ``rows`` is the published number of rows, 0 if it is not known.
+    ``rows`` is the published number of rows, 0 if it is not known, and with ``counted_by_users`` what users of the
+    corpus say, whose files need not be those of today.
     """
 
     split: Split
     files: Mapping[str, Shape]
     rows: int = 0
     many: bool = False
+    counted_by_users: bool = False
 
     @property
     def name(self) -> str:
@@ -109,20 +113,25 @@ class Corpus(DatasetOptions):
         if not self.path.is_dir():
             finding = "is not a folder" if self.path.exists() else "does not exist"
             listed = " and ".join(part.name for part in parts)
-            yield Problem(
-                "path", f"{self.path} {finding}", f"give the folder that holds {listed}, from {self.homepage}"
-            )
+            unpack = "unpack it, and " * self.path.name.lower().endswith(ARCHIVES)
+            remedy = f"{unpack}give the folder that holds {listed}, from {self.homepage}"
+            yield Problem("path", f"{self.path} {finding}", remedy)
             return
         below = self._below()
         found = {part.name: part.find(self.path, below) for part in parts}
         if missing := [name for name, files in found.items() if not files]:
-            packed = next((path.name for path in below if path.name.lower().endswith(ARCHIVES)), "")
-            remedy = f"unpack {packed}" if packed else f"get it from {self.homepage}"
-            yield Problem("path", f"{self.path} lacks {_listed(missing)}", remedy)
+            yield Problem("path", f"{self.path} lacks {_listed(missing)}", self._remedy(missing, below))
         for part in parts:
             if len(found[part.name]) > 1 and not part.many:
                 several = _listed([str(path) for path, _ in found[part.name]])
                 yield Problem("path", f"{several} have one name", "give the folder of the one that is meant")
+
+    def _remedy(self, missing: Iterable[str], below: Sequence[Path]) -> str:
+        """Say how the missing files come there: renamed, unpacked or downloaded."""
+        if renamed := [f"{copy} to {name}" for name in missing if (copy := _copy_of(name, below))]:
+            return f"rename {_listed(renamed)}"
+        packed = next((path.name for path in below if path.name.lower().endswith(ARCHIVES)), "")
+        return f"unpack {packed}" if packed else f"get it from {self.homepage}"
 
     def label_count(self) -> int | None:
         """Return the number of labels."""
@@ -141,10 +150,17 @@ class Corpus(DatasetOptions):
             name, rows = files[0][0].name if len(files) == 1 else part.name, sum(map(len, read))
             context.counts[f"{name} as {part.split}"] += rows
             if part.rows not in (0, rows):
-                found = f"{name} has {rows:,} rows, published are {part.rows:,}"
-                context.warnings.append(f"{found}: it is a part, or another version, of the corpus")
+                context.warnings.append(f"{name} has {rows:,} rows, {self._expected(part, rows)}")
             splits.setdefault(part.split, []).extend(read)
         return {split: concatenate_datasets(read) if len(read) > 1 else read[0] for split, read in splits.items()}
+
+    def _expected(self, part: Part, rows: int) -> str:
+        """Say how many rows a file should have, and what it may be instead."""
+        if part.counted_by_users:
+            return f"users count {part.rows:,}: it may be a part, or another version, of the corpus"
+        other = next((other.name for other in self.parts() if other.rows == rows), "")
+        may_be = f"has it the content of {other}, which has as many?" if other else ""
+        return f"published are {part.rows:,}: {may_be or 'it is a part, or another version, of the corpus'}"
 
     def _files(self, part: Part) -> list[tuple[Path, Shape]]:
         if self.path.is_file():
@@ -217,6 +233,13 @@ def _is_named(path: Path, pattern: str, folder: Path) -> bool:
         return path.parent == folder and fnmatchcase(composed(path.name).casefold(), wanted[1])
     ends = [composed(name).casefold() for name in path.parts[-len(wanted) :]]
     return len(ends) == len(wanted) and all(map(fnmatchcase, ends, wanted))
+
+
+def _copy_of(name: str, files: Iterable[Path]) -> str:
+    """Return a file whose name browsers, file managers or hidden suffixes made of this one; empty if there is none."""
+    stem, _, suffix = composed(name).casefold().rpartition(".")
+    copy = re.compile(rf"{re.escape(stem)}(\.{suffix})*( ?\(\d+\)| - (copy|복사본)( \(\d+\))?)?(\.(txt|{suffix}))+")
+    return next((path.name for path in files if copy.fullmatch(composed(path.name).casefold())), "")
 
 
 def _table_values(

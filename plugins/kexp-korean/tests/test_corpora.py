@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def test_every_row_is_read_as_it_stands(name: str, tmp_path: Path) -> None:
     assert sum(found.values()) == sum(map(len, expected.values()))
     # No file of a test has the published number of rows.
     assert len(context.warnings) == len(found)
-    assert all("published are" in warning for warning in context.warnings)
+    expected_of = "users count" if name == "aihub-emotion" else "published are"
+    assert all(expected_of in warning for warning in context.warnings)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -93,6 +95,8 @@ def test_published_numbers_of_rows() -> None:
         QuestionPair(path=here): [6_888, 688],
         CurseDetection(path=here): [5_825],
         KoBEST(path=here, task="boolq"): [3_665, 700, 1_404],
+        KoBEST(path=here, task="wic"): [3_318, 610, 1_260],
+        KoBEST(path=here, task="sentineg"): [3_649, 400, 397],
         AIHubEmotion(path=here): [51_628, 6_640],
     }
     for options, rows in known.items():
@@ -269,10 +273,44 @@ def test_what_is_missing_is_named_with_where_to_get_it(tmp_path: Path) -> None:
     assert "is not a folder" in problem.message
 
 
-def test_archives_are_to_be_unpacked(tmp_path: Path) -> None:
-    write(tmp_path / "ynat-v1.1.tar.gz", b"\x1f\x8b")
+@pytest.mark.parametrize("name", ["ynat.tar.gz", "ynat.ZIP", "ynat.7z", "ynat.alz", "a.json.gz", "라벨.zip.part0"])
+def test_archives_are_to_be_unpacked(name: str, tmp_path: Path) -> None:
+    archive = write(tmp_path / name, b"\x1f\x8b")
     (problem,) = KLUE(path=tmp_path, task="ynat").problems()
-    assert problem.hint == "unpack ynat-v1.1.tar.gz"
+    assert problem.hint == f"unpack {name}"
+    (problem,) = KLUE(path=archive, task="ynat").problems()
+    assert problem.hint.startswith("unpack it, and give the folder that holds ynat-v1.1_train.json and")
+
+
+@pytest.mark.parametrize(
+    "copy", ["ratings_train (1).txt", "ratings_train.txt.txt", "Ratings_train - 복사본.txt", "ratings_train(2).txt"]
+)
+def test_a_file_that_was_renamed_in_passing_is_named(copy: str, tmp_path: Path) -> None:
+    EXAMPLES["nsmc"].write(tmp_path)
+    (tmp_path / "ratings_train.txt").rename(tmp_path / copy)
+    (problem,) = NSMC(path=tmp_path).problems()
+    assert problem.hint == f"rename {copy} to ratings_train.txt"
+
+
+def test_other_files_of_a_corpus_are_not_taken_for_renamed_ones(tmp_path: Path) -> None:
+    EXAMPLES["korean-hate-speech"].write(tmp_path)
+    (tmp_path / "labeled" / "train.tsv").unlink()
+    (problem,) = KoreanHateSpeech(path=tmp_path).problems()
+    assert problem.hint == "get it from https://github.com/kocohub/korean-hate-speech"
+
+
+def test_a_file_with_as_many_rows_as_another_one_has_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EXAMPLES["nsmc"].write(tmp_path)
+    train, test = NSMC(path=tmp_path).parts()
+    monkeypatch.setattr(NSMC, "parts", lambda self: (replace(train, rows=20), replace(test, rows=60)))
+    context = DatasetContext()
+    NSMC(path=tmp_path).build(context)
+    assert context.warnings == [
+        "ratings_train.txt has 60 rows, published are 20: has it the content of ratings_test.txt, which has as many?",
+        "ratings_test.txt has 20 rows, published are 60: has it the content of ratings_train.txt, which has as many?",
+    ]
 
 
 def test_a_single_file_may_be_named_or_its_folder(tmp_path: Path) -> None:
