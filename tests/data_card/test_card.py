@@ -120,7 +120,7 @@ def test_of_the_folder_of_a_search_the_spec_is_named(spec: Path, tmp_path: Path)
         "utf-8",
     )
     assert not kexp("tune", spec, "--runs-dir", tmp_path / "runs", "--quiet").exit_code
-    (folder,) = (tmp_path / "runs" / "spec").iterdir()
+    (folder,) = (path.parent for path in (tmp_path / "runs" / "spec").glob("*/study.toml"))
     result = kexp("data", folder)
     assert result.exit_code == 2
     study = folder / "study.toml"
