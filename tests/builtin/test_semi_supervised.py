@@ -204,6 +204,7 @@ def test_what_each_objective_needs() -> None:
     assert needs == {
         "cross-entropy": (False, False),
         "focal": (False, False),
+        "mean-squared-error": (False, False),
         "r-drop": (False, False),
         "pseudo-label": (True, False),
         "uda": (True, True),
@@ -261,7 +262,7 @@ def test_what_can_be_nested_is_known_without_building_it(name: str) -> None:
 
 def test_builtin_objectives_that_are_a_loss_per_row() -> None:
     names = {name for name, options in OBJECTIVES.items() if issubclass(options, SupervisedObjectiveOptions)}
-    assert names == {"cross-entropy", "focal"}
+    assert names == {"cross-entropy", "focal", "mean-squared-error"}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

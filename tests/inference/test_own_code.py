@@ -128,7 +128,7 @@ def test_the_page_runs_it_on_request_alone(run: Path, marker: Path, monkeypatch:
     key = run.relative_to(runs).as_posix()
     clients = []
 
-    def served(runs_dir: Path, host: str, port: int, open_browser: bool, load: Any) -> None:
+    def served(runs_dir: Path, host: str, port: int, open_browser: bool, load: Any, page: str) -> None:
         clients.append(TestClient(make_app(runs_dir, load, ["testserver"])))
 
     monkeypatch.setattr(serve, "serve", served)
