@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kexp.data_card.finding import EXAMPLES, Finding
-from kexp.data_card.rows import CardRows, by_split, counted, examples
+from kexp.data_card.finding import Finding
+from kexp.data_card.rows import CardRows, finding_of_splits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +60,16 @@ def characters(rows: CardRows) -> Iterator[Finding]:
     """Count rows by the kinds of characters that their texts hold, of all splits as read."""
     total = sum(map(len, rows.read.values()))
     found = {split: frame[frame["decomposed"]] for split, frame in rows.read.items()}
-    if count := sum(map(len, found.values())):
-        said = by_split({split: len(frame) for split, frame in found.items()})
-        title = f"{counted(count)} with decomposed Hangul or accents (NFD), as macOS writes file names ({said})"
-        shown = [one for frame in found.values() for one in examples(frame)]
-        remedy = "kexp composes every text (NFC)"
-        yield Finding("decomposed", title, count, total, tuple(shown[:EXAMPLES]), remedy, handled=True)
+    title = "with decomposed Hangul or accents (NFD), as macOS writes file names"
+    remedy = "kexp composes every text (NFC)"
+    yield from finding_of_splits("decomposed", title, found, total, remedy, handled=True)
     for kind in KINDS:
-        counts, shown = {}, []
-        for split, frame in rows.read.items():
-            search, blank = kind.pattern.search, kind.absent
-            holds = np.fromiter(
-                (search(text) is not None or (blank and not text.strip()) for text in frame["key"].tolist()),
-                bool,
-                len(frame),
-            )
-            rows_of = frame[~holds if kind.absent else holds]
-            counts[split] = len(rows_of)
-            shown += examples(rows_of)
-        if count := sum(counts.values()):
-            title = f"{counted(count)} {kind.title} ({by_split(counts)})"
-            yield Finding(kind.name, title, count, total, tuple(shown[:EXAMPLES]), kind.remedy)
+        found = {split: frame[_of_kind(kind, frame["key"].tolist())] for split, frame in rows.read.items()}
+        yield from finding_of_splits(kind.name, kind.title, found, total, kind.remedy)
+
+
+def _of_kind(kind: Kind, texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which texts hold such characters, or lack them; one without text lacks none."""
+    search, blank = kind.pattern.search, kind.absent
+    holds = np.fromiter((search(text) is not None or (blank and not text.strip()) for text in texts), bool, len(texts))
+    return ~holds if kind.absent else holds

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from kexp.evaluate.baselines import PAIR_SEPARATOR, read_part
+from kexp.evaluate.baselines import PAIR_SEPARATOR, ngram_features, read_part
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+    from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 FOLDS = 5
 
@@ -79,3 +81,29 @@ def deal(labels: NDArray[np.int64], tied: NDArray[np.int64], generator: np.rando
     folds = np.empty(len(first), np.int64)
     folds[order] = np.arange(len(first)) % FOLDS
     return folds[tied]
+
+
+def out_of_fold(
+    texts: Sequence[str],
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    classifier: Callable[[int], LogisticRegression | SGDClassifier],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the probabilities of each row's labels (rows, labels), and of which rows the model knew the label.
+
+    ``classifier`` returns one to be fitted to the character n-grams of so many texts, those of the other folds.
+    """
+    import numpy as np
+
+    # The features know no label.
+    features = ngram_features().fit_transform(texts)
+    probabilities, seen = np.zeros((len(texts), labels.max() + 1)), np.zeros(len(texts), bool)
+    for fold in range(FOLDS):
+        inside = folds == fold
+        known = np.unique(labels[~inside])
+        if len(known) > 1 and inside.any():
+            model = classifier(int((~inside).sum())).fit(features[~inside], labels[~inside])
+            probabilities[np.ix_(inside, known)] = model.predict_proba(features[inside])
+            # A label that the model does not know would always be wrong.
+            seen[inside] = np.isin(labels[inside], known)
+    return probabilities, seen

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from kexp.data.cleaning import without_text
 from kexp.data_card.finding import Finding
-from kexp.data_card.folds import FOLDS, deal, model_texts, sample, tied_rows
+from kexp.data_card.folds import deal, model_texts, out_of_fold, sample, tied_rows
 from kexp.data_card.rows import CardRows, examples
-from kexp.evaluate.baselines import STRENGTH, logistic_regression, ngram_features
+from kexp.evaluate.baselines import STRENGTH, logistic_regression
 from kexp.seeds import derive, generator
 
 if TYPE_CHECKING:
@@ -134,21 +134,12 @@ def _out_of_fold(
     frame: pd.DataFrame, labels: NDArray[np.int64], folds: NDArray[np.int64], seed: int, *, exact: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the probabilities of each row's labels (rows, labels), and of which rows the model knew the label."""
-    import numpy as np
-
-    # The features know no label.
-    features = ngram_features().fit_transform(model_texts(frame))
-    probabilities, seen = np.zeros((len(frame), labels.max() + 1)), np.zeros(len(frame), bool)
-    for fold in range(FOLDS):
-        inside = folds == fold
-        known = np.unique(labels[~inside])
-        if len(known) > 1 and inside.any():
-            model = logistic_regression(seed) if exact else _by_gradient_descent(int((~inside).sum()), seed)
-            model.fit(features[~inside], labels[~inside])
-            probabilities[np.ix_(inside, known)] = model.predict_proba(features[inside])
-            # A label that the model does not know would always be wrong.
-            seen[inside] = np.isin(labels[inside], known)
-    return probabilities, seen
+    return out_of_fold(
+        model_texts(frame),
+        labels,
+        folds,
+        lambda rows: logistic_regression(seed) if exact else _by_gradient_descent(rows, seed),
+    )
 
 
 def _known_labels(frame: pd.DataFrame, among: str) -> tuple[pd.DataFrame, list[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 from kexp.builtin.datasets import ColumnOptions
 from kexp.contracts import SPLITS
 from kexp.data_card.finding import EXAMPLES, Example, Finding
-from kexp.data_card.rows import CardRows, by_split, counted, examples, shown_texts
+from kexp.data_card.rows import CardRows, SharedRows, by_split, counted, examples, shown_texts
 from kexp.data_card.similar_texts import Similar, plain, signatures, similar_between, similar_within
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _group(rows: CardRows) -> str:
 
 
 def _between(rows: CardRows, texts: Texts) -> Iterator[Finding]:
-    counts, hits, total, shown = dict[str, int](), dict[str, set[int]](), dict[str, int](), Shown()
+    between, shown = SharedRows(), Shown()
     divided = False
     for measured, frame, other, others in rows.between():
         # Equal texts are another finding.
@@ -106,15 +106,13 @@ def _between(rows: CardRows, texts: Texts) -> Iterator[Finding]:
         second, theirs, of_theirs = texts.of(others)
         found = similar_between(own, signed, theirs, of_theirs)
         places = np.flatnonzero(found.places >= 0)
-        similar = frame.loc[frame["id"].isin(first["id"].iloc[places]), "row"]
-        counts[f"{measured} and {other}"], total[measured] = len(similar), len(frame)
-        hits.setdefault(measured, set()).update(similar)
+        between.add(measured, frame, other, frame[frame["id"].isin(first["id"].iloc[places])])
         divided |= bool(len(places)) and not rows.published(measured, other)
         shown.add(first, places, second, found)
-    if count := sum(map(len, hits.values())):
-        title = f"{counted(count)} similar to a row of another split ({by_split(counts)})"
+    if count := between.count:
+        title = f"{counted(count)} similar to a row of another split ({between})"
         remedy = _group(rows) if divided else "remove these rows from one of the files, or measure on other rows"
-        yield Finding("near-duplicates-between", title, count, sum(total.values()), shown.examples(), remedy)
+        yield Finding("near-duplicates-between", title, count, between.total, shown.examples(), remedy)
 
 
 class Shown:

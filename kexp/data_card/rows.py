@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from kexp.contracts import SPLITS, UNLABELLED
-from kexp.data_card.finding import EXAMPLES, Example
+from kexp.data_card.finding import EXAMPLES, Example, Finding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,3 +90,48 @@ def counted(count: int, what: str = "row") -> str:
 def by_split(counts: Mapping[str, int]) -> str:
     """Return counts of splits in words, such as "train 12, test 3"."""
     return ", ".join(f"{split} {count:,}" for split, count in counts.items() if count)
+
+
+def finding_of_splits(
+    name: str,
+    title: str,
+    found: Mapping[str, pd.DataFrame],
+    total: int,
+    remedy: str,
+    *,
+    handled: bool = False,
+    notes: Mapping[str, Iterable[str]] | None = None,
+) -> Iterator[Finding]:
+    """Yield a finding about rows of several splits, if there are any among ``total``; ``title`` says what they are."""
+    counts = {split: len(frame) for split, frame in found.items()}
+    if count := sum(counts.values()):
+        shown = [one for split, frame in found.items() for one in examples(frame, (notes or {}).get(split, ()))]
+        said = f"{counted(count)} {title} ({by_split(counts)})"
+        yield Finding(name, said, count, total, tuple(shown[:EXAMPLES]), remedy, handled)
+
+
+@dataclass(slots=True)
+class SharedRows:
+    """Counts rows of the splits that are measured on which other splits have too, each row once."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    hits: dict[str, set[int]] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+
+    def add(self, measured: str, frame: pd.DataFrame, other: str, shared: pd.DataFrame) -> None:
+        """Add the rows of ``frame`` that are shared with another split."""
+        self.counts[f"{measured} and {other}"], self.totals[measured] = len(shared), len(frame)
+        self.hits.setdefault(measured, set()).update(shared["row"])
+
+    @property
+    def count(self) -> int:
+        """Rows that at least one other split has."""
+        return sum(map(len, self.hits.values()))
+
+    @property
+    def total(self) -> int:
+        """Rows of the splits that are measured on."""
+        return sum(self.totals.values())
+
+    def __str__(self) -> str:
+        return by_split(self.counts)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from kexp.contracts import SPLITS, UNLABELLED
 from kexp.data.cleaning import without_text
 from kexp.data_card.finding import EXAMPLES, Example, Finding
-from kexp.data_card.folds import FOLDS, deal, model_texts, sample, tied_rows
+from kexp.data_card.folds import FOLDS, deal, model_texts, out_of_fold, sample, tied_rows
 from kexp.data_card.rows import CardRows, examples
-from kexp.evaluate.baselines import logistic_regression, ngram_features
+from kexp.evaluate.baselines import logistic_regression
 from kexp.evaluate.statistics import Summary, summarise
 from kexp.seeds import derive, generator
 
@@ -100,13 +100,8 @@ def _told_apart(
     """Return the AUC over the folds, and the probability of the second split of every row."""
     import numpy as np
 
-    features = ngram_features().fit_transform(texts)
-    scores = np.full(len(texts), 0.5)
-    for fold in range(FOLDS):
-        inside = folds == fold
-        if len(np.unique(sides[~inside])) == 2 and inside.any():
-            model = logistic_regression(seed).fit(features[~inside], sides[~inside])
-            scores[inside] = model.predict_proba(features[inside])[:, 1]
+    probabilities, seen = out_of_fold(texts, sides, folds, lambda rows: logistic_regression(seed))
+    scores = np.where(seen, probabilities[:, 1], 0.5)
     return _area(scores, sides, folds), scores
 
 

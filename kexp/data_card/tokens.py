@@ -10,9 +10,9 @@ import numpy as np
 
 from kexp.contracts import TokenizerContext
 from kexp.data.encoding import Encoded, TokenCache, frame, only_unknown, special_tokens, token_counts
-from kexp.data_card.finding import EXAMPLES, Finding
+from kexp.data_card.finding import Finding
 from kexp.data_card.lengths import Lengths, lengths_of
-from kexp.data_card.rows import SEEN, CardRows, by_split, counted, examples, shown_texts
+from kexp.data_card.rows import SEEN, CardRows, finding_of_splits, shown_texts
 from kexp.experiment.texts import clean, encode_texts
 from kexp.settings import cache_folder
 
@@ -168,11 +168,8 @@ def _finding(
     *,
     handled: bool = False,
 ) -> Iterator[Finding]:
-    counts = {split: int(own.sum()) for split, own in found.items()}
-    if count := sum(counts.values()):
-        shown = [one for split, own in found.items() for one in examples(rows.used[split][own])]
-        said = f"{counted(count)} {title} ({by_split(counts)})"
-        yield Finding(name, said, count, sum(map(len, found.values())), tuple(shown[:EXAMPLES]), remedy, handled)
+    frames, total = {split: rows.used[split][own] for split, own in found.items()}, sum(map(len, found.values()))
+    yield from finding_of_splits(name, title, frames, total, remedy, handled=handled)
 
 
 def samples(rows: CardRows, tokenised: Tokenised) -> tuple[Sample, ...]:

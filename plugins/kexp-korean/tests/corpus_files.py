@@ -73,6 +73,12 @@ def plain(lines: Sequence[Sequence[Any]], end: str = "\n") -> str:
 Written = dict[str, list[Row]]
 
 
+def three_splits(labels: Sequence[str], *, pairs: bool = False) -> Written:
+    """Return rows of train, validation and test, all of them different."""
+    sizes = {"train": (60, 0), "validation": (12, 60), "test": (14, 72)}
+    return {split: rows(labels, count, start, pairs=pairs) for split, (count, start) in sizes.items()}
+
+
 def write_nsmc(folder: Path) -> Written:
     """Write tab-separated files without quoting, with a header."""
     names = ("negative", "positive")
@@ -190,11 +196,7 @@ def write_curses(folder: Path) -> Written:
 def write_boolq(folder: Path) -> Written:
     """Write quoted tab-separated files whose truth values are words, with an empty row as a spreadsheet leaves it."""
     names = ("False", "True")
-    made = {
-        "train": rows(names, 60, pairs=True),
-        "validation": rows(names, 12, 60, pairs=True),
-        "test": rows(names, 14, 72, pairs=True),
-    }
+    made = three_splits(names, pairs=True)
     for split, found in made.items():
         lines = [("Text", "Question", "Answer"), *((row.text, row.text_pair, row.label.upper()) for row in found)]
         name = "dev" if split == "validation" else split
@@ -206,11 +208,7 @@ def write_boolq(folder: Path) -> Written:
 def write_wic(folder: Path) -> Written:
     """Write JSON lines as on the hub."""
     names = ("False", "True")
-    made = {
-        "train": rows(names, 60, pairs=True),
-        "validation": rows(names, 12, 60, pairs=True),
-        "test": rows(names, 14, 72, pairs=True),
-    }
+    made = three_splits(names, pairs=True)
     for split, found in made.items():
         items = [
             {"word": "배", "context_1": row.text, "context_2": row.text_pair, "label": names.index(row.label)}
@@ -224,7 +222,7 @@ def write_wic(folder: Path) -> Written:
 def write_sentineg(folder: Path) -> Written:
     """Write quoted tab-separated files; the test sentences stand beside those that they were made of."""
     names = ("negative", "positive")
-    made = {"train": rows(names, 60), "validation": rows(names, 12, 60), "test": rows(names, 14, 72)}
+    made = three_splits(names)
     for split, found in made.items():
         name = "dev" if split == "validation" else split
         lines = [(row.text, names.index(row.label)) for row in found]
