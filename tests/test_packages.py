@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -81,3 +82,40 @@ def test_no_other_address_of_the_project_is_named() -> None:
     for page in pages:
         for address in re.findall(r"https://[^\s)\"'>]*/kexp\b[^\s)\"'>]*", page.read_text("utf-8")):
             assert address.startswith((SOURCE, KEXP["urls"]["Documentation"])), f"{page}: {address}"
+
+
+# --- GitHub Actions ---------------------------------------------------------------------------------------------------
+
+WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
+
+
+def workflow(path: Path) -> dict[str, Any]:
+    # YAML 1.1 takes the key `on` for true; BaseLoader leaves every scalar as it is written.
+    table: dict[str, Any] = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)
+    return table
+
+
+def test_ci_runs_on_every_python_that_the_package_names() -> None:
+    (job,) = workflow(REPOSITORY / ".github" / "workflows" / "ci.yml")["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == pythons(KEXP)
+    assert job["container"]["image"].startswith("python:${{ matrix.python }}-")
+    assert [step["run"] for step in job["steps"] if "run" in step][-1] == ".ci/run"
+    assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_do_little_and_names_versions(path: Path) -> None:
+    table = workflow(path)
+    assert table["permissions"] == {"contents": "read"}
+    assert set(table["on"]) <= {"push", "pull_request"}
+    for job in table["jobs"].values():
+        assert int(job["timeout-minutes"]) <= 180
+        assert set(job.get("permissions", {})) <= {"pages", "id-token"}
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            assert re.fullmatch(r"actions/[a-z-]+@(v\d+|[0-9a-f]{40})", step.get("uses", "actions/checkout@v4"))
+            # A caller's text in a script would be a command.
+            assert "${{" not in step.get("run", "")
+            for command in re.findall(r"make ((?:\w+ ?)+)", step.get("run", "")):
+                targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
+                assert set(command.split()) <= set(targets)
