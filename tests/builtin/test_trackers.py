@@ -211,7 +211,9 @@ def last_evaluation(run: Path) -> Json:
 
 def final(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return what a tracker holds of the kept model by split and metric."""
-    return {name.removeprefix("final/"): metrics[name] for name in metrics if re.match("final/(validation|test)/", name)}
+    return {
+        name.removeprefix("final/"): metrics[name] for name in metrics if re.match("final/(validation|test)/", name)
+    }
 
 
 def test_every_tracker_ends_with_the_metrics_of_the_kept_model_alone(mirrored: Result) -> None:
