@@ -41,7 +41,7 @@ LAYERS = (
     ("plan", "results", "scaffold", "pretraining"),
     ("experiment",),
     ("inference", "search", "data_card"),
-    ("trained", "ui", "testing"),
+    ("trained", "ui", "testing", "publish"),
     ("cli",),
     ("__main__",),
 )

@@ -206,6 +206,42 @@ def test_wandb_knows_what_the_run_is(mirrored: Result) -> None:
     assert told["run_id"] != of(wandb_folders(run_of(mirrored, 2))[0], "run")[0]["run_id"]
 
 
+def last_evaluation(run: Path) -> Json:
+    return [event for event in events_of(run) if event["event"] == "evaluation"][-1]["metrics"]
+
+
+def final(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a tracker holds of the kept model by split and metric."""
+    return {
+        name.removeprefix("final/"): metrics[name] for name in metrics if re.match("final/(validation|test)/", name)
+    }
+
+
+def test_every_tracker_ends_with_the_metrics_of_the_kept_model_alone(mirrored: Result) -> None:
+    run = run_of(mirrored, 2)
+    result = json.loads((run / "result.json").read_text())
+    kept = {f"{split}/{name}": value for split, of in result["metrics"].items() for name, value in of.items()}
+    # The last epoch's metrics are others, so that whoever mistakes them for those of the kept model is found out.
+    assert result["best_epoch"] < result["epochs"]
+    assert last_evaluation(run)["macro_f1"] != result["metrics"]["validation"]["macro_f1"]
+    (folder,) = wandb_folders(run)
+    ends: dict[str, Mapping[str, Any]] = {
+        "wandb": summary(folder),
+        "mlflow": mlflow_run(run).data.metrics,
+        "tensorboard": {name: value for (_, name), value in scalars(run)},
+        "trackio": {name: value for (_, name), value in trackio_history(run)},
+    }
+    assert {name: final(metrics) for name, metrics in ends.items()} == {
+        name: pytest.approx(kept, rel=1e-6) for name in ends
+    }
+    # Nothing that is logged while a run trains has such a name.
+    names = {name for _, name in logged(folder)}
+    assert "validation/macro_f1" in names
+    assert not any(name.startswith("final/") for name in names)
+    # W&B's summary would otherwise show the last epoch's metrics as if they were the run's.
+    assert not [name for name in summary(folder) if name.startswith(("validation/", "test/macro_f1"))]
+
+
 def test_wandb_ends_with_metrics_plots_table_and_model(mirrored: Result) -> None:
     run = run_of(mirrored)
     (folder,) = wandb_folders(run)
@@ -214,7 +250,7 @@ def test_wandb_ends_with_metrics_plots_table_and_model(mirrored: Result) -> None
     assert found["status"] == "done"
     for split in ("validation", "test"):
         for name, value in result["metrics"][split].items():
-            assert found[f"{split}/{name}"] == pytest.approx(value)
+            assert found[f"final/{split}/{name}"] == pytest.approx(value)
     assert found["best_epoch"] == result["best_epoch"]
     panels = [name for record in of(folder, "config") for name in record["update"]]
     assert [name for name in panels if "visualize" in name] == [

@@ -67,10 +67,13 @@ def result(run: RunIdentity) -> dict[str, Any]:
 
 
 def final_metrics(found: Json) -> dict[str, float]:
-    """Return the metrics of the kept model as ``split/metric``; a run that is not done has none."""
+    """Return the metrics of the kept model as ``final/split/metric``; a run that is not done has none.
+
+    No event has a name that begins with ``final/``, so that nothing logged before or after takes their place.
+    """
     splits = found.get("metrics", {})
     return {
-        f"{split}/{name}": value
+        f"final/{split}/{name}": value
         for split, metrics in splits.items()
         for name, value in metrics.items()
         # Numbers that are not finite are null in the file.

@@ -101,7 +101,7 @@ class MLflowRun:
         """Send the metrics of the kept model, the files if requested, and the status of the run."""
         try:
             found = result(self.run)
-            self._log_metrics({f"final/{name}": value for name, value in final_metrics(found).items()}, self.step)
+            self._log_metrics(final_metrics(found), self.step)
             tags = {"kexp.status": status, "kexp.reason": found["reason"], "kexp.warnings": "\n".join(self.warnings)}
             for name, text in tags.items():
                 if text:

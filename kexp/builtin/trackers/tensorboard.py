@@ -51,8 +51,7 @@ class EventFile:
         try:
             found = result(self.run)
             self.writer.add_text("status", f"{status}: {found['reason']}" if found["reason"] else status, self.step)
-            metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
-            if metrics:
+            if metrics := final_metrics(found):
                 parameters = {name: _scalar(value) for name, value in nested.flat(configuration(self.run)).items()}
                 # By default a subfolder, which TensorBoard shows as another run.
                 self.writer.add_hparams(parameters, metrics, run_name=".", global_step=self.step)

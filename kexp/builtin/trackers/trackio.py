@@ -80,8 +80,7 @@ class TrackioRun:
         """Log the metrics of the kept model and the status of the run."""
         try:
             found = result(self.run)
-            metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
-            self.trackio.log({**metrics, "final/status": status}, step=self.step)
+            self.trackio.log({**final_metrics(found), "final/status": status}, step=self.step)
             if status in BAD:
                 self._alert(f"{status}: {found['reason']}", self.level.ERROR)
         finally:

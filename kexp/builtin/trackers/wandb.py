@@ -130,6 +130,8 @@ class WandbRun:
         if self.run is None:
             # The id of a failed start stays in use in this process.
             self.run = self._start("offline", None if mode == "online" else known)
+        # By default the summary has the last epoch's metrics, which are not those of the kept model.
+        self.run.define_metric("validation/*", summary="none")
         self.id = known or self.run.id
         remember(run, "wandb", self.id)
         if self.run.offline:
