@@ -9,6 +9,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from mkdocs.structure.toc import AnchorLink
 from site_kinds import guides, title
 from site_pages import PACKAGES, documented, pages, plural
 
@@ -34,6 +36,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for place, text in (made | pages(_catalog(), written)).items():
         files.append(File.generated(config, place, content=text))
     return files
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Leave hundreds of keys out of the table of contents beside the page of keys; its sections stay."""
+    if page.file.src_uri == "reference/spec.md":
+        page.toc.items = [_only_sections(item) for item in page.toc]
+
+
+def _only_sections(item: AnchorLink) -> AnchorLink:
+    item.children = [_only_sections(child) for child in item.children if "[" in child.title]
+    return item
 
 
 def _below(catalog: Catalog, kind: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import html
 import inspect
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,23 @@ def _component(catalog: Catalog, entry: Entry) -> str:
 
 def _options(schema: Json, definitions: Json, components: str, path: str = "", level: int = 3) -> str:
     """Return the table of a section's keys, and below it those of the sections that it holds."""
-    rows = [
+    parts = [_table(["key", "type", "default", "what it does"], _rows(schema, definitions, components))]
+    return _document(*parts, *_sections(_options, schema, definitions, components, path, level))
+
+
+def _keys(schema: Json, definitions: Json, components: str, path: str, level: int) -> str:
+    """Return the keys of a section under headings: by their titles a search finds them, and a link leads to each."""
+    parts = []
+    rows = _rows(schema, definitions, components)
+    for name, (_, kind, default, what) in zip(schema["properties"], rows, strict=True):
+        stated = default if default == "required" else f"default: {default}"
+        parts.append(f"{'#' * level} {_code(path + name)} {{#{path}{name}}}\n\n{kind}; {stated}\n\n{what}")
+    return _document(*parts, *_sections(_keys, schema, definitions, components, path, level))
+
+
+def _rows(schema: Json, definitions: Json, components: str) -> list[list[str]]:
+    """Return name, type, default and description of every key of a section."""
+    return [
         [
             _code(option.name),
             _type(option.type, components),
@@ -203,18 +219,20 @@ def _options(schema: Json, definitions: Json, components: str, path: str = "", l
         ]
         for option in keys_of({**schema, "$defs": definitions})
     ]
-    parts = [_table(["key", "type", "default", "what it does"], rows)]
+
+
+def _sections(
+    write: Callable[..., str], schema: Json, definitions: Json, components: str, path: str, level: int
+) -> Iterator[str]:
+    """Yield the sections that a section holds, each with its keys as ``write`` writes them."""
     for name, field in schema["properties"].items():
         for reference, key in _references(field):
             below = definitions[reference]
             inner = f"{path}{name}.{key}" if key else f"{path}{name}"
             if below.get("properties"):
-                parts += [
-                    f"{'#' * level} `[{inner}]`",
-                    prose(below.get("description", "")),
-                    _options(below, definitions, components, f"{inner}.", level + 1),
-                ]
-    return _document(*parts)
+                yield f"{'#' * level} `[{inner}]`"
+                yield prose(below.get("description", ""))
+                yield write(below, definitions, components, f"{inner}.", level + 1)
 
 
 def _references(field: Json) -> Iterator[tuple[str, str]]:
@@ -244,11 +262,16 @@ def _spec(catalog: Catalog) -> str:
         schema["properties"].setdefault(name, {"default": None, **field})
     # A file need not state its name.
     schema["required"].remove("name")
+    # Sections that most specs do without come last, so that a search for a key that another section has too finds that.
+    fields = schema["properties"]
+    schema["properties"] = dict(sorted(fields.items(), key=lambda field: "anyOf" in field[1]))
     return _document(
+        "---\nsearch: {boost: 2}\n---",
         "# Every key of a spec",
         "A spec is a TOML file. Keys that it does not state have these defaults; keys that are not here are mistakes. "
         "`kexp schema` prints the same for editors.",
-        _options(schema, schema["$defs"], "../components", level=2),
+        _table(["key", "type", "default", "what it does"], _rows(schema, schema["$defs"], "../components")),
+        *_sections(_keys, schema, schema["$defs"], "../components", "", level=2),
     )
 
 

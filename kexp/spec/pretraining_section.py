@@ -24,7 +24,7 @@ class Pretraining(Section):
         False, description="Mask all tokens of an eojeol, a word between white space, or none of them."
     )
     max_length: int | None = Field(
-        None, ge=3, description="Tokens per text, special tokens included; training.max_length when not given."
+        None, ge=3, description="Tokens per text, special tokens included; as many as in training when not given."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of order, masks and dropout, whatever the seed of the run.")
     texts: tuple[LocalPath, ...] = Field(
