@@ -233,8 +233,7 @@ def tune(
         from kexp.report.run_folder import finite
         from kexp.search.request import not_done, search_overrides, study_name
 
-        given = {"trials": trials, "timeout": timeout, "jobs": jobs, "executor": executor, "storage": storage}
-        changes = search_overrides(**given)
+        changes = search_overrides(trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage)
         plan, catalog = plan_of(spec, [*(assignments or ()), *changes], variants, allow_local_code=allow_local_code)
         print_warnings(plan)
         from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
