@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ NAMES = ("variant", "draw", "fold", "seed")
 
 def _plotly() -> Any:
     try:
-        import plotly.graph_objects
+        # Its import leaves filters of warnings behind.
+        with warnings.catch_warnings():
+            import plotly.graph_objects
     except ImportError:
         raise KexpError("figures need plotly; pip install plotly") from None
     return plotly.graph_objects

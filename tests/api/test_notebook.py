@@ -71,7 +71,7 @@ def test_a_run_is_one_output_that_is_written_over(
     assert [line[: len(expected[0])] for line in evaluations] == expected
     accuracy = result.epochs["accuracy"].iloc[-1]
     assert f"accuracy {accuracy:.4f}" in evaluations[-1]
-    assert [line for line in last if "done in" in line][0].startswith("default seed 1  done in ")
+    assert next(line for line in last if "done in" in line).startswith("default seed 1  done in ")
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
 

@@ -17,7 +17,7 @@ SEARCH = """
 trials = 3
 sampler = "random"
 [search.space]
-"training.learning_rate" = {low = 1e-3, high = 1e-2, log = true}
+"training.learning_rate" = {{low = 1e-3, high = 1e-2, log = true}}
 """
 
 
