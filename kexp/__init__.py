@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kexp.api.experiments import check as check
     from kexp.api.experiments import dry_run as dry_run
     from kexp.api.experiments import run as run
+    from kexp.api.predicting import load as load
     from kexp.api.predicting import predict as predict
     from kexp.api.run_result import RunResult as RunResult
     from kexp.api.searching import SearchResult as SearchResult
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from kexp.errors import RunFailed as RunFailed
     from kexp.errors import SpecError as SpecError
     from kexp.trained import TrainedModel as TrainedModel
-    from kexp.trained import load as load
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _MODULES = {
     "check": "kexp.api.experiments",
     "compare": "kexp.api.comparing",
     "dry_run": "kexp.api.experiments",
-    "load": "kexp.trained",
+    "load": "kexp.api.predicting",
     "predict": "kexp.api.predicting",
     "run": "kexp.api.experiments",
     "tune": "kexp.api.searching",

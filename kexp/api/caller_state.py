@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from kexp.errors import KexpError, describe_os_error
 from kexp.redaction import hiding_in_logs, without_passwords
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -26,6 +30,17 @@ def as_exceptions() -> Iterator[None]:
         raise
     except OSError as error:
         raise KexpError(without_passwords(describe_os_error(error))) from error
+
+
+def of_the_caller(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function whose calls leave the process as it was, with errors as those of the other functions."""
+
+    @functools.wraps(function)
+    def called(*args: P.args, **options: P.kwargs) -> R:
+        with as_exceptions(), unchanged():
+            return function(*args, **options)
+
+    return called
 
 
 @contextmanager
@@ -104,6 +119,8 @@ def _flags() -> Iterator[None]:
 
 @contextmanager
 def _libraries() -> Iterator[None]:
+    # tqdm says so at its import in a notebook; kexp shows no bar of its.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     import datasets
     import datasets.config
     import huggingface_hub.constants

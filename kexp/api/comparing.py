@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.api import pages
 from kexp.api.arguments import path_of
 from kexp.api.caller_state import as_exceptions
-from kexp.api.frames import frame, table_frame, tests_frame
+from kexp.api.frames import frame, shown_frame, table_frame, tests_frame
 from kexp.report.export import as_latex, as_markdown, notes, spec_notes
 
 if TYPE_CHECKING:
@@ -60,14 +60,18 @@ class Comparison:
 
     def __repr__(self) -> str:
         """Return the table and the findings."""
-        return "\n".join([pages.plain(self.table), *self.findings])
+        return "\n".join([pages.plain(self._shown), *self.findings])
 
     def _repr_html_(self) -> str:
         changed = [f"{pair}: {line}" for pair, lines in spec_notes(self.found) for line in lines]
         said = [line for line in self.findings if line not in changed]
         return pages.page(
-            f"comparison on {self.found['split']}", pages.table(self.table), pages.items([*said, *changed])
+            f"comparison on {self.found['split']}", pages.table(self._shown), pages.items([*said, *changed])
         )
+
+    @property
+    def _shown(self) -> pd.DataFrame:
+        return shown_frame(self.found, len(self.found["models"]))
 
 
 def compare(

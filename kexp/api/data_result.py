@@ -12,7 +12,7 @@ from kexp.api import pages
 from kexp.api.arguments import Overrides, SpecLike, names_of, overrides_of, path_of, spec_of
 from kexp.api.caller_state import as_exceptions, unchanged
 from kexp.api.frames import frame
-from kexp.api.progress import display_of
+from kexp.api.progress import shown
 from kexp.plan.request import make_plan, spec_file
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def data(
             variants=names_of(variants, "variants"),
             allow_local_code=allow_local_code,
         )
-        with unchanged():
+        with unchanged(), shown(progress) as display:
             from kexp.data_card.card import make_card
 
-            return DataResult(make_card(plan.variants[0], display_of(progress).phase))
+            return DataResult(make_card(plan.variants[0], display.phase))

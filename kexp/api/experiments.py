@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.api import pages
 from kexp.api.arguments import Overrides, SpecLike, names_of, numbers_of, overrides_of, path_of, runs_folder, spec_of
 from kexp.api.caller_state import as_exceptions, unchanged
-from kexp.api.progress import display_of, warn_of
+from kexp.api.progress import shown, warn_of
 from kexp.errors import Problem, RunFailed, RunInterrupted
 from kexp.plan.request import make_plan, plan_sentence
 from kexp.redaction import hidden
@@ -58,12 +58,12 @@ def run(
         )
         home = runs_folder(runs_dir)
         warn_of(plan)
-        with unchanged():
+        with unchanged(), shown(progress) as display:
             from kexp.api.run_result import RunResult
             from kexp.experiment import run as flow
 
             try:
-                summary = hidden(flow.run(plan, catalog, runs_dir=home, display=display_of(progress), resume=folder))
+                summary = hidden(flow.run(plan, catalog, runs_dir=home, display=display, resume=folder))
             except RunInterrupted as error:
                 raise KeyboardInterrupt(str(error)) from None
         said = "\n".join(not_done(summary))
@@ -97,11 +97,11 @@ def dry_run(
             allow_local_code=allow_local_code,
         )
         warn_of(plan)
-        with unchanged():
+        with unchanged(), shown(progress) as display:
             from kexp.experiment import run as flow
             from kexp.report.run_folder import finite
 
-            found: Mapping[str, Any] = finite(hidden(flow.dry_run_summary(plan, catalog, display_of(progress))))
+            found: Mapping[str, Any] = finite(hidden(flow.dry_run_summary(plan, catalog, display)))
             return found
 
 

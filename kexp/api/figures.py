@@ -23,7 +23,7 @@ def _plotly() -> Any:
         with warnings.catch_warnings():
             import plotly.graph_objects
     except ImportError:
-        raise KexpError("figures need plotly; pip install plotly") from None
+        raise KexpError("figures need plotly; pip install 'kexp[plotly]'") from None
     return plotly.graph_objects
 
 

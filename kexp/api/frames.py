@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kexp.report.results import results_table
+from kexp.report.export import cells, head
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,18 +27,12 @@ def frame(rows: Iterable[Json], columns: Sequence[str] = ()) -> pd.DataFrame:
     return found if len(found.columns) else pd.DataFrame(columns=list(columns))
 
 
-def summary_frame(summary: Json, split: str) -> pd.DataFrame:
-    """Return the results of a split, a row per variant and then per baseline.
+def table_frame(table: Json, split: str) -> pd.DataFrame:
+    """Return the table of ``results_table`` as one of pandas, a row per variant and then per baseline.
 
     A metric is the mean over the runs; ``METRIC_sd`` is its standard deviation, ``METRIC_low`` and ``METRIC_high`` are
     its interval, where there is one. ``runs`` says over what the means are.
     """
-    table = results_table(summary, split)
-    return table_frame(table, split)
-
-
-def table_frame(table: Json, split: str) -> pd.DataFrame:
-    """Return the table of ``results_table`` as one of pandas."""
     rows = []
     for row in table["rows"]:
         found: dict[str, Any] = {"model": row["name"], "baseline": bool(row["baseline_of"]), "split": split}
@@ -51,6 +45,15 @@ def table_frame(table: Json, split: str) -> pd.DataFrame:
                     found[f"{metric}_{part}"] = cell.get(part)
         rows.append(found)
     return frame(rows, ["model", "baseline", "split", "runs", *table["metrics"]])
+
+
+def shown_frame(table: Json, models: int) -> pd.DataFrame:
+    """Return the table of ``results_table`` as people read it: mean ± standard deviation and what varied, as texts."""
+    rows = []
+    for row in table["rows"]:
+        texts = [text for text, _ in cells(table, row)]
+        rows.append({"model": head(row, models), **dict(zip(table["metrics"], texts, strict=True))})
+    return frame(rows, ["model", *table["metrics"]])
 
 
 def tests_frame(tests: Sequence[Json]) -> pd.DataFrame:

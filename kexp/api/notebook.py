@@ -65,6 +65,11 @@ class NotebookDisplay(NullSearchDisplay):
             self.written = now
             self.handle.update(self)
 
+    def end(self) -> None:
+        """Show nothing as being done any more."""
+        self.doing, self.done, self.total = "", 0, 0
+        self._show()
+
     def phase(self, text: str) -> None:
         """Show what kexp is doing, in the place of what it did before."""
         self.doing = without_passwords(text)

@@ -1,4 +1,4 @@
-"""``kexp.predict``: labels for texts in one call."""
+"""``kexp.load`` and ``kexp.predict``: trained models, and labels for texts in one call."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kexp.api.arguments import path_of
-from kexp.api.caller_state import as_exceptions, unchanged
+from kexp.api.caller_state import as_exceptions, of_the_caller, unchanged
 from kexp.errors import KexpError
+from kexp.inference import loading
+from kexp.inference.trained_model import TrainedModel
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kexp.inference.trained_model import TrainedModel
+load = of_the_caller(loading.load)
 
 
 def predict(
@@ -35,12 +37,10 @@ def predict(
         import pandas as pd
 
         from kexp.evaluate.selective import check_threshold
-        from kexp.inference.loading import load
-        from kexp.inference.trained_model import TrainedModel
 
         if not isinstance(model, TrainedModel):
             folders = [model] if isinstance(model, str | os.PathLike) else list(model)
-            model = load(*(path_of(one, "a model") for one in folders), **options)
+            model = loading.load(*(path_of(one, "a model") for one in folders), **options)
         elif options:
             raise KexpError(f"the model is loaded already; {', '.join(options)} belong to kexp.load")
         if abstain is not None:

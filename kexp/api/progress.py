@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kexp.redaction import without_passwords
@@ -12,14 +14,22 @@ if TYPE_CHECKING:
     from kexp.search.display import SearchDisplay
 
 
-def display_of(progress: bool) -> SearchDisplay:
-    """Return what shows the progress of runs, trials and preparation."""
+@contextmanager
+def shown(progress: bool) -> Iterator[SearchDisplay]:
+    """Yield what shows the progress of runs, trials and preparation, and end it."""
     from kexp.api.notebook import NotebookDisplay, in_notebook
     from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
 
     if not progress:
-        return NullSearchDisplay()
-    return NotebookDisplay() if in_notebook() else TerminalSearchDisplay()
+        yield NullSearchDisplay()
+    elif not in_notebook():
+        yield TerminalSearchDisplay()
+    else:
+        display = NotebookDisplay()
+        try:
+            yield display
+        finally:
+            display.end()
 
 
 def warn_of(plan: Plan) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.api import figures, pages
 from kexp.api.arguments import path_of
-from kexp.api.frames import epochs_frame, frame, summary_frame, tests_frame
+from kexp.api.frames import epochs_frame, frame, shown_frame, table_frame, tests_frame
 from kexp.errors import KexpError, did_you_mean
 from kexp.repeats import Repeat
 from kexp.report.epochs import epochs
+from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.stored import read_summary
 from kexp.report.summary import known_tests, shown_split
@@ -74,7 +75,7 @@ class RunResult:
         The split is test, or validation where there is no test split. ``METRIC_sd`` is the standard deviation over the
         runs, ``METRIC_low`` and ``METRIC_high`` are an interval of the mean, where there are enough runs for one.
         """
-        return summary_frame(self._summary, shown_split(self._summary))
+        return table_frame(*self._table)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -168,12 +169,12 @@ class RunResult:
     def __repr__(self) -> str:
         """Return status and folder, the table of results and what is stated about them."""
         head = f"{self.name}: {self.status}, {self.folder}"
-        return "\n".join(filter(None, [head, pages.plain(self.summary), *self.findings]))
+        return "\n".join(filter(None, [head, pages.plain(self._shown), *self.findings]))
 
     def _repr_html_(self) -> str:
         title = f"{self.name}: {self.status}"
         folder = pages.paragraph(str(self.folder))
-        return pages.page(title, pages.table(self.summary), pages.items(self.findings), folder, pages.link(self.report))
+        return pages.page(title, pages.table(self._shown), pages.items(self.findings), folder, pages.link(self.report))
 
     @cached_property
     def _summary(self) -> Mapping[str, Any]:
@@ -181,6 +182,16 @@ class RunResult:
         path = self.folder / "summary.json"
         nothing: Mapping[str, Any] = {"variants": {}, "lower_is_better": [], "tests": [], "remarks": []}
         return read_summary(path) if path.is_file() else nothing
+
+    @property
+    def _table(self) -> tuple[Mapping[str, Any], str]:
+        split = shown_split(self._summary)
+        return results_table(self._summary, split), split
+
+    @property
+    def _shown(self) -> pd.DataFrame:
+        table, split = self._table
+        return shown_frame(table, len(self._summary["variants"])).rename(columns={"model": split})
 
     @property
     def _reasons(self) -> list[str]:

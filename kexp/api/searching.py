@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.api import figures, pages
 from kexp.api.arguments import Overrides, SpecLike, names_of, overrides_of, path_of, runs_folder, spec_of
 from kexp.api.caller_state import as_exceptions, unchanged
-from kexp.api.progress import display_of, warn_of
+from kexp.api.progress import shown, warn_of
 from kexp.api.run_result import RunResult
 from kexp.errors import KexpError, RunFailed
 from kexp.plan.request import make_plan
@@ -161,10 +161,10 @@ def tune(
         )
         home, name = runs_folder(runs_dir), study_name(study)
         warn_of(plan)
-        with unchanged():
+        with unchanged(), shown(progress) as display:
             from kexp.search.tune import tune as search
 
-            found = hidden(search(plan, catalog, runs_dir=home, name=name, display=display_of(progress)))
+            found = hidden(search(plan, catalog, runs_dir=home, name=name, display=display))
         said = "\n".join(not_done(found))
         if found["status"] == "interrupted":
             raise KeyboardInterrupt(said)

@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_ctrl_c_leaves_a_folder_that_is_resumed_with_the_same_bits(
             if event["event"] == "step" and events.count("step") == 1:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("kexp.api.experiments.display_of", lambda progress: Interrupting())
+    monkeypatch.setattr("kexp.api.experiments.shown", lambda progress: nullcontext(Interrupting()))
     with pytest.raises(KeyboardInterrupt) as raised:
         kexp.run(spec, overrides={"training.epochs": 2}, runs_dir=tmp_path / "runs")
     (folder,) = (tmp_path / "runs/small").iterdir()

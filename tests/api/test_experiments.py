@@ -93,7 +93,7 @@ def test_a_result_shows_itself_as_text_and_as_html(result: kexp.RunResult) -> No
     assert text.splitlines()[0] == f"영화: done, {result.folder}"
     score = f"{result.summary.set_index('model').loc['focal', 'accuracy']:.4f}"
     assert score in text
-    assert f"<td>{score}</td>" in html
+    assert f"<td>{score} ± " in html
     assert result.report.resolve().as_uri() in html
     assert result.findings[0] in text
 
