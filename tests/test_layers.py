@@ -43,6 +43,7 @@ LAYERS = (
     ("experiment",),
     ("inference", "search", "data_card"),
     ("trained", "ui", "testing", "publish"),
+    ("serve",),
     ("cli",),
     ("__main__", "api"),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import sys
 import threading
 import webbrowser
@@ -12,10 +10,8 @@ from pathlib import Path
 
 import uvicorn
 
-from kexp.errors import KexpError
 from kexp.ui.app import Load, make_app
-
-LOCAL = ("127.0.0.1", "localhost", "::1")
+from kexp.ui.listening import LOCAL, address_of, hosts_of, listen
 
 
 def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, page: str = "/") -> None:
@@ -23,31 +19,14 @@ def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, 
 
     Raises ``KexpError`` if the address is in use or not one of this machine.
     """
-    listening = _listen(host, port)
-    port = listening.getsockname()[1]
-    # An address that is open to others may be reached under any name.
-    hosts = [*LOCAL, "[::1]"] if host in LOCAL else ["*"]
-    address = f"http://{host if ':' not in host else f'[{host}]'}:{port}"
-    address += page.removesuffix("/")
+    listening = listen(host, port)
+    address = address_of(host, listening) + page.removesuffix("/")
     print(f"{address}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
     if host not in LOCAL:
         print("anyone who can reach this address can see all runs and use all models", file=sys.stderr)
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    config = uvicorn.Config(make_app(runs_dir, load, hosts), log_level="warning", lifespan="off")
+    config = uvicorn.Config(make_app(runs_dir, load, hosts_of(host)), log_level="warning", lifespan="off")
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        remedy = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another with --host"
-        raise KexpError(f"{host}:{port} is not available: {error.strerror}; {remedy}") from None
-    return listening
