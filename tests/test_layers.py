@@ -25,6 +25,8 @@ LAYERS = (
         "redaction",
         "settings",
         "hangul",
+        "lists_of_one",
+        "validation_messages",
         "names",
         "nested",
         "packages",

@@ -70,6 +70,7 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key, e.g. training.epochs=1.")
 ]
 Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.")]
+Seeds = Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Replace the spec's seeds.")]
 LocalCode = Annotated[
     bool, typer.Option("--allow-local-code", help="Run the Python files that the spec names in plugins.local.")
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
+from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Seeds, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
 from kexp.cli.plans import plan_of, print_warnings
 from kexp.redaction import hidden
@@ -25,7 +25,7 @@ def run(
     spec: Annotated[Path | None, typer.Argument(help="Spec file in TOML.", show_default=False)] = None,
     assignments: Set = None,
     variants: Variants = None,
-    seeds: Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Replace the spec's seeds.")] = "",
+    seeds: Seeds = "",
     runs_dir: RunsDir = Path("runs"),
     resume: Annotated[Path | None, typer.Option("--resume", metavar="FOLDER", help="Continue a run folder.")] = None,
     dry_run: Annotated[
@@ -112,6 +112,7 @@ def check(
     spec: Spec,
     assignments: Set = None,
     variants: Variants = None,
+    seeds: Seeds = "",
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +121,7 @@ def check(
         from kexp.errors import SpecError
 
         try:
-            plan, _ = plan_of(spec, assignments, variants, allow_local_code=allow_local_code)
+            plan, _ = plan_of(spec, assignments, variants, seeds, allow_local_code=allow_local_code)
         except SpecError as error:
             if as_json:
                 _print_problems(error.problems, ())

@@ -275,6 +275,9 @@ def compare(
         elif csv or latex or markdown:
             write = as_csv if csv else as_latex if latex else as_markdown
             print(write(found), end="")
+            if csv:
+                # It has no place for what it lacks.
+                print("".join(f"left out: {reason}\n" for reason in found["left_out"]), end="", file=sys.stderr)
         else:
             _print_comparison(found)
 
