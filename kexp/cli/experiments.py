@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kexp.cli import complete
 from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Seeds, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
 from kexp.cli.plans import plan_of, print_warnings
@@ -157,7 +158,10 @@ def augment(
     of: Annotated[
         str | None,
         typer.Option(
-            "--of", metavar="ROWS", help="Augmenter of the labelled or the unlabelled rows, if both have one."
+            "--of",
+            metavar="ROWS",
+            help="Augmenter of the labelled or the unlabelled rows, if both have one.",
+            autocompletion=complete.words("labelled", "unlabelled"),
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only N unlabelled rows.", metavar="N")] = None,
@@ -254,7 +258,10 @@ def tune(
         str | None, typer.Option("--timeout", metavar="2h", help="Start no trial after this time: 2h, 90m, 1h30m.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at once.")] = None,
-    executor: Annotated[str | None, typer.Option("--executor", metavar="NAME", help="Where trials run.")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", metavar="NAME", help="Where trials run.", autocompletion=complete.executors),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option("--storage", envvar="KEXP_STORAGE", metavar="URL", help="Database that several machines share."),
