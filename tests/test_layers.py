@@ -26,6 +26,8 @@ LAYERS = (
         "redaction",
         "settings",
         "hangul",
+        "lists_of_one",
+        "validation_messages",
         "names",
         "nested",
         "sample_reviews",

@@ -26,6 +26,7 @@ from kexp.results.compare import stated
 from kexp.results.runs import differences
 from kexp.ui.guard import Guard
 from kexp.ui.library import Library, Run, UnknownRun
+from kexp.validation_messages import describe_validation_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +95,10 @@ def make_app(runs_dir: Path, load: Load, hosts: Sequence[str]) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     def report_request(request: Request, error: RequestValidationError) -> Response:
         # Without the input, which may be no valid text.
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        problems = [
+            f"{'.'.join(map(str, one['loc']))}: {describe_validation_error(one).partition(', found ')[0]}"
+            for one in error.errors()
+        ]
         return JSONResponse({"detail": "; ".join(problems)}, 422)
 
     return app

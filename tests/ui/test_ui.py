@@ -201,7 +201,9 @@ def test_foreign_names_and_foreign_files_are_refused(client: TestClient, runs: P
     "body", [{}, {"text": "", "runs": ["x"]}, {"text": "가", "runs": []}, {"text": "가", "runs": ["x"] * 9}]
 )
 def test_questions_without_sense_are_refused(client: TestClient, body: dict[str, Any]) -> None:
-    assert client.post("/data/predict", json=body).status_code == 422
+    answer = client.post("/data/predict", json=body)
+    assert answer.status_code == 422
+    assert re.fullmatch(r"(body(\.\w+)?: (is required|a text is needed|expected [^;]+)(; )?)+", answer.json()["detail"])
 
 
 def test_requests_of_other_pages_are_refused(client: TestClient) -> None:
