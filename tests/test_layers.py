@@ -41,7 +41,7 @@ LAYERS = (
     ("catalog",),
     ("plan", "results", "scaffold", "pretraining"),
     ("experiment",),
-    ("inference", "search", "data_card"),
+    ("inference", "search", "data_card", "init"),
     ("trained", "ui", "testing"),
     ("cli",),
     ("__main__",),
