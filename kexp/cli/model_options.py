@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
-MODELS = MODEL + "; several are averaged, and so are the runs of a <variant> folder."
+MODELS = MODEL + "; several are averaged, and so are the runs of a run folder or <variant> folder."
 Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER", help=MODELS, show_default=False)]
 Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Which variant of a run folder.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Which seed of a run folder.")]
