@@ -43,7 +43,7 @@ LAYERS = (
     ("catalog",),
     ("plan", "results", "scaffold", "pretraining"),
     ("experiment",),
-    ("inference", "search", "data_card"),
+    ("inference", "search", "data_card", "init"),
     ("trained", "ui", "testing", "publish"),
     ("serve",),
     ("cli",),

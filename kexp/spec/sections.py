@@ -74,6 +74,9 @@ class Cleaning(Section):
     overlap: Literal["drop", "keep"] = Field(
         "drop", description="What becomes of train rows whose text also stands in validation or test."
     )
+    unlabelled: Literal["error", "drop"] = Field(
+        "error", description="What becomes of rows of train, validation and test that have no label."
+    )
     min_characters: Characters = Field(
         1,
         description="Shortest text, in characters after trimming; pairs count together. A table gives one per split.",

@@ -354,7 +354,7 @@ def test_the_command_refuses_what_is_no_model_of_its_runs_folder(runs: Path, tmp
     shutil.copytree(folder / "focal/seed-2/model", tmp_path / "model")
     alone = ui(tmp_path / "model", "--runs-dir", tmp_path)
     assert (alone.exit_code, "is not the model of a run" in alone.stderr) == (2, True)
-    assert "holds 4 models" in ui(folder, "--runs-dir", runs).stderr
+    assert "holds models of 2 variants" in ui(folder, "--runs-dir", runs).stderr
     assert "does not exist" in ui(tmp_path / "none").stderr
     assert "name one" in ui("--seed", 1, "--runs-dir", runs).stderr
     assert opened == []
