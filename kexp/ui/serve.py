@@ -9,11 +9,13 @@ import threading
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from kexp.errors import KexpError
 from kexp.ui.app import Load, make_app
+from kexp.ui.streams import Streams
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -34,10 +36,26 @@ def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, 
         print("anyone who can reach this address can see all runs and use all models", file=sys.stderr)
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    config = uvicorn.Config(make_app(runs_dir, load, hosts), log_level="warning", lifespan="off")
+    streams = Streams()
+    config = uvicorn.Config(
+        make_app(runs_dir, load, hosts, streams), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+    )
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, streams).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Ends the event streams as soon as it is stopped: otherwise it would wait until every browser is closed."""
+
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        super().__init__(config)
+        self.streams = streams
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to stop."""
+        self.streams.stop()
+        super().handle_exit(sig, frame)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -46,6 +64,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        # From now on requests wait for the application instead of being refused.
+        listening.listen()
     except OSError as error:
         listening.close()
         remedy = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another with --host"
