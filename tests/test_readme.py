@@ -45,8 +45,9 @@ def test_specs_are_valid_but_for_the_data_that_they_name(text: str, catalog: Cat
             assert [problem.path for problem in problems] == ["dataset.path"], problems
 
 
-def test_parts_of_specs_are_valid_where_they_are_put(catalog: Catalog) -> None:
-    for block in blocks(README, "toml"):
+@pytest.mark.parametrize("text", [README, KOREAN], ids=["english", "korean"])
+def test_parts_of_specs_are_valid_where_they_are_put(text: str, catalog: Catalog) -> None:
+    for block in blocks(text, "toml"):
         if "[dataset]" not in block:
             _, problems = validate(
                 {"name": "x", "dataset": "dialect-sample", "backbone": "tiny", **tomllib.loads(block)}, catalog
@@ -73,3 +74,4 @@ def test_every_pool_objective_is_named(catalog: Catalog) -> None:
     for entry in catalog.entries("objective"):
         if entry.options.uses_unlabelled:
             assert f"`{entry.name}`" in README
+            assert re.search(rf"\b{entry.name}\b", KOREAN)
