@@ -184,7 +184,7 @@ def open_table(path: Path, layout: Layout, remedies: Remedies = KEYS) -> Table:
 def names_of(path: Path, layout: Layout, wanted: Iterable[str] = ()) -> list[str]:
     """Return the columns of a table, reading no more than the header where there is one.
 
-    Rows of JSON lines may have keys of their own: where the first ones have all that is ``wanted``, theirs are returned.
+    Rows of JSON lines may have keys of their own: where the first ones have all ``wanted`` keys, theirs are returned.
     Raises ``DataError`` as ``open_table`` does.
     """
     if layout.format_of(path) == "jsonl":
