@@ -28,7 +28,8 @@ class Place:
     def experiment(self) -> tuple[Path, str] | None:
         """The run folder and the variant that the run belongs to, if its spec is still there."""
         if self.run is None:
-            return None
+            # A published model has its spec beside it.
+            return (self.model, "") if (self.model / "spec.toml").is_file() else None
         if place := place_of(self.run):
             return place[:2]
         # A run whose folder was renamed.
