@@ -16,6 +16,7 @@ from kexp.errors import KexpError
 from kexp.redaction import hidden
 from kexp.report.run_folder import finite, read_json, write_json
 from kexp.report.shapes import CHECKED_EVENTS, Environment, Event, OtherEvent, Result, SpecTable, StudyFile, Summary
+from kexp.validation_messages import describe_validation_error
 
 CHECKSUM = "checksum"
 """Key of ``result.json`` with a digest of all others: a changed digit would be a result like any other."""
@@ -106,7 +107,9 @@ def _checked(place: object, value: Any, shape: Any) -> dict[str, Any]:
     except ValidationError as error:
         first: Mapping[str, Any] = error.errors(include_url=False)[0]
         where = _path(first["loc"], value, missing=first["type"] == "missing") or "the file"
-        raise KexpError(f"{place}: {where} is not as kexp writes it: {first['msg']}; restore the file") from None
+        raise KexpError(
+            f"{place}: {where} is not as kexp writes it: {describe_validation_error(first)}; restore the file"
+        ) from None
     return checked
 
 

@@ -23,6 +23,7 @@ from kexp.ui.library import Library, UnknownRun
 from kexp.ui.models import Load, Models
 from kexp.ui.streams import Streams
 from kexp.ui.times import iso_time
+from kexp.validation_messages import describe_validation_error
 
 __all__ = ["Draw", "Load", "make_app"]
 
@@ -79,7 +80,10 @@ def _add_errors(app: FastAPI, draw: Draw) -> None:
     @app.exception_handler(RequestValidationError)
     def report_request(request: Request, error: RequestValidationError) -> Response:
         # Without the input, which may be no valid text.
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        problems = [
+            f"{'.'.join(map(str, one['loc']))}: {describe_validation_error(one).partition(', found ')[0]}"
+            for one in error.errors()
+        ]
         return JSONResponse({"detail": "; ".join(problems)}, 422)
 
 

@@ -163,7 +163,9 @@ def test_foreign_names_and_foreign_files_are_refused(client: TestClient, runs: P
     "body", [{}, {"text": "", "runs": ["x"]}, {"text": "가", "runs": []}, {"text": "가", "runs": ["x"] * 9}]
 )
 def test_questions_without_sense_are_refused(client: TestClient, body: dict[str, Any]) -> None:
-    assert client.post("/data/predict", json=body).status_code == 422
+    answer = client.post("/data/predict", json=body)
+    assert answer.status_code == 422
+    assert re.fullmatch(r"(body(\.\w+)?: (is required|a text is needed|expected [^;]+)(; )?)+", answer.json()["detail"])
 
 
 def test_requests_of_other_pages_are_refused(client: TestClient) -> None:
@@ -314,7 +316,7 @@ def test_the_command_refuses_what_is_no_model_of_its_runs_folder(runs: Path, tmp
     shutil.copytree(folder / "focal/seed-2/model", tmp_path / "model")
     alone = ui(tmp_path / "model", "--runs-dir", tmp_path)
     assert (alone.exit_code, "is not the model of a run" in alone.stderr) == (2, True)
-    assert "holds 4 models" in ui(folder, "--runs-dir", runs).stderr
+    assert "holds models of 2 variants" in ui(folder, "--runs-dir", runs).stderr
     assert "does not exist" in ui(tmp_path / "none").stderr
     assert "name one" in ui("--seed", 1, "--runs-dir", runs).stderr
     assert opened == []
