@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -33,6 +34,7 @@ def publish(
         typer.Option("--despite-licence", help="Publish although a licence of data or weights speaks against it."),
     ] = False,
     onnx: Annotated[bool, typer.Option("--onnx", help="With the model in ONNX, in the folder onnx.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository that you alone can see.")] = False,
     variant: Variant = None,
     seed: Seed = None,
     allow_local_code: LocalCode = False,
@@ -47,8 +49,10 @@ def publish(
     """
     with report_errors():
         from kexp.cli.display import note
+        from kexp.errors import KexpError
         from kexp.publish.choose import choose
         from kexp.publish.folder import Options, write_folder
+        from kexp.publish.hub import PREFIX, find_repository, push
         from kexp.publish.licences import check_id
 
         options = Options(
@@ -57,9 +61,20 @@ def publish(
         chosen = choose(folder, variant=variant, seed=seed)
         if chosen.reason:
             note(chosen.reason)
-        output = Path(to)
-        told = write_folder(chosen, output, output.resolve().name, options, force=force, progress=note)
-        if as_json:
-            print(json.dumps({"folder": str(output), **told}, ensure_ascii=False))
+        repository = find_repository(to, private=private) if to.startswith(PREFIX) else None
+        if repository is None:
+            if private:
+                raise KexpError("--private is for a repository; leave it out, or publish with --to hub:OWNER/NAME")
+            where = {"folder": to}
+            told = write_folder(chosen, Path(to), Path(to).resolve().name, options, force=force, progress=note)
         else:
-            print(f"{output}: {told['run']}, licence {told['licence']}")
+            if told_first := repository.sentence():
+                note(told_first)
+            with TemporaryDirectory(prefix="kexp-publish-") as made:
+                folder = Path(made) / "model"
+                told = write_folder(chosen, folder, repository.id, options, force=False, progress=note)
+                where = {"repository": repository.id, "commit": push(repository, folder, chosen.message, note)}
+        if as_json:
+            print(json.dumps({**where, **told}, ensure_ascii=False))
+        else:
+            print(f"{where.get('commit', to)}: {told['run']}, licence {told['licence']}")

@@ -31,15 +31,15 @@ HUB_METRICS = {
 VERSIONS = ("kexp", "torch", "transformers", "tokenizers", "datasets")
 
 
-def card(record: Record, member: Member, *, title: str, licence: str, onnx: bool, check: str) -> str:
+def card(record: Record, member: Member, *, name: str, licence: str, onnx: bool, check: str) -> str:
     """Return the model card as Markdown with its block of metadata.
 
-    ``check`` says how the published folder was compared with the run.
+    ``name`` is OWNER/NAME on the hub, or that of the folder. ``check`` says how the folder was compared with the run.
     """
     from huggingface_hub import ModelCard
 
-    metadata = _metadata(record, title, licence).to_yaml()
-    body = _template().render(**_values(record, member, title, licence), onnx=onnx, check=check)
+    metadata = _metadata(record, name.rpartition("/")[2], licence).to_yaml()
+    body = _template().render(**_values(record, member, name, licence), onnx=onnx, check=check)
     return str(ModelCard(f"---\n{metadata}\n---\n\n{body}"))
 
 
@@ -123,20 +123,23 @@ def _mean(cell: Json | None) -> str:
     return score(cell["mean"]) if cell.get("sd") is None else f"{score(cell['mean'])} ± {score(cell['sd'])}"
 
 
-def _values(record: Record, member: Member, title: str, licence: str) -> dict[str, Any]:
+def _values(record: Record, member: Member, name: str, licence: str) -> dict[str, Any]:
     result, pipeline = record.result, member.pipeline
     split = "test" if "test" in result["metrics"] else "validation"
     packages = {**record.environment.get("packages", {})}
     return {
-        "title": title,
+        "title": name.rpartition("/")[2],
+        "hub": "/" in name,
+        "source": name if "/" in name else "FOLDER",
         "description": public_text(record.spec.get("description", "")),
         "labels": list(member.labels),
         "licence": None if licence == UNKNOWN else licence,
         "licences": record.licences(),
         "dataset": record.dataset,
+        "files": record.files,
         "weights": record.weights,
         "fresh": record.fresh,
-        "result": result,
+        **{name: result.get(name) for name in ("variant", "monitor", "kept_epoch", "device", "precision")},
         "repeat": record.chosen.repeat.name,
         "reason": record.chosen.reason,
         "seeds": record.variant.get("seeds", [result["seed"]]),
@@ -148,6 +151,7 @@ def _values(record: Record, member: Member, title: str, licence: str) -> dict[st
         "scores": _scores(record, split),
         "per_class": result.get("per_class", {}).get(split, []),
         "calibration": result.get("calibration"),
+        "error": result["metrics"].get(split, {}).get("ece"),
         "limits": list(_limits(record)),
         "columns": member.provenance.columns,
         "max_length": pipeline.max_length,

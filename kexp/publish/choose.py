@@ -10,6 +10,7 @@ from typing import Any
 
 from kexp.errors import KexpError
 from kexp.inference.model_folders import Place, find, find_all
+from kexp.publish.public import public_text
 from kexp.repeats import Repeat, run_files
 from kexp.report.stored import read_result, read_summary
 from kexp.report.summary import LOWER_IS_BETTER
@@ -29,6 +30,12 @@ class Chosen:
         """The run folder."""
         assert self.place.experiment is not None
         return self.place.experiment[0]
+
+    @property
+    def message(self) -> str:
+        """What a commit of the model is called."""
+        experiment = public_text(str(self.result.get("experiment", "")))
+        return f"kexp publish: {experiment} {self.result['variant']}, {self.repeat.name}"
 
     @property
     def repeat(self) -> Repeat:

@@ -45,10 +45,11 @@ class Options:
 
 
 def write_folder(
-    chosen: Chosen, output: Path, title: str, options: Options, *, force: bool, progress: Callable[[str], None]
+    chosen: Chosen, output: Path, name: str, options: Options, *, force: bool, progress: Callable[[str], None]
 ) -> dict[str, Any]:
     """Write a model with its card into a new folder, and return what is told of it.
 
+    ``name`` is OWNER/NAME on the hub, or that of the folder; the card has it.
     Raises ``KexpError`` where a licence forbids it, and ``RunFailed`` where transformers loads another model from the
     folder than kexp from the run; then, as after any error, nothing is left.
     """
@@ -71,7 +72,7 @@ def write_folder(
             check = compare(member, part, trusted=options.trust_remote_code)
             if options.onnx:
                 _add_onnx(chosen, part / "onnx", options, progress)
-            text = card(record, member, title=title, licence=licence, onnx=options.onnx, check=sentence(check))
+            text = card(record, member, name=name, licence=licence, onnx=options.onnx, check=sentence(check))
             (part / CARD).write_text(text, "utf-8")
             write_checksums(part)
     except OSError as error:
