@@ -224,6 +224,7 @@ class TableDataset(ColumnOptions):
             yield Problem("train", "path and train both name the train rows", "keep one of them")
         if not self.path and not self.train:
             yield Problem("path", "no file is named", "set path, or train and optionally validation and test")
+        unknown = list(self._encoding_problems())
         for split, path in self.files.items():
             key = "path" if split == "train" and self.path else split
             if not path.is_file():
@@ -232,9 +233,12 @@ class TableDataset(ColumnOptions):
                 yield Problem(key, finding, "download it: kexp reads files of this machine" if remote else "")
             elif found := list(self._format_problems(key, path, self.layout(split))):
                 yield from found
-            else:
+            elif not unknown:
                 yield from self._column_problems(split, key, path)
         yield from self._header_problems()
+        yield from unknown
+
+    def _encoding_problems(self) -> Iterable[Problem]:
         try:
             "".encode(self.encoding)
         except (LookupError, UnicodeError):
@@ -259,18 +263,17 @@ class TableDataset(ColumnOptions):
         from kexp.files import need_columns
 
         layout = self.layout(split)
-        unnamed = not layout.header and not layout.columns
-        if unnamed or (layout.format_of(path) == "json" and path.stat().st_size > LARGEST_JSON):
+        # Names from both places, or from none, are a mistake of its own.
+        named = layout.header != bool(layout.columns)
+        if not named or (layout.format_of(path) == "json" and path.stat().st_size > LARGEST_JSON):
             return
         options = dict.fromkeys(self.text_columns, "text")
         options |= {name: option for option, name in self._others().items() if name is not None}
         options |= {self.label: "label"} if split != UNLABELLED else {}
         try:
             found = _names(path, layout, tuple(options), path.stat().st_mtime_ns)
-        except (DataError, OSError, LookupError, UnicodeError) as error:
-            # An unknown encoding is told by its own option.
-            if isinstance(error, DataError):
-                yield Problem(key, str(error))
+        except DataError as error:
+            yield Problem(key, str(error))
             return
         names = self.columns_of(found, labelled=split != UNLABELLED)
         remedy = "" if set(names) & set(found) else self._headless(split)

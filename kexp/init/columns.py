@@ -24,6 +24,7 @@ MULTI_LABEL = 3
 """Columns of 0 and 1 that are taken for one label each."""
 
 PLAIN_LABEL_NAMES = {"label", "labels", "라벨", "레이블", "class", "category", "target", "정답", "분류"}
+_DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}\b")
 _HANGUL = re.compile("[가-힣\u1100-\u11ff]")
 LABEL_NAMES = re.compile(
     r"label|class|categor|target|sentiment|emotion|intent|topic|polarity|^gold|^y$|^hate$|라벨|레이블|감정|감성|분류|유형|정답|주제|의도|클래스|카테고리|긍부정|별점",
@@ -213,6 +214,8 @@ def _label_candidates(columns: Mapping[str, Column], rows: int) -> list[str]:
         count = len(column.values)
         limit = rows if named else min(MOST_NUMBERS if column.numeric else MOST_LABELS, rows // 2)
         if column.kind in ("list", "fraction") or not 2 <= count <= limit or column.filled < 2 * count:
+            continue
+        if all(_DATE.match(value) for value in column.values):
             continue
         if not named and (_is_group(column) or column.filled * 2 < rows):
             continue

@@ -10,7 +10,7 @@ from pathlib import Path
 from kexp.contracts import UNLABELLED
 from kexp.data.cleaning import normal_text
 from kexp.errors import DataError
-from kexp.files import format_of, label_of
+from kexp.files import label_of
 from kexp.files.cells import is_missing, truth_spelled_once
 from kexp.files.columns import cell, has_column
 from kexp.init.columns import Roles, find_roles
@@ -75,7 +75,10 @@ def examine(
     Raises ``DataError`` for data that kexp cannot train on, with the file and the remedy.
     """
     files = files_of(path)
-    tables = {split: find_table(file, sheet if _is_workbook(file) else None) for split, file in files.items()}
+    tables = {split: find_table(file, sheet) for split, file in files.items()}
+    if (count := len(tables["train"].rows)) < FEWEST_ROWS:
+        rows = f"{count} row{'' if count == 1 else 's'}"
+        raise DataError(f"{files['train']}: {rows}, expected at least {FEWEST_ROWS} with a text and a label")
     train, roles = _named(tables["train"], find_roles(tables["train"], texts, label, group))
     used, notes = (
         {"train": train},
@@ -96,10 +99,6 @@ def examine(
         raise DataError(f"{train.path}: {rows} are left without repetitions and contradictions; {expected}")
     unlabelled = sum(_missing(table, roles) for split, table in used.items() if split != UNLABELLED)
     return Found(path, used, roles, kept, leave_out, unlabelled, notes)
-
-
-def _is_workbook(path: Path) -> bool:
-    return format_of(path) == "xlsx"
 
 
 def _named(table: FoundTable, roles: Roles) -> tuple[FoundTable, Roles]:

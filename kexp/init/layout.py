@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import DataError
-from kexp.files import Layout, Table, encoding_of, format_by_bytes, format_of, open_table
+from kexp.files import KEYS, Layout, Table, encoding_of, format_by_bytes, format_of, open_table
 from kexp.files.text import lines_of
 from kexp.names import plain_name
 
@@ -21,6 +21,8 @@ FEW = 50
 """Distinct values of a column up to which one that stands in the first row is taken for a value, not for a name."""
 
 Row = dict[str, Any]
+
+_REMEDIES = replace(KEYS, sheet="name one with --sheet, or save it alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def find_table(path: Path, sheet: str | None = None) -> FoundTable:
     passable: tuple[Layout, list[list[Any]]] | None = None
     for layout in _layouts(path, sheet):
         try:
-            table = open_table(path, layout)
+            table = open_table(path, layout, _REMEDIES)
             rows = [list(row.values()) for row in itertools.islice(table.rows, LOOKED_AT)]
             _finish(table)
         except DataError as error:
@@ -63,8 +65,10 @@ def _layouts(path: Path, sheet: str | None) -> Iterator[Layout]:
     named, by_bytes = format_of(path), format_by_bytes(path)
     # An object per line is read as JSON too, whatever it is called.
     kind = named if by_bytes is None or (named, by_bytes) == ("json", "jsonl") else by_bytes
+    if sheet is not None and kind != "xlsx":
+        raise DataError(f"{path}: it has no sheets, as an Excel workbook has; leave out --sheet")
     if kind in ("parquet", "xlsx"):
-        yield Layout(kind, header=kind == "parquet", sheet=sheet if kind == "xlsx" else None)
+        yield Layout(kind, header=kind == "parquet", sheet=sheet)
         return
     encoding = encoding_of(path)
     plain = Layout(kind or "csv", encoding="utf-8-sig" if encoding == "utf-8" else encoding, header=False)

@@ -53,7 +53,7 @@ def render(
         seeds=[1] if template in ("few-labels", "k-fold", "search") else [1, 2, 3],
         dataset=_dataset(found, path),
         unlabelled=found.unlabelled,
-        split={"folds": folds} if folds else _split(found),
+        split=_folded(found, folds) if folds else _split(found),
         few=_few_labels(found) if template == "few-labels" else None,
         backbone=_backbone(backbone, path),
         epochs=8 if backbone.fresh else 3,
@@ -183,6 +183,12 @@ def _split(found: Found) -> dict[str, Any]:
     fewest = len(found.counts)
     share: float = SHARE if round(SHARE * found.rows) >= fewest else fewest
     return {split: share for split in ("validation", "test") if split not in found.tables}
+
+
+def _folded(found: Found, folds: int) -> dict[str, Any]:
+    """Return the folds, with a validation split beside them that holds every label."""
+    share = _split(found).get("validation", SHARE)
+    return {"folds": folds, **({} if share < 1 else {"validation": share})}
 
 
 def _folds(found: Found) -> int:

@@ -239,11 +239,11 @@ def test_the_name_tells_the_format(tmp_path: Path, name: str, content: str) -> N
 def test_what_is_wrong_with_the_options_is_told_without_reading(tmp_path: Path, table: Path) -> None:
     missing, odd = tmp_path / "none.csv", write(tmp_path, "rows.dat", "text,label\n")
     assert told(TableDataset()) == ["path: no file is named; set path, or train and optionally validation and test"]
-    assert told(TableDataset(path=table, train=table)) == [
+    assert told(TableDataset(path=table, train=table, text="title")) == [
         "train: path and train both name the train rows; keep one of them"
     ]
     assert told(TableDataset(path=missing)) == [f"path: {missing} does not exist"]
-    assert told(TableDataset(train=table, test=missing)) == [f"test: {missing} does not exist"]
+    assert told(TableDataset(train=table, test=missing, text="title")) == [f"test: {missing} does not exist"]
     assert told(TableDataset(path=tmp_path)) == [f"path: {tmp_path} is not a file"]
     assert told(TableDataset(path=odd)) == ['format: the format of rows.dat is unknown; set format = "csv", "tsv", ...']
     assert told(TableDataset(path=table, header=False)) == [

@@ -269,7 +269,7 @@ def refused(*arguments: str | Path, runs: Path) -> str:
             b"text,label\n" + b"a,x\n" * 5,
             'dataset: every train row has the label "x"; expected at least two labels',
         ),
-        (b"body,label\na,1\n", "{data}: no column 'text'; the columns are body, label"),
+        (b"body,label\na,1\n", "{spec}: dataset.text: {data}: no column 'text'; the columns are body, label"),
         (
             "text,label\n가,1\n나,0\n".encode("cp949"),
             '{data}: line 2: byte 0xb0 is not utf-8-sig; the file is cp949; set encoding = "cp949"',
@@ -656,7 +656,8 @@ def test_misspelt_column_of_views_is_refused(write_spec: Write, tmp_path: Path) 
     text = write_pairs(tmp_path)
     unlabelled = write_spec(text.replace('augmented = "augmented"', 'augmented = "views"'))
     message = refused(unlabelled, runs=tmp_path / "runs")
-    assert message == f"{tmp_path}/pairs.csv: no column 'views'; the columns are text, augmented"
+    expected = f"{tmp_path}/pairs.csv: no column 'views'; the columns are text, augmented"
+    assert message == f"{unlabelled}: dataset.augmented: {expected}"
     alone = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("unlabelled = "))
     message = refused(write_spec(alone), runs=tmp_path / "runs")
     expected = 'dataset.augmented: no column "augmented" in the rows that are unlabelled; check its name'

@@ -287,7 +287,34 @@ def test_mistakes_of_the_command_line(tmp_path: Path) -> None:
         == f"{tmp_path / 'absent.csv'} does not exist; expected a table, or a folder of tables"
     )
     few = write_csv(tmp_path / "few.csv", [("text", "label"), *reviews(4)])
-    assert "0 rows of 0 labels are left without repetitions and contradictions; expected at least 10" in refused(few)
+    assert refused(few) == "4 rows, expected at least 10 with a text and a label"
+    rows = [(text, label) for text, _ in reviews(20) for label in ("긍정", "부정")]
+    contested = write_csv(tmp_path / "contested.csv", [("text", "label"), *rows])
+    assert "0 rows of 0 labels are left without repetitions and contradictions; expected at least 10" in refused(
+        contested
+    )
+    assert "it has no sheets, as an Excel workbook has; leave out --sheet" in refused(path, "--sheet", "하나")
+
+
+def test_a_workbook_of_two_sheets_needs_the_name_of_one(tmp_path: Path) -> None:
+    import pandas as pd
+
+    path, frame = tmp_path / "data.xlsx", pd.DataFrame(reviews(), columns=["글", "분류"])
+    with pd.ExcelWriter(path) as book:
+        frame.to_excel(book, sheet_name="하나", index=False)
+        frame.to_excel(book, sheet_name="둘", index=False)
+    assert refused(path) == "several sheets have cells: 하나, 둘; name one with --sheet, or save it alone"
+    assert init(path, "--sheet", "둘")["dataset"]["sheet"] == "둘"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize(("rows", "labels"), [(14, 2), (200, 50)])
+def test_templates_fit_few_rows_and_many_labels(tmp_path: Path, template: str, rows: int, labels: int) -> None:
+    named = [(text, f"분류{n % labels}") for n, (text, _) in enumerate(reviews(rows))]
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *named])
+    init(path, "--template", template)
+    ran = kexp("run", tmp_path / "spec.toml", "--dry-run", "--json")
+    assert ran.exit_code == 0, ran.stderr
 
 
 def test_few_labels_fit_few_rows(tmp_path: Path) -> None:
