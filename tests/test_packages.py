@@ -81,7 +81,9 @@ def test_no_other_address_of_the_project_is_named() -> None:
     pages = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "plugins").glob("*/*.md")]
     for page in pages:
         for address in re.findall(r"https://[^\s)\"'>]*/kexp\b[^\s)\"'>]*", page.read_text("utf-8")):
-            assert address.startswith((SOURCE, KEXP["urls"]["Documentation"])), f"{page}: {address}"
+            # Others show what is there by the same owner and name: Colab opens a notebook by it.
+            owned = SOURCE.removeprefix("https://github.com") in address
+            assert owned or address.startswith(KEXP["urls"]["Documentation"]), f"{page}: {address}"
 
 
 # --- GitHub Actions ---------------------------------------------------------------------------------------------------
