@@ -126,11 +126,13 @@ def _takes(owner: Entry, place: Place, entry: Entry, catalog: Catalog) -> bool:
 def _places(schema: Json, owner: Entry | None, path: str = "", definitions: Json | None = None) -> Iterator[Place]:
     definitions = schema.get("$defs", {}) if definitions is None else definitions
     for name, field in schema.get("properties", {}).items():
-        for branch in (field, *field.get("anyOf", ())):
-            items = branch.get("items")
-            for is_list, holder in enumerate((branch, items if isinstance(items, dict) else {})):
-                if COMPONENT_KEY in holder:
-                    yield Place(holder[COMPONENT_KEY], path + name, bool(is_list), field.get("default"), owner)
+        branches = (field, *field.get("anyOf", ()))
+        lists = [items for branch in branches if isinstance(items := branch.get("items"), dict)]
+        # What takes a list may take a single component without brackets, too; that is not shown beside it.
+        holders = [holder for holder in lists or branches if COMPONENT_KEY in holder]
+        for holder in holders:
+            yield Place(holder[COMPONENT_KEY], path + name, bool(lists), field.get("default"), owner)
+        for branch in branches:
             if "$ref" in branch:
                 below = definitions[branch["$ref"].rpartition("/")[2]]
                 yield from _places(below, owner, f"{path}{name}.", definitions)
