@@ -338,6 +338,28 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
 
 
+def test_json_has_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "리뷰 2024"
+    folder.mkdir()
+    write_csv(folder / "data.csv", [("text", "label"), *reviews()])
+    monkeypatch.chdir(folder)
+    made = kexp("init", ".", "--model", "tiny", "--json")
+    assert made.exit_code == 0, made.stderr
+    assert json.loads(made.stdout) == {
+        "spec": "리뷰 2024.toml",
+        "files": {"train": "data.csv"},
+        "text": ["text"],
+        "text_pair": None,
+        "label": "label",
+        "group": None,
+        "labels": {"긍정": 60, "부정": 60},
+        "leave_out": {},
+        "backbone": {"use": "tiny"},
+        "notes": [],
+    }
+    assert tomllib.loads(Path("리뷰 2024.toml").read_text("utf-8"))["name"] == "리뷰-2024"
+
+
 def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(n, text, label, "FT"[n % 2]) for n, (text, label) in enumerate(reviews())]
     path = write_csv(tmp_path / "data.csv", [("id", "review", "label", "gender"), *rows])
