@@ -62,7 +62,7 @@ class Session:
 
     def __init__(self, page: Page, folder: Path, other: Path, seconds: float = SECONDS) -> None:
         self.page, self.folder, self.other, self.seconds = page, folder, other, seconds
-        self.environment = _environment(other)
+        self.environment = page_environment(other)
         self.python: subprocess.Popen[str] | None = None
         self.output = ""
 
@@ -168,7 +168,7 @@ class Session:
         return output
 
 
-def _environment(other: Path) -> dict[str, str]:
+def page_environment(other: Path) -> dict[str, str]:
     """Return the environment of a page: this Python's programs, no network, nothing of the tests or of the user."""
     own = ("KEXP_", "PYTEST_", "WANDB_", "MLFLOW_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}

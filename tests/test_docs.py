@@ -80,7 +80,7 @@ def in_nav(item: Any) -> Iterator[str]:
 
 def test_every_page_is_in_the_navigation() -> None:
     config = yaml.load((REPOSITORY / "mkdocs.yml").read_text("utf-8"), Tolerant)
-    assert set(names(PAGES)) <= set(in_nav(config["nav"]))
+    assert {name for name in names(PAGES) if not name.startswith("examples/")} <= set(in_nav(config["nav"]))
 
 
 # --- what runs the pages ----------------------------------------------------------------------------------------------
@@ -301,6 +301,19 @@ def test_every_component_has_a_page_with_all_its_options(generated: dict[str, st
     assert "../../plugins/metric.md" not in generated["components/metric/index.md"]
 
 
+def test_every_objective_has_a_worked_example(generated: dict[str, str], catalog: Catalog) -> None:
+    written = {
+        path.relative_to(DOCS / "examples").with_suffix("").as_posix() for path in (DOCS / "examples").rglob("*.md")
+    }
+    made = {name.removeprefix("components/").removesuffix(".md") for name in generated}
+    objectives = {f"objective/{entry.name}" for entry in catalog.entries("objective")} & made
+    assert written == objectives
+    for name in written:
+        page = generated[f"components/{name}.md"]
+        assert page.endswith((DOCS / "examples" / f"{name}.md").read_text("utf-8"))
+        assert f'use = "{name.partition("/")[2]}"' in page or name == "objective/cross-entropy"
+
+
 def shown(markdown: str) -> str:
     """Return Markdown as it is read: without the signs that keep others from being taken for markup."""
     return html.unescape(re.sub(r"\\(.)", r"\1", markdown))
@@ -333,7 +346,7 @@ def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalo
             line
             for block in Page(tmp_path / "page.md").blocks
             for line in block.text.splitlines()
-            if block.language == "toml"
+            if block.language == "toml" and block.title is None
         ]
     assert len(lines) > 70
     for line in lines:

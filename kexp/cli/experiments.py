@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
+from kexp.cli import complete
+from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Seeds, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
 from kexp.cli.plans import plan_of, print_warnings, seeds_of
 from kexp.redaction import hidden
@@ -24,7 +25,7 @@ def run(
     spec: Annotated[Path | None, typer.Argument(help="Spec file in TOML.", show_default=False)] = None,
     assignments: Set = None,
     variants: Variants = None,
-    seeds: Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Replace the spec's seeds.")] = "",
+    seeds: Seeds = "",
     runs_dir: RunsDir = Path("runs"),
     resume: Annotated[Path | None, typer.Option("--resume", metavar="FOLDER", help="Continue a run folder.")] = None,
     dry_run: Annotated[
@@ -79,6 +80,7 @@ def check(
     spec: Spec,
     assignments: Set = None,
     variants: Variants = None,
+    seeds: Seeds = "",
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +90,7 @@ def check(
         from kexp.plan.request import plan_sentence
 
         try:
-            plan, _ = plan_of(spec, assignments, variants, allow_local_code=allow_local_code)
+            plan, _ = plan_of(spec, assignments, variants, seeds, allow_local_code=allow_local_code)
         except SpecError as error:
             if as_json:
                 _print_problems(error.problems, ())
@@ -120,7 +122,10 @@ def augment(
     of: Annotated[
         str | None,
         typer.Option(
-            "--of", metavar="ROWS", help="Augmenter of the labelled or the unlabelled rows, if both have one."
+            "--of",
+            metavar="ROWS",
+            help="Augmenter of the labelled or the unlabelled rows, if both have one.",
+            autocompletion=complete.words("labelled", "unlabelled"),
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only N unlabelled rows.", metavar="N")] = None,
@@ -217,7 +222,10 @@ def tune(
         str | None, typer.Option("--timeout", metavar="2h", help="Start no trial after this time: 2h, 90m, 1h30m.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at once.")] = None,
-    executor: Annotated[str | None, typer.Option("--executor", metavar="NAME", help="Where trials run.")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", metavar="NAME", help="Where trials run.", autocompletion=complete.executors),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option("--storage", envvar="KEXP_STORAGE", metavar="URL", help="Database that several machines share."),
@@ -233,8 +241,7 @@ def tune(
         from kexp.report.run_folder import finite
         from kexp.search.request import not_done, search_overrides, study_name
 
-        given = {"trials": trials, "timeout": timeout, "jobs": jobs, "executor": executor, "storage": storage}
-        changes = search_overrides(**given)
+        changes = search_overrides(trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage)
         plan, catalog = plan_of(spec, [*(assignments or ()), *changes], variants, allow_local_code=allow_local_code)
         print_warnings(plan)
         from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay

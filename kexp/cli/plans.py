@@ -19,13 +19,20 @@ def plan_of(
     spec: Path,
     assignments: Sequence[str | Table] | None,
     variants: list[str] | None,
+    seeds: str = "",
     *,
     allow_local_code: bool,
 ) -> tuple[Plan, Catalog]:
     """Return what the command line asks for, and the components that it may use."""
     from kexp.plan.request import make_plan
 
-    return make_plan(spec, assignments=assignments or (), variants=variants or (), allow_local_code=allow_local_code)
+    return make_plan(
+        spec,
+        assignments=assignments or (),
+        variants=variants or (),
+        seeds=seeds_of(seeds),
+        allow_local_code=allow_local_code,
+    )
 
 
 def seeds_of(text: str) -> list[int]:

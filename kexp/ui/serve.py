@@ -7,11 +7,13 @@ import threading
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from kexp.ui.app import Load, make_app
 from kexp.ui.listening import LOCAL, address_of, hosts_of, listen
+from kexp.ui.streams import Streams
 
 
 def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, page: str = "/") -> None:
@@ -26,7 +28,26 @@ def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, 
         print("anyone who can reach this address can see all runs and use all models", file=sys.stderr)
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    config = uvicorn.Config(make_app(runs_dir, load, hosts_of(host)), log_level="warning", lifespan="off")
+    streams = Streams()
+    config = uvicorn.Config(
+        make_app(runs_dir, load, hosts_of(host), streams),
+        log_level="warning",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, streams).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Ends the event streams as soon as it is stopped: otherwise it would wait until every browser is closed."""
+
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        super().__init__(config)
+        self.streams = streams
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to stop."""
+        self.streams.stop()
+        super().handle_exit(sig, frame)
