@@ -215,8 +215,8 @@ def _scores(record: Record, split: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _limits(record: Record) -> Iterator[str]:
-    """Yield what the run says against its model: its remarks, and warnings of its data."""
-    remarks = [*record.result.get("remarks", ()), *record.data.get("warnings", ())]
+    """Yield what the run says against its model: what stands out in it, its remarks, and warnings of its data."""
+    remarks = [*record.findings, *record.result.get("remarks", ()), *record.data.get("warnings", ())]
     if remark := record.result.get("calibration", {}).get("remark"):
         remarks.append(f"calibration: {remark}")
     # A warning may quote the texts that it is about.
