@@ -77,7 +77,7 @@ class Record:
     @property
     def files(self) -> list[str]:
         """The names of the files that the rows were read from, where the spec names any."""
-        named = (self.spec["dataset"].get(name) for name in ("path", "train", "validation", "test"))
+        named = (self.spec["dataset"].get(name) for name in ("path", "train", "validation", "test", "unlabelled"))
         return [str(name) for name in named if isinstance(name, str)]
 
     @property
