@@ -11,6 +11,9 @@ from kexp.serve.app import make_app
 from kexp.serve.batcher import Batcher, Model
 from kexp.ui.listening import LOCAL, address_of, hosts_of, listen
 
+GRACE = 30
+"""Seconds that a stopped server waits for clients who send slowly or read slowly."""
+
 
 def serve(
     model: Model, name: str, host: str, port: int, *, batch_tokens: int, waiting_tokens: int, max_texts: int
@@ -22,7 +25,7 @@ def serve(
         print("anyone who can reach this address can use the model", file=sys.stderr)
     batcher = Batcher(model, batch_tokens=batch_tokens, waiting_tokens=waiting_tokens)
     app = make_app(model, name, batcher, hosts_of(host), max_texts=max_texts)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on")
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE)
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])

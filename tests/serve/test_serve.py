@@ -145,7 +145,7 @@ def test_health_and_description(client: TestClient, model: TrainedModel) -> None
     assert health["waiting_tokens"] == 0
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {"/predict", "/health"}
-    assert set(described["paths"]["/predict"]["post"]["responses"]) >= {"200", "400", "413", "422", "503"}
+    assert set(described["paths"]["/predict"]["post"]["responses"]) >= {"200", "400", "413", "422", "415", "503"}
     for path in ("/", "/docs"):
         page = client.get(path).text
         # No script, style or font of another server.
@@ -178,6 +178,13 @@ def test_what_cannot_be_read_is_refused_in_json(client: TestClient, body: Any, s
     assert (answer.status_code, list(answer.json())) == (status, ["detail"]), answer.text
     assert detail in answer.json()["detail"]
     assert len(answer.json()["detail"]) < 500
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_body_that_is_not_said_to_be_json_is_told_so(client: TestClient, kind: str) -> None:
+    answer = client.post("/predict", content=b'{"text": "a"}', headers={"Content-Type": kind} if kind else {})
+    assert answer.status_code == 415
+    assert f"Content-Type: application/json, found {kind or 'none'}" in answer.json()["detail"]
 
 
 def test_other_addresses_and_origins_are_json_too(client: TestClient) -> None:
@@ -330,6 +337,32 @@ def test_stopping_answers_what_has_come_in(server: tuple[subprocess.Popen[str], 
     assert process.wait(20) == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{address}/health", timeout=5)
+
+
+@pytest.mark.chromium
+def test_page_predicts_what_is_typed(
+    server: tuple[subprocess.Popen[str], str], needs: Callable[[bool, str], None], model: TrainedModel
+) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    needs(browser is not None, "chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        tab = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page(base_url=server[1])
+        told: list[str] = []
+        tab.on("pageerror", lambda error: told.append(str(error)))
+        tab.on("console", lambda message: told.append(message.text))
+        tab.on("request", lambda request: request.url.startswith(server[1]) or told.append(request.url))
+        tab.set_viewport_size({"width": 390, "height": 800})
+        tab.goto("/")
+        tab.fill("textarea", "3번째 영화 최고\n\n지루하다")
+        tab.click("button")
+        tab.wait_for_selector("#answer:not([hidden])")
+        answer = json.loads(tab.text_content("#answer"))
+        expected = model.predict(["3번째 영화 최고", "지루하다"])
+        assert np.array(probabilities(answer, model.labels)) == pytest.approx(expected, abs=ROUNDING)
+        assert ", ".join(model.labels) in tab.text_content("#model")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert told == []
 
 
 def test_mistakes_of_the_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
