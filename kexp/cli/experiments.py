@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,12 +60,21 @@ def run(
             found = finite(hidden(flow.dry_run_summary(plan, catalog, display)))
             print(json.dumps(found, ensure_ascii=False)) if as_json else print_dry_run(found)
             return
-        summary = hidden(flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder))
+        shade = partial(_shade_words, allow_local_code)
+        found = flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder, shade_words=shade)
+        summary = hidden(found)
         if as_json:
             print(json.dumps(finite(summary), ensure_ascii=False))
         else:
             print_summary(summary)
         _exit_with(summary)
+
+
+def _shade_words(allow_local_code: bool, folder: Path, seconds: float) -> None:
+    from kexp.inference.loading import LoadOptions
+    from kexp.inference.shade_words import shade_words
+
+    shade_words(folder, seconds, LoadOptions(allow_local_code=allow_local_code))
 
 
 def _need_same_spec(source: Path, plan: Plan) -> None:

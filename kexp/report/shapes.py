@@ -221,6 +221,23 @@ class Summary(TypedDict, total=False):
 
 
 @extensible
+class WordsRow(TypedDict):
+    """The words of each text of a row with what they add to the probability of its predicted label."""
+
+    label: str
+    texts: list[list[tuple[str, Number]]]
+
+
+@extensible
+class WordsFile(TypedDict):
+    """``words.json``: words by the number of their row; the remark says what is missing."""
+
+    split: str
+    rows: dict[str, WordsRow]
+    remark: str
+
+
+@extensible
 class StudyFile(TypedDict, total=False):
     """``study.json``."""
 
