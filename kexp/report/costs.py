@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any
 
 from kexp.report.formatting import count, duration
 from kexp.report.repeated import Result
@@ -13,7 +12,7 @@ JOULES = 3600
 """Joules of a watt-hour."""
 
 
-def costs(variants: dict[str, Sequence[Result]]) -> list[dict[str, str]]:
+def costs(variants: Mapping[str, Sequence[Result]]) -> list[dict[str, str]]:
     """Return a row of texts per variant with finished runs; a measure that no run has is left out of all of them."""
     rows = [{"variant": name, **_cost(runs)} for name, runs in variants.items() if runs]
     known = [name for name in rows[0] if any(row[name] != "–" for row in rows)] if rows else []
@@ -44,7 +43,7 @@ def _values(runs: Sequence[Result], name: str) -> list[float]:
     return [run[name] for run in runs if run.get(name) is not None]
 
 
-def _mean(values: Sequence[float], text: Any) -> str:
+def _mean(values: Sequence[float], text: Callable[[float], str]) -> str:
     """Return the mean, with the standard deviation where there are several."""
     if not values:
         return "–"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.repeats import Repeat
 from kexp.report.confidence import calibration_table, coverage, reliability_figures
+from kexp.report.costs import JOULES, watt_hours
 from kexp.report.curves import curves
 from kexp.report.epochs import epoch_table, epochs
 from kexp.report.error_analysis import error_analysis
@@ -111,6 +112,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "tokens per second": count(result.get("tokens_per_second")),
         "time spent on": ", ".join(f"{name} {share:.0%}" for name, share in result.get("time_shares", {}).items())
         or None,
+        "energy of the GPU": None if (joules := result.get("energy_joules")) is None else watt_hours(joules / JOULES),
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}

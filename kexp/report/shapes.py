@@ -89,6 +89,7 @@ class Done(TypedDict, total=False):
     tokens_per_second: Number
     train_seconds: Number | None
     time_shares: dict[str, Number]
+    energy_joules: Number
     peak_memory_mib: Number | None
     device: str
     precision: str
