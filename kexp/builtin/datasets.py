@@ -143,7 +143,8 @@ class ColumnOptions(DatasetOptions):
         }
         if split != UNLABELLED:
             chosen["label"] = [labels[row] for row in kept]
-        return to_dataset(chosen, source, names, [row + 1 for row in kept])
+        numbers = [row + 1 for row in kept]
+        return to_dataset(chosen, source, names, numbers, keep_unlabelled=context.keep_unlabelled)
 
     def _kept(self, labels: Sequence[str], names: Mapping[str, str], context: DatasetContext) -> Sequence[int]:
         """Return the rows whose label is not left out, and count the others."""
@@ -356,9 +357,13 @@ class HubDataset(ColumnOptions):
         if split == UNLABELLED or not isinstance(feature, ClassLabel):
             return self.select(values, source, context, split)
         unlabelled = sum(label is None or label < 0 for label in values[self.label])
-        if unlabelled and "-1" not in self.leave_out:
-            raise DataError(f"{source}: {unlabelled} rows have no label (-1); name another split in dataset.splits")
+        if unlabelled and "-1" not in self.leave_out and not context.keep_unlabelled:
+            remedy = 'name another split in dataset.splits, or leave them out with cleaning.unlabelled = "drop"'
+            raise DataError(f"{source}: {unlabelled} rows have no label (-1); {remedy}")
         named = {str(number): name for number, name in enumerate(feature.names)}
+        if "-1" not in self.leave_out:
+            # To be dropped later, as in every other dataset.
+            values[self.label] = [None if label is None or label < 0 else label for label in values[self.label]]
         return self.select(values, source, context, split, named)
 
 

@@ -45,8 +45,8 @@ def print_summary(summary: Json) -> None:
     for test in known_tests(summary):
         if test["stated"]:
             out.print(escape(test["sentence"]))
-    for about, text in by_text(summary.get("findings", [])):
-        out.print(f"[yellow]{escape(f'{about}: {text}' if about else text)}[/]")
+    for of, text in by_text(summary.get("findings", [])):
+        out.print(f"[yellow]{escape(f'{of}: {text}' if of else text)}[/]")
     if old := old_tests_remark(summary):
         out.print(f"[dim]{old}[/]")
     untested = no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,11 @@ Json = dict[str, Any]
 
 class _TimeIsUp(Exception):
     pass
+
+
+def shading(*, allow_local_code: bool) -> Callable[[Path, float], None]:
+    """Return what ``kexp.experiment.run`` asks for words, after the runs that it has just done."""
+    return partial(shade_words, options=LoadOptions(allow_local_code=allow_local_code))
 
 
 def shade_words(folder: Path, seconds: float, options: LoadOptions = LoadOptions()) -> None:  # noqa: B008

@@ -112,7 +112,7 @@ def _pair(score: Score, mean: float, other: float) -> str:
 def cause_in_curve(score: Score, evaluations: Sequence[Evaluation]) -> str:
     """Return why a run is below a baseline, as far as its curve shows; here every rise at the end counts."""
     if overfitting(evaluations):
-        return "it overfits: fewer epochs, more labelled rows or augmentation"
+        return "it overfits: more labelled rows, augmentation or a lower learning rate"
     if len(evaluations) == 1 and evaluations[0]["epoch"] <= 1:
         return "it was trained for one epoch alone: more epochs"
     if gain_at_the_end(score, evaluations) is not None:
