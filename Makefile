@@ -45,6 +45,6 @@ docs:
 # Every version that is installed, for every Python and system that kexp supports. What is pinned stays as it is unless
 # UPGRADE=--upgrade (or --upgrade-package NAME) says otherwise. Needs uv and a network.
 constraints:
-	printf -- '-e %s\n' '.[adamw-8bit,docs,test]' 'plugins/kexp-korean[test]' 'plugins/kexp-backtranslation[test]' 'plugins/kexp-ray[test]' \
+	printf -- '-e %s\n' '.[adamw-8bit,docs,energy,test]' 'plugins/kexp-korean[test]' 'plugins/kexp-backtranslation[test]' 'plugins/kexp-ray[test]' \
 	| uv pip compile -q - --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints' $(UPGRADE) \
 		$(foreach name,kexp kexp-korean kexp-backtranslation kexp-ray,--no-emit-package $(name)) --output-file constraints.txt

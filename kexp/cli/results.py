@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kexp.cli import complete
-from kexp.cli.app_options import AsJson, RunsDir, app
+from kexp.cli.app_options import AsJson, LocalCode, RunsDir, app
 from kexp.cli.confirm import confirm_removal
 from kexp.cli.errors import report_errors
 
@@ -318,6 +318,11 @@ def _print_comparison(found: dict[str, Any]) -> None:
 def report(
     folder: Folder,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    words: Annotated[
+        float | None,
+        typer.Option("--words", min=1, metavar="SECONDS", help="Ask the models about the words of mistakes, so long."),
+    ] = None,
+    allow_local_code: LocalCode = False,
 ) -> None:
     """Write report.html of a run folder again."""
     with report_errors():
@@ -328,6 +333,11 @@ def report(
         read_spec(folder)
         if not (folder / "summary.json").is_file():
             raise KexpError(f"{folder} has no summary.json yet; kexp run --resume {folder} continues its runs")
+        if words is not None:
+            from kexp.inference.loading import LoadOptions
+            from kexp.inference.shade_words import shade_words
+
+            shade_words(folder, words, LoadOptions(allow_local_code=allow_local_code))
         path = write_report(folder)
         print(path)
         if open_it:

@@ -19,6 +19,7 @@ from kexp.errors import RunFailed, RunInterrupted, RunPruned, describe_os_error
 from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
+from kexp.experiment.gpu_energy import energy_counter, metered
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.interrupt import graceful_stop
@@ -240,7 +241,7 @@ def _train(
     run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
     with stopping() as should_stop, closing(warnings.added_to(_with_use(trainer, use, should_stop))) as events:
-        for event in events:
+        for event in metered(events, trainer.state, energy_counter(trainer.hardware.device)):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
             if isinstance(event, Warned):

@@ -15,7 +15,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from kexp.errors import KexpError
 from kexp.redaction import hidden
 from kexp.report.run_folder import finite, read_json, write_json
-from kexp.report.shapes import CHECKED_EVENTS, Environment, Event, OtherEvent, Result, SpecTable, StudyFile, Summary
+from kexp.report.shapes import (
+    CHECKED_EVENTS,
+    Environment,
+    Event,
+    OtherEvent,
+    Result,
+    SpecTable,
+    StudyFile,
+    Summary,
+    WordsFile,
+)
 from kexp.validation_messages import describe_validation_error
 
 CHECKSUM = "checksum"
@@ -47,6 +57,11 @@ def _checksum(result: Mapping[str, Any]) -> str:
 def read_summary(path: Path) -> dict[str, Any]:
     """Read ``summary.json``; raises ``KexpError`` if it cannot be read or has another shape."""
     return _checked(path, read_json(path), Summary)
+
+
+def read_words(path: Path) -> dict[str, Any]:
+    """Read ``words.json``; raises ``KexpError`` if it cannot be read or has another shape."""
+    return _checked(path, read_json(path), WordsFile)
 
 
 def read_study(path: Path) -> dict[str, Any]:

@@ -167,12 +167,13 @@ def test_baselines_on_other_data_have_rows_of_their_own() -> None:
     assert rows == [("a", []), ("b", []), ("c", []), ("majority", ["a", "c"]), ("majority", ["b"])]
 
 
-def test_tests_are_told_in_sentences(page: Page) -> None:
+def test_each_pair_has_one_sentence_and_other_metrics_a_table(page: Page) -> None:
+    verdict = "these two models of plain and uda differ in macro_f1: uda is 0.110 ahead (95 % interval "
+    assert page.text.count(verdict) == 1
+    assert page.text.count("these two models of") == 1
+    assert "seed 1, p < 0.001, paired bootstrap); one run of each says nothing about the methods" in page.text
     # Eleven rows differ, all in favour of uda: p = 2 / 2 ** 11.
-    assert (
-        "these two models of plain and uda differ in accuracy: uda is 0.110 ahead "
-        "(95 % interval 0.048 to 0.172, seed 1, p < 0.001, McNemar); one run of each says nothing about the methods"
-    ) in page.text
+    assert page.table("accuracy", "cross_entropy")[1][:2] == ["plain and uda", "uda by 0.1100.048 to 0.172, p < 0.001"]
     assert "were compared without 1 run that only one of them has" in page.text
     assert " beats " not in page.text
 
@@ -245,8 +246,8 @@ def test_texts_cannot_run(page: Page, run_folder: Path) -> None:
     html = (run_folder / "report.html").read_text("utf-8")
     assert "<script" not in html.lower()
     # Mistakes of three runs; their examples in the groups of length (errors come last, so one group), negation and
-    # spacing; description, spec, reason.
-    assert html.count("&lt;script&gt;") == 15 + 15 + 9 + examples(page) + 3
+    # spacing; rows on which the variants disagree; description, spec, reason.
+    assert html.count("&lt;script&gt;") == 15 + 15 + 9 + examples(page) + 9 + 3
     assert examples(page) >= 3 * 3 * 3
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
 
@@ -277,8 +278,8 @@ def test_the_page_suits_reader_and_paper(page: Page, run_folder: Path) -> None:
     # Loss, monitor, reliability; learning rate, gradient norm, two speeds. uda: losses, masks, targets, its own, pool.
     # The failed run neither knows what it monitored nor has predictions.
     images = [value for tag, name, value in page.attributes if (tag, name) == ("img", "src")]
-    # Of each run with predictions, accuracy by coverage too.
-    assert len(images) == 4 * 7 + 2 * 5 - 2 + 3
+    # Of each run with predictions, accuracy by coverage too; of all variants, monitor and losses.
+    assert len(images) == 4 * 7 + 2 * 5 - 2 + 3 + 3
     # No colour of a figure may vanish on a light or on a dark page; the legends show those of the lines.
     colours = {colour for image in images for colour in re.findall(r"#[0-9a-f]{6}\b", svg(image))}
     assert {INK, *LINES} >= colours
@@ -360,8 +361,12 @@ def test_optimiser_objective_and_pool_have_figures(run_folder: Path) -> None:
         "Losses of the objective by epoch", "Masks and thresholds by epoch", "Targets of the unlabelled rows by epoch",
         "강도 <b> by epoch", "Predictions for the unlabelled rows by epoch",
     ]  # fmt: skip
-    assert titles(page)[:8] == plain_run
-    assert titles(page)[16:29] == [*plain_run[:3], *objective, *plain_run[3:]]
+    together = "by epoch, the mean over runs of plain, uda"
+    assert titles(page)[:3] == [
+        f"{name} {together}" for name in ("Validation macro_f1", "Validation loss", "Train loss")
+    ]
+    assert titles(page)[3:11] == plain_run
+    assert titles(page)[19:32] == [*plain_run[:3], *objective, *plain_run[3:]]
     assert "confident share of the unlabelled rows in the loss" in " ".join(page.text.split())
     assert "0.812" in page.text  # the pool's accuracy at the chosen epoch
     assert "&lt;b&gt; by epoch" in (run_folder / "report.html").read_text("utf-8")
