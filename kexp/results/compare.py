@@ -12,6 +12,7 @@ from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
 from kexp.repeats import Part, Repeat, all_repeats, in_words, place_of
+from kexp.report.intervals import add_intervals
 from kexp.report.methods import Method
 from kexp.report.predictions import Tested, tested
 from kexp.report.results import results_table
@@ -63,7 +64,9 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     models = _distinguished(list(_models(folders, remarks)))
     summary = _summary(models, split, metric)
     # How long training took does not depend on the rows on which it was measured.
-    tests = [] if metric in MEASURES else _statements(models, split, metric, summary["lower_is_better"], remarks)
+    methods = [] if metric in MEASURES else [_method(model, split) for model in models]
+    add_intervals(summary["variants"], {method.name: method for method in methods})
+    tests = _statements(methods, split, metric, summary["lower_is_better"], remarks) if methods else []
     if metric is not None and metric not in ROW_SCORES:
         remarks.append(f"there is no test of {metric}, only of {', '.join(ROW_SCORES)}")
     if flattered := [model.name for model in models if split == "validation" and _chosen_by_validation(_spec(model))]:
@@ -93,7 +96,8 @@ def stated(runs: Sequence[Path]) -> list[str]:
     for model in _models(runs, remarks):
         held = grouped.setdefault((model.folder, model.variant), replace(model, part=(), runs={}))
         grouped[model.folder, model.variant] = replace(held, runs={**held.runs, **model.runs})
-    tests = _statements(_distinguished([*grouped.values()]), "test", None, LOWER_IS_BETTER, remarks)
+    methods = [_method(model, "test") for model in _distinguished([*grouped.values()])]
+    tests = _statements(methods, "test", None, LOWER_IS_BETTER, remarks)
     return [*(test["sentence"] for test in tests if test["stated"]), *remarks]
 
 
@@ -248,10 +252,9 @@ def _kept_summary(folder: Path) -> Json:
 
 
 def _statements(
-    models: Sequence[Model], split: str, metric: str | None, lower_is_better: Sequence[str], remarks: list[str]
+    methods: Sequence[Method], split: str, metric: str | None, lower_is_better: Sequence[str], remarks: list[str]
 ) -> list[Json]:
     """Return what is stated about every two models; raises ``KexpError`` when their rows differ."""
-    methods = [_method(model, split) for model in models]
     metrics = [name for name in tested_metrics(methods, split) if metric in (None, name)]
     remarks += [] if metric else untested_remark(methods, metrics)
     tests, problems = statements(methods, metrics, lower_is_better, remarks)
