@@ -83,10 +83,14 @@ def _loss(trial: FrozenTrial) -> float:
 
 
 def remarks(study: Study, best: FrozenTrial) -> list[str]:
-    """Say by what the best of equal trials was chosen, and whether it is better than the spec as it stands."""
+    """Say where the best trial is no gain over the spec as it stands, and by what it was chosen among equal ones."""
     space, complete = study.job.space, ranked(study)
     equal = [trial for trial in complete if trial.values == best.values]
     found = []
+    if is_default(best, space):
+        found.append("no gain: no trial is better than the spec as it stands")
+    elif not any(is_default(trial, space) for trial in complete):
+        found.append("whether this is a gain is not known: no trial of the spec as it stands was completed")
     if len(equal) > 1:
         by = "the earliest"
         if is_default(best, space):
@@ -95,10 +99,6 @@ def remarks(study: Study, best: FrozenTrial) -> list[str]:
             by = "the one with the lowest validation loss"
         names = " and ".join(metric.name for metric in study.job.metrics)
         found.append(f"{len(equal)} trials have the same {names}; trial {best.number} is {by}")
-    if is_default(best, space):
-        found.append("no gain: no trial is better than the spec as it stands")
-    elif not any(is_default(trial, space) for trial in complete):
-        found.append("whether this is a gain is not known: no trial of the spec as it stands was completed")
     return found
 
 

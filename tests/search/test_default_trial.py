@@ -212,7 +212,7 @@ def test_ties_are_broken_by_loss_then_default_then_time(
     (first,) = best_trials(study)
     assert first.number == best
     count = sum(value == 0.9 for value, _ in found)
-    assert told(study)["remarks"][0] == f"{count} trials have the same validation.f1; trial {best} is {by}"
+    assert told(study)["remarks"][-1] == f"{count} trials have the same validation.f1; trial {best} is {by}"
     assert [row["validation_loss"] for row in rows(study)] == [loss for _, loss in found]
 
 
