@@ -119,6 +119,7 @@ class Mean(TypedDict, total=False):
     sd: Number | None
     low: Number | None
     high: Number | None
+    interval: str | None
     values: list[Number]
 
 
