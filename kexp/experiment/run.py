@@ -69,6 +69,7 @@ def run(
 
 def _run(plan: Plan, folder: RunFolder, prepared: PreparedInputs, display: Display, *, resumes: bool) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
+    display.runs_planned([*plan.runs()])
     for variant, repeat in plan.runs():
         path = folder.run(variant.name, repeat)
         run = Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
