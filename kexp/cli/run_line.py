@@ -81,10 +81,11 @@ class RunLine:
         kept = fitting([counts, self.loss, self.value, self._time_left(), self.rate], width)
         room = width - cell_len("  ".join(kept)) - 2
         bar = self._bar(min(BAR, room)) if room >= BAR // 3 else ""
-        return [
-            "  ".join(fitting([self.number, self.label, self.left()], width)),
-            "  ".join(filter(None, (bar, *kept))),
-        ]
+        left = self.left()
+        room = width - sum(cell_len(part) + 2 for part in (self.number, left) if part)
+        label = "".join(fitting([self.label], room)) if room >= BAR // 3 else ""
+        first = fitting([self.number, label, left], width)
+        return ["  ".join(first), "  ".join(filter(None, (bar, *kept)))]
 
     def _time_left(self) -> str:
         """Return the time left for this run by its own rate: minutes and seconds."""

@@ -16,12 +16,16 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its name, its cells, and whether these are numbers or texts that may be broken at blanks."""
+    """A column of a table: its name, its cells, and whether these are numbers or texts that may be broken at blanks.
+
+    ``whole`` is whether its name is not broken at blanks either, as that of what was a row.
+    """
 
     name: str
     cells: tuple[Text, ...]
     numbers: bool = False
     prose: bool = False
+    whole: bool = False
 
     @cached_property
     def natural(self) -> int:
@@ -32,7 +36,7 @@ class Column:
     def least(self) -> int:
         """The width in which nothing is broken but texts between their words, and the name between its words."""
         parts = [part for text in self._plain for part in (text.split() if self.prose else text.split("\n"))]
-        return max(map(cell_len, (*self.name.split(), *parts)), default=0)
+        return max(map(cell_len, (*([self.name] if self.whole else self.name.split()), *parts)), default=0)
 
     @property
     def _plain(self) -> list[str]:
@@ -51,11 +55,11 @@ def columns_of(header: Sequence[str], rows: Sequence[Sequence[str | Text]], righ
 
 def laid_out(columns: Sequence[Column], title: str, width: int) -> Iterator[Table]:
     """Yield the table, if need be turned or in parts of which each has the first column."""
-    groups = _groups(columns, width)
-    if len(groups) > 1:
-        turned = _turned(columns)
-        if len(other := _groups(turned, width)) < len(groups):
-            groups = other
+    ways = [_groups(columns, width)]
+    if len(ways[0]) > 1 or least_width(columns) > width:
+        ways.append(_groups(_turned(columns), width))
+    # Where no way fits, cells are folded: a name may be longer than the terminal is wide.
+    groups = min(ways, key=lambda way: (max(map(least_width, way)) > width, len(way)))
     for number, group in enumerate(groups):
         yield _table(group, title if number == 0 else " ", width)
 
@@ -91,8 +95,9 @@ def _turned(columns: Sequence[Column]) -> list[Column]:
     """Return the table whose rows were the columns; names of rows must tell them apart."""
     first, *others = columns
     names = Column(first.name, tuple(Text(column.name) for column in others))
+    prose = not any(column.numbers for column in others)
     turned = [
-        Column(name.plain, tuple(column.cells[place] for column in others), any(column.numbers for column in others))
+        Column(name.plain.strip(), tuple(column.cells[place] for column in others), not prose, prose, whole=True)
         for place, name in enumerate(first.cells)
     ]
     return [names, *turned]
