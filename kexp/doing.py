@@ -10,7 +10,7 @@ from contextlib import contextmanager
 def doing(what: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Tell what is being done, and at the end, however it comes, that it is over.
 
-    A text that ends with an ellipsis, or says ``n of m``, is shown until the next one; an empty one ends it.
+    A text that ends with an ellipsis is shown until the next one; an empty one ends it.
     """
     tell(f"{what}…")
     try:

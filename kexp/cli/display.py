@@ -31,9 +31,6 @@ COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red", "lost": "re
 FINISHED = ("complete", "pruned", "failed")
 """Statuses of trials that count towards their number."""
 
-PASSING = re.compile(r"…$|\d of [\d,]*\d")
-"""What is being done: a terminal shows it until the next, and it is no line that stays."""
-
 SECONDS = 30.0
 """Between two lines of the same kind about what is being done, where there is no terminal."""
 
@@ -71,9 +68,9 @@ class TerminalDisplay:
         self.told = ("", 0.0)
 
     def phase(self, text: str) -> None:
-        """Show what kexp is doing: a text that ends with … or says ``n of m`` until the next one, "" for nothing."""
+        """Show what kexp is doing: a text that ends with … until the next one, "" for nothing, others for good."""
         text = without_passwords(text)
-        passing = not text or PASSING.search(text)
+        passing = not text or text.endswith("…")
         if self.screen:
             self.status.doing(text if passing else "")
         if not passing or (not self.screen and text and self._is_due(text)):
