@@ -16,6 +16,10 @@ class KexpError(Exception):
 
     exit_status = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the message, without a traceback (IPython asks for it by this name)."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class DataError(KexpError):
     """A dataset cannot be read, or not be used as the spec requires."""

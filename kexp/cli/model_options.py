@@ -10,7 +10,7 @@ import typer
 from kexp.cli import complete
 
 MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
-MODELS = MODEL + "; several are averaged, and so are the runs of a <variant> folder."
+MODELS = MODEL + "; several are averaged, and so are the runs of a run folder or <variant> folder."
 Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER", help=MODELS, show_default=False)]
 Variant = Annotated[
     str | None,

@@ -32,7 +32,7 @@ def save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibra
     _save_model(folder / "model", assembled, calibration)
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
-        for name, (_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
+        for name, (*_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
             assembled.begin_epoch(trainer.epoch_of(step))
             own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))

@@ -29,17 +29,18 @@ class TrainedRun:
         assembled, trainer = self.assembled, self.trainer
         labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
         record = assembled.inputs.data.record
-        seconds = max(state.training_seconds, 1e-9)
+        seconds, validation = max(state.training_seconds, 1e-9), predictions.get("validation")
         monitor, several = assembled.spec.training.monitor, isinstance(assembled.spec.training.keep, int)
         kept = [
             {"folder": folder, "step": step, "epoch": step / trainer.steps_per_epoch, monitor: value}
-            for folder, (value, step) in zip(model_folders(len(state.kept)), state.kept, strict=True)
+            for folder, (value, _, step) in zip(model_folders(len(state.kept)), state.kept, strict=True)
         ]
         return {
             "labels": labels,
             "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
             **{name: dict(record[name]) for name in ("dataset", "seed_words") if record.get(name)},
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
+            "validation_loss": None if validation is None else validation.cross_entropy(),
             **({} if state.best is None else self._chosen()),
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,

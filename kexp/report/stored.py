@@ -79,8 +79,12 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     The last line may be incomplete, since the run may be writing it; it is left out. Raises ``KexpError`` that names
     the line for any other damage.
     """
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
-    for number, line in enumerate(lines[:-1], 1):
+    return parse_events(path, path.read_bytes() if path.is_file() else b"")
+
+
+def parse_events(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the events of whole lines of ``metrics.jsonl``, as ``read_events`` does; the first line counts as 1."""
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
         place = f"{path}:{number}"
         try:
             event = json.loads(line)

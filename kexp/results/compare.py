@@ -87,18 +87,27 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     }
 
 
-def stated(runs: Sequence[Path]) -> list[str]:
-    """Return what is stated about the tests of single runs, where those of one variant and run folder are its repeats.
+def compare_runs(runs: Sequence[Path]) -> Json:
+    """Return means, baselines and tests of single runs; those of one variant and run folder are its repeats.
 
-    Raises ``KexpError`` as ``compare`` does.
+    As ``compare`` for the test split, with the runs themselves under ``models``. What cannot be compared, such as runs
+    with other test rows, is said in ``remarks``. Raises ``KexpError`` for folders that are no finished runs.
     """
     remarks: list[str] = []
     grouped: dict[tuple[Path, str], Model] = {}
     for model in _models(runs, remarks, []):
         held = grouped.setdefault((model.folder, model.variant), replace(model, part=(), runs={}))
         grouped[model.folder, model.variant] = replace(held, runs={**held.runs, **model.runs})
-    tests = _statements(_distinguished([*grouped.values()]), "test", None, LOWER_IS_BETTER, remarks)
-    return [*(test["sentence"] for test in tests if test["stated"]), *remarks]
+    models = _distinguished([*grouped.values()])
+    table, tests, lower = None, list[Json](), LOWER_IS_BETTER
+    try:
+        summary = _summary(models, "test", None)
+        table, lower = results_table(summary, "test"), summary["lower_is_better"]
+        tests = _statements(models, "test", None, lower, remarks)
+    except KexpError as error:
+        remarks += str(error).splitlines()
+    named = [{"name": model.name, "runs": [model.path(repeat).parent for repeat in model.runs]} for model in models]
+    return {"models": named, "table": table, "tests": tests, "remarks": remarks}
 
 
 # --- which models --------------------------------------------------------------------------------------------------

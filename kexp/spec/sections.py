@@ -74,6 +74,9 @@ class Cleaning(Section):
     overlap: Literal["drop", "keep"] = Field(
         "drop", description="What becomes of train rows whose text also stands in validation or test."
     )
+    unlabelled: Literal["error", "drop"] = Field(
+        "error", description="What becomes of rows of train, validation and test that have no label."
+    )
     min_characters: Characters = Field(
         1,
         description="Shortest text, in characters after trimming; pairs count together. A table gives one per split.",
@@ -284,6 +287,10 @@ class Evaluation(Section):
             )
 
 
+_INSTALL = "install {} from where its authors publish it"
+"""Not from the package index, where another package may have the name of a plugin."""
+
+
 class Plugins(Section):
     """Which installed packages an experiment needs or does not use, and Python files of its own."""
 
@@ -313,11 +320,11 @@ class Plugins(Section):
             try:
                 found = version(required.name)
             except PackageNotFoundError:
-                yield Problem(f"require[{number}]", f"{required.name} is not installed", f"pip install '{text}'")
+                yield Problem(f"require[{number}]", f"{required.name} is not installed", _INSTALL.format(text))
                 continue
             if not required.specifier.contains(found, prereleases=True):
                 message = f"expected {text}, found {required.name} {found}"
-                yield Problem(f"require[{number}]", message, f"pip install '{text}'")
+                yield Problem(f"require[{number}]", message, _INSTALL.format(text))
 
 
 def _requirement(text: str) -> Requirement:

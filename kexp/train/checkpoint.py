@@ -34,6 +34,8 @@ class TrainState:
 
     step: int = 0
     best: float | None = None
+    best_loss: float | None = None
+    """Validation loss of the best evaluation; None in checkpoints of versions that did not know it."""
     best_step: int = 0
     evaluations_without_improvement: int = 0
     stopped_early: bool = False
@@ -65,6 +67,12 @@ class TrainState:
         return {activity: seconds / whole for activity, seconds in self.seconds.items()}
 
 
+def _state(numbers: Mapping[str, Any]) -> TrainState:
+    """Return what a checkpoint holds; earlier versions kept no validation loss."""
+    kept = [(of[0], None, of[1]) if len(of) == 2 else of for of in numbers["kept"]]
+    return TrainState(**{**numbers, "kept": kept})
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
     """The last checkpoints in a folder, a file each; ``made_from`` are digests by name of what the run reads."""
@@ -93,7 +101,7 @@ class Checkpoints:
         for path in self._newest_first():
             try:
                 value = tensor_files.load(path, self.made_from)
-                state = TrainState(**value["state"])
+                state = _state(value["state"])
                 check(state)
             except DamagedFile as error:
                 damaged[path] = str(error)

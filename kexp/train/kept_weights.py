@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 from kexp import tensor_files
 from kexp.errors import RunFailed
 from kexp.tensor_files import DamagedFile
-from kexp.train.best_model import is_better
+from kexp.train.best_model import merit
 
 if TYPE_CHECKING:
     import torch
 
-Kept = list[tuple[float, int]]
-"""Monitored metric and step of evaluations, the best first; of equals, the earlier."""
+Kept = list[tuple[float, float | None, int]]
+"""Monitored metric, validation loss and step of evaluations, the best first; of equals, the earlier."""
 
 
-def rank(kept: Kept, value: float, *, greater_is_better: bool) -> int:
+def rank(kept: Kept, value: float, loss: float | None, *, greater_is_better: bool) -> int:
     """Return the place of a new evaluation among those that are kept."""
-    better = (place for place, (of, _) in enumerate(kept) if is_better(value, of, greater_is_better=greater_is_better))
-    return next(better, len(kept))
+    new = merit(value, loss, greater_is_better=greater_is_better)
+    worse = (at for at, (*old, _) in enumerate(kept) if merit(*old, greater_is_better=greater_is_better) < new)
+    return next(worse, len(kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class WeightFiles:
 
     def check(self, kept: Kept) -> None:
         """Raise ``DamagedFile`` for weights that are missing, or not what was written."""
-        for _, step in kept:
+        for *_, step in kept:
             self._read(step)
 
     def remove_others(self, steps: Iterable[int]) -> None:

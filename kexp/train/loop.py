@@ -18,7 +18,7 @@ from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
 from kexp.model.recomputation import recompute_activations
 from kexp.spec.training_section import Training
-from kexp.train.best_model import is_better, metric_warnings
+from kexp.train.best_model import merit, metric_warnings
 from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
 from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
@@ -257,14 +257,15 @@ class Trainer:
         with self.evaluated.loaded():
             metrics, details, (unlabelled, warnings) = self.evaluate(), self.details(), self.watch()
             clock.lap("evaluation")
+            loss = details.get("validation_loss")
             if metrics:
-                self._keep(metrics[self.options.monitor])
+                self._keep(metrics[self.options.monitor], loss)
         # Summed exactly: where a run was interrupted must not change the last digit.
         train_loss = math.fsum(state.losses) / len(state.losses) if state.losses else math.nan
         state.losses = []
         train_seconds = state.training_seconds - state.evaluated_seconds
         state.evaluated_seconds = state.training_seconds
-        best = bool(metrics) and self._improves(metrics[self.options.monitor])
+        best = bool(metrics) and self._is_best(metrics[self.options.monitor], loss)
         self._unfreeze(self.epoch_of(state.step))
         seconds = time.perf_counter() - started
         yield Evaluated(
@@ -285,22 +286,31 @@ class Trainer:
         if not self.options.checkpoint:
             self._remove_weights()
 
-    def _improves(self, value: float) -> bool:
-        """Return whether a value of the monitored metric is the best so far, and count those that are not."""
-        state, patience = self.state, self.options.patience
-        if is_better(value, state.best, greater_is_better=self.greater_is_better):
-            state.best, state.best_step, state.evaluations_without_improvement = value, state.step, 0
-            return True
-        state.evaluations_without_improvement += 1
-        state.stopped_early = patience is not None and state.evaluations_without_improvement >= patience
-        return False
+    def _is_best(self, value: float, loss: float | None) -> bool:
+        """Return whether this evaluation is the best so far, and count those that do not improve the monitored metric.
 
-    def _keep(self, value: float) -> None:
+        A tie with a lower loss is the best one, but no improvement: patience is about the metric alone.
+        """
+        state, patience = self.state, self.options.patience
+        improved = best = True
+        if state.best is not None:
+            improved = self._merit(value) > self._merit(state.best)
+            best = self._merit(value, loss) > self._merit(state.best, state.best_loss)
+        if best:
+            state.best, state.best_loss, state.best_step = value, loss, state.step
+        state.evaluations_without_improvement = 0 if improved else state.evaluations_without_improvement + 1
+        state.stopped_early = patience is not None and state.evaluations_without_improvement >= patience
+        return best
+
+    def _merit(self, value: float, loss: float | None = None) -> tuple[float, ...]:
+        return merit(value, loss, greater_is_better=self.greater_is_better)
+
+    def _keep(self, value: float, loss: float | None) -> None:
         """Keep the weights if this evaluation is among the best ones."""
-        state = self.state
-        place = rank(state.kept, value, greater_is_better=self.greater_is_better)
-        if place < self.options.models_kept:
-            state.kept = [*state.kept[:place], (value, state.step), *state.kept[place:]][: self.options.models_kept]
+        state, most = self.state, self.options.models_kept
+        place = rank(state.kept, value, loss, greater_is_better=self.greater_is_better)
+        if place < most:
+            state.kept = [*state.kept[:place], (value, loss, state.step), *state.kept[place:]][:most]
             if self.weights is not None:
                 self.weights.save(self.model, state.step)
 
@@ -330,4 +340,4 @@ class Trainer:
     def _remove_weights(self) -> None:
         """Remove the weights that neither the run needs nor one of its checkpoints."""
         if self.weights is not None:
-            self.weights.remove_others(step for kept in (*self.kept_before, self.state.kept) for _, step in kept)
+            self.weights.remove_others(step for kept in (*self.kept_before, self.state.kept) for *_, step in kept)

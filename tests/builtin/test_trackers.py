@@ -31,6 +31,7 @@ from kexp.builtin.trackers.trackio import quiet_stdout
 from kexp.builtin.trackers.wandb_plots import worst_first
 from kexp.builtin.trackers.wandb_settings import key_configured
 from kexp.contracts import RunIdentity, Task
+from kexp.packages import missing
 from kexp.search.trial_training import run_trial
 from kexp.train.step import OptimizerStep
 
@@ -205,6 +206,42 @@ def test_wandb_knows_what_the_run_is(mirrored: Result) -> None:
     assert told["run_id"] != of(wandb_folders(run_of(mirrored, 2))[0], "run")[0]["run_id"]
 
 
+def last_evaluation(run: Path) -> Json:
+    return [event for event in events_of(run) if event["event"] == "evaluation"][-1]["metrics"]
+
+
+def final(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a tracker holds of the kept model by split and metric."""
+    return {
+        name.removeprefix("final/"): metrics[name] for name in metrics if re.match("final/(validation|test)/", name)
+    }
+
+
+def test_every_tracker_ends_with_the_metrics_of_the_kept_model_alone(mirrored: Result) -> None:
+    run = run_of(mirrored, 2)
+    result = json.loads((run / "result.json").read_text())
+    kept = {f"{split}/{name}": value for split, of in result["metrics"].items() for name, value in of.items()}
+    # The last epoch's metrics are others, so that whoever mistakes them for those of the kept model is found out.
+    assert result["best_epoch"] < result["epochs"]
+    assert last_evaluation(run)["macro_f1"] != result["metrics"]["validation"]["macro_f1"]
+    (folder,) = wandb_folders(run)
+    ends: dict[str, Mapping[str, Any]] = {
+        "wandb": summary(folder),
+        "mlflow": mlflow_run(run).data.metrics,
+        "tensorboard": {name: value for (_, name), value in scalars(run)},
+        "trackio": {name: value for (_, name), value in trackio_history(run)},
+    }
+    assert {name: final(metrics) for name, metrics in ends.items()} == {
+        name: pytest.approx(kept, rel=1e-6) for name in ends
+    }
+    # Nothing that is logged while a run trains has such a name.
+    names = {name for _, name in logged(folder)}
+    assert "validation/macro_f1" in names
+    assert not any(name.startswith("final/") for name in names)
+    # W&B's summary would otherwise show the last epoch's metrics as if they were the run's.
+    assert not [name for name in summary(folder) if name.startswith(("validation/", "test/macro_f1"))]
+
+
 def test_wandb_ends_with_metrics_plots_table_and_model(mirrored: Result) -> None:
     run = run_of(mirrored)
     (folder,) = wandb_folders(run)
@@ -213,7 +250,7 @@ def test_wandb_ends_with_metrics_plots_table_and_model(mirrored: Result) -> None
     assert found["status"] == "done"
     for split in ("validation", "test"):
         for name, value in result["metrics"][split].items():
-            assert found[f"{split}/{name}"] == pytest.approx(value)
+            assert found[f"final/{split}/{name}"] == pytest.approx(value)
     assert found["best_epoch"] == result["best_epoch"]
     panels = [name for record in of(folder, "config") for name in record["update"]]
     assert [name for name in panels if "visualize" in name] == [
@@ -835,16 +872,14 @@ def test_missing_package_is_told_before_anything_happens(
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == name else find(wanted))
     spec = write(f'[[trackers]]\nuse = "{name}"')
     result = kexp("check", spec)
-    # W&B comes with kexp.
-    install = name if name == "wandb" else f"kexp[{name}]"
     assert result.exit_code == 2
-    assert result.stderr.strip() == f"{spec}: trackers[0]: needs the package {name}; pip install '{install}'"
+    assert result.stderr.strip() == f"{spec}: trackers[0]: needs the package {name}; pip install 'kexp[{name}]'"
 
 
 def test_folder_of_that_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "surely_not_installed").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert [problem.hint for problem in common.missing("surely_not_installed", "x")] == ["pip install 'x'"]
+    assert [problem.hint for problem in missing("surely_not_installed", "x")] == ["pip install 'x'"]
 
 
 def test_checking_a_spec_imports_no_tracker() -> None:

@@ -188,7 +188,7 @@ def test_damaged_weights_make_the_checkpoint_that_needs_them_give_way(tmp_path: 
     damage(tmp_path / "weights-5.safetensors")
     second = trainer(tmp_path, evaluate_every=1, steps=5)
     assert second.resume() == 4
-    assert second.state.kept == [(0.3, 3)]
+    assert second.state.kept == [(0.3, None, 3)]
     damage(tmp_path / "weights-3.safetensors")
     with pytest.raises(KexpError, match=r"no checkpoint of this run can be used; delete .* to start this run anew"):
         trainer(tmp_path, evaluate_every=1, steps=5).resume()

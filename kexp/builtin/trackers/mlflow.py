@@ -21,7 +21,6 @@ from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
     measured,
-    missing,
     remember,
     remembered,
     result,
@@ -30,6 +29,7 @@ from kexp.builtin.trackers.common import (
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import KexpError, Problem
 from kexp.options import Address
+from kexp.packages import missing
 from kexp.settings import cache_folder, offline
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class MLflowRun:
         """Send the metrics of the kept model, the files if requested, and the status of the run."""
         try:
             found = result(self.run)
-            self._log_metrics({f"final/{name}": value for name, value in final_metrics(found).items()}, self.step)
+            self._log_metrics(final_metrics(found), self.step)
             tags = {"kexp.status": status, "kexp.reason": found["reason"], "kexp.warnings": "\n".join(self.warnings)}
             for name, text in tags.items():
                 if text:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kexp import nested
-from kexp.builtin.trackers.common import configuration, final_metrics, measured, missing, result
+from kexp.builtin.trackers.common import configuration, final_metrics, measured, result
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.packages import missing
 from kexp.spec import toml
 
 
@@ -50,8 +51,7 @@ class EventFile:
         try:
             found = result(self.run)
             self.writer.add_text("status", f"{status}: {found['reason']}" if found["reason"] else status, self.step)
-            metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
-            if metrics:
+            if metrics := final_metrics(found):
                 parameters = {name: _scalar(value) for name, value in nested.flat(configuration(self.run)).items()}
                 # By default a subfolder, which TensorBoard shows as another run.
                 self.writer.add_hparams(parameters, metrics, run_name=".", global_step=self.step)

@@ -15,12 +15,12 @@ from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
     measured,
-    missing,
     result,
     title,
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.packages import missing
 from kexp.settings import offline
 
 logger = logging.getLogger("kexp")
@@ -80,8 +80,7 @@ class TrackioRun:
         """Log the metrics of the kept model and the status of the run."""
         try:
             found = result(self.run)
-            metrics = {f"final/{name}": value for name, value in final_metrics(found).items()}
-            self.trackio.log({**metrics, "final/status": status}, step=self.step)
+            self.trackio.log({**final_metrics(found), "final/status": status}, step=self.step)
             if status in BAD:
                 self._alert(f"{status}: {found['reason']}", self.level.ERROR)
         finally:
