@@ -46,6 +46,8 @@ def packed(units: Sequence[str], spare: Sequence[str], width: int) -> list[str]:
 class RunLine:
     """The two lines about the run that goes on: its number, name and what is left; its bar, loss and monitor."""
 
+    left: Callable[[], str]
+
     def __init__(self) -> None:
         self.monitor = "macro_f1"
         self.end()
@@ -70,7 +72,7 @@ class RunLine:
         self.number = self.label = self.loss = self.rate = self.value = ""
         self.steps = self.first = self.done = 0
         self.began = 0.0
-        self.left: Callable[[], str] = str
+        self.left = str
 
     def lines(self, width: int) -> list[str]:
         """Return the lines, none without a run, in each of which only what fits stands, and whole."""

@@ -66,7 +66,7 @@ class PreparedInputs:
     def _prepared(self, spec: Spec, repeat: Repeat) -> PreparedData:
         of = in_words(divided_by(spec, repeat))
         with doing(f"reading the data{of and f' of {of}'}", self.progress):
-            read = read_splits(spec.dataset)
+            read = read_splits(spec)
         rows = sum(map(len, read.frames.values()))
         with doing(f"cleaning and dividing {rows:,} rows{of and f' of {of}'}", self.progress):
             return prepare_read(read, spec, repeat)
