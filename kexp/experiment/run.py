@@ -89,6 +89,7 @@ def _run(
     resumes: bool,
 ) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
+    display.runs_planned([*plan.runs()])
     for variant, repeat in plan.runs():
         path = folder.run(variant.name, repeat)
         run = Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
