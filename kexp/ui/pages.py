@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from kexp.errors import KexpError
+from kexp.report.mistakes import mistakes
 from kexp.report.predictions import rows_of
-from kexp.report.run_page import facts, mistakes
+from kexp.report.run_page import facts
 from kexp.results.compare import compare_runs
 from kexp.results.runs import differences
 from kexp.ui.folders import Run

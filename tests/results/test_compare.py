@@ -21,7 +21,7 @@ from support import kexp, tiny_spec
 
 from kexp.errors import KexpError
 from kexp.evaluate.statistics import holm
-from kexp.results.compare import compare, stated
+from kexp.results.compare import compare, compare_runs
 
 Write = Callable[..., Path]
 
@@ -329,9 +329,14 @@ def test_models_without_a_common_seed_are_compared_unpaired(folder: Path, tmp_pa
 def test_runs_of_one_variant_are_its_repeats_in_statements(folder: Path) -> None:
     runs = [folder / variant / f"seed-{seed}" for variant in ("plain", "focal") for seed in (1, 2)]
     (expected, _) = (test["sentence"] for test in compare([folder])["tests"])
-    assert stated(runs) == [expected]
-    assert stated(runs[:2]) == stated([]) == []
-    assert stated(runs[1:]) == [
+
+    def said(runs: list[Path]) -> list[str]:
+        found = compare_runs(runs)
+        return [*(test["sentence"] for test in found["tests"] if test["stated"]), *found["remarks"]]
+
+    assert said(runs) == [expected]
+    assert said(runs[:2]) == []
+    assert said(runs[1:]) == [
         compare([folder / "plain" / "seed-2", folder / "focal"])["tests"][0]["sentence"],
         "plain and focal were compared without 1 run that only one of them has",
     ]
