@@ -133,13 +133,19 @@ class TerminalDisplay:
     def _print_evaluation(self, event: Json) -> None:
         """Print an evaluation: on a terminal the loss and the monitor, and what else there is room for."""
         metrics = {name: f"{name} {score(value)}" for name, value in event["metrics"].items()}
+        if event["best"] and self.screen and self.line.monitor in metrics:
+            # Beside what is best, and not alone in a line.
+            metrics[self.line.monitor] += " best"
         pool = [f"unlabelled {name} {score(value)}" for name, value in event["pool"].items()]
         units = [self.label, f"epoch {event['epoch']:g}", f"train loss {score(event['train_loss'])}"]
-        units += [*metrics.values(), *pool, *(["best"] if event["best"] else [])]
-        spare = [*(text for name, text in metrics.items() if name != self.line.monitor), *pool]
-        lines = packed(units, spare, self.console.width) if self.screen else ["  ".join(filter(None, units))]
-        for line in lines:
-            self.console.print(re.sub(r"  best$", "  [green]best[/]", escape(line)))
+        units += [*metrics.values(), *pool]
+        if self.screen:
+            spare = [*(text for name, text in metrics.items() if name != self.line.monitor), *pool]
+            text = "\n".join(packed(units, spare, self.console.width))
+            self.console.print(re.sub(r" best(?=$|\n|  )", " [green]best[/]", escape(text)))
+        else:
+            units += ["best"] if event["best"] else []
+            self.console.print(escape("  ".join(filter(None, units))))
 
     def _left(self) -> str:
         several = self.estimate.place + 1 < len(self.planned)

@@ -136,7 +136,7 @@ def show_folder(
 
 
 def _print_epochs(shown: dict[str, Any]) -> None:
-    from kexp.cli.tables import print_table
+    from kexp.cli.tables import is_screen, print_table
     from kexp.repeats import Repeat
     from kexp.report.epochs import epoch_table, spare_columns
     from kexp.results.runs import spec_of
@@ -149,7 +149,10 @@ def _print_epochs(shown: dict[str, Any]) -> None:
         header, rows = epoch_table(run["epochs"])
         monitor = spec_of(shown["asked"], run["variant"]).get("training", {}).get("monitor", "")
         spare = spare_columns(run["epochs"], monitor)
-        print_table("", ["run", *header], [[name, *row] for row in rows], right=1, spare=spare)
+        if is_screen(sys.stdout):
+            print_table(name, header, rows, right=0, spare=spare)
+        else:
+            print_table("", ["run", *header], [[name, *row] for row in rows], right=1)
 
 
 def _print_shown(shown: dict[str, Any]) -> None:

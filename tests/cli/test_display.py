@@ -96,7 +96,14 @@ def test_a_terminal_shows_loss_and_monitor_and_breaks_no_unit(
     lines = shown(stream)
     assert max(map(cell_len, lines)) <= width
     text = "\n".join(lines)
-    for unit in ("run 1 of 4", "run 3 of 4", "5/10  loss 0.5000", "mcc 0.2500", "train loss 0.6938", "left for all"):
+    for unit in (
+        "run 1 of 4",
+        "run 3 of 4",
+        "5/10  loss 0.5000",
+        "mcc 0.2500 best",
+        "train loss 0.6938",
+        "left for all",
+    ):
         assert unit in text, unit
     assert "a seed 1 by epoch" in text
     # The last thing written shows the cursor again, and no line is left that changes.
