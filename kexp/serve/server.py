@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from contextlib import suppress
 
@@ -26,6 +28,12 @@ def serve(
     batcher = Batcher(model, batch_tokens=batch_tokens, waiting_tokens=waiting_tokens)
     app = make_app(model, name, batcher, hosts_of(host), max_texts=max_texts)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Return whether a record is about something else than a request that was ended with the server, which is told."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,12 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from published_runs import trained
 from support import kexp, tiny_spec
@@ -29,6 +32,7 @@ from kexp.data.batching import TokensPerBatch
 from kexp.errors import KexpError
 from kexp.inference.columns import TextColumns
 from kexp.inference.trained_model import Answers, TrainedModel
+from kexp.serve import server as server_module
 from kexp.serve.app import make_app
 from kexp.serve.batcher import Batcher, Busy
 from kexp.trained import load
@@ -337,6 +341,44 @@ def test_stopping_answers_what_has_come_in(server: tuple[subprocess.Popen[str], 
     assert process.wait(20) == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{address}/health", timeout=5)
+
+
+def test_a_client_that_sends_no_more_is_not_waited_for_forever(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_module, "GRACE", 0.2)
+    # Signals go to the main thread alone.
+    monkeypatch.setattr(uvicorn.Server, "capture_signals", lambda server: nullcontext())
+    started: list[uvicorn.Server] = []
+    startup = uvicorn.Server.startup
+    monkeypatch.setattr(
+        uvicorn.Server, "startup", lambda server, sockets: started.append(server) or startup(server, sockets)
+    )
+    port = free_port()
+    thread = threading.Thread(
+        target=server_module.serve,
+        args=(model, "a model", "127.0.0.1", port),
+        kwargs={"batch_tokens": 100, "waiting_tokens": 100, "max_texts": 10},
+    )
+    thread.start()
+    while not (started and started[0].started):
+        time.sleep(0.01)
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+        # The beginning of the request is read before the answer to another one.
+        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+        started[0].should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert "graceful shutdown exceeded" in told
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 @pytest.mark.chromium
