@@ -56,7 +56,8 @@ def metered(events: Iterable[Event], state: TrainState, counter: Counter | None)
         state.joules = None
         yield from events
         return
-    used, before = state.joules or 0.0, counter()
+    used: float | None = state.joules or 0.0
+    before = counter()
     for event in events:
         now = counter()
         used = None if used is None or before is None or now is None else used + now - before

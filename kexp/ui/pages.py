@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from kexp.errors import KexpError
+from kexp.report.mistakes import mistakes
 from kexp.report.predictions import rows_of
-from kexp.report.run_page import facts, mistakes
+from kexp.report.run_page import facts
 from kexp.results.compare import compare_runs
 from kexp.results.runs import differences
 from kexp.ui.folders import Run
@@ -22,7 +23,7 @@ from kexp.ui.studies import StudyReader, study_rows
 COMPARED = 40
 """Runs that are compared on one page, at most."""
 
-MANY = 10_000
+MANY = 500
 """Run folders in the table of runs, at most."""
 
 Keys = Annotated[list[str], Query(min_length=1, max_length=COMPARED)]
