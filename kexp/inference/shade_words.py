@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.model_folders import find
 from kexp.inference.trained_model import TrainedModel
 from kexp.report.run_folder import write_json
-from kexp.report.stored import read_summary
+from kexp.report.stored import read_result, read_summary
 from kexp.report.words import WORDS, Shadable, shadable, texts_of
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def _words(run: Shadable, end: float, limit: str, options: LoadOptions) -> Json:
     if not (run.folder / "model").is_dir():
         return {**found, "remark": "its words are not shaded: its weights are gone"}
     try:
-        model = load_places([find(run.folder)], options)
+        # Who trained on a CPU may have left the GPU to others.
+        on_cpu = read_result(run.folder / "result.json").get("device") == "cpu"
+        model = load_places([find(run.folder)], replace(options, device="cpu") if on_cpu else options)
         found["rows"] = _rows(run, model, end)
     except KexpError as error:
         return {**found, "remark": f"its words are not shaded: {str(error).splitlines()[0]}"}

@@ -12,6 +12,7 @@ from kexp.evaluate.proportions import wilson
 from kexp.repeats import repeats_in
 from kexp.report.error_analysis import quartiles, whole_texts
 from kexp.report.predictions import rows_of
+from kexp.report.stored import read_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,15 +49,26 @@ def variant_rows(folder: Path, summary: Mapping[str, Any], split: str) -> list[V
     """
     found = []
     for name, variant in summary["variants"].items():
-        paths = [
-            folder / name / repeat.folder / "predictions.parquet"
+        runs = [
+            folder / name / repeat.folder
             for repeat in repeats_in(variant)
             if variant["status"].get(repeat.key) == "done"
         ]
-        frames = [rows_of(path, split, ["text", "label", "predicted"], []) for path in paths if path.is_file()]
+        files = ("result.json", "predictions.parquet")
+        frames = [_read(run, split) for run in runs if all((run / file).is_file() for file in files)]
         if frames := [frame for frame in frames if len(frame)]:
             found.append(VariantRows(name, len(frames), _mean(frames)))
     return found
+
+
+def _read(run: Path, split: str) -> pd.DataFrame:
+    labels = read_result(run / "result.json")["labels"]
+    return rows_of(
+        run / "predictions.parquet",
+        split,
+        ["text", "label", "predicted"],
+        [f"{PROBABILITY}{label}" for label in labels],
+    )
 
 
 def _mean(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.errors import KexpError
 from kexp.repeats import repeats_in
 from kexp.report.mistakes import worst_mistakes
 from kexp.report.predictions import rows_of
@@ -88,7 +89,10 @@ class Words:
         """Read the words of a run; raises ``KexpError`` for a damaged file."""
         if not (folder / WORDS).is_file():
             return cls({}, "")
-        found = read_words(folder / WORDS)
+        try:
+            found = read_words(folder / WORDS)
+        except KexpError as error:
+            raise KexpError(f"{error}; or delete it, kexp report --words makes it again") from None
         return cls(found["rows"] if found["split"] == split else {}, found["remark"])
 
     def shaded(self, row: Mapping[str, Any], label: str, length: int) -> Markup | None:

@@ -155,6 +155,13 @@ def test_folds_that_test_other_rows_are_put_together(folder: Folder) -> None:
     assert (list(found.rows["row"]), found.runs) == ([0, 1, 2, 3], 2)
 
 
+def test_predictions_without_a_probability_of_each_label_are_named(folder: Folder) -> None:
+    path = folder.path / "b" / "seed-2" / "predictions.parquet"
+    pd.read_parquet(path).drop(columns="probability:긍정").to_parquet(path)
+    with pytest.raises(KexpError, match="column probability:긍정 is missing, or not as kexp writes it"):
+        write_report(folder.path)
+
+
 def test_accuracy_is_told_by_length_of_the_text(folder: Folder) -> None:
     found = accuracy_by_length(variant_rows(folder.path, folder.summary(), "test"))
     assert found is not None
@@ -263,7 +270,7 @@ def test_words_of_a_long_text_and_of_pairs_are_shown_whole_and_cannot_run() -> N
 
 def test_damaged_words_are_named(folder: Folder) -> None:
     write_words(folder.path / "a" / "seed-1", {"3": {"label": "긍정", "texts": "재미없는"}})
-    with pytest.raises(KexpError, match=r"words\.json: rows\.3\.texts is not as kexp writes it"):
+    with pytest.raises(KexpError, match=r"words\.json: rows\.3\.texts is not as kexp .* or delete it"):
         write_report(folder.path)
 
 
