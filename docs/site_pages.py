@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -25,6 +26,9 @@ from kexp.spec.sections import Spec
 
 PACKAGES = ("kexp", "kexp-korean", "kexp-backtranslation", "kexp-ray")
 """Whose components are documented, whatever else is installed."""
+
+EXAMPLES = Path(__file__).parent / "examples"
+"""Worked examples, ``KIND/NAME.md``: the last section of a component's page. They are executed like written pages."""
 
 
 def pages(catalog: Catalog, written: Collection[str] = ()) -> dict[str, str]:
@@ -179,6 +183,7 @@ def _component(catalog: Catalog, entry: Entry) -> str:
         nested,
         "## Options",
         _options(schema, schema.get("$defs", {}), "..") if schema.get("properties") else "It has none.",
+        example.read_text("utf-8") if (example := EXAMPLES / entry.kind / f"{entry.name}.md").is_file() else "",
     )
 
 

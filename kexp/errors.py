@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,10 @@ class KexpError(Exception):
     """An error that a user can act on; printed as one message, without a traceback."""
 
     exit_status = 2
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the message, without a traceback (IPython asks for it by this name)."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class DataError(KexpError):
@@ -76,6 +81,10 @@ class SpecError(KexpError):
 CHANGES = 'kexp\'s documentation lists what changed, under "Changes of the interface"'
 
 
+_LACKING = re.compile(r"(?:.*\.)?(\w+)\.__init__\(\) missing \d+ required \S+ arguments?: (.*)")
+"""What Python says where an object is made without arguments that its class needs."""
+
+
 def describe_error(error: Exception) -> str:
     """Return a message for what the code of a plugin raised; a ``KexpError`` has its own.
 
@@ -93,6 +102,9 @@ def describe_error(error: Exception) -> str:
         owner = error.name or ""
     elif isinstance(error, AttributeError):
         owner = error.obj.__name__ if isinstance(error.obj, ModuleType) else type(error.obj).__module__
+    if lacking := _LACKING.fullmatch(str(error)):
+        names = lacking[2].replace("'", "")
+        return f"{lacking[1]}() lacks its argument{'s' if ' and ' in names else ''} {names}"
     message = f"{type(error).__name__}: {error}"
     return f"{message}; {CHANGES}" if owner.split(".")[0] == "kexp" else message
 
@@ -134,7 +146,9 @@ def describe_os_error(error: OSError) -> str:
 
 
 def describe_value(value: object) -> str:
-    """Describe an unexpected return value: None, or its type."""
+    """Describe an unexpected return value: None, a class, or the type of any other."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetJsonSchemaHandler,
     PlainSerializer,
     Secret,
     SecretStr,
@@ -24,9 +25,10 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from kexp.errors import PluginError, Problem, did_you_mean, plugin_call
+from kexp.lists_of_one import as_list, lone_entries
 from kexp.names import ADDRESS, existing_path, is_utf8
 from kexp.redaction import is_masked, masked_address, remember_secrets, secrets_of, without_passwords
 
@@ -109,7 +111,8 @@ class Section(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _typed(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    def _typed(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        value = as_list(value, cls.model_fields[info.field_name or ""])
         result = handler(value)
         if isinstance(result, Secret | SecretStr) and not isinstance(result, Address):
             remember_secrets(str(result.get_secret_value()))
@@ -117,6 +120,13 @@ class Section(BaseModel):
             given, made = coerced
             raise ValueError(f"expected {_type_name(made)}, found {json.dumps(given, ensure_ascii=False)}")
         return result
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Let the JSON Schema allow a list of one without brackets, as the validation does."""
+        schema = handler(core_schema)
+        lone_entries(handler.resolve_ref_schema(schema), cls)
+        return schema
 
     @model_serializer(mode="wrap")
     def _secrets_if_wanted(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
@@ -220,18 +230,43 @@ class Component:
         return {"use": _catalog(info).name_of(type(value)), **dumped}
 
 
+UNKNOWN_OPTION = "unknown_option"
+"""Type of the error of a key that a component does not have, in place of pydantic's."""
+
+
 def _owned(error: ValidationError, entry: Any, title: str) -> ValidationError:
-    """Say in each error whose option it is, which option may be intended, and which package refused it."""
+    """Say in each error which package refused it, and of an unknown option which may be intended."""
     details: list[InitErrorDetails] = []
     for found in error.errors(include_url=False):
-        message, owner = found["msg"], found.get("ctx", {}).get("owner", str(entry.owner))
-        if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
-            hint = did_you_mean(str(found["loc"][0]), entry.options.model_fields)
-            message = f"unknown option of {title}; {hint or 'it has none'}"
-        kind = "refused" if found["type"] == "extra_forbidden" else found["type"]
-        custom = PydanticCustomError(kind, "{message}", {"message": message, "owner": owner})
+        kind, context = found["type"], {"owner": str(entry.owner), **found.get("ctx", {}), "message": found["msg"]}
+        if kind == "extra_forbidden":
+            keys = keys_at(entry.options, found["loc"])
+            finding = f"unknown option of {title}"
+            hint = did_you_mean(str(found["loc"][-1]), keys) or "it has none"
+            kind, context = UNKNOWN_OPTION, {**context, "finding": finding, "component": entry, "keys": keys}
+            context["message"] = f"{finding}; {hint}"
+        custom = PydanticCustomError(kind, "{message}", context)
         details.append(InitErrorDetails(type=custom, loc=found["loc"], input=found["input"]))
     return ValidationError.from_exception_data(title, details)
+
+
+def keys_at(section: type[BaseModel], place: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the keys that the table has in which pydantic's error about a key is placed, seen from ``section``."""
+    for key in place[:-1]:
+        field = section.model_fields.get(str(key))
+        if field is not None:
+            within = section_in(field.annotation)
+            if within is None:
+                return ()
+            section = within
+    return tuple(section.model_fields)
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """Return the class of the section that a field holds, alone, in a list or by name; None where it holds none."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(section_in, get_args(annotation))), None)
 
 
 def _catalog(info: ValidationInfo | SerializationInfo) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+
+from kexp.errors import Problem
 
 
 def is_installed(package: str) -> bool:
@@ -10,3 +13,9 @@ def is_installed(package: str) -> bool:
     found = importlib.util.find_spec(package)
     # A folder of that name in the working folder is not the package: W&B and MLflow make such folders.
     return found is not None and found.origin is not None
+
+
+def missing(package: str, install: str) -> Iterator[Problem]:
+    """Yield a package that is not installed, with what pip installs for it."""
+    if not is_installed(package):
+        yield Problem("", f"needs the package {package}", f"pip install '{install}'")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
@@ -18,8 +19,16 @@ from pages import Block, Page, PageError, check_commands, check_spec, complete, 
 REPOSITORY = Path(__file__).parent.parent
 SECONDS = 240.0
 
-# Says which command of a script failed, for `bash -e` does not.
-SHELL_PRELUDE = """trap 'echo "$LINENO $BASH_COMMAND" > "$PAGE_FAILED"' ERR; """
+# Says which command of a script failed, for `bash -e` does not, and goes on after those that the page says fail.
+# All in the first line, so that numbers of lines are those of the block.
+SHELL_PRELUDE = """PAGE_STATUSES=({}); \
+page_failed() {{ \
+if [ "${{PAGE_STATUSES[0]-}}" = "$1" ]; then PAGE_STATUSES=("${{PAGE_STATUSES[@]:1}}"); return 0; fi; \
+echo "$2 $3" > "$PAGE_FAILED"; return 1; }}; \
+page_ended() {{ if [ $1 = 0 ] && [ ${{#PAGE_STATUSES[@]}} -gt 0 ]; then \
+echo "no command ended with status ${{PAGE_STATUSES[0]}}"; exit 1; fi; }}; \
+trap 'if page_failed $? $LINENO "$BASH_COMMAND"; then set +e; trap "set -e; trap - DEBUG" DEBUG; fi' ERR; \
+trap 'page_ended $?' EXIT; """.replace("\\\n", "")
 
 # Executes blocks of Python one after the other in one namespace, as a module of the name of a program, so that
 # classes find their annotations; what a block prints goes to its file, what became of it to standard output.
@@ -53,7 +62,7 @@ class Session:
 
     def __init__(self, page: Page, folder: Path, other: Path, seconds: float = SECONDS) -> None:
         self.page, self.folder, self.other, self.seconds = page, folder, other, seconds
-        self.environment = _environment(other)
+        self.environment = page_environment(other)
         self.python: subprocess.Popen[str] | None = None
         self.output = ""
 
@@ -82,7 +91,7 @@ class Session:
         elif block.language == "python":
             self.output = self._python(block)
         elif block.is_executed:
-            self.output = self._shell(block.text)
+            self.output = self._shell(block.text, block.statuses)
         elif block.language == "sh":
             check_commands(block.text, REPOSITORY)
 
@@ -105,10 +114,11 @@ class Session:
         if not keep:
             path.unlink()
 
-    def _shell(self, text: str) -> str:
-        """Run a script; return what it printed."""
+    def _shell(self, text: str, statuses: Sequence[int] = ()) -> str:
+        """Run a script whose failing commands end with these statuses, in this order; return what it printed."""
         script, printed, failed = (self.other / name for name in ("script.sh", "output", "failed"))
-        script.write_text(SHELL_PRELUDE + text, "utf-8")
+        # The last line is reached after a last command that fails as it should.
+        script.write_text(f"{SHELL_PRELUDE.format(' '.join(map(str, statuses)))}{text}\n:\n", "utf-8")
         failed.write_text("")
         with printed.open("wb") as file:
             process = subprocess.Popen(
@@ -158,7 +168,7 @@ class Session:
         return output
 
 
-def _environment(other: Path) -> dict[str, str]:
+def page_environment(other: Path) -> dict[str, str]:
     """Return the environment of a page: this Python's programs, no network, nothing of the tests or of the user."""
     own = ("KEXP_", "PYTEST_", "WANDB_", "MLFLOW_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}

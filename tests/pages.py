@@ -37,6 +37,10 @@ NOT_EXECUTED = (
     "takes a minute",
     "installs",
 )
+NOTE = re.compile(
+    r"\s*<!--\s*(?:status: (?P<statuses>\d+(?:, \d+)*)|not executed: (?P<reason>.*?)|(?P<other>.*?))\s*-->\s*"
+)
+"""What is noted of a block in the line before it, in a comment that no reader sees."""
 PART_OF = {"name": "part", "dataset": "dialect-sample", "backbone": "tiny"}
 FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>.*)")
 INFO = re.compile(r'(?P<language>\w+)(?:\s+title="(?P<title>[^"]*)")?(?:\s+(?:hl_lines|linenums)="[^"]*")*')
@@ -48,16 +52,21 @@ class PageError(AssertionError):
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; ``line`` is that of its fence."""
+    """A fenced block; ``line`` is that of its fence, ``statuses`` are those of the commands that fail, in order.
+
+    ``reason`` says why commands are not executed here.
+    """
 
     line: int
     language: str
     title: str | None
     text: str
+    statuses: tuple[int, ...] = ()
+    reason: str | None = None
 
     @property
     def is_executed(self) -> bool:
-        return self.language in EXECUTED and self.title is None
+        return self.language in EXECUTED and self.title is None and self.reason is None
 
     @property
     def is_file(self) -> bool:
@@ -115,7 +124,7 @@ class Page:
             number += 1
             if not opened:
                 continue
-            start, inside = number, []
+            start, inside, note = number, [], lines[number - 2] if number > 1 else ""
             closed = re.compile(rf"\s*{opened['fence'][0]}{{{len(opened['fence'])},}}\s*")
             while number < len(lines) and not closed.fullmatch(lines[number]):
                 # Inside a list, an admonition or a tab, a block is as far in as its fence.
@@ -124,26 +133,32 @@ class Page:
             if number == len(lines):
                 raise self.error(start, "the block has no end")
             number += 1
-            before = self._block(start, opened["info"], "".join(line + "\n" for line in inside), before)
+            before = self._block(start, opened["info"], "".join(line + "\n" for line in inside), note, before)
             yield before
 
-    def _block(self, line: int, info: str, text: str, before: Block | None) -> Block:
+    def _block(self, line: int, info: str, text: str, note: str, before: Block | None) -> Block:
         """Return a block; raises ``PageError`` when it is none of those that pages may have."""
         found = INFO.fullmatch(info.strip())
         if not found:
             raise self.error(line, f'expected a language and perhaps title="...", found "{info.strip()}"')
-        block = Block(line, found["language"], found["title"], text)
+        noted = NOTE.fullmatch(note)
+        statuses = tuple(map(int, re.findall(r"\d+", noted["statuses"] or ""))) if noted else ()
+        block = Block(line, found["language"], found["title"], text, statuses, noted and noted["reason"])
         if block.language not in LANGUAGES:
             raise self.error(line, f"unknown language {block.language}; expected one of {', '.join(LANGUAGES)}")
         if block.is_output and not (before and before.is_executed):
             raise self.error(line, "an output without a sh or python block right before it that is executed")
         if block.is_output and not text.strip():
             raise self.error(line, "the output says nothing")
-        if block.language == "sh" and block.title not in (None, *NOT_EXECUTED):
-            raise self.error(line, f'unknown reason "{block.title}"; expected one of {", ".join(NOT_EXECUTED)}')
+        if noted and (noted["other"] or block.language != "sh"):
+            raise self.error(line, f"{note.strip()} stands before no sh block, or is no note: status, not executed")
+        if block.reason not in (None, *NOT_EXECUTED):
+            raise self.error(line, f'unknown reason "{block.reason}"; expected one of {", ".join(NOT_EXECUTED)}')
+        if block.language == "sh" and (found := re.search(r"\|\| *(true|:|test \$\?.*)", text)):
+            raise self.error(line, f"a reader sees `{found[0]}`; note the status in a comment before the block")
         if block.is_file and (Path(block.title or "").is_absolute() or ".." in Path(block.title or "").parts):
             raise self.error(line, f'"{block.title}" is not a file of the page\'s folder')
-        if block.title is not None and not (block.is_output or block.is_file or block.language == "sh"):
+        if block.title is not None and not (block.is_output or block.is_file):
             raise self.error(line, f'a {block.language} block has no title; found "{block.title}"')
         return block
 

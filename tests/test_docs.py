@@ -80,7 +80,7 @@ def in_nav(item: Any) -> Iterator[str]:
 
 def test_every_page_is_in_the_navigation() -> None:
     config = yaml.load((REPOSITORY / "mkdocs.yml").read_text("utf-8"), Tolerant)
-    assert set(names(PAGES)) <= set(in_nav(config["nav"]))
+    assert {name for name in names(PAGES) if not name.startswith("examples/")} <= set(in_nav(config["nav"]))
 
 
 # --- what runs the pages ----------------------------------------------------------------------------------------------
@@ -152,7 +152,8 @@ objective = {use = "focal", gamma = 1.5}
 training.epochs = 1
 '''
 
-'''sh title="needs a network"
+<!-- not executed: needs a network -->
+'''sh
 X=1 kexp run experiments/dialect.toml --set \\
     training.epochs=1 2> log | tee > out   # it is "large"
 pip install something && kexp plugins show objective focal
@@ -195,11 +196,20 @@ def test_a_page_that_is_right(write: Callable[[str], Page], tmp_path: Path) -> N
         ("'''toml\nobjective.use = \"uda\"\n[variants.a]\nobjective.nothing = 1\n'''", 1, "variants.a"),
         ("'''toml title=\"a.toml\"\nbackbone = \"tiny\"\ndataset = \"nowhere\"\n'''", 1, 'unknown dataset "nowhere"'),
         ("'''toml title=\"a.toml\"\nx =\n'''", 1, "not valid TOML"),
-        ("'''sh title=\"needs a GPU\"\nkexp run a.toml --fast\n'''", 1, "--fast"),
-        ("'''sh title=\"needs a GPU\"\nls && kexp walk\n'''", 1, "walk"),
-        ("'''sh title=\"needs a GPU\"\nkexp run experiments/none.toml\n'''", 1, "does not exist"),
-        ("'''sh title=\"needs patience\"\nls\n'''", 1, 'unknown reason "needs patience"'),
-        ("'''sh title=\"needs a GPU\"\nls\n'''\n'''text title=\"Output\"\na\n'''", 4, "that is executed"),
+        ("<!-- not executed: needs a GPU -->\n'''sh\nkexp run a.toml --fast\n'''", 2, "--fast"),
+        ("<!-- not executed: needs a GPU -->\n'''sh\nls && kexp walk\n'''", 2, "walk"),
+        ("<!-- not executed: needs a GPU -->\n'''sh\nkexp run experiments/none.toml\n'''", 2, "does not exist"),
+        ("<!-- not executed: needs patience -->\n'''sh\nls\n'''", 2, 'unknown reason "needs patience"'),
+        ("<!-- not executed: needs a GPU -->\n'''sh\nls\n'''\n'''text title=\"Output\"\na\n'''", 5, "that is executed"),
+        ("'''sh title=\"needs a GPU\"\nls\n'''", 1, 'a sh block has no title; found "needs a GPU"'),
+        ("<!-- status: 2 -->\n'''sh\nls\n'''", 2, "no command ended with status 2"),
+        ("<!-- status: 2 -->\n'''sh\nls\nfalse\n'''", 2, "`false` in line 2 of the block ended with status 1"),
+        ("<!-- status: 1 -->\n'''sh\nfalse\nls\nfalse\n'''", 2, "`false` in line 3 of the block ended with status 1"),
+        ("<!-- status: 1, 2 -->\n'''sh\nfalse\n'''", 2, "no command ended with status 2"),
+        ("<!-- status: 1 -->\n'''sh\nfalse\necho $UNSET\n'''", 2, "UNSET: unbound variable"),
+        ("<!-- status: 2 -->\n'''python\n1\n'''", 2, "stands before no sh block"),
+        ("<!-- stats: 2 -->\n'''sh\nls\n'''", 2, "is no note: status, not executed"),
+        ("'''sh\nfalse || test $? = 1\n'''", 1, "a reader sees `|| test $? = 1`"),
         ("'''text title=\"Output\"\na\n'''", 1, "without a sh or python block"),
         ("'''sh\nls\n'''\n'''text title=\"Output\"\n\n'''", 4, "says nothing"),
         ("'''text title=\"other\"\na\n'''", 1, 'found "other"'),
@@ -216,6 +226,11 @@ def test_a_page_that_is_wrong(text: str, line: int, message: str, write: Callabl
         run(write(text), tmp_path, seconds=3 if "60" in text else 100)
     assert str(raised.value).startswith(f"{tmp_path}/page.md:{line}: ")
     assert message in str(raised.value)
+
+
+def test_commands_that_fail_as_the_page_says(write: Callable[[str], Page], tmp_path: Path) -> None:
+    script = "(exit 2)\necho one | grep two\nif false; then ls; fi\nsleep 9 & kill -9 $!; wait $!\necho end\nexit_of() { return 3; }\nexit_of\n"
+    run(write(f"<!-- status: 2, 1, 137, 3 -->\n'''sh\n{script}'''\n'''text title=\"Output\"\nend\n'''"), tmp_path)
 
 
 def test_local_code_is_checked_by_the_command(write: Callable[[str], Page], tmp_path: Path) -> None:
@@ -286,6 +301,19 @@ def test_every_component_has_a_page_with_all_its_options(generated: dict[str, st
     assert "../../plugins/metric.md" not in generated["components/metric/index.md"]
 
 
+def test_every_objective_has_a_worked_example(generated: dict[str, str], catalog: Catalog) -> None:
+    written = {
+        path.relative_to(DOCS / "examples").with_suffix("").as_posix() for path in (DOCS / "examples").rglob("*.md")
+    }
+    made = {name.removeprefix("components/").removesuffix(".md") for name in generated}
+    objectives = {f"objective/{entry.name}" for entry in catalog.entries("objective")} & made
+    assert written == objectives
+    for name in written:
+        page = generated[f"components/{name}.md"]
+        assert page.endswith((DOCS / "examples" / f"{name}.md").read_text("utf-8"))
+        assert f'use = "{name.partition("/")[2]}"' in page or name == "objective/cross-entropy"
+
+
 def shown(markdown: str) -> str:
     """Return Markdown as it is read: without the signs that keep others from being taken for markup."""
     return html.unescape(re.sub(r"\\(.)", r"\1", markdown))
@@ -318,7 +346,7 @@ def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalo
             line
             for block in Page(tmp_path / "page.md").blocks
             for line in block.text.splitlines()
-            if block.language == "toml"
+            if block.language == "toml" and block.title is None
         ]
     assert len(lines) > 70
     for line in lines:

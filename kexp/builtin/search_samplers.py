@@ -10,6 +10,8 @@ from pydantic import Field, PositiveInt
 
 from kexp.contracts import Parameter, SearchContext, SearchSamplerOptions, choice_label
 from kexp.contracts.search import MOST_VALUES
+from kexp.errors import Problem
+from kexp.packages import missing
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -65,6 +67,10 @@ class CmaEs(SearchSamplerOptions):
 
     startup_trials: PositiveInt = Field(1, description="Trials drawn at random before the strategy starts.")
     population: int | None = Field(None, ge=2, description="Trials of a generation; by the number of parameters.")
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield a missing package."""
+        return missing("cmaes", "kexp[cmaes]")
 
     def space_problems(self, space: Mapping[str, Parameter]) -> Iterable[str]:
         """Yield choices and parameters with conditions."""

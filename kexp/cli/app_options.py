@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import kexp
+from kexp.cli import complete
 from kexp.cli.errors import CLOSED_PIPE, discard_output, print_traceback, settings
 from kexp.names import ADDRESS, is_utf8
 from kexp.redaction import without_passwords
@@ -67,9 +68,16 @@ app = Application(
 )
 Spec = Annotated[Path, typer.Argument(help="Spec file in TOML.", show_default=False)]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key, e.g. training.epochs=1.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change a key, e.g. training.epochs=1.", autocompletion=complete.keys
+    ),
 ]
-Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.", autocompletion=complete.variants),
+]
+Seeds = Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Replace the spec's seeds.")]
 LocalCode = Annotated[
     bool, typer.Option("--allow-local-code", help="Run the Python files that the spec names in plugins.local.")
 ]

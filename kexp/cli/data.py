@@ -33,11 +33,12 @@ def data(
     with report_errors():
         from kexp.cli.data_card import print_card
         from kexp.cli.display import TerminalDisplay
+        from kexp.plan.request import spec_file
         from kexp.report.run_folder import finite
 
         if html is not None:
             _need_file_name(html)
-        plan, _ = plan_of(_spec_file(spec), assignments, variants, allow_local_code=allow_local_code)
+        plan, _ = plan_of(spec_file(spec), assignments, variants, allow_local_code=allow_local_code)
         print_warnings(plan)
         progress = TerminalDisplay().phase
         variant = plan.variants[0]
@@ -70,16 +71,3 @@ def _need_file_name(path: Path) -> None:
         raise KexpError(f"--html {path}: it is no regular file; name another one")
     if not path.parent.is_dir():
         raise KexpError(f"--html {path}: there is no folder {path.parent}; make it, or name another file")
-
-
-def _spec_file(path: Path) -> Path:
-    """Return the spec of a run folder, or the file that is given."""
-    from kexp.errors import KexpError
-
-    if not path.is_dir():
-        return path
-    if (study := path / "study.toml").is_file():
-        raise KexpError(f"{path}: it is the folder of a search, not of runs; give its spec, {study}")
-    if not (path / "spec.toml").is_file():
-        raise KexpError(f"{path}: no spec.toml in this folder; expected a spec file or a run folder")
-    return path / "spec.toml"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Set, Spec, Variants, app
+from kexp.cli import complete
+from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Seeds, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
-from kexp.cli.plans import plan_of, print_warnings
+from kexp.cli.plans import plan_of, print_warnings, seeds_of
 from kexp.redaction import hidden
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def run(
     spec: Annotated[Path | None, typer.Argument(help="Spec file in TOML.", show_default=False)] = None,
     assignments: Set = None,
     variants: Variants = None,
-    seeds: Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Replace the spec's seeds.")] = "",
+    seeds: Seeds = "",
     runs_dir: RunsDir = Path("runs"),
     resume: Annotated[Path | None, typer.Option("--resume", metavar="FOLDER", help="Continue a run folder.")] = None,
     dry_run: Annotated[
@@ -39,18 +39,17 @@ def run(
     with report_errors():
         from kexp.cli.display import NullDisplay, TerminalDisplay
         from kexp.cli.output import print_dry_run, print_summary
-        from kexp.errors import KexpError
-        from kexp.report.run_folder import RunFolder, finite
+        from kexp.experiment.request import plan_run
+        from kexp.report.run_folder import finite
 
-        if (spec is None) == (resume is None):
-            raise KexpError("kexp run: expected a spec file, or --resume FOLDER")
-        if resume is not None and (variants or seeds):
-            raise KexpError("--resume continues an experiment with its own spec; --variant and --seeds do not apply")
-        folder = RunFolder.open(resume) if resume else None
-        source: Path = spec or resume / "spec.toml"  # type: ignore[operator]
-        plan, catalog = plan_of(source, assignments, variants, seeds, allow_local_code=allow_local_code)
-        if resume is not None and assignments:
-            _need_same_spec(source, plan)
+        plan, catalog, folder = plan_run(
+            spec,
+            resume,
+            assignments=assignments or (),
+            variants=variants or (),
+            seeds=seeds_of(seeds),
+            allow_local_code=allow_local_code,
+        )
         print_warnings(plan)
         from kexp.experiment import run as flow
 
@@ -67,44 +66,13 @@ def run(
         _exit_with(summary)
 
 
-def _need_same_spec(source: Path, plan: Plan) -> None:
-    """Refuse what --set changes in a run folder's spec, besides passwords, which are hidden there."""
-    import tomllib
-
-    from kexp.errors import KexpError
-    from kexp.results.runs import differences
-    from kexp.spec.toml import dumps
-
-    before, now = tomllib.loads(source.read_text("utf-8")), tomllib.loads(dumps(plan.table))
-    if changed := differences(before, now):
-        remedy = "--resume continues an experiment with its own spec; --set only gives the passwords hidden there"
-        raise KexpError(f"--set changes {', '.join(changed)}; {remedy}")
-
-
 def _exit_with(summary: dict[str, Any]) -> None:
-    status, folder = summary["status"], summary["folder"]
-    if status == "interrupted":
-        print(f"interrupted; continue with: kexp run --resume {folder}", file=sys.stderr)
-        raise typer.Exit(130)
-    if status == "failed":
-        for failure in _failures(summary):
-            print(failure, file=sys.stderr)
-        print(f"not every run succeeded; for details see the log.txt of each run below {folder}", file=sys.stderr)
-        print(f"once the cause is mended, continue with: kexp run --resume {folder}", file=sys.stderr)
-        raise typer.Exit(1)
+    from kexp.experiment.request import not_done
 
-
-def _failures(summary: dict[str, Any]) -> Iterator[str]:
-    """Yield every distinct reason for failure, with the runs that failed for it."""
-    from kexp.repeats import repeats_in
-    from kexp.report.run_folder import RunFolder, read_json
-
-    folder, runs = RunFolder(Path(summary["folder"])), dict[str, list[str]]()
-    for name, variant in summary["variants"].items():
-        for repeat in (repeat for repeat in repeats_in(variant) if variant["status"][repeat.key] == "failed"):
-            reason = read_json(folder.run(name, repeat) / "result.json")["reason"]
-            runs.setdefault(reason, []).append(f"{name} {repeat.name}")
-    yield from (f"{', '.join(of)} failed: {reason}" for reason, of in runs.items())
+    for line in not_done(summary):
+        print(line, file=sys.stderr)
+    if status := {"interrupted": 130, "failed": 1}.get(summary["status"]):
+        raise typer.Exit(status)
 
 
 @app.command()
@@ -112,15 +80,17 @@ def check(
     spec: Spec,
     assignments: Set = None,
     variants: Variants = None,
+    seeds: Seeds = "",
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a spec completely, without reading data or loading a model."""
+    """Check a spec completely, without loading a model; of the data, only the headers of tables are read."""
     with report_errors():
         from kexp.errors import SpecError
+        from kexp.plan.request import plan_sentence
 
         try:
-            plan, _ = plan_of(spec, assignments, variants, allow_local_code=allow_local_code)
+            plan, _ = plan_of(spec, assignments, variants, seeds, allow_local_code=allow_local_code)
         except SpecError as error:
             if as_json:
                 _print_problems(error.problems, ())
@@ -130,11 +100,7 @@ def check(
             _print_problems((), plan.warnings)
             return
         print_warnings(plan)
-        names = ", ".join(variant.name for variant in plan.variants)
-        stages = {variant.name: variant.spec.pretraining for variant in plan.variants}
-        first = ", ".join(name for name, stage in stages.items() if stage is not None and stage.epochs)
-        with_stage = f"; with pre-training: {first}" if first else ""
-        print(f"{spec}: ok (variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))}{with_stage})")
+        print(f"{spec}: ok ({plan_sentence(plan)})")
 
 
 def _print_problems(problems: Any, warnings: Any) -> None:
@@ -156,7 +122,10 @@ def augment(
     of: Annotated[
         str | None,
         typer.Option(
-            "--of", metavar="ROWS", help="Augmenter of the labelled or the unlabelled rows, if both have one."
+            "--of",
+            metavar="ROWS",
+            help="Augmenter of the labelled or the unlabelled rows, if both have one.",
+            autocompletion=complete.words("labelled", "unlabelled"),
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only N unlabelled rows.", metavar="N")] = None,
@@ -253,7 +222,10 @@ def tune(
         str | None, typer.Option("--timeout", metavar="2h", help="Start no trial after this time: 2h, 90m, 1h30m.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at once.")] = None,
-    executor: Annotated[str | None, typer.Option("--executor", metavar="NAME", help="Where trials run.")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", metavar="NAME", help="Where trials run.", autocompletion=complete.executors),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option("--storage", envvar="KEXP_STORAGE", metavar="URL", help="Database that several machines share."),
@@ -267,11 +239,9 @@ def tune(
     """Search for the best spec, test it once, and write it; the same command continues a search."""
     with report_errors():
         from kexp.report.run_folder import finite
-        from kexp.spec.toml import dumps
+        from kexp.search.request import not_done, search_overrides, study_name
 
-        options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
-        # As TOML, so that no value is read as another type.
-        changes = [f"search.{key}={dumps({'v': value})[4:]}" for key, value in options.items() if value is not None]
+        changes = search_overrides(trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage)
         plan, catalog = plan_of(spec, [*(assignments or ()), *changes], variants, allow_local_code=allow_local_code)
         print_warnings(plan)
         from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
@@ -279,29 +249,12 @@ def tune(
         from kexp.search.tune import tune as search
 
         display = NullSearchDisplay() if quiet else TerminalSearchDisplay()
-        found = hidden(search(plan, catalog, runs_dir=runs_dir, name=_study_name(study), display=display))
+        found = hidden(search(plan, catalog, runs_dir=runs_dir, name=study_name(study), display=display))
         if as_json:
             print(json.dumps(finite(found), ensure_ascii=False))
         else:
             print_search(found)
+        for line in not_done(found):
+            print(line, file=sys.stderr)
         if found["status"] != "done":
-            again = "; the same command continues" if found["status"] == "interrupted" else ""
-            print(f"{found['status']}: {found['reason']}{again}", file=sys.stderr)
             raise typer.Exit({"interrupted": 130}.get(found["status"], 1))
-
-
-def _study_name(name: str | None) -> str | None:
-    import re
-
-    from kexp.errors import KexpError
-    from kexp.names import composed, file_name_problem
-
-    if name is None:
-        return None
-    name = composed(name)
-    problem = file_name_problem(name)
-    if re.match(r"\d{8}T\d{6}Z-", name):
-        problem = "another name: run folders are called so"
-    if problem:
-        raise KexpError(f"--study {name}: it names a folder; expected {problem}")
-    return name

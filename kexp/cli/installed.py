@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kexp.cli import complete
 from kexp.cli.app_options import AsJson, app
 from kexp.cli.errors import report_errors
 
@@ -32,7 +33,9 @@ def schema() -> None:
 
 @plugins.command("list")
 def list_plugins(
-    kind: Annotated[str | None, typer.Option("--kind", help="Only components of this kind.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Only components of this kind.", autocompletion=complete.kinds)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List every installed component, and the plugins that do not load."""
@@ -91,7 +94,11 @@ def _own_commands() -> set[str]:
 
 
 @plugins.command("show")
-def show_plugin(kind: str, name: str, as_json: AsJson = False) -> None:
+def show_plugin(
+    kind: Annotated[str, typer.Argument(autocompletion=complete.kinds, show_default=False)],
+    name: Annotated[str, typer.Argument(autocompletion=complete.components, show_default=False)],
+    as_json: AsJson = False,
+) -> None:
     """Show a component: what it does, its options with types, defaults and bounds, and where it comes from."""
     with report_errors():
         import inspect
@@ -121,7 +128,12 @@ def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package, such as kexp-dialects.")],
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", metavar="KIND", help="Kind of component; repeatable. An augmenter by default."),
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="Kind of component; repeatable. An augmenter by default.",
+            autocompletion=complete.kinds,
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where its folder is created.")] = Path(),
 ) -> None:

@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
+from kexp.cli import complete
+
 MODEL = "Run folder, <variant>/seed-<n> in one, or Hugging Face folder"
-MODELS = MODEL + "; several are averaged, and so are the runs of a <variant> folder."
+MODELS = MODEL + "; several are averaged, and so are the runs of a run folder or <variant> folder."
 Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER", help=MODELS, show_default=False)]
-Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Which variant of a run folder.")]
+Variant = Annotated[
+    str | None,
+    typer.Option("--variant", metavar="NAME", help="Which variant of a run folder.", autocompletion=complete.variants),
+]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Which seed of a run folder.")]
 Text = Annotated[
     list[str] | None,
@@ -56,6 +61,16 @@ BatchSize = Annotated[
     int | None,
     typer.Option("--batch-size", min=1, help="Rows per forward pass; as many as have 4,096 tokens if not given."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=complete.words("auto", "cpu", "cuda", "mps")
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision", help="auto, fp32, bf16 or fp16.", autocompletion=complete.words("auto", "fp32", "bf16", "fp16")
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kexp.cli.tables import as_text, print_table, setting
+from kexp.report.findings import by_text
 from kexp.report.results import OUT_OF_FOLD
 from kexp.report.summary import known_tests, no_test_remark, old_tests_remark, over, shared, shown_split
 
@@ -44,6 +45,8 @@ def print_summary(summary: Json) -> None:
     for test in known_tests(summary):
         if test["stated"]:
             out.print(escape(test["sentence"]))
+    for of, text in by_text(summary.get("findings", [])):
+        out.print(f"[yellow]{escape(f'{of}: {text}' if of else text)}[/]")
     if old := old_tests_remark(summary):
         out.print(f"[dim]{old}[/]")
     untested = no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,33 +11,38 @@ from kexp.redaction import without_passwords
 
 if TYPE_CHECKING:
     from kexp.catalog import Catalog
+    from kexp.nested import Table
     from kexp.plan.resolve import Plan
 
 
 def plan_of(
     spec: Path,
-    assignments: list[str] | None,
+    assignments: Sequence[str | Table] | None,
     variants: list[str] | None,
     seeds: str = "",
     *,
     allow_local_code: bool,
 ) -> tuple[Plan, Catalog]:
     """Return what the command line asks for, and the components that it may use."""
+    from kexp.plan.request import make_plan
+
+    return make_plan(
+        spec,
+        assignments=assignments or (),
+        variants=variants or (),
+        seeds=seeds_of(seeds),
+        allow_local_code=allow_local_code,
+    )
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds that --seeds names, none for an empty text; raises ``KexpError`` for what is no whole number."""
     from kexp.errors import KexpError
-    from kexp.plan.plugins import catalog_of, need_allowed
-    from kexp.plan.resolve import resolve
 
     try:
-        numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
+        return [int(seed) for seed in text.split(",")] if text else []
     except ValueError:
-        raise KexpError(
-            f"--seeds {seeds[:60]}: expected whole numbers with commas between, for example 1,2,3"
-        ) from None
-    catalog = catalog_of(spec, allow_local_code=allow_local_code, assignments=assignments or ())
-    plan = resolve(spec, catalog, assignments=assignments or (), variants=variants or (), seeds=numbers)
-    # Whatever the plan came from: what it names is what runs.
-    need_allowed(plan.source, plan.base.plugins, allow_local_code=allow_local_code)
-    return plan, catalog
+        raise KexpError(f"--seeds {text[:60]}: expected whole numbers with commas between, for example 1,2,3") from None
 
 
 def print_warnings(plan: Plan) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kexp.cli import complete
 from kexp.cli.app_options import AsJson, RunsDir, app
 from kexp.cli.confirm import confirm_removal
 from kexp.cli.errors import report_errors
@@ -21,7 +22,13 @@ app.add_typer(runs, name="runs")
 
 Folder = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
 Status = Annotated[
-    str | None, typer.Option("--status", help="done, interrupted, failed, unfinished or unreadable.", metavar="S")
+    str | None,
+    typer.Option(
+        "--status",
+        help="done, interrupted, failed, unfinished or unreadable.",
+        metavar="S",
+        autocompletion=complete.words("done", "interrupted", "failed", "unfinished", "unreadable"),
+    ),
 ]
 
 
@@ -29,7 +36,10 @@ Status = Annotated[
 def list_folders(
     context: typer.Context,
     runs_dir: RunsDir = Path("runs"),
-    spec: Annotated[str | None, typer.Option("--spec", metavar="NAME", help="Only this experiment.")] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option("--spec", metavar="NAME", help="Only this experiment.", autocompletion=complete.experiments),
+    ] = None,
     status: Status = None,
     sort: Annotated[
         str | None, typer.Option("--sort", metavar="METRIC", help="Best first by this test metric.")
@@ -254,7 +264,12 @@ def compare(
         str | None,
         typer.Option("--metric", metavar="NAME", help="Only this metric; or train_seconds, peak_memory_mib ..."),
     ] = None,
-    split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="test or validation.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", metavar="SPLIT", help="test or validation.", autocompletion=complete.words("test", "validation")
+        ),
+    ] = "test",
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the table for LaTeX (booktabs).")] = False,
@@ -275,6 +290,9 @@ def compare(
         elif csv or latex or markdown:
             write = as_csv if csv else as_latex if latex else as_markdown
             print(write(found), end="")
+            if csv:
+                # It has no place for what it lacks.
+                print("".join(f"left out: {reason}\n" for reason in found["left_out"]), end="", file=sys.stderr)
         else:
             _print_comparison(found)
 

@@ -55,7 +55,7 @@ def _page_of(folder: Path, runs_dir: Path, variant: str | None, seed: int | None
 
     from kexp.errors import KexpError
     from kexp.inference.model_folders import find_all
-    from kexp.ui.app import MODELS
+    from kexp.ui.models import MODELS
 
     places = find_all(folder, variant=variant, seed=seed)
     if len(places) > MODELS:

@@ -17,6 +17,7 @@ from kexp.contracts.backbone import (
     AnyBackbone,
     BackboneContext,
     BackboneOptions,
+    KnownWeights,
     MaskedLanguageModel,
     TokenizerContext,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "ExecutorContext",
     "ExecutorOptions",
     "FreezingOptions",
+    "KnownWeights",
     "Link",
     "Lost",
     "MaskedLanguageModel",

@@ -28,6 +28,12 @@ class Rejected:
     text: str
     reason: str
 
+    def __post_init__(self) -> None:
+        """Refuse what is no string where it is made."""
+        for name, value in (("text", self.text), ("reason", self.reason)):
+            if not isinstance(value, str):
+                raise TypeError(f"Rejected(text, reason): {name} is {describe_value(value)}, expected str")
+
 
 class Augmenter(Protocol):
     """Texts in, texts out; the same text and generator give the same result, whatever the other texts are."""
@@ -118,7 +124,8 @@ class CheckedAugmenter:
             raise PluginError(f"{self.name}: made {len(made)} of {len(texts)} texts, expected one of each")
         for found in made:
             if not isinstance(found, str | Rejected):
-                raise PluginError(f"{self.name}: returned {describe_value(found)} for a text, expected str or Rejected")
+                wanted = "expected str or Rejected(text, reason)"
+                raise PluginError(f"{self.name}: returned {describe_value(found)} for a text, {wanted}")
         self.total += len(texts)
         self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
         return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -42,12 +42,21 @@ class MaskedLanguageModel:
     fresh: Sequence[str] = ()
 
 
+class KnownWeights(NamedTuple):
+    """Weights that ``kexp init`` may suggest: the options that name them, and their parameters in millions."""
+
+    options: Mapping[str, Any]
+    parameters: int
+
+
 class BackboneOptions(Options):
     """Base of every backbone: a pre-trained or fresh encoder with a classification head, and its tokenizer."""
 
     kind: ClassVar[str] = "backbone"
     licence: ClassVar[str] = ""
     """Licence of the weights as their authors state it; empty where there is none, or where kexp does not know it."""
+    suggested: ClassVar[tuple[KnownWeights, ...]] = ()
+    """Weights that ``kexp init`` suggests to those who have chosen none, where they fit the machine."""
 
     dropout: float | None = Field(
         None, ge=0, lt=1, description="Dropout before the classifier; the model's own when not given."

@@ -29,13 +29,15 @@ class DatasetContext:
     ``counts`` is for the dataset to fill: how many rows were left out while reading, by reason. It is kept in the
     record of the run. ``read`` may hold more numbers on what was read, by split and name, and ``warnings`` sentences
     that are shown with the data. ``rows`` holds, by split, the numbers of the rows in their file, from 1, where rows
-    were left out between them.
+    were left out between them. With ``keep_unlabelled``, rows of train, validation and test without a label are
+    returned with an empty one, or -1 for a ClassLabel, since they are dropped later and counted; else they are refused.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     read: dict[str, Counter[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     rows: dict[str, Sequence[int]] = field(default_factory=dict)
+    keep_unlabelled: bool = False
 
 
 class DatasetOptions(Options):

@@ -6,11 +6,12 @@ import unicodedata
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kexp.contracts import UNLABELLED
 from kexp.errors import DataError
 from kexp.files import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -55,6 +56,20 @@ def contradicting(frame: pd.DataFrame) -> pd.Series[bool]:
 def repetitions(frame: pd.DataFrame) -> pd.Series[bool]:
     """Return which rows repeat the text and the label of a row before them."""
     return frame.assign(key=keys(frame)).duplicated(["key", "label"])
+
+
+def without_unlabelled(
+    frames: Mapping[str, pd.DataFrame], options: Cleaning, counts: Mapping[str, Counts]
+) -> dict[str, pd.DataFrame]:
+    """Return the splits without the rows of labelled ones that have no label, if they are to be dropped."""
+    if options.unlabelled != "drop":
+        return dict(frames)
+    kept = {}
+    for split, frame in frames.items():
+        missing = (frame["label"] == "") & (split != UNLABELLED)
+        counts[split] |= {"without_label": int(missing.sum())} if split != UNLABELLED else {}
+        kept[split] = frame[~missing]
+    return kept
 
 
 def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from kexp.data.cleaning import (
     lengths,
     need_rows,
     normalise,
+    without_unlabelled,
 )
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
@@ -72,7 +73,7 @@ def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
 
     Raises ``DataError`` for data that cannot be used, with the split, the label and the remedy.
     """
-    return prepare_read(read_splits(spec.dataset), spec, repeat)
+    return prepare_read(read_splits(spec), spec, repeat)
 
 
 def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
@@ -195,13 +196,13 @@ def needs_views(spec: Spec) -> bool:
     return spec.objective.uses_unlabelled and spec.objective.uses_augmented and spec.augmentation.unlabelled is None
 
 
-def read_splits(dataset: DatasetOptions) -> ReadData:
-    """Read the splits of a dataset; raises ``DataError`` for rows that cannot be used at all."""
+def read_splits(spec: Spec) -> ReadData:
+    """Read the splits of the dataset; raises ``DataError`` for rows that cannot be used at all."""
     from datasets import ClassLabel, disable_progress_bars
 
-    context = DatasetContext()
+    context = DatasetContext(keep_unlabelled=spec.cleaning.unlabelled == "drop")
     disable_progress_bars()
-    read = read_dataset(dataset, context)
+    read = read_dataset(spec.dataset, context)
     if "train" not in read:
         raise DataError(f"dataset: no train split; it has {', '.join(read)}")
     frames: dict[str, pd.DataFrame] = {}
@@ -225,9 +226,10 @@ def read_splits(dataset: DatasetOptions) -> ReadData:
             context.read.setdefault(split, Counter()).update(changed_labels(frame["label"]))
             frame["label"] = column_of(read[split]["label"][:], label_of, source, "label")
         missing = frame["label"].isna() | (frame["label"] == "")
-        if missing.any() and split != UNLABELLED:
+        if missing.any() and split != UNLABELLED and not context.keep_unlabelled:
             rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
-            raise DataError(f"dataset: {rows} of the {split} split have no label; add the labels, or remove the rows")
+            remedy = 'add the labels, or leave the rows out with cleaning.unlabelled = "drop"'
+            raise DataError(f"dataset: {rows} of the {split} split have no label; {remedy}")
         label = frame["label"].where(~missing, UNKNOWN).astype("str")
         frames[split] = frame.assign(label=label, number=range(len(frame)))
     if names is None:
@@ -243,7 +245,7 @@ def _is_string(feature: Any) -> bool:
 def _spell_labels_once(frames: dict[str, pd.DataFrame], context: DatasetContext) -> None:
     """Make true and 1 one label, in all splits; warn of labels that a person would take for one."""
     splits = [split for split in frames if split != UNLABELLED]
-    labels = {label for split in splits for label in frames[split]["label"].unique()}
+    labels = {label for split in splits for label in frames[split]["label"].unique()} - {UNKNOWN}
     spelled = truth_spelled_once(labels)
     for split in splits if spelled else ():
         label = frames[split]["label"]
@@ -287,7 +289,8 @@ def _clean(
     From train, out of which other splits may be taken, goes only what none of them may have.
     """
     cleaned = {
-        split: drop_empty(normalise(frame, spec.cleaning.trim), counts[split]) for split, frame in frames.items()
+        split: drop_empty(normalise(frame, spec.cleaning.trim), counts[split])
+        for split, frame in without_unlabelled(frames, spec.cleaning, counts).items()
     }
     need_rows(cleaned["train"], "train", counts["train"])
     bounds = length_bounds(cleaned["train"], spec.cleaning)

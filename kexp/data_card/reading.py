@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def read_rows(spec: Spec, repeat: Repeat) -> CardRows:
     """Read the rows of a run; raises ``DataError`` for data that cannot be read."""
-    read = read_splits(spec.dataset)
+    read = read_splits(spec)
     need_rows(read.frames["train"], "train", {})
     frames = _numbered({split: _as_read(frame, split, spec, read) for split, frame in read.frames.items()})
     try:

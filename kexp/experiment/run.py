@@ -23,6 +23,7 @@ from kexp.plan.validate import dump
 from kexp.repeats import Repeat
 from kexp.report import predictions
 from kexp.report.environment import environment
+from kexp.report.findings import findings
 from kexp.report.html import write_report
 from kexp.report.run_folder import RunFolder, write_json
 from kexp.report.run_lock import locked
@@ -78,6 +79,7 @@ def _run(plan: Plan, folder: RunFolder, prepared: PreparedInputs, display: Displ
             break
     display.phase("comparing with the baselines")
     summary = _summarise(plan, folder, prepared, results)
+    summary["findings"] = findings(folder.path, summary)
     write_json(folder.path / "summary.json", summary)
     write_report(folder.path)
     return summary

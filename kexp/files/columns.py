@@ -117,11 +117,13 @@ def to_dataset(
     source: Path | str,
     label_names: Mapping[str, str] | None = None,
     numbers: Sequence[int] | None = None,
+    *,
+    keep_unlabelled: bool = False,
 ) -> Dataset:
     """Make a Hugging Face dataset; ``label_names`` turns the labels, if there are any, into a ``ClassLabel``.
 
-    ``numbers`` are those of the rows in the source; without it they count from 1. Raises ``DataError`` for a row
-    without label, or with a label that ``label_names`` lacks.
+    ``numbers`` are those of the rows in the source; without it they count from 1. Raises ``DataError`` for a label that
+    ``label_names`` lacks, and for a row without label unless ``keep_unlabelled``.
     """
     from datasets import ClassLabel, Dataset
 
@@ -130,19 +132,20 @@ def to_dataset(
         return Dataset.from_dict(made)
     labels = made["label"] = column_of(made["label"], label_of, source, "label", numbers)
     numbers = numbers or range(1, len(labels) + 1)
-    if "" in labels:
+    if "" in labels and not keep_unlabelled:
         row, missing = numbers[labels.index("")], labels.count("")
-        raise DataError(f"{source}: data row {row} has no label ({missing} such rows); fill them in or remove them")
+        remedy = 'fill them in, or leave them out with cleaning.unlabelled = "drop"'
+        raise DataError(f"{source}: data row {row} has no label ({missing} such rows); {remedy}")
     if label_names is None:
         return Dataset.from_dict(made)
     ids = {label_of(raw): number for number, raw in enumerate(label_names)}
-    known = {label: same_label(label, ids) for label in set(labels)}
-    unknown = next((number for number, label in enumerate(labels) if known[label] not in ids), None)
+    known = {label: same_label(label, ids) for label in set(labels) if label}
+    unknown = next((number for number, label in enumerate(labels) if label and known[label] not in ids), None)
     if unknown is not None:
         label = labels[unknown]
         near = [name for group in alike([*ids, label]) if label in group for name in group]
         differ = f"; these differ: {' and '.join(map(with_code_points, near))}" if near else ""
         finding = f"label {label!r} is not in label_names ({', '.join(label_names)})"
         raise DataError(f"{source}: data row {numbers[unknown]}: {finding}{differ}")
-    made["label"] = [ids[known[label]] for label in labels]
+    made["label"] = [ids[known[label]] if label else -1 for label in labels]
     return Dataset.from_dict(made).cast_column("label", ClassLabel(names=list(label_names.values())))

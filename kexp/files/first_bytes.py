@@ -123,6 +123,11 @@ def refuse_other_format(path: Path, kind: str | None, remedies: Remedies) -> Non
         raise DataError(f"{path}: is not {_BINARY[kind]} by its first bytes; if it is CSV, {text}")
 
 
+def format_by_bytes(path: Path) -> str | None:
+    """Return the format that the first bytes of a file tell (parquet, xlsx, json, jsonl); None for other text."""
+    return _recognised(path, first_bytes(path, 512), None)[1] or None
+
+
 def _recognised(path: Path, head: bytes, kind: str | None) -> tuple[str, str, str]:
     """Return what a file is, with its format if kexp reads it, else with what to do; empty for other text."""
     if head.startswith(b"PK\x03\x04") and not _is_gzip(path):
@@ -183,13 +188,9 @@ def refuse_other_encoding(path: Path, encoding: str, remedies: Remedies) -> None
 
 def encoding_advice(path: Path, encoding: str, remedies: Remedies) -> str:
     """Return what the bytes of a file that is not ``encoding`` are, and the remedy."""
-    sample = first_bytes(path, SAMPLE)
-    names = ("utf-8", "cp949") if _is_korean(sample) else ("utf-8",)
-    candidates = {name: _decode(sample, name) for name in names}
-    for name, (_, damaged) in candidates.items():
-        if not damaged:
-            return f"the file is {name}; {remedies.encoding.format(name)}"
-    name, (text, damaged) = min(candidates.items(), key=lambda item: len(item[1][1]))
+    name, text, damaged = _nearest(first_bytes(path, SAMPLE))
+    if not damaged:
+        return f"the file is {name}; {remedies.encoding.format(name)}"
     if len(damaged) > sum(not character.isascii() for character in text) / 20:
         return "the file is neither UTF-8 nor cp949; convert it to UTF-8"
     lines = sorted({text.count("\n", 0, position) + 1 for position in damaged})
@@ -197,6 +198,20 @@ def encoding_advice(path: Path, encoding: str, remedies: Remedies) -> str:
     same = codecs.lookup(encoding).name.removesuffix("-sig") == name
     remedy = "" if same else f"{remedies.encoding.format(name)} and "
     return f"the file is {name} with damaged bytes in {where}; {remedy}correct {'it' if len(lines) == 1 else 'them'}"
+
+
+def encoding_of(path: Path) -> str:
+    """Return what a text file is encoded in by its bytes: UTF-8, UTF-16, UTF-32 or cp949, whichever is nearest."""
+    sample = first_bytes(path, SAMPLE)
+    if marked := next((of for mark, of in _MARKS.items() if sample.startswith(mark)), None):
+        return marked[0]
+    return _unmarked_wide(sample[: 2**16]) or _nearest(sample)[0]
+
+
+def _nearest(sample: bytes) -> tuple[str, str, list[int]]:
+    """Return UTF-8 or cp949, whichever has more of the bytes, the text, and the positions of those that it lacks."""
+    names = ("utf-8", "cp949") if _is_korean(sample) else ("utf-8",)
+    return min(((name, *_decode(sample, name)) for name in names), key=lambda found: len(found[2]))
 
 
 def _unmarked_wide(sample: bytes) -> str:

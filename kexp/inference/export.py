@@ -108,7 +108,7 @@ def compare(member: Member, session: onnx.Session) -> Check:
     """Predict the same texts both ways, alone and in batches."""
     import torch
 
-    texts, pairs = _texts(member)
+    texts, pairs = texts_of(member)
     encoded = member.pipeline.encode(texts, pairs)
     lengths = encoded.tokens.lengths
     expected = member.probabilities(encoded, RowsPerBatch(32))
@@ -134,7 +134,7 @@ def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     yield np.arange(min(5, len(lengths)))
 
 
-def _texts(member: Member) -> tuple[list[str], list[str] | None]:
+def texts_of(member: Member) -> tuple[list[str], list[str] | None]:
     """Return texts of all lengths: of the run's test split, or else random tokens of the vocabulary."""
     texts, pairs = _recorded(member) or (_random_texts(member), None)
     longest = " ".join(texts * (1 + member.pipeline.max_length // len(texts)))

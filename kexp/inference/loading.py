@@ -27,6 +27,8 @@ from kexp.weights import need_weights
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+LISTED = 10
+"""Models that are named one by one."""
 SHORT = 16
 """Tokens of the longer row that a loaded model is tried on: enough to see whether padding changes a prediction."""
 
@@ -43,8 +45,8 @@ def load(
 ) -> TrainedModel:
     """Load a trained model, or several whose probabilities are averaged.
 
-    A folder is a run folder (``variant`` and ``seed`` choose in it), one run of it, the folder of a variant in it (the
-    mean over all its runs, or those of one ``seed``), or a Hugging Face folder.
+    A folder is a run folder (the mean over all runs of its variant, which ``variant`` chooses if there are several; or
+    those of one ``seed``), the folder of a variant in it (likewise), one run of it, or a Hugging Face folder.
     ``precision`` auto is bf16 on a GPU that multiplies it natively, else fp32. ``batch_size`` is the number of rows per
     forward pass, by default as many as have 4,096 tokens. ``allow_local_code`` runs the Python files that specs name in
     ``plugins.local``, which a model needs whose backbone is in one of them; ``trust_remote_code`` runs the code that a
@@ -86,7 +88,12 @@ def load_places(places: Sequence[Place], options: LoadOptions) -> TrainedModel:
         _check_labels(members[0], other)
     _check_columns(members)
     slow = bf16_warning(options.device, options.precision)
-    notes = [*filter(None, [slow]), *_calibration_notes(members), *(note for one in members for note in _notes(one))]
+    notes = [
+        *_mean_note(members),
+        *filter(None, [slow]),
+        *_calibration_notes(members),
+        *(note for one in members for note in _notes(one)),
+    ]
     return TrainedModel(members[0].labels, members, notes, options.batch_size)
 
 
@@ -112,6 +119,14 @@ def _is_known(model: Path) -> bool:
     from transformers import CONFIG_MAPPING
 
     return read_object(model / "config.json").get("model_type") in CONFIG_MAPPING
+
+
+def _mean_note(members: Sequence[Member]) -> Iterator[str]:
+    """Yield that several models predict together, each with its own tokenizer, length, labels and temperature."""
+    if len(members) > 1:
+        names = [member.place.name for member in members[:LISTED]]
+        more = [f"{len(members) - LISTED} more"] if len(members) > LISTED else []
+        yield f"the mean of the probabilities of {len(members)} models: {', '.join([*names, *more])}"
 
 
 def _calibration_notes(members: Sequence[Member]) -> Iterator[str]:

@@ -28,7 +28,8 @@ class Place:
     def experiment(self) -> tuple[Path, str] | None:
         """The run folder and the variant that the run belongs to, if its spec is still there."""
         if self.run is None:
-            return None
+            # A published model has its spec beside it.
+            return (self.model, "") if (self.model / "spec.toml").is_file() else None
         if place := place_of(self.run):
             return place[:2]
         # A run whose folder was renamed.
@@ -56,9 +57,9 @@ def find(path: Path, *, variant: str | None = None, seed: int | None = None) -> 
 def find_all(path: Path, *, variant: str | None = None, seed: int | None = None) -> list[Place]:
     """Find the models whose mean a folder stands for: that of one run, or those of all runs of a variant.
 
-    The folder of a variant may be narrowed to a draw or a fold of it, and by ``seed``. In a run folder ``variant`` and
-    ``seed`` choose the one model. Raises ``KexpError`` where there is none, more than one of a run folder, or where a
-    run of the variant has no model.
+    The folder of a variant may be narrowed to a draw or a fold of it, and by ``seed``. In a run folder ``variant``
+    chooses the variant if there are several, and ``seed`` those of its runs. Raises ``KexpError`` where there is none,
+    where a run folder has several variants, or where a run of the variant has no model.
     """
     if not path.is_dir():
         raise KexpError(f"{path} {'is not a folder' if path.exists() else 'does not exist'}; {EXPECTED}")
@@ -69,7 +70,7 @@ def find_all(path: Path, *, variant: str | None = None, seed: int | None = None)
         return [single]
     inside = None if (path / "spec.toml").is_file() else place_of(path.resolve())
     if inside is None:
-        return [_chosen(path, variant, seed)]
+        return _of_run_folder(path, variant, seed)
     if variant is not None:
         raise KexpError(f"{path} is the folder of a variant; --variant chooses in a run folder")
     return _of_variant(path, *inside, seed)
@@ -113,15 +114,14 @@ def _single(path: Path) -> Place | None:
     return None
 
 
-def _chosen(path: Path, variant: str | None, seed: int | None) -> Place:
+def _of_run_folder(path: Path, variant: str | None, seed: int | None) -> list[Place]:
+    """Return the models of all runs of the one variant of a run folder, or of the one that is chosen."""
     known = {
         config.parent.parent: (of, repeat, f"{of}/{repeat.folder}")
         for config, of, repeat in run_files(path, "model/config.json")
         if repeat is not None
     }
     found = [run for run, (of, repeat, _) in known.items() if variant in (None, of) and seed in (None, repeat.seed)]
-    if len(found) == 1:
-        return Place(str(path / known[found[0]][-1]), found[0] / "model", found[0].resolve())
     if not known:
         reason = "no run of it is done yet" if (path / "spec.toml").is_file() else EXPECTED
         raise KexpError(f"{path} holds no trained model; {reason}")
@@ -129,6 +129,10 @@ def _chosen(path: Path, variant: str | None, seed: int | None) -> Place:
         choice = [*([] if variant is None else [f"--variant {variant}"]), *([] if seed is None else [f"--seed {seed}"])]
         names = ", ".join(name for *_, name in known.values())
         raise KexpError(f"{path} holds no model of {' '.join(choice)}; it holds {names}")
-    names = ", ".join(known[run][-1] for run in found)
-    remedy = "choose with --variant and --seed, or name their folders; that of a variant means the mean of its models"
-    raise KexpError(f"{path} holds {len(found)} models: {names}; {remedy}")
+    variants = list(dict.fromkeys(known[run][0] for run in found))
+    if len(variants) > 1:
+        remedy = "choose one with --variant, or name a folder in it; of several runs of a variant the mean is predicted"
+        raise KexpError(f"{path} holds models of {len(variants)} variants: {', '.join(variants)}; {remedy}")
+    if (path / "spec.toml").is_file():
+        return _of_variant(path / variants[0], path.resolve(), variants[0], (), seed)
+    return [Place(str(path / known[run][-1]), run / "model", run.resolve()) for run in found]

@@ -16,6 +16,7 @@ from kexp.plan.plugins import plugins_of
 from kexp.report.stored import check_spec, read_environment
 from kexp.spec import toml
 from kexp.spec.sections import Plugins
+from kexp.validation_messages import describe_validation_error
 
 
 def read_table(place: Place) -> Mapping[str, Any]:
@@ -67,7 +68,7 @@ class SavedSpec:
             value = self.table.get(name, default)
             return TypeAdapter(kind).validate_python(value, context={"catalog": self.catalog})
         except ValidationError as error:
-            found = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            found = describe_validation_error(error.errors(include_url=False)[0])
             raise KexpError(f"{self.source}: {name}: {self._traced(found)}") from None
 
     def _traced(self, found: str) -> str:
@@ -91,7 +92,8 @@ class SavedSpec:
                 return f", which could not be loaded: {plugin.reason}"
         if package in {disabled.package for disabled in self.catalog.disabled}:
             return ", which KEXP_DISABLE_PLUGINS or plugins.block leaves out"
-        return f"; pip install '{package}=={version}'"
+        # Not from the package index, where another package may have the name of a plugin.
+        return f"; install {package} {version} from where its authors publish it"
 
     def _remedy_of_file(self, file: str) -> str:
         path = next((path for path in self.plugins.local if path.name == file), None)

@@ -87,6 +87,11 @@ class TrainedModel:
         """The columns that the models were trained on."""
         return next((m.provenance.columns for m in self.members if m.provenance.columns.known), TextColumns())
 
+    @property
+    def max_length(self) -> int:
+        """Tokens that the models read of a text, at most."""
+        return max(member.pipeline.max_length for member in self.members)
+
     def predict(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> NDArray[np.float64]:
         """Return probabilities of shape (rows, labels), in the order of the texts; safe to call from threads.
 
@@ -118,10 +123,13 @@ class TrainedModel:
         """
         return self.answer_joined(*self.columns.texts_of(texts, pairs))
 
-    def answer_joined(self, texts: Sequence[Any], pairs: Sequence[Any] | None) -> Answers:
-        """Answer texts whose columns are joined. Models that read alike share the tokens."""
+    def answer_joined(
+        self, texts: Sequence[Any], pairs: Sequence[Any] | None, size: BatchSize | None = None
+    ) -> Answers:
+        """Answer texts whose columns are joined, in passes of ``size``; models that read alike share the tokens."""
         known: list[tuple[TextPipeline, Encoded]] = []
-        size = TokensPerBatch(PREDICTION_TOKENS) if self.batch_size is None else RowsPerBatch(self.batch_size)
+        if size is None:
+            size = TokensPerBatch(PREDICTION_TOKENS) if self.batch_size is None else RowsPerBatch(self.batch_size)
         total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:
             encoded = next((made for pipeline, made in known if pipeline == member.pipeline), None)

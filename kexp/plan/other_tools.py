@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kexp.errors import did_you_mean
-from kexp.options import Section
-from kexp.spec.sections import Spec
-
 KEYS: Mapping[str, tuple[str, ...]] = {
     "training.max_length": ("max_len", "max_seq_len", "max_seq_length", "max_sequence_length", "seq_len", "maxlen"),
     "training.batch_size": ("batch", "bs", "batchsize", "train_batch_size", "per_device_train_batch_size"),
@@ -19,6 +15,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "training.weight_decay": ("weight_decay_rate", "wd", "l2", "decay"),
     "training.checkpoint_every_steps": ("save_steps", "save_every", "checkpoint_steps"),
     "training.patience": ("early_stopping", "early_stop", "early_stopping_patience", "early_stopping_rounds"),
+    "training.compile": ("torch_compile", "compile_model"),
+    "training.length_bucketing": ("group_by_length", "bucketing", "smart_batching"),
+    "training.unlabelled_ratio": ("uratio", "mu", "unlabeled_ratio"),
+    "training.ema": ("ema_decay", "ema_m", "use_ema"),
     'training.precision, for example "fp16"': ("fp16", "bf16", "amp", "use_amp", "mixed_precision", "half", "dtype"),
     "training.optimizer": ("optimizer", "optimiser", "optim", "optimizer_type", "optimizer_name"),
     "training.gradient_checkpointing": (
@@ -41,7 +41,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "training.keep": ("save_best", "save_best_only", "load_best_model_at_end", "save_total_limit"),
     "training.epsilon": ("eps", "adam_epsilon"),
     "training.betas": ("beta1", "beta2", "adam_beta1", "adam_beta2"),
-    "training.device": ("gpu", "cuda", "gpus", "use_gpu", "accelerator"),
+    "training.device": ("gpu", "cuda", "gpus", "use_gpu", "accelerator", "no_cuda", "use_cpu", "use_mps_device"),
     "backbone.dropout": (
         "dr_rate", "dropout", "dropout_rate", "drop_rate", "dropout_prob", "hidden_dropout_prob", "classifier_dropout",
     ),
@@ -66,6 +66,13 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "dataset.group": ("groups", "group_column", "speaker"),
     "dataset.label": ("label_column", "label_col", "label_field", "target"),
     "split.validation": ("val_size", "valid_size", "val_ratio", "valid_ratio", "validation_split", "dev_ratio"),
+    "split.folds": ("k_fold", "kfold", "n_folds", "num_folds", "n_splits", "cv"),
+    "split.stratify": ("stratified",),
+    "split.seed": ("data_seed", "split_seed"),
+    "labelled.n": ("n_labeled", "n_labelled", "num_labeled", "num_labelled"),
+    "labelled.per_class": ("shots", "n_shot", "num_shots", "few_shot", "labels_per_class"),
+    "search.trials": ("n_trials", "num_trials", "max_trials"),
+    "name": ("run_name", "experiment_name", "exp_name", "experiment"),
     "split.test": ("test_size", "test_ratio", "test_split"),
     "dataset.label_names; labels are counted from the data": ("num_labels", "num_classes", "n_classes", "id2label"),
 }  # fmt: skip
@@ -80,45 +87,41 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "ece": ("calibration_error", "expected_calibration_error"),
 }
 
+COMMAND_LINE: Mapping[str, tuple[str, ...]] = {
+    "--runs-dir on the command line": ("output_dir", "out_dir", "save_dir", "save_path", "run_dir", "runs_dir"),
+    "--resume on the command line": ("resume", "resume_from", "resume_from_checkpoint"),
+}
+"""What is no key of a spec but an option of a command, and what other tools call it."""
+
 _KEY_OF = {word: key for key, words in KEYS.items() for word in words}
 _METRIC_OF = {word: name for name, words in METRICS.items() for word in words}
+_OPTION_OF = {word: option for option, words in COMMAND_LINE.items() for word in words}
 
 
-def key_hint(word: str, section: str = "", keys: Sequence[str] = ()) -> str:
-    """Return the hint for a key that a section does not have; empty for a word that has no meaning elsewhere.
+def key_hint(word: str, section: str = "", own: Sequence[str] = ()) -> str:
+    """Return the hint for a word that a section does not have as key; empty for one that no other tool uses.
 
-    A key of the section itself, whose ``keys`` these are, comes first.
+    A key of the section itself, whose keys are ``own``, comes first.
     """
-    own = _KEY_OF.get(word.lower(), "").rpartition(".")[2]
-    if section and own in keys:
-        return f"use {section}.{own}"
-    if name := _METRIC_OF.get(word.lower()):
-        known = option_hint(word)
-        return known or f'metrics are named in evaluation.metrics and training.monitor; use "{name}"'
-    if hint := option_hint(word):
-        return hint
-    key = None if did_you_mean(word, keys).startswith("did you mean") else _other_section(word)
+    key = _KEY_OF.get(word.lower(), "")
+    if section and key.rpartition(".")[2] in own:
+        return f"use {section}.{key.rpartition('.')[2]}"
     return f"use {key}" if key else ""
 
 
-def option_hint(word: str) -> str:
-    """Return the hint for an option that a component does not have; empty for a word that other tools do not use."""
-    key = _KEY_OF.get(word.lower())
-    return f"use {key}" if key else ""
+def metric_key_hint(word: str) -> str:
+    """Return the hint for a key that is the name of a metric elsewhere; empty for any other word."""
+    name = _METRIC_OF.get(word.lower())
+    return f'metrics are named in evaluation.metrics and training.monitor; use "{name}"' if name else ""
+
+
+def command_line_hint(word: str) -> str:
+    """Return the hint for a key that is an option of a command; empty for any other word."""
+    option = _OPTION_OF.get(word.lower())
+    return f"give {option}" if option else ""
 
 
 def metric_hint(word: str) -> str:
     """Return the hint for a metric that does not exist; empty for a word that other tools do not use."""
     name = _METRIC_OF.get(word.lower())
     return f'use "{name}"' if name else ""
-
-
-def _other_section(word: str) -> str | None:
-    """Return the dotted key of another section that has a key of this name."""
-    if word in Spec.model_fields:
-        return word
-    for name, field in Spec.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, Section) and word in section.model_fields:
-            return f"{name}.{word}"
-    return None

@@ -11,19 +11,20 @@ from pydantic import ValidationError
 from kexp import nested
 from kexp.catalog import Catalog, load_catalog
 from kexp.errors import Problem, SpecError
+from kexp.nested import Table
 from kexp.plan.resolve import overrides_of
-from kexp.spec import toml
 from kexp.spec.sections import Plugins
+from kexp.spec.source import SpecSource
 
 
-def catalog_of(path: Path, *, allow_local_code: bool, assignments: Sequence[str] = ()) -> Catalog:
-    """Load the catalog for a spec file, changed by ``path=value`` texts of the command line.
+def catalog_of(spec: Path | SpecSource, *, allow_local_code: bool, assignments: Sequence[str | Table] = ()) -> Catalog:
+    """Load the catalog for a spec, that of a file or one that was read, changed by ``path=value`` texts or tables.
 
     Raises ``SpecError`` when the spec names Python files that are not allowed: a spec alone runs no code.
     """
-    table = nested.merge(toml.read(path), overrides_of(assignments))
-    plugins = plugins_of(table)
-    need_allowed(str(path), plugins, allow_local_code=allow_local_code)
+    source = spec if isinstance(spec, SpecSource) else SpecSource.read(spec)
+    plugins = plugins_of(nested.merge(source.table, overrides_of(assignments)))
+    need_allowed(source.title, plugins, allow_local_code=allow_local_code)
     return catalog_with(plugins, allow_local_code=allow_local_code)
 
 

@@ -20,6 +20,7 @@ from kexp.plan.variants import variant_changes, variant_problems
 from kexp.repeats import Repeat, all_repeats
 from kexp.spec import toml
 from kexp.spec.sections import Spec
+from kexp.spec.source import SpecSource
 
 DEFAULT_VARIANT = "default"
 
@@ -60,35 +61,36 @@ def repeats_of(spec: Spec) -> Iterator[Repeat]:
 
 
 def resolve(
-    path: Path,
+    spec: Path | SpecSource,
     catalog: Catalog,
     *,
-    assignments: Sequence[str] = (),
+    assignments: Sequence[str | Table] = (),
     variants: Sequence[str] = (),
     seeds: Sequence[int] = (),
 ) -> Plan:
-    """Read and check a spec file.
+    """Check a spec, that of a file or one that was read.
 
-    ``assignments`` are ``path=value`` texts that override the file and its variants; ``variants`` chooses among the
-    file's variants, ``seeds`` replaces its seeds. Raises ``SpecError`` with every problem of the file, or of the chosen
-    variants: the file without the changes of a variant need not be valid then.
+    ``assignments`` are ``path=value`` texts, or tables, that override the file and its variants; ``variants`` chooses
+    among the file's variants, ``seeds`` replaces its seeds. Raises ``SpecError`` with every problem of the file, or of
+    the chosen variants: the file without the changes of a variant need not be valid then.
     """
-    table = toml.read(path)
+    source = spec if isinstance(spec, SpecSource) else SpecSource.read(spec)
+    table = dict(source.table)
     in_file = table.pop("variants", {})
     variants = [composed(name) for name in variants]
     overrides = overrides_of(assignments, seeds)
     ineffective = list(toml.without_effect(table, overrides))
-    table = nested.merge({"name": path.stem, **table}, overrides)
+    table = nested.merge({"name": source.name, **table}, overrides)
     base, base_problems = validate(table, catalog)
     reported = [] if variants else base_problems
     changes = variant_changes(in_file, variants)
     resolved, found = _validate_variants(table, changes, overrides, base_problems, reported, catalog)
     if problems := [*variant_problems(in_file, variants), *ineffective, *reported, *found]:
-        raise SpecError(str(path), problems)
+        raise SpecError(source.title, problems)
     resolved_table = _resolved_table(base, resolved, catalog)
     base = base or resolved[0].spec
     resolved = resolved or [Variant(DEFAULT_VARIANT, base)]
-    return Plan(str(path), base, tuple(resolved), resolved_table, tuple(_warnings(resolved)))
+    return Plan(source.title, base, tuple(resolved), resolved_table, tuple(_warnings(resolved)))
 
 
 def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
@@ -102,11 +104,12 @@ def _warnings(variants: Sequence[Variant]) -> Iterator[Problem]:
             yield from (warning.under(f"variants.{name}") for name in names)
 
 
-def overrides_of(assignments: Sequence[str], seeds: Sequence[int] = ()) -> Table:
-    """Return the table of everything that the command line sets."""
+def overrides_of(assignments: Sequence[str | Table], seeds: Sequence[int] = ()) -> Table:
+    """Return the table of everything that the command line, or a call of Python, sets."""
     table: Table = {}
     for assignment in assignments:
-        table = nested.merge(table, toml.parse_assignment(assignment))
+        over = toml.parse_assignment(assignment) if isinstance(assignment, str) else toml.expand(assignment)
+        table = nested.merge(table, over)
     if "variants" in table:
         raise KexpError("--set variants: variants can be changed in the file only; --set changes all of them alike")
     return {**table, "seeds": list(seeds)} if seeds else table

@@ -95,21 +95,34 @@ def keys_of(schema: Json) -> list[Option]:
 
 
 BOUNDS = {
-    "minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}",
     "minLength": "at least {} characters", "maxLength": "at most {} characters",
-    "minItems": "at least {} items", "minProperties": "at least {} entries", "pattern": "matching {}",
+    "minItems": "at least {} items", "maxItems": "at most {} items",
+    "minProperties": "at least {} entries", "pattern": "matching {}",
 }  # fmt: skip
 TYPES = {"number": "number", "integer": "whole number", "string": "string", "boolean": "true or false", "null": ""}
 
 
+def _range(field: Mapping[str, Any]) -> str:
+    """Return the bounds of a number in words: ``0 to 20``, or ``more than 0, at most 1``."""
+    low, above = field.get("minimum"), field.get("exclusiveMinimum")
+    high, below = field.get("maximum"), field.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    bounds = {"at least {}": low, "more than {}": above, "at most {}": high, "less than {}": below}
+    return ", ".join(words.format(bound) for words, bound in bounds.items() if bound is not None)
+
+
 def _words(field: Mapping[str, Any], definitions: Json) -> str:
-    """Return a JSON Schema in words: ``number ≥ 0 < 1``."""
+    """Return a JSON Schema in words: ``number, at least 0, less than 1``."""
     if COMPONENT_KEY in field:
         return f"component of kind {field[COMPONENT_KEY]}"
     if "$ref" in field:
         return _words(definitions.get(field["$ref"].rpartition("/")[2], {}), definitions)
     if "anyOf" in field:
-        return " or ".join(filter(None, (_words(branch, definitions) for branch in field["anyOf"])))
+        # Where a list of one may be written without brackets, its entry is no kind of value of its own.
+        lone = [branch.get("items") for branch in field["anyOf"] if branch.get("type") == "array"]
+        branches = [branch for branch in field["anyOf"] if branch not in lone]
+        return " or ".join(filter(None, (_words(branch, definitions) for branch in branches)))
     if "enum" in field or "const" in field:
         return " | ".join(f'"{value}"' for value in field.get("enum", [field.get("const")]))
     kind: str = field.get("type", "value")
@@ -122,4 +135,4 @@ def _words(field: Mapping[str, Any], definitions: Json) -> str:
     else:
         words = TYPES.get(kind, str(kind))
     bounds = [text.format(field[key]) for key, text in BOUNDS.items() if key in field]
-    return " ".join([words, *bounds])
+    return ", ".join(filter(None, [" ".join([words, *bounds]), _range(field)]))

@@ -32,7 +32,7 @@ def validate(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, l
     try:
         spec = Spec.model_validate(table, context=context)
     except ValidationError as error:
-        problems = translate(error.errors(include_url=False), table)
+        problems = translate(error.errors(include_url=False), table, catalog)
     problems += cross_check(context["valid"], catalog)
     if spec and spec.search and not problems:
         problems += _check_space(spec, spec.search, catalog)

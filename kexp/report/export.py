@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kexp.report.results import is_best
 from kexp.report.summary import over
 
 Json = Mapping[str, Any]
@@ -30,7 +31,7 @@ def cells(table: Json, row: Json) -> Iterator[tuple[str, bool]]:
             continue
         spread = "" if cell.get("sd") is None else f" ± {cell['sd']:.4f}"
         runs = "" if row["baseline_of"] else f" ({over(cell)})"
-        yield f"{cell['mean']:.4f}{spread}{runs}", cell["mean"] == table["best"][metric]
+        yield f"{cell['mean']:.4f}{spread}{runs}", is_best(table, row, metric)
 
 
 def as_csv(table: Json) -> str:

@@ -11,9 +11,10 @@ from kexp.atomic_files import write_text
 from kexp.redaction import hidden, without_passwords
 from kexp.repeats import repeats_in
 from kexp.report.data_card_link import data_card_link
+from kexp.report.findings import by_text, findings
 from kexp.report.formatting import as_table, duration, is_table, plain, score
 from kexp.report.learning_curves import learning_curves
-from kexp.report.results import results_table
+from kexp.report.results import is_best, results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.run_page import run_page
 from kexp.report.stored import read_environment, read_spec, read_summary
@@ -51,7 +52,7 @@ def write_report(folder: Path) -> Path:
     jinja = page_environment()
     jinja.filters |= {"score": score, "plain": plain, "duration": duration, "over": over}
     jinja.tests |= {"table": is_table}
-    jinja.globals |= {"as_table": as_table, "without_warnings": _without_warnings}
+    jinja.globals |= {"as_table": as_table, "without_warnings": _without_warnings, "is_best": is_best}
     page = jinja.from_string(files("kexp.report").joinpath("template.html.j2").read_text("utf-8")).render(
         place="/".join(path.resolve().parts[-3:]),
         spec=spec,
@@ -60,6 +61,8 @@ def write_report(folder: Path) -> Path:
         summary={**summary, "remarks": [remark for remark in remarks if remark not in ("", untested)]},
         stated=[test for test in known_tests(summary) if test["stated"]],
         others=[test for test in known_tests(summary) if not test["stated"]],
+        # Earlier versions wrote none.
+        findings=by_text(summary["findings"] if "findings" in summary else findings(path, summary)),
         untested=untested,
         results={split: table for split in ("test", "validation") if (table := results_table(summary, split))["rows"]},
         learning=learning_curves(table, summary),

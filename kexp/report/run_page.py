@@ -11,6 +11,7 @@ from kexp.report.confidence import calibration_table, coverage, reliability_figu
 from kexp.report.curves import curves
 from kexp.report.epochs import epoch_table, epochs
 from kexp.report.error_analysis import error_analysis
+from kexp.report.finding_rules import overfitting
 from kexp.report.formatting import count, duration, plain
 from kexp.report.predictions import TOKENS, rows_of
 from kexp.report.stored import read_events, read_result
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 MISTAKES = 15
 LOG_LINES = 30
-SLACK = 1.01
-"""Factor by which the validation loss must rise for a remark on overfitting; less is noise."""
 
 Json = dict[str, Any]
 
@@ -35,6 +34,7 @@ def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
     chosen = _chosen(result, evaluations)
     split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
     rows = _predicted(folder / "predictions.parquet", split, _probabilities(result))
+    by_epoch = epochs(folder)
     return {
         "variant": variant,
         "repeat": repeat.name,
@@ -47,8 +47,8 @@ def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
         "calibration": calibration_table(result),
         "coverage": None if rows is None else coverage(rows, result.get("labels", [])),
         "errors": None if rows is None else error_analysis(rows),
-        "epochs": epoch_table(by_epoch) if (by_epoch := epochs(folder)) else None,
-        "remarks": [*filter(None, [overfitting(evaluations)]), *_warnings(events)],
+        "epochs": epoch_table(by_epoch) if by_epoch else None,
+        "remarks": [*filter(None, [overfitting(by_epoch)]), *_warnings(events)],
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),
         "confusion": result.get("confusion_matrix", {}).get(split, []),
@@ -151,25 +151,6 @@ def _pretraining(record: Json) -> dict[str, str | None]:
         "pre-training time": duration(record.get("seconds")),
         "loss of pre-training on its texts": f"{plain(before)} before, {plain(after)} after",
     }
-
-
-def overfitting(evaluations: Sequence[Json]) -> str:
-    """Return a remark when validation loss ends above its lowest point while train loss ends below it; else ""."""
-    points = [
-        (event["epoch"], event["train_loss"], event["metrics"]["cross_entropy"])
-        for event in evaluations
-        if event["train_loss"] is not None and event["metrics"].get("cross_entropy") is not None
-    ]
-    if not points:
-        return ""
-    epoch, train, validation = min(points, key=lambda point: point[2])
-    _, last_train, last_validation = points[-1]
-    if last_validation <= validation * SLACK or last_train >= train:
-        return ""
-    return (
-        f"Overfitting: after epoch {plain(epoch)} the validation cross entropy rises from {validation:.3f} to "
-        f"{last_validation:.3f} while the train loss falls from {train:.3f} to {last_train:.3f}."
-    )
 
 
 # --- predictions ---------------------------------------------------------------------------------------------------

@@ -200,6 +200,15 @@ class Test(TypedDict, total=False):
 
 
 @extensible
+class Finding(TypedDict):
+    """What stands out, in words: the id of its rule, and the variant that it is about (None: all of them)."""
+
+    id: str
+    variant: str | None
+    text: str
+
+
+@extensible
 class Summary(TypedDict, total=False):
     """``summary.json``."""
 
@@ -208,6 +217,7 @@ class Summary(TypedDict, total=False):
     lower_is_better: Required[list[str]]
     variants: Required[dict[str, SummaryVariant]]
     tests: Required[list[Test]]
+    findings: list[Finding]
     remarks: Required[list[str]]
 
 

@@ -18,6 +18,7 @@ from kexp.redaction import hidden
 from kexp.report.run_folder import finite, read_json, write_json
 from kexp.report.sentences import sentence
 from kexp.report.shapes import CHECKED_EVENTS, Environment, Event, OtherEvent, Result, SpecTable, StudyFile, Summary
+from kexp.validation_messages import describe_validation_error
 
 CHECKSUM = "checksum"
 """Key of ``result.json`` with a digest of all others: a changed digit would be a result like any other."""
@@ -93,8 +94,12 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     The last line may be incomplete, since the run may be writing it; it is left out. Raises ``KexpError`` that names
     the line for any other damage.
     """
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
-    for number, line in enumerate(lines[:-1], 1):
+    return parse_events(path, path.read_bytes() if path.is_file() else b"")
+
+
+def parse_events(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the events of whole lines of ``metrics.jsonl``, as ``read_events`` does; the first line counts as 1."""
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
         place = f"{path}:{number}"
         try:
             event = json.loads(line)
@@ -117,7 +122,9 @@ def _checked(place: object, value: Any, shape: Any) -> dict[str, Any]:
     except ValidationError as error:
         first: Mapping[str, Any] = error.errors(include_url=False)[0]
         where = _path(first["loc"], value, missing=first["type"] == "missing") or "the file"
-        raise KexpError(f"{place}: {where} is not as kexp writes it: {first['msg']}; restore the file") from None
+        raise KexpError(
+            f"{place}: {where} is not as kexp writes it: {describe_validation_error(first)}; restore the file"
+        ) from None
     return checked
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from kexp.data.disk_limit import hidden_states_limit
 from kexp.errors import KexpError, describe_os_error, did_you_mean
 from kexp.settings import cache_folder
+from kexp.spec.frames import FRAMES
 
 HIDDEN_STATES = "hidden-states"
 KINDS = {
@@ -20,6 +21,7 @@ KINDS = {
     "augmented": "views by costly augmenters",
     "store": "what augmenters keep themselves, such as translations",
     "translators": "converted translation models",
+    FRAMES: "tables of pandas that were given as datasets; run folders refer to them",
 }
 """Folders of the cache, and what is in them. Locks of running processes are no cache."""
 

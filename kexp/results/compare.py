@@ -56,12 +56,15 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
 
     A folder is a run folder, which stands for all its variants, or in one ``<variant>`` or a folder of its runs, such
     as ``<variant>/seed-<n>`` or ``<variant>/draw-<n>``.
-    Raises ``KexpError`` for other folders, for folders without a finished run, and when the rows of the split differ.
+    Folders without a finished run are left out, and listed under ``left_out`` and in ``remarks``. Raises ``KexpError``
+    for other folders, where no folder has a finished run, and when the rows of the split differ.
     """
     if split not in SPLITS:
         raise KexpError(f'unknown split "{split}"; {did_you_mean(split, SPLITS)}')
     remarks: list[str] = []
-    models = _distinguished(list(_models(folders, remarks)))
+    left_out: list[str] = []
+    models = _distinguished(list(_models(folders, remarks, left_out)))
+    remarks += [f"left out: {reason}" for reason in left_out]
     summary = _summary(models, split, metric)
     # How long training took does not depend on the rows on which it was measured.
     methods = [] if metric in MEASURES else [_method(model, split) for model in models]
@@ -82,31 +85,46 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
         ],
         "differences": {model.name: differences(base, _spec(model)) for model in models[1:]},
         "tests": tests,
+        "left_out": left_out,
         "remarks": remarks,
     }
 
 
-def stated(runs: Sequence[Path]) -> list[str]:
-    """Return what is stated about the tests of single runs, where those of one variant and run folder are its repeats.
+def compare_runs(runs: Sequence[Path]) -> Json:
+    """Return means, baselines and tests of single runs; those of one variant and run folder are its repeats.
 
-    Raises ``KexpError`` as ``compare`` does.
+    As ``compare`` for the test split, with the runs themselves under ``models``. What cannot be compared, such as runs
+    with other test rows, is said in ``remarks``. Raises ``KexpError`` for folders that are no finished runs.
     """
     remarks: list[str] = []
     grouped: dict[tuple[Path, str], Model] = {}
-    for model in _models(runs, remarks):
+    for model in _models(runs, remarks, []):
         held = grouped.setdefault((model.folder, model.variant), replace(model, part=(), runs={}))
         grouped[model.folder, model.variant] = replace(held, runs={**held.runs, **model.runs})
-    methods = [_method(model, "test") for model in _distinguished([*grouped.values()])]
-    tests = _statements(methods, "test", None, LOWER_IS_BETTER, remarks)
-    return [*(test["sentence"] for test in tests if test["stated"]), *remarks]
+    models = _distinguished([*grouped.values()])
+    table, tests, lower = None, list[Json](), LOWER_IS_BETTER
+    try:
+        summary = _summary(models, "test", None)
+        table, lower = results_table(summary, "test"), summary["lower_is_better"]
+        methods = [_method(model, "test") for model in models]
+        # The cells of the table are those of the summary.
+        add_intervals(summary["variants"], {method.name: method for method in methods})
+        tests = _statements(methods, "test", None, lower, remarks)
+    except KexpError as error:
+        remarks += str(error).splitlines()
+    named = [{"name": model.name, "runs": [model.path(repeat).parent for repeat in model.runs]} for model in models]
+    return {"models": named, "table": table, "tests": tests, "remarks": remarks}
 
 
 # --- which models --------------------------------------------------------------------------------------------------
 
 
-def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
-    """Yield every model once, even if it is named twice; a variant without a finished run is remarked on."""
-    places = list(dict.fromkeys(_place(folder) for folder in folders))
+def _models(folders: Sequence[Path], remarks: list[str], left_out: list[str]) -> Iterator[Model]:
+    """Yield every model once, even if it is named twice; a variant without a finished run is remarked on.
+
+    Folders without any are added to ``left_out``; raises ``KexpError`` where no folder has one.
+    """
+    places, found = list(dict.fromkeys(_place(folder) for folder in folders)), False
     for folder, variant, part in places:
         wider = {(folder, None, ()), *((folder, variant, part[:length]) for length in range(len(part)))}
         if wider & {*places} - {(folder, variant, part)}:
@@ -121,11 +139,16 @@ def _models(folders: Sequence[Path], remarks: list[str]) -> Iterator[Model]:
         selected = [name for name in held if variant in (None, name)]
         finished = [name for name in selected if held[name]]
         if not finished:
-            raise KexpError(f"{folder / (variant or '')}: it has no finished run to compare")
+            place = folder / Path(variant or "", *(f"{name}-{number}" for name, number in part))
+            left_out.append(f"{place}: it has no finished run to compare")
+            continue
+        found = True
         remarks += [f"{name} of {folder} has no finished run" for name in selected if name not in finished]
         models = [Model(name, folder, name, part, held[name]) for name in finished]
         remarks += filter(None, map(_unfinished, models))
         yield from models
+    if left_out and not found:
+        raise KexpError("\n".join(left_out))
 
 
 def _unfinished(model: Model) -> str:

@@ -179,11 +179,12 @@ class StudyRow:
 
 def list_studies(runs_dir: Path) -> list[StudyRow]:
     """Return every study below ``runs_dir``, newest first."""
-    rows = [_study(file.parent) for file in runs_dir.glob("*/*/study.toml")] if runs_dir.is_dir() else []
+    rows = [read_study_row(file.parent) for file in runs_dir.glob("*/*/study.toml")] if runs_dir.is_dir() else []
     return sorted(rows, key=lambda row: (row.started, row.folder.name), reverse=True)
 
 
-def _study(folder: Path) -> StudyRow:
+def read_study_row(folder: Path) -> StudyRow:
+    """Return the row of the folder of a study, from those of its files that can be read."""
     found, status = _readable(folder / "study.json", stored.read_study)
     started = _readable(folder / "environment.json", stored.read_environment)[0].get("started", "")
     return StudyRow(

@@ -7,12 +7,20 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from kexp.errors import KexpError, RunFailed
+
+if TYPE_CHECKING:
+    from optuna.study._frozen import FrozenStudy
+    from optuna.trial import FrozenTrial
+
+
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+"""Optuna checks nothing of what it reads, so damage shows as any of these."""
 
 
 def open_journal(path: Path) -> JournalStorage:
@@ -30,14 +38,40 @@ def open_journal(path: Path) -> JournalStorage:
         os.close(os.open(path, os.O_WRONLY))
     except OSError as error:
         raise KexpError(f"{path}: {error.strerror}; a study's journal has to be a file that can be written") from None
-    # Optuna checks nothing of what it reads, so damage shows as any of these.
-    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError) as error:
-        line = backend.line if backend else 0
-        remedy = "restore the file, or delete the line (what it records is lost), or begin another study with --study"
-        raise KexpError(
-            f"{path}, line {line}: no record of Optuna's journal ({_found(error)}); {remedy} NAME"
-        ) from None
+    except DAMAGE as error:
+        raise _refused(path, backend, error) from None
     return storage
+
+
+class JournalReader:
+    """A journal that other processes write; it is read from where it was read before, and never written."""
+
+    def __init__(self, path: Path) -> None:
+        """Read nothing yet."""
+        self.path = path
+        self._backend: _ReadOnly | None = None
+        self._storage: JournalStorage | None = None
+
+    def read(self) -> tuple[FrozenStudy | None, list[FrozenTrial]]:
+        """Return the study, None where the journal has none yet, and its trials; raises ``KexpError`` for damage."""
+        try:
+            if self._backend is None or self._storage is None:
+                self._backend = _ReadOnly(self.path)
+                self._storage = JournalStorage(self._backend)
+            studies = self._storage.get_all_studies()
+            trials = self._storage.get_all_trials(studies[0]._study_id, deepcopy=False) if studies else []
+        except DAMAGE as error:
+            refused = _refused(self.path, self._backend, error)
+            # A storage that has failed in the middle of a record is no use; the next call begins anew.
+            self._backend = self._storage = None
+            raise refused from None
+        return (studies[0] if studies else None), trials
+
+
+def _refused(path: Path, backend: _Backend | None, error: Exception) -> KexpError:
+    line = backend.line if backend else 0
+    remedy = "restore the file, or delete the line (what it records is lost), or begin another study with --study"
+    return KexpError(f"{path}, line {line}: no record of Optuna's journal ({_found(error)}); {remedy} NAME")
 
 
 def _found(error: Exception) -> str:
@@ -92,6 +126,18 @@ class _Backend(JournalFileBackend):
         except OSError as error:
             again = "mend that, and the same command continues the study"
             raise RunFailed(f"{self.path} cannot be written: {error.strerror}; {again}") from None
+
+
+class _ReadOnly(_Backend):
+    """A file that is read alone: it is neither made nor locked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offsets = {0: 0}
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refuse; raises ``RunFailed``."""
+        raise RunFailed(f"{self.path} is read here, and not written")
 
 
 class _Lock(JournalFileSymlinkLock):

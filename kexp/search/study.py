@@ -304,8 +304,8 @@ class Study:
             return
         values = [fmean(column) for column in columns]
         seconds = sum(result["train_seconds"] for result in results)
-        losses = [result.get("validation_loss") for result in results]
-        loss = None if None in losses else fmean(losses)
+        losses = [loss for result in results if (loss := result.get("validation_loss")) is not None]
+        loss = fmean(losses) if len(losses) == len(results) else None
         self._finish(number, "complete", values, seeds=seeds, seconds=seconds, folder=folder, loss=loss)
         self.failures.clear()
 

@@ -14,6 +14,7 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 
 from kexp.atomic_files import write_text
+from kexp.packages import is_installed
 from kexp.report.html import page_environment, plain, score
 from kexp.search.default_trial import in_space
 from kexp.search.history import History
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kexp")
 
+NO_FIGURES = "study.html has no figures: they need plotly; pip install 'kexp[plotly]', then the same command once more"
+
 SHOWN = 25
 """Trials in the table of the best; ``trials.csv`` has them all."""
 
@@ -36,7 +39,6 @@ INK, RULE = "#808995", "rgba(128, 137, 149, 0.25)"
 def write_page(folder: Path, study: Study, found: Mapping[str, Any]) -> Path:
     """Write ``study.html`` from a study and the object of ``study.json``, and return its path."""
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     jinja = page_environment()
     jinja.filters |= {"score": score, "plain": plain}
@@ -47,13 +49,27 @@ def write_page(folder: Path, study: Study, found: Mapping[str, Any]) -> Path:
         parameters=list(study.job.space.parameters),
         rows=best_rows(study),
         failures=[row for row in table if row["outcome"] in ("failed", "lost", "interrupted")],
-        figures=[(title, Markup(_html(figure))) for title, figure in figures(study)],
-        plotly=Markup(get_plotlyjs()),
+        figures=[(title, Markup(_html(figure))) for title, figure in figures(study)] if is_installed("plotly") else [],
+        plotly=Markup(_script()),
         spec=(folder / "study.toml").read_text("utf-8"),
     )
     path = folder / "study.html"
     write_text(path, page)
     return path
+
+
+def missing_figures() -> list[str]:
+    """Return what is to be said of figures that cannot be drawn."""
+    return [] if is_installed("plotly") else [NO_FIGURES]
+
+
+def _script() -> str:
+    """Return the program of the figures, where there are any."""
+    if not is_installed("plotly"):
+        return ""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
 
 
 def best_rows(study: Study) -> list[Row]:

@@ -30,7 +30,7 @@ from kexp.search.search_job import SearchJob, search_job
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import JOURNAL, open_storage
 from kexp.search.study import Study
-from kexp.search.study_page import write_page
+from kexp.search.study_page import missing_figures, write_page
 from kexp.search.summary import best_trials, finished, summary, write_trials
 from kexp.search.trial_training import run_trial
 from kexp.settings import cache_folder
@@ -55,6 +55,7 @@ def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, disp
             said = found["remarks"]
             found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
             found["remarks"] = [*said, *(remark for remark in found["remarks"] if remark not in said)]
+        found["remarks"] = [*found["remarks"], *missing_figures()]
         write_json(job.folder / "study.json", found)
         write_trials(job.folder / "trials.csv", study)
         write_page(job.folder, study, found)

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Union
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from kexp.contracts import AnyExecutor, AnyPruner, AnySearchSampler
 from kexp.errors import Problem
 from kexp.options import Address, Section
 from kexp.spec.space import Parameters
-
-
-def _one_or_several(item: Any) -> BeforeValidator:
-    """Let a list of one be written without brackets."""
-    accepted = Union[item, tuple[item, ...], None]  # noqa: UP007
-    return BeforeValidator(lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=accepted)
-
 
 Direction = Literal["maximize", "minimize"]
 NEVER_SEARCHED = ("name", "description", "seeds", "evaluation", "trackers", "search", "plugins")
@@ -32,10 +25,10 @@ TRAIN_ROWS = ("dataset.limit.train", "dataset.limit.unlabelled", "dataset.unlabe
 class Search(Section):
     """What ``kexp tune`` searches, where, and with how much work."""
 
-    metric: Annotated[tuple[str, ...] | None, _one_or_several(str)] = Field(
+    metric: tuple[str, ...] | None = Field(
         None, description="validation.NAME or train_seconds; several give a Pareto front. The monitor if not given."
     )
-    direction: Annotated[tuple[Direction, ...] | None, _one_or_several(Direction)] = Field(
+    direction: tuple[Direction, ...] | None = Field(
         None, description="One per metric; as the metric says when not given."
     )
     trials: PositiveInt | None = Field(

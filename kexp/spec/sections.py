@@ -31,6 +31,7 @@ from kexp.contracts import (
     AnyTracker,
 )
 from kexp.errors import Problem
+from kexp.lists_of_one import OneOrSeveral
 from kexp.names import NAME_PATTERN, composed, file_name_problem
 from kexp.options import LocalPath, Section
 from kexp.spec.pretraining_section import Pretraining
@@ -72,6 +73,9 @@ class Cleaning(Section):
     )
     overlap: Literal["drop", "keep"] = Field(
         "drop", description="What becomes of train rows whose text also stands in validation or test."
+    )
+    unlabelled: Literal["error", "drop"] = Field(
+        "error", description="What becomes of rows of train, validation and test that have no label."
     )
     min_characters: Characters = Field(
         1,
@@ -283,6 +287,10 @@ class Evaluation(Section):
             )
 
 
+_INSTALL = "install {} from where its authors publish it"
+"""Not from the package index, where another package may have the name of a plugin."""
+
+
 class Plugins(Section):
     """Which installed packages an experiment needs or does not use, and Python files of its own."""
 
@@ -312,11 +320,11 @@ class Plugins(Section):
             try:
                 found = version(required.name)
             except PackageNotFoundError:
-                yield Problem(f"require[{number}]", f"{required.name} is not installed", f"pip install '{text}'")
+                yield Problem(f"require[{number}]", f"{required.name} is not installed", _INSTALL.format(text))
                 continue
             if not required.specifier.contains(found, prereleases=True):
                 message = f"expected {text}, found {required.name} {found}"
-                yield Problem(f"require[{number}]", message, f"pip install '{text}'")
+                yield Problem(f"require[{number}]", message, _INSTALL.format(text))
 
 
 def _requirement(text: str) -> Requirement:
@@ -334,8 +342,8 @@ class Spec(Section):
 
     name: Name = Field(description="Name of the experiment; the file's name when not given.")
     description: str = Field("", description="What the experiment is about.")
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
-        (1,), min_length=1, max_length=10_000, description="One run per seed."
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], OneOrSeveral()] = Field(
+        (1,), min_length=1, max_length=10_000, description="One run per seed; a number alone is the only seed."
     )
     dataset: AnyDataset = Field(description="Where texts and labels come from.")
     cleaning: Cleaning = Field({}, description="What happens to the rows first.")  # type: ignore[assignment]

@@ -43,24 +43,32 @@ def _read(path: Path, children: tuple[Path, ...]) -> Table:
     if path.resolve() in children:
         chain = " -> ".join(str(child) for child in (*children, path.resolve()))
         raise SpecError(str(path), [Problem("extends", f"the files extend each other: {chain}")])
+    return extended(table, str(path), path.parent, (*children, path.resolve()))
+
+
+def extended(table: Table, title: str, folder: Path, files: tuple[Path, ...] = ()) -> Table:
+    """Return a table laid over the file that it extends, if any; a relative path of the file starts at ``folder``.
+
+    ``title`` is how errors name the table, ``files`` are those that were read on the way to it.
+    """
     parent = table.pop("extends", None)
     if parent is None:
         return table
     if not isinstance(parent, str):
-        raise SpecError(str(path), [Problem("extends", f"expected the path of a TOML file, found {parent!r}")])
-    if len(children) + 2 > MOST_FILES:
-        raise SpecError(str(path), [Problem("extends", f"more than {MOST_FILES} files extend each other")])
+        raise SpecError(title, [Problem("extends", f"expected the path of a TOML file, found {parent!r}")])
+    if len(files) + 1 > MOST_FILES:
+        raise SpecError(title, [Problem("extends", f"more than {MOST_FILES} files extend each other")])
     try:
-        base = (path.parent / parent).resolve()
+        base = (folder / parent).resolve()
         there = base.is_file()
     except (OSError, ValueError) as error:
         message = f"{_shown(parent)} cannot be the path of a file: {reason_of(error)}"
-        raise SpecError(str(path), [Problem("extends", message)]) from None
+        raise SpecError(title, [Problem("extends", message)]) from None
     if not there:
-        raise SpecError(str(path), [Problem("extends", f"{base} does not exist")])
-    below = _read(base, (*children, path.resolve()))
+        raise SpecError(title, [Problem("extends", f"{base} does not exist")])
+    below = _read(base, files)
     if problems := list(without_effect(below, {name: of for name, of in table.items() if name != "variants"})):
-        raise SpecError(str(path), problems)
+        raise SpecError(title, problems)
     return nested.merge(below, table)
 
 
@@ -104,13 +112,13 @@ def _parse(path: Path) -> Table:
         raise KexpError(f"{path}:{line}:{column}: not valid TOML: {cause}{_quoted(text, line, column)}") from None
     except ValueError:
         raise KexpError(f"{path}: not valid TOML: a number has too many digits") from None
-    if problems := list(itertools.islice(_unusable("", table), 10)):
+    if problems := list(itertools.islice(unusable("", table), 10)):
         raise SpecError(str(path), problems)
     located: Table = _locate(table, path.resolve().parent)
     return join_paths(located)
 
 
-def _unusable(path: str, value: Any, depth: int = 0) -> Iterator[Problem]:
+def unusable(path: str, value: Any, depth: int = 0) -> Iterator[Problem]:
     """Yield what TOML's grammar allows but not TOML itself, or no spec has: huge numbers and very deep nesting."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         yield Problem(path, "a whole number of more than 64 bits, which TOML does not have")
@@ -118,10 +126,10 @@ def _unusable(path: str, value: Any, depth: int = 0) -> Iterator[Problem]:
         yield Problem(_shown(path), f"tables or lists are nested too deeply; expected at most {DEEPEST} levels")
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _unusable(f"{path}.{key}" if path else key, item, depth + 1)
+            yield from unusable(f"{path}.{key}" if path else key, item, depth + 1)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _unusable(f"{path}[{number}]", item, depth + 1)
+            yield from unusable(f"{path}[{number}]", item, depth + 1)
 
 
 def _shown(text: str) -> str:
@@ -165,7 +173,7 @@ def parse_assignment(text: str) -> Table:
         item = value
     except (RecursionError, ValueError):
         raise KexpError(f"--set {shown}: nested too deeply, or a number of too many digits") from None
-    if problem := next(_unusable(path.strip(), item), None):
+    if problem := next(unusable(path.strip(), item), None):
         raise KexpError(f"--set {problem}")
     return expand({path.strip(): _locate(item, Path.cwd())})
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
-from kexp.names import is_utf8, shown_path
-from kexp.repeats import Repeat, run_files
-from kexp.report.stored import read_events, read_result
-from kexp.results.runs import UNREADABLE, StudyRow, list_studies, read_spec, spec_of
+from kexp.names import shown_path
+from kexp.report.stored import read_result
+from kexp.results.runs import StudyRow, list_studies, spec_of
+from kexp.ui.curves import CurveReader
+from kexp.ui.folders import Folders, Run
+from kexp.ui.groups import Groups, Table
 
-ALIVE = 600.0
-"""Seconds without a new event after which a run without a result counts as interrupted."""
-
-POINTS = 400
-"""Points of a curve, at most, that are sent to the page."""
+REMEMBERED = 64
+"""Tables that browsers were sent and of which they are told the changes; the oldest are forgotten."""
 
 
 class UnknownRun(KexpError):
@@ -27,53 +24,29 @@ class UnknownRun(KexpError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One run: ``key`` is its folder below the runs folder, with slashes."""
-
-    key: str
-    experiment: str
-    started: str
-    variant: str
-    seed: int
-    status: str
-    step: int
-    total_steps: int
-    train_seconds: float | None
-    metrics: Mapping[str, Mapping[str, float]]
-    monitor: str
-    reason: str = ""
-    """Why the run is unreadable."""
-    draw: int | None = None
-    fold: int | None = None
-
-    @property
-    def repeat(self) -> Repeat:
-        """Which of its variant's runs it is."""
-        return Repeat(self.seed, self.draw, self.fold)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the run as plain data."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
 class Library:
     """Everything below a runs folder. Runs are named by keys below it, never by paths of the client."""
 
     folder: Path
+    folders: Folders = field(init=False)
+    groups: Groups = field(init=False)
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folders", Folders(self.folder))
+        object.__setattr__(self, "groups", Groups(self.folders))
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest first."""
-        folders = self.folder.glob("*/[!.]*")
-        paths = [path.parent for of in folders for path, _, repeat in run_files(of, "metrics.jsonl") if repeat]
-        return sorted(map(self._run, paths), key=lambda run: (run.started, run.key), reverse=True)
+        found = [run for folder in self.folders.newest_first() for run in self.folders.runs(folder)]
+        return sorted(found, key=lambda run: (run.started, run.key), reverse=True)
 
     def studies(self) -> dict[str, StudyRow]:
         """Return all studies by key, the newest first."""
         return {shown_path(row.folder.relative_to(self.folder).as_posix()): row for row in list_studies(self.folder)}
 
     def path(self, key: str) -> Path:
-        """Return the folder of a run or study; raises ``KexpError`` for any other key."""
+        """Return the folder of a run or study; raises ``UnknownRun`` for any other key."""
         path = self.folder / key
         try:
             if _below(key) and ((path / "metrics.jsonl").is_file() or (path / "study.toml").is_file()):
@@ -83,6 +56,18 @@ class Library:
             pass
         raise UnknownRun(f"no run or study {shown_path(key)}")
 
+    def run_folder(self, key: str) -> Path:
+        """Return the run folder of a run."""
+        self.path(key)
+        return self.folder.joinpath(*key.split("/")[:2])
+
+    def run(self, key: str) -> Run:
+        """Return a run; raises ``UnknownRun`` for any other key."""
+        for run in self.folders.runs(self.run_folder(key)):
+            if run.key == key:
+                return run
+        raise UnknownRun(f"no run {shown_path(key)}")
+
     def result(self, key: str) -> dict[str, Any]:
         """Return ``result.json`` of a run; an empty object while it trains."""
         path = self.path(key) / "result.json"
@@ -91,84 +76,56 @@ class Library:
 
     def curves(self, key: str) -> dict[str, Any]:
         """Return the events of a run as columns: those of steps and those of evaluations."""
-        events = list(read_events(self.path(key) / "metrics.jsonl"))
-        steps = _thin([event for event in events if event["event"] == "step"])
-        evaluations = [event for event in events if event["event"] == "evaluation"]
-        names = dict.fromkeys(name for event in evaluations for name in event["metrics"])
-        return {
-            "key": key,
-            "steps": {name: [event[name] for event in steps] for name in ("epoch", "loss", "learning_rate")},
-            "evaluations": {
-                "epoch": [event["epoch"] for event in evaluations],
-                "train_loss": [event["train_loss"] for event in evaluations],
-                **{name: [event["metrics"].get(name) for event in evaluations] for name in names},
-            },
-        }
+        read = CurveReader(self.path(key) / "metrics.jsonl").new()
+        return {"key": key, "steps": {}, "evaluations": {}} if read is None else {"key": key, **read}
 
     def spec(self, key: str) -> dict[str, Any]:
         """Return the resolved spec of a run, with the changes of its variant."""
-        self.path(key)
-        experiment, folder, *parts = key.split("/")
-        return spec_of(read_spec(self.folder / experiment / folder), parts[0] if parts else "")
+        parts = key.split("/")
+        folder = self.run_folder(key)
+        return spec_of(self.folders.spec(folder), parts[2] if len(parts) > 2 else "")
 
-    def _run(self, path: Path) -> Run:
-        key = path.relative_to(self.folder).as_posix()
-        experiment, folder, variant, *parts = shown_path(key).split("/")
-        repeat = Repeat.parse("/".join(parts))
-        assert repeat is not None
-        reason = ""
+    def base_spec(self, key: str) -> dict[str, Any]:
+        """Return the resolved spec of a run's folder, without the changes of its variant."""
+        return spec_of(self.folders.spec(self.run_folder(key)), "")
+
+    def kexp_folder(self, key: str, marker: str) -> Path:
+        """Return a folder two below the runs folder that has the file ``marker``; raises ``UnknownRun`` for others."""
+        path = self.folder / key
         try:
-            if not is_utf8(key):
-                raise KexpError(f"the name of the folder {shown_path(key)} is not UTF-8; rename it")
-            # The page polls every few seconds; the result of a finished run is cached.
-            result = _result(path / "result.json", (path / "result.json").stat().st_mtime_ns) if _ended(path) else {}
-            step, total = (0, 0) if result else _progress(path / "metrics.jsonl")
-            status = result.get("status") or _living(path / "metrics.jsonl")
-        # A folder may be damaged, or removed at this moment; the others are shown all the same.
-        except (KexpError, OSError) as error:
-            result, step, total, status, reason = {}, 0, 0, UNREADABLE, str(error)
-        return Run(
-            shown_path(key),
-            experiment,
-            folder.partition("-")[0],
-            variant,
-            repeat.seed,
-            status,
-            step,
-            total,
-            result.get("train_seconds"),
-            result.get("metrics", {}),
-            result.get("monitor", ""),
-            reason,
-            repeat.draw,
-            repeat.fold,
-        )
+            if _below(key) and key.count("/") == 1 and (path / marker).is_file():
+                return path
+        except (OSError, ValueError):
+            pass
+        raise UnknownRun(f"no run or study {shown_path(key)}")
 
+    def file(self, folder: Path, name: str) -> Path:
+        """Return a file of a folder; raises ``UnknownRun`` where there is none."""
+        if not self.has_file(folder, name):
+            raise UnknownRun(f"{name} does not exist yet")
+        return folder / name
 
-@lru_cache(maxsize=10_000)
-def _result(path: Path, written: int) -> dict[str, Any]:
-    return read_result(path)
+    def has_file(self, folder: Path, name: str) -> bool:
+        """Return whether a folder has a file of its own: not a link that leads out of it, to what nobody may read."""
+        path = folder / name
+        try:
+            return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        except OSError:
+            return False
 
+    def remember(self, table: Table) -> str:
+        """Keep a table that a browser is sent, and return the name by which it is remembered."""
+        token = secrets.token_urlsafe(9)
+        self.tables[token] = table
+        for old in [*self.tables][:-REMEMBERED]:
+            self.tables.pop(old, None)
+        return token
 
-def _ended(path: Path) -> bool:
-    return (path / "result.json").is_file()
+    def remembered(self, token: str) -> Table:
+        """Return a table that was kept, or an empty one."""
+        return self.tables.get(token, Table([], 0, False))
 
 
 def _below(key: str) -> bool:
     """Return whether a key names something below the runs folder, without a way out of it."""
     return not any(part in ("", ".", "..") for part in key.split("/")) and "\\" not in key
-
-
-def _thin(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return events[:: max(1, len(events) // POINTS)]
-
-
-def _progress(path: Path) -> tuple[int, int]:
-    """Return the current step and the number of steps, from the first and the last complete line."""
-    events = list(read_events(path))
-    total = next((event["total_steps"] for event in events if event["event"] == "started"), 0)
-    return (events[-1].get("step", 0) if events else 0), total
-
-
-def _living(path: Path) -> str:
-    return "running" if time.time() - path.stat().st_mtime < ALIVE else "interrupted"

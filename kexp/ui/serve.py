@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import sys
 import threading
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
-from kexp.errors import KexpError
 from kexp.ui.app import Load, make_app
-
-LOCAL = ("127.0.0.1", "localhost", "::1")
+from kexp.ui.listening import LOCAL, address_of, hosts_of, listen
+from kexp.ui.streams import Streams
 
 
 def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, page: str = "/") -> None:
@@ -23,31 +21,33 @@ def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, 
 
     Raises ``KexpError`` if the address is in use or not one of this machine.
     """
-    listening = _listen(host, port)
-    port = listening.getsockname()[1]
-    # An address that is open to others may be reached under any name.
-    hosts = [*LOCAL, "[::1]"] if host in LOCAL else ["*"]
-    address = f"http://{host if ':' not in host else f'[{host}]'}:{port}"
-    address += page.removesuffix("/")
+    listening = listen(host, port)
+    address = address_of(host, listening) + page.removesuffix("/")
     print(f"{address}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
     if host not in LOCAL:
         print("anyone who can reach this address can see all runs and use all models", file=sys.stderr)
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    config = uvicorn.Config(make_app(runs_dir, load, hosts), log_level="warning", lifespan="off")
+    streams = Streams()
+    config = uvicorn.Config(
+        make_app(runs_dir, load, hosts_of(host), streams),
+        log_level="warning",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, streams).run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        remedy = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another with --host"
-        raise KexpError(f"{host}:{port} is not available: {error.strerror}; {remedy}") from None
-    return listening
+class _Server(uvicorn.Server):
+    """Ends the event streams as soon as it is stopped: otherwise it would wait until every browser is closed."""
+
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        super().__init__(config)
+        self.streams = streams
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to stop."""
+        self.streams.stop()
+        super().handle_exit(sig, frame)

@@ -165,7 +165,10 @@ def test_two_labels_of_one_name_are_refused_before_anything_is_read(table: Path)
 def test_rows_without_label_are_counted_and_the_first_is_named(tmp_path: Path, content: str) -> None:
     path = write(tmp_path, "a.csv" if content.startswith("text") else "a.jsonl", content)
     message = refusal(TableDataset(path=path))
-    assert message == f"{path}: data row 2 has no label (2 such rows); fill them in or remove them"
+    assert (
+        message
+        == f'{path}: data row 2 has no label (2 such rows); fill them in, or leave them out with cleaning.unlabelled = "drop"'
+    )
 
 
 def test_a_missing_text_is_an_empty_one(tmp_path: Path) -> None:
@@ -340,7 +343,7 @@ def test_a_dataset_without_train_split_is_refused(tmp_path: Path) -> None:
 def test_an_unlabelled_test_split_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = saved(tmp_path, {"train": [1, 0], "test": [-1, -1]})
     assert refusal(HubDataset(path=path)) == (
-        f"{path}, split test: 2 rows have no label (-1); name another split in dataset.splits"
+        f'{path}, split test: 2 rows have no label (-1); name another split in dataset.splits, or leave them out with cleaning.unlabelled = "drop"'
     )
     assert list(build(HubDataset(path=path, splits={"train": "train"}))) == ["train"]
 

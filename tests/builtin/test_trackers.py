@@ -31,6 +31,7 @@ from kexp.builtin.trackers.trackio import quiet_stdout
 from kexp.builtin.trackers.wandb_plots import worst_first
 from kexp.builtin.trackers.wandb_settings import key_configured
 from kexp.contracts import RunIdentity, Task
+from kexp.packages import missing
 from kexp.search.trial_training import run_trial
 from kexp.train.step import OptimizerStep
 
@@ -871,16 +872,14 @@ def test_missing_package_is_told_before_anything_happens(
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == name else find(wanted))
     spec = write(f'[[trackers]]\nuse = "{name}"')
     result = kexp("check", spec)
-    # W&B comes with kexp.
-    install = name if name == "wandb" else f"kexp[{name}]"
     assert result.exit_code == 2
-    assert result.stderr.strip() == f"{spec}: trackers[0]: needs the package {name}; pip install '{install}'"
+    assert result.stderr.strip() == f"{spec}: trackers[0]: needs the package {name}; pip install 'kexp[{name}]'"
 
 
 def test_folder_of_that_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "surely_not_installed").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert [problem.hint for problem in common.missing("surely_not_installed", "x")] == ["pip install 'x'"]
+    assert [problem.hint for problem in missing("surely_not_installed", "x")] == ["pip install 'x'"]
 
 
 def test_checking_a_spec_imports_no_tracker() -> None:

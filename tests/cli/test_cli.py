@@ -39,6 +39,19 @@ def test_check_tells_what_would_run(write_spec: Write) -> None:
     assert run("check", spec).stdout == f"{spec}: ok (variants: a, b; seeds: 1, 2)\n"
 
 
+def test_check_takes_the_seeds_of_a_run(write_spec: Write) -> None:
+    spec = write_spec(f"seeds = 5\n{GOOD}")
+    assert run("check", spec).stdout == f"{spec}: ok (variants: default; seeds: 5)\n"
+    assert run("check", spec, "--seeds", "2,3").stdout == f"{spec}: ok (variants: default; seeds: 2, 3)\n"
+    wrong = run("check", spec, "--seeds", "2,2")
+    assert (wrong.exit_code, wrong.stderr) == (2, f"{spec}: seeds: a seed is given twice\n")
+    words = run("check", spec, "--seeds", "two")
+    assert (words.exit_code, words.stderr) == (
+        2,
+        "--seeds two: expected whole numbers with commas between, for example 1,2,3\n",
+    )
+
+
 def test_check_prints_every_problem_on_standard_error(write_spec: Write) -> None:
     spec = write_spec(f"{GOOD}[training]\nepochs = 0\nbatch = 1\n")
     result = run("check", spec)
@@ -113,7 +126,7 @@ def test_plugins_list_names_components_and_broken_plugins(monkeypatch: pytest.Mo
 def test_plugins_show_tells_options_bounds_defaults_and_origin() -> None:
     told = run("plugins", "show", "objective", "focal").stdout
     assert told.startswith(f'objective "focal", from kexp {kexp.__version__}\n\nFocal loss for K classes')
-    assert "gamma\tnumber ≥ 0 ≤ 20\t2.0\tHow strongly" in told
+    assert "gamma\tnumber, 0 to 20\t2.0\tHow strongly" in told
     as_json = json.loads(run("plugins", "show", "freezing", "bottom-layers", "--json").stdout)
     assert as_json["options"][0]["default"] is None
     assert as_json["owner"] == {"package": "kexp", "version": kexp.__version__}

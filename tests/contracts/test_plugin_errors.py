@@ -38,7 +38,7 @@ from kexp.contracts.augmenter import build_augmenter
 from kexp.contracts.dataset import read_dataset
 from kexp.contracts.metric import build_metric
 from kexp.contracts.objective import build_objective
-from kexp.errors import CHANGES, DataError, KexpError, PluginError, Problem, RunFailed
+from kexp.errors import CHANGES, DataError, KexpError, PluginError, Problem, RunFailed, describe_error
 from kexp.model.token_rows import TokenRows
 from kexp.options import component_title, plugin_results
 
@@ -379,8 +379,9 @@ def test_a_former_name_of_something_that_kexp_passes_is_explained() -> None:
     ("answer", "said"),
     [
         (["가!"], "made 1 of 2 texts, expected one of each"),
-        (["가!", 7], "returned a value of type int for a text, expected str or Rejected"),
-        (["가!", None], "returned None for a text, expected str or Rejected"),
+        (["가!", 7], "returned a value of type int for a text, expected str or Rejected(text, reason)"),
+        (["가!", None], "returned None for a text, expected str or Rejected(text, reason)"),
+        (["가!", Rejected], "returned the class Rejected for a text, expected str or Rejected(text, reason)"),
         (None, "TypeError: 'NoneType' object is not iterable"),
     ],
 )
@@ -390,6 +391,46 @@ def test_what_an_augmenter_returns_is_checked_inside_others_too(answer: Any, sai
         with pytest.raises(PluginError) as refused:
             build_augmenter(outer, AugmenterContext())(["가", "나"], [Random(1), Random(2)])
         assert str(refused.value) == f"augmenter {HERE}.Answering: {said}"
+
+
+class Rejecting(AugmenterOptions):
+    """Reject with other arguments than Rejected has."""
+
+    arguments: dict[str, Any]
+
+    def build(self, context: AugmenterContext) -> Any:
+        return lambda texts, generators: [Rejected(**self.arguments) for _ in texts]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "Rejected() lacks its arguments text and reason"),
+        ({"text": "가"}, "Rejected() lacks its argument reason"),
+        ({"reason": "too short"}, "Rejected() lacks its argument text"),
+        ({"text": "가", "reason": None}, "TypeError: Rejected(text, reason): reason is None, expected str"),
+        (
+            {"text": ["가"], "reason": "x"},
+            "TypeError: Rejected(text, reason): text is a value of type list, expected str",
+        ),
+    ],
+)
+def test_a_rejection_without_its_arguments_says_which(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(PluginError) as refused:
+        build_augmenter(Rejecting(arguments=arguments), AugmenterContext())(["가"], [Random(1)])
+    assert str(refused.value) == f"augmenter {HERE}.Rejecting: {said}"
+
+
+def test_any_class_that_is_made_without_arguments_is_named_with_them() -> None:
+    @dataclass
+    class Place:
+        row: int
+        column: int
+        name: str
+
+    with pytest.raises(TypeError) as caught:
+        Place()  # type: ignore[call-arg]
+    assert describe_error(caught.value) == "Place() lacks its arguments row, column, and name"
 
 
 def test_what_an_augmenter_rejects_is_counted() -> None:

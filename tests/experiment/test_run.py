@@ -278,7 +278,10 @@ def refused(*arguments: str | Path, runs: Path) -> str:
             b"text,label\na,1\nb,0,9\n",
             "{data}: line 3: found 3 cells, expected 2; check the separator",
         ),
-        (b"text,label\na,1\nb,\n", "{data}: data row 2 has no label (1 such rows); fill them in or remove them"),
+        (
+            b"text,label\na,1\nb,\n",
+            '{data}: data row 2 has no label (1 such rows); fill them in, or leave them out with cleaning.unlabelled = "drop"',
+        ),
         (
             b"text,label\n" + b"".join(b"text %d,%d\n" % (n, n % 2) for n in range(40)) + b"alone,7\n",
             'split.test: too small to stratify: label "7" has 1 row of 41; set split.stratify = false, or add data',

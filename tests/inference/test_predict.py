@@ -313,11 +313,29 @@ def test_relative_folder_keeps_its_spec(run: Path, monkeypatch: pytest.MonkeyPat
     assert load(".").notes == []
 
 
+def test_a_run_folder_of_several_seeds_predicts_with_their_mean_and_says_so(experiment: Path) -> None:
+    runs = [experiment / "default" / f"seed-{seed}" for seed in (1, 2)]
+    expected = np.mean([plain(run / "model", ["최고"])[0] for run in runs], axis=0)
+    predicted = kexp("predict", experiment, "최고")
+    (row,) = printed(predicted)
+    assert [float(row[name]) for name in PROBABILITIES] == pytest.approx(expected, rel=1e-4)
+    said = f"note: the mean of the probabilities of 2 models: {runs[0]}, {runs[1]}\n"
+    assert said in predicted.stderr
+    assert load(experiment).predict(["최고"])[0] == pytest.approx(expected, rel=1e-4)
+    both = [line for line in kexp("predict", experiment / "default", "최고").stdout.splitlines() if line]
+    assert both == predicted.stdout.splitlines()
+    assert refused("export", experiment).startswith(f"{experiment} holds 2 models, and one is needed; name one of ")
+
+
+def test_a_run_folder_without_one_of_its_models_is_refused(experiment: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(experiment, tmp_path / "copied"))
+    shutil.rmtree(copied / "default/seed-2")
+    said = refused("predict", copied, "최고")
+    assert "1 of 2 runs have a model, none: seed 2; finish them with kexp run --resume" in said
+    assert kexp("predict", copied, "--seed", "1", "최고").exit_code == 0
+
+
 def test_several_models_in_a_folder_are_named(experiment: Path) -> None:
-    assert refused("predict", experiment, "최고") == (
-        f"{experiment} holds 2 models: default/seed-1, default/seed-2; "
-        "choose with --variant and --seed, or name their folders; that of a variant means the mean of its models"
-    )
     assert refused("predict", experiment, "--seed", "7", "최고") == (
         f"{experiment} holds no model of --seed 7; it holds default/seed-1, default/seed-2"
     )

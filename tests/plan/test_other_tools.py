@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from kexp.builtin.trackers.wandb import Wandb
 from kexp.catalog import Catalog
 from kexp.errors import SpecError
-from kexp.plan.other_tools import KEYS, METRICS, key_hint, metric_hint
+from kexp.plan.other_tools import COMMAND_LINE, KEYS, METRICS, command_line_hint, key_hint, metric_hint, metric_key_hint
 from kexp.plan.resolve import resolve
 
 SPEC = """
@@ -107,6 +107,51 @@ def test_words_at_the_top_get_their_key(problems: Callable[..., list[str]]) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [
+        ("learning_rate = 1e-3", "learning_rate: unknown key; use training.learning_rate"),
+        ("Learning-Rate = 1e-3", "Learning-Rate: unknown key; use training.learning_rate"),
+        ("learnin_rate = 1e-3", "learnin_rate: unknown key; did you mean training.learning_rate?"),
+        ("batch_size = 8", "batch_size: unknown key; use training.batch_size or evaluation.batch_size"),
+        ("weight_decay = 0.1", "weight_decay: unknown key; use training.weight_decay"),
+        ("warmup_ratio = 0.1", "warmup_ratio: unknown key; use training.warmup_ratio"),
+        ("per_device_train_batch_size = 8", "per_device_train_batch_size: unknown key; use training.batch_size"),
+        ("num_train_epochs = 3", "num_train_epochs: unknown key; use training.epochs"),
+        ('path = "a.csv"', "path: unknown key; use dataset.path"),
+        ("layers = 3", "layers: unknown key; use backbone.layers"),
+        ("n_trials = 3", "n_trials: unknown key; use search.trials"),
+        ("jobs = 3", "jobs: unknown key; use search.jobs"),
+        ("mask_probability = 0.2", "mask_probability: unknown key; use pretraining.mask_probability"),
+        ("gamma = 2", "gamma: unknown key; use training.gamma"),
+        ("xi = 2", 'xi: unknown key; it is an option of objective "vat"'),
+        ('output_dir = "x"', "output_dir: unknown key; give --runs-dir on the command line"),
+        ("dataset_ = 1", 'dataset_: unknown key; did you mean "dataset"?'),
+        ("[variants.a]\nlr = 1", "variants.a.lr: unknown key; use training.learning_rate"),
+        ("[search]\ntrials = 1\nepochs = 1", 'search.epochs: unknown key of [search]; parameters stand in [search.space]: "training.epochs" = ...'),
+        ("[search]\ntrials = 1\nlr = 1", 'search.lr: unknown key of [search]; parameters stand in [search.space]: "training.learning_rate" = ...'),
+        ("[search]\ntrials = 1\nn_jobs = 1", 'search.n_jobs: unknown key of [search]; did you mean "jobs"?'),
+        ("[search.training]\nepochs = 1", 'search.training: unknown key of [search]; parameters stand in [search.space]: "training" = ...'),
+        ("[split]\npatience = 1", "split.patience: unknown key of [split]; use training.patience"),
+        ("[split]\ntests = 1", 'split.tests: unknown key of [split]; did you mean "test"?'),
+        ("[labelled]\nshots = 1", "labelled.shots: unknown key of [labelled]; use labelled.per_class"),
+        ("[objective]\ngamma = 1.5", 'objective.gamma: unknown option of objective "cross-entropy"; it is an option of objective "focal"'),
+        ("[objective]\nepochs = 1", 'objective.epochs: unknown option of objective "cross-entropy"; use training.epochs'),
+    ],
+)  # fmt: skip
+def test_a_key_in_the_wrong_place_is_looked_for_in_all_sections(
+    problems: Callable[..., list[str]], top: str, expected: str
+) -> None:
+    lines, _, tables = top.partition("[")
+    found = problems(lines + "\n", evaluation=f"[{tables}" if tables else "")
+    assert expected in found
+
+
+def test_a_section_that_the_spec_has_is_named_beside_training(problems: Callable[..., list[str]]) -> None:
+    (found,) = problems("learning_rate = 1e-3\n", evaluation="[pretraining]\nepochs = 1")
+    assert found == "learning_rate: unknown key; use training.learning_rate or pretraining.learning_rate"
+
+
 def test_a_name_is_refused_in_words(problems: Callable[..., list[str]]) -> None:
     assert problems('name = "a/b"\n') == [
         'name: it names a folder; expected letters, digits, ".", "-" and "_" only, with a letter or digit at the '
@@ -125,7 +170,10 @@ def test_every_hint_names_a_key_that_there_is(catalog: Catalog) -> None:
     assert METRICS.keys() <= metrics
     assert not {word for words in METRICS.values() for word in words} & metrics
     assert metric_hint("val_loss") == 'use "cross_entropy"'
-    assert (key_hint("colour"), metric_hint("colour")) == ("", "")
+    assert not any(hint("colour") for hint in (key_hint, metric_hint, metric_key_hint, command_line_hint))
+    # Of two hints for a word one alone could be told.
+    words = [word for of in (KEYS, COMMAND_LINE) for known in of.values() for word in known]
+    assert len(words) == len({*words}), [word for word in words if words.count(word) > 1]
 
 
 @pytest.mark.parametrize(("project", "found"), [("team/nsmc", "/"), ("a#b?", "# ?"), ("x" * 129, "129 characters")])

@@ -72,8 +72,8 @@ def test_every_component_is_in_the_schema(catalog: Catalog, validator: Draft7Val
 
 def test_options_are_told_in_words(catalog: Catalog) -> None:
     told = {option.name: option for option in options_of(catalog.find("objective", "focal"))}
-    assert told["gamma"].type == "number ≥ 0 ≤ 20"
+    assert told["gamma"].type == "number, 0 to 20"
     assert told["gamma"].default == "2.0"
     assert told["alpha"].type == '"none" | "balanced" or list of number'
     layers = {option.name: option for option in options_of(catalog.find("freezing", "bottom-layers"))}["layers"]
-    assert (layers.type, layers.default) == ("whole number ≥ 1", None)
+    assert (layers.type, layers.default) == ("whole number, at least 1", None)

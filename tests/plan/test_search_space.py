@@ -18,7 +18,7 @@ GAMMA = {"low": 0.5, "high": 3.0}
 FOCAL = {"when": {"objective.use": "focal"}}
 POSITIONS = {"backbone.positions": {"choices": [64, 256]}}
 LENGTHS = {"training.max_length": {"choices": [32, 128]}}
-NO_GAMMA = 'objective.gamma: unknown option of objective "cross-entropy"; known: class_weights, label_smoothing'
+NO_GAMMA = 'objective.gamma: unknown option of objective "cross-entropy"; it is an option of objective "focal"'
 
 
 def problems(catalog: Catalog, space: dict[str, Any], base: dict[str, Any] | None = None, **search: Any) -> list[str]:

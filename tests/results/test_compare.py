@@ -388,6 +388,28 @@ def test_unfinished_runs_do_not_count(folder: Path) -> None:
     assert result.stderr == f"{folder / 'focal'}: it has no finished run to compare\n"
 
 
+def test_folders_without_a_finished_run_are_left_out_and_named(folder: Path) -> None:
+    """As a pattern of the shell gives them: ``runs/reviews/*`` with runs that go on, have failed or were stopped."""
+    unfinished = make(folder.parent / "20260102T000000Z-bbbbbbbb", {})
+    (unfinished / "summary.json").unlink()
+    failed = make(folder.parent / "20260103T000000Z-cccccccc", {"plain": 0.5}, seeds=[1])
+    path = failed / "plain" / "seed-1" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed"}))
+    left_out = [f"left out: {one}: it has no finished run to compare" for one in (unfinished, failed)]
+    folders = (unfinished, folder, failed)
+    both, alone = (json.loads(kexp("compare", *given, "--json").stdout) for given in (folders, [folder]))
+    assert both.pop("remarks") == [*left_out, *alone.pop("remarks")]
+    assert (both.pop("left_out"), alone.pop("left_out")) == ([line[10:] for line in left_out], [])
+    assert both == alone
+    assert left_out == [line for line in kexp("compare", *folders).stdout.splitlines() if line.startswith("left out")]
+    shown = kexp("compare", *folders, "--csv")
+    assert (shown.exit_code, shown.stdout) == (0, kexp("compare", folder, "--csv").stdout)
+    assert shown.stderr.splitlines() == left_out
+    assert refusal(unfinished, failed / "plain" / "seed-1") == [
+        f"{place}: it has no finished run to compare" for place in (unfinished, failed / "plain" / "seed-1")
+    ]
+
+
 def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "none", "does not exist"),

@@ -132,7 +132,7 @@ def test_an_unreadable_result_is_shown_and_left_out_of_comparisons_with_a_remark
     path.write_text(path.read_text("utf-8").replace('"labels": [', '"labels": [1, '), "utf-8")
     row = next(row for row in list_runs(runs_dir) if row.folder == folder)
     assert row.status == "unreadable"
-    reason = f"{path}: labels.0 is not as kexp writes it: Input should be a valid string; restore the file"
+    reason = f"{path}: labels.0 is not as kexp writes it: expected a string, found 1; restore the file"
     shown = json.loads(kexp("runs", "show", folder, "--json").stdout)
     assert [(run["status"], run["reason"]) for run in shown["runs"] if run["variant"] == "plain"] == [
         ("unreadable", reason),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kexp.atomic_files import write_text
 from kexp.contracts import RunIdentity
-from kexp.errors import Problem
-from kexp.packages import is_installed
 from kexp.redaction import hidden
 from kexp.report.run_folder import read_json
 
@@ -18,12 +16,6 @@ Json = Mapping[str, Any]
 STEP = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "data_share", "epoch")
 LEFT_OUT = ("trackers", "search")
 """Sections that do not describe the run itself."""
-
-
-def missing(package: str, install: str) -> Iterator[Problem]:
-    """Yield a package that is not installed, without importing it."""
-    if not is_installed(package):
-        yield Problem("", f"needs the package {package}", f"pip install '{install}'")
 
 
 def title(run: RunIdentity) -> str:

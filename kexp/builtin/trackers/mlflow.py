@@ -21,7 +21,6 @@ from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
     measured,
-    missing,
     remember,
     remembered,
     result,
@@ -30,6 +29,7 @@ from kexp.builtin.trackers.common import (
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import KexpError, Problem
 from kexp.options import Address
+from kexp.packages import missing
 from kexp.settings import cache_folder, offline
 
 if TYPE_CHECKING:

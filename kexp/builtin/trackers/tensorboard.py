@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kexp import nested
-from kexp.builtin.trackers.common import configuration, final_metrics, measured, missing, result
+from kexp.builtin.trackers.common import configuration, final_metrics, measured, result
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.packages import missing
 from kexp.spec import toml
 
 

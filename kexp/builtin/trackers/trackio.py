@@ -15,12 +15,12 @@ from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
     measured,
-    missing,
     result,
     title,
 )
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.packages import missing
 from kexp.settings import offline
 
 logger = logging.getLogger("kexp")

@@ -16,7 +16,6 @@ from kexp.builtin.trackers.common import (
     configuration,
     final_metrics,
     measured,
-    missing,
     remember,
     remembered,
     result,
@@ -25,6 +24,7 @@ from kexp.builtin.trackers.common import (
 from kexp.builtin.trackers.wandb_settings import Mode, key_configured, user_mode
 from kexp.contracts import RunIdentity, Tracker, TrackerOptions
 from kexp.errors import Problem
+from kexp.packages import missing
 from kexp.redaction import without_passwords
 from kexp.settings import offline
 
@@ -69,7 +69,7 @@ class Wandb(TrackerOptions):
 
     def problems(self) -> Iterable[Problem]:
         """Yield a missing package, and a missing key where the mode is online."""
-        yield from missing("wandb", "wandb")
+        yield from missing("wandb", "kexp[wandb]")
         project = self.project or os.environ.get("WANDB_PROJECT", "")
         if refused := sorted(set(project) & set(REFUSED)):
             found = f'"{project}" holds {" ".join(refused)}, which a W&B project must not'

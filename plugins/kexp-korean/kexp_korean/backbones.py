@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from kexp.contracts import TokenizerContext
+from kexp.contracts import KnownWeights, TokenizerContext
 from kexp.errors import KexpError, Problem
 from kexp.pretrained import PretrainedBackbone
 from kexp_korean import kcbert_cleaning
@@ -164,6 +164,10 @@ class KLUE(KoreanBackbone):
         "roberta-base": Published("klue/roberta-base", 512, "02f94ba5e3fcb7e2a58a390b8639b0fac974a8da"),
         "roberta-large": Published("klue/roberta-large", 512, "5193b95701189160c45d02a1033a4ea55bdbe259"),
     }
+    suggested: ClassVar[tuple[KnownWeights, ...]] = (
+        KnownWeights({"model": "roberta-small"}, 68),
+        KnownWeights({"model": "roberta-base"}, 111),
+    )
 
     model: Literal["bert-base", "roberta-small", "roberta-base", "roberta-large"] = Field(
         "bert-base", description="Which of KLUE's models."
@@ -185,6 +189,10 @@ class KoELECTRA(KoreanBackbone):
         ),
         "base": Published("monologg/koelectra-base-v3-discriminator", 512, "68b30cd259f34a4b5aa8786392612ba2a2617fcc"),
     }
+    suggested: ClassVar[tuple[KnownWeights, ...]] = (
+        KnownWeights({"size": "small"}, 14),
+        KnownWeights({"size": "base"}, 113),
+    )
 
     size: Literal["small", "base"] = Field("base", description="Size of the model.")
 
@@ -204,6 +212,7 @@ class KcELECTRA(KoreanBackbone):
         # Its author has deprecated the repository KcELECTRA-base-v2022 for this branch.
         "base-v2022": Published("beomi/KcELECTRA-base", 512, "v2022"),
     }
+    suggested: ClassVar[tuple[KnownWeights, ...]] = (KnownWeights({"model": "base-v2022"}, 128),)
 
     model: Literal["base", "base-v2022"] = Field("base", description="The model of 2021, or that of 2022.")
 

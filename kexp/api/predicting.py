@@ -1,0 +1,60 @@
+"""``kexp.load`` and ``kexp.predict``: trained models, and labels for texts in one call."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kexp.api.arguments import path_of
+from kexp.api.caller_state import as_exceptions, of_the_caller, unchanged
+from kexp.errors import KexpError
+from kexp.evaluate.selective import check_threshold
+from kexp.inference import loading
+from kexp.inference.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+load = of_the_caller(loading.load)
+
+
+def predict(
+    model: TrainedModel | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    texts: Any,
+    pairs: Sequence[Any] | None = None,
+    *,
+    abstain: float | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Return a table with the label, the largest probability and every probability of each text, in their order.
+
+    ``model`` is what ``kexp.load`` has returned, or one or several folders or results, which are loaded with the
+    ``options`` of ``kexp.load``; their mean is predicted. ``texts`` is a list or column of texts, or a table with the
+    columns that the model was trained on; ``pairs`` are the second texts. With ``abstain`` a row whose largest
+    probability is below it has no label. Raises ``KexpError`` for what is no model, and for texts of another form.
+    """
+    with as_exceptions(), unchanged():
+        import pandas as pd
+
+        if not isinstance(model, TrainedModel):
+            folders = [model] if isinstance(model, str | os.PathLike) else list(model)
+            model = loading.load(*(path_of(one, "a model") for one in folders), **options)
+        elif options:
+            raise KexpError(f"the model is loaded already; {', '.join(options)} belong to kexp.load")
+        if isinstance(texts, str):
+            raise KexpError("expected a list of texts, found one text; put it in square brackets")
+        rows: Any = texts if hasattr(texts, "columns") else list(texts)
+        added = ["predicted", "confidence", *(f"probability:{label}" for label in model.labels)]
+        if taken := [name for name in added if name in getattr(rows, "columns", ())]:
+            raise KexpError(f"the table has a column {', '.join(taken)}, which the predictions have too; rename it")
+        if abstain is not None and (warning := check_threshold(abstain, len(model.labels))):
+            warnings.warn(warning, stacklevel=2)
+        probabilities = model.predict(rows, pairs)
+        confidence = probabilities.max(1) if len(probabilities) else probabilities.sum(1)
+        labels = [model.labels[number] for number in probabilities.argmax(1)] if len(probabilities) else []
+        if abstain is not None:
+            labels = [label if sure >= abstain else None for label, sure in zip(labels, confidence, strict=True)]
+        found = rows.reset_index(drop=True).copy() if hasattr(rows, "columns") else pd.DataFrame({"text": rows})
+        return found.assign(**dict(zip(added, [labels, confidence, *probabilities.T], strict=True)))

@@ -1,0 +1,354 @@
+"""``kexp init``: what it finds in files as people have them, and that what it writes passes and runs."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import kexp
+
+from kexp.init.write import TEMPLATES
+
+OPENINGS = ["이 영화는", "어제 본 공연은", "주말에 산 책은", "친구가 준 선물은", "새로 연 식당은", "동네 빵집은"]
+PRAISE = ["정말 재미있었다", "다시 보고 싶을 만큼 좋았다", "기대한 것보다 훨씬 훌륭했다", "누구에게나 권하고 싶다"]
+BLAME = ["정말 지루했다", "다시는 보고 싶지 않다", "기대한 것보다 훨씬 못했다", "아무에게도 권하고 싶지 않다"]
+
+
+def reviews(count: int = 120) -> list[tuple[str, str]]:
+    """Return different texts, half of them 긍정."""
+    return [
+        (f"{OPENINGS[n % 6]} {(PRAISE if n % 2 else BLAME)[n // 12 % 4]} {n}번", "긍정" if n % 2 else "부정")
+        for n in range(count)
+    ]
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]], encoding: str = "utf-8", separator: str = ",") -> Path:
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    return path
+
+
+def init(path: Path, *arguments: str | Path, folder: Path | None = None) -> dict[str, Any]:
+    """Write a spec beside the data, and return it."""
+    spec = (folder or path.parent) / "spec.toml"
+    made = kexp("init", path, "--model", "tiny", "--output", spec, "--force", *arguments)
+    assert made.exit_code == 0, made.stderr
+    assert made.stdout == f"{spec}\n"
+    checked = kexp("check", spec)
+    assert checked.exit_code == 0, checked.stderr
+    return tomllib.loads(spec.read_text("utf-8"))
+
+
+def refused(path: Path, *arguments: str) -> str:
+    """Return why no spec is written."""
+    made = kexp("init", path, "--model", "tiny", "--output", path.parent / "spec.toml", *arguments)
+    assert made.exit_code == 2, made.stderr
+    assert made.stdout == ""
+    assert not (path.parent / "spec.toml").exists()
+    assert "Traceback" not in made.stderr
+    return made.stderr.strip().removeprefix(f"{path}: ")
+
+
+HEADER = ("번호", "리뷰", "감정")
+NUMBERED = [(n, *row) for n, row in enumerate(reviews())]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "separator", "stated"),
+    [
+        ("data.csv", "utf-8", ",", {}),
+        ("data.csv", "utf-8-sig", ",", {}),
+        ("data.csv", "cp949", ",", {"encoding": "cp949"}),
+        ("data.csv", "utf-16", ",", {"encoding": "utf-16"}),
+        ("data.csv", "utf-8", ";", {"separator": ";"}),
+        ("data.csv", "cp949", "\t", {"encoding": "cp949", "separator": "\t"}),
+        ("data.txt", "utf-8", "|", {"separator": "|"}),
+        ("data.tsv", "utf-8", "\t", {}),
+        ("data.txt", "utf-8", ",", {"separator": ","}),
+    ],
+)
+def test_text_files_are_read_as_they_are(
+    tmp_path: Path, name: str, encoding: str, separator: str, stated: dict[str, str]
+) -> None:
+    path = write_csv(tmp_path / name, [HEADER, *NUMBERED], encoding, separator)
+    assert init(path)["dataset"] == {"use": "table", "path": name, **stated, "text": "리뷰", "label": "감정"}
+
+
+def test_a_file_without_header_gets_names(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data.csv", NUMBERED)
+    found = init(path)["dataset"]
+    assert found["header"] is False
+    assert found["columns"] == ["column1", "text", "label"]
+    assert (found["text"], found["label"]) == ("text", "label")
+
+
+def test_a_header_with_one_name_that_is_a_value_is_a_header(tmp_path: Path) -> None:
+    degrees = ["none", "hate", "offensive"]
+    rows = [(text, "FT"[n % 2], degrees[n % 3]) for n, (text, _) in enumerate(reviews())]
+    path = write_csv(tmp_path / "data.csv", [("comments", "bias", "hate"), *rows])
+    assert init(path)["dataset"] == {"use": "table", "path": "data.csv", "text": "comments", "label": "hate"}
+
+
+def test_quoted_cells_of_tsv(tmp_path: Path) -> None:
+    lines = [f'"{text}"\t"{label}"' for text, label in [("text", "label"), *reviews()]]
+    path = tmp_path / "data.tsv"
+    path.write_text("\n".join(lines), "utf-8")
+    assert init(path)["dataset"]["quoting"] is True
+
+
+def test_marks_of_mysql_and_stray_quotation_marks(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    lines = [f'"그는 \\"{text}\\"라고 했다, 정말",{label}' for text, label in reviews()]
+    path.write_text("\n".join(["text,label", *lines]), "utf-8")
+    assert init(path)["dataset"]["escape"] == "\\"
+    path.write_text("\n".join(["text,label", *(f'5" 화면은 {text},{label}' for text, label in reviews())]), "utf-8")
+    found = init(path)["dataset"]
+    assert (found["text"], found["label"]) == ("text", "label")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "array.jsonl", "parquet", "xlsx", "csv.gz", "noname"])
+def test_other_formats(tmp_path: Path, kind: str) -> None:
+    rows = [{"guid": f"a{n}", "doc": {"내용": text}, "라벨": label} for n, (text, label) in enumerate(reviews())]
+    flat = [{"doc": text, "라벨": label} for text, label in reviews()]
+    path, text, stated = tmp_path / f"data.{kind}", "doc.내용", {}
+    if kind == "jsonl":
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    elif kind in ("json", "array.jsonl"):
+        path.write_text(json.dumps(rows, ensure_ascii=False, indent=1), "utf-8")
+        stated = {"format": "json"} if kind == "array.jsonl" else {}
+    elif kind == "csv.gz":
+        path.write_bytes(gzip.compress("\n".join(["doc,라벨", *map(",".join, reviews())]).encode("cp949")))
+        text, stated = "doc", {"encoding": "cp949"}
+    elif kind == "noname":
+        path = write_csv(tmp_path / "data", [("doc", "라벨"), *reviews()])
+        text, stated = "doc", {"format": "csv"}
+    else:
+        import pandas as pd
+
+        frame, text = pd.DataFrame(flat), "doc"
+        frame.to_parquet(path) if kind == "parquet" else frame.to_excel(path, index=False)
+    assert init(path)["dataset"] == {"use": "table", "path": path.name, **stated, "text": text, "label": "라벨"}
+
+
+ODD = ['리뷰 "본문"', "C:\\경로", "a.b", "#표", "두\n줄", "'따옴표'", "{% raw %}{{ x }}"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_of_columns_and_labels_are_written_as_they_are(tmp_path: Path, name: str) -> None:
+    rows = [(text, f'{label} "#\\') for text, label in reviews()]
+    path = write_csv(tmp_path / "data.csv", [(name, f"{name} label"), *rows])
+    found = init(path)
+    assert found["dataset"]["text"] == name
+    assert found["dataset"]["label"] == f"{name} label"
+
+
+@pytest.mark.parametrize("name", ["한글 이름 [1] (사본).csv", "a'b\"c.csv", "CON.csv", "-x.csv", "ㅋ" * 60 + ".csv"])
+def test_odd_names_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder = tmp_path / "데이터 #1"
+    folder.mkdir()
+    path = write_csv(folder / name, [("text", "label"), *reviews()])
+    monkeypatch.chdir(tmp_path)
+    made = kexp("init", path, "--model", "tiny")
+    assert made.exit_code == 0, made.stderr
+    spec = tmp_path / made.stdout.removesuffix("\n")
+    assert spec.parent == tmp_path
+    assert spec.is_file()
+    assert tomllib.loads(spec.read_text("utf-8"))["dataset"]["path"] == f"데이터 #1/{name}"
+    assert kexp("check", spec).exit_code == 0
+
+
+def test_folder_of_splits(tmp_path: Path) -> None:
+    rows = reviews(240)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_csv(folder / "ratings_train.tsv", [("text", "label"), *rows[:160]], separator="\t")
+    write_csv(
+        folder / "ratings_dev.tsv", [("text", "label"), *rows[160:200], ("다른 글입니다 정말", "중립")], separator="\t"
+    )
+    write_csv(folder / "ratings_test.tsv", [("text", "label"), *rows[200:]], separator="\t")
+    (folder / "unlabeled.txt").write_text("\n".join(f"{text} 더 있다" for text, _ in rows), "utf-8")
+    (folder / "README.md").write_text("#", "utf-8")
+    made = kexp("init", folder, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert made.exit_code == 0, made.stderr
+    assert 'note: rows with the label "중립" are left out: in ratings_dev.tsv alone' in made.stderr
+    found = tomllib.loads((tmp_path / "spec.toml").read_text("utf-8"))
+    assert found["dataset"] == {
+        "use": "table",
+        "train": "data/ratings_train.tsv",
+        "validation": "data/ratings_dev.tsv",
+        "test": "data/ratings_test.tsv",
+        "unlabelled": "data/unlabeled.txt",
+        "header": {"unlabelled": False},
+        "columns": {"unlabelled": ["text"]},
+        "text": "text",
+        "label": "label",
+        "leave_out": ["중립"],
+    }
+    assert "split" not in found
+    ran = kexp("run", tmp_path / "spec.toml", "--dry-run", "--json")
+    assert ran.exit_code == 0, ran.stderr
+
+
+def test_folders_that_cannot_be_told(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    assert "no table in this folder" in refused(folder)
+    for name in ("train_1.csv", "train_2.csv"):
+        write_csv(folder / name, [("text", "label"), *reviews()])
+    assert "train_1.csv and train_2.csv seem to be of one split" in refused(folder)
+    (folder / "train_1.csv").rename(folder / "a.csv")
+    (folder / "train_2.csv").rename(folder / "b.csv")
+    assert refused(folder) == "no file has train in its name; give one of the files: a.csv, b.csv"
+    (folder / "a.csv").rename(folder / "train.csv")
+    write_csv(folder / "test.csv", [("text", "label"), *reviews()], "cp949")
+    assert "encoding is 'utf-8-sig' in train.csv and 'cp949' in test.csv" in refused(folder)
+
+
+def test_groups_ids_and_columns_that_name_splits_are_seen(tmp_path: Path) -> None:
+    rows = [
+        (f"u{n}", text, label, f"화자{n % 11}", ["train", "test"][n % 5 == 0])
+        for n, (text, label) in enumerate(reviews())
+    ]
+    path = write_csv(tmp_path / "data.csv", [("utterance_id", "text", "label", "speaker", "split"), *rows])
+    assert init(path)["dataset"]["group"] == "speaker"
+    text = (tmp_path / "spec.toml").read_text("utf-8")
+    assert "# Not used, since every row has its own value: utterance_id" in text
+    assert "# split seems to name splits" in text
+    assert init(path, "--group", "split")["dataset"]["group"] == "split"
+
+
+def test_pairs(tmp_path: Path) -> None:
+    rows = [(text, f"{text} 그렇다", label) for text, label in reviews()]
+    path = write_csv(tmp_path / "data.csv", [("premise", "hypothesis", "gold_label"), *rows])
+    found = init(path)["dataset"]
+    assert (found["text"], found["text_pair"], found["label"]) == ("premise", "hypothesis", "gold_label")
+
+
+def test_rows_without_label_are_dropped_and_counted(tmp_path: Path) -> None:
+    rows = [(text, "" if n % 10 == 0 else label) for n, (text, label) in enumerate(reviews())]
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows])
+    assert init(path)["cleaning"] == {"unlabelled": "drop"}
+    found = json.loads(kexp("run", tmp_path / "spec.toml", "--dry-run", "--json").stdout)
+    assert '"without_label": 12' in json.dumps(found)
+
+
+def test_rare_labels_are_left_out_and_few_rows_hold_every_label(tmp_path: Path) -> None:
+    rows = [(text, f"분류{n % 12}") for n, (text, _) in enumerate(reviews(60))]
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows, ("이것은 하나뿐이다", "기타")])
+    found = init(path)
+    assert found["dataset"]["leave_out"] == ["기타"]
+    assert found["split"] == {"validation": 12, "test": 12}
+    ran = kexp("run", tmp_path / "spec.toml", "--dry-run", "--json")
+    assert ran.exit_code == 0, ran.stderr
+
+
+def test_imbalance_is_said_and_max_length_holds_the_texts(tmp_path: Path) -> None:
+    rows = [(text, "스팸" if n % 10 == 0 else "정상") for n, (text, _) in enumerate(reviews(300))]
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows])
+    found = init(path)
+    text = (tmp_path / "spec.toml").read_text("utf-8")
+    assert "# The most frequent label has 9 times as many rows as the rarest" in text
+    assert '# class_weights = "balanced"' in text
+    card = json.loads(kexp("data", tmp_path / "spec.toml", "--json").stdout)
+    assert found["training"]["max_length"] >= card["tokens"]["suggested"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "message"),
+    [
+        (("text", "score"), lambda n: [f"{n / 7:.3f}"], "holds measured values (0, 0.143, 0.286)"),
+        (("text", "a", "b", "c"), lambda n: [n % 2, n % 3 % 2, 1], "3 columns hold 0 and 1: a, b, c, one for each of several"),
+        (("text", "label"), lambda n: ["['좋음', '나쁨']"], "holds several values in a cell (['좋음', '나쁨'])"),
+        (("text", "label"), lambda n: ["좋음"], "every row has '좋음'; expected at least two labels"),
+        (("text",), lambda n: [], "there is no column besides the text; add a column of labels"),
+    ],
+)  # fmt: skip
+def test_what_kexp_cannot_learn_is_refused(tmp_path: Path, header: Sequence[str], cells: Any, message: str) -> None:
+    rows = [(text, *cells(n)) for n, (text, _) in enumerate(reviews())]
+    path = write_csv(tmp_path / "data.csv", [header, *rows])
+    label = ("--label", "label") if message.startswith("every") else ()
+    assert message in refused(path, *label)
+
+
+def test_mistakes_of_the_command_line(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *reviews()])
+    assert refused(path, "--label", "라벨") == "no column '라벨'; the columns are text, label"
+    assert 'did you mean "few-labels"?' in refused(path, "--template", "few-label")
+    made = kexp("init", path, "--model", "klu", "--output", tmp_path / "spec.toml")
+    assert (made.exit_code, "expected an installed backbone" in made.stderr) == (2, True)
+    assert (
+        refused(tmp_path / "absent.csv")
+        == f"{tmp_path / 'absent.csv'} does not exist; expected a table, or a folder of tables"
+    )
+    few = write_csv(tmp_path / "few.csv", [("text", "label"), *reviews(4)])
+    assert "0 rows of 0 labels are left without repetitions and contradictions; expected at least 10" in refused(few)
+
+
+def test_few_labels_fit_few_rows(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *reviews(40)])
+    found = init(path, "--template", "few-labels")
+    assert found["labelled"] == {"per_class": 6}
+    # 40 rows less 4 for validation, 4 for test and 12 labelled ones are 20 unlabelled ones.
+    assert (found["training"]["batch_size"], found["training"]["unlabelled_ratio"]) == (5, 3)
+    ran = kexp("run", tmp_path / "spec.toml", "--dry-run", "--json")
+    assert ran.exit_code == 0, ran.stderr
+
+
+def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *reviews()])
+    spec = tmp_path / "spec.toml"
+    spec.write_text("mine", "utf-8")
+    made = kexp("init", path, "--model", "tiny", "--output", spec)
+    assert (made.exit_code, spec.read_text("utf-8")) == (2, "mine")
+    assert made.stderr == f"{spec} exists already; --output names another file, --force replaces it\n"
+    init(path)
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
+
+
+def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(n, text, label, "FT"[n % 2]) for n, (text, label) in enumerate(reviews())]
+    path = write_csv(tmp_path / "data.csv", [("id", "review", "label", "gender"), *rows])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kexp.cli.init._has_terminal", lambda: True)
+    made = kexp("init", path, stdin="\nsex\ngender\ncompare\ntiny\nmine.toml\n")
+    assert made.exit_code == 0, made.stderr
+    assert made.stdout.endswith("\nmine.toml\n")
+    found = tomllib.loads((tmp_path / "mine.toml").read_text("utf-8"))
+    assert (found["dataset"]["text"], found["dataset"]["label"]) == ("review", "gender")
+    assert list(found["variants"]) == ["baseline", "augmented"]
+    made = kexp("init", path, stdin="\n\n\ntiny\n\n")
+    assert made.exit_code == 0, made.stderr
+    assert tomllib.loads((tmp_path / "data.toml").read_text("utf-8"))["dataset"]["label"] == "label"
+    interrupted = kexp("init", path, "--output", "other.toml", stdin="")
+    assert interrupted.exit_code == 130
+    assert not (tmp_path / "other.toml").exists()
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_template_runs(tmp_path: Path, template: str) -> None:
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *reviews(200)])
+    init(path, "--template", template)
+    command, *options = ("tune", "--trials", "1") if template == "search" else ("run", "--seeds", "1", "--json")
+    length = "training.steps=4" if template == "few-labels" else "training.epochs=1"
+    if template == "search":
+        ran = kexp("check", tmp_path / "spec.toml")
+        found = tomllib.loads((tmp_path / "spec.toml").read_text("utf-8"))
+        assert set(found["search"]["space"]) == {
+            "training.learning_rate",
+            "training.epochs",
+            "objective.label_smoothing",
+        }
+        options += ["--set", "search.space=" + '{"training.learning_rate" = {low = 1e-4, high = 1e-3}}']
+    every = ["--set", "training.evaluate_every=2"] if template == "few-labels" else []
+    ran = kexp(
+        command, tmp_path / "spec.toml", "--quiet", "--runs-dir", tmp_path / "runs", *options, *every,
+        "--set", length, "--set", "backbone.layers=1", "--set", "backbone.hidden=32", "--set", "backbone.heads=2",
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.stderr
+    assert list((tmp_path / "runs").rglob("model.safetensors"))
