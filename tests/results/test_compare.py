@@ -326,17 +326,20 @@ def test_models_without_a_common_seed_are_compared_unpaired(folder: Path, tmp_pa
     ]
 
 
+def stated(runs: Sequence[Path]) -> list[str]:
+    """Return what the page says of single runs."""
+    found = compare_runs(runs)
+    return [*(test["sentence"] for test in found["tests"] if test["stated"]), *found["remarks"]]
+
+
 def test_runs_of_one_variant_are_its_repeats_in_statements(folder: Path) -> None:
     runs = [folder / variant / f"seed-{seed}" for variant in ("plain", "focal") for seed in (1, 2)]
     (expected, _) = (test["sentence"] for test in compare([folder])["tests"])
-
-    def said(runs: list[Path]) -> list[str]:
-        found = compare_runs(runs)
-        return [*(test["sentence"] for test in found["tests"] if test["stated"]), *found["remarks"]]
-
-    assert said(runs) == [expected]
-    assert said(runs[:2]) == []
-    assert said(runs[1:]) == [
+    assert stated(runs) == [expected]
+    assert stated(runs[:2]) == []
+    cell = compare_runs(runs)["table"]["rows"][0]["cells"]["accuracy"]
+    assert (cell["n"], cell["interval"]) == (2, "bootstrap")
+    assert stated(runs[1:]) == [
         compare([folder / "plain" / "seed-2", folder / "focal"])["tests"][0]["sentence"],
         "plain and focal were compared without 1 run that only one of them has",
     ]
