@@ -69,7 +69,9 @@ class Streams:
                 yield _text("end", {})
                 return
             now = time.monotonic()
-            if events or now - spoken > SILENCE:
+            if events:
+                spoken = now
+            elif now - spoken > SILENCE:
                 spoken = now
                 yield ": \n\n"
             await self._sleep(max(PAUSE, SHARE * (now - began)))
