@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,8 @@ from kexp.redaction import hiding_in_logs, without_passwords
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
@@ -47,10 +50,12 @@ def of_the_caller(function: Callable[P, R]) -> Callable[P, R]:
 def unchanged() -> Iterator[None]:
     """Restore at the end what training changes for the whole process; imports the libraries that it changes.
 
-    Restored are the random states of Python, NumPy and PyTorch, PyTorch's flags and threads, handlers and levels of
-    loggers, filters of warnings, progress bars of transformers and datasets, and environment variables.
+    Calls in several threads wait for each other, since what they change is that of the process. Restored are the random
+    states of Python, NumPy and PyTorch, PyTorch's flags and threads, handlers and levels of loggers, filters of
+    warnings, progress bars of transformers and datasets, and environment variables.
     """
     with ExitStack() as stack:
+        stack.enter_context(_ONE_AT_A_TIME)
         for kept in (_environment, _warnings, _random_states, _flags, _libraries, _loggers):
             stack.enter_context(kept())
         yield

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kexp.report.export import cells, head
+from kexp.report.summary import over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ def table_frame(table: Json, split: str) -> pd.DataFrame:
     rows = []
     for row in table["rows"]:
         found: dict[str, Any] = {"model": row["name"], "baseline": bool(row["baseline_of"]), "split": split}
-        found["runs"] = next((cell.get("over") or str(cell["n"]) for cell in row["cells"].values()), "")
+        found["runs"] = "" if row["baseline_of"] else next(map(over, row["cells"].values()), "")
         for metric in table["metrics"]:
             cell = row["cells"].get(metric, {})
             found[metric] = cell.get("mean")

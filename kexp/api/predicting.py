@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kexp.api.arguments import path_of
 from kexp.api.caller_state import as_exceptions, of_the_caller, unchanged
 from kexp.errors import KexpError
+from kexp.evaluate.selective import check_threshold
 from kexp.inference import loading
 from kexp.inference.trained_model import TrainedModel
 
@@ -36,25 +38,23 @@ def predict(
     with as_exceptions(), unchanged():
         import pandas as pd
 
-        from kexp.evaluate.selective import check_threshold
-
         if not isinstance(model, TrainedModel):
             folders = [model] if isinstance(model, str | os.PathLike) else list(model)
             model = loading.load(*(path_of(one, "a model") for one in folders), **options)
         elif options:
             raise KexpError(f"the model is loaded already; {', '.join(options)} belong to kexp.load")
-        if abstain is not None:
-            check_threshold(abstain, len(model.labels))
         if isinstance(texts, str):
             raise KexpError("expected a list of texts, found one text; put it in square brackets")
         rows: Any = texts if hasattr(texts, "columns") else list(texts)
+        added = ["predicted", "confidence", *(f"probability:{label}" for label in model.labels)]
+        if taken := [name for name in added if name in getattr(rows, "columns", ())]:
+            raise KexpError(f"the table has a column {', '.join(taken)}, which the predictions have too; rename it")
+        if abstain is not None and (warning := check_threshold(abstain, len(model.labels))):
+            warnings.warn(warning, stacklevel=2)
         probabilities = model.predict(rows, pairs)
         confidence = probabilities.max(1) if len(probabilities) else probabilities.sum(1)
         labels = [model.labels[number] for number in probabilities.argmax(1)] if len(probabilities) else []
         if abstain is not None:
             labels = [label if sure >= abstain else None for label, sure in zip(labels, confidence, strict=True)]
         found = rows.reset_index(drop=True).copy() if hasattr(rows, "columns") else pd.DataFrame({"text": rows})
-        found["predicted"], found["confidence"] = labels, confidence
-        for number, label in enumerate(model.labels):
-            found[f"probability:{label}"] = probabilities[:, number]
-        return found
+        return found.assign(**dict(zip(added, [labels, confidence, *probabilities.T], strict=True)))

@@ -40,7 +40,7 @@ class RunResult:
     folder: Path
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        path = path_of(folder, "a run folder")
+        path = path_of(folder, "a run folder").absolute()
         read_spec(path)
         object.__setattr__(self, "folder", path)
 

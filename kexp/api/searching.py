@@ -35,7 +35,7 @@ class SearchResult:
     folder: Path
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        path = path_of(folder, "the folder of a search")
+        path = path_of(folder, "the folder of a search").absolute()
         if not (path / "study.json").is_file():
             raise KexpError(f"{path} has no study.json: it is not the folder of a search that ended or was interrupted")
         object.__setattr__(self, "folder", path)

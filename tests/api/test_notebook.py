@@ -30,6 +30,7 @@ class Handle:
 def outputs(monkeypatch: pytest.MonkeyPatch) -> list[Handle]:
     found: list[Handle] = []
     package, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    package.version_info = (9, 0)  # type: ignore[attr-defined]
     package.get_ipython = lambda: types.SimpleNamespace(kernel=object())  # type: ignore[attr-defined]
 
     def display(shown: Any, *, display_id: bool) -> Handle:
