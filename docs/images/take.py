@@ -114,7 +114,7 @@ def _pages(page: Page, width: int) -> None:
     page.locator("#predict .button").click()
     page.wait_for_function("() => document.querySelectorAll('.words').length === 2")
     page.wait_for_selector("#loading", state="hidden")
-    _save(page, f"page-predict-{width}")
+    _save(page, "page" if width > 390 else "page-390")
 
 
 def _save(page: Page, name: str) -> None:

@@ -56,6 +56,7 @@ def make_app(runs_dir: Path, load: Load, hosts: Sequence[str], streams: Streams 
     def draw(name: str, **values: Any) -> HTMLResponse:
         return HTMLResponse(render(name, page=name, **values), headers=HEADERS)
 
+    app.state.models = models
     app.include_router(pages.routes(library, draw))
     app.include_router(file_routes.routes(library))
     app.include_router(live.routes(library, render, streams))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
+from kexp.report.export import NO_VALUE
 from kexp.report.summary import build_summary
 from kexp.results.runs import STATUSES, UNREADABLE, differences, spec_of
 from kexp.ui.folders import Folders, Run
@@ -164,6 +165,10 @@ def _section(experiment: str, groups: Sequence[Group]) -> Section:
     metrics = [name for name in dict.fromkeys([*filter(None, monitors), *SHOWN]) if name in known]
     options, values = option_table({group.key: group.spec for group in groups if group.spec})
     changed = [number for number, name in enumerate(options) if name != "seeds"]
+    # Options of a component that only some have come after those that all have, and after which component it is.
+    changed.sort(
+        key=lambda number: not options[number].endswith(".use") and NO_VALUE in [of[number] for of in values.values()]
+    )
     kept = changed[:COLUMNS]
     return Section(
         experiment,

@@ -429,6 +429,34 @@ def test_ctrl_c_ends_the_server_while_a_browser_listens(empty: Path) -> None:
         server.communicate()
 
 
+SLOW = """
+import sys, time
+from pathlib import Path
+from kexp.ui.serve import serve
+serve(Path(sys.argv[1]), "127.0.0.1", 0, False, lambda path: time.sleep(600))
+"""
+
+
+def test_ctrl_c_ends_the_server_while_a_model_is_loaded(empty: Path) -> None:
+    key = f"{A}/v/seed-1"
+    write_run(empty, key)
+    server = subprocess.Popen([sys.executable, "-c", SLOW, str(empty)], stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    address = server.stderr.readline().split()[0]
+    try:
+        assert httpx.post(f"{address}/data/models", json={"runs": [key]}, timeout=60).status_code == 202
+        with httpx.stream("GET", f"{address}/events/models", params={"run": key}, timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: state"
+            server.send_signal(signal.SIGINT)
+            assert "event: end" not in [*lines]
+        assert server.wait(60) == 0
+        assert server.stderr.read() == ""
+    finally:
+        server.kill()
+        server.communicate()
+
+
 def test_the_event_loop_is_not_held_up(empty: Path) -> None:
     """While a model is loaded, pages are answered."""
     write_run(empty, f"{A}/v/seed-1")
