@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,7 +28,7 @@ SHORT_NAMES = 8
 
 
 def render(
-    found: Found, template: str, backbone: Suggestion, why: str, length: Length, path: Path, others: str = ""
+    found: Found, template: str, backbone: Suggestion, why: str, length: Length, path: Path, others: Sequence[str] = ()
 ) -> str:
     """Return the text of the spec that is to be written at ``path``; ``why`` says why a backbone is fresh.
 
@@ -221,15 +221,14 @@ def _backbone(backbone: Suggestion, spec: Path) -> dict[str, Any]:
     return table
 
 
-def _backbone_comments(backbone: Suggestion, why: str, others: str) -> Iterator[str]:
+def _backbone_comments(backbone: Suggestion, why: str, others: Sequence[str]) -> Iterator[str]:
     if backbone.fresh:
         yield f"{backbone.title}: a small model with fresh weights, which learns from the train rows alone."
         if why:
             yield f"Chosen because {why}."
     else:
         yield f"{backbone.sentence}" + ("" if backbone.is_here else "; downloaded when it is first used")
-    if others:
-        yield others
+    yield from others
 
 
 def _length_comment(length: Length) -> str:

@@ -78,7 +78,7 @@ def test_the_spec_says_size_licence_download_and_the_others(tmp_path: Path, monk
     assert made.exit_code == 0, made.stderr
     text = (tmp_path / "spec.toml").read_text("utf-8")
     assert "# koelectra small, 14 million parameters, Apache-2.0; downloaded when it is first used" in text
-    assert "# For a CPU of 4 cores. Others: klue roberta-small, 68 million parameters, CC BY-SA 4.0; " in text
+    assert "# For a CPU of 4 cores. Others:\n# klue roberta-small, 68 million parameters, CC BY-SA 4.0\n" in text
     assert "(an estimate from the number of characters; kexp data counts tokens)" in text
     assert tomllib.loads(text)["training"]["learning_rate"] == 1e-4
 

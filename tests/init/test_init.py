@@ -371,12 +371,14 @@ def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = tomllib.loads((tmp_path / "mine.toml").read_text("utf-8"))
     assert (found["dataset"]["text"], found["dataset"]["label"]) == ("review", "gender")
     assert list(found["variants"]) == ["baseline", "augmented"]
-    made = kexp("init", path, stdin="\n\n\ntiny\n\n")
+    made = kexp("init", path, stdin="\n\n\ntiny\nmine.toml\n\n")
     assert made.exit_code == 0, made.stderr
+    assert "mine.toml exists already; --output names another file, --force replaces it" in made.stderr
     assert tomllib.loads((tmp_path / "data.toml").read_text("utf-8"))["dataset"]["label"] == "label"
     interrupted = kexp("init", path, "--output", "other.toml", stdin="")
     assert interrupted.exit_code == 130
     assert not (tmp_path / "other.toml").exists()
+    assert kexp("init", path, "--output", "mine.toml", stdin="").exit_code == 2
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
