@@ -64,7 +64,7 @@ def init(
     the machine. In a terminal it asks; Enter takes what was found.
     """
     with report_errors():
-        from kexp.atomic_files import write_text
+        from kexp.atomic_files import replacing
         from kexp.catalog import load_catalog
         from kexp.cli.display import note
         from kexp.errors import KexpError, did_you_mean
@@ -72,6 +72,8 @@ def init(
         from kexp.init.length import suggest
         from kexp.init.write import TEMPLATES, render
         from kexp.plan.resolve import resolve
+        from kexp.spec import toml
+        from kexp.spec.source import SpecSource
 
         if template is not None and template not in TEMPLATES:
             raise KexpError(f"--template {template}: unknown; {did_you_mean(template, TEMPLATES)}")
@@ -94,8 +96,10 @@ def init(
         note(f"backbone {backbone.sentence}{f': {why}' if why else ''}")
         length = suggest(found.texts, backbone)
         content = render(found, template or TEMPLATES[0], backbone, why, length, spec, others)
-        write_text(spec, content)
-        plan = resolve(spec, catalog)
+        with replacing(spec) as part:
+            part.write_text(content, "utf-8")
+            # Nothing is left where data or model have a mistake that only a check finds.
+            plan = resolve(SpecSource(str(spec), spec.stem, toml.read(part)), catalog)
         if as_json:
             print(json.dumps(_as_json(found, spec, backbone), ensure_ascii=False))
             return

@@ -70,6 +70,16 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         backbones.named("koelektra", load_catalog())
 
 
+def test_a_folder_without_a_model_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("\n".join(REVIEWS), "utf-8")
+    (tmp_path / "model").mkdir()
+    made = kexp("init", tmp_path / "data.csv", "--output", tmp_path / "spec.toml", "--model", tmp_path / "model")
+    assert made.exit_code == 2
+    assert f"{tmp_path / 'model'}" in made.stderr
+    assert "Traceback" not in made.stderr
+    assert not (tmp_path / "spec.toml").exists()
+
+
 @pytest.mark.usefixtures("online")
 def test_the_spec_says_size_licence_download_and_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones, "machine", lambda: ("a CPU of 4 cores", backbones.CPU_PARAMETERS))
