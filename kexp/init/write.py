@@ -53,6 +53,7 @@ def render(
         seeds=[1] if template in ("few-labels", "k-fold", "search") else [1, 2, 3],
         dataset=_dataset(found, path),
         unlabelled=found.unlabelled,
+        partial=any(table.stride > 1 for table in found.tables.values()),
         split=_folded(found, folds) if folds else _split(found),
         few=_few_labels(found) if template == "few-labels" else None,
         backbone=_backbone(backbone, path),
@@ -245,8 +246,7 @@ def summary(found: Found) -> str:
         layout = table.layout
         text = layout.format in ("csv", "tsv", "json", "jsonl")
         encoding = f" in {layout.encoding.removesuffix('-sig')}" if text else ""
-        rows = f"{len(table.rows):,} rows" if table.whole else f"more than {len(table.rows):,} rows"
-        parts.append(f"{split}: {table.path.name}, {kinds[layout.format]}{encoding}, {rows}")
+        parts.append(f"{split}: {table.path.name}, {kinds[layout.format]}{encoding}, {table.count:,} rows")
     return "; ".join(parts)
 
 
