@@ -83,9 +83,8 @@ def examine(
     used = {"train": train}
     notes = []
     if train.stride > 1:
-        notes.append(
-            f"{train.path}: {len(train.rows):,} rows were looked at, every {train.stride}th of {train.count:,}"
-        )
+        looked = f"{len(train.rows):,} rows were looked at, one in {train.stride} of {train.count:,}"
+        notes.append(f"{train.path}: {looked}")
     for split, table in tables.items():
         if split != "train":
             fitting, why = _fitting(table, train, roles, labelled=split != UNLABELLED)
