@@ -34,8 +34,11 @@ audit:
 schema:
 	kexp schema > kexp.schema.json
 
-# The documentation, into site/. Material for MkDocs is told to keep its notice about later versions of MkDocs to itself.
+# The documentation, into site/; what it needs beside kexp is installed if it is missing. Material for MkDocs is told to
+# keep its notice about later versions of MkDocs to itself.
 docs:
+	python -c "import kexp_backtranslation, kexp_korean, kexp_ray, material, mkdocs, mkdocstrings" || pip install \
+	  -c constraints.txt -e '.[docs]' -e plugins/kexp-korean -e plugins/kexp-backtranslation -e plugins/kexp-ray
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Every version that is installed, for every Python and system that kexp supports. What is pinned stays as it is unless

@@ -29,6 +29,7 @@ COMMANDS: dict[str, list[str]] = {
     "uda_step": ["--rows", "4000", "--steps", "12"],
     "tuning": ["--rows", "1000", "--trials", "20"],
     "prediction": ["--rows", "3000"],
+    "serve": ["--rows", "1000", "--clients", "16"],
     "memory": ["--rows", "1000", "--max-length", "128"],
     "options": ["--rows", "1000"],
 }

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kexp.catalog import Catalog, load_catalog
 
 REPOSITORY = Path(__file__).parent.parent
 # Modules that tests share; pytest's importlib mode leaves their folder out.
 sys.path.insert(0, str(Path(__file__).parent))
+# A test says whether something is right, on a busy machine too: never how long it takes.
+settings.register_profile("kexp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kexp")
 
 
 def pytest_configure(config: pytest.Config) -> None:

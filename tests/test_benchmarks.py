@@ -59,6 +59,13 @@ RUN: dict[str, tuple[tuple[str, ...], dict[str, list[str]]]] = {
             ]
         },
     ),
+    "serve": (
+        ("--rows", "40", "--max-length", "32", "--clients", "4"),
+        {
+            name: ["pipeline, 1 client", "pipeline, 4 clients", "kexp, 1 client", "kexp"]
+            for name in ("40 requests", *(f"latency, percentile {number}" for number in (50, 95, 99)))
+        },
+    ),
     "memory": (
         ("--rows", "40", "--max-length", "16"),
         {"peak of memory, an epoch at max_length 16": [*TRAINER, "kexp"]},
@@ -69,7 +76,7 @@ RUN: dict[str, tuple[tuple[str, ...], dict[str, list[str]]]] = {
     ),
 }
 
-SLOW = ("training", "frozen", "tuning", "memory")
+SLOW = ("training", "frozen", "tuning", "memory", "serve")
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -163,6 +164,18 @@ class ColumnOptions(DatasetOptions):
             context.warnings.append(f"dataset.leave_out: no row has the label {listed}")
 
 
+LARGEST_JSON = 2**26
+"""Bytes of a JSON file up to which its columns are looked at before it is read: it has to be parsed whole."""
+
+
+@lru_cache(maxsize=256)
+def _names(path: Path, layout: Layout, wanted: tuple[str, ...], written: int) -> list[str]:
+    """Return the columns of a file; the ends of a search's space and all variants ask for them."""
+    from kexp.files import names_of
+
+    return names_of(path, layout, wanted)
+
+
 class TableDataset(ColumnOptions):
     """CSV, TSV, JSON, Parquet or Excel files: one file that kexp divides, or one per split."""
 
@@ -217,8 +230,10 @@ class TableDataset(ColumnOptions):
                 remote = re.search(r"(^|/)(https?|s3|gs|hf):/", path.as_posix())
                 finding = f"{path} {'is not a file' if path.exists() else 'does not exist'}"
                 yield Problem(key, finding, "download it: kexp reads files of this machine" if remote else "")
+            elif found := list(self._format_problems(key, path, self.layout(split))):
+                yield from found
             else:
-                yield from self._format_problems(key, path, self.layout(split))
+                yield from self._column_problems(split, key, path)
         yield from self._header_problems()
         try:
             "".encode(self.encoding)
@@ -238,6 +253,37 @@ class TableDataset(ColumnOptions):
         else:
             if kind is None:
                 yield Problem("format", f"the format of {path.name} is unknown", 'set format = "csv", "tsv", ...')
+
+    def _column_problems(self, split: str, key: str, path: Path) -> Iterable[Problem]:
+        """Yield the columns that a file lacks, and what keeps its header from being read."""
+        from kexp.files import need_columns
+
+        layout = self.layout(split)
+        unnamed = not layout.header and not layout.columns
+        if unnamed or (layout.format_of(path) == "json" and path.stat().st_size > LARGEST_JSON):
+            return
+        options = dict.fromkeys(self.text_columns, "text")
+        options |= {name: option for option, name in self._others().items() if name is not None}
+        options |= {self.label: "label"} if split != UNLABELLED else {}
+        try:
+            found = _names(path, layout, tuple(options), path.stat().st_mtime_ns)
+        except (DataError, OSError, LookupError, UnicodeError) as error:
+            # An unknown encoding is told by its own option.
+            if isinstance(error, DataError):
+                yield Problem(key, str(error))
+            return
+        names = self.columns_of(found, labelled=split != UNLABELLED)
+        remedy = "" if set(names) & set(found) else self._headless(split)
+        for name in names:
+            try:
+                need_columns(path, found, [name], remedy)
+            except DataError as error:
+                yield Problem(options[name], str(error))
+
+    def _headless(self, split: str) -> str:
+        """Return what to do where a file has no header."""
+        key = f".{split}" if len(self.files) > 1 else ""
+        return f"if the file has no header, set header{key} = false and columns{key} = [...]"
 
     def _header_problems(self) -> Iterable[Problem]:
         layouts = {split: self.layout(split) for split in self.files or ("train",)}
@@ -271,9 +317,7 @@ class TableDataset(ColumnOptions):
 
         table = open_table(path, self.layout(split))
         names = self.columns_of(table.columns, labelled=split != UNLABELLED)
-        key = f".{split}" if len(self.files) > 1 else ""
-        headless = f"if the file has no header, set header{key} = false and columns{key} = [...]"
-        values = table.read(names, "" if set(names) & set(table.columns) else headless)
+        values = table.read(names, "" if set(names) & set(table.columns) else self._headless(split))
         context.read[split] = table.counts
         context.warnings.extend(table.warnings)
         return self.select(values, path, context, split)

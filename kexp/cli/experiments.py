@@ -84,7 +84,7 @@ def check(
     allow_local_code: LocalCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a spec completely, without reading data or loading a model."""
+    """Check a spec completely, without loading a model; of the data, only the headers of tables are read."""
     with report_errors():
         from kexp.errors import SpecError
         from kexp.plan.request import plan_sentence

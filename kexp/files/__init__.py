@@ -5,7 +5,7 @@ from kexp.files.columns import need_columns, need_distinct, to_dataset
 from kexp.files.delimited import DelimitedFile, read_delimited
 from kexp.files.first_bytes import FLAGS, KEYS, Remedies, encoding_of, format_by_bytes
 from kexp.files.json_rows import json_objects
-from kexp.files.tables import FORMATS, Layout, Table, format_of, open_table
+from kexp.files.tables import FORMATS, Layout, Table, format_of, names_of, open_table
 from kexp.files.text import lines_of, read_text
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "json_objects",
     "label_of",
     "lines_of",
+    "names_of",
     "need_columns",
     "need_distinct",
     "open_table",

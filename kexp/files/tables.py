@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ FORMATS = {
     ".xlsx": "xlsx",
 }
 
+HEAD = 100
+"""Rows of JSON lines whose keys are looked at first."""
 CHUNK_ROWS = 10_000
 CHUNK_CHARACTERS = 20_000_000
 """What is held in memory at once: so many rows, fewer where they are long."""
@@ -176,6 +179,21 @@ def open_table(path: Path, layout: Layout, remedies: Remedies = KEYS) -> Table:
     if kind == "json":
         return _listed(path, json_array(path, layout.encoding, remedies))
     return _delimited(path, layout, remedies, layout.separator or ("\t" if kind == "tsv" else ","))
+
+
+def names_of(path: Path, layout: Layout, wanted: Iterable[str] = ()) -> list[str]:
+    """Return the columns of a table, reading no more than the header where there is one.
+
+    Rows of JSON lines may have keys of their own: where the first ones have all ``wanted`` keys, theirs are returned.
+    Raises ``DataError`` as ``open_table`` does.
+    """
+    if layout.format_of(path) == "jsonl":
+        refuse_other_format(path, "jsonl", KEYS)
+        rows = itertools.islice(json_objects(path, lines_of(path, layout.encoding, newline="\n")), HEAD)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        if all(has_column(names, name) for name in wanted):
+            return names
+    return open_table(path, layout).columns
 
 
 def _counted(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:

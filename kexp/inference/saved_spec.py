@@ -92,7 +92,8 @@ class SavedSpec:
                 return f", which could not be loaded: {plugin.reason}"
         if package in {disabled.package for disabled in self.catalog.disabled}:
             return ", which KEXP_DISABLE_PLUGINS or plugins.block leaves out"
-        return f"; pip install '{package}=={version}'"
+        # Not from the package index, where another package may have the name of a plugin.
+        return f"; install {package} {version} from where its authors publish it"
 
     def _remedy_of_file(self, file: str) -> str:
         path = next((path for path in self.plugins.local if path.name == file), None)

@@ -89,14 +89,17 @@ class AnalyserClass(Protocol):
 AnalyserName = Literal["rules", "kiwi"]
 ANALYSER_DESCRIPTION: Final = (
     "What tells parts of speech: rules and word lists, or the morphological analyser Kiwi "
-    "(pip install 'kexp-korean[morphology]')."
+    "(kexp-korean with its extra, morphology)."
 )
 _CLASSES: Final[dict[AnalyserName, str]] = {
     "rules": "kexp.korean.rules:RuleAnalyser",
     # It is part of another package, which is not needed without it.
     "kiwi": "kexp_korean.kiwi:KiwiAnalyser",
 }
-_EXTRA: Final = "analyser = \"kiwi\" needs kexp-korean with its extra: pip install 'kexp-korean[morphology]'"
+_EXTRA: Final = (
+    'analyser = "kiwi" needs kexp-korean with its extra: '
+    "pip install -e 'plugins/kexp-korean[morphology]' in the repository of kexp"
+)
 
 
 def _class(name: AnalyserName) -> AnalyserClass:

@@ -69,6 +69,12 @@ class Record:
         return {name: str(value or "") for name, value in known.items()}
 
     @property
+    def files(self) -> list[str]:
+        """The names of the files that the rows were read from, where the spec names any."""
+        named = (self.spec["dataset"].get(name) for name in ("path", "train", "validation", "test"))
+        return [str(name) for name in named if isinstance(name, str)]
+
+    @property
     def fresh(self) -> bool:
         """Whether the weights were random before training, and the vocabulary made from the texts."""
         return self.spec["backbone"].get("use") == FRESH and not self.weights["source"]

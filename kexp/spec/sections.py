@@ -287,6 +287,10 @@ class Evaluation(Section):
             )
 
 
+_INSTALL = "install {} from where its authors publish it"
+"""Not from the package index, where another package may have the name of a plugin."""
+
+
 class Plugins(Section):
     """Which installed packages an experiment needs or does not use, and Python files of its own."""
 
@@ -316,11 +320,11 @@ class Plugins(Section):
             try:
                 found = version(required.name)
             except PackageNotFoundError:
-                yield Problem(f"require[{number}]", f"{required.name} is not installed", f"pip install '{text}'")
+                yield Problem(f"require[{number}]", f"{required.name} is not installed", _INSTALL.format(text))
                 continue
             if not required.specifier.contains(found, prereleases=True):
                 message = f"expected {text}, found {required.name} {found}"
-                yield Problem(f"require[{number}]", message, f"pip install '{text}'")
+                yield Problem(f"require[{number}]", message, _INSTALL.format(text))
 
 
 def _requirement(text: str) -> Requirement:

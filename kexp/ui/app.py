@@ -103,6 +103,8 @@ def _templates() -> Callable[..., str]:
     found = {file.name.removesuffix(ending): file for file in folder.iterdir() if file.name.endswith(ending)}
     jinja = page_environment()
     jinja.loader = DictLoader({name: file.read_text("utf-8") for name, file in found.items()})
+    # In the order in which they are shown.
+    jinja.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}
     jinja.filters |= {"score": score, "plain": plain, "duration": duration, "iso": iso_time}
 
     def render(name: str, **values: Any) -> str:

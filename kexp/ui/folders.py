@@ -71,6 +71,10 @@ class Folders:
         found.sort(key=lambda entry: (entry.name, entry.path), reverse=True)
         return [Path(entry.path) for entry in found]
 
+    def variants(self, folder: Path) -> list[str]:
+        """Return the names of the folders in a run folder, which are those of its variants."""
+        return [shown_path(entry.name) for entry in _folders(folder)]
+
     def runs(self, folder: Path) -> list[Run]:
         """Return the runs of a run folder, by variant, draw, fold and seed; none if it is no run folder, or gone."""
         # A process that has died leaves its name behind.

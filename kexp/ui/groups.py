@@ -10,7 +10,7 @@ from typing import Any
 
 from kexp.errors import KexpError
 from kexp.report.summary import build_summary
-from kexp.results.runs import UNREADABLE, differences, spec_of
+from kexp.results.runs import STATUSES, UNREADABLE, differences, spec_of
 from kexp.ui.folders import Folders, Run
 
 FOLDERS = 50
@@ -18,6 +18,8 @@ FOLDERS = 50
 
 COLUMNS = 12
 """Options of the spec that have a column in the table of an experiment, at most."""
+
+RUN_STATUSES = (*STATUSES, "running", "pruned")
 
 SHOWN = ("accuracy", "macro_f1")
 """Metrics that have a column in the table, besides the monitored ones."""
@@ -48,9 +50,9 @@ class Group:
         return sum(known) if known else None
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Return whether every word, in lower case, is in its key or its status."""
-        text = f"{self.key} {self.status}".lower()
-        return all(word in text for word in words)
+        """Return whether every word, in lower case, is in its key or the status of one of its runs."""
+        texts = [self.key.lower(), *{run.status for run in self.runs}]
+        return all(any(word in text for text in texts) for word in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Groups:
 
     folders: Folders
     known: dict[str, Group] = field(default_factory=dict)
+    sections: dict[str, Section] = field(default_factory=dict)
 
     def table(self, words: str = "", limit: int = FOLDERS, experiment: str | None = None) -> Table:
         """Return the newest ``limit`` run folders that have a group with all of these words, by experiment."""
@@ -89,7 +92,7 @@ class Groups:
         for folder in self.folders.newest_first():
             if experiment is not None and folder.parent.name != experiment:
                 continue
-            groups = [group for group in self._bare(folder) if group.matches(wanted)]
+            groups = [group for group in self._bare(folder, wanted) if group.matches(wanted)]
             if not groups:
                 continue
             if shown == limit:
@@ -97,9 +100,22 @@ class Groups:
                 break
             shown += 1
             found.setdefault(groups[0].runs[0].experiment, []).extend(self._full(folder, group) for group in groups)
-        return Table([_section(name, groups) for name, groups in found.items()], shown, more)
+        return Table([self._section(name, groups) for name, groups in found.items()], shown, more)
 
-    def _bare(self, folder: Path) -> Iterator[Group]:
+    def _section(self, experiment: str, groups: Sequence[Group]) -> Section:
+        known = self.sections.get(experiment)
+        if known is None or known.groups != groups:
+            known = self.sections[experiment] = _section(experiment, groups)
+        return known
+
+    def _bare(self, folder: Path, words: Sequence[str]) -> Iterator[Group]:
+        """Yield the groups of a run folder without their means; none where a look at names tells that none matches."""
+        text = f"{folder.parent.name}/{folder.name}".lower()
+        rest = [word for word in words if word not in text and not any(word in status for status in RUN_STATUSES)]
+        if rest:
+            names = " ".join(self.folders.variants(folder)).lower()
+            if not all(word in names or "/" in word for word in rest):
+                return
         by_variant: dict[str, list[Run]] = {}
         for run in self.folders.runs(folder):
             by_variant.setdefault(run.variant, []).append(run)

@@ -22,7 +22,7 @@ from kexp.ui.studies import StudyReader, study_rows
 COMPARED = 40
 """Runs that are compared on one page, at most."""
 
-MANY = 10_000
+MANY = 500
 """Run folders in the table of runs, at most."""
 
 Keys = Annotated[list[str], Query(min_length=1, max_length=COMPARED)]

@@ -217,7 +217,7 @@ def test_file_that_is_gone_or_has_changed_is_told(loud: Path, moved: Callable[[s
 @pytest.mark.parametrize(
     ("broken", "disabled", "remedy"),
     [
-        ([], [], "; pip install 'kexp-loud==1.2'"),
+        ([], [], "; install kexp-loud 1.2 from where its authors publish it"),
         (
             [BrokenPlugin("loud", Owner("kexp-loud", "2.0"), "ImportError: boom")],
             [],

@@ -128,7 +128,10 @@ def test_spec_blocks_one_of_two_that_claim_a_name(install: Install, spec: Callab
     ("stated", "message"),
     [
         ('require = ["kexp-korean>=99"]', "plugins.require[0]: expected kexp-korean>=99, found kexp-korean 0.1.0"),
-        ('require = ["kexp", "kexp-nothing"]', "plugins.require[1]: kexp-nothing is not installed; pip install"),
+        (
+            'require = ["kexp", "kexp-nothing"]',
+            "plugins.require[1]: kexp-nothing is not installed; install kexp-nothing from where its authors publish it",
+        ),
         (
             'require = ["kexp korean"]',
             'plugins.require: expected a package such as "kexp-korean>=0.1", found "kexp korean"',

@@ -14,7 +14,7 @@ from kexp.errors import KexpError
 from kexp.korean import vocabulary as known
 from kexp.korean.eojeol import Eojeol, Form, Kind, trimmed
 
-INSTALL: Final = "analyser = \"kiwi\" needs kiwipiepy, which is not installed: pip install 'kexp-korean[morphology]'"
+INSTALL: Final = 'analyser = "kiwi" needs kiwipiepy, which is not installed: pip install kiwipiepy'
 REMEMBERED: Final = 1 << 17  # Texts whose analysis is kept for the epochs to come.
 
 _MARKS: Final = ("SF", "SP", "SS", "SSO", "SSC", "SE", "SO", "SW", "W_EMOJI")
