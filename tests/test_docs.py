@@ -9,6 +9,7 @@ import inspect
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -394,6 +395,31 @@ def test_half_a_reference_is_not_built(needs: Callable[[bool, str], None], tmp_p
     # Only where all four are installed can one be missed by being disabled.
     assert re.search("plugins are missing: .*kexp-korean|is not installed", built.stderr), built.stderr
     assert not (tmp_path / "site").exists()
+
+
+def made(folder: Path, *, installed: bool) -> list[str]:
+    """Return what `make docs` calls, where what it needs is installed or not."""
+    log = folder / "calls"
+    for name in ("python", "pip", "mkdocs"):
+        status = 1 if name == "python" and not installed else 0
+        (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\nexit {status}\n', "utf-8")
+        (folder / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    subprocess.run(["make", "docs"], cwd=REPOSITORY, env=environment, check=True, capture_output=True)
+    return log.read_text("utf-8").splitlines()
+
+
+def test_make_docs_installs_what_it_needs_if_it_is_missing(needs: Callable[[bool, str], None], tmp_path: Path) -> None:
+    needs(shutil.which("make") is not None, "make is not installed")
+    tried, installs, builds = made(tmp_path, installed=False)
+    assert tried.startswith("python -c import ")
+    assert builds == "mkdocs build --strict"
+    for package in set(runpy.run_path(str(DOCS / "site_pages.py"))["PACKAGES"]) - {"kexp"}:
+        assert f"-e plugins/{package}" in installs
+        assert package.replace("-", "_") in tried
+    assert "-e .[docs]" in installs
+    (tmp_path / "calls").unlink()
+    assert made(tmp_path, installed=True) == [tried, builds]
 
 
 # --- pages that list what is there ------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_every_extra_that_is_named_exists() -> None:
 
 def test_the_tests_install_every_extra_but_those_for_a_gpu() -> None:
     (own,) = [Requirement(text) for text in EXTRAS["test"] if text.startswith("kexp[")]
-    assert own.extras == EXTRAS.keys() - DEVELOPMENT - {"adamw-8bit"}
+    assert own.extras == EXTRAS.keys() - DEVELOPMENT - {"adamw-8bit", "energy"}
 
 
 # --- constraints.txt --------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ LAYERS = (
         "settings",
         "hangul",
         "lists_of_one",
+        "doing",
         "validation_messages",
         "names",
         "nested",

@@ -56,7 +56,7 @@ def unchanged() -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
-        for kept in (_environment, _warnings, _random_states, _flags, _libraries, _loggers):
+        for kept in (_environment, kept_filters, _random_states, _flags, _libraries, _loggers):
             stack.enter_context(kept())
         yield
 
@@ -74,7 +74,8 @@ def _environment() -> Iterator[None]:
 
 
 @contextmanager
-def _warnings() -> Iterator[None]:
+def kept_filters() -> Iterator[None]:
+    """Restore at the end the filters of warnings, which some libraries change when they are imported."""
     with warnings.catch_warnings():
         yield
 

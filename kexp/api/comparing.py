@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.api import pages
 from kexp.api.arguments import path_of
-from kexp.api.caller_state import as_exceptions
+from kexp.api.caller_state import as_exceptions, kept_filters
 from kexp.api.frames import frame, shown_frame, table_frame, tests_frame
 from kexp.report.export import as_latex, as_markdown, notes, spec_notes
 
@@ -83,7 +83,7 @@ def compare(
     ``split`` is test or validation; ``metric`` is one of the metrics, or train_seconds, peak_memory_mib and the like.
     Raises ``KexpError`` for other folders, for those without a finished run, and where the rows differ.
     """
-    with as_exceptions():
+    with as_exceptions(), kept_filters():
         from kexp.errors import KexpError
         from kexp.results.compare import compare as compare_runs
 

@@ -61,9 +61,12 @@ def run(
         with unchanged(), shown(progress) as display:
             from kexp.api.run_result import RunResult
             from kexp.experiment import run as flow
+            from kexp.inference.shade_words import shading
 
+            shade = shading(allow_local_code=allow_local_code)
             try:
-                summary = hidden(flow.run(plan, catalog, runs_dir=home, display=display, resume=folder))
+                found = flow.run(plan, catalog, runs_dir=home, display=display, resume=folder, shade_words=shade)
+                summary = hidden(found)
             except RunInterrupted as error:
                 raise KeyboardInterrupt(str(error)) from None
         said = "\n".join(not_done(summary))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from kexp.api.caller_state import kept_filters
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ NAMES = ("variant", "draw", "fold", "seed")
 
 def _plotly() -> Any:
     try:
-        # Its import leaves filters of warnings behind.
-        with warnings.catch_warnings():
-            import plotly.graph_objects
+        import plotly.graph_objects
     except ImportError:
         raise KexpError("figures need plotly; pip install 'kexp[plotly]'") from None
     return plotly.graph_objects
 
 
+@kept_filters()
 def learning_curves(epochs: pd.DataFrame, metric: str) -> Figure:
     """Draw a column over the epochs, a line per run."""
     graphs = _plotly()
@@ -42,6 +41,7 @@ def learning_curves(epochs: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
+@kept_filters()
 def confusion(counted: Sequence[tuple[Sequence[str], Sequence[Sequence[int]]]], title: str) -> Figure:
     """Draw the sum of confusion matrices, each with its labels: true labels by row, predicted ones by column."""
     graphs = _plotly()
@@ -62,6 +62,7 @@ def confusion(counted: Sequence[tuple[Sequence[str], Sequence[Sequence[int]]]], 
     return figure
 
 
+@kept_filters()
 def history(trials: pd.DataFrame, metric: str, *, lower: bool) -> Figure:
     """Draw the value of every complete trial, and the best value so far."""
     graphs = _plotly()

@@ -33,7 +33,8 @@ def predict(
     ``model`` is what ``kexp.load`` has returned, or one or several folders or results, which are loaded with the
     ``options`` of ``kexp.load``; their mean is predicted. ``texts`` is a list or column of texts, or a table with the
     columns that the model was trained on; ``pairs`` are the second texts. With ``abstain`` a row whose largest
-    probability is below it has no label. Raises ``KexpError`` for what is no model, and for texts of another form.
+    probability is below it has no label. What a user should know of models that are loaded, such as that several seeds
+    are averaged, is a warning. Raises ``KexpError`` for what is no model, and for texts of another form.
     """
     with as_exceptions(), unchanged():
         import pandas as pd
@@ -41,6 +42,8 @@ def predict(
         if not isinstance(model, TrainedModel):
             folders = [model] if isinstance(model, str | os.PathLike) else list(model)
             model = loading.load(*(path_of(one, "a model") for one in folders), **options)
+            for note in model.notes:
+                warnings.warn(note, stacklevel=2)
         elif options:
             raise KexpError(f"the model is loaded already; {', '.join(options)} belong to kexp.load")
         if isinstance(texts, str):

@@ -15,6 +15,7 @@ from kexp.api.frames import epochs_frame, frame, shown_frame, table_frame, tests
 from kexp.errors import KexpError, did_you_mean
 from kexp.repeats import Repeat
 from kexp.report.epochs import epochs
+from kexp.report.findings import by_text
 from kexp.report.results import results_table
 from kexp.report.run_folder import RunFolder
 from kexp.report.stored import read_summary
@@ -131,9 +132,10 @@ class RunResult:
 
     @property
     def findings(self) -> list[str]:
-        """What is stated about the variants, and remarks on data and runs."""
+        """What is stated about the variants, what stands out, and remarks on data and runs."""
         stated = [test["sentence"] for test in known_tests(self._summary) if test["stated"]]
-        return [*stated, *self._summary["remarks"], *self._reasons]
+        seen = [f"{of}: {text}" if of else text for of, text in by_text(self._summary.get("findings", []))]
+        return [*stated, *seen, *self._summary["remarks"], *self._reasons]
 
     def plot_epochs(self, metric: str | None = None) -> Figure:
         """Draw a column of ``epochs`` over the epochs, a line per run; by default the metric that chose the models.

@@ -144,7 +144,7 @@ def tune(
     ``spec``, ``overrides``, ``variants``, ``runs_dir``, ``allow_local_code`` and ``progress`` are those of
     ``kexp.run``; the others replace those of ``[search]``: the number of finished ``trials``, a ``timeout`` such as
     "90m", trials at once (``jobs``), where they run, the database of the study. ``study`` names it. Trials run in
-    processes of their own, so a script needs ``if __name__ == "__main__":`` around its call.
+    processes of their own, which do not import the program that calls.
 
     Raises ``SpecError`` and other errors of ``kexp.errors`` before anything is created, ``RunFailed`` where the search
     or the test of the best spec failed, and ``KeyboardInterrupt`` on Ctrl-C.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import (
     Answer,
@@ -123,7 +124,7 @@ class LocalExecutor:
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, self.work), daemon=True)
         # Libraries look at it when they are imported, which finding the work may do already.
-        with _environ(environment):
+        with _environ(environment), _without_main():
             process.start()
         theirs.close()
         return Slot(process, ours, environment)
@@ -186,6 +187,22 @@ def _environ(changes: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a process that is started meanwhile from importing the program of this one, of which it needs nothing.
+
+    A script that searches without ``if __name__ == "__main__"`` would begin again in it.
+    """
+    main = vars(sys.modules["__main__"])
+    before: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(before)
 
 
 def _environment(number: int, context: ExecutorContext) -> dict[str, str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from kexp.cli.errors import printable
-from kexp.cli.tables import print_table
+from kexp.cli.tables import console_of, print_table
 from kexp.redaction import without_passwords
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ BAR = 40
 
 def print_card(card: DataCard) -> None:
     """Print a data card."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = console_of()
     out.print(f"[bold]{escape(printable(f'{card.name}, {card.variant}'))}[/]")
     for remark in card.remarks:
         out.print(f"[yellow]{escape(printable(without_passwords(remark)))}[/]")

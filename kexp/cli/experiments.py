@@ -58,7 +58,11 @@ def run(
             found = finite(hidden(flow.dry_run_summary(plan, catalog, display)))
             print(json.dumps(found, ensure_ascii=False)) if as_json else print_dry_run(found)
             return
-        summary = hidden(flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder))
+        from kexp.inference.shade_words import shading
+
+        shade = shading(allow_local_code=allow_local_code)
+        found = flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder, shade_words=shade)
+        summary = hidden(found)
         if as_json:
             print(json.dumps(finite(summary), ensure_ascii=False))
         else:

@@ -64,7 +64,7 @@ def init(
     the machine. In a terminal it asks; Enter takes what was found.
     """
     with report_errors():
-        from kexp.atomic_files import write_text
+        from kexp.atomic_files import replacing
         from kexp.catalog import load_catalog
         from kexp.cli.display import note
         from kexp.errors import KexpError, did_you_mean
@@ -72,12 +72,14 @@ def init(
         from kexp.init.length import suggest
         from kexp.init.write import TEMPLATES, render
         from kexp.plan.resolve import resolve
+        from kexp.spec import toml
+        from kexp.spec.source import SpecSource
 
         if template is not None and template not in TEMPLATES:
             raise KexpError(f"--template {template}: unknown; {did_you_mean(template, TEMPLATES)}")
         asks = not yes and not as_json and _has_terminal()
         spec = output or Path(f"{_stem(source)}.toml")
-        if not asks:
+        if not asks or output is not None:
             _need_free(spec, force=force)
         found = examine(source, text or (), label, group, sheet)
         _print_found(found)
@@ -90,12 +92,14 @@ def init(
         if asks and model is None:
             backbone, why = _ask_backbone(backbone, why, catalog)
         if asks and output is None:
-            spec = Path(_ask("Write to", str(spec)))
-            _need_free(spec, force=force)
+            spec = _ask_output(spec, force=force)
+        note(f"backbone {backbone.sentence}{f': {why}' if why else ''}")
         length = suggest(found.texts, backbone)
         content = render(found, template or TEMPLATES[0], backbone, why, length, spec, others)
-        write_text(spec, content)
-        plan = resolve(spec, catalog)
+        with replacing(spec) as part:
+            part.write_text(content, "utf-8")
+            # Nothing is left where data or model have a mistake that only a check finds.
+            plan = resolve(SpecSource(str(spec), spec.stem, toml.read(part)), catalog)
         if as_json:
             print(json.dumps(_as_json(found, spec, backbone), ensure_ascii=False))
             return
@@ -143,15 +147,15 @@ def _print_found(found: Found) -> None:
         note(f'note: rows with the label "{name}" are left out: {reason}')
 
 
-def _backbone(model: str | None, catalog: Catalog) -> tuple[Suggestion, str, str]:
+def _backbone(model: str | None, catalog: Catalog) -> tuple[Suggestion, str, list[str]]:
     from kexp.init import backbones
 
     if model is not None:
-        return backbones.named(model, catalog), "", ""
+        return backbones.named(model, catalog), "", []
     hardware, most = backbones.machine()
     chosen, why = backbones.choose(catalog, most)
-    listed = "; ".join(one.sentence for one in backbones.suggestions(catalog) if one.table != chosen.table)
-    return chosen, why, f"For {hardware}. Others: {listed}" if listed else ""
+    listed = [one.sentence for one in backbones.suggestions(catalog) if one.table != chosen.table]
+    return chosen, why, [f"For {hardware}. Others:", *(f"  {one}" for one in listed)] if listed else []
 
 
 def _ask(question: str, default: str, choices: Sequence[str] = ()) -> str:
@@ -190,6 +194,21 @@ def _ask_backbone(backbone: Suggestion, why: str, catalog: Catalog) -> tuple[Sug
         note(f"  {one.sentence}")
     answer = _ask("Backbone", backbone.title)
     return (backbone, why) if answer == backbone.title else (backbones.named(answer, catalog), "")
+
+
+def _ask_output(spec: Path, *, force: bool) -> Path:
+    """Ask for the name of the spec until it is one that may be written."""
+    from kexp.cli.display import note
+    from kexp.errors import KexpError
+
+    while True:
+        answer = Path(_ask("Write to", str(spec)))
+        try:
+            _need_free(answer, force=force)
+        except KexpError as error:
+            note(str(error))
+        else:
+            return answer
 
 
 def _as_json(found: Found, spec: Path, backbone: Suggestion) -> dict[str, object]:

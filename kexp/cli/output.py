@@ -6,12 +6,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from kexp.cli.tables import as_text, print_table, setting
+from kexp.cli.tables import as_text, console_of, is_screen, print_table, setting
 from kexp.report.findings import by_text
 from kexp.report.results import OUT_OF_FOLD
 from kexp.report.summary import known_tests, no_test_remark, old_tests_remark, over, shared, shown_split
@@ -27,7 +26,7 @@ UNKNOWN_SHARE = 0.1
 
 def print_summary(summary: Json) -> None:
     """Print the results of an experiment: data, models beside baselines, paired tests, the run folder."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = console_of()
     variants = summary["variants"]
     for names, lines in shared({name: _data_lines(variant.get("data", {})) for name, variant in variants.items()}):
         out.print(*(f"[dim]{escape(', '.join(names))}: {escape(line)}[/]" for line in lines), sep="\n")
@@ -52,12 +51,12 @@ def print_summary(summary: Json) -> None:
     untested = no_test_remark({name: variant.get("data", {}) for name, variant in variants.items()})
     for remark in dict.fromkeys(filter(None, [*summary.get("remarks", []), untested])):
         out.print(escape(remark))
-    out.print(f"[bold]{escape(summary['folder'])}[/]")
+    out.print(f"[bold]{escape(summary['folder'])}[/]", soft_wrap=True)
 
 
 def print_dry_run(found: Json) -> None:
     """Print what would be trained on which rows: rows read and dropped, labels, and lengths in tokens."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = console_of()
     for names, data in shared({name: variant["data"] for name, variant in found["variants"].items()}):
         out.print(*(escape(f"{', '.join(names)}: {line}") for line in _data_lines(data)), sep="\n")
         splits = list(data["labels"])
@@ -168,7 +167,7 @@ def print_search(found: Json) -> None:
 
 def print_pairs(pairs: Sequence[Pair]) -> None:
     """Print originals beside augmented texts with the changed words marked, and a line per rejected pair."""
-    if not sys.stdout.isatty():
+    if not is_screen(sys.stdout):
         print_table("", ["original", "augmented", "rejected"], [[p.original, p.augmented, p.rejected] for p in pairs])
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), expand=True)
@@ -182,7 +181,7 @@ def print_pairs(pairs: Sequence[Pair]) -> None:
         if pair.rejected:
             after.append(f"\n✗ rejected: {pair.rejected}", "yellow")
         table.add_row(before, after)
-    Console(highlight=False).print(table)
+    console_of().print(table)
 
 
 def print_audit(found: Json) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kexp.cli import complete
-from kexp.cli.app_options import AsJson, RunsDir, app
+from kexp.cli.app_options import AsJson, LocalCode, RunsDir, app
 from kexp.cli.confirm import confirm_removal
 from kexp.cli.errors import report_errors
 
@@ -63,7 +63,8 @@ def list_folders(
             print(json.dumps([row.as_dict(sort) for row in rows], ensure_ascii=False))
             return
         header = ["started", "experiment", "status", "variants", "metric", "test", "variant", "training", "folder"]
-        print_table("runs", header, [_cells(row, sort) for row in rows])
+        spare = ["variants", "training", "variant", "metric", "test"]
+        print_table("runs", header, [_cells(row, sort) for row in rows], spare=spare)
         if count := len(list_studies(runs_dir)):
             print(f"{count} {'study' if count == 1 else 'studies'}: kexp runs --studies", file=sys.stderr)
 
@@ -111,7 +112,7 @@ def _list_studies(runs_dir: Path, as_json: bool) -> None:
         for study in studies
     ]
     header = ["started", "experiment", "status", "trials", "metric", "best", "trial", "folder"]
-    print_table("studies", header, rows)
+    print_table("studies", header, rows, spare=["trial", "trials", "metric", "best"])
 
 
 @runs.command("show")
@@ -135,9 +136,10 @@ def show_folder(
 
 
 def _print_epochs(shown: dict[str, Any]) -> None:
-    from kexp.cli.tables import print_table
+    from kexp.cli.tables import is_screen, print_table
     from kexp.repeats import Repeat
-    from kexp.report.epochs import epoch_table
+    from kexp.report.epochs import epoch_table, spare_columns
+    from kexp.results.runs import spec_of
 
     for run in shown["runs"]:
         name = f"{run['variant']} {Repeat.of(run).name}"
@@ -145,7 +147,12 @@ def _print_epochs(shown: dict[str, Any]) -> None:
             print(f"{name} {run['status']}: no epoch was evaluated", file=sys.stderr)
             continue
         header, rows = epoch_table(run["epochs"])
-        print_table("", ["run", *header], [[name, *row] for row in rows], right=1)
+        monitor = spec_of(shown["asked"], run["variant"]).get("training", {}).get("monitor", "")
+        spare = spare_columns(run["epochs"], monitor)
+        if is_screen(sys.stdout):
+            print_table(name, header, rows, right=0, spare=spare)
+        else:
+            print_table("", ["run", *header], [[name, *row] for row in rows], right=1)
 
 
 def _print_shown(shown: dict[str, Any]) -> None:
@@ -300,7 +307,7 @@ def compare(
 def _print_comparison(found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from kexp.cli.tables import print_table
+    from kexp.cli.tables import console_of, print_table
     from kexp.report.export import cells, head, spec_notes, test_notes
 
     rows: list[list[str | Text]] = []
@@ -308,16 +315,22 @@ def _print_comparison(found: dict[str, Any]) -> None:
         marked = [Text(text, "bold" if best else "") for text, best in cells(found, row)]
         rows.append([head(row, len(found["models"])), *marked])
     print_table(found["split"], ["model", *found["metrics"]], rows, right=1)
+    out = console_of()
     for pair, lines in spec_notes(found):
-        print(f"\n{pair}", *(f"  {line}" for line in lines), sep="\n")
+        out.print("", Text(pair), *(Text(f"  {line}") for line in lines), sep="\n")
     if findings := [*test_notes(found), *found["remarks"]]:
-        print("", *findings, sep="\n")
+        out.print("", *map(Text, findings), sep="\n")
 
 
 @app.command()
 def report(
     folder: Folder,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    words: Annotated[
+        float | None,
+        typer.Option("--words", min=1, metavar="SECONDS", help="Ask the models about the words of mistakes, so long."),
+    ] = None,
+    allow_local_code: LocalCode = False,
 ) -> None:
     """Write report.html of a run folder again."""
     with report_errors():
@@ -328,6 +341,11 @@ def report(
         read_spec(folder)
         if not (folder / "summary.json").is_file():
             raise KexpError(f"{folder} has no summary.json yet; kexp run --resume {folder} continues its runs")
+        if words is not None:
+            from kexp.inference.loading import LoadOptions
+            from kexp.inference.shade_words import shade_words
+
+            shade_words(folder, words, LoadOptions(allow_local_code=allow_local_code))
         path = write_report(folder)
         print(path)
         if open_it:

@@ -60,7 +60,8 @@ class AugmenterContext:
 
     ``texts`` are those of the train split, unlabelled ones included; ``labelled`` and ``labels`` (ids) the labelled
     rows among them. ``store`` is a folder that outlives the run, for what is costly to make; ``device`` is as in the
-    spec's training section; ``progress`` shows a line of progress.
+    spec's training section; ``progress`` shows a line of progress; one that
+    ends with an ellipsis is shown until the next.
     """
 
     texts: Sequence[str] = ()

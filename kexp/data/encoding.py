@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import kexp
 from kexp import tensor_files
+from kexp.doing import doing
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
@@ -160,11 +161,17 @@ def frame(
     return _frame_pair(first, second, special, max_length, truncation)
 
 
-def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
+def tokenise(
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerFast,
+    joint: str = "",
+    progress: Callable[[int], None] = lambda done: None,
+) -> Ragged:
     """Tokenise texts in batches, without special tokens and without a limit of length.
 
     The name of a special token in a text, such as ``[SEP]`` or ``</s>``, is text like any other, unless it is in
-    ``joint``: what a dataset puts between joined columns.
+    ``joint``: what a dataset puts between joined columns. ``progress`` is called with the number of texts done, before
+    each further batch.
     """
     kept = _special_tokens_in(joint, tokenizer)
     values, lengths = [np.empty(0, np.int32)], []
@@ -174,6 +181,8 @@ def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: st
             rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
             lengths += [len(row) for row in rows]
             values.append(np.fromiter((token for row in rows for token in row), np.int32))
+            if len(lengths) < len(texts):
+                progress(len(lengths))
     tokens = np.concatenate(values)
     # SentencePiece has special tokens among its pieces, and finds them in texts.
     if tokenizer.unk_token_id is not None:
@@ -296,7 +305,9 @@ class TokenCache:
                 return Ragged(**tensor_files.load(path, made_from))
             except (KexpError, OSError) as error:
                 self.tell(f"{error}; its texts are tokenised anew")
-        rows = tokenise(texts, tokenizer, joint)
+        count = f"{len(texts):,} texts"
+        with doing(f"tokenising {count}", self.tell):
+            rows = tokenise(texts, tokenizer, joint, lambda done: self.tell(f"tokenising {done:,} of {count}…"))
         # A full disk costs the cache only.
         with suppress(OSError):
             tensor_files.save(path, {"values": rows.values, "offsets": rows.offsets}, made_from)

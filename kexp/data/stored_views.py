@@ -97,6 +97,7 @@ class ViewMaker:
             path = self.folder / f"{self._key(rows, few, number)}.json"
             chunk = _read(path, self.progress)
             if chunk is None:
+                self.progress(f"augmenting, {start:,} of {len(rows):,} texts are done…")
                 self.augmenter = self.augmenter or self.build()
                 chunk = self.augmenter([rows.texts[row] for row in few], streams(rows, few, self.seed, number))
                 _write(path, chunk)
@@ -104,7 +105,7 @@ class ViewMaker:
                 rate = new / (time.perf_counter() - started)
                 done = start + len(chunk)
                 left = (len(rows) - done) / rate
-                self.progress(f"augmented {done:,} of {len(rows):,} texts, {rate:,.0f} texts/s, {left:,.0f} s left")
+                self.progress(f"augmented {done:,} of {len(rows):,} texts, {rate:,.0f} texts/s, {left:,.0f} s left…")
             view += chunk
         return view
 
@@ -120,6 +121,7 @@ def make_views(rows: Rows, maker: ViewMaker, count: int) -> StoredViews:
     try:
         return StoredViews([maker.view(rows, number) for number in range(count)])
     finally:
+        maker.progress("")
         if isinstance(maker.augmenter, ClosableAugmenter):
             maker.augmenter.close()
 

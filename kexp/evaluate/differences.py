@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from kexp import seeds
+from kexp.evaluate.bootstrap import mean_interval
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.evaluate.statistics import bootstrap_f1, mcnemar
 
@@ -135,17 +136,20 @@ def two_models(metric: str, a: Predictions, b: Predictions) -> Difference:
     """Return the difference of two trained models on the same rows, by chance of the rows alone.
 
     Accuracy is tested by McNemar's exact test, macro-F1 by a paired bootstrap, other metrics by a paired t-test over
-    rows. Nothing depends on which of the two comes first, but the sign.
+    rows; the interval is always that of a bootstrap. Nothing depends on which of the two comes first, but the sign.
     """
     labels, scores = a[0], [ROW_SCORES[metric](*found) for found in (a, b)]
     found = scores[0] - scores[1]
     rows = len(found)
     error = float(found.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
     by_rows = _tested("rows", 1, float(found.mean()), None, [(error, rows - 1)], rows)
+    if by_rows.low is not None:
+        low, high = mean_interval(found)
+        by_rows = replace(by_rows, low=low, high=high)
     predicted_a, predicted_b = a[1].argmax(1), b[1].argmax(1)
     if metric == "accuracy":
         p_value = mcnemar(predicted_a == labels, predicted_b == labels)
-        return Difference("mcnemar", 1, by_rows.difference, by_rows.low, by_rows.high, None, p_value, by_rows.errors)
+        return replace(by_rows, test="mcnemar", p_value=p_value)
     if metric == "macro_f1":
         swapped = predicted_a.tolist() > predicted_b.tolist()
         first, second = (predicted_b, predicted_a) if swapped else (predicted_a, predicted_b)

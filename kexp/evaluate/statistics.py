@@ -20,9 +20,13 @@ CHUNK = 2**22
 """Numbers that a bootstrap holds at once: 32 MiB per array."""
 
 
+FEWEST = 5
+"""Values from which the mean has a 95 % interval: that of two is 12.7 standard errors wide on either side."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Mean of ``n`` values; their sample standard deviation and the 95 % interval of the mean need two or more."""
+    """Mean of ``n`` values; their sample standard deviation needs two, the 95 % interval of the mean five or more."""
 
     mean: float
     sd: float | None
@@ -49,10 +53,10 @@ ANY = (-math.inf, math.inf)
 def summarise(values: Sequence[float], ratio: float = 0.0, within: tuple[float, float] = ANY) -> Summary:
     """Return the mean of ``values`` with its 95 % Student-t interval.
 
-    The standard deviation is that of a sample (n - 1 in the denominator). One value has no spread, so
-    ``sd``, ``low`` and ``high`` are None then, not 0. Where the values come from folds or splits whose training rows
-    overlap, ``ratio`` is that of test to other rows, and widens the interval: the variance of the mean is
-    (1/n + ratio) sd^2 (Nadeau & Bengio 2003). The interval ends at the least and the largest value that there
+    The standard deviation is that of a sample (n - 1 in the denominator). One value has no spread, so ``sd`` is None
+    then, not 0; of fewer than five values, ``low`` and ``high`` are None. Where the values come from folds or splits
+    whose training rows overlap, ``ratio`` is that of test to other rows, and widens the interval: the variance of the
+    mean is (1/n + ratio) sd^2 (Nadeau & Bengio 2003). The interval ends at the least and the largest value that there
     can be, ``within``. Raises ``ValueError`` without values.
     """
     import numpy as np
@@ -64,6 +68,8 @@ def summarise(values: Sequence[float], ratio: float = 0.0, within: tuple[float, 
     if n == 1:
         return Summary(mean, None, n, None, None)
     sd = float(np.std(values, ddof=1))
+    if n < FEWEST:
+        return Summary(mean, sd, n, None, None)
     half = float(t.ppf(0.975, n - 1)) * sd * math.sqrt(1 / n + ratio)
     return Summary(mean, sd, n, max(mean - half, within[0]), min(mean + half, within[1]))
 

@@ -16,9 +16,10 @@ from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_au
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, frame
 from kexp.data.long_texts import TOKENS
-from kexp.data.prepare import divided_by, needs_views, prepare
+from kexp.data.prepare import divided_by, needs_views, prepare_read, read_splits
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
+from kexp.doing import doing
 from kexp.errors import plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
@@ -34,7 +35,7 @@ from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
 from kexp.pretraining.masking import mask_token_id
 from kexp.pretraining.texts import Gathered, gather, total_steps
-from kexp.repeats import Repeat
+from kexp.repeats import Repeat, in_words
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
@@ -59,20 +60,28 @@ class PreparedInputs:
 
     def data(self, spec: Spec, repeat: Repeat) -> PreparedData:
         """Read, clean and divide the data of a run."""
-        data: PreparedData = self.made.get(f"data {self._data_key(spec, repeat)}", lambda: prepare(spec, repeat))
+        data: PreparedData = self.made.get(f"data {self._data_key(spec, repeat)}", lambda: self._prepared(spec, repeat))
         return data
+
+    def _prepared(self, spec: Spec, repeat: Repeat) -> PreparedData:
+        of = in_words(divided_by(spec, repeat))
+        with doing(f"reading the data{of and f' of {of}'}", self.progress):
+            read = read_splits(spec)
+        rows = sum(map(len, read.frames.values()))
+        with doing(f"cleaning and dividing {rows:,} rows{of and f' of {of}'}", self.progress):
+            return prepare_read(read, spec, repeat)
 
     def inputs(self, spec: Spec, repeat: Repeat) -> RunInputs:
         """Prepare, tokenise and encode the data of a run; raises ``DataError`` or ``SpecError`` before any training."""
         data = self.data(spec, repeat)
         check_data(spec, data)
         key = f"{self._data_key(spec, repeat)} {self._key(spec, 'backbone')}"
-        tokenizer = self.made.get(f"tokenizer {key}", lambda: build_tokenizer(spec, data))
+        tokenizer = self.made.get(f"tokenizer {key}", lambda: self._tokenizer(spec, data))
         check_positions(spec)
         labels, training = data.labels, spec.training
         used = f"{training.max_length} {training.gradient_checkpointing} {training.precision}"
         model = f"model {self._key(spec, 'backbone')} {used} {labels}"
-        self.made.get(model, lambda: try_backbone(spec, labels, tokenizer))
+        self.made.get(model, lambda: self._tried(spec, labels, tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None
         if unlabelled is not None:
@@ -82,6 +91,14 @@ class PreparedInputs:
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
         views, pretraining = self._labelled_views(spec, repeat), self._pretraining(spec, repeat, tokenizer, key)
         return RunInputs(data, tokenizer, encoded, views, unlabelled, warnings, pretraining)
+
+    def _tokenizer(self, spec: Spec, data: PreparedData) -> PreTrainedTokenizerFast:
+        with doing("loading the tokenizer", self.progress):
+            return build_tokenizer(spec, data)
+
+    def _tried(self, spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Any:
+        with doing("trying the model", self.progress):
+            return try_backbone(spec, labels, tokenizer)
 
     def augment_rows(self, spec: Spec, repeat: Repeat, rows: Rows, augmenter: AugmenterOptions) -> StoredViews:
         """Return the views of rows by a costly augmenter: from the folder, or made now and stored there."""

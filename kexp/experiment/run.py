@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,12 @@ from kexp.settings import cache_folder
 from kexp.spec import toml
 from kexp.spec.sections import Spec
 
+ShadeWords = Callable[[Path, float], None]
+"""Asks the models of a run folder about the words of their mistakes, for so many seconds."""
+
+WORDS_SHARE, WORDS_SECONDS = 0.05, 30.0
+"""Share of the time of training that this may take, and its limit: short experiments do without."""
+
 
 def run(
     plan: Plan,
@@ -41,11 +47,13 @@ def run(
     runs_dir: Path,
     display: Display,
     resume: RunFolder | None = None,
+    shade_words: ShadeWords | None = None,
 ) -> dict[str, Any]:
     """Run every variant with all its repeats and return the summary, with its ``folder``.
 
     Raises ``KexpError`` before anything is created when the data, the device or the runs folder cannot be used.
-    ``resume`` continues those runs of an existing folder that are not done.
+    ``resume`` continues those runs of an existing folder that are not done. ``shade_words`` adds to the report what the
+    words of mistakes mean to the models (``kexp.inference.shade_words``), if training took long enough for that.
     """
     with ExitStack() as stack:
         if resume is not None:
@@ -65,11 +73,23 @@ def run(
             stack.enter_context(locked(folder.path, display.phase))
         else:
             _add_environment(folder.path, now)
-        return {"folder": str(folder.path), **_run(plan, folder, prepared, display, resumes=resume is not None)}
+        return {
+            "folder": str(folder.path),
+            **_run(plan, folder, prepared, display, shade_words, resumes=resume is not None),
+        }
 
 
-def _run(plan: Plan, folder: RunFolder, prepared: PreparedInputs, display: Display, *, resumes: bool) -> dict[str, Any]:
+def _run(
+    plan: Plan,
+    folder: RunFolder,
+    prepared: PreparedInputs,
+    display: Display,
+    shade_words: ShadeWords | None,
+    *,
+    resumes: bool,
+) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
+    display.runs_planned([*plan.runs()])
     for variant, repeat in plan.runs():
         path = folder.run(variant.name, repeat)
         run = Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
@@ -81,6 +101,11 @@ def _run(plan: Plan, folder: RunFolder, prepared: PreparedInputs, display: Displ
     summary = _summarise(plan, folder, prepared, results)
     summary["findings"] = findings(folder.path, summary)
     write_json(folder.path / "summary.json", summary)
+    trained = sum(result.get("train_seconds") or 0.0 for result in results)
+    seconds = min(WORDS_SHARE * trained, WORDS_SECONDS)
+    if shade_words is not None and summary["status"] == "done" and seconds >= 1:
+        display.phase(f"asking the models about the words of mistakes, for {seconds:.0f} s at most")
+        shade_words(folder.path, round(seconds))
     write_report(folder.path)
     return summary
 

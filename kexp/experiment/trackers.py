@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -185,8 +186,13 @@ def log_file(path: Path, warn: Warn = logger.warning) -> Iterator[None]:
     except OSError as error:
         warn(_without_log(error))
         handler = logging.NullHandler()
+    others = [(other, other.level) for other in root.handlers]
+    for other, own in others:
+        # What a program had set up goes on to get the records that it asked for, and no others.
+        other.setLevel(max(own, level))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    captured = warnings.showwarning
     logging.captureWarnings(True)
     _quiet_transformers()
     try:
@@ -194,7 +200,12 @@ def log_file(path: Path, warn: Warn = logger.warning) -> Iterator[None]:
             yield
     finally:
         logging.captureWarnings(False)
+        if warnings.showwarning is not captured:
+            # The program had captured them before.
+            logging.captureWarnings(True)
         root.setLevel(level)
+        for other, own in others:
+            other.setLevel(own)
         root.removeHandler(handler)
         with suppress(OSError):
             handler.close()

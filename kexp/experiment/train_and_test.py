@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from kexp.errors import RunFailed, RunInterrupted, RunPruned, describe_os_error
 from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
+from kexp.experiment.gpu_energy import energy_counter, metered
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.interrupt import graceful_stop
@@ -52,6 +53,9 @@ class Display(Protocol):
 
     def phase(self, text: str) -> None:
         """Show what is being done before and between the runs."""
+
+    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]]) -> None:
+        """Learn the runs of an experiment in their order, those included that are done already."""
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
@@ -240,7 +244,7 @@ def _train(
     run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
     with stopping() as should_stop, closing(warnings.added_to(_with_use(trainer, use, should_stop))) as events:
-        for event in events:
+        for event in metered(events, trainer.state, energy_counter(trainer.hardware.device)):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
             if isinstance(event, Warned):

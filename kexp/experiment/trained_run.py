@@ -54,6 +54,7 @@ class TrainedRun:
             "tokens_per_second": state.tokens / seconds,
             "train_seconds": state.training_seconds,
             "time_shares": state.time_shares(),
+            **({} if state.joules is None else {"energy_joules": state.joules}),
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
             "precision": hardware.precision,

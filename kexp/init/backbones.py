@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from kexp.catalog import Catalog
 from kexp.contracts import AnyBackbone, BackboneOptions
@@ -126,5 +126,9 @@ def _of(table: Mapping[str, Any], catalog: Catalog) -> Suggestion:
 
 
 def _built(table: Mapping[str, Any], catalog: Catalog) -> BackboneOptions:
-    options: BackboneOptions = TypeAdapter(AnyBackbone).validate_python(dict(table), context={"catalog": catalog})
+    try:
+        options: BackboneOptions = TypeAdapter(AnyBackbone).validate_python(dict(table), context={"catalog": catalog})
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise KexpError(f'backbone "{table["use"]}": {found}') from None
     return options

@@ -80,10 +80,11 @@ def examine(
         rows = f"{count} row{'' if count == 1 else 's'}"
         raise DataError(f"{files['train']}: {rows}, expected at least {FEWEST_ROWS} with a text and a label")
     train, roles = _named(tables["train"], find_roles(tables["train"], texts, label, group))
-    used, notes = (
-        {"train": train},
-        [] if train.whole else [f"{train.path}: the first {len(train.rows):,} rows were looked at"],
-    )
+    used = {"train": train}
+    notes = []
+    if train.stride > 1:
+        looked = f"{len(train.rows):,} rows were looked at, one in {train.stride} of {train.count:,}"
+        notes.append(f"{train.path}: {looked}")
     for split, table in tables.items():
         if split != "train":
             fitting, why = _fitting(table, train, roles, labelled=split != UNLABELLED)
@@ -119,7 +120,8 @@ def _fitting(table: FoundTable, train: FoundTable, roles: Roles, *, labelled: bo
     if table.layout.columns is None and len(table.columns) == 1 and not has_column(table.columns, roles.text[0]):
         # A text per line, of which the first is too short to be told from a name.
         row = dict.fromkeys(table.columns, table.columns[0])
-        table = replace(table, layout=replace(table.layout, header=False), rows=[row, *table.rows])
+        layout = replace(table.layout, header=False)
+        table = replace(table, layout=layout, rows=[row, *table.rows], count=table.count + 1)
     if not table.layout.header:
         width = len(table.columns)
         names = tuple(train.columns) if width == len(train.columns) else roles.text if width == 1 else ()
@@ -172,6 +174,9 @@ def _counts(table: FoundTable, roles: Roles) -> dict[str, int]:
 
 def _left_out(tables: Mapping[str, FoundTable], roles: Roles, counts: Mapping[str, int]) -> dict[str, str]:
     """Return the labels that stand in the way of a split, with the reason."""
+    if tables["train"].stride > 1:
+        # Not all rows were looked at: how many a rare label has is not known.
+        return {}
     divided = not {"validation", "test"} <= tables.keys()
     rarest = RAREST if divided else 1
     found = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import DataError
-from kexp.files import KEYS, Layout, Table, encoding_of, format_by_bytes, format_of, open_table
+from kexp.files import KEYS, Layout, encoding_of, format_by_bytes, format_of, open_table
 from kexp.files.text import lines_of
 from kexp.names import plain_name
 
 LOOKED_AT = 100_000
-"""Rows of a file that are looked at."""
+"""Rows of a file that are held; of one with more, every second or fourth ..., so that a sorted one is seen whole."""
 SEPARATORS = (",", "\t", ";", "|")
 FEW = 50
 """Distinct values of a column up to which one that stands in the first row is taken for a value, not for a name."""
@@ -27,17 +26,18 @@ _REMEDIES = replace(KEYS, sheet="name one with --sheet, or save it alone")
 
 @dataclass(frozen=True, slots=True)
 class FoundTable:
-    """A table as it was found. ``rows`` are its first ones, all of them where ``whole``."""
+    """A table as it was found. ``rows`` are every ``stride``-th one of its ``count`` rows."""
 
     path: Path
     layout: Layout
     columns: Sequence[str]
     rows: Sequence[Row]
-    whole: bool
+    count: int
+    stride: int = 1
 
 
 def find_table(path: Path, sheet: str | None = None) -> FoundTable:
-    """Find how a file is read, and read its first rows.
+    """Find how a file is read, and read its rows.
 
     Raises ``DataError`` for a file that kexp cannot read in any layout, with what stands in the way of the likeliest.
     """
@@ -46,8 +46,7 @@ def find_table(path: Path, sheet: str | None = None) -> FoundTable:
     for layout in _layouts(path, sheet):
         try:
             table = open_table(path, layout, _REMEDIES)
-            rows = [list(row.values()) for row in itertools.islice(table.rows, LOOKED_AT)]
-            _finish(table)
+            rows = [list(row.values()) for row in _spread(table.rows)[0]]
         except DataError as error:
             errors.append(error)
             continue
@@ -88,10 +87,16 @@ def _layouts(path: Path, sheet: str | None) -> Iterator[Layout]:
         yield replace(own, quoting=True, escape="\\")
 
 
-def _finish(table: Table) -> None:
-    """Read what is left of a table that nearly ends: its warnings are complete after its last row."""
-    for _ in itertools.islice(table.rows, LOOKED_AT):
-        pass
+def _spread(rows: Iterable[Row]) -> tuple[list[Row], int]:
+    """Return rows from everywhere in a table, the first one among them, and how far they are from each other."""
+    kept: list[Row] = []
+    stride = 1
+    for number, row in enumerate(rows):
+        if number % stride == 0:
+            kept.append(row)
+        if len(kept) > LOOKED_AT:
+            kept, stride = kept[::2], 2 * stride
+    return kept, stride
 
 
 def _is_delimited(layout: Layout) -> bool:
@@ -111,10 +116,10 @@ def _with_header(path: Path, layout: Layout, rows: Sequence[Sequence[Any]]) -> F
     columns = None if header else tuple(f"column{number}" for number in range(1, len(rows[0]) + 1))
     layout = replace(layout, header=header, columns=columns)
     table = open_table(path, layout)
-    found = list(itertools.islice(table.rows, LOOKED_AT))
+    found, stride = _spread(table.rows)
     if not found:
         raise DataError(f"{path}: it has columns ({', '.join(table.columns)}) and no rows")
-    return FoundTable(path, layout, table.columns, found, next(table.rows, None) is None)
+    return FoundTable(path, layout, table.columns, found, table.counts["rows"], stride)
 
 
 def _has_names(rows: Sequence[Sequence[Any]]) -> bool:

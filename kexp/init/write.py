@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,7 +28,7 @@ SHORT_NAMES = 8
 
 
 def render(
-    found: Found, template: str, backbone: Suggestion, why: str, length: Length, path: Path, others: str = ""
+    found: Found, template: str, backbone: Suggestion, why: str, length: Length, path: Path, others: Sequence[str] = ()
 ) -> str:
     """Return the text of the spec that is to be written at ``path``; ``why`` says why a backbone is fresh.
 
@@ -53,6 +53,7 @@ def render(
         seeds=[1] if template in ("few-labels", "k-fold", "search") else [1, 2, 3],
         dataset=_dataset(found, path),
         unlabelled=found.unlabelled,
+        partial=any(table.stride > 1 for table in found.tables.values()),
         split=_folded(found, folds) if folds else _split(found),
         few=_few_labels(found) if template == "few-labels" else None,
         backbone=_backbone(backbone, path),
@@ -221,15 +222,14 @@ def _backbone(backbone: Suggestion, spec: Path) -> dict[str, Any]:
     return table
 
 
-def _backbone_comments(backbone: Suggestion, why: str, others: str) -> Iterator[str]:
+def _backbone_comments(backbone: Suggestion, why: str, others: Sequence[str]) -> Iterator[str]:
     if backbone.fresh:
         yield f"{backbone.title}: a small model with fresh weights, which learns from the train rows alone."
         if why:
             yield f"Chosen because {why}."
     else:
         yield f"{backbone.sentence}" + ("" if backbone.is_here else "; downloaded when it is first used")
-    if others:
-        yield others
+    yield from others
 
 
 def _length_comment(length: Length) -> str:
@@ -246,8 +246,7 @@ def summary(found: Found) -> str:
         layout = table.layout
         text = layout.format in ("csv", "tsv", "json", "jsonl")
         encoding = f" in {layout.encoding.removesuffix('-sig')}" if text else ""
-        rows = f"{len(table.rows):,} rows" if table.whole else f"more than {len(table.rows):,} rows"
-        parts.append(f"{split}: {table.path.name}, {kinds[layout.format]}{encoding}, {rows}")
+        parts.append(f"{split}: {table.path.name}, {kinds[layout.format]}{encoding}, {table.count:,} rows")
     return "; ".join(parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +31,18 @@ HUB_METRICS = {
 VERSIONS = ("kexp", "torch", "transformers", "tokenizers", "datasets")
 
 
-def card(record: Record, member: Member, *, name: str, licence: str, onnx: bool, check: str) -> str:
+def card(
+    record: Record, member: Member, *, name: str, licence: str, code: Sequence[str], onnx: bool, check: str
+) -> str:
     """Return the model card as Markdown with its block of metadata.
 
-    ``name`` is OWNER/NAME on the hub, or that of the folder. ``check`` says how the folder was compared with the run.
+    ``name`` is OWNER/NAME on the hub, or that of the folder. ``code`` are files of Python code that the model runs,
+    ``check`` says how the folder was compared with the run.
     """
     from huggingface_hub import ModelCard
 
     metadata = _metadata(record, name.rpartition("/")[2], licence).to_yaml()
-    body = _template().render(**_values(record, member, name, licence), onnx=onnx, check=check)
+    body = _template().render(**_values(record, member, name, licence), code=code, onnx=onnx, check=check)
     return str(ModelCard(f"---\n{metadata}\n---\n\n{body}"))
 
 
@@ -159,6 +162,7 @@ def _values(record: Record, member: Member, name: str, licence: str) -> dict[str
         "trim": pipeline.trim,
         "cleaning": None if pipeline.backbone is None else type(pipeline.backbone),
         "temperature": member.temperature,
+        "divisions": record.data.get("divisions", 1),
         "spec": toml.dumps(record.spec),
         "versions": {name: packages[name] for name in VERSIONS if name in packages},
         "published_by": kexp.__version__,
@@ -215,8 +219,8 @@ def _scores(record: Record, split: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _limits(record: Record) -> Iterator[str]:
-    """Yield what the run says against its model: its remarks, and warnings of its data."""
-    remarks = [*record.result.get("remarks", ()), *record.data.get("warnings", ())]
+    """Yield what the run says against its model: what stands out in it, its remarks, and warnings of its data."""
+    remarks = [*record.findings, *record.result.get("remarks", ()), *record.data.get("warnings", ())]
     if remark := record.result.get("calibration", {}).get("remark"):
         remarks.append(f"calibration: {remark}")
     # A warning may quote the texts that it is about.

@@ -62,17 +62,18 @@ def write_folder(
     loading = LoadOptions(
         "cpu", "fp32", allow_local_code=options.allow_local_code, trust_remote_code=options.trust_remote_code
     )
-    progress(f"loading {chosen.place.name}")
     member = load_places([chosen.place], loading).members[0]
     try:
         with replacing_folder(output) as part:
             _copy(member, part)
             (part / SPEC).write_text(toml.dumps(record.spec), "utf-8")
+            if code := [path.name for path in sorted(part.glob("*.py"))]:
+                progress(f"the model's own Python code is published as it is: {', '.join(code)}")
             progress("comparing what transformers loads from it with the run")
             check = compare(member, part, trusted=options.trust_remote_code)
             if options.onnx:
                 _add_onnx(chosen, part / "onnx", options, progress)
-            text = card(record, member, name=name, licence=licence, onnx=options.onnx, check=sentence(check))
+            text = card(record, member, name=name, licence=licence, code=code, onnx=options.onnx, check=sentence(check))
             (part / CARD).write_text(text, "utf-8")
             write_checksums(part)
     except OSError as error:

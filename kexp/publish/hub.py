@@ -55,7 +55,7 @@ def find_repository(target: str, *, private: bool) -> Repository:
     """
     name = _checked_name(target)
     if obstacle := hub.obstacle():
-        raise KexpError(f"--to {target}: {obstacle}; publish to a folder, and from there when there is a network")
+        raise KexpError(f"--to {target}: {obstacle}; publish to a folder, or try again where there is a network")
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import RepositoryNotFoundError
 

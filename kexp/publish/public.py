@@ -14,8 +14,9 @@ from kexp.redaction import LABELS, MASK, hidden, without_passwords
 
 PRIVATE = ("search", "trackers", "variants", "name")
 """Sections of a spec on which a model does not depend, and that say where its owner works."""
-KEPT = LABELS | {"id", "revision", "use", "model", "size", "seed_words"}
-"""Keys whose values are what they are, whatever they look like: labels, and names on the hub."""
+KEPT = LABELS | {"id", "revision", "use", "model", "size", "seed_words", "text", "text_pair", "join_with", "columns"}
+KEPT |= {"separator", "escape", "encoding"}
+"""Keys whose values are what they are, whatever they look like: labels, names on the hub, how files are written."""
 COMMON = {"root", "user", "admin", "ubuntu", "localhost", "guest", "home", "jovyan", "colab", "kaggle", "model", "test"}
 """Names of users and machines that say nothing of anyone, and that texts may hold as words."""
 

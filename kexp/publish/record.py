@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from kexp.inference.saved_spec import read_table
 from kexp.publish.choose import Chosen
 from kexp.publish.licences import Licence
 from kexp.publish.public import is_path, public_spec
+from kexp.report.findings import findings
 from kexp.report.stored import read_environment, read_summary
 
 Json = Mapping[str, Any]
@@ -24,7 +25,8 @@ FRESH = "tiny"
 class Record:
     """The objects of ``result.json``, of the variant in ``summary.json``, of ``environment.json``, and of its spec.
 
-    ``spec`` is public (see ``public_spec``). ``variant`` is empty where the experiment has no summary yet.
+    ``spec`` is public (see ``public_spec``). ``variant`` is empty where the experiment has no summary yet. ``findings``
+    are the sentences on what stands out in the variant.
     """
 
     chosen: Chosen
@@ -32,19 +34,23 @@ class Record:
     variant: Json
     environment: Json
     spec: Json
+    findings: Sequence[str]
 
     @classmethod
     def of(cls, chosen: Chosen) -> Record:
         """Read the files of a run folder; a summary or an environment that is not there is empty."""
         folder = chosen.folder
         summary = read_summary(folder / "summary.json") if (folder / "summary.json").is_file() else {}
-        path = folder / "environment.json"
+        path, name = folder / "environment.json", chosen.result["variant"]
+        # Summaries of earlier versions have none.
+        found = summary["findings"] if "findings" in summary else findings(folder, summary) if summary else []
         return cls(
             chosen,
             chosen.result,
-            summary.get("variants", {}).get(chosen.result["variant"], {}),
+            summary.get("variants", {}).get(name, {}),
             read_environment(path) if path.is_file() else {},
             public_spec(read_table(chosen.place)),
+            [one["text"] for one in found if one["variant"] == name or one["id"] == "tiny_validation"],
         )
 
     @property
@@ -71,7 +77,7 @@ class Record:
     @property
     def files(self) -> list[str]:
         """The names of the files that the rows were read from, where the spec names any."""
-        named = (self.spec["dataset"].get(name) for name in ("path", "train", "validation", "test"))
+        named = (self.spec["dataset"].get(name) for name in ("path", "train", "validation", "test", "unlabelled"))
         return [str(name) for name in named if isinstance(name, str)]
 
     @property

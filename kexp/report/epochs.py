@@ -31,6 +31,13 @@ def epochs(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def spare_columns(rows: Sequence[Json], monitor: str) -> list[str]:
+    """Return the columns of the table that a narrow terminal can do without, the first to be left out first."""
+    metrics = dict.fromkeys(name for row in rows for name in row["validation"] if name != monitor)
+    train = dict.fromkeys(f"train {name}" for row in rows for name in row["train"])
+    return ["validation time", "train time", *reversed([*metrics, *train])]
+
+
 def epoch_table(rows: Sequence[Json]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the table as text; the evaluations that were the best so far are marked."""
     train = list(dict.fromkeys(name for row in rows for name in row["train"]))

@@ -28,12 +28,12 @@ def error_analysis(rows: pd.DataFrame) -> Json:
     ``rows`` are those of a split in ``predictions.parquet``, at least one; both texts of a pair count as one. Nothing
     is tokenised: numbers of tokens are those that the run recorded, and ``remark`` says where it did not.
     """
-    texts = rows["text"] if "text_pair" not in rows else (rows["text"] + " " + rows["text_pair"].fillna("")).str.strip()
+    texts = whole_texts(rows)
     wrong = rows["label"] != rows["predicted"]
     counted = all(name in rows for name in TOKENS)
     lengths = rows[TOKENS[0]] if counted else texts.str.len()
     kinds = {
-        f"length in {'tokens' if counted else 'characters'}": _quartiles(lengths.to_numpy("float64"), "{:.0f}"),
+        f"length in {'tokens' if counted else 'characters'}": quartiles(lengths.to_numpy("float64"), "{:.0f}"),
         "negation": _named([negations(text) > 0 for text in texts], ("without negation", "with negation")),
         "spacing in characters per eojeol": _spacing(texts),
     }
@@ -49,11 +49,19 @@ def error_analysis(rows: pd.DataFrame) -> Json:
     }
 
 
+def whole_texts(rows: pd.DataFrame) -> pd.Series:
+    """Return the text of every row, with the second one of a pair behind it."""
+    if "text_pair" not in rows:
+        return rows["text"]
+    joined: pd.Series = (rows["text"] + " " + rows["text_pair"].fillna("")).str.strip()
+    return joined
+
+
 Groups = list[tuple[str, "NDArray[np.bool_]"]]
 """Names of groups and which rows are in them; none is empty."""
 
 
-def _quartiles(values: NDArray[np.float64], form: str) -> Groups:
+def quartiles(values: NDArray[np.float64], form: str) -> Groups:
     """Return up to four groups of rows with about as many rows, named by their smallest and largest value."""
     import numpy as np
 
@@ -83,7 +91,7 @@ def _spacing(texts: pd.Series) -> Groups:
     # As they are shown, so that no two groups have one name.
     means = np.array([sum(map(len, of)) / max(len(of), 1) for of in words]).round(1)
     found: Groups = [("no space at all", ~spaced)] if not spaced.all() else []
-    for name, members in _quartiles(means[spaced], "{:.1f}") if spaced.any() else ():
+    for name, members in quartiles(means[spaced], "{:.1f}") if spaced.any() else ():
         whole = np.zeros(len(words), bool)
         whole[np.flatnonzero(spaced)[members]] = True
         found.append((name, whole))

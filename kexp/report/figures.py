@@ -113,6 +113,44 @@ def _line(axes: Axes, line: Series) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """Curves of several runs: their mean with a band of one standard deviation, and each run as a thin line.
+
+    ``spreads`` has the standard deviation of each mean. Both are empty where the runs share no epochs.
+    """
+
+    name: str
+    epochs: Sequence[float]
+    means: Sequence[float]
+    spreads: Sequence[float]
+    runs: Sequence[Series]
+    colour: int
+
+
+def draw_bands(bands: Sequence[Band]) -> str:
+    """Return an image of bands over epochs as a data URI."""
+
+    def paint(figure: Figure) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+        for band in bands:
+            for run in band.runs if len(band.runs) > 1 else ():
+                axes.plot(*_thin(run.epochs, run.values), color=LINES[band.colour], linewidth=0.6, alpha=0.4)
+            mean = Series(band.name, band.epochs, band.means, band.colour)
+            _line(axes, mean)
+            if any(band.spreads):
+                low, high = ([m + way * s for m, s in zip(band.means, band.spreads, strict=True)] for way in (-1, 1))
+                axes.fill_between(
+                    *_thin(band.epochs, low), _thin(band.epochs, high)[1], color=LINES[band.colour], alpha=0.18, lw=0
+                )
+
+    return _image(paint)
+
+
+@dataclass(frozen=True, slots=True)
 class SizeSeries:
     """A line over numbers of rows, with the standard deviation of each mean; ``colour`` is an index of ``LINES``."""
 

@@ -112,7 +112,7 @@ def _pair(score: Score, mean: float, other: float) -> str:
 def cause_in_curve(score: Score, evaluations: Sequence[Evaluation]) -> str:
     """Return why a run is below a baseline, as far as its curve shows; here every rise at the end counts."""
     if overfitting(evaluations):
-        return "it overfits: fewer epochs, more labelled rows or augmentation"
+        return "it overfits: more labelled rows, augmentation or a lower learning rate"
     if len(evaluations) == 1 and evaluations[0]["epoch"] <= 1:
         return "it was trained for one epoch alone: more epochs"
     if gain_at_the_end(score, evaluations) is not None:
@@ -179,14 +179,14 @@ def _other_rate(learning_rate: float | None) -> str:
     return f"{'a higher' if learning_rate < LOW_RATE else 'another'} learning rate (it is {learning_rate:g})"
 
 
-def _loss(evaluation: Evaluation) -> float | None:
+def validation_loss(evaluation: Evaluation) -> float | None:
     """Return the validation loss, which events of earlier versions have among the metrics alone."""
     found: float | None = evaluation.get("validation_loss")
     return evaluation["validation"].get("cross_entropy") if found is None else found
 
 
 def _last_loss(evaluations: Sequence[Evaluation]) -> float | None:
-    return next((loss for one in reversed(evaluations) if (loss := _loss(one)) is not None), None)
+    return next((loss for one in reversed(evaluations) if (loss := validation_loss(one)) is not None), None)
 
 
 def overfitting(evaluations: Sequence[Evaluation]) -> str:
@@ -194,7 +194,7 @@ def overfitting(evaluations: Sequence[Evaluation]) -> str:
     points = [
         (one["epoch"], one["train_loss"], loss)
         for one in evaluations
-        if one["train_loss"] is not None and (loss := _loss(one)) is not None
+        if one["train_loss"] is not None and (loss := validation_loss(one)) is not None
     ]
     if not points:
         return ""

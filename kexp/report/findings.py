@@ -210,4 +210,4 @@ def _tiny_validation(variants: Sequence[_Variant]) -> str:
         rows, value, ahead = variant.chosen_on()
         if text := rules.tiny_validation(variant.score, rows, value, ahead):
             said.append((rows, text))
-    return min(said)[1] if said else ""
+    return min(said, key=lambda one: one[0])[1] if said else ""

@@ -52,17 +52,29 @@ def is_best(table: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> bo
     """Return whether the mean of a row is the best of those that can be held against each other in its column."""
     cell = row["cells"].get(metric)
     best = table["best"][metric]
-    return bool(cell) and best is not None and _competes(row, metric) and cell["mean"] == best
+    return bool(cell) and best is not None and _competes(row, metric, table["rows"]) and cell["mean"] == best
 
 
-def _competes(row: Mapping[str, Any], metric: str) -> bool:
-    constant = bool(row["baseline_of"]) and row["name"] == CONSTANT
-    return not row["pooled"] and not (constant and metric in CALIBRATION)
+def _competes(row: Mapping[str, Any], metric: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a row is held against others; in calibration that needs more than what a constant can do."""
+    if row["pooled"]:
+        return False
+    if metric not in CALIBRATION:
+        return True
+    constants = [one for one in rows if one["baseline_of"] and one["name"] == CONSTANT]
+    own = [one for one in constants if one is row or {row["name"], *row["baseline_of"]} & {*one["baseline_of"]}]
+    accuracies = [(_accuracy(row), _accuracy(one)) for one in own]
+    return row not in own and all(None in pair or pair[0] > pair[1] for pair in accuracies)  # type: ignore[operator]
+
+
+def _accuracy(row: Mapping[str, Any]) -> float | None:
+    found: float | None = row["cells"].get("accuracy", {}).get("mean")
+    return found
 
 
 def _best(rows: Sequence[Json], metric: str, lower: bool) -> float | None:
     """Return the best mean of a column; None if there are fewer than two that compete."""
-    cells = [row["cells"][metric] for row in rows if metric in row["cells"] and _competes(row, metric)]
+    cells = [row["cells"][metric] for row in rows if metric in row["cells"] and _competes(row, metric, rows)]
     means = [cell["mean"] for cell in cells if cell["mean"] is not None]
     if len(means) < 2:
         return None

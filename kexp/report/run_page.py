@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.repeats import Repeat
 from kexp.report.confidence import calibration_table, coverage, reliability_figures
+from kexp.report.costs import JOULES, watt_hours
 from kexp.report.curves import curves
 from kexp.report.epochs import epoch_table, epochs
 from kexp.report.error_analysis import error_analysis
 from kexp.report.finding_rules import overfitting
 from kexp.report.formatting import count, duration, plain
+from kexp.report.mistakes import mistakes
 from kexp.report.predictions import TOKENS, rows_of
 from kexp.report.stored import read_events, read_result
+from kexp.report.words import Words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISTAKES = 15
+SHOWN_TEXT = 400
+"""Characters of a mistake's text that are shown."""
 LOG_LINES = 30
 
 Json = dict[str, Any]
@@ -34,7 +38,7 @@ def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
     chosen = _chosen(result, evaluations)
     split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
     rows = _predicted(folder / "predictions.parquet", split, _probabilities(result))
-    by_epoch = epochs(folder)
+    by_epoch, words = epochs(folder), Words.of(folder, split)
     return {
         "variant": variant,
         "repeat": repeat.name,
@@ -52,7 +56,8 @@ def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),
         "confusion": result.get("confusion_matrix", {}).get(split, []),
-        "mistakes": mistakes(rows),
+        "mistakes": _shaded(mistakes(rows), words),
+        "words": words,
         "log": "" if result["status"] == "done" else _tail(folder / "log.txt"),
     }
 
@@ -107,6 +112,7 @@ def facts(result: Mapping[str, Any]) -> Json:
         "tokens per second": count(result.get("tokens_per_second")),
         "time spent on": ", ".join(f"{name} {share:.0%}" for name, share in result.get("time_shares", {}).items())
         or None,
+        "energy of the GPU": None if (joules := result.get("energy_joules")) is None else watt_hours(joules / JOULES),
         "peak memory": "–" if result.get("peak_memory_mib") is None else f"{result['peak_memory_mib']:,.0f} MiB",
     }
     return {name: value for name, value in known.items() if value not in (None, "–")}
@@ -169,13 +175,10 @@ def _predicted(path: Path, split: str, probabilities: Sequence[str]) -> pd.DataF
     return frame if len(frame) else None
 
 
-def mistakes(rows: pd.DataFrame | None) -> Json:
-    """Return the wrong predictions of a split, the most confident first, and how many rows and mistakes there are."""
-    if rows is None:
-        return {"rows": 0, "count": 0, "worst": []}
-    wrong = rows[rows["label"] != rows["predicted"]]
-    worst = wrong.sort_values(["confidence", "row"], ascending=[False, True]).head(MISTAKES)
-    return {"rows": len(rows), "count": len(wrong), "worst": worst.to_dict("records")}
+def _shaded(found: Json, words: Words) -> Json:
+    """Add the words of the mistakes that are shown, as far as they are known."""
+    worst = [{**row, "shaded": words.shaded(row, row["predicted"], SHOWN_TEXT)} for row in found["worst"]]
+    return {**found, "worst": worst}
 
 
 def _tail(path: Path) -> str:

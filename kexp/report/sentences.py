@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kexp.evaluate.statistics import ANY, RANGES
@@ -37,11 +37,8 @@ def sentence(test: Mapping[str, Any]) -> str:
 
 def _details(test: Mapping[str, Any]) -> Iterator[str]:
     """Yield what stands behind a difference: interval, repeats, effect size and p-values."""
-    if test["low"] is not None:
-        low, high = test["low"], test["high"]
-        if test["difference"] < 0:
-            low, high = -high, -low
-        yield f"95 % interval {_number(low, test)} to {_number(high, test)}"
+    if interval := _interval(test):
+        yield f"95 % interval {interval}"
     yield test["which"] or test["over"]
     if test["effect_size"] is not None:
         yield f"effect size {_effect(test['effect_size'])}"
@@ -50,6 +47,37 @@ def _details(test: Mapping[str, Any]) -> Iterator[str]:
         yield f"Holm over {test['pairs']} pairs {_p(test['p_holm'])}"
     if test["test"] in TEST_NAMES:
         yield TEST_NAMES[test["test"]]
+
+
+def difference_table(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return a row per pair of methods and a column per metric of some tests; None without tests.
+
+    A cell says who is ahead by how much, the interval if there is one, and the p-value; None where a pair has no test.
+    """
+    if not tests:
+        return None
+    metrics = list(dict.fromkeys(test["metric"] for test in tests))
+    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    for test in tests:
+        pairs.setdefault((test["a"], test["b"]), {})[test["metric"]] = _cell(test)
+    rows = [(f"{a} and {b}", [cells.get(metric) for metric in metrics]) for (a, b), cells in pairs.items()]
+    return {"metrics": metrics, "rows": rows}
+
+
+def _cell(test: Mapping[str, Any]) -> dict[str, str]:
+    better = test["better"]
+    ahead = f"{better} by {_number(abs(test['difference']), test)}" if better else "equal"
+    return {"ahead": ahead, "interval": _interval(test), "p": _p(test["p_holm"])}
+
+
+def _interval(test: Mapping[str, Any]) -> str:
+    """Return the interval of how far the better method is ahead; "" where there is none."""
+    if test["low"] is None:
+        return ""
+    low, high = test["low"], test["high"]
+    if test["difference"] < 0:
+        low, high = -high, -low
+    return f"{_number(low, test)} to {_number(high, test)}"
 
 
 def largest_difference(metric: str) -> float:

@@ -89,6 +89,7 @@ class Done(TypedDict, total=False):
     tokens_per_second: Number
     train_seconds: Number | None
     time_shares: dict[str, Number]
+    energy_joules: Number
     peak_memory_mib: Number | None
     device: str
     precision: str
@@ -118,6 +119,7 @@ class Mean(TypedDict, total=False):
     sd: Number | None
     low: Number | None
     high: Number | None
+    interval: str | None
     values: list[Number]
 
 
@@ -218,6 +220,23 @@ class Summary(TypedDict, total=False):
     tests: Required[list[Test]]
     findings: list[Finding]
     remarks: Required[list[str]]
+
+
+@extensible
+class WordsRow(TypedDict):
+    """The words of each text of a row with what they add to the probability of its predicted label."""
+
+    label: str
+    texts: list[list[tuple[str, Number]]]
+
+
+@extensible
+class WordsFile(TypedDict):
+    """``words.json``: words by the number of their row; the remark says what is missing."""
+
+    split: str
+    rows: dict[str, WordsRow]
+    remark: str
 
 
 @extensible

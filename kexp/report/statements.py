@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kexp.evaluate.differences import Difference, crossed, resampled, two_models, unpaired
 from kexp.evaluate.row_scores import ROW_SCORES
-from kexp.evaluate.statistics import holm
+from kexp.evaluate.statistics import FEWEST, holm
 from kexp.repeats import Repeat
 from kexp.report.methods import Method, RowsDiffer, rows_by, runs_in_words
 from kexp.report.repeated import LEVELS, has_resplit, in_order, ratio_of_test, units_of, varied
@@ -117,6 +117,7 @@ class _Pair:
         """Return the test of a metric as plain data, with the ``Difference`` itself."""
         over_a, over_b = (varied(list(itertools.chain(*keys))) for _, keys in self._sides())
         found, most = self._difference(metric), largest_difference(metric)
+        low, high = (None, None) if 1 < found.n < FEWEST else (found.low, found.high)
         return {
             "a": self.a.name,
             "b": self.b.name,
@@ -128,8 +129,8 @@ class _Pair:
             "over": over_a if over_a == over_b and self.paired else f"{over_a} against {over_b}",
             "which": runs_in_words(self.of_a[0][0], self.of_b[0][0]) if found.n == 1 else None,
             "difference": found.difference,
-            "low": None if found.low is None else max(found.low, -most),
-            "high": None if found.high is None else min(found.high, most),
+            "low": None if low is None else max(low, -most),
+            "high": None if high is None else min(high, most),
             "effect_size": found.effect_size,
             "p_value": found.p_value,
             "found": found,

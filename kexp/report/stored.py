@@ -13,9 +13,21 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from kexp.errors import KexpError
+from kexp.evaluate.statistics import FEWEST
 from kexp.redaction import hidden
 from kexp.report.run_folder import finite, read_json, write_json
-from kexp.report.shapes import CHECKED_EVENTS, Environment, Event, OtherEvent, Result, SpecTable, StudyFile, Summary
+from kexp.report.sentences import sentence
+from kexp.report.shapes import (
+    CHECKED_EVENTS,
+    Environment,
+    Event,
+    OtherEvent,
+    Result,
+    SpecTable,
+    StudyFile,
+    Summary,
+    WordsFile,
+)
 from kexp.validation_messages import describe_validation_error
 
 CHECKSUM = "checksum"
@@ -45,8 +57,26 @@ def _checksum(result: Mapping[str, Any]) -> str:
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """Read ``summary.json``; raises ``KexpError`` if it cannot be read or has another shape."""
-    return _checked(path, read_json(path), Summary)
+    """Read ``summary.json``; raises ``KexpError`` if it cannot be read or has another shape.
+
+    Intervals over fewer than five units, which earlier versions took from Student's t, are left out.
+    """
+    summary = _checked(path, read_json(path), Summary)
+    for variant in summary["variants"].values():
+        splits = [*variant.get("metrics", {}).values(), variant.get("out_of_fold", {}).get("metrics", {})]
+        for mean in (mean for split in splits for mean in split.values()):
+            if "interval" not in mean and mean["n"] < FEWEST:
+                mean |= {"low": None, "high": None}
+    for test in summary.get("tests", []):
+        if test.get("low") is not None and "p_holm" in test and 1 < test.get("n", 1) < FEWEST:
+            test |= {"low": None, "high": None}
+            test["sentence"] = sentence(test)
+    return summary
+
+
+def read_words(path: Path) -> dict[str, Any]:
+    """Read ``words.json``; raises ``KexpError`` if it cannot be read or has another shape."""
+    return _checked(path, read_json(path), WordsFile)
 
 
 def read_study(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kexp.evaluate import statistics
 from kexp.repeats import Repeat
+from kexp.report.intervals import STUDENT, add_intervals
 from kexp.report.methods import Method
 from kexp.report.predictions import Tested
 from kexp.report.repeated import Result, has_resplit, in_order, ratio_of_test, units_of, varied
@@ -41,7 +42,9 @@ def build_summary(
         for name in dict.fromkeys(result["variant"] for result in results)
     }
     all_remarks = list(remarks)
-    tests = _statements(results, predictions, specs, lower_is_better, all_remarks)
+    methods = _methods(results, predictions, specs)
+    add_intervals(variants, methods)
+    tests = _statements([*methods.values()], lower_is_better, all_remarks)
     return {
         "experiment": results[0]["experiment"] if results else "",
         "status": max((result["status"] for result in results), key=SEVERITY.index, default="interrupted"),
@@ -119,26 +122,31 @@ def _mean(metric: str, values: Mapping[Repeat, float], ratio: float, *, resplit:
     _, units = units_of(in_order([*values]), resplit=resplit)
     means = [sum(values[key] for key in unit) / len(unit) for unit in units]
     found = asdict(statistics.summarise(means, ratio, statistics.RANGES.get(metric, statistics.ANY)))
-    return {**found, "over": varied([*values]), "values": list(values.values())}
+    kind = None if found["low"] is None else STUDENT
+    return {**found, "interval": kind, "over": varied([*values]), "values": list(values.values())}
 
 
-def _statements(
+def _methods(
     results: Sequence[Result],
     predictions: Callable[[Result], Tested | None],
     specs: Mapping[str, Mapping[str, Any]],
-    lower_is_better: Collection[str],
-    remarks: list[str],
-) -> list[dict[str, Any]]:
-    """Return the tests of every pair of variants; pairs that cannot be compared are added to ``remarks``."""
+) -> dict[str, Method]:
+    """Return the variants with their finished runs and the predictions of these, where there are some."""
     methods: dict[str, Method] = {}
     for result in results:
         if result["status"] == "done" and (rows := predictions(result)) is not None:
             name = result["variant"]
             method = methods.setdefault(name, Method(name, specs.get(name, {}), {}, {}))
             method.runs[Repeat.of(result)], method.tested[Repeat.of(result)] = result, rows
-    found = [*methods.values()]
-    metrics = tested_metrics(found, "test")
-    remarks += untested_remark(found, metrics)
-    tests, problems = statements(found, metrics, lower_is_better, remarks)
+    return methods
+
+
+def _statements(
+    methods: Sequence[Method], lower_is_better: Collection[str], remarks: list[str]
+) -> list[dict[str, Any]]:
+    """Return the tests of every pair of variants; pairs that cannot be compared are added to ``remarks``."""
+    metrics = tested_metrics(methods, "test")
+    remarks += untested_remark(methods, metrics)
+    tests, problems = statements(methods, metrics, lower_is_better, remarks)
     remarks += [problem.remark() for problem in problems]
     return tests

@@ -12,6 +12,7 @@ from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.nested import find
 from kexp.repeats import Part, Repeat, all_repeats, in_words, place_of
+from kexp.report.intervals import add_intervals
 from kexp.report.methods import Method
 from kexp.report.predictions import Tested, tested
 from kexp.report.results import results_table
@@ -66,7 +67,9 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     remarks += [f"left out: {reason}" for reason in left_out]
     summary = _summary(models, split, metric)
     # How long training took does not depend on the rows on which it was measured.
-    tests = [] if metric in MEASURES else _statements(models, split, metric, summary["lower_is_better"], remarks)
+    methods = [] if metric in MEASURES else [_method(model, split) for model in models]
+    add_intervals(summary["variants"], {method.name: method for method in methods})
+    tests = _statements(methods, split, metric, summary["lower_is_better"], remarks) if methods else []
     if metric is not None and metric not in ROW_SCORES:
         remarks.append(f"there is no test of {metric}, only of {', '.join(ROW_SCORES)}")
     if flattered := [model.name for model in models if split == "validation" and _chosen_by_validation(_spec(model))]:
@@ -101,9 +104,11 @@ def compare_runs(runs: Sequence[Path]) -> Json:
     models = _distinguished([*grouped.values()])
     table, tests, lower = None, list[Json](), LOWER_IS_BETTER
     try:
+        methods = [_method(model, "test") for model in models]
         summary = _summary(models, "test", None)
+        add_intervals(summary["variants"], {method.name: method for method in methods})
         table, lower = results_table(summary, "test"), summary["lower_is_better"]
-        tests = _statements(models, "test", None, lower, remarks)
+        tests = _statements(methods, "test", None, lower, remarks)
     except KexpError as error:
         remarks += str(error).splitlines()
     named = [{"name": model.name, "runs": [model.path(repeat).parent for repeat in model.runs]} for model in models]
@@ -269,10 +274,9 @@ def _kept_summary(folder: Path) -> Json:
 
 
 def _statements(
-    models: Sequence[Model], split: str, metric: str | None, lower_is_better: Sequence[str], remarks: list[str]
+    methods: Sequence[Method], split: str, metric: str | None, lower_is_better: Sequence[str], remarks: list[str]
 ) -> list[Json]:
     """Return what is stated about every two models; raises ``KexpError`` when their rows differ."""
-    methods = [_method(model, split) for model in models]
     metrics = [name for name in tested_metrics(methods, split) if metric in (None, name)]
     remarks += [] if metric else untested_remark(methods, metrics)
     tests, problems = statements(methods, metrics, lower_is_better, remarks)

@@ -11,6 +11,9 @@ from kexp.search.trial import Trial
 class SearchDisplay(Display, Protocol):
     """Shows the trials of a search, and experiments like any other display."""
 
+    def trials_planned(self, total: int | None, finished: int, jobs: int) -> None:
+        """Learn how many trials the search will have, if that is known, and how many are finished already."""
+
     def trial_started(self, trial: Trial) -> None:
         """Show that a trial begins."""
 

@@ -129,7 +129,7 @@ def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, A
         return {**found, "reason": f"the best spec could not be tested to the end: see {summary['folder']}"}
     found["gains"] = gains(summary, job.metrics[0].validation_metric or job.spec.training.monitor)
     remarks = [describe_gain(gain) for gain in found["gains"]]
-    remarks = remarks or ["no trial is better than the spec without a search"]
+    remarks += [no_gain] if (no_gain := _no_gain(found["gains"])) else []
     untested = no_test_remark({name: variant["data"] for name, variant in summary["variants"].items()})
     remarks += [untested] if untested else []
     calibrated = bool(job.spec_of(trial).evaluation.calibrate)
@@ -176,6 +176,12 @@ def gains(summary: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _no_gain(found: Sequence[Mapping[str, Any]]) -> str:
+    """Say that the best trial's spec, trained on all seeds, is not better on validation; "" where it is."""
+    lost = [gain for gain in found if gain["split"] == "validation" and gain["gain"] <= 0]
+    return f"no gain: over {lost[0]['over']} the best trial's spec is not better on validation" if lost else ""
 
 
 def describe_gain(gain: Mapping[str, Any]) -> str:

@@ -15,14 +15,10 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from kexp.search.default_trial import in_space
 from kexp.search.sampling import PerTrialSampler, suggest
+from kexp.search.trial import DRAWN
 from kexp.spec.space import Space
-
-DRAWN = "kexp:drawn"
-"""System attribute of an attempt whose values are all drawn.
-
-``trial`` are the names of what the sampler has stored in the trial, and ``study`` is what it has stored in the study.
-"""
 
 Json = dict[str, Any]
 
@@ -64,7 +60,7 @@ def draw(
     Returns the values by path, and the trial with all that belongs to the draw.
     """
     blank = create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": dict(fixed)} if fixed else {})
-    history = History(study, [*trials[:position], blank, *trials[position + 1 :]], sampler, pruner)
+    history = History(study, in_space([*trials[:position], blank, *trials[position + 1 :]]), sampler, pruner)
     for trial in trials[:position]:
         for key, value in trial.system_attrs.get(DRAWN, {"study": {}})["study"].items():
             history.storage.set_study_system_attr(history.id, key, value)
@@ -86,7 +82,7 @@ def ends_search(
     sampler: PerTrialSampler,
 ) -> bool:
     """Return whether the sampler ends the search with this end of a trial, having visited every point."""
-    history = History(study, trials, sampler, NopPruner())
+    history = History(study, in_space(trials), sampler, NopPruner())
     sampler.after_trial(history.study, history.trial(position), state, values)
     return sampler.exhausted
 

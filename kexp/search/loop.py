@@ -13,6 +13,7 @@ from kexp.contracts import Ended, Executor, Lost, Message, Reported, Task
 from kexp.errors import RunFailed, RunInterrupted
 from kexp.experiment.interrupt import graceful_stop
 from kexp.search.study import Study
+from kexp.search.summary import finished
 from kexp.search.trial import Trial, outcome
 from kexp.search.trial_training import TrialRun
 
@@ -31,6 +32,7 @@ class TrialLoop:
     executor: Executor
     running: dict[int, Trial] = field(default_factory=dict)
     """Trials that the executor runs, by number."""
+    target: int | None = None
     stopping: bool = False
     recovered: float = -math.inf
 
@@ -41,6 +43,8 @@ class TrialLoop:
         a person stops it: its trials are then given back to the study, to be run when it is continued.
         """
         end = None if seconds is None else time.monotonic() + seconds
+        self.target = target
+        self._tell_progress()
         with graceful_stop() as should_stop:
             try:
                 # Trials that were lost before come before new ones, which are drawn from what those give.
@@ -62,6 +66,12 @@ class TrialLoop:
         if self.study.failing:
             failures = self.study.failures
             raise RunFailed(f"{len(failures)} trials in a row failed, and the search stopped; the last: {failures[-1]}")
+
+    def _tell_progress(self) -> None:
+        """Tell how many trials of the study are finished, by whichever process, and how many there will be."""
+        known = [number for number in (self.target, self.study.points) if number is not None]
+        jobs = self.study.job.options.jobs
+        self.study.job.display.trials_planned(min(known, default=None), finished(self.study), jobs)
 
     def _stop(self) -> None:
         self.stopping = True
@@ -125,6 +135,7 @@ class TrialLoop:
         if isinstance(message, Lost):
             # A trial that is lost while the search stops was not lost by accident.
             (self.study.interrupt if self.stopping else self.study.lose)(number, message.reason)
+            self._tell_progress()
             display.trial_ended(position, "lost", message.reason)
         elif isinstance(message, Ended):
             self._record(trial, message.result)
@@ -144,4 +155,5 @@ class TrialLoop:
         ended = outcome(attempt)
         values = ", ".join(f"{value:.4f}" for value in attempt.values or ()) if ended == "complete" else ""
         text = values or attempt.user_attrs.get("reason", reason)
+        self._tell_progress()
         self.study.job.display.trial_ended(trial.position, ended, text)

@@ -18,6 +18,7 @@ from kexp.plan.search_metrics import SearchMetric, search_metrics
 from kexp.plan.validate import dump, space_of, validate, with_defaults
 from kexp.redaction import is_masked
 from kexp.repeats import Repeat
+from kexp.search.default_trial import values_of
 from kexp.search.display import SearchDisplay
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Spec
@@ -66,8 +67,7 @@ class SearchJob:
 
     def spec_of(self, trial: FrozenTrial) -> Spec:
         """Return the spec of a trial."""
-        values = {path: self.space.parameters[path].value_of(name) for path, name in trial.params.items()}
-        spec, problems = validate(self.space.apply(values), self.catalog)
+        spec, problems = validate(self.space.apply(values_of(trial, self.space)), self.catalog)
         if spec is None:
             raise KexpError(f"trial {trial.number}: its values no longer make a valid spec: {problems[0]}")
         return spec

@@ -16,11 +16,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kexp.errors import Problem
 from kexp.repeats import Repeat
+from kexp.search.default_trial import is_default, is_outside, lacks_default, mark, outside_trial, values_of
 from kexp.search.heartbeats import Heartbeats
-from kexp.search.history import DRAWN, draw, ends_search, prune
+from kexp.search.history import draw, ends_search, prune
 from kexp.search.sampling import PerTrialSampler, params_of
 from kexp.search.search_job import SearchJob
 from kexp.search.trial import (
+    DRAWN,
     FINISHED,
     GIVEN_BACK,
     LAST_ATTEMPT,
@@ -35,6 +37,9 @@ from kexp.search.trial import (
 
 MAX_REPETITIONS = 100
 """Trials in a row that repeat earlier ones, after which a search without a number of trials is over."""
+
+COPIED = ("seeds", "seconds", "reason", "loss")
+"""User attributes that a trial takes from an earlier one with the same values."""
 
 MAX_REDRAWS = 3
 """Times that other values are drawn because a trial with the drawn ones is running."""
@@ -118,12 +123,14 @@ class Study:
                     return None
                 continue
             earlier = self._earlier(trial.position)
-            if earlier is None or (outcome(earlier) == "running" and redraws == MAX_REDRAWS):
+            running = earlier is not None and outcome(earlier) == "running"
+            if earlier is None or (running and redraws == MAX_REDRAWS):
                 return trial
-            if outcome(earlier) == "running":
-                reason = f"trial {earlier.number} runs with the same values"
+            # Where every point is visited, one that was tried before takes no other's place.
+            if running or self.points is not None:
+                reason = f"trial {earlier.number} {'runs with' if running else 'has'} the same values"
                 self._finish(number, "fail", outcome="redrawn", reason=reason)
-                redraws += 1
+                redraws += running
                 continue
             self._repeat(number, earlier)
             repetitions += 1
@@ -204,19 +211,23 @@ class Study:
         group = by_position(self.attempts())[own.position]
         attempt = next(attempt for attempt in group if attempt.number == number)
         if DRAWN in attempt.system_attrs:
-            values = {path: space.parameters[path].value_of(name) for path, name in attempt.params.items()}
+            values = values_of(attempt, space)
         else:
             values = self._draw(own, attempt.system_attrs.get("fixed_params", {}))
         table, problems = self.job.table_of(values)
         return Trial(number, own.position, 1 + group.index(attempt), values, table), problems
 
     def _draw(self, own: Own, fixed: Mapping[str, Any]) -> dict[str, Any]:
-        job = self.job
-        if own.position == 0 and not fixed and not job.options.sampler.exhaustive:
-            # The spec without a search is the first trial, where its values lie in the space.
-            fixed = params_of(job.space.default() or {}, job.space)
-        trials, sampler = self.trials(), self._sampler()
-        values, drawn = draw(self.optuna, trials, own.position, job.space, fixed, sampler, self.pruner)
+        space, trials = self.job.space, self.trials()
+        as_it_stands = not fixed and lacks_default(trials[: own.position], space)
+        default = space.default()
+        if as_it_stands and default is None:
+            values, drawn = space.as_it_stands(), outside_trial()
+        else:
+            fixed = params_of(default or {}, space) if as_it_stands else fixed
+            values, drawn = draw(self.optuna, trials, own.position, space, fixed, self._sampler(), self.pruner)
+        if as_it_stands:
+            mark(drawn)
         for path, distribution in drawn.distributions.items():
             internal = distribution.to_internal_repr(drawn.params[path])
             self.storage.set_trial_param(own.id, path, internal, distribution)
@@ -231,7 +242,9 @@ class Study:
     def _earlier(self, position: int) -> FrozenTrial | None:
         """Return an earlier trial with the same values: a finished one if there is any, or else one that runs."""
         trials = self.trials()
-        same = [trial for trial in trials[:position] if trial.params == trials[position].params]
+        own = trials[position]
+        alike = [trial for trial in trials[:position] if trial.params == own.params]
+        same = [trial for trial in alike if is_outside(trial) == is_outside(own)]
         done = [trial for trial in same if outcome(trial) in ("complete", "pruned")]
         return next(iter(done or [trial for trial in same if outcome(trial) == "running"]), None)
 
@@ -239,7 +252,7 @@ class Study:
         """End a trial with the result of an earlier one."""
         for step, value in earlier.intermediate_values.items():
             self.storage.set_trial_intermediate_value(self.own[number].id, step, value)
-        attributes = {key: value for key, value in earlier.user_attrs.items() if key in ("seeds", "seconds", "reason")}
+        attributes = {key: value for key, value in earlier.user_attrs.items() if key in COPIED}
         attributes["same as"] = earlier.user_attrs.get("same as", earlier.number)
         values = earlier.values if outcome(earlier) == "complete" else None
         self._finish(number, outcome(earlier), values, **attributes)
@@ -247,13 +260,17 @@ class Study:
     # --- what becomes of a trial -----------------------------------------------------------------------------------
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Record the value of an evaluation (or a run) and return whether the trial should be pruned."""
+        """Record the value of an evaluation (or a run) and return whether the trial should be pruned.
+
+        The spec as it stands never is: whether another one is better can be said only if it has a value.
+        """
         own = self.own[number]
         try:
             self.storage.set_trial_intermediate_value(own.id, step, value)
             decision, stored = prune(self.optuna, self.trials(), own.position, self.pruner)
             for key, attribute in stored.items():
                 self.storage.set_trial_system_attr(own.id, key, attribute)
+            decision = decision and not is_default(self.storage.get_trial(own.id), self.job.space)
         except UpdateFinishedTrialError:
             # Another process gave it up as lost, so its result is not needed any more.
             return True
@@ -287,7 +304,9 @@ class Study:
             return
         values = [fmean(column) for column in columns]
         seconds = sum(result["train_seconds"] for result in results)
-        self._finish(number, "complete", values, seeds=seeds, seconds=seconds, folder=folder)
+        losses = [loss for result in results if (loss := result.get("validation_loss")) is not None]
+        loss = fmean(losses) if len(losses) == len(results) else None
+        self._finish(number, "complete", values, seeds=seeds, seconds=seconds, folder=folder, loss=loss)
         self.failures.clear()
 
     def prune(self, number: int, reason: str, folder: str) -> None:
@@ -339,7 +358,13 @@ class Study:
         return True
 
     def _is_last(self, position: int, end: TrialState, values: Sequence[float] | None) -> bool:
-        return ends_search(self.optuna, self.trials(), position, end, values, self._sampler())
+        trials = self.trials()
+        if self.points is not None:
+            ended = (trial for trial in trials if trial.number == position or outcome(trial) in FINISHED)
+            return len({frozenset(trial.params.items()) for trial in ended} - {frozenset()}) >= self.points
+        return not is_outside(trials[position]) and ends_search(
+            self.optuna, trials, position, end, values, self._sampler()
+        )
 
 
 def _of_draw(attempt: FrozenTrial) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from optuna.samplers import RandomSampler
 from kexp.atomic_files import write_text
 from kexp.packages import is_installed
 from kexp.report.html import page_environment, plain, score
+from kexp.search.default_trial import in_space
 from kexp.search.history import History
 from kexp.search.study import Study
 from kexp.search.summary import Row, ranked, rows
@@ -82,7 +83,8 @@ def figures(study: Study) -> Iterator[tuple[str, Figure]]:
     from optuna import visualization as draw
 
     metrics = study.job.metrics
-    trials = History(study.optuna, study.trials(), RandomSampler(), NopPruner()).study
+    # A trial outside the space has no parameters, so that no figure of parameters has a place for it.
+    trials = History(study.optuna, in_space(study.trials()), RandomSampler(), NopPruner()).study
     charts: Mapping[str, Callable[..., Figure]] = {
         "History": draw.plot_optimization_history,
         "Importance of parameters": draw.plot_param_importances,

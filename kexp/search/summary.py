@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from kexp.contracts import choice_label
 from kexp.plan.search_metrics import SearchMetric
+from kexp.search.default_trial import is_default, values_of
 from kexp.search.study import Study
 from kexp.search.trial import FINISHED, OUTCOMES, by_position, is_repetition, numbered, outcome
+from kexp.spec.space import Space
 
 Row = dict[str, Any]
 
@@ -28,12 +32,13 @@ def summary(study: Study, best: Sequence[FrozenTrial]) -> dict[str, Any]:
         "exhausted": study.exhausted,
         "best_trial": first.number if first else None,
         "best_value": (first.values[0] if len(first.values) == 1 else first.values) if first else None,
-        "best_params": first.params if first else None,
+        "best_params": shown_params(first, job.space) if first else None,
+        "no_gain": is_default(first, job.space) if first else None,
         "best_spec": None,
         "front": [{"trial": trial.number, "values": trial.values} for trial in best],
         "final": None,
         "gains": [],
-        "remarks": [],
+        "remarks": remarks(study, first) if first else [],
     }
 
 
@@ -54,14 +59,52 @@ def finished(study: Study) -> int:
 
 
 def ranked(study: Study) -> list[FrozenTrial]:
-    """Return the complete trials without repetitions, the best in the first metric first; of equals, the earlier."""
+    """Return the complete trials without repetitions, the best in the first metric first.
+
+    Of equals that with the lower validation loss is better, then the spec as it stands, then the earlier one.
+    """
     signs = [-1 if metric.direction == "maximize" else 1 for metric in study.job.metrics]
 
     def rank(trial: FrozenTrial) -> tuple[float, ...]:
-        return (*(sign * value for sign, value in zip(signs, trial.values, strict=True)), trial.number)
+        values = (sign * value for sign, value in zip(signs, trial.values, strict=True))
+        return (*values, _loss(trial), not is_default(trial, study.job.space), trial.number)
 
     complete = (trial for trial in study.trials() if outcome(trial) == "complete" and not is_repetition(trial))
     return sorted(complete, key=rank)
+
+
+def _loss(trial: FrozenTrial) -> float:
+    """Return the validation loss of a complete trial: more than any number where it is none.
+
+    Less than any where it is not known, as in a trial of an earlier version: the earlier of equals stays the best.
+    """
+    loss = trial.user_attrs.get("loss", -math.inf)
+    return math.inf if loss is None else float(loss)
+
+
+def remarks(study: Study, best: FrozenTrial) -> list[str]:
+    """Say where the best trial is no gain over the spec as it stands, and by what it was chosen among equal ones."""
+    space, complete = study.job.space, ranked(study)
+    equal = [trial for trial in complete if trial.values == best.values]
+    found = []
+    if is_default(best, space):
+        found.append("no gain: no trial is better than the spec as it stands")
+    elif not any(is_default(trial, space) for trial in complete):
+        found.append("whether this is a gain is not known: no trial of the spec as it stands was completed")
+    if len(equal) > 1:
+        by = "the earliest"
+        if is_default(best, space):
+            by = "the spec as it stands"
+        if any(_loss(trial) != _loss(best) for trial in equal):
+            by = "the one with the lowest validation loss"
+        names = " and ".join(metric.name for metric in study.job.metrics)
+        found.append(f"{len(equal)} trials have the same {names}; trial {best.number} is {by}")
+    return found
+
+
+def shown_params(trial: FrozenTrial, space: Space) -> dict[str, Any]:
+    """Return the values of a trial by path as tables show them."""
+    return {path: choice_label(value) for path, value in values_of(trial, space).items()}
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
@@ -86,12 +129,14 @@ def rows(study: Study) -> list[Row]:
     for trial, attempts in zip(numbered(groups), groups, strict=True):
         attributes = trial.user_attrs
         values = trial.values or [None] * len(metrics)
+        shown = shown_params(trial, study.job.space)
         table.append(
             {
                 "trial": trial.number,
                 "outcome": outcome(trial),
                 **dict(zip(metrics, values, strict=True)),
-                **{path: trial.params.get(path) for path in study.job.space.parameters},
+                **{path: shown.get(path) for path in study.job.space.parameters},
+                "validation_loss": attributes.get("loss"),
                 "train_seconds": attributes.get("seconds"),
                 "same as": attributes.get("same as"),
                 "reason": attributes.get("reason", "its process is gone" if trial.state == TrialState.FAIL else None),

@@ -35,6 +35,12 @@ FINISHED = OUTCOMES[:3]
 GIVEN_BACK = ("interrupted", "lost", "withdrawn")
 """Outcomes after which a trial is tried again, with the same values."""
 
+DRAWN = "kexp:drawn"
+"""System attribute of an attempt whose values are all drawn.
+
+``trial`` are the names of what the sampler has stored in the trial, and ``study`` is what it has stored in the study.
+"""
+
 RETRY_OF = "retry of"
 """Attribute of an attempt: Optuna's number of the first attempt at the same trial."""
 LAST_ATTEMPT = "last attempt"

@@ -112,6 +112,9 @@ class EvaluationReporter:
     def phase(self, text: str) -> None:
         """Show nothing."""
 
+    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]]) -> None:
+        """Show nothing."""
+
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Show nothing."""
 

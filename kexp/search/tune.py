@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from kexp.atomic_files import write_text
 from kexp.catalog import Catalog
-from kexp.contracts import ExecutorContext
+from kexp.contracts import ExecutorContext, choice_label
 from kexp.errors import KexpError, RunFailed, RunInterrupted
 from kexp.experiment.digests import Json, RowKeys, digests, refuse_changes, write_row_keys
 from kexp.experiment.hardware import hardware_of
@@ -20,6 +20,7 @@ from kexp.plan.cross_checks import components
 from kexp.plan.resolve import Plan, Variant
 from kexp.plan.validate import dump
 from kexp.report.environment import environment
+from kexp.report.formatting import plain
 from kexp.report.run_folder import write_json
 from kexp.search.display import SearchDisplay
 from kexp.search.final_run import await_best, final_run
@@ -49,10 +50,12 @@ def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, disp
         best = await_best(study) if status == "done" else best_trials(study)
         found = {"status": status, "reason": reason, **summary(study, best)}
         if best:
-            found["best_spec"] = str(_write_best(job, best))
+            found["best_spec"] = str(_write_best(job, best, no_gain=found["no_gain"]))
         if status == "done":
+            said = found["remarks"]
             found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
-        found["remarks"] = [*found["remarks"], *missing_figures()]
+            found["remarks"] = [*said, *(remark for remark in found["remarks"] if remark not in said)]
+        found["remarks"] += missing_figures()
         write_json(job.folder / "study.json", found)
         write_trials(job.folder / "trials.csv", study)
         write_page(job.folder, study, found)
@@ -106,6 +109,11 @@ def _open(job: SearchJob, read: Json, rows: RowKeys) -> Study:
     spec = job.spec.model_copy(update={"search": job.options})
     write_text(job.folder / "study.toml", toml.dumps(dump(spec, job.catalog)))
     write_json(job.folder / "environment.json", environment(components([spec], job.catalog)))
+    if outside := job.space.outside():
+        stated = ", ".join(
+            f"{path} is {'not set' if value is None else plain(choice_label(value))}" for path, value in outside.items()
+        )
+        job.display.phase(f"the first trial is the spec as it stands, which lies outside the space: {stated}")
     done = finished(study)
     job.display.phase(f"study {job.name}: " + (f"{done} trials are finished, continuing" if done else "new"))
     return study
@@ -132,12 +140,16 @@ def _folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def _write_best(job: SearchJob, best: Sequence[FrozenTrial]) -> Path:
-    """Write ``best.toml``, and of a Pareto front every other trial's spec beside it."""
+def _write_best(job: SearchJob, best: Sequence[FrozenTrial], *, no_gain: bool) -> Path:
+    """Write ``best.toml``, and of a Pareto front every other trial's spec beside it.
+
+    Where no trial is better than the spec as it stands, that is the best one.
+    """
     for trial in best[1:]:
         write_text(job.folder / f"front-{trial.number:04d}.toml", _trial_toml(job, trial))
     path = job.folder / "best.toml"
-    write_text(path, _trial_toml(job, best[0]))
+    said = "# No gain: this is the spec as it stands.\n" if no_gain else ""
+    write_text(path, said + _trial_toml(job, best[0]))
     return path
 
 

@@ -87,6 +87,7 @@ REFUSED: Mapping[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is no JSON."},
     403: {"model": Problem, "description": "The request comes from a page of another origin."},
     413: {"model": Problem, "description": "The body is too long."},
+    415: {"model": Problem, "description": "The body is not said to be JSON."},
     422: {"model": Problem, "description": "The texts are not as the model reads them."},
     500: {"model": Problem, "description": "The model failed."},
     503: {"model": Problem, "description": "Too many texts are waiting; Retry-After says how many seconds to wait."},
@@ -179,6 +180,10 @@ def _report_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(request: Request, error: RequestValidationError) -> Response:
+        kind = request.headers.get("content-type", "")
+        if "json" not in kind.lower():
+            expected = "expected a body in JSON with the header Content-Type: application/json"
+            return JSONResponse({"detail": f"{expected}, found {kind[:100] or 'none'}"}, 415)
         found = error.errors()
         if any(one["type"] == "json_invalid" for one in found):
             return JSONResponse({"detail": f"the body is no JSON: {found[0].get('ctx', {}).get('error', '')}"}, 400)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from contextlib import suppress
 
@@ -10,6 +12,9 @@ import uvicorn
 from kexp.serve.app import make_app
 from kexp.serve.batcher import Batcher, Model
 from kexp.ui.listening import LOCAL, address_of, hosts_of, listen
+
+GRACE = 30
+"""Seconds that a stopped server waits for clients who send slowly or read slowly."""
 
 
 def serve(
@@ -22,7 +27,13 @@ def serve(
         print("anyone who can reach this address can use the model", file=sys.stderr)
     batcher = Batcher(model, batch_tokens=batch_tokens, waiting_tokens=waiting_tokens)
     app = make_app(model, name, batcher, hosts_of(host), max_texts=max_texts)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on")
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Return whether a record is about something else than a request that was ended with the server, which is told."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

@@ -94,16 +94,23 @@ class Space:
                         typed[path] = parameter.model_copy(update=ends)
         return Space(self.base, typed)
 
+    def as_it_stands(self) -> dict[str, Any]:
+        """Return the values that the experiment has without a search, whether they lie in the space or not."""
+        return {path: nested.find(self.base, path) for path in self.parameters if self.active(path, self.base)}
+
+    def outside(self) -> dict[str, Any]:
+        """Return those values of the experiment without a search that the space does not have."""
+        values = self.as_it_stands()
+        return {path: value for path, value in values.items() if _contained(value, self.parameters[path]) is None}
+
     def default(self) -> dict[str, Any] | None:
         """Return the values that the experiment has without a search, or None if one lies outside the space."""
         chosen: dict[str, Any] = {}
-        for path, parameter in self.parameters.items():
-            if not self.active(path, self.base):
-                continue
-            value = _contained(nested.find(self.base, path), parameter)
-            if value is None:
+        for path, value in self.as_it_stands().items():
+            found = _contained(value, self.parameters[path])
+            if found is None:
                 return None
-            chosen[path] = value[0]
+            chosen[path] = found[0]
         return chosen
 
     def contexts(self, path: str) -> Iterator[dict[str, Any]]:

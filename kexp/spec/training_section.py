@@ -58,10 +58,13 @@ class Training(Section):
         None, description="Steps between evaluations; every epoch when not given."
     )
     monitor: str = Field("macro_f1", description="Validation metric that chooses the model.")
-    patience: PositiveInt | None = Field(None, description="Evaluations without improvement before training stops.")
+    patience: PositiveInt | None = Field(
+        None, description="Evaluations without improvement of the monitored metric before training stops."
+    )
     keep: Literal["best", "last"] | PositiveInt = Field(
         "best",
-        description="Which model is kept, by the monitored metric; a number keeps that many of the best.",
+        description="Which model is kept, by the monitored metric and of equals by the lower validation loss; "
+        "a number keeps that many of the best.",
     )
     ema: float = Field(
         0,

@@ -49,6 +49,8 @@ class TrainState:
     """The evaluations whose weights are kept."""
     evaluated_seconds: float = 0.0
     """Seconds of training at the last evaluation."""
+    joules: float | None = None
+    """Energy that the GPU has used until the last event; None where it is not measured."""
     passes: int = 1
     """Into how many passes a batch is divided: more than one where memory was not enough for the whole."""
     skipped: list[int] = field(default_factory=list)

@@ -22,8 +22,8 @@ Kept = list[tuple[float, float | None, int]]
 def rank(kept: Kept, value: float, loss: float | None, *, greater_is_better: bool) -> int:
     """Return the place of a new evaluation among those that are kept."""
     new = merit(value, loss, greater_is_better=greater_is_better)
-    worse = (at for at, (*old, _) in enumerate(kept) if merit(*old, greater_is_better=greater_is_better) < new)
-    return next(worse, len(kept))
+    merits = (merit(old, old_loss, greater_is_better=greater_is_better) for old, old_loss, _ in kept)
+    return next((place for place, held in enumerate(merits) if held < new), len(kept))
 
 
 @dataclass(frozen=True, slots=True)

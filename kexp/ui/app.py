@@ -7,10 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import DictLoader
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from kexp.errors import KexpError
@@ -55,6 +56,7 @@ def make_app(runs_dir: Path, load: Load, hosts: Sequence[str], streams: Streams 
     def draw(name: str, **values: Any) -> HTMLResponse:
         return HTMLResponse(render(name, page=name, **values), headers=HEADERS)
 
+    app.state.models = models
     app.include_router(pages.routes(library, draw))
     app.include_router(file_routes.routes(library))
     app.include_router(live.routes(library, render, streams))
@@ -73,8 +75,8 @@ def _add_errors(app: FastAPI, draw: Draw) -> None:
         # A folder may be renamed or removed while it is read.
         return _told(request, draw, f"{error.filename or 'a file'}: {error.strerror}; try again", 404)
 
-    @app.exception_handler(HTTPException)
-    def report_status(request: Request, error: HTTPException) -> Response:
+    @app.exception_handler(StarletteHTTPException)
+    def report_status(request: Request, error: StarletteHTTPException) -> Response:
         return _told(request, draw, str(error.detail), error.status_code)
 
     @app.exception_handler(RequestValidationError)

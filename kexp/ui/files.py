@@ -17,6 +17,9 @@ SANDBOX = "sandbox allow-scripts allow-popups"
 PAGES = {"report.html": "spec.toml", CARD: "spec.toml", "study.html": "study.toml"}
 """The files that are served, and which file says that their folder is one of kexp's."""
 
+FRESH = {"Cache-Control": "no-cache"}
+"""Another version of kexp has other scripts under the same names."""
+
 KINDS = {".js": "text/javascript", ".css": "text/css"}
 
 
@@ -40,7 +43,7 @@ def routes(library: Library) -> APIRouter:
         found = {one.name: one for one in files("kexp.ui").joinpath("static").iterdir()}
         if name not in found or not name.endswith(tuple(KINDS)):
             raise HTTPException(404, "there is no such page")
-        return Response(found[name].read_text("utf-8"), media_type=KINDS[name[name.rindex(".") :]])
+        return Response(found[name].read_text("utf-8"), media_type=KINDS[name[name.rindex(".") :]], headers=FRESH)
 
     return router
 

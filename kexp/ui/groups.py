@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
+from kexp.report.export import NO_VALUE
 from kexp.report.summary import build_summary
 from kexp.results.runs import STATUSES, UNREADABLE, differences, spec_of
 from kexp.ui.folders import Folders, Run
@@ -18,6 +19,9 @@ FOLDERS = 50
 
 COLUMNS = 12
 """Options of the spec that have a column in the table of an experiment, at most."""
+
+STRANGE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+"""What is raised for values that kexp never writes, but a run folder of somebody else may have."""
 
 RUN_STATUSES = (*STATUSES, "running", "pruned")
 
@@ -36,6 +40,7 @@ class Group:
     runs: tuple[Run, ...]
     test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
+    has_report: bool = False
 
     @property
     def status(self) -> str:
@@ -129,9 +134,10 @@ class Groups:
         # Of a spec that is damaged the runs are shown all the same.
         except (KexpError, OSError):
             spec = {}
+        has_report = (folder / "report.html").is_file()
         known = self.known.get(group.key)
-        if known is None or (known.runs, known.spec) != (group.runs, spec):
-            known = Group(group.key, group.runs, _means(group.runs, spec), spec)
+        if known is None or (known.runs, known.spec, known.has_report) != (group.runs, spec, has_report):
+            known = Group(group.key, group.runs, _means(group.runs, spec), spec, has_report)
             self.known[group.key] = known
         return known
 
@@ -145,7 +151,10 @@ def _means(runs: Sequence[Run], spec: Mapping[str, Any]) -> Mapping[str, Any]:
     if not done:
         return {}
     variant = runs[0].variant
-    found = build_summary(done, baselines={}, data={}, predictions=lambda _: None, specs={variant: spec})
+    try:
+        found = build_summary(done, baselines={}, data={}, predictions=lambda _: None, specs={variant: spec})
+    except STRANGE:
+        return {}
     means: Mapping[str, Any] = found["variants"][variant]["metrics"].get("test", {})
     return means
 
@@ -153,9 +162,13 @@ def _means(runs: Sequence[Run], spec: Mapping[str, Any]) -> Mapping[str, Any]:
 def _section(experiment: str, groups: Sequence[Group]) -> Section:
     known = {name for group in groups for name in group.test}
     monitors = [run.monitor for group in groups for run in group.runs]
-    metrics = [name for name in dict.fromkeys([*SHOWN, *monitors]) if name in known]
+    metrics = [name for name in dict.fromkeys([*filter(None, monitors), *SHOWN]) if name in known]
     options, values = option_table({group.key: group.spec for group in groups if group.spec})
     changed = [number for number, name in enumerate(options) if name != "seeds"]
+    # Options of a component that only some have come after those that all have, and after which component it is.
+    changed.sort(
+        key=lambda number: not options[number].endswith(".use") and NO_VALUE in [of[number] for of in values.values()]
+    )
     kept = changed[:COLUMNS]
     return Section(
         experiment,

@@ -121,9 +121,9 @@ class Library:
             self.tables.pop(old, None)
         return token
 
-    def remembered(self, token: str) -> Table:
-        """Return a table that was kept, or an empty one."""
-        return self.tables.get(token, Table([], 0, False))
+    def remembered(self, token: str) -> Table | None:
+        """Return a table that was kept; None for any other name."""
+        return self.tables.get(token)
 
 
 def _below(key: str) -> bool:

@@ -69,7 +69,8 @@ class TableChanges:
 
     look: Callable[[], Table]
     render: Render
-    known: Table
+    known: Table | None
+    """What the browser has; None if that is not known, so that it is sent everything."""
 
     def changes(self) -> Sequence[Event]:
         """Return one event with what has changed as HTML, by experiment and by key of the group."""
@@ -77,7 +78,7 @@ class TableChanges:
         if table == before:
             return []
         self.known = table
-        old = {section.experiment: section for section in before.sections}
+        old = {section.experiment: section for section in before.sections} if before else {}
         sections, groups = dict[str, str](), dict[str, str]()
         for section in table.sections:
             same = old.get(section.experiment)

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from kexp.errors import KexpError
 from kexp.inference.columns import TextColumns
@@ -16,6 +17,8 @@ from kexp.inference.columns import TextColumns
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 MODELS = 8
 """Models that are kept in memory, at most."""
@@ -65,6 +68,29 @@ class Models:
         self._entries: dict[Path, _Entry] = {}
         self._changed = threading.Lock()
         self._one = threading.Lock()
+        self._working: set[Future[Any]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is being loaded, or predicts."""
+        return bool(self._working)
+
+    def begin(self, work: Callable[[], T]) -> Future[T]:
+        """Do work in a thread, for which a server that is stopped does not wait; return what will hold the result."""
+        future: Future[T] = Future()
+        self._working.add(future)
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            # Whatever fails is told to those who asked.
+            except Exception as error:  # noqa: BLE001
+                future.set_exception(error)
+            finally:
+                self._working.discard(future)
+
+        threading.Thread(target=run, name="kexp model", daemon=True).start()
+        return future
 
     def start(self, run: Path) -> Future[Model]:
         """Begin to load the model of a run unless it is there, and return what will hold it."""
@@ -73,8 +99,7 @@ class Models:
             entry = self._entries.pop(run, None)
             if entry is None or entry.written != written or _failed(entry):
                 entry = _Entry(written)
-                # A daemon, so that a server that is stopped does not wait for it.
-                threading.Thread(target=self._fill, args=(run, entry), name="kexp model", daemon=True).start()
+                entry.future = self.begin(partial(self._loaded, run, entry))
             # The last entry is the most recently used.
             self._entries[run] = entry
             while len(self._entries) > MODELS:
@@ -97,18 +122,17 @@ class Models:
         error = entry.future.exception()
         return State("failed" if error else "ready", entry.seconds or 0.0, str(error or ""))
 
-    def _fill(self, run: Path, entry: _Entry) -> None:
+    def _loaded(self, run: Path, entry: _Entry) -> Model:
         with self._one:
             entry.began = time.monotonic()
             try:
-                model = self._load(run)
-            # Whatever fails is told to those who asked for the model.
-            except Exception as error:  # noqa: BLE001
-                told = error if isinstance(error, KexpError) else KexpError(f"{run}: {type(error).__name__}: {error}")
-                entry.future.set_exception(told)
-            else:
+                return self._load(run)
+            except KexpError:
+                raise
+            except Exception as error:
+                raise KexpError(f"{run}: {type(error).__name__}: {error}") from error
+            finally:
                 entry.seconds = time.monotonic() - entry.began
-                entry.future.set_result(model)
 
 
 def _failed(entry: _Entry) -> bool:

@@ -10,12 +10,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from kexp.errors import KexpError
+from kexp.report.mistakes import mistakes
 from kexp.report.predictions import rows_of
-from kexp.report.run_page import facts, mistakes
+from kexp.report.run_page import facts
 from kexp.results.compare import compare_runs
 from kexp.results.runs import differences
 from kexp.ui.folders import Run
-from kexp.ui.groups import FOLDERS, option_table
+from kexp.ui.groups import FOLDERS, STRANGE, option_table
 from kexp.ui.library import Library, UnknownRun
 from kexp.ui.studies import StudyReader, study_rows
 
@@ -82,7 +83,9 @@ def run_values(library: Library, key: str) -> Json:
             return what()
         except (KexpError, OSError) as error:
             remarks.append(str(error))
-            return otherwise
+        except STRANGE as error:
+            remarks.append(f"{key}: a file is not as kexp writes it ({type(error).__name__}: {error})")
+        return otherwise
 
     result = read(lambda: library.result(key), {})
     split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
@@ -90,19 +93,27 @@ def run_values(library: Library, key: str) -> Json:
     base = read(lambda: library.base_spec(key), {}) if spec else {}
     return {
         "run": run,
+        "monitor": spec.get("training", {}).get("monitor", ""),
         "result": result,
         "split": split,
-        "facts": facts(result),
+        "facts": read(lambda: facts(result), {}),
         "scores": {name: of for name, of in result.get("metrics", {}).items() if of},
         "per_class": result.get("per_class", {}).get(split, []),
-        "confusion": result.get("confusion_matrix", {}).get(split, []),
-        "mistakes": mistakes(read(lambda: _rows(library.path(key), split), None)),
+        "confusion": confusion(result, split),
+        "mistakes": read(lambda: mistakes(_rows(library.path(key), split)), mistakes(None)),
         "options": {path: value for path, (_, value) in differences({}, spec).items() if path},
         "changed": differences(base, spec) if base else {},
         "has_report": library.has_file(folder, "report.html"),
         "has_card": library.has_file(folder, "data.html"),
         "remarks": list(dict.fromkeys(remarks)),
     }
+
+
+def confusion(result: Json, split: str) -> list[list[int]]:
+    """Return the confusion matrix of a split; an empty one where it has not as many rows and columns as labels."""
+    matrix: list[list[int]] = result.get("confusion_matrix", {}).get(split, [])
+    count = len(result.get("labels", ()))
+    return matrix if {len(matrix), *map(len, matrix)} == {count} else []
 
 
 def _rows(path: Path, split: str) -> Any:
@@ -115,19 +126,23 @@ def _rows(path: Path, split: str) -> Any:
 
 
 def _comparison(library: Library, keys: Sequence[str]) -> Json:
-    """Return what the page of a comparison shows; runs that are gone or damaged are left out with a remark."""
+    """Return what the page of a comparison shows; of runs that are gone or damaged ``remarks`` say what is missing."""
     runs, specs, results, remarks = dict[str, Run](), dict[str, Json](), dict[str, Json](), list[str]()
     for key in keys:
         try:
-            found = library.run(key), library.spec(key), library.result(key)
-        except (KexpError, OSError) as error:
-            if len(keys) == 1:
-                raise
+            runs[key] = library.run(key)
+        except UnknownRun as error:
             remarks.append(f"left out: {error}")
             continue
-        runs[key], specs[key], results[key] = found
+        for found, read in ((specs, library.spec), (results, library.result)):
+            try:
+                found[key] = read(key)
+            except (KexpError, OSError) as error:
+                found[key] = {}
+                remarks.append(str(error))
     if not runs:
         raise UnknownRun("; ".join(remarks))
+    remarks = list(dict.fromkeys(remarks))
     compared = _tested(library, results, remarks)
     groups: dict[str, list[str]] = {}
     for key in runs:
@@ -135,7 +150,9 @@ def _comparison(library: Library, keys: Sequence[str]) -> Json:
     options, values = option_table({group: specs[of[0]] for group, of in groups.items()})
     return {
         "runs": runs,
+        "monitor": next(iter(specs.values())).get("training", {}).get("monitor", ""),
         "results": results,
+        "matrices": {key: confusion(of, "test") or confusion(of, "validation") for key, of in results.items()},
         "groups": groups,
         "titles": _titles(list(groups)),
         "compared": compared,
@@ -155,6 +172,8 @@ def _tested(library: Library, results: Mapping[str, Json], remarks: list[str]) -
             remarks += found["remarks"]
     except KexpError as error:
         remarks += str(error).splitlines()
+    except STRANGE as error:
+        remarks.append(f"not compared: a file is not as kexp writes it ({type(error).__name__}: {error})")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -73,14 +74,14 @@ def routes(library: Library, models: Models, draw: Callable[..., HTMLResponse], 
         return streams.response(_Loading(models, {key: library.path(key) for key in run}))
 
     @router.post("/data/predict")
-    def data_predict(request: PredictRequest) -> JSONResponse:
+    async def data_predict(request: PredictRequest) -> JSONResponse:
         answers = []
-        paths = {key: library.path(key) for key in request.runs}
         # The next one is loaded while this one predicts.
-        for path in paths.values():
-            models.start(path)
-        for key, path in paths.items():
-            answers.append({"run": key, **_answer(models.get(path), request)})
+        loading = {key: models.start(library.path(key)) for key in request.runs}
+        for key, future in loading.items():
+            model = await streams.result(future)
+            answer = await streams.result(models.begin(partial(_answer, model, request)))
+            answers.append({"run": key, **answer})
         return JSONResponse(finite(answers))
 
     return router

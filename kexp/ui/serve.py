@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import webbrowser
@@ -29,15 +30,15 @@ def serve(runs_dir: Path, host: str, port: int, open_browser: bool, load: Load, 
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     streams = Streams()
-    config = uvicorn.Config(
-        make_app(runs_dir, load, hosts_of(host), streams),
-        log_level="warning",
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-    )
+    app = make_app(runs_dir, load, hosts_of(host), streams)
+    config = uvicorn.Config(app, log_level="warning", lifespan="off")
     # Ctrl-C is the usual end of a server, not an error.
     with suppress(KeyboardInterrupt):
         _Server(config, streams).run(sockets=[listening])
+    if app.state.models.busy:
+        # A thread in the middle of PyTorch neither lets go of the process nor survives its end.
+        sys.stderr.flush()
+        os._exit(0)
 
 
 class _Server(uvicorn.Server):

@@ -7,8 +7,10 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Protocol
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
 
+from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
@@ -16,6 +18,7 @@ from kexp.errors import KexpError
 from kexp.report.run_folder import finite
 from kexp.ui.library import UnknownRun
 
+T = TypeVar("T")
 Event = tuple[str, Any]
 """The kind of an event, and plain data."""
 
@@ -55,6 +58,15 @@ class Streams:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(self._events(source), media_type="text/event-stream", headers=headers)
 
+    async def result(self, future: Future[T]) -> T:
+        """Wait for what a thread does; answers 503 when the server stops meanwhile."""
+        waited = asyncio.wrap_future(future)
+        while not waited.done():
+            if self._stopped.is_set():
+                raise HTTPException(503, "the server was stopped")
+            await asyncio.wait([waited], timeout=SLICE)
+        return waited.result()
+
     async def _events(self, source: Source) -> AsyncIterator[str]:
         told, spoken = "", time.monotonic()
         while not self._stopped.is_set():
@@ -69,7 +81,9 @@ class Streams:
                 yield _text("end", {})
                 return
             now = time.monotonic()
-            if events or now - spoken > SILENCE:
+            if events:
+                spoken = now
+            elif now - spoken > SILENCE:
                 spoken = now
                 yield ": \n\n"
             await self._sleep(max(PAUSE, SHARE * (now - began)))

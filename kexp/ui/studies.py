@@ -58,7 +58,7 @@ class StudyReader:
     def other_storage(self) -> str:
         """Where the trials are kept if not in the journal beside; "" for the journal."""
         try:
-            storage = str(read_spec(self.folder / "study.toml").get("search", {}).get("storage", "journal"))
+            storage = str(self._search()[0].get("storage", "journal"))
         except KexpError:
             return ""
         return "" if storage == "journal" else masked_address(storage)
@@ -82,9 +82,15 @@ class StudyReader:
 
     def _goals(self) -> list[str]:
         """Return the names of the metrics that are searched, as ``study.toml`` says."""
+        search, spec = self._search()
+        metric = search.get("metric") or f"validation.{spec.get('training', {}).get('monitor', '')}"
+        return [str(name) for name in metric] if isinstance(metric, list) else [str(metric)]
+
+    def _search(self) -> tuple[Json, Json]:
+        """Return the section ``search`` of ``study.toml``, and all of it; raises ``KexpError`` if it cannot be read."""
         spec = read_spec(self.folder / "study.toml")
-        metric = spec.get("search", {}).get("metric") or f"validation.{spec.get('training', {}).get('monitor', '')}"
-        return [metric] if isinstance(metric, str) else [str(name) for name in metric]
+        found = spec.get("search")
+        return (found if isinstance(found, dict) else {}), spec
 
     def _trials(self) -> tuple[list[FrozenTrial], bool, list[str]]:
         """Return the trials, whether a process works on the study, and whether values are to be large or small."""

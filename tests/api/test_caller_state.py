@@ -106,14 +106,16 @@ def test_a_run_and_its_results_leave_everything_as_it_was(spec: dict[str, Any], 
     kexp.predict(result, ["정말 재미있다"])
     changed(before)
     kexp.data(spec, progress=False)
+    changed(before)
     kexp.compare(result)
+    changed(before)
     result.plot_epochs()
     result._repr_html_()
     changed(before)
     with pytest.raises(kexp.SpecError):
         kexp.run(spec, overrides={"training.epochs": 0})
     with pytest.raises(kexp.DataError):
-        kexp.run(spec, overrides={"dataset.label": "nothing"}, progress=False)
+        kexp.run(spec, overrides={"dataset.leave_out": ["좋음", "나쁨", "보통"]}, progress=False)
     changed(before)
 
 

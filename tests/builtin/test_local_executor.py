@@ -247,3 +247,32 @@ def test_a_process_ends_by_itself_when_its_parent_is_killed(build: Build, tmp_pa
         finally:
             parent.kill()
     assert gone(child)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+from kexp.builtin.executors import Local
+from kexp.contracts import ExecutorContext, Task
+from kexp.testing.executor_work import work
+
+with open(sys.argv[1], "a") as file:
+    file.write("begun\\n")
+executor = Local().build(ExecutorContext(work, 1, "cpu"))
+executor.submit(Task(7, {"do": "echo", "word": "말"}))
+while not (messages := executor.wait(10)):
+    pass
+executor.close()
+print(messages[0].result["word"], Path(__file__).name, __spec__)
+"""
+
+
+def test_a_script_does_not_begin_again_in_its_processes(tmp_path: Path) -> None:
+    script, begun = tmp_path / "프로그램.py", tmp_path / "begun"
+    script.write_text(SCRIPT, "utf-8")
+    done = subprocess.run([sys.executable, script, begun], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert begun.read_text() == "begun\n"
+    # The program is as it was.
+    assert done.stdout == "말 프로그램.py None\n"

@@ -6,6 +6,7 @@ import errno
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -255,9 +256,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """Return a function that tells how often texts were tokenised."""
     made = []
 
-    def counting(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
+    def counting(texts: Sequence[str], *arguments: Any) -> Ragged:
         made.append(len(texts))
-        return tokenise(texts, tokenizer, joint)
+        return tokenise(texts, *arguments)
 
     monkeypatch.setattr(encoding, "tokenise", counting)
     return lambda: len(made)
@@ -352,7 +353,8 @@ def test_a_damaged_entry_is_made_anew(
     assert same(again.tokenise(TEXTS, bert), first)
     assert same(again.tokenise(TEXTS, bert), first)
     assert calls() == 2
-    (message,) = told
+    message, *passing = told
+    assert passing == [f"tokenising {len(TEXTS):,} texts…", ""]
     assert message.startswith(f"{entry} is damaged: ")
     assert message.endswith("; its texts are tokenised anew")
     assert [path.name for path in tmp_path.iterdir()] == [entry.name]
@@ -380,6 +382,19 @@ def test_an_entry_never_runs_code(tmp_path: Path, bert: PreTrainedTokenizerFast,
     assert calls() == 2
 
 
+def test_tokenising_tells_how_many_texts_are_done(
+    tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "CHUNK", 2)
+    told: list[str] = []
+    cache = TokenCache(tmp_path, told.append)
+    texts = ["글"] * 5
+    cache.tokenise(texts, bert)
+    assert told == ["tokenising 5 texts…", "tokenising 2 of 5 texts…", "tokenising 4 of 5 texts…", ""]
+    cache.tokenise(texts, bert)
+    assert len(told) == 4
+
+
 def test_the_entry_of_other_texts_is_never_taken(tmp_path: Path, bert: PreTrainedTokenizerFast) -> None:
     told: list[str] = []
     cache = TokenCache(tmp_path, told.append)
@@ -389,7 +404,10 @@ def test_the_entry_of_other_texts_is_never_taken(tmp_path: Path, bert: PreTraine
     (other,) = (path for path in tmp_path.iterdir() if path != entry)
     other.replace(entry)
     assert same(cache.tokenise(TEXTS, bert), first)
-    assert told == [f"{entry} was made from something else: texts and tokenizer differ; its texts are tokenised anew"]
+    lasting = [line for line in told if line and not line.endswith("…")]
+    assert lasting == [
+        f"{entry} was made from something else: texts and tokenizer differ; its texts are tokenised anew"
+    ]
 
 
 def test_a_folder_that_cannot_be_made_does_no_harm(

@@ -24,26 +24,35 @@ def predictions(rows: int, labels: int, right_a: float, right_b: float, seed: in
 
 
 def test_summary_of_known_values() -> None:
-    summary = summarise([0.80, 0.82, 0.84])
-    # t(0.975, 2) = 4.3027 from a printed table; the standard error is 0.02 / sqrt(3).
+    summary = summarise([0.80, 0.82, 0.84, 0.81, 0.83])
+    # t(0.975, 4) = 2.7764 from a printed table; the standard error is sqrt(0.00025 / 5).
     assert summary.mean == pytest.approx(0.82)
-    assert summary.sd == pytest.approx(0.02)
-    assert summary.n == 3
-    assert summary.low == pytest.approx(0.82 - 4.3027 * 0.02 / 3**0.5, abs=1e-6)
-    assert summary.high == pytest.approx(0.82 + 4.3027 * 0.02 / 3**0.5, abs=1e-6)
+    assert summary.sd == pytest.approx(0.00025**0.5)
+    assert summary.n == 5
+    assert summary.low == pytest.approx(0.82 - 2.7764 * 0.00005**0.5, abs=1e-6)
+    assert summary.high == pytest.approx(0.82 + 2.7764 * 0.00005**0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("values", [[0.80, 0.89], [0.8, 0.85, 0.9], [0.6, 0.7, 0.8, 0.9]], ids=len)
+def test_few_values_have_a_spread_but_no_interval(values: list[float]) -> None:
+    summary = summarise(values, 0.25, (0.0, 1.0))
+    assert summary.sd == pytest.approx(np.std(values, ddof=1))
+    assert (summary.low, summary.high) == (None, None)
 
 
 def test_one_value_has_no_spread_and_equal_values_have_none() -> None:
     assert summarise([0.5]) == Summary(0.5, None, 1, None, None)
-    assert summarise([0.5, 0.5]) == Summary(0.5, 0.0, 2, 0.5, 0.5)
-    bounded = summarise([0.5, 0.9], within=(0, 1))
-    assert (bounded.mean, bounded.low, bounded.high) == (pytest.approx(0.7), 0, 1)
+    assert summarise([0.5] * 5) == Summary(0.5, 0.0, 5, 0.5, 0.5)
+    bounded = summarise([0.1, 1.0, 1.0, 1.0, 1.0], within=(0, 1))
+    assert (bounded.mean, bounded.high) == (pytest.approx(0.82), 1)
+    bounded = summarise([0.9, 0.0, 0.0, 0.0, 0.0], within=(0, 1))
+    assert (bounded.mean, bounded.low) == (pytest.approx(0.18), 0)
     with pytest.raises(ValueError, match="at least one value"):
         summarise([])
 
 
 def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
-    draws = np.random.default_rng(0).normal(0.8, 0.02, size=(500, 4))
+    draws = np.random.default_rng(0).normal(0.8, 0.02, size=(500, 5))
     hits = sum(
         s.low <= 0.8 <= s.high for s in map(summarise, draws.tolist()) if s.low is not None and s.high is not None
     )

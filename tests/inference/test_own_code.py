@@ -96,12 +96,13 @@ def refusal(run: Path) -> str:
     )
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "export"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "export", "publish"])
 def test_no_command_runs_it_unasked(run: Path, marker: Path, command: str, tmp_path: Path) -> None:
     arguments: dict[str, tuple[Any, ...]] = {
         "predict": ("영화 최고",),
         "evaluate": ("--data", marker.with_name("data.csv")),
         "export": ("--output", tmp_path / "onnx"),
+        "publish": ("--to", tmp_path / "onnx", "--licence", "mit"),
     }
     for folder in (run, run / "model", run.parents[1]):
         result = kexp(command, folder, *arguments[command])
@@ -112,6 +113,13 @@ def test_no_command_runs_it_unasked(run: Path, marker: Path, command: str, tmp_p
     result = kexp(command, run, *arguments[command], "--trust-remote-code")
     assert result.exit_code == 0, result.output
     assert marker.exists()
+    if command == "publish":
+        assert "the model's own Python code is published as it is: own.py" in result.stderr
+        card = (tmp_path / "onnx" / "README.md").read_text("utf-8")
+        assert "The model runs Python code of its own, own.py" in card
+        assert 'model="FOLDER", trust_remote_code=True)' in card
+        expected = load(run, trust_remote_code=True).predict(["영화 최고"])
+        assert np.array_equal(load(tmp_path / "onnx", trust_remote_code=True).predict(["영화 최고"]), expected)
 
 
 def test_python_runs_it_on_request_alone(run: Path, marker: Path) -> None:

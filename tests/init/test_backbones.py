@@ -70,6 +70,16 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         backbones.named("koelektra", load_catalog())
 
 
+def test_a_folder_without_a_model_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("\n".join(REVIEWS), "utf-8")
+    (tmp_path / "model").mkdir()
+    made = kexp("init", tmp_path / "data.csv", "--output", tmp_path / "spec.toml", "--model", tmp_path / "model")
+    assert made.exit_code == 2
+    assert f"{tmp_path / 'model'}" in made.stderr
+    assert "Traceback" not in made.stderr
+    assert not (tmp_path / "spec.toml").exists()
+
+
 @pytest.mark.usefixtures("online")
 def test_the_spec_says_size_licence_download_and_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones, "machine", lambda: ("a CPU of 4 cores", backbones.CPU_PARAMETERS))
@@ -78,7 +88,7 @@ def test_the_spec_says_size_licence_download_and_the_others(tmp_path: Path, monk
     assert made.exit_code == 0, made.stderr
     text = (tmp_path / "spec.toml").read_text("utf-8")
     assert "# koelectra small, 14 million parameters, Apache-2.0; downloaded when it is first used" in text
-    assert "# For a CPU of 4 cores. Others: klue roberta-small, 68 million parameters, CC BY-SA 4.0; " in text
+    assert "# For a CPU of 4 cores. Others:\n# klue roberta-small, 68 million parameters, CC BY-SA 4.0\n" in text
     assert "(an estimate from the number of characters; kexp data counts tokens)" in text
     assert tomllib.loads(text)["training"]["learning_rate"] == 1e-4
 

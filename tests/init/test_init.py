@@ -338,6 +338,43 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
 
 
+def test_of_a_large_sorted_file_rows_from_everywhere_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kexp.init.layout.LOOKED_AT", 100)
+    rows = sorted(reviews(350), key=lambda row: row[1])
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows, ("하나뿐인 글이다", "기타")])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert made.exit_code == 0, made.stderr
+    assert "train: data.csv, CSV in utf-8, 351 rows\n" in made.stderr
+    assert f"note: {path}: 88 rows were looked at, one in 4 of 351\n" in made.stderr
+    text = (tmp_path / "spec.toml").read_text("utf-8")
+    assert "# 2 labels, of different texts: 긍정 44, 부정 44\n" in text
+    assert "leave_out" not in tomllib.loads(text)["dataset"]
+
+
+def test_json_has_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "리뷰 2024"
+    folder.mkdir()
+    write_csv(folder / "data.csv", [("text", "label"), *reviews()])
+    monkeypatch.chdir(folder)
+    made = kexp("init", ".", "--model", "tiny", "--json")
+    assert made.exit_code == 0, made.stderr
+    assert json.loads(made.stdout) == {
+        "spec": "리뷰 2024.toml",
+        "files": {"train": "data.csv"},
+        "text": ["text"],
+        "text_pair": None,
+        "label": "label",
+        "group": None,
+        "labels": {"긍정": 60, "부정": 60},
+        "leave_out": {},
+        "backbone": {"use": "tiny"},
+        "notes": [],
+    }
+    assert tomllib.loads(Path("리뷰 2024.toml").read_text("utf-8"))["name"] == "리뷰-2024"
+
+
 def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(n, text, label, "FT"[n % 2]) for n, (text, label) in enumerate(reviews())]
     path = write_csv(tmp_path / "data.csv", [("id", "review", "label", "gender"), *rows])
@@ -349,12 +386,14 @@ def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = tomllib.loads((tmp_path / "mine.toml").read_text("utf-8"))
     assert (found["dataset"]["text"], found["dataset"]["label"]) == ("review", "gender")
     assert list(found["variants"]) == ["baseline", "augmented"]
-    made = kexp("init", path, stdin="\n\n\ntiny\n\n")
+    made = kexp("init", path, stdin="\n\n\ntiny\nmine.toml\n\n")
     assert made.exit_code == 0, made.stderr
+    assert "mine.toml exists already; --output names another file, --force replaces it" in made.stderr
     assert tomllib.loads((tmp_path / "data.toml").read_text("utf-8"))["dataset"]["label"] == "label"
     interrupted = kexp("init", path, "--output", "other.toml", stdin="")
     assert interrupted.exit_code == 130
     assert not (tmp_path / "other.toml").exists()
+    assert kexp("init", path, "--output", "mine.toml", stdin="").exit_code == 2
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

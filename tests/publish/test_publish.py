@@ -21,6 +21,7 @@ from transformers import pipeline
 
 from kexp.inference.export import TOLERANCE
 from kexp.publish import check, choose, public
+from kexp.publish.card import md
 from kexp.trained import load
 
 TEXTS = ["3번째 영화 최고 배우 3 정말", "지루하다", "무난 " * 40, ""]
@@ -128,6 +129,10 @@ def test_card_says_what_the_run_shows(run: Path, published: Path) -> None:
     assert 'use = "tiny"' in spec
     assert "epochs = 2" in spec
     assert "[search" not in spec
+    findings = [one["text"] for one in json.loads((run / "summary.json").read_text("utf-8"))["findings"]]
+    assert findings
+    for text in findings:
+        assert f"- {md(text)}" in card
 
 
 def test_best_seed_is_chosen_by_validation_and_said(run: Path, tmp_path: Path) -> None:

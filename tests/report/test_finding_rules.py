@@ -79,7 +79,7 @@ def test_a_result_as_good_as_the_baselines_is_not_remarked(
 
 
 def test_the_cause_is_what_the_curve_shows() -> None:
-    assert cause_in_curve(F1, OVERFITTED).startswith("it overfits: fewer epochs")
+    assert cause_in_curve(F1, OVERFITTED).startswith("it overfits: more labelled rows")
     assert cause_in_curve(F1, RISING[:1]).startswith("it was trained for one epoch alone")
     falling = curve((0.6, 0.5, 0.8), (0.59, 0.5, 0.79))
     assert cause_in_curve(F1, falling) == cause_in_curve(F1, []) == ""

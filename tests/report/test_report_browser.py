@@ -186,8 +186,8 @@ def test_something_is_drawn_in_light_and_dark(
         "[...document.querySelectorAll('figure img')].map(image => [image.getBoundingClientRect().width, "
         "image.getBoundingClientRect().height, image.naturalWidth])"
     )
-    # With accuracy by coverage of each run.
-    assert len(figures) == 2 * 8 + 4
+    # With accuracy by coverage of each run, and curves of both variants.
+    assert len(figures) == 2 * 8 + 4 + 3
     assert all(width > 200 and height > 100 and natural > 100 for width, height, natural in figures)
 
 

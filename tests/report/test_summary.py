@@ -75,13 +75,13 @@ def test_means_count_finished_runs_only() -> None:
     assert (accuracy["values"], accuracy["over"]) == ([0.8, 0.9], "2 seeds")
     assert (accuracy["mean"], accuracy["n"]) == (pytest.approx(0.85), 2)
     assert accuracy["sd"] == pytest.approx(0.05 * 2**0.5)
-    assert accuracy["low"] == pytest.approx(0.85 - 12.7062 * 0.05, abs=1e-5)  # t(0.975, 1) from a printed table
-    assert accuracy["high"] == 1
+    # Student's t would give 0.21 to 1.49 for them.
+    assert (accuracy["low"], accuracy["high"], accuracy["interval"]) == (None, None, None)
     assert uda["metrics"]["validation"]["accuracy"]["mean"] == pytest.approx(0.86)
     assert uda["baselines"] == {"majority": {"test": {"accuracy": 0.5}}}
     assert uda["data"]["splits"]["train"]["kept"] == 9
     assert plain["metrics"]["test"]["accuracy"] == {
-        "mean": 0.7, "sd": None, "n": 1, "low": None, "high": None, "over": "1 seed", "values": [0.7],
+        "mean": 0.7, "sd": None, "n": 1, "low": None, "high": None, "interval": None, "over": "1 seed", "values": [0.7],
     }  # fmt: skip
     assert (plain["baselines"], plain["data"], made["tests"], made["remarks"]) == ({}, {}, [], [])
 
@@ -112,24 +112,58 @@ def test_the_worst_status_is_the_status(statuses: list[str], worst: str) -> None
 
 
 def test_means_of_draws_and_folds_are_over_the_outermost(predicted: Callable[..., Tested]) -> None:
-    values = {(1, 1): 0.70, (1, 2): 0.72, (2, 1): 0.80, (2, 2): 0.82, (3, 1): 0.60, (3, 2): 0.62}
+    means = {1: 0.71, 2: 0.81, 3: 0.61, 4: 0.81, 5: 0.61}
+    values = {(draw, seed): mean + (-0.01, 0.01)[seed - 1] for draw, mean in means.items() for seed in (1, 2)}
     by_draw = [result("uda", seed, value) | {"draw": draw} for (draw, seed), value in values.items()]
     by_fold = [run | {"fold": run.pop("draw")} for run in map(dict, by_draw)]
     folds, draws = (
         summary(runs, {}, **split)["variants"]["uda"]["metrics"]["test"]["accuracy"]
-        for runs, split in ((by_fold, {"folds": 3}), (by_draw, {}))
+        for runs, split in ((by_fold, {"folds": 5}), (by_draw, {}))
     )
-    assert (draws["over"], draws["n"], draws["mean"]) == ("3 label draws x 2 seeds", 3, pytest.approx(0.71))
-    assert (folds["over"], folds["n"], folds["mean"]) == ("3 folds x 2 seeds", 3, pytest.approx(0.71))
+    assert (draws["over"], draws["n"], draws["mean"]) == ("5 label draws x 2 seeds", 5, pytest.approx(0.71))
+    assert (folds["over"], folds["n"], folds["mean"]) == ("5 folds x 2 seeds", 5, pytest.approx(0.71))
     assert draws["values"] == folds["values"] == list(values.values())
-    # The means of the units are 0.71, 0.81 and 0.61; t(0.975, 2) from a printed table.
+    # t(0.975, 4) from a printed table.
     assert draws["sd"] == folds["sd"] == pytest.approx(0.1)
-    assert draws["high"] - draws["mean"] == pytest.approx(4.3027 * 0.1 * (1 / 3) ** 0.5, abs=1e-5)
-    # A third of the rows is tested, two thirds are not (Nadeau & Bengio 2003).
-    assert folds["high"] == 1
-    assert folds["mean"] - folds["low"] == pytest.approx(4.3027 * 0.1 * (1 / 3 + 1 / 2) ** 0.5, abs=1e-5)
-    failed = summary([*by_draw[:5], by_draw[5] | {"status": "failed"}], {})["variants"]["uda"]["metrics"]["test"]
-    assert failed["accuracy"]["over"] == "3 label draws x 2 seeds, 5 runs"
+    assert draws["high"] - draws["mean"] == pytest.approx(2.7764 * 0.1 * (1 / 5) ** 0.5, abs=1e-5)
+    # A fifth of the rows is tested, four fifths are not (Nadeau & Bengio 2003).
+    assert folds["mean"] - folds["low"] == pytest.approx(2.7764 * 0.1 * (1 / 5 + 1 / 4) ** 0.5, abs=1e-5)
+    assert (draws["interval"], folds["interval"]) == ("t", "t")
+    failed = summary([*by_draw[:9], by_draw[9] | {"status": "failed"}], {})["variants"]["uda"]["metrics"]["test"]
+    assert failed["accuracy"]["over"] == "5 label draws x 2 seeds, 9 runs"
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 4, 5])
+def test_the_interval_of_few_seeds_is_that_of_a_bootstrap_over_rows_and_seeds(
+    predicted: Callable[..., Tested], seeds: int
+) -> None:
+    wrong = [60, 40, 55, 45, 50][:seeds]
+    runs = [result("uda", seed, 1 - count / 200) for seed, count in enumerate(wrong, 1)]
+    held = {("uda", seed): predicted(count) for seed, count in enumerate(wrong, 1)}
+    accuracy = summary(runs, held)["variants"]["uda"]["metrics"]["test"]["accuracy"]
+    assert accuracy["interval"] == (None, "bootstrap", "bootstrap", "bootstrap", "t")[seeds - 1]
+    if accuracy["interval"] is None:
+        assert (accuracy["low"], accuracy["high"]) == (None, None)
+        return
+    assert 0 <= accuracy["low"] < accuracy["mean"] < accuracy["high"] <= 1
+    if accuracy["interval"] == "bootstrap":
+        # The rows alone make it this wide, however alike the seeds are.
+        assert accuracy["high"] - accuracy["low"] > 2 * 1.96 * (0.75 * 0.25 / 200) ** 0.5 * 0.9
+        assert summary(runs, held)["variants"]["uda"]["metrics"]["test"]["accuracy"] == accuracy
+        # Without the predictions of every run there is none, and none on validation.
+        missing = summary(runs, {("uda", 1): held["uda", 1]})["variants"]["uda"]["metrics"]
+        assert missing["test"]["accuracy"]["low"] is missing["validation"]["accuracy"]["low"] is None
+
+
+def test_no_difference_of_few_seeds_has_an_interval(predicted: Callable[..., Tested]) -> None:
+    for seeds in (2, 4, 5):
+        runs = [result(name, seed, 0.8) for name in ("a", "b") for seed in range(seeds)]
+        held = {
+            (run["variant"], run["seed"]): predicted(20 + 9 * (run["variant"] == "b") + run["seed"]) for run in runs
+        }
+        (test,) = (test for test in summary(runs, held)["tests"] if test["metric"] == "accuracy")
+        assert (test["low"] is None) == ("interval" not in test["sentence"]) == (seeds < 5)
+        assert 0 < test["p_value"] < 1
 
 
 def test_every_pair_has_one_test_of_what_both_finished(predicted: Callable[..., Tested]) -> None:
@@ -198,7 +232,10 @@ def test_the_order_of_names_does_not_matter(predicted: Callable[..., Tested]) ->
             assert (other["a"], other["b"]) == ("b", "a")
             assert other["p_value"] == pytest.approx(test["p_value"], rel=1e-9)
             assert other["difference"] == pytest.approx(-test["difference"])
-            assert (other["low"], other["high"]) == pytest.approx((-test["high"], -test["low"]))
+            if test["low"] is None:
+                assert (other["low"], other["high"]) == (None, None)
+            else:
+                assert (other["low"], other["high"]) == pytest.approx((-test["high"], -test["low"]))
             assert other["sentence"].replace("b and a", "a and b") == test["sentence"]
 
 

@@ -21,7 +21,7 @@ from support import kexp, tiny_spec
 
 from kexp.errors import KexpError
 from kexp.evaluate.statistics import holm
-from kexp.results.compare import compare, stated
+from kexp.results.compare import compare, compare_runs
 
 Write = Callable[..., Path]
 
@@ -137,6 +137,10 @@ def test_means_are_over_seeds_and_the_best_is_known(folder: Path) -> None:
         assert row["cells"]["accuracy"]["mean"] == pytest.approx(np.mean(values))
         assert row["cells"]["accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
         assert row["cells"]["accuracy"]["n"] == 2
+        # Of two seeds it is that of a bootstrap, as in the summary of a run.
+        assert row["cells"]["accuracy"]["interval"] == "bootstrap"
+        assert 0 <= row["cells"]["accuracy"]["low"] < np.mean(values) < row["cells"]["accuracy"]["high"] <= 1
+        assert row["cells"]["ece"]["low"] is None
     assert found["best"]["accuracy"] == found["rows"][1]["cells"]["accuracy"]["mean"]
     assert found["metrics"] == ["accuracy", "macro_f1", "ece"]
     assert json.loads(kexp("compare", folder, "--json").stdout) == json.loads(json.dumps(found))
@@ -159,7 +163,8 @@ def test_a_pair_has_one_statement_over_its_seeds(folder: Path) -> None:
         assert test["difference"] == pytest.approx(np.mean(by_seed))
         assert test["effect_size"] == pytest.approx(np.mean(by_seed) / np.std(by_seed, ddof=1))
         assert test["better"] == "focal"
-        assert test["low"] < test["difference"] < test["high"]
+        # Two seeds are too few for an interval.
+        assert (test["low"], test["high"]) == (None, None)
     # Two seeds have one degree of freedom between them.
     assert tests[0]["sentence"].startswith("no significant difference in accuracy between plain and focal: focal is 0.")
     assert "; 2 seeds could show 0." in tests[0]["sentence"]
@@ -321,11 +326,19 @@ def test_models_without_a_common_seed_are_compared_unpaired(folder: Path, tmp_pa
     ]
 
 
+def stated(runs: Sequence[Path]) -> list[str]:
+    """Return what the page says of single runs."""
+    found = compare_runs(runs)
+    return [*(test["sentence"] for test in found["tests"] if test["stated"]), *found["remarks"]]
+
+
 def test_runs_of_one_variant_are_its_repeats_in_statements(folder: Path) -> None:
     runs = [folder / variant / f"seed-{seed}" for variant in ("plain", "focal") for seed in (1, 2)]
     (expected, _) = (test["sentence"] for test in compare([folder])["tests"])
     assert stated(runs) == [expected]
-    assert stated(runs[:2]) == stated([]) == []
+    assert stated(runs[:2]) == []
+    cell = compare_runs(runs)["table"]["rows"][0]["cells"]["accuracy"]
+    assert (cell["n"], cell["interval"]) == (2, "bootstrap")
     assert stated(runs[1:]) == [
         compare([folder / "plain" / "seed-2", folder / "focal"])["tests"][0]["sentence"],
         "plain and focal were compared without 1 run that only one of them has",

@@ -14,60 +14,21 @@ from typing import Any
 import optuna
 import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
+from small_search import join, search
 
 from kexp.builtin.pruners import Hyperband, Median, SuccessiveHalving
 from kexp.builtin.search_samplers import TPE, BruteForce, Grid, Random
-from kexp.cli.display import NullSearchDisplay
 from kexp.contracts import Parameter, Task
-from kexp.errors import KexpError, Problem
-from kexp.plan.search_metrics import SearchMetric
+from kexp.errors import KexpError
 from kexp.redaction import without_passwords
 from kexp.search import final_run, heartbeats, trial_training
 from kexp.search.open_study import open_study
-from kexp.search.search_job import SearchJob, digest
+from kexp.search.search_job import digest
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import open_storage
 from kexp.search.study import Study
 from kexp.search.summary import counts, finished
 from kexp.search.trial import MAX_LOSSES, outcome
-from kexp.spec.search_section import Search
-from kexp.spec.sections import Spec
-from kexp.spec.space import Space
-
-RANGE = {"lr": Parameter(low=0.0, high=1.0)}
-
-
-class Job(SearchJob):
-    """A search of which every spec is valid that has another ``lr`` than 9."""
-
-    def table_of(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
-        table = self.space.apply(values)
-        return table, [Problem("lr", "too high")] if table["lr"] == 9 else []
-
-
-def search(
-    parameters: Mapping[str, Parameter] = RANGE, sampler: Any = None, identity: str = "a", **options: Any
-) -> SearchJob:
-    return Job(
-        name="s",
-        folder=Path("s"),
-        spec=Spec.model_construct(seeds=(1,)),
-        options=Search.model_construct(
-            sampler=sampler or Random(), seeds_per_trial=1, max_failures=3, **{"pruner": None, **options}
-        ),
-        space=Space.of({"lr": -1.0}, parameters),
-        metrics=[SearchMetric("validation.f1", "maximize")],
-        identity=identity,
-        catalog=None,
-        display=NullSearchDisplay(),
-    )
-
-
-def join(storage: BaseStorage, own: str, job: SearchJob | None = None) -> Study:
-    """Take part in the study as the process ``own``."""
-    study = open_study(storage, job or search())
-    study.heartbeats.own = own
-    return study
 
 
 def result(value: float, seed: int = 1) -> dict[str, Any]:
@@ -259,8 +220,8 @@ def test_values_that_make_no_spec_fail_without_being_given_out(storage: BaseStor
     while (trial := study.next_trial(5)) is not None:
         values.append(trial.values)
         study.complete(trial.number, [result(0.5)], "rows", "f")
-    assert values == [{"lr": 1}]
-    assert sorted(outcome(trial) for trial in study.trials()) == ["complete", "failed"]
+    assert values == [{"lr": -1.0}, {"lr": 1}]
+    assert sorted(outcome(trial) for trial in study.trials()) == ["complete", "complete", "failed"]
     assert study.exhausted
 
 
@@ -273,7 +234,7 @@ def test_point_that_is_tried_at_this_moment_is_not_tried_beside_it(storage: Base
 
 
 def test_search_without_a_number_ends_when_nothing_new_comes(storage: BaseStorage) -> None:
-    study = join(storage, "far/1", search({"lr": Parameter(choices=(1, 2))}, TPE()))
+    study = join(storage, "far/1", search({"lr": Parameter(choices=(1, 2))}, TPE(), base={"lr": 2}))
     run = 0
     while (trial := study.next_trial(None)) is not None:
         run += 1
@@ -282,15 +243,21 @@ def test_search_without_a_number_ends_when_nothing_new_comes(storage: BaseStorag
     assert study.exhausted
 
 
+@pytest.mark.parametrize("base", [{"lr": lr, "x": x} for lr in (1, 2, 3) for x in (1, 2)], ids=str)
 @pytest.mark.parametrize("sampler", [Grid(), BruteForce()], ids=str)
-def test_every_point_is_tried_once_by_several_jobs_without_a_number(storage: BaseStorage, sampler: Any) -> None:
-    job = search({"lr": Parameter(choices=(1, 2, 3)), "x": Parameter(choices=(1, 2))}, sampler)
+def test_every_point_is_tried_once_by_several_jobs_without_a_number(
+    storage: BaseStorage, sampler: Any, base: Mapping[str, Any]
+) -> None:
+    job = search({"lr": Parameter(choices=(1, 2, 3)), "x": Parameter(choices=(1, 2))}, sampler, base=base)
     one, two = join(storage, "far/1", job), join(storage, "far/2", job)
     tried = [study.next_trial(None) for study in (one, two, one, two, one, two)]
     assert len({tuple(trial.values.items()) for trial in tried}) == 6
+    # The spec as it stands comes first, although the order of a grid is another.
+    assert tried[0].values == base
     # All run: nothing is drawn beside them, however often somebody asks.
     assert [study.next_trial(None) for study in (one, two, one)] == [None] * 3
-    assert len(one.attempts()) == 6
+    # What came once more in the sampler's own order takes the place of no other point.
+    assert sum(outcome(attempt) == "redrawn" for attempt in one.attempts()) == len(one.attempts()) - 6 <= 1
     assert one.others_running()
     # A lost one is tried again.
     two.lose(tried[1].number, "its process is gone")

@@ -260,7 +260,8 @@ def test_grid_ends_when_every_point_was_visited(spec: Write) -> None:
     path = spec(FAILING.format(sampler="grid", options="", choices="60, 90"))
     found = tune(path, "--trials", 50)
     assert found["exhausted"]
-    assert found["trials"]["complete"] == 2
+    # The spec as it stands, which has all labelled rows, is no point of the grid.
+    assert found["trials"]["complete"] == 3
     assert tune(path, "--trials", 60)["trials"] == found["trials"]
 
 
@@ -268,19 +269,76 @@ def test_grid_ends_when_every_point_was_visited(spec: Write) -> None:
 def test_grid_needs_no_number_of_trials(spec: Write, jobs: int) -> None:
     text = FAILING.format(sampler="grid", options='pruner = "none"', choices="60, 90, 120").replace("trials = 4", "")
     found = tune(spec(text), "--jobs", jobs)
-    assert (found["trials"]["complete"], found["trials"]["repeated"], found["exhausted"]) == (3, 0, True)
-    assert sorted(trial.params["labelled.n"] for trial in study_of(found).trials) == [60, 90, 120]
+    assert (found["trials"]["complete"], found["trials"]["repeated"], found["exhausted"]) == (4, 0, True)
+    assert sorted(trial.params.get("labelled.n", 0) for trial in study_of(found).trials) == [0, 60, 90, 120]
 
 
 def test_equal_trials_are_not_run_again(spec: Write) -> None:
     found = tune(spec(FAILING.format(sampler="random", options="", choices="60, 90")), "--trials", 8)
     assert found["trials"]["complete"] == 8
-    assert found["trials"]["repeated"] == 6
-    assert len(list(Path(found["folder"]).glob("trials/*"))) == 2
+    # Two values, and the spec as it stands, which has neither.
+    assert found["trials"]["repeated"] == 5
+    assert len(list(Path(found["folder"]).glob("trials/*"))) == 3
     trials = study_of(found).trials
     for trial in trials:
         same = [other.value for other in trials if other.params == trial.params]
         assert len(set(same)) == 1
+
+
+HOPELESS = """
+[search]
+trials = 3
+[search.space]
+"training.learning_rate" = {low = 1e-7, high = 1e-6, log = true}
+"""
+
+
+def test_where_nothing_beats_the_spec_as_it_stands_it_is_the_best_and_no_gain_is_said(spec: Write) -> None:
+    path = spec(HOPELESS)
+    result = kexp("tune", path, "--runs-dir", path.parent / "runs", "--json", "--set", "seeds=[1]")
+    assert result.exit_code == 0, result.stderr
+    stated = "the first trial is the spec as it stands, which lies outside the space: training.learning_rate is 0.005"
+    assert stated in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["best_trial"], found["no_gain"]) == (0, True)
+    assert found["best_params"] == {"training.learning_rate": 0.005}
+    assert found["remarks"][0] == "no gain: no trial is better than the spec as it stands"
+    # What the search wrote is what it began with.
+    best, study = (
+        tomllib.loads(Path(found["folder"], name).read_text("utf-8")) for name in ("best.toml", "study.toml")
+    )
+    assert best == {name: value for name, value in study.items() if name != "search"}
+    assert (
+        Path(found["best_spec"]).read_text("utf-8").startswith("# No gain: this is the spec as it stands.\n# Trial 0 ")
+    )
+    page = Path(found["folder"], "study.html").read_text("utf-8")
+    assert "<li>no gain: no trial is better than the spec as it stands</li>" in page
+    table = pd.read_csv(f"{found['folder']}/trials.csv")
+    assert table["training.learning_rate"][0] == 0.005
+    assert table["validation_loss"].notna().all()
+    # The same command says it on the screen, too; the study is over.
+    again = kexp("tune", path, "--runs-dir", path.parent / "runs", "--set", "seeds=[1]", "--quiet")
+    assert "no gain: no trial is better than the spec as it stands" in again.stdout
+
+
+def test_trials_that_tie_are_told_apart_by_their_validation_loss(spec: Write) -> None:
+    # Neither changes what is predicted much: the metric of so few rows ties.
+    search = """
+[search]
+trials = 4
+metric = "validation.accuracy"
+[search.space]
+"training.learning_rate" = {low = 1e-7, high = 1e-5, log = true}
+"""
+    found = tune(spec(search), "--set", "seeds=[1]", "--set", "training.learning_rate=1e-6")
+    table = pd.read_csv(f"{found['folder']}/trials.csv")
+    ties = table[table["validation.accuracy"] == table["validation.accuracy"].max()]
+    assert len(ties) > 1
+    assert found["best_trial"] == ties["validation_loss"].idxmin()
+    assert found["remarks"][0].startswith(f"{len(ties)} trials have the same validation.accuracy; ")
+    results = [json.loads(path.read_text()) for path in Path(found["folder"]).glob("trials/*/seed-1/result.json")]
+    for result in results:
+        assert result["validation_loss"] == pytest.approx(result["metrics"]["validation"]["cross_entropy"])
 
 
 def test_several_metrics_give_a_front(spec: Write) -> None:

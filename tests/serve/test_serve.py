@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,12 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from published_runs import trained
 from support import kexp, tiny_spec
@@ -29,6 +32,7 @@ from kexp.data.batching import TokensPerBatch
 from kexp.errors import KexpError
 from kexp.inference.columns import TextColumns
 from kexp.inference.trained_model import Answers, TrainedModel
+from kexp.serve import server as server_module
 from kexp.serve.app import make_app
 from kexp.serve.batcher import Batcher, Busy
 from kexp.trained import load
@@ -145,7 +149,7 @@ def test_health_and_description(client: TestClient, model: TrainedModel) -> None
     assert health["waiting_tokens"] == 0
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {"/predict", "/health"}
-    assert set(described["paths"]["/predict"]["post"]["responses"]) >= {"200", "400", "413", "422", "503"}
+    assert set(described["paths"]["/predict"]["post"]["responses"]) >= {"200", "400", "413", "422", "415", "503"}
     for path in ("/", "/docs"):
         page = client.get(path).text
         # No script, style or font of another server.
@@ -178,6 +182,13 @@ def test_what_cannot_be_read_is_refused_in_json(client: TestClient, body: Any, s
     assert (answer.status_code, list(answer.json())) == (status, ["detail"]), answer.text
     assert detail in answer.json()["detail"]
     assert len(answer.json()["detail"]) < 500
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_body_that_is_not_said_to_be_json_is_told_so(client: TestClient, kind: str) -> None:
+    answer = client.post("/predict", content=b'{"text": "a"}', headers={"Content-Type": kind} if kind else {})
+    assert answer.status_code == 415
+    assert f"Content-Type: application/json, found {kind or 'none'}" in answer.json()["detail"]
 
 
 def test_other_addresses_and_origins_are_json_too(client: TestClient) -> None:
@@ -330,6 +341,70 @@ def test_stopping_answers_what_has_come_in(server: tuple[subprocess.Popen[str], 
     assert process.wait(20) == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{address}/health", timeout=5)
+
+
+def test_a_client_that_sends_no_more_is_not_waited_for_forever(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_module, "GRACE", 0.2)
+    # Signals go to the main thread alone.
+    monkeypatch.setattr(uvicorn.Server, "capture_signals", lambda server: nullcontext())
+    started: list[uvicorn.Server] = []
+    startup = uvicorn.Server.startup
+    monkeypatch.setattr(
+        uvicorn.Server, "startup", lambda server, sockets: started.append(server) or startup(server, sockets)
+    )
+    port = free_port()
+    thread = threading.Thread(
+        target=server_module.serve,
+        args=(model, "a model", "127.0.0.1", port),
+        kwargs={"batch_tokens": 100, "waiting_tokens": 100, "max_texts": 10},
+    )
+    thread.start()
+    while not (started and started[0].started):
+        time.sleep(0.01)
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+        # The beginning of the request is read before the answer to another one.
+        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+        started[0].should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert "graceful shutdown exceeded" in told
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.mark.chromium
+def test_page_predicts_what_is_typed(
+    server: tuple[subprocess.Popen[str], str], needs: Callable[[bool, str], None], model: TrainedModel
+) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    needs(browser is not None, "chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        tab = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page(base_url=server[1])
+        told: list[str] = []
+        tab.on("pageerror", lambda error: told.append(str(error)))
+        tab.on("console", lambda message: told.append(message.text))
+        tab.on("request", lambda request: request.url.startswith(server[1]) or told.append(request.url))
+        tab.set_viewport_size({"width": 390, "height": 800})
+        tab.goto("/")
+        tab.fill("textarea", "3번째 영화 최고\n\n지루하다")
+        tab.click("button")
+        tab.wait_for_selector("#answer:not([hidden])")
+        answer = json.loads(tab.text_content("#answer"))
+        expected = model.predict(["3번째 영화 최고", "지루하다"])
+        assert np.array(probabilities(answer, model.labels)) == pytest.approx(expected, abs=ROUNDING)
+        assert ", ".join(model.labels) in tab.text_content("#model")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert told == []
 
 
 def test_mistakes_of_the_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,14 @@ def test_options_that_differ_have_columns_and_seeds_none(empty: Path) -> None:
     assert [section.values[group.key] for group in section.groups] == [["0.1", "x"], ["0.00012346", "–"]]
 
 
+def test_options_that_all_have_come_first(empty: Path) -> None:
+    write_run(empty, f"{OLD}/v/seed-1", spec='[objective]\nuse = "focal"\ngamma = 2.0\n[training]\nepochs = 3\n')
+    write_run(empty, f"{NEW}/v/seed-1", spec='[objective]\nuse = "cross-entropy"\n[training]\nepochs = 5\n')
+    (section,) = Library(empty).groups.table().sections
+    assert section.options == ["training.epochs", "objective.use", "objective.gamma"]
+    assert section.values[f"{OLD}/v"] == ["3", "focal", "2.0"]
+
+
 def test_more_options_than_columns_are_counted(empty: Path) -> None:
     for place, value in ((OLD, 1), (NEW, 2)):
         write_run(empty, f"{place}/v/seed-1", spec="[a]\n" + "".join(f"o{n} = {value}\n" for n in range(20)))

@@ -18,6 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 from ui_support import add_events, write_run
 
+from kexp.errors import KexpError
 from kexp.search.journal import open_journal
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.ui.app import _templates, make_app
@@ -123,6 +124,76 @@ def test_names_are_texts_wherever_they_stand(empty: Path) -> None:
     for key in keys:
         told = dict(events(page.get("/events/run", params={"run": key}).text))
         assert told["log"]["text"].strip() in NAMES
+
+
+STRANGE = ('{"a": 1}', "[]", "null", '"text"', "1", "{half", "", "\0\0", "[a]\nb = 1", "split = 3\nsearch = 4\n",
+           "[split]\nfolds = 1\n", "[split]\nresplit = true\ntest = 'x'\n", "dataset = []\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", "log.txt", "predictions.parquet", "../../spec.toml"])
+def test_whatever_a_file_holds_no_page_fails(empty: Path, name: str) -> None:
+    keys = [f"{A}/v/seed-1", f"{A}/w/seed-1"]
+    page = client(empty)
+    for content in STRANGE:
+        for key in keys:
+            path = write_run(empty, key)
+        (path / name).write_text(content, "utf-8")
+        _answers_all(page, keys)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"confusion_matrix": {"test": [[1, 2, 3]]}},
+        {"confusion_matrix": {"test": [[1, 2], [3, 4], [5, 6]]}},
+        {"labels": []},
+        {"seed_words": {"labels": {"a": "b"}}},
+        {"optimizer": {"state_mib": "much"}},
+        {"hidden_states": {"rows": []}},
+        {"metrics": {"test": {"accuracy": None}, "": {}, "가": {"x": 1e308}}},
+        {"rows": {"test": 0}},
+        {"reason": "<script>alert(1)</script>", "status": "failed"},
+        {"train_seconds": None},
+    ],
+    ids=str,
+)
+def test_whatever_a_result_says_no_page_fails(empty: Path, change: dict[str, Any]) -> None:
+    keys = [f"{A}/v/seed-1", f"{A}/w/seed-1"]
+    for key in keys:
+        path = write_run(empty, key)
+    result = json.loads((path / "result.json").read_text("utf-8")) | change
+    (path / "result.json").write_text(json.dumps(result), "utf-8")
+    _answers_all(client(empty), keys)
+
+
+def _answers_all(page: TestClient, keys: list[str]) -> None:
+    assert page.get("/data/runs").status_code == 200
+    for url in ("/", "/studies", "/predict"):
+        answer = page.get(url)
+        assert answer.status_code == 200, url
+        assert "<script>" not in answer.text
+    for key in keys:
+        answer = page.get("/run", params={"run": key})
+        assert answer.status_code == 200, answer.text
+        assert "<script>" not in answer.text
+    assert page.get("/compare", params={"run": keys}).status_code == 200
+    assert page.get("/compare", params={"run": [*keys, "gone/20260101T000000Z-aa/v/seed-1"]}).status_code == 200
+    for key in keys:
+        assert page.get("/compare", params={"run": key}).status_code in (200, 422)
+        assert page.get("/data/curves", params={"run": key}).status_code in (200, 422)
+
+
+def test_a_study_of_odd_values_is_shown(study: Path) -> None:
+    page = client(study.parents[1])
+    for content in STRANGE:
+        (study / "study.toml").write_text(content, "utf-8")
+        (study / "study.json").write_text(content, "utf-8")
+        assert page.get("/studies").status_code == 200
+        assert page.get("/study", params={"study": "탐색/탐색-1a2b"}).status_code == 200, content
+        try:
+            StudyChanges(StudyReader(study)).changes()
+        except KexpError as error:
+            assert str(study) in str(error)  # noqa: PT017
 
 
 # --- curves and logs --------------------------------------------------------------------------------------------------
@@ -351,6 +422,34 @@ def test_ctrl_c_ends_the_server_while_a_browser_listens(empty: Path) -> None:
             server.send_signal(signal.SIGINT)
             # Not an error: the end of the answer.
             assert not [line for line in lines if line.startswith("event: trouble")]
+        assert server.wait(60) == 0
+        assert server.stderr.read() == ""
+    finally:
+        server.kill()
+        server.communicate()
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from kexp.ui.serve import serve
+serve(Path(sys.argv[1]), "127.0.0.1", 0, False, lambda path: time.sleep(600))
+"""
+
+
+def test_ctrl_c_ends_the_server_while_a_model_is_loaded(empty: Path) -> None:
+    key = f"{A}/v/seed-1"
+    write_run(empty, key)
+    server = subprocess.Popen([sys.executable, "-c", SLOW, str(empty)], stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    address = server.stderr.readline().split()[0]
+    try:
+        assert httpx.post(f"{address}/data/models", json={"runs": [key]}, timeout=60).status_code == 202
+        with httpx.stream("GET", f"{address}/events/models", params={"run": key}, timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: state"
+            server.send_signal(signal.SIGINT)
+            assert "event: end" not in [*lines]
         assert server.wait(60) == 0
         assert server.stderr.read() == ""
     finally:

@@ -147,7 +147,7 @@ class MaskFiller:
                 for batch in self._batches([job for job in jobs if any(mask.turn == turn for mask in job.masks)]):
                     self._fill(batch, turn)
             results += map(self._result, jobs)
-            self._context.progress(f"mask-fill: {len(results)} of {len(pairs)} texts")
+            self._context.progress(f"mask-fill: {len(results)} of {len(pairs)} texts…")
         return results
 
     def _jobs(self, pairs: Sequence[tuple[str, Random]]) -> list[Job]:

@@ -6,4 +6,4 @@ const place = document.getElementById("curves");
 const titles = JSON.parse(place.dataset.titles);
 const query = new URLSearchParams(Object.keys(titles).map((key) => ["run", key]));
 const take = curves(place, titles, JSON.parse(place.dataset.groups));
-listen(`/events/curves?${query}`, { curves: take, trouble: showTrouble });
+listen(() => `/events/curves?${query}`, { curves: take, trouble: showTrouble });

@@ -46,7 +46,9 @@ export function curves(place, titles, groups) {
     for (const [part, more] of [["steps", steps], ["evaluations", evaluations]]) append(runs.get(run)[part], more);
     for (const name of Object.keys(runs.get(run).evaluations)) {
       const known = [...select.options].some((option) => option.value === name);
-      if (!known && !NO_METRICS.includes(name)) select.append(element("option", name, { value: name }));
+      if (known || NO_METRICS.includes(name)) continue;
+      select.append(element("option", name, { value: name }));
+      if (name === place.dataset.monitor) select.value = name;
     }
     draw();
   };

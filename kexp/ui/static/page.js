@@ -40,26 +40,34 @@ export function fragment(html) {
   return template.content;
 }
 
+const RETRY = 3000; // milliseconds until a connection that broke is opened again
+
 // --- event streams ----------------------------------------------------------------------------------------------
 
 // Listens while the page is seen: a browser opens few connections to one server. `handlers` take the data of an event
-// by its kind; after "end" nothing more comes. Returns the function that ends it.
+// by its kind; after "end" nothing more comes. `url` is a function of whether the stream was open before, since what was
+// missed meanwhile has to be sent. Returns the function that ends it.
 export function listen(url, handlers) {
   let source = null;
   let over = false;
+  let again = false;
+  let waiting = 0;
   const connection = document.getElementById("connection");
   const close = () => {
+    clearTimeout(waiting);
     source?.close();
     source = null;
   };
   const open = () => {
     if (source || over || document.hidden) return;
-    source = new EventSource(typeof url === "function" ? url() : url);
+    source = new EventSource(url(again));
+    again = true;
     source.onopen = () => { connection.textContent = ""; };
     source.onerror = () => {
       connection.textContent = "not connected";
-      // A refusal is not tried again by the browser.
-      if (source?.readyState === EventSource.CLOSED) close();
+      const refused = source?.readyState === EventSource.CLOSED;
+      close();
+      if (!refused) waiting = setTimeout(open, RETRY);
     };
     for (const [kind, handle] of Object.entries(handlers)) {
       source.addEventListener(kind, (event) => handle(JSON.parse(event.data)));

@@ -62,7 +62,7 @@ async function loadModels() {
   }
   if (String(runs) !== String(chosen())) return;
   const query = new URLSearchParams(runs.map((run) => ["run", run]));
-  stop = listen(`/events/models?${query}`, {
+  stop = listen(() => `/events/models?${query}`, {
     state: (state) => {
       states.set(state.run, state);
       showStates();

@@ -26,7 +26,7 @@ function showOutcome({ html }) {
   document.getElementById("outcome").replaceChildren(fragment(html));
 }
 
-listen(`/events/run?${new URLSearchParams({ run: place.dataset.run })}`, {
+listen(() => `/events/run?${new URLSearchParams({ run: place.dataset.run })}`, {
   curves: curves(place, JSON.parse(place.dataset.titles), JSON.parse(place.dataset.groups)),
   log: addLog,
   progress: showProgress,

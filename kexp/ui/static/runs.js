@@ -114,8 +114,8 @@ function start() {
   showChosen();
   stop();
   const query = new URLSearchParams(location.search);
-  query.set("since", list().dataset.token);
-  stop = listen(`/events/runs?${query}`, { table: change, trouble: () => {} });
+  const since = (again) => (again ? "" : list().dataset.token);
+  stop = listen((again) => `/events/runs?${query}&since=${since(again)}`, { table: change, trouble: () => {} });
 }
 
 // --- the filter, which the server applies to all runs ---------------------------------------------------------------

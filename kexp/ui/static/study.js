@@ -97,4 +97,4 @@ function take({ trials: changed, ...rest }) {
 }
 
 onScheme(draw);
-listen(`/events/study?${new URLSearchParams({ study: place.dataset.study })}`, { study: take, trouble: showTrouble });
+listen(() => `/events/study?${new URLSearchParams({ study: place.dataset.study })}`, { study: take, trouble: showTrouble });
