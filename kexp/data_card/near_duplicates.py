@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kexp.builtin.datasets import ColumnOptions
+from kexp.builtin.column_options import ColumnOptions
 from kexp.contracts import SPLITS
 from kexp.data_card.finding import EXAMPLES, Example, Finding
 from kexp.data_card.rows import CardRows, SharedRows, by_split, counted, examples, shown_texts
