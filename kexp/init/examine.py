@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from kexp.files.cells import is_missing, truth_spelled_once
 from kexp.files.columns import cell, has_column
 from kexp.init.columns import Roles, find_roles
 from kexp.init.layout import FoundTable, find_table
-from kexp.init.source import files_of
+from kexp.init.source import files_of, left_aside
 
 FEWEST_ROWS = 10
 RAREST = 3
 """Rows of a label that train, validation and test need together."""
+SHOWN = 3
+"""Labels that a note names."""
 ONE_FOR_ALL = ("encoding", "separator", "quoting", "escape", "sheet")
 """Options of ``[dataset]`` that hold for all its files."""
 
@@ -81,7 +84,8 @@ def examine(
         raise DataError(f"{files['train']}: {rows}, expected at least {FEWEST_ROWS} with a text and a label")
     train, roles = _named(tables["train"], find_roles(tables["train"], texts, label, group))
     used = {"train": train}
-    notes = []
+    notes = [f"{file} is not used: its name says no split" for file in left_aside(path, files)]
+    notes += _column_notes(roles)
     if train.stride > 1:
         looked = f"{len(train.rows):,} rows were looked at, one in {train.stride} of {train.count:,}"
         notes.append(f"{train.path}: {looked}")
@@ -100,6 +104,29 @@ def examine(
         raise DataError(f"{train.path}: {rows} are left without repetitions and contradictions; {expected}")
     unlabelled = sum(_missing(table, roles) for split, table in used.items() if split != UNLABELLED)
     return Found(path, used, roles, kept, leave_out, unlabelled, notes)
+
+
+def _column_notes(roles: Roles) -> Iterator[str]:
+    """Yield what a user should know of the columns before training on them."""
+    if roles.guessed:
+        yield (
+            f"label {roles.label.name}: taken because few of its values differ, and no column has a name that labels "
+            "have; --label names another"
+        )
+    if roles.splits:
+        remedy = "kexp takes splits from files, so write one file for each"
+        yield f"{', '.join(roles.splits)} seems to name splits, and is not used: {remedy}"
+    values = roles.label.values
+    alike: dict[str, list[str]] = {}
+    for value in values:
+        alike.setdefault(value.casefold(), []).append(value)
+    if several := [names for names in alike.values() if len(names) > 1 and not truth_spelled_once(names)]:
+        shown = "; ".join(" and ".join(sorted(names)) for names in several[:SHOWN])
+        yield f"labels that differ in case alone stay different labels: {shown}; write them alike if they are one"
+    joined = [value for value in values if len(parts := re.split(r"\s*[,;|/]\s*", value)) > 1 and {*parts} <= {*values}]
+    if joined:
+        shown = ", ".join(f'"{value}"' for value in joined[:SHOWN])
+        yield f"{shown} seem to be several labels of a row: kexp learns one, and takes each combination for a label"
 
 
 def _named(table: FoundTable, roles: Roles) -> tuple[FoundTable, Roles]:

@@ -418,3 +418,55 @@ def test_every_template_runs(tmp_path: Path, template: str) -> None:
     )  # fmt: skip
     assert ran.exit_code == 0, ran.stderr
     assert list((tmp_path / "runs").rglob("model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "label", "said"),
+    [
+        ({"성별": "남여", "점수": "12345"}, "점수", False),
+        ({"store": "가나", "score": "12345"}, "score", False),
+        ({"helpful": "01", "stars": "12345", "verified": "YN"}, "stars", False),
+        ({"지역": "가나", "나이": "1234", "추천여부": "YN"}, "추천여부", False),
+        ({"gender": "MF", "answer": "OX"}, "answer", False),
+        ({"gender": "MF", "말투": "가나다"}, "말투", True),
+        ({"좋아요": "0123"}, "좋아요", True),
+        ({"gender": "MF", "class": "OX"}, "class", False),
+    ],
+)
+def test_what_is_known_of_the_writer_is_the_label_last(
+    tmp_path: Path, columns: dict[str, str], label: str, said: bool
+) -> None:
+    rows = [(text, *(of[n % len(of)] for of in columns.values())) for n, (text, _) in enumerate(reviews())]
+    path = write_csv(tmp_path / "data.csv", [("내용", *columns), *rows])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert tomllib.loads((tmp_path / "spec.toml").read_text("utf-8"))["dataset"]["label"] == label
+    assert (f"label {label}: taken because few of its values differ" in " ".join(made.stderr.split())) == said
+
+
+def test_what_may_be_taken_wrongly_is_said(tmp_path: Path) -> None:
+    rows = [
+        (f"https://example.com/{n}/reviews", text, f"{text} 그렇군요", ["A", "a", "B", "A,B"][n % 4], ["train", "test"][n % 2])
+        for n, (text, _) in enumerate(reviews())
+    ]  # fmt: skip
+    path = write_csv(tmp_path / "data.csv", [("url", "Q", "A", "label", "split"), *rows])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    said = " ".join(made.stderr.split())
+    assert "text A (or Q); label label, 4 labels" in said
+    assert "labels that differ in case alone stay different labels: A and a; write them alike" in said
+    assert '"A,B" seem to be several labels of a row: kexp learns one, and takes each combination' in said
+    assert "note: split seems to name splits, and is not used" in said
+    assert 'text = ["Q", "A"]' in (tmp_path / "spec.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("names", [("학습데이터", "검증용", "평가 데이터셋"), ("trainset", "dev_data", "tests")])
+def test_words_that_say_file_stand_beside_the_split(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = reviews(240)
+    for place, name in enumerate((*names, "sample_submission")):
+        write_csv(folder / f"{name}.csv", [("text", "label"), *rows[60 * place : 60 * place + 60]])
+    made = kexp("init", folder, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert made.exit_code == 0, made.stderr
+    found = tomllib.loads((tmp_path / "spec.toml").read_text("utf-8"))["dataset"]
+    assert [found[split] for split in ("train", "validation", "test")] == [f"data/{name}.csv" for name in names]
+    assert "sample_submission.csv is not used: its name says no split" in " ".join(made.stderr.split())
