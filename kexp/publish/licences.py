@@ -25,7 +25,9 @@ _FORBIDDING: Mapping[str, str] = {
 }
 """What forbids that anyone may use a model that was made from data or weights, by its name, the strictest first."""
 _SHARE_ALIKE = r"\bSA\b|\bCC[- ]?BY[- ]?SA|share[- ]?alike|동일\s*조건|\b[AL]?GPL|\bODbL\b"
-_NAMES_NONE = r"\bnames? none\b|\bunknown\b|\bnot (?:known|stated)\b|\bno licen[cs]e\b"
+_NAMES_NONE = r"\bnames? none\b"
+"""That the authors name none; what others say of their work is not theirs to say."""
+_NOT_KNOWN = r"\bunknown\b|\bnot (?:known|stated)\b|\bno licen[cs]e\b"
 
 _CREATIVE_COMMONS = re.compile(r"(?i)\bCC[- ]?BY((?:[- ](?:NC|ND|SA))*)[- ]([1-4]\.0)")
 _NAMED: Mapping[str, str] = {
@@ -68,11 +70,12 @@ class Licence:
             if re.search(f"(?i){pattern}", self.text):
                 return kind
         # What follows in brackets is about copies of it.
-        if re.search(f"(?i){_NAMES_NONE}", self.text.partition("(")[0]):
+        own = self.text.partition("(")[0]
+        if re.search(f"(?i){_NAMES_NONE}", own):
             return UNKNOWN
         if re.search(f"(?i){_SHARE_ALIKE}", self.text):
             return SHARE_ALIKE
-        return PERMISSIVE if self.ids else UNKNOWN
+        return PERMISSIVE if self.ids and not re.search(f"(?i){_NOT_KNOWN}", own) else UNKNOWN
 
     @property
     def ids(self) -> list[str]:
