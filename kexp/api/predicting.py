@@ -60,9 +60,9 @@ def predict(
         if abstain is not None and (warning := check_threshold(abstain, len(model.labels))):
             warnings.warn(warning, stacklevel=2)
         probabilities = _probabilities(model, rows, pairs)
-        blank = np.isnan(probabilities).any(1)
-        if blank.any():
-            warnings.warn(f"{blank.sum():,} of {len(blank):,} rows without text, left without a label", stacklevel=2)
+        if blank := int(np.isnan(probabilities[:, 0]).sum()):
+            said = f"{blank:,} of {len(probabilities):,} rows without text, left without a label"
+            warnings.warn(said, stacklevel=2)
         confidence = probabilities.max(1) if len(probabilities) else probabilities.sum(1)
         least = 0.0 if abstain is None else abstain
         labels = [

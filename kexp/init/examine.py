@@ -17,6 +17,7 @@ from kexp.files.columns import cell, has_column
 from kexp.init.columns import Roles, find_roles
 from kexp.init.layout import FoundTable, find_table
 from kexp.init.source import files_of, left_aside
+from kexp.names import alike
 
 FEWEST_ROWS = 10
 RAREST = 3
@@ -117,12 +118,10 @@ def _column_notes(roles: Roles) -> Iterator[str]:
         remedy = "kexp takes splits from files, so write one file for each"
         yield f"{', '.join(roles.splits)} seems to name splits, and is not used: {remedy}"
     values = roles.label.values
-    alike: dict[str, list[str]] = {}
-    for value in values:
-        alike.setdefault(value.casefold(), []).append(value)
-    if several := [names for names in alike.values() if len(names) > 1 and not truth_spelled_once(names)]:
-        shown = "; ".join(" and ".join(sorted(names)) for names in several[:SHOWN])
-        yield f"labels that differ in case alone stay different labels: {shown}; write them alike if they are one"
+    spelled = truth_spelled_once(values)
+    if several := list(alike({spelled.get(value, value) for value in values})):
+        shown = "; ".join(" and ".join(f'"{name}"' for name in names) for names in several[:SHOWN])
+        yield f"labels that look alike stay different labels: {shown}; if they are one, give both one spelling"
     joined = [value for value in values if len(parts := re.split(r"\s*[,;|/]\s*", value)) > 1 and {*parts} <= {*values}]
     if joined:
         shown = ", ".join(f'"{value}"' for value in joined[:SHOWN])

@@ -452,7 +452,7 @@ def test_what_may_be_taken_wrongly_is_said(tmp_path: Path) -> None:
     made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
     said = " ".join(made.stderr.split())
     assert "text A (or Q); label label, 4 labels" in said
-    assert "labels that differ in case alone stay different labels: A and a; write them alike" in said
+    assert 'labels that look alike stay different labels: "A" and "a"; if they are one' in said
     assert '"A,B" seem to be several labels of a row: kexp learns one, and takes each combination' in said
     assert "note: split seems to name splits, and is not used" in said
     assert 'text = ["Q", "A"]' in (tmp_path / "spec.toml").read_text("utf-8")
