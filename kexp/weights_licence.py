@@ -20,12 +20,11 @@ def _of_card(card: Path) -> str:
     if not card.is_file():
         return ""
     from huggingface_hub import metadata_load
-    from yaml import YAMLError
 
     try:
         metadata = metadata_load(card)
-    except (OSError, ValueError, YAMLError):
-        # A text that is no card of the hub.
+    # A text that is no card of the hub, for which the reader of its metadata has errors of its own.
+    except Exception:  # noqa: BLE001
         return ""
     found = (metadata or {}).get("license")
     names = found if isinstance(found, list) else [found]

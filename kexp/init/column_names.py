@@ -24,6 +24,12 @@ ABOUT_ROWS = re.compile(
     re.IGNORECASE,
 )
 """Names of what is known of a row beside its text: who wrote it, where, and how many read it."""
+REPLY_NAMES = re.compile(
+    r"(^|[_ .-])(answer|response|reply|system|bot|assistant|agent|translation|translated|summary|output)($|[_ .\d-])"
+    r"|답변|응답|답글|시스템|챗봇|상담사|상담원|번역|요약|해설",
+    re.IGNORECASE,
+)
+"""Names of texts that were made of another text of the row, which is the one that labels are about."""
 GROUP_NAMES = re.compile(
     r"speaker|user|author|writer|participant|dialog|conversation|session|document|doc_?id|article|thread|group|nick"
     r"|화자|발화자|작성자|사용자|닉네임|대화|문서|기사|그룹|세션",

@@ -13,7 +13,16 @@ from kexp.errors import DataError
 from kexp.files import label_of
 from kexp.files.cells import is_missing
 from kexp.files.columns import cell
-from kexp.init.column_names import GROUP_NAMES, GUESSED, ID_NAMES, LABEL_NAMES, PAIRS, SPLIT_VALUES, label_rank
+from kexp.init.column_names import (
+    GROUP_NAMES,
+    GUESSED,
+    ID_NAMES,
+    LABEL_NAMES,
+    PAIRS,
+    REPLY_NAMES,
+    SPLIT_VALUES,
+    label_rank,
+)
 from kexp.init.layout import FoundTable
 
 MOST_LABELS = 200
@@ -170,7 +179,12 @@ def _text_candidates(table: FoundTable, columns: Mapping[str, Column], label: st
         for name, column in columns.items()
         if column.kind == "text" and name != label and not _is_id(column, by_name=True) and _is_varied(column)
     ]
-    ranked = sorted(texts, key=lambda column: (-column.hangul * variety(column), -column.length * variety(column)))
+
+    def likely(column: Column) -> tuple[bool, float, float]:
+        reply = REPLY_NAMES.search(column.name) is not None
+        return reply, -column.hangul * variety(column), -column.length * variety(column)
+
+    ranked = sorted(texts, key=likely)
     if not ranked:
         lists = next((column for column in columns.values() if column.kind == "list"), None)
         shown = "; the columns are " + ", ".join(columns)

@@ -122,7 +122,9 @@ def _column_notes(roles: Roles) -> Iterator[str]:
     if several := list(alike({spelled.get(value, value) for value in values})):
         shown = "; ".join(" and ".join(f'"{name}"' for name in names) for names in several[:SHOWN])
         yield f"labels that look alike stay different labels: {shown}; if they are one, give both one spelling"
-    joined = [value for value in values if len(parts := re.split(r"\s*[,;|/]\s*", value)) > 1 and {*parts} <= {*values}]
+    parts = {value: set(re.split(r"\s*[,;|]\s*", value)) - {""} for value in values}
+    known = Counter(part for found in parts.values() for part in found)
+    joined = [value for value, found in parts.items() if len(found) > 1 and any(known[part] > 1 for part in found)]
     if joined:
         shown = ", ".join(f'"{value}"' for value in joined[:SHOWN])
         yield f"{shown} seem to be several labels of a row: kexp learns one, and takes each combination for a label"

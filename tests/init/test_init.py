@@ -458,6 +458,22 @@ def test_what_may_be_taken_wrongly_is_said(tmp_path: Path) -> None:
     assert 'text = ["Q", "A"]' in (tmp_path / "spec.toml").read_text("utf-8")
 
 
+def test_a_reply_is_not_the_text(tmp_path: Path) -> None:
+    rows = [(text, f"{text} 그렇군요, 속상하셨겠어요", label) for text, label in reviews()]
+    for reply in ("시스템문장1", "답변", "system_response"):
+        path = write_csv(tmp_path / "data.csv", [(reply, "사람문장1", "감정"), *((b, a, c) for a, b, c in rows)])
+        assert init(path)["dataset"]["text"] == "사람문장1"
+    assert init(write_csv(tmp_path / "data.csv", [("답변", "감정"), *reviews()]))["dataset"]["text"] == "답변"
+
+
+def test_labels_in_one_cell_are_said_and_a_name_with_a_mark_is_not(tmp_path: Path) -> None:
+    for labels, joined in ((["1,2", "1", "2,3", "3"], True), (["정치, 사회", "경제", "IT/과학", "과학"], False)):
+        rows = [(text, labels[n // 2 % 4]) for n, (text, _) in enumerate(reviews())]
+        path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows])
+        made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml", "--force")
+        assert ("seem to be several labels of a row" in " ".join(made.stderr.split())) == joined
+
+
 @pytest.mark.parametrize("names", [("학습데이터", "검증용", "평가 데이터셋"), ("trainset", "dev_data", "tests")])
 def test_words_that_say_file_stand_beside_the_split(tmp_path: Path, names: tuple[str, str, str]) -> None:
     folder = tmp_path / "data"
