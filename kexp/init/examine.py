@@ -86,7 +86,7 @@ def examine(
     train, roles = _named(tables["train"], find_roles(tables["train"], texts, label, group))
     used = {"train": train}
     notes = [f"{file} is not used: its name says no split" for file in left_aside(path, files)]
-    notes += _column_notes(roles)
+    notes += _column_notes(train, roles)
     if train.stride > 1:
         looked = f"{len(train.rows):,} rows were looked at, one in {train.stride} of {train.count:,}"
         notes.append(f"{train.path}: {looked}")
@@ -107,8 +107,11 @@ def examine(
     return Found(path, used, roles, kept, leave_out, unlabelled, notes)
 
 
-def _column_notes(roles: Roles) -> Iterator[str]:
+def _column_notes(train: FoundTable, roles: Roles) -> Iterator[str]:
     """Yield what a user should know of the columns before training on them."""
+    if not train.layout.header and any(is_missing(value) or value == "" for value in train.rows[0].values()):
+        finding = "no line was taken for the names of the columns, and the first one has an empty cell"
+        yield f"{train.path}: {finding}; if it is a title above the names, delete it and run this again"
     if roles.guessed:
         yield (
             f"label {roles.label.name}: taken because few of its values differ, and no column has a name that labels "

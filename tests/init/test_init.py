@@ -307,6 +307,21 @@ def test_a_workbook_of_two_sheets_needs_the_name_of_one(tmp_path: Path) -> None:
     assert init(path, "--sheet", "둘")["dataset"]["sheet"] == "둘"
 
 
+def test_a_title_above_the_names_is_said(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in [("2024년 설문 결과",), (), ("의견", "구분"), *reviews()]:
+        book.active.append(row)
+    path = tmp_path / "data.xlsx"
+    book.save(path)
+    expected = "row 3: found 2 cells, expected 1 as in row 1, the first one; delete a title above the names"
+    assert refused(path).startswith(expected)
+    path = write_csv(tmp_path / "data.csv", [("2024년 설문 결과", ""), ("의견", "구분"), *reviews()])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert "if it is a title above the names, delete it" in " ".join(made.stderr.split())
+
+
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize(("rows", "labels"), [(14, 2), (200, 50)])
 def test_templates_fit_few_rows_and_many_labels(tmp_path: Path, template: str, rows: int, labels: int) -> None:
