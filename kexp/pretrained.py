@@ -27,6 +27,7 @@ from kexp.model_files import (
 from kexp.model_tokenizer import OFFSET_POSITIONS, match_padding, need_tokenizer
 from kexp.options import LocalPath
 from kexp.weights import has_trained_head, need_weights, order_head, replace_head
+from kexp.weights_licence import stated_licence
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -103,7 +104,10 @@ class PretrainedBackbone(BackboneOptions):
 
     def origin(self) -> Mapping[str, str]:
         """Return the source of the weights, the revision of a hub repository, and the licence where it is known."""
-        revision = {} if self.path is not None or self.pinned is None else {"revision": self.pinned}
+        if self.path is not None:
+            stated = stated_licence(self.path)
+            return {"source": self.source, **super().origin(), **({"licence": stated} if stated else {})}
+        revision = {} if self.pinned is None else {"revision": self.pinned}
         return {"source": self.source, **revision, **super().origin()}
 
     def _stored_config(self) -> dict[str, Any]:

@@ -11,11 +11,14 @@ from kexp.api.arguments import path_of
 from kexp.api.caller_state import as_exceptions, of_the_caller, unchanged
 from kexp.errors import KexpError
 from kexp.evaluate.selective import check_threshold
+from kexp.files.cells import is_missing
 from kexp.inference import loading
 from kexp.inference.trained_model import TrainedModel
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 load = of_the_caller(loading.load)
 
@@ -32,11 +35,13 @@ def predict(
 
     ``model`` is what ``kexp.load`` has returned, or one or several folders or results, which are loaded with the
     ``options`` of ``kexp.load``; their mean is predicted. ``texts`` is a list or column of texts, or a table with the
-    columns that the model was trained on; ``pairs`` are the second texts. With ``abstain`` a row whose largest
+    columns that the model was trained on; ``pairs`` are the second texts. A table or column of pandas keeps its index.
+    A row without text has no label and no probabilities, and is warned of. With ``abstain`` a row whose largest
     probability is below it has no label. What a user should know of models that are loaded, such as that several seeds
     are averaged, is a warning. Raises ``KexpError`` for what is no model, and for texts of another form.
     """
     with as_exceptions(), unchanged():
+        import numpy as np
         import pandas as pd
 
         if not isinstance(model, TrainedModel):
@@ -54,10 +59,34 @@ def predict(
             raise KexpError(f"the table has a column {', '.join(taken)}, which the predictions have too; rename it")
         if abstain is not None and (warning := check_threshold(abstain, len(model.labels))):
             warnings.warn(warning, stacklevel=2)
-        probabilities = model.predict(rows, pairs)
+        probabilities = _probabilities(model, rows, pairs)
+        if blank := int(np.isnan(probabilities[:, 0]).sum()):
+            said = f"{blank:,} of {len(probabilities):,} rows without text, left without a label"
+            warnings.warn(said, stacklevel=2)
         confidence = probabilities.max(1) if len(probabilities) else probabilities.sum(1)
-        labels = [model.labels[number] for number in probabilities.argmax(1)] if len(probabilities) else []
-        if abstain is not None:
-            labels = [label if sure >= abstain else None for label, sure in zip(labels, confidence, strict=True)]
-        found = rows.reset_index(drop=True).copy() if hasattr(rows, "columns") else pd.DataFrame({"text": rows})
+        least = 0.0 if abstain is None else abstain
+        labels = [
+            model.labels[number] if sure >= least else None
+            for number, sure in zip(np.nan_to_num(probabilities).argmax(1), confidence, strict=True)
+        ]
+        index = texts.index if isinstance(texts, pd.Series | pd.DataFrame) else None
+        found = rows.copy() if index is not None and rows is texts else pd.DataFrame({"text": rows}, index=index)
         return found.assign(**dict(zip(added, [labels, confidence, *probabilities.T], strict=True)))
+
+
+def _probabilities(model: TrainedModel, rows: Any, pairs: Sequence[Any] | None) -> NDArray[np.float64]:
+    """Return probabilities of shape (rows, labels), NaN for a row without text or second text."""
+    import numpy as np
+
+    texts, others = model.columns.texts_of(rows, pairs)
+    both = list(zip(texts, texts if others is None else others, strict=True))
+    known = [number for number, row in enumerate(both) if not any(map(_is_blank, row))]
+    found = np.full((len(texts), len(model.labels)), np.nan)
+    second = None if others is None else [others[number] for number in known]
+    if known:
+        found[known] = model.answer_joined([texts[number] for number in known], second).probabilities
+    return found
+
+
+def _is_blank(text: Any) -> bool:
+    return is_missing(text) or not str(text).strip()

@@ -139,8 +139,10 @@ def _print_found(found: Found) -> None:
     roles = found.roles
     pair = f", second text {roles.text_pair}" if roles.text_pair else ""
     group = f", group {roles.group}" if roles.group else ""
+    texts = f" (or {', '.join(roles.other_texts)})" if roles.other_texts else ""
     others = f" (or {', '.join(roles.other_labels)})" if roles.other_labels else ""
-    note(f"text {' + '.join(roles.text)}{pair}; label {roles.label.name}{others}, {len(found.counts)} labels{group}")
+    labels = f"label {roles.label.name}{others}, {len(found.counts)} labels"
+    note(f"text {' + '.join(roles.text)}{texts}{pair}; {labels}{group}")
     for one in found.notes:
         note(f"note: {one}")
     for name, reason in found.leave_out.items():

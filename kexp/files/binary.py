@@ -88,14 +88,16 @@ def _read(cells: Sequence[Any], formulas: Sequence[Any]) -> list[Any]:
 
 
 def _rows(path: Path, rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
-    width = 0
+    width = first = 0
     for number, row in enumerate(rows, start=1):
         filled = [place for place, value in enumerate(row, start=1) if _is_filled(value)]
         if not filled:
             continue
-        width = width or filled[-1]
+        width, first = width or filled[-1], first or number
         if filled[-1] > width:
-            raise DataError(f"{path}: row {number}: found {filled[-1]} cells, expected {width}; correct the sheet")
+            found = f"found {filled[-1]} cells, expected {width} as in row {first}, the first one"
+            remedy = "delete a title above the names of the columns, name every column, or correct the row"
+            raise DataError(f"{path}: row {number}: {found}; {remedy}")
         yield [*row[:width], *[None] * (width - len(row))]
 
 

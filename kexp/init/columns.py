@@ -13,6 +13,16 @@ from kexp.errors import DataError
 from kexp.files import label_of
 from kexp.files.cells import is_missing
 from kexp.files.columns import cell
+from kexp.init.column_names import (
+    GROUP_NAMES,
+    GUESSED,
+    ID_NAMES,
+    LABEL_NAMES,
+    PAIRS,
+    REPLY_NAMES,
+    SPLIT_VALUES,
+    label_rank,
+)
 from kexp.init.layout import FoundTable
 
 MOST_LABELS = 200
@@ -23,37 +33,7 @@ MOST_COLUMNS = 500
 MULTI_LABEL = 3
 """Columns of 0 and 1 that are taken for one label each."""
 
-PLAIN_LABEL_NAMES = {"label", "labels", "라벨", "레이블", "class", "category", "target", "정답", "분류"}
 _DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}\b")
-_HANGUL = re.compile("[가-힣\u1100-\u11ff]")
-LABEL_NAMES = re.compile(
-    r"label|class|categor|target|sentiment|emotion|intent|topic|polarity|^gold|^y$|^hate$|라벨|레이블|감정|감성|분류|유형|정답|주제|의도|클래스|카테고리|긍부정|별점",
-    re.IGNORECASE,
-)
-GROUP_NAMES = re.compile(
-    r"speaker|user|author|writer|participant|dialog|conversation|session|document|doc_?id|article|thread|group"
-    r"|화자|발화자|작성자|사용자|대화|문서|기사|그룹|세션",
-    re.IGNORECASE,
-)
-ID_NAMES = re.compile(
-    r"^(unnamed.*|index|idx|no|num|g?u?id|번호|순번|연번|아이디)?$|(^|[_ .-])(id|idx|no)$", re.IGNORECASE
-)
-SPLIT_VALUES = {
-    "train",
-    "training",
-    "valid",
-    "validation",
-    "dev",
-    "test",
-    "eval",
-    "학습",
-    "훈련",
-    "검증",
-    "평가",
-    "테스트",
-}
-PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("text1", "text2"), ("question1", "question2"))
-"""Columns of the two texts of a pair, as data sets call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +67,7 @@ class Roles:
     """The columns that a spec names, and what was seen beside them.
 
     ``other_texts`` and ``other_labels`` might have been chosen too; ``ids`` are different in every row, ``splits`` say
-    which split a row belongs to.
+    which split a row belongs to. ``guessed`` says that no name told which column is the label.
     """
 
     text: tuple[str, ...]
@@ -98,6 +78,7 @@ class Roles:
     other_labels: Sequence[str] = ()
     ids: Sequence[str] = ()
     splits: Sequence[str] = ()
+    guessed: bool = False
     columns: Mapping[str, Column] = field(default_factory=dict)
 
 
@@ -172,8 +153,18 @@ def find_roles(
     if group is None:
         group = next((n for n, c in plain.items() if n != chosen.name and _is_group(c)), None)
     others = [name for name in labels if name not in (chosen.name, group)]
+    guessed = label is None and label_rank(chosen.name) >= GUESSED
     return Roles(
-        tuple(text), chosen, pair[1] if pair else None, group, candidates[1:4], others[:5], ids, splits, columns
+        tuple(text),
+        chosen,
+        pair[1] if pair else None,
+        group,
+        candidates[1:4],
+        others[:5],
+        ids,
+        splits,
+        guessed,
+        columns,
     )
 
 
@@ -188,7 +179,12 @@ def _text_candidates(table: FoundTable, columns: Mapping[str, Column], label: st
         for name, column in columns.items()
         if column.kind == "text" and name != label and not _is_id(column, by_name=True) and _is_varied(column)
     ]
-    ranked = sorted(texts, key=lambda column: (-column.hangul * variety(column), -column.length * variety(column)))
+
+    def likely(column: Column) -> tuple[bool, float, float]:
+        reply = REPLY_NAMES.search(column.name) is not None
+        return reply, -column.hangul * variety(column), -column.length * variety(column)
+
+    ranked = sorted(texts, key=likely)
     if not ranked:
         lists = next((column for column in columns.values() if column.kind == "list"), None)
         shown = "; the columns are " + ", ".join(columns)
@@ -196,8 +192,9 @@ def _text_candidates(table: FoundTable, columns: Mapping[str, Column], label: st
         raise DataError(f"{table.path}: no column of texts{found}")
     best = ranked[0]
     # What is short beside the longest, or repeated, is a name or a label.
-    near = [c.name for c in ranked[1:] if c.length * 4 > best.length and c.length > 4 and variety(c) > 0.5]
-    return [best.name, *near]
+    long = [c for c in ranked[1:] if c.length * 4 > best.length and c.length > 4 and variety(c) > 0.5]
+    # Beside Korean texts, what has no Hangul is an address or a number.
+    return [best.name, *(c.name for c in long if c.hangul or not best.hangul)]
 
 
 def _is_varied(column: Column) -> bool:
@@ -209,8 +206,8 @@ def _label_candidates(columns: Mapping[str, Column], rows: int) -> list[str]:
     """Return the columns that may be the label, the likeliest first."""
     found = []
     for place, column in enumerate(columns.values()):
-        leaf = column.name.rpartition(".")[2]
-        named = LABEL_NAMES.search(leaf) is not None
+        rank = label_rank(column.name)
+        named = LABEL_NAMES.search(column.name.rpartition(".")[2]) is not None
         count = len(column.values)
         limit = rows if named else min(MOST_NUMBERS if column.numeric else MOST_LABELS, rows // 2)
         if column.kind in ("list", "fraction") or not 2 <= count <= limit or column.filled < 2 * count:
@@ -219,7 +216,7 @@ def _label_candidates(columns: Mapping[str, Column], rows: int) -> list[str]:
             continue
         if not named and (_is_group(column) or column.filled * 2 < rows):
             continue
-        found.append((leaf.lower() not in PLAIN_LABEL_NAMES, not named, count, place, column.name))
+        found.append((rank, count, place, column.name))
     return [name for *_, name in sorted(found)]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from kexp.files.cells import is_missing, truth_spelled_once
 from kexp.files.columns import cell, has_column
 from kexp.init.columns import Roles, find_roles
 from kexp.init.layout import FoundTable, find_table
-from kexp.init.source import files_of
+from kexp.init.source import files_of, left_aside
+from kexp.names import alike
 
 FEWEST_ROWS = 10
 RAREST = 3
 """Rows of a label that train, validation and test need together."""
+SHOWN = 3
+"""Labels that a note names."""
 ONE_FOR_ALL = ("encoding", "separator", "quoting", "escape", "sheet")
 """Options of ``[dataset]`` that hold for all its files."""
 
@@ -81,7 +85,8 @@ def examine(
         raise DataError(f"{files['train']}: {rows}, expected at least {FEWEST_ROWS} with a text and a label")
     train, roles = _named(tables["train"], find_roles(tables["train"], texts, label, group))
     used = {"train": train}
-    notes = []
+    notes = [f"{file} is not used: its name says no split" for file in left_aside(path, files)]
+    notes += _column_notes(train, roles)
     if train.stride > 1:
         looked = f"{len(train.rows):,} rows were looked at, one in {train.stride} of {train.count:,}"
         notes.append(f"{train.path}: {looked}")
@@ -100,6 +105,32 @@ def examine(
         raise DataError(f"{train.path}: {rows} are left without repetitions and contradictions; {expected}")
     unlabelled = sum(_missing(table, roles) for split, table in used.items() if split != UNLABELLED)
     return Found(path, used, roles, kept, leave_out, unlabelled, notes)
+
+
+def _column_notes(train: FoundTable, roles: Roles) -> Iterator[str]:
+    """Yield what a user should know of the columns before training on them."""
+    if not train.layout.header and any(is_missing(value) or value == "" for value in train.rows[0].values()):
+        finding = "no line was taken for the names of the columns, and the first one has an empty cell"
+        yield f"{train.path}: {finding}; if it is a title above the names, delete it and run this again"
+    if roles.guessed:
+        yield (
+            f"label {roles.label.name}: taken because few of its values differ, and no column has a name that labels "
+            "have; --label names another"
+        )
+    if roles.splits:
+        remedy = "kexp takes splits from files, so write one file for each"
+        yield f"{', '.join(roles.splits)} seems to name splits, and is not used: {remedy}"
+    values = roles.label.values
+    spelled = truth_spelled_once(values)
+    if several := list(alike({spelled.get(value, value) for value in values})):
+        shown = "; ".join(" and ".join(f'"{name}"' for name in names) for names in several[:SHOWN])
+        yield f"labels that look alike stay different labels: {shown}; if they are one, give both one spelling"
+    parts = {value: set(re.split(r"\s*[,;|]\s*", value)) - {""} for value in values}
+    known = Counter(part for found in parts.values() for part in found)
+    joined = [value for value, found in parts.items() if len(found) > 1 and any(known[part] > 1 for part in found)]
+    if joined:
+        shown = ", ".join(f'"{value}"' for value in joined[:SHOWN])
+        yield f"{shown} seem to be several labels of a row: kexp learns one, and takes each combination for a label"
 
 
 def _named(table: FoundTable, roles: Roles) -> tuple[FoundTable, Roles]:

@@ -113,6 +113,9 @@ def _is_quoted_right(layout: Layout, rows: Sequence[Sequence[Any]], warnings: Se
 def _with_header(path: Path, layout: Layout, rows: Sequence[Sequence[Any]]) -> FoundTable:
     """Return the table with its names, or with numbered ones where the first row is one of the rows."""
     header = layout.header or _has_names(rows)
+    if header and _is_title(rows):
+        finding = "the first line has one cell, where others have more"
+        raise DataError(f"{path}: {finding}; delete a title above the names of the columns, or name every column")
     columns = None if header else tuple(f"column{number}" for number in range(1, len(rows[0]) + 1))
     layout = replace(layout, header=header, columns=columns)
     table = open_table(path, layout)
@@ -136,6 +139,12 @@ def _has_names(rows: Sequence[Sequence[Any]]) -> bool:
     # One name may be a value by chance, as "hate" is one of three degrees of hate.
     repeated = [name in values for name, values in columns if values]
     return not repeated or not all(repeated)
+
+
+def _is_title(rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether the first row has one cell, and most others have more."""
+    filled = [sum(value not in (None, "") for value in row) for row in rows[:1000]]
+    return filled[0] == 1 and sum(count > 1 for count in filled[1:]) * 2 > len(filled) - 1
 
 
 def _is_number(name: str) -> bool:

@@ -28,7 +28,7 @@ def files_of(path: Path) -> Mapping[str, Path]:
         if not path.exists():
             raise DataError(f"{path} does not exist; expected a table, or a folder of tables")
         return {"train": path}
-    tables = sorted(file for file in path.iterdir() if file.is_file() and format_of(file) and file.name[0] != ".")
+    tables = _tables(path)
     if not tables:
         raise DataError(f"{path}: no table in this folder; expected CSV, TSV, TXT, JSON, JSONL, Parquet or XLSX files")
     if len(tables) == 1:
@@ -46,7 +46,20 @@ def files_of(path: Path) -> Mapping[str, Path]:
     return {split: files[0] for split, files in found.items()}
 
 
+def left_aside(path: Path, files: Mapping[str, Path]) -> list[Path]:
+    """Return the tables of a folder that stand for no split."""
+    return [file for file in _tables(path) if file not in files.values()] if path.is_dir() else []
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file() and format_of(file) and file.name[0] != ".")
+
+
 def _split_of(name: str) -> str | None:
-    words = set(re.split(r"[^a-z가-힣]+", name.lower().partition(".")[0]))
+    # "trainset" and "학습데이터" are the same words, said of a file.
+    whole = re.split(r"[^a-z가-힣]+", name.lower().partition(".")[0])
+    words = {re.sub(r"(?<=..)(용|데이터|자료|파일|셋|세트|집합|data|set|file|s)+$", "", word) for word in whole} | {
+        *whole
+    }
     # "no_label" and the like beside "test" is a test file without labels.
     return next((split for split, known in NAMES.items() if words & set(known)), None)

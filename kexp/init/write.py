@@ -173,9 +173,6 @@ def _dataset_comments(found: Found) -> Iterator[str]:
     roles = found.roles
     if roles.ids:
         yield f"Not used, since every row has its own value: {', '.join(roles.ids)}"
-    if roles.splits:
-        remedy = "kexp takes splits from files, so write one file for each"
-        yield f"{', '.join(roles.splits)} seems to name splits: {remedy}."
     yield from found.notes
 
 

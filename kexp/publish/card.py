@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -100,7 +101,15 @@ def _template() -> Any:
 
     # Markdown, which is escaped by its own filter.
     jinja = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    jinja.filters |= {"md": md, "score": score, "count": count, "plain": plain, "fenced": fenced, "mean": _mean}
+    jinja.filters |= {
+        "md": md,
+        "score": score,
+        "count": count,
+        "plain": plain,
+        "fenced": fenced,
+        "mean": _mean,
+        "literal": literal,
+    }
     return jinja.from_string(files("kexp.publish").joinpath("card.md.j2").read_text("utf-8"))
 
 
@@ -115,6 +124,11 @@ def fenced(text: str, language: str) -> str:
     longest = max((len(run) for run in re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def literal(value: object) -> str:
+    """Return texts as Python writes them."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _mean(cell: Json | None) -> str:

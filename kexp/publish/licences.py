@@ -13,17 +13,21 @@ SHARE_ALIKE = "share-alike"
 PERMISSIVE = "permissive"
 
 _FORBIDDING: Mapping[str, str] = {
-    "non-commercial": r"\bNC\b|non[- ]?commercial|\b(?:not|no)\b(?: for)?(?: any)? commercial|commercial use is"
-    r" (?:not|forbidden|prohibited)|비영리|비상업|상업적\s*(?:이용|사용)\s*(?:금지|불가)",
-    "no derivatives": r"\bND\b|no[- ]?deriv|변경\s*금지|2차\s*(?:적)?\s*저작물\s*작성\s*금지",
+    "non-commercial": r"\bNC\b|non[- ]?(?:commercial|profit)|\b(?:not|no)\b(?: for)?(?: any)? commercial"
+    r"|commercial use(?: is)? (?:not|forbidden|prohibited)|commons clause|비영리|비상업"
+    r"|상업(?:적|용)?\s*(?:이용|사용|활용)\S*\s*(?:금|불가|제한)|공공누리\s*제?\s*[24]\s*유형",
+    "no derivatives": r"\bND\b|no[- ]?deriv|변경\s*금지|공공누리\s*제?\s*3\s*유형|2차\s*(?:적)?\s*저작물\s*작성\s*금지",
     "research only": r"(?:research|academic|educational)[- ](?:use|purposes?|only)|only for (?:research|academic)"
-    r"|for (?:research|academic)|연구\s*(?:용|목적|자)|학술",
-    "terms of its own": r"terms of use|AI-?Hub|not be (?:passed on|shared|redistributed)|proprietary"
+    r"|for (?:research|academic)|(?:evaluation|personal|internal) (?:use|purposes?) only"
+    r"|for (?:evaluation|personal) only|연구\s*(?:용|목적|자)|학술",
+    "terms of its own": r"terms of use|AI[- ]?Hub|not be (?:passed on|shared|redistributed)|proprietary"
     r"|all rights reserved|이용\s*약관|재배포\s*금지",
 }
 """What forbids that anyone may use a model that was made from data or weights, by its name, the strictest first."""
-_SHARE_ALIKE = r"\bSA\b|share[- ]?alike|동일\s*조건|\b[AL]?GPL|\bODbL\b"
-_NAMES_NONE = r"\bnames? none\b|\bunknown\b|\bnot (?:known|stated)\b|\bno licen[cs]e\b"
+_SHARE_ALIKE = r"\bSA\b|\bCC[- ]?BY[- ]?SA|share[- ]?alike|동일\s*조건|\b[AL]?GPL|\bODbL\b"
+_NAMES_NONE = r"\bnames? none\b"
+"""That the authors name none; what others say of their work is not theirs to say."""
+_NOT_KNOWN = r"\bunknown\b|\bnot (?:known|stated)\b|\bno licen[cs]e\b"
 
 _CREATIVE_COMMONS = re.compile(r"(?i)\bCC[- ]?BY((?:[- ](?:NC|ND|SA))*)[- ]([1-4]\.0)")
 _NAMED: Mapping[str, str] = {
@@ -66,9 +70,12 @@ class Licence:
             if re.search(f"(?i){pattern}", self.text):
                 return kind
         # What follows in brackets is about copies of it.
-        if not self.ids or re.search(f"(?i){_NAMES_NONE}", self.text.partition("(")[0]):
+        own = self.text.partition("(")[0]
+        if re.search(f"(?i){_NAMES_NONE}", own):
             return UNKNOWN
-        return SHARE_ALIKE if re.search(f"(?i){_SHARE_ALIKE}", self.text) else PERMISSIVE
+        if re.search(f"(?i){_SHARE_ALIKE}", self.text):
+            return SHARE_ALIKE
+        return PERMISSIVE if self.ids and not re.search(f"(?i){_NOT_KNOWN}", own) else UNKNOWN
 
     @property
     def ids(self) -> list[str]:
@@ -78,6 +85,11 @@ class Licence:
         ]
         # The licence itself stands before what it asks for.
         return [*creative, *(name for name, pattern in _NAMED.items() if re.search(f"(?i){pattern}", self.text))]
+
+    @property
+    def binding(self) -> list[str]:
+        """Ids of the licences among them that a model made from it must have, or that restrict its use."""
+        return [name for name in self.ids if re.search(r"\b(?:nc|nd|sa)\b|gpl|odbl", name)]
 
     def sentence(self) -> str:
         """Return what is stated, and of what."""
@@ -99,9 +111,15 @@ def _findings(licences: Sequence[Licence], stated: str | None) -> Iterator[str]:
         elif licence.kind == UNKNOWN and stated is None:
             remedy = "if you may publish a model made from it, name the model's licence, such as --licence apache-2.0"
             yield f"{licence.sentence()}; {remedy}"
-        elif licence.kind == SHARE_ALIKE and stated is not None and stated not in licence.ids:
-            asked = " or ".join(name for name in licence.ids if re.search("sa|gpl|odbl", name))
-            yield f"{licence.sentence()} (share-alike); expected --licence {asked}, found {stated}"
+        elif licence.kind == SHARE_ALIKE and (found := stated or inherited(licences)) not in licence.binding:
+            yield f"{licence.sentence()} (share-alike); {_asked(licence)}, found {found}"
+
+
+def _asked(licence: Licence) -> str:
+    """Say which licence a model must have, or that the text does not name one that the hub knows."""
+    if licence.binding:
+        return f"expected --licence {' or '.join(licence.binding)}"
+    return "it is not said in which version; if you may publish under another licence, say --despite-licence"
 
 
 def inherited(licences: Sequence[Licence]) -> str:
@@ -111,10 +129,8 @@ def inherited(licences: Sequence[Licence]) -> str:
     """
     for kind in (*_FORBIDDING, SHARE_ALIKE):
         for licence in licences:
-            if licence.kind == kind and (
-                binding := [name for name in licence.ids if re.search("nc|nd|sa|gpl|odbl", name)]
-            ):
-                return binding[0]
+            if licence.kind == kind and licence.binding:
+                return licence.binding[0]
     return UNKNOWN
 
 

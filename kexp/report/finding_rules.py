@@ -29,6 +29,8 @@ FLAT = 0.05
 """Relative fall of the training loss up to which nothing was learnt: batches alone make it vary by as much."""
 GUESSING = 0.9
 """Share of the entropy of the labels above which a validation loss is about that of guessing by their frequencies."""
+LEARNT = 0.1
+"""Mean recall above that of guessing, from which something was learnt whatever the losses are."""
 LOW_RATE = 1e-5
 """Learning rate below which fine-tuning hardly moves an encoder; the papers of BERT and its kin use 1e-5 to 5e-5."""
 RISE = 1.1
@@ -170,6 +172,17 @@ def nothing_learnt(evaluations: Sequence[Evaluation], entropy: float | None, lea
         f"validation loss ends at {validation:.3f}, where guessing by the labels' frequencies gives {entropy:.3f}: "
         f"{_other_rate(learning_rate)}, or more epochs"
     )
+
+
+def tells_labels_apart(matrix: Sequence[Sequence[int]]) -> bool:
+    """Return whether the mean recall is above that of guessing by more than chance; rows of the matrix are labels."""
+    rows = [(row[number], sum(row)) for number, row in enumerate(matrix) if sum(row)]
+    if len(rows) < 2:
+        return False
+    guessing = 1 / len(rows)
+    recall = sum(right / count for right, count in rows) / len(rows)
+    error = math.sqrt(sum(guessing * (1 - guessing) / count for _, count in rows)) / len(rows)
+    return recall - guessing > max(LEARNT, 3 * error)
 
 
 def _other_rate(learning_rate: float | None) -> str:

@@ -84,7 +84,7 @@ class _Variant:
     def findings(self) -> Iterator[tuple[str, str]]:
         """Yield the id of every rule about one variant with its sentence, "" where it is silent."""
         rate = self.spec.get("training", {}).get("learning_rate")
-        flat = self._most(lambda run: rules.nothing_learnt(run.evaluations, _entropy(run), rate))
+        flat = self._most(lambda run: _nothing_learnt(run, rate))
         collapsed = self._any(lambda run: rules.collapsed_class(run.result["labels"], run.confusion(self.split), rate))
         overfitted = self._most(lambda run: rules.overfitting(run.evaluations))
         cut = self._cut()
@@ -161,6 +161,13 @@ class _Variant:
         values = [one["validation"].get(self.score.metric) for one in run.evaluations]
         known = sorted((value for value in values if value is not None), reverse=not self.score.lower)
         return None if len(known) < 2 else abs(known[0] - known[1])
+
+
+def _nothing_learnt(run: _Run, rate: float | None) -> str:
+    """Apply the rule to a run; a loss may stand still while the largest probability is that of the right label."""
+    if rules.tells_labels_apart(run.confusion("validation")):
+        return ""
+    return rules.nothing_learnt(run.evaluations, _entropy(run), rate)
 
 
 def _entropy(run: _Run) -> float | None:

@@ -336,6 +336,18 @@ def test_data_of_a_run_folder(result: kexp.RunResult) -> None:
     assert kexp.data(result, progress=False).card.name == "영화"
 
 
+def test_a_row_without_text_has_no_label(result: kexp.RunResult) -> None:
+    model = kexp.load(result.folder / "focal/seed-1")
+    with pytest.warns(UserWarning, match="3 of 5 rows without text, left without a label"):
+        found = kexp.predict(model, ["정말 최고", None, " ", float("nan"), "별로"])
+    assert list(found["predicted"].isna()) == [False, True, True, True, False]
+    numbers = found.drop(columns=["text", "predicted"])
+    assert list(numbers.isna().all(axis=1)) == [False, True, True, True, False]
+    assert np.allclose(numbers.iloc[[0, 4]], kexp.predict(model, ["정말 최고", "별로"]).iloc[:, 2:], atol=1e-6)
+    with pytest.warns(UserWarning, match="1 of 1 rows"):
+        assert kexp.predict(model, [""])["predicted"].isna().all()
+
+
 def test_predict_and_load(result: kexp.RunResult) -> None:
     folder = result.folder / "focal/seed-1"
     test = result.predictions.query("variant == 'focal' and seed == 1 and split == 'test'").reset_index(drop=True)
@@ -348,6 +360,10 @@ def test_predict_and_load(result: kexp.RunResult) -> None:
     assert list(again["번호"]) == list(range(len(test)))
     assert list(again["predicted"].isna()) == list(again["confidence"] < 0.99)
     assert len(kexp.predict(model, [])) == 0
+    part = pd.DataFrame({"text": test["text"]})[::-3]
+    assert list(kexp.predict(model, part).index) == list(part.index)
+    aligned = test.assign(again=kexp.predict(model, part["text"])["predicted"]).loc[part.index]
+    assert list(aligned["again"]) == list(aligned["predicted"])
     with pytest.raises(kexp.KexpError, match="found one text"):
         kexp.predict(model, "한 문장")
     with pytest.raises(kexp.KexpError, match="loaded already"):

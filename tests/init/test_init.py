@@ -307,6 +307,26 @@ def test_a_workbook_of_two_sheets_needs_the_name_of_one(tmp_path: Path) -> None:
     assert init(path, "--sheet", "둘")["dataset"]["sheet"] == "둘"
 
 
+def test_a_title_above_the_names_is_said(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in [("2024년 설문 결과",), (), ("의견", "구분"), *reviews()]:
+        book.active.append(row)
+    path = tmp_path / "data.xlsx"
+    book.save(path)
+    expected = "row 3: found 2 cells, expected 1 as in row 1, the first one; delete a title above the names"
+    assert refused(path).startswith(expected)
+    path = write_csv(tmp_path / "data.csv", [("2024년 설문 결과", ""), ("의견", "구분"), *reviews()])
+    assert refused(path).startswith("the first line has one cell, where others have more; delete a title above the")
+    # A title as long as the texts is taken for one of them.
+    title = "2024년 하반기 전국 고객 만족도 설문 조사 결과 모음"
+    path = write_csv(tmp_path / "data.csv", [(title, ""), ("의견", "구분"), *reviews()])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert made.exit_code == 0
+    assert "no line was taken for the names of the columns" in " ".join(made.stderr.split())
+
+
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize(("rows", "labels"), [(14, 2), (200, 50)])
 def test_templates_fit_few_rows_and_many_labels(tmp_path: Path, template: str, rows: int, labels: int) -> None:
@@ -418,3 +438,71 @@ def test_every_template_runs(tmp_path: Path, template: str) -> None:
     )  # fmt: skip
     assert ran.exit_code == 0, ran.stderr
     assert list((tmp_path / "runs").rglob("model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "label", "said"),
+    [
+        ({"성별": "남여", "점수": "12345"}, "점수", False),
+        ({"store": "가나", "score": "12345"}, "score", False),
+        ({"helpful": "01", "stars": "12345", "verified": "YN"}, "stars", False),
+        ({"지역": "가나", "나이": "1234", "추천여부": "YN"}, "추천여부", False),
+        ({"gender": "MF", "answer": "OX"}, "answer", False),
+        ({"gender": "MF", "말투": "가나다"}, "말투", True),
+        ({"좋아요": "0123"}, "좋아요", True),
+        ({"gender": "MF", "class": "OX"}, "class", False),
+    ],
+)
+def test_what_is_known_of_the_writer_is_the_label_last(
+    tmp_path: Path, columns: dict[str, str], label: str, said: bool
+) -> None:
+    rows = [(text, *(of[n % len(of)] for of in columns.values())) for n, (text, _) in enumerate(reviews())]
+    path = write_csv(tmp_path / "data.csv", [("내용", *columns), *rows])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert tomllib.loads((tmp_path / "spec.toml").read_text("utf-8"))["dataset"]["label"] == label
+    assert (f"label {label}: taken because few of its values differ" in " ".join(made.stderr.split())) == said
+
+
+def test_what_may_be_taken_wrongly_is_said(tmp_path: Path) -> None:
+    rows = [
+        (f"https://example.com/{n}/reviews", text, f"{text} 그렇군요", ["A", "a", "B", "A,B"][n % 4], ["train", "test"][n % 2])
+        for n, (text, _) in enumerate(reviews())
+    ]  # fmt: skip
+    path = write_csv(tmp_path / "data.csv", [("url", "Q", "A", "label", "split"), *rows])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    said = " ".join(made.stderr.split())
+    assert "text A (or Q); label label, 4 labels" in said
+    assert 'labels that look alike stay different labels: "A" and "a"; if they are one' in said
+    assert '"A,B" seem to be several labels of a row: kexp learns one, and takes each combination' in said
+    assert "note: split seems to name splits, and is not used" in said
+    assert 'text = ["Q", "A"]' in (tmp_path / "spec.toml").read_text("utf-8")
+
+
+def test_a_reply_is_not_the_text(tmp_path: Path) -> None:
+    rows = [(text, f"{text} 그렇군요, 속상하셨겠어요", label) for text, label in reviews()]
+    for reply in ("시스템문장1", "답변", "system_response"):
+        path = write_csv(tmp_path / "data.csv", [(reply, "사람문장1", "감정"), *((b, a, c) for a, b, c in rows)])
+        assert init(path)["dataset"]["text"] == "사람문장1"
+    assert init(write_csv(tmp_path / "data.csv", [("답변", "감정"), *reviews()]))["dataset"]["text"] == "답변"
+
+
+def test_labels_in_one_cell_are_said_and_a_name_with_a_mark_is_not(tmp_path: Path) -> None:
+    for labels, joined in ((["1,2", "1", "2,3", "3"], True), (["정치, 사회", "경제", "IT/과학", "과학"], False)):
+        rows = [(text, labels[n // 2 % 4]) for n, (text, _) in enumerate(reviews())]
+        path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows])
+        made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml", "--force")
+        assert ("seem to be several labels of a row" in " ".join(made.stderr.split())) == joined
+
+
+@pytest.mark.parametrize("names", [("학습데이터", "검증용", "평가 데이터셋"), ("trainset", "dev_data", "tests")])
+def test_words_that_say_file_stand_beside_the_split(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = reviews(240)
+    for place, name in enumerate((*names, "sample_submission")):
+        write_csv(folder / f"{name}.csv", [("text", "label"), *rows[60 * place : 60 * place + 60]])
+    made = kexp("init", folder, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    assert made.exit_code == 0, made.stderr
+    found = tomllib.loads((tmp_path / "spec.toml").read_text("utf-8"))["dataset"]
+    assert [found[split] for split in ("train", "validation", "test")] == [f"data/{name}.csv" for name in names]
+    assert "sample_submission.csv is not used: its name says no split" in " ".join(made.stderr.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,16 @@ def test_licences_of_runs_that_recorded_none_are_those_of_the_components(folds: 
     message = refused(copy / "plain/fold-1/seed-1", "--to", tmp_path / "model", "--licence", "mit")
     assert "the data (aihub-emotion): AI-Hub's terms of use" in message
     assert "(terms of its own)" in message
+
+
+def test_the_card_of_several_columns_joins_them_in_its_code(tmp_path: Path) -> None:
+    rows = [f'{n},"말 ""{n}""",좋다{n},{"긍정" if n % 2 else "부정"}' for n in range(60)]
+    data = tmp_path / "rows.csv"
+    data.write_text("\n".join(['번호,"제목 ""가""",본문,label', *rows]), "utf-8")
+    columns = "text = ['제목 \"가\"', '본문']\njoin_with = ' / '"
+    run = trained(data, tmp_path, spec=tiny_spec("seeds = [1]", "", dataset=columns, epochs=1))
+    card = publish(run, tmp_path / "model")
+    code = next(line for line in card.splitlines() if line.startswith("text = unicodedata"))
+    names: dict[str, Any] = {"unicodedata": unicodedata}
+    exec(code, names)
+    assert names["text"] == '제목 "가" / 본문'

@@ -79,3 +79,33 @@ def test_names_of_licences_are_those_of_the_hub() -> None:
     for name in ("unknown", "free"):
         with pytest.raises(KexpError, match=f"--licence {name}: unknown"):
             check_id(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CC BY-SA", "GPL", "Creative Commons Attribution-ShareAlike", "저작자표시-동일조건변경허락"],
+)
+def test_share_alike_without_a_version_is_not_published_under_another_licence(text: str) -> None:
+    of = Licence("the data", text)
+    assert of.kind == SHARE_ALIKE
+    assert "it is not said in which version" in refusal([of], "apache-2.0")
+    assert "it is not said in which version" in refusal([of], None)
+
+
+def test_two_share_alike_licences_cannot_both_be_kept() -> None:
+    data, weights = Licence("the data", "CC BY-SA 4.0"), Licence("the weights", "GPL-3.0")
+    assert "expected --licence gpl-3.0, found cc-by-sa-4.0" in refusal([data, weights], None)
+    assert "expected --licence gpl-3.0, found cc-by-sa-4.0" in refusal([data, weights], "cc-by-sa-4.0")
+    both = Licence("the data", "CC BY-SA 4.0; the code that made it MIT")
+    assert "expected --licence cc-by-sa-4.0, found mit" in refusal([both], "mit")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "commercial use not allowed", "MIT, for non-profit use", "for evaluation only", "공공누리 제4유형", "공공누리 3유형",
+        "AI Hub", "Apache-2.0 with Commons Clause", "CC BY 4.0, 상업적 이용을 금합니다", "상업용 사용 불가",
+    ],
+)  # fmt: skip
+def test_what_forbids_is_refused_whatever_is_stated(text: str) -> None:
+    assert "--despite-licence" in refusal([Licence("the data", text)], "mit")

@@ -18,6 +18,7 @@ from kexp.report.finding_rules import (
     nothing_learnt,
     overfitting,
     short_max_length,
+    tells_labels_apart,
     tiny_validation,
     underfitting,
     unlearnt_classes,
@@ -114,6 +115,17 @@ def test_losses_that_do_not_fall_have_learnt_nothing() -> None:
     assert nothing_learnt(HEALTHY, math.log(2), 5e-5) == ""
     assert nothing_learnt(curve((0.05, 0.05, 0.99), (0.05, 0.05, 0.99)), math.log(2), 5e-5) == ""  # learnt at once
     assert nothing_learnt(flat[:1], math.log(2), None) == nothing_learnt(flat, None, None) == ""
+
+
+def test_a_model_that_tells_labels_apart_has_learnt() -> None:
+    assert tells_labels_apart([[14, 2], [0, 16]])
+    assert not tells_labels_apart([[16, 0], [16, 0]])
+    assert not tells_labels_apart([[9, 7], [6, 10]])  # chance of 32 rows
+    assert tells_labels_apart([[600, 400], [300, 700]])
+    assert not tells_labels_apart([[540, 460], [460, 540]])
+    assert not tells_labels_apart([[95, 0], [5, 0]])
+    assert not tells_labels_apart([])
+    assert not tells_labels_apart([[16, 0], [0, 0]])
 
 
 def test_validation_loss_that_rises_while_training_loss_falls_is_overfitting() -> None:
