@@ -33,6 +33,8 @@ LOW_RATE = 1e-5
 """Learning rate below which fine-tuning hardly moves an encoder; the papers of BERT and its kin use 1e-5 to 5e-5."""
 RISE = 1.1
 """Factor by which the validation loss must rise above its lowest value; healthy runs waver by a few per cent."""
+LEAST_RISE = 0.02
+"""Least rise of it in nats: a probability of 0.99 that becomes 0.97 harms nobody, though its loss is tripled."""
 FALL = 0.9
 """Factor to which the training loss must fall meanwhile: if it does not, training diverges and does not overfit."""
 GAP = 0.15
@@ -200,7 +202,7 @@ def overfitting(evaluations: Sequence[Evaluation]) -> str:
         return ""
     epoch, train, validation = min(points, key=lambda point: point[2])
     _, last_train, last_validation = points[-1]
-    if last_validation < validation * RISE or last_train > train * FALL:
+    if last_validation < max(validation * RISE, validation + LEAST_RISE) or last_train > train * FALL:
         return ""
     return (
         f"overfitting: after epoch {plain(epoch)} the validation loss rises from {validation:.3f} to "
@@ -255,12 +257,21 @@ def unlearnt_classes(labels: Sequence[str], confusion: Confusion) -> str:
     return f'{what} not learnt: {"; ".join(found)}: more rows of it, sampler = "balanced", or class weights'
 
 
-def short_max_length(rows: float, cut: float, max_length: int | None, high: float | None) -> str:
-    """Say that many rows are cut; ``high`` is the length in tokens that 95 % of the rows do not exceed uncut."""
+def short_max_length(
+    rows: float, cut: float, max_length: int | None, high: float | None, most: int | None = None
+) -> str:
+    """Say that many rows are cut; ``high`` is the length in tokens that 95 % of the rows do not exceed uncut.
+
+    ``most`` are the positions of the backbone, beyond which nothing can be read; None where that is not known.
+    """
     if not rows or cut < CUT * rows:
         return ""
     limit = "max_length" if max_length is None else f"max_length = {max_length}"
     longer = "a larger one" if high is None else f"max_length = {math.ceil(high)} would cut 5 %"
+    if most is not None and max_length is not None and max(math.ceil(high or 0), max_length + 1) > most:
+        longer = f"up to the {most} positions of the backbone, beyond which it takes a backbone that reads longer texts"
+        if max_length >= most:
+            longer = "the backbone has no more positions: another one that reads longer texts, or shorter rows"
     return f"{cut / rows:.0%} of the training rows ({cut:,.0f} of {rows:,.0f}) are cut at {limit}: {longer}"
 
 
@@ -296,30 +307,43 @@ def noisy_difference(score: Score, variants: Mapping[str, Spread], different: Se
     sizes = f"{score.distance(a.mean, b.mean)} against a standard deviation of {score.distance(noise, 0)} over {a.over}"
     return (
         f"noise: {who} differ in {score.metric} by less than the runs of one variant do ({example}{sizes}): "
-        f"{_more_runs(a.mean - b.mean, noise)}"
+        f"{_more_runs(a.mean - b.mean, noise, a.over)}"
     )
 
 
-def _more_runs(difference: float, noise: float) -> str:
-    """Return how many runs of each would show a difference in 80 of 100 experiments (normal approximation)."""
+def _more_runs(difference: float, noise: float, over: str) -> str:
+    """Return how many runs of each would show a difference in 80 of 100 experiments (normal approximation).
+
+    That needs runs that depend on nothing but their seed: folds and draws of labelled rows (``over``) share rows, and
+    both variants have the same ones.
+    """
+    if "fold" in over or "draw" in over:
+        return "choose by something else, such as time, or compare with more seeds or on more test rows"
     needed = math.inf if not difference else math.ceil(2 * ((1.96 + 0.84) * noise / difference) ** 2)
     if needed > MOST_SEEDS:
         return "choose by something else, such as time, or compare on more test rows"
     return f"some {needed} seeds of each would be needed to tell them apart"
 
 
-def tiny_validation(score: Score, rows: int, value: float | None, ahead: float | None) -> str:
+SHARES = ("accuracy", "macro_f1", "weighted_f1")
+"""Metrics whose chance is about that of a share of the rows; no other, such as a correlation, has Wilson's interval."""
+
+
+def tiny_validation(
+    score: Score, rows: int, value: float | None, ahead: float | None, *, of: str = "", folds: bool = False
+) -> str:
     """Say that the 95 % interval of a validation score is wide, and wider than the difference that was chosen on.
 
-    ``ahead`` is how far the kept epoch is ahead of the next best one; None where nothing was chosen.
+    ``ahead`` is how far the kept epoch is ahead of the next best one; None where nothing was chosen. ``of`` names the
+    variant where there are several, and ``folds`` says whether the rows are divided into folds already.
     """
-    if value is None or ahead is None or not rows or not score.points(value) or value < 0:
+    if score.metric not in SHARES or value is None or ahead is None or not rows:
         return ""
     low, high = wilson(round(value * rows), rows)
     if (high - low) / 2 <= WIDE or ahead >= high - low:
         return ""
     return (
-        f"tiny validation: on {rows:,} rows the 95 % interval of {score.metric} is {low:.2f} to {high:.2f}, wider than "
-        f"the {score.distance(ahead, 0)} by which the kept epoch is ahead of the next: a larger split.validation, or "
-        "split.folds"
+        f"tiny validation: on {rows:,} rows the 95 % interval of {score.metric}{of and f' of {of}'} is {low:.2f} to "
+        f"{high:.2f}, wider than the {score.distance(ahead, 0)} by which the kept epoch is ahead of the next: a larger "
+        f"split.validation{'' if folds else ', or split.folds'}"
     )

@@ -23,7 +23,7 @@ LABEL_METRICS = ("macro_f1", "accuracy", "weighted_f1", "mcc")
 """Metrics by which a model is held against baselines where it was chosen by a loss, whose differences say little."""
 
 NOTHING_LEARNT = "nothing was learnt: another learning rate or more epochs"
-ONE_LABEL = "its predictions collapsed to one label"
+ONE_LABEL = "collapsed to one label"
 CUT_SHORT = "training rows are cut: a larger max_length"
 
 
@@ -85,19 +85,30 @@ class _Variant:
         """Yield the id of every rule about one variant with its sentence, "" where it is silent."""
         rate = self.spec.get("training", {}).get("learning_rate")
         flat = self._most(lambda run: rules.nothing_learnt(run.evaluations, _entropy(run), rate))
-        collapsed = self._any(lambda run: rules.collapsed_class(run.result["labels"], run.confusion(self.split), rate))
+
+        def collapse(run: _Run) -> str:
+            return rules.collapsed_class(run.result["labels"], run.confusion(self.split), rate)
+
+        collapsed = sum(map(bool, map(collapse, self.runs)))
         overfitted = self._most(lambda run: rules.overfitting(run.evaluations))
         cut = self._cut()
-        cause = next((text for found, text in ((flat, NOTHING_LEARNT), (collapsed, ONE_LABEL)) if found), "")
+        cause = NOTHING_LEARNT if flat else self._one_label(collapsed)
         yield "below_baseline", self._below(cause, CUT_SHORT if cut else "")
         yield "underfitting", flat or self._most(self._still_rising)
         yield "overfitting", overfitted or self._most(self._gap)
-        yield "collapsed_class", collapsed
+        yield "collapsed_class", self._any(collapse)
         yield (
             "unlearnt_class",
             self._any(lambda run: rules.unlearnt_classes(run.result["labels"], run.confusion(self.split))),
         )
         yield "short_max_length", cut
+
+    def _one_label(self, collapsed: int) -> str:
+        """Say that the predictions of so many runs are one label; "" of none."""
+        if not collapsed:
+            return ""
+        count = len(self.runs)
+        return f"{'its predictions' if collapsed == count else f'those of {collapsed} of {count} runs'} {ONE_LABEL}"
 
     def _said(self, of_run: Callable[[_Run], str], least: float) -> str:
         """Return the sentence on the first run that has one, with how many have, if at least a share of them has."""
@@ -148,16 +159,19 @@ class _Variant:
         tokens = data.get("tokens", {}).get("train", {})
         rows = data.get("splits", {}).get("train", {}).get("kept", 0)
         limit = self.spec.get("training", {}).get("max_length")
-        return rules.short_max_length(rows, tokens.get("truncated rows") or 0, limit, tokens.get("95 % before cutting"))
+        cut, high = tokens.get("truncated rows") or 0, tokens.get("95 % before cutting")
+        return rules.short_max_length(rows, cut, limit, high, data.get("max_positions"))
 
     def chosen_on(self) -> tuple[int, float | None, float | None]:
-        """Return the validation rows, the mean score of the kept models, and the lead of the kept epochs."""
+        """Return the validation rows, the mean score of the kept models, and the lead of the chosen epochs."""
         rows = min((run.result.get("rows", {}).get("validation", 0) for run in self.runs), default=0)
         value = self.summary["metrics"].get("validation", {}).get(self.score.metric, {}).get("mean")
         leads = [lead for run in self.runs if (lead := self._lead(run)) is not None]
         return rows, value, max(leads, default=None)
 
     def _lead(self, run: _Run) -> float | None:
+        if self.spec.get("training", {}).get("keep", "best") != "best":
+            return None
         values = [one["validation"].get(self.score.metric) for one in run.evaluations]
         known = sorted((value for value in values if value is not None), reverse=not self.score.lower)
         return None if len(known) < 2 else abs(known[0] - known[1])
@@ -208,6 +222,7 @@ def _tiny_validation(variants: Sequence[_Variant]) -> str:
     said = []
     for variant in variants:
         rows, value, ahead = variant.chosen_on()
-        if text := rules.tiny_validation(variant.score, rows, value, ahead):
+        of, folds = variant.name if len(variants) > 1 else "", bool(variant.spec.get("split", {}).get("folds"))
+        if text := rules.tiny_validation(variant.score, rows, value, ahead, of=of, folds=folds):
             said.append((rows, text))
     return min(said, key=lambda one: one[0])[1] if said else ""

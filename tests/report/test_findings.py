@@ -145,7 +145,7 @@ def test_one_collapsed_run_is_told_and_one_wavering_curve_is_not(experiment: Exp
     found = experiment.found()
     assert found["collapsed_class", "whole"].endswith("(seed 3; 1 of 3 runs)")
     assert ("overfitting", "whole") not in found
-    assert found["below_baseline", "whole"].endswith("its predictions collapsed to one label")
+    assert found["below_baseline", "whole"].endswith("; those of 1 of 3 runs collapsed to one label")
 
 
 def test_noise_and_tiny_validation_are_of_the_whole_experiment(experiment: Experiment) -> None:
@@ -156,9 +156,22 @@ def test_noise_and_tiny_validation_are_of_the_whole_experiment(experiment: Exper
     assert {*found} == {("noise", None), ("tiny_validation", None)}
     assert found["noise", None].startswith("noise: whole and cut differ in macro_f1 by less than")
     assert (
-        "on 40 rows the 95 % interval of macro_f1 is 0.77 to 0.96, wider than the 0.4 points"
+        "on 40 rows the 95 % interval of macro_f1 of whole is 0.77 to 0.96, wider than the 0.4 points"
         in (found["tiny_validation", None])
     )
+
+
+def test_what_was_not_chosen_by_validation_was_not_chosen_by_chance(tmp_path: Path) -> None:
+    for keep, said in (('"best"', True), ('"last"', False), ("3", False)):
+        made = Experiment(tmp_path / keep.strip('"'), f"keep = {keep}\n")
+        made.run("default", 1, 0.85, GOOD, validation=40)
+        assert (("tiny_validation", None) in made.found()) is said
+
+
+def test_folds_are_no_remedy_where_there_are_folds(tmp_path: Path) -> None:
+    made = Experiment(tmp_path / "folds", "[split]\nfolds = 3\n")
+    made.run("default", 1, 0.85, GOOD, validation=40)
+    assert made.found()["tiny_validation", None].endswith("ahead of the next: a larger split.validation")
 
 
 def test_page_and_screen_say_it_once_for_variants_that_share_it(
