@@ -59,18 +59,20 @@ def finished(study: Study) -> int:
 
 
 def ranked(study: Study) -> list[FrozenTrial]:
-    """Return the complete trials without repetitions, the best in the first metric first.
+    """Return the complete trials without repetitions, the best in the first metric first (see ``rank``)."""
+    directions, space = [metric.direction for metric in study.job.metrics], study.job.space
+    complete = (trial for trial in study.trials() if outcome(trial) == "complete" and not is_repetition(trial))
+    return sorted(complete, key=lambda trial: rank(trial, directions, default=is_default(trial, space)))
+
+
+def rank(trial: FrozenTrial, directions: Sequence[str], *, default: bool) -> tuple[float, ...]:
+    """Return what is smaller, the better a complete trial is; ``directions`` are maximize or minimize.
 
     Of equals that with the lower validation loss is better, then the spec as it stands, then the earlier one.
     """
-    signs = [-1 if metric.direction == "maximize" else 1 for metric in study.job.metrics]
-
-    def rank(trial: FrozenTrial) -> tuple[float, ...]:
-        values = (sign * value for sign, value in zip(signs, trial.values, strict=True))
-        return (*values, _loss(trial), not is_default(trial, study.job.space), trial.number)
-
-    complete = (trial for trial in study.trials() if outcome(trial) == "complete" and not is_repetition(trial))
-    return sorted(complete, key=rank)
+    pairs = zip(directions, trial.values, strict=True)
+    values = (-value if direction == "maximize" else value for direction, value in pairs)
+    return (*values, _loss(trial), not default, trial.number)
 
 
 def _loss(trial: FrozenTrial) -> float:
