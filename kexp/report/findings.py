@@ -84,7 +84,9 @@ class _Variant:
     def findings(self) -> Iterator[tuple[str, str]]:
         """Yield the id of every rule about one variant with its sentence, "" where it is silent."""
         rate = self.spec.get("training", {}).get("learning_rate")
-        flat = self._most(lambda run: rules.nothing_learnt(run.evaluations, _entropy(run), rate))
+        flat = self._most(
+            lambda run: rules.nothing_learnt(run.evaluations, _entropy(run), rate) if _guesses(run) else ""
+        )
 
         def collapse(run: _Run) -> str:
             return rules.collapsed_class(run.result["labels"], run.confusion(self.split), rate)
@@ -182,6 +184,14 @@ def _entropy(run: _Run) -> float | None:
     rows = [sum(row) for row in run.confusion("validation")]
     shares = [count / sum(rows) for count in rows if count]
     return -sum(share * math.log(share) for share in shares) or None
+
+
+def _guesses(run: _Run) -> bool:
+    """Return whether the kept model is right on validation no more often than one that says the same of all rows."""
+    matrix = run.confusion("validation")
+    rows, most = sum(map(sum, matrix)), max(map(sum, matrix), default=0)
+    right = sum(row[number] for number, row in enumerate(matrix))
+    return right - most < rules.NO_BETTER * (rows - most) or right <= most
 
 
 def _variants(folder: Path, table: Json, summary: Json, split: str) -> Iterator[_Variant]:

@@ -45,8 +45,12 @@ class Experiment:
         curve: list[tuple[float, float, float]],
         confusion: list[list[int]] | None = None,
         validation: int = 2000,
+        right: float = 0.5,
     ) -> None:
-        """Add a finished run; ``curve`` has training loss, validation loss and macro F1 of every epoch."""
+        """Add a finished run; ``curve`` has training loss, validation loss and macro F1 of every epoch.
+
+        ``right`` is the accuracy on validation that the confusion matrix has.
+        """
         scores = {"macro_f1": accuracy, "accuracy": accuracy}
         best = max(range(len(curve)), key=lambda number: curve[number][2])
         result = {
@@ -55,7 +59,7 @@ class Experiment:
             "rows": {"train": 4000, "validation": validation, "test": ROWS}, "monitor": "macro_f1",
             "kept_epoch": best + 1.0,
             "confusion_matrix": {
-                "validation": matrix(0.5, validation), "test": confusion or matrix(accuracy, ROWS),
+                "validation": matrix(right, validation), "test": confusion or matrix(accuracy, ROWS),
             },
         }  # fmt: skip
         folder = self.folder / variant / f"seed-{seed}"
@@ -159,6 +163,13 @@ def test_noise_and_tiny_validation_are_of_the_whole_experiment(experiment: Exper
         "on 40 rows the 95 % interval of macro_f1 of whole is 0.77 to 0.96, wider than the 0.4 points"
         in (found["tiny_validation", None])
     )
+
+
+def test_a_model_that_is_right_more_often_than_a_constant_has_learnt_something(tmp_path: Path) -> None:
+    for right, said in ((0.5, True), (0.505, True), (0.62, False)):
+        made = Experiment(tmp_path / str(right))
+        made.run("default", 1, 0.62, FLAT, right=right)
+        assert (("underfitting", "default") in made.found()) is said
 
 
 def test_what_was_not_chosen_by_validation_was_not_chosen_by_chance(tmp_path: Path) -> None:
