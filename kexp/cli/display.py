@@ -108,8 +108,8 @@ class TerminalDisplay:
 
     def run_ended(self, result: Json, folder: Path) -> None:
         """Print the table of the epochs, or why the run did not finish."""
-        if self.line.steps:
-            self.estimate.end(done=result["status"] == "done")
+        # One that ended before it trained counts for nothing, and neither does its time for the next one.
+        self.estimate.end(done=result["status"] == "done" and self.line.steps > 0)
         self.line.end()
         self.status.stop()
         if result["status"] == "done":
