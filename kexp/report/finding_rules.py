@@ -47,6 +47,8 @@ FEW_ROWS = 5
 """Rows of other labels below which nothing is said of them."""
 UNLEARNT_ROWS = 10
 """Rows from which a recall of 0 is no chance: a label with a recall of 0.26 has none right in 5 of 100 such tests."""
+RARE = 0.5
+"""Share of the mean number of rows of a label below which more of them, or a greater weight, would help a label."""
 CUT = 0.1
 """Share of cut rows: with less, the rows that end too early can move accuracy by a point or two at most."""
 WIDE = 0.05
@@ -104,6 +106,7 @@ def below_baseline(score: Score, mean: float, baselines: Mapping[str, float], ca
     return f"{' and '.join(parts)}; {cause or NO_CAUSE}"
 
 
+OVERFITS = "it overfits: more labelled rows, augmentation or a lower learning rate"
 NO_CAUSE = "its curves show no cause: try another learning rate or backbone, or use the simple model"
 
 
@@ -114,7 +117,7 @@ def _pair(score: Score, mean: float, other: float) -> str:
 def cause_in_curve(score: Score, evaluations: Sequence[Evaluation]) -> str:
     """Return why a run is below a baseline, as far as its curve shows; here every rise at the end counts."""
     if overfitting(evaluations):
-        return "it overfits: more labelled rows, augmentation or a lower learning rate"
+        return OVERFITS
     if len(evaluations) == 1 and evaluations[0]["epoch"] <= 1:
         return "it was trained for one epoch alone: more epochs"
     if gain_at_the_end(score, evaluations) is not None:
@@ -244,17 +247,21 @@ def unlearnt_classes(labels: Sequence[str], confusion: Confusion) -> str:
     """Say which labels with enough rows are never predicted right; "" where the model knows one label alone."""
     if collapsed_class(labels, confusion):
         return ""
-    found = []
+    found, rare, usual = [], False, sum(map(sum, confusion)) / max(len(labels), 1)
     for number, label in enumerate(labels):
         rows = sum(confusion[number])
         if rows >= UNLEARNT_ROWS and not confusion[number][number]:
             guessed = sum(row[number] for row in confusion)
             wrong = f"predicted {guessed:,} times, always wrong" if guessed else "never predicted"
             found.append(f"{label} (recall 0 on {rows:,} rows, {wrong})")
+            rare |= rows < RARE * usual
     if not found:
         return ""
     what = "a label is" if len(found) == 1 else f"{len(found)} labels are"
-    return f'{what} not learnt: {"; ".join(found)}: more rows of it, sampler = "balanced", or class weights'
+    remedy = 'more rows of it, sampler = "balanced", or class weights'
+    if not rare:
+        remedy = f"{'it is' if len(found) == 1 else 'they are'} not rare: more epochs or another learning rate"
+    return f"{what} not learnt: {'; '.join(found)}: {remedy}"
 
 
 def short_max_length(

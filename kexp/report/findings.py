@@ -24,6 +24,7 @@ LABEL_METRICS = ("macro_f1", "accuracy", "weighted_f1", "mcc")
 
 NOTHING_LEARNT = "nothing was learnt: another learning rate or more epochs"
 ONE_LABEL = "collapsed to one label"
+A_LABEL_MISSED = "at least one label is not learnt"
 CUT_SHORT = "training rows are cut: a larger max_length"
 
 
@@ -91,26 +92,24 @@ class _Variant:
         def collapse(run: _Run) -> str:
             return rules.collapsed_class(run.result["labels"], run.confusion(self.split), rate)
 
-        collapsed = sum(map(bool, map(collapse, self.runs)))
+        def unlearnt(run: _Run) -> str:
+            return rules.unlearnt_classes(run.result["labels"], run.confusion(self.split))
+
         overfitted = self._most(lambda run: rules.overfitting(run.evaluations))
         cut = self._cut()
-        cause = NOTHING_LEARNT if flat else self._one_label(collapsed)
-        yield "below_baseline", self._below(cause, CUT_SHORT if cut else "")
+        cause = NOTHING_LEARNT if flat else self._in_runs(collapse, f"its predictions {ONE_LABEL}", ONE_LABEL)
+        missed = self._in_runs(unlearnt, A_LABEL_MISSED, A_LABEL_MISSED)
+        yield "below_baseline", self._below(cause, missed, CUT_SHORT if cut else "")
         yield "underfitting", flat or self._most(self._still_rising)
         yield "overfitting", overfitted or self._most(self._gap)
         yield "collapsed_class", self._any(collapse)
-        yield (
-            "unlearnt_class",
-            self._any(lambda run: rules.unlearnt_classes(run.result["labels"], run.confusion(self.split))),
-        )
+        yield "unlearnt_class", self._any(unlearnt)
         yield "short_max_length", cut
 
-    def _one_label(self, collapsed: int) -> str:
-        """Say that the predictions of so many runs are one label; "" of none."""
-        if not collapsed:
-            return ""
-        count = len(self.runs)
-        return f"{'its predictions' if collapsed == count else f'those of {collapsed} of {count} runs'} {ONE_LABEL}"
+    def _in_runs(self, of_run: Callable[[_Run], str], of_all: str, of_some: str) -> str:
+        """Return what holds of all runs of which something is said, or of some with their number; "" of none."""
+        count, said = len(self.runs), sum(map(bool, map(of_run, self.runs)))
+        return "" if not said else of_all if said == count else f"{said} of {count} runs: {of_some}"
 
     def _said(self, of_run: Callable[[_Run], str], least: float) -> str:
         """Return the sentence on the first run that has one, with how many have, if at least a share of them has."""
@@ -128,8 +127,11 @@ class _Variant:
         """Return what is said of any run: one that failed to learn spoils the mean."""
         return self._said(of_run, 0)
 
-    def _below(self, cause: str, otherwise: str) -> str:
-        """Hold the mean against the baselines; the curves are asked for a cause where none is known."""
+    def _below(self, cause: str, missed: str, otherwise: str) -> str:
+        """Hold the mean against the baselines; the curves are asked for a cause where none is known.
+
+        Labels that are ``missed`` say more than a loss that rises at the end, and less than a metric that does.
+        """
         scores = {metric: found["mean"] for metric, found in self.summary["metrics"].get(self.split, {}).items()}
         baselines = {name: of.get(self.split, {}) for name, of in self.summary["baselines"].items()}
         score = self._compared(scores, baselines)
@@ -139,7 +141,9 @@ class _Variant:
         known = {name: value for name, of in baselines.items() if (value := of.get(score.metric)) is not None}
         curves = [rules.cause_in_curve(self.score, run.evaluations) for run in self.runs]
         shared = max(curves, key=curves.count)
-        return rules.below_baseline(score, mean, known, cause or shared or otherwise)
+        if missed and shared == rules.OVERFITS:
+            shared = missed
+        return rules.below_baseline(score, mean, known, cause or shared or missed or otherwise)
 
     def _compared(self, scores: Json, baselines: Mapping[str, Json]) -> Score:
         """Return the metric that is held against baselines: the monitor, unless it is a loss and labels were scored."""

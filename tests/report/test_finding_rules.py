@@ -168,6 +168,11 @@ def test_a_label_without_a_right_prediction_is_not_learnt() -> None:
     assert text.startswith("a label is not learnt: 보통 (recall 0 on 15 rows, never predicted): more rows of it")
     wrong = unlearnt_classes(["a", "b", "c"], [[40, 10, 0], [15, 0, 0], [15, 0, 0]])
     assert "2 labels are not learnt: b (recall 0 on 15 rows, predicted 10 times, always wrong); c (" in wrong
+    # More rows of a label or a greater weight help a rare one alone.
+    assert wrong.endswith(": they are not rare: more epochs or another learning rate")
+    assert unlearnt_classes(["a", "b", "c"], [[20, 0, 0], [0, 20, 0], [9, 10, 0]]).endswith(
+        "c (recall 0 on 19 rows, never predicted): it is not rare: more epochs or another learning rate"
+    )
     assert unlearnt_classes(["a", "b"], [[50, 0], [9, 0]]) == ""  # nine rows
     assert unlearnt_classes(["a", "b"], [[50, 5], [14, 1]]) == ""
     # Said already.

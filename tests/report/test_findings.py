@@ -149,7 +149,21 @@ def test_one_collapsed_run_is_told_and_one_wavering_curve_is_not(experiment: Exp
     found = experiment.found()
     assert found["collapsed_class", "whole"].endswith("(seed 3; 1 of 3 runs)")
     assert ("overfitting", "whole") not in found
-    assert found["below_baseline", "whole"].endswith("; those of 1 of 3 runs collapsed to one label")
+    assert found["below_baseline", "whole"].endswith("; 1 of 3 runs: collapsed to one label")
+
+
+def test_a_label_that_is_not_learnt_is_the_cause_rather_than_a_curve(experiment: Experiment) -> None:
+    matrices = [[[300, 40, 0], [30, 300, 0], [200, 130, 0]], [[330, 10, 0], [10, 320, 0], [5, 5, 320]]]
+    for variant, seeds in (("whole", (0, 0)), ("cut", (0, 1, 1))):
+        for seed, number in enumerate(seeds, 1):
+            experiment.run(variant, seed, 0.6, OVERFITTED, matrices[number])
+            experiment.results[-1]["labels"] = ["부정", "긍정", "중립"]
+            (experiment.folder / variant / f"seed-{seed}" / "result.json").write_text(
+                json.dumps(experiment.results[-1]), "utf-8"
+            )
+    found = experiment.found()
+    assert found["below_baseline", "whole"].endswith("; at least one label is not learnt")
+    assert found["below_baseline", "cut"].endswith("; 1 of 3 runs: at least one label is not learnt")
 
 
 def test_noise_and_tiny_validation_are_of_the_whole_experiment(experiment: Experiment) -> None:
