@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ class NullDisplay:
     def phase(self, text: str) -> None:
         """Show nothing."""
 
-    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]]) -> None:
+    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Show nothing."""
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
@@ -76,9 +76,9 @@ class TerminalDisplay:
         if not passing or (not self.screen and text and self._is_due(text)):
             self.console.print(f"[dim]{escape(text)}[/]")
 
-    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]]) -> None:
+    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Learn which runs there are, for how many of them are left."""
-        self.planned, self.estimate = runs, Estimate([variant.name for variant, _ in runs])
+        self.planned, self.estimate = runs, Estimate([variant.name for variant, _ in runs], skipped=done)
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
@@ -108,8 +108,8 @@ class TerminalDisplay:
 
     def run_ended(self, result: Json, folder: Path) -> None:
         """Print the table of the epochs, or why the run did not finish."""
-        if self.line.steps:
-            self.estimate.end(done=result["status"] == "done")
+        # One that ended before it trained counts for nothing, and neither does its time for the next one.
+        self.estimate.end(done=result["status"] == "done" and self.line.steps > 0)
         self.line.end()
         self.status.stop()
         if result["status"] == "done":
@@ -148,8 +148,7 @@ class TerminalDisplay:
             self.console.print(escape("  ".join(filter(None, units))))
 
     def _left(self) -> str:
-        several = self.estimate.place + 1 < len(self.planned)
-        return in_words(self.estimate.left, " for all" if several else "")
+        return in_words(self.estimate.left, " for all" if self.estimate.others else "")
 
     def _is_due(self, text: str) -> bool:
         """Return whether a file gets a line about what is being done: numbers alone make no other kind of line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from statistics import fmean
 
 LEAST_SHARE = 0.05
@@ -13,12 +13,14 @@ LEAST_SHARE = 0.05
 class Estimate:
     """Which run of how many goes on, and the seconds left for it and all that come after it.
 
-    ``groups`` are the variants of the runs in their order. Runs that are skipped, since they are done already, take no
-    part in the estimate; of a resumed one only the steps that it still does.
+    ``groups`` are the variants of the runs in their order. Runs that are ``skipped``, since they are done already, take
+    no part in the estimate, wherever they stand; of a resumed one only the steps that it still does.
     """
 
-    def __init__(self, groups: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
-        self.groups, self.clock = groups, clock
+    def __init__(
+        self, groups: Sequence[str], clock: Callable[[], float] = time.monotonic, skipped: Collection[int] = ()
+    ) -> None:
+        self.groups, self.skipped, self.clock = groups, skipped, clock
         self.place = -1
         self.took: dict[str, list[float]] = {}
         self.began, self.stepping, self.first, self.step, self.steps = clock(), 0.0, 0, 0, 0
@@ -37,11 +39,15 @@ class Estimate:
     @property
     def left(self) -> float | None:
         """The seconds left for this run and those after it; None as long as nothing says so."""
-        own, others = self._own_left(), self.groups[self.place + 1 :]
-        typical = [self._typical(group) for group in others]
+        own, typical = self._own_left(), [self._typical(group) for group in self.others]
         if own is None or None in typical:
             return None
         return own + sum(seconds for seconds in typical if seconds is not None)
+
+    @property
+    def others(self) -> list[str]:
+        """The variants of the runs that come after this one."""
+        return [group for place, group in enumerate(self.groups) if place > self.place and place not in self.skipped]
 
     def _own_left(self) -> float | None:
         """Return the seconds left for the run itself: by its own rate, or else by what finished ones took."""

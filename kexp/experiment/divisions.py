@@ -28,7 +28,9 @@ def divisions(spec: Spec) -> dict[str, Repeat]:
 
 def data_record(spec: Spec, prepared: PreparedInputs) -> dict[str, Any]:
     """Return the record of a variant's data; of several divisions their number and the means of their counts."""
-    records = {name: prepared.inputs(spec, repeat).record() for name, repeat in divisions(spec).items()}
+    positions = spec.backbone.max_positions()
+    most = {} if positions is None else {"max_positions": positions}
+    records = {name: {**prepared.inputs(spec, repeat).record(), **most} for name, repeat in divisions(spec).items()}
     if len(records) == 1:
         return next(iter(records.values()))
     warnings: dict[str, list[str]] = {}

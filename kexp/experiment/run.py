@@ -89,8 +89,14 @@ def _run(
     resumes: bool,
 ) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
-    display.runs_planned([*plan.runs()])
-    for variant, repeat in plan.runs():
+    planned = [*plan.runs()]
+    done = [
+        place
+        for place, (variant, repeat) in enumerate(planned)
+        if _finished(folder.run(variant.name, repeat)) is not None
+    ]
+    display.runs_planned(planned, done)
+    for variant, repeat in planned:
         path = folder.run(variant.name, repeat)
         run = Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
         results.append(_finished(path) or train_and_test(run))

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,8 @@ class Display(Protocol):
     def phase(self, text: str) -> None:
         """Show what is being done before and between the runs."""
 
-    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]]) -> None:
-        """Learn the runs of an experiment in their order, those included that are done already."""
+    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
+        """Learn the runs of an experiment in their order, with the places of those that are done already."""
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""

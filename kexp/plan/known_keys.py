@@ -54,6 +54,9 @@ class KnownKeys:
         if known := key_hint(plain, section, own) or metric_key_hint(plain) or command_line_hint(plain):
             return known
         slip = did_you_mean(word, own)
+        if section and plain in self.sections[""] and plain not in self.sections and not _is_component(plain):
+            near = f', or did you mean "{one[0]}"?' if (one := difflib.get_close_matches(plain, own, 1, NEAR)) else ""
+            return f"use {plain}, which stands above all tables{near}"
         is_near = slip.startswith("did you mean")
         # A key that is nearly one of its section is rather a slip than the name of a whole section.
         sections = {path: keys for path, keys in self.sections.items() if path or not is_near}
@@ -108,6 +111,11 @@ def _sections(section: type[Section], path: str, table: Any, catalog: Catalog) -
         elif _is_table(field.annotation) and (below := section_in(field.annotation)) is not None:
             yield place, tuple(below.model_fields)
             yield from _sections(below, place, value, catalog)
+
+
+def _is_component(name: str) -> bool:
+    """Return whether a key of the spec holds a component, which may be a word or a table."""
+    return any(isinstance(one, Component) for one in _metadata(Spec.model_fields[name]))
 
 
 def _metadata(field: Any) -> Iterator[Any]:

@@ -26,7 +26,7 @@ BESIDE_SECTIONS = ("variants", "extends")
 
 def translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any], catalog: Catalog) -> list[Problem]:
     """Return a problem for each place with errors: the branches of a union share a place."""
-    found, places = list(errors), dict[str, dict[str, str]]()
+    found, places = _innermost(list(errors)), dict[str, dict[str, str]]()
     known = KnownKeys.of(table, catalog)
     for error in found[:MOST_PROBLEMS]:
         path = _path(error, table)
@@ -40,6 +40,12 @@ def translate(errors: Iterable[ErrorDetails], table: Mapping[str, Any], catalog:
     if len(found) > MOST_PROBLEMS:
         problems.append(Problem("", f"{len(found) - MOST_PROBLEMS:,} further mistakes are not listed"))
     return problems
+
+
+def _innermost(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out errors of a list whose entries have errors: a list that lacks those is too short for pydantic."""
+    outer = {error["loc"][:end] for error in errors for end in range(1, len(error["loc"]))}
+    return [error for error in errors if error["loc"] not in outer]
 
 
 def _joined(messages: Sequence[str]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from kexp.names import composed
 from kexp.nested import Table
 from kexp.plan.cross_checks import warnings_of
 from kexp.plan.validate import dump, validate
-from kexp.plan.variants import variant_changes, variant_problems
+from kexp.plan.variants import FIXED_BY_EXPERIMENT, variant_changes, variant_problems
 from kexp.repeats import Repeat, all_repeats
 from kexp.spec import toml
 from kexp.spec.sections import Spec
@@ -131,10 +133,19 @@ def _validate_variants(
         spec, found = validate(nested.merge(nested.merge(table, changed), overrides), catalog)
         found = [*toml.without_effect(table, changed), *toml.without_effect(changed, overrides), *found]
         new = [problem for problem in found if not _is_reported(problem, seen, base_problems, overrides)]
-        problems += [problem if problem in base_problems else problem.under(f"variants.{name}") for problem in new]
+        problems += [problem if problem in base_problems else _of_variant(problem, name) for problem in new]
         seen += new
         valid += [Variant(name, spec)] if spec else []
     return valid, problems
+
+
+def _of_variant(problem: Problem, name: str) -> Problem:
+    """Return a variant's problem with its place in the file; what is advised instead of a key belongs there too."""
+    message = problem.message
+    table = f"[variants.{name if re.fullmatch(r'[A-Za-z0-9_-]+', name) else json.dumps(name)}]"
+    if message.startswith("unknown ") and not re.search(rf"; use ({'|'.join(FIXED_BY_EXPERIMENT)})\b", message):
+        message = re.sub(r"; use (?=[a-z])", f"; in {table} use ", message, count=1)
+    return replace(problem, message=message).under(f"variants.{name}")
 
 
 def _is_reported(

@@ -35,6 +35,8 @@ LOW_RATE = 1e-5
 """Learning rate below which fine-tuning hardly moves an encoder; the papers of BERT and its kin use 1e-5 to 5e-5."""
 RISE = 1.1
 """Factor by which the validation loss must rise above its lowest value; healthy runs waver by a few per cent."""
+LEAST_RISE = 0.02
+"""Least rise of it in nats: a probability of 0.99 that becomes 0.97 harms nobody, though its loss is tripled."""
 FALL = 0.9
 """Factor to which the training loss must fall meanwhile: if it does not, training diverges and does not overfit."""
 GAP = 0.15
@@ -47,6 +49,8 @@ FEW_ROWS = 5
 """Rows of other labels below which nothing is said of them."""
 UNLEARNT_ROWS = 10
 """Rows from which a recall of 0 is no chance: a label with a recall of 0.26 has none right in 5 of 100 such tests."""
+RARE = 0.5
+"""Share of the mean number of rows of a label below which more of them, or a greater weight, would help a label."""
 CUT = 0.1
 """Share of cut rows: with less, the rows that end too early can move accuracy by a point or two at most."""
 WIDE = 0.05
@@ -104,6 +108,7 @@ def below_baseline(score: Score, mean: float, baselines: Mapping[str, float], ca
     return f"{' and '.join(parts)}; {cause or NO_CAUSE}"
 
 
+OVERFITS = "it overfits: more labelled rows, augmentation or a lower learning rate"
 NO_CAUSE = "its curves show no cause: try another learning rate or backbone, or use the simple model"
 
 
@@ -114,7 +119,7 @@ def _pair(score: Score, mean: float, other: float) -> str:
 def cause_in_curve(score: Score, evaluations: Sequence[Evaluation]) -> str:
     """Return why a run is below a baseline, as far as its curve shows; here every rise at the end counts."""
     if overfitting(evaluations):
-        return "it overfits: more labelled rows, augmentation or a lower learning rate"
+        return OVERFITS
     if len(evaluations) == 1 and evaluations[0]["epoch"] <= 1:
         return "it was trained for one epoch alone: more epochs"
     if gain_at_the_end(score, evaluations) is not None:
@@ -213,7 +218,7 @@ def overfitting(evaluations: Sequence[Evaluation]) -> str:
         return ""
     epoch, train, validation = min(points, key=lambda point: point[2])
     _, last_train, last_validation = points[-1]
-    if last_validation < validation * RISE or last_train > train * FALL:
+    if last_validation < max(validation * RISE, validation + LEAST_RISE) or last_train > train * FALL:
         return ""
     return (
         f"overfitting: after epoch {plain(epoch)} the validation loss rises from {validation:.3f} to "
@@ -255,25 +260,38 @@ def unlearnt_classes(labels: Sequence[str], confusion: Confusion) -> str:
     """Say which labels with enough rows are never predicted right; "" where the model knows one label alone."""
     if collapsed_class(labels, confusion):
         return ""
-    found = []
+    found, rare, usual = [], False, sum(map(sum, confusion)) / max(len(labels), 1)
     for number, label in enumerate(labels):
         rows = sum(confusion[number])
         if rows >= UNLEARNT_ROWS and not confusion[number][number]:
             guessed = sum(row[number] for row in confusion)
             wrong = f"predicted {guessed:,} times, always wrong" if guessed else "never predicted"
             found.append(f"{label} (recall 0 on {rows:,} rows, {wrong})")
+            rare |= rows < RARE * usual
     if not found:
         return ""
     what = "a label is" if len(found) == 1 else f"{len(found)} labels are"
-    return f'{what} not learnt: {"; ".join(found)}: more rows of it, sampler = "balanced", or class weights'
+    remedy = 'more rows of it, sampler = "balanced", or class weights'
+    if not rare:
+        remedy = f"{'it is' if len(found) == 1 else 'they are'} not rare: more epochs or another learning rate"
+    return f"{what} not learnt: {'; '.join(found)}: {remedy}"
 
 
-def short_max_length(rows: float, cut: float, max_length: int | None, high: float | None) -> str:
-    """Say that many rows are cut; ``high`` is the length in tokens that 95 % of the rows do not exceed uncut."""
+def short_max_length(
+    rows: float, cut: float, max_length: int | None, high: float | None, most: int | None = None
+) -> str:
+    """Say that many rows are cut; ``high`` is the length in tokens that 95 % of the rows do not exceed uncut.
+
+    ``most`` are the positions of the backbone, beyond which nothing can be read; None where that is not known.
+    """
     if not rows or cut < CUT * rows:
         return ""
     limit = "max_length" if max_length is None else f"max_length = {max_length}"
     longer = "a larger one" if high is None else f"max_length = {math.ceil(high)} would cut 5 %"
+    if most is not None and max_length is not None and max(math.ceil(high or 0), max_length + 1) > most:
+        longer = f"up to the {most} positions of the backbone, beyond which it takes a backbone that reads longer texts"
+        if max_length >= most:
+            longer = "the backbone has no more positions: another one that reads longer texts, or shorter rows"
     return f"{cut / rows:.0%} of the training rows ({cut:,.0f} of {rows:,.0f}) are cut at {limit}: {longer}"
 
 
@@ -309,30 +327,43 @@ def noisy_difference(score: Score, variants: Mapping[str, Spread], different: Se
     sizes = f"{score.distance(a.mean, b.mean)} against a standard deviation of {score.distance(noise, 0)} over {a.over}"
     return (
         f"noise: {who} differ in {score.metric} by less than the runs of one variant do ({example}{sizes}): "
-        f"{_more_runs(a.mean - b.mean, noise)}"
+        f"{_more_runs(a.mean - b.mean, noise, a.over)}"
     )
 
 
-def _more_runs(difference: float, noise: float) -> str:
-    """Return how many runs of each would show a difference in 80 of 100 experiments (normal approximation)."""
+def _more_runs(difference: float, noise: float, over: str) -> str:
+    """Return how many runs of each would show a difference in 80 of 100 experiments (normal approximation).
+
+    That needs runs that depend on nothing but their seed: folds and draws of labelled rows (``over``) share rows, and
+    both variants have the same ones.
+    """
+    if "fold" in over or "draw" in over:
+        return "choose by something else, such as time, or compare with more seeds or on more test rows"
     needed = math.inf if not difference else math.ceil(2 * ((1.96 + 0.84) * noise / difference) ** 2)
     if needed > MOST_SEEDS:
         return "choose by something else, such as time, or compare on more test rows"
     return f"some {needed} seeds of each would be needed to tell them apart"
 
 
-def tiny_validation(score: Score, rows: int, value: float | None, ahead: float | None) -> str:
+SHARES = ("accuracy", "macro_f1", "weighted_f1")
+"""Metrics whose chance is about that of a share of the rows; no other, such as a correlation, has Wilson's interval."""
+
+
+def tiny_validation(
+    score: Score, rows: int, value: float | None, ahead: float | None, *, of: str = "", folds: bool = False
+) -> str:
     """Say that the 95 % interval of a validation score is wide, and wider than the difference that was chosen on.
 
-    ``ahead`` is how far the kept epoch is ahead of the next best one; None where nothing was chosen.
+    ``ahead`` is how far the kept epoch is ahead of the next best one; None where nothing was chosen. ``of`` names the
+    variant where there are several, and ``folds`` says whether the rows are divided into folds already.
     """
-    if value is None or ahead is None or not rows or not score.points(value) or value < 0:
+    if score.metric not in SHARES or value is None or ahead is None or not rows:
         return ""
     low, high = wilson(round(value * rows), rows)
     if (high - low) / 2 <= WIDE or ahead >= high - low:
         return ""
     return (
-        f"tiny validation: on {rows:,} rows the 95 % interval of {score.metric} is {low:.2f} to {high:.2f}, wider than "
-        f"the {score.distance(ahead, 0)} by which the kept epoch is ahead of the next: a larger split.validation, or "
-        "split.folds"
+        f"tiny validation: on {rows:,} rows the 95 % interval of {score.metric}{of and f' of {of}'} is {low:.2f} to "
+        f"{high:.2f}, wider than the {score.distance(ahead, 0)} by which the kept epoch is ahead of the next: a larger "
+        f"split.validation{'' if folds else ', or split.folds'}"
     )

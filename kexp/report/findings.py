@@ -23,7 +23,8 @@ LABEL_METRICS = ("macro_f1", "accuracy", "weighted_f1", "mcc")
 """Metrics by which a model is held against baselines where it was chosen by a loss, whose differences say little."""
 
 NOTHING_LEARNT = "nothing was learnt: another learning rate or more epochs"
-ONE_LABEL = "its predictions collapsed to one label"
+ONE_LABEL = "collapsed to one label"
+A_LABEL_MISSED = "at least one label is not learnt"
 CUT_SHORT = "training rows are cut: a larger max_length"
 
 
@@ -85,19 +86,28 @@ class _Variant:
         """Yield the id of every rule about one variant with its sentence, "" where it is silent."""
         rate = self.spec.get("training", {}).get("learning_rate")
         flat = self._most(lambda run: _nothing_learnt(run, rate))
-        collapsed = self._any(lambda run: rules.collapsed_class(run.result["labels"], run.confusion(self.split), rate))
+
+        def collapse(run: _Run) -> str:
+            return rules.collapsed_class(run.result["labels"], run.confusion(self.split), rate)
+
+        def unlearnt(run: _Run) -> str:
+            return rules.unlearnt_classes(run.result["labels"], run.confusion(self.split))
+
         overfitted = self._most(lambda run: rules.overfitting(run.evaluations))
         cut = self._cut()
-        cause = next((text for found, text in ((flat, NOTHING_LEARNT), (collapsed, ONE_LABEL)) if found), "")
-        yield "below_baseline", self._below(cause, CUT_SHORT if cut else "")
+        cause = NOTHING_LEARNT if flat else self._in_runs(collapse, f"its predictions {ONE_LABEL}", ONE_LABEL)
+        missed = self._in_runs(unlearnt, A_LABEL_MISSED, A_LABEL_MISSED)
+        yield "below_baseline", self._below(cause, missed, CUT_SHORT if cut else "")
         yield "underfitting", flat or self._most(self._still_rising)
         yield "overfitting", overfitted or self._most(self._gap)
-        yield "collapsed_class", collapsed
-        yield (
-            "unlearnt_class",
-            self._any(lambda run: rules.unlearnt_classes(run.result["labels"], run.confusion(self.split))),
-        )
+        yield "collapsed_class", self._any(collapse)
+        yield "unlearnt_class", self._any(unlearnt)
         yield "short_max_length", cut
+
+    def _in_runs(self, of_run: Callable[[_Run], str], of_all: str, of_some: str) -> str:
+        """Return what holds of all runs of which something is said, or of some with their number; "" of none."""
+        count, said = len(self.runs), sum(map(bool, map(of_run, self.runs)))
+        return "" if not said else of_all if said == count else f"{said} of {count} runs: {of_some}"
 
     def _said(self, of_run: Callable[[_Run], str], least: float) -> str:
         """Return the sentence on the first run that has one, with how many have, if at least a share of them has."""
@@ -115,8 +125,11 @@ class _Variant:
         """Return what is said of any run: one that failed to learn spoils the mean."""
         return self._said(of_run, 0)
 
-    def _below(self, cause: str, otherwise: str) -> str:
-        """Hold the mean against the baselines; the curves are asked for a cause where none is known."""
+    def _below(self, cause: str, missed: str, otherwise: str) -> str:
+        """Hold the mean against the baselines; the curves are asked for a cause where none is known.
+
+        Labels that are ``missed`` say more than a loss that rises at the end, and less than a metric that does.
+        """
         scores = {metric: found["mean"] for metric, found in self.summary["metrics"].get(self.split, {}).items()}
         baselines = {name: of.get(self.split, {}) for name, of in self.summary["baselines"].items()}
         score = self._compared(scores, baselines)
@@ -126,7 +139,9 @@ class _Variant:
         known = {name: value for name, of in baselines.items() if (value := of.get(score.metric)) is not None}
         curves = [rules.cause_in_curve(self.score, run.evaluations) for run in self.runs]
         shared = max(curves, key=curves.count)
-        return rules.below_baseline(score, mean, known, cause or shared or otherwise)
+        if missed and shared == rules.OVERFITS:
+            shared = missed
+        return rules.below_baseline(score, mean, known, cause or shared or missed or otherwise)
 
     def _compared(self, scores: Json, baselines: Mapping[str, Json]) -> Score:
         """Return the metric that is held against baselines: the monitor, unless it is a loss and labels were scored."""
@@ -148,16 +163,19 @@ class _Variant:
         tokens = data.get("tokens", {}).get("train", {})
         rows = data.get("splits", {}).get("train", {}).get("kept", 0)
         limit = self.spec.get("training", {}).get("max_length")
-        return rules.short_max_length(rows, tokens.get("truncated rows") or 0, limit, tokens.get("95 % before cutting"))
+        cut, high = tokens.get("truncated rows") or 0, tokens.get("95 % before cutting")
+        return rules.short_max_length(rows, cut, limit, high, data.get("max_positions"))
 
     def chosen_on(self) -> tuple[int, float | None, float | None]:
-        """Return the validation rows, the mean score of the kept models, and the lead of the kept epochs."""
+        """Return the validation rows, the mean score of the kept models, and the lead of the chosen epochs."""
         rows = min((run.result.get("rows", {}).get("validation", 0) for run in self.runs), default=0)
         value = self.summary["metrics"].get("validation", {}).get(self.score.metric, {}).get("mean")
         leads = [lead for run in self.runs if (lead := self._lead(run)) is not None]
         return rows, value, max(leads, default=None)
 
     def _lead(self, run: _Run) -> float | None:
+        if self.spec.get("training", {}).get("keep", "best") != "best":
+            return None
         values = [one["validation"].get(self.score.metric) for one in run.evaluations]
         known = sorted((value for value in values if value is not None), reverse=not self.score.lower)
         return None if len(known) < 2 else abs(known[0] - known[1])
@@ -215,6 +233,7 @@ def _tiny_validation(variants: Sequence[_Variant]) -> str:
     said = []
     for variant in variants:
         rows, value, ahead = variant.chosen_on()
-        if text := rules.tiny_validation(variant.score, rows, value, ahead):
+        of, folds = variant.name if len(variants) > 1 else "", bool(variant.spec.get("split", {}).get("folds"))
+        if text := rules.tiny_validation(variant.score, rows, value, ahead, of=of, folds=folds):
             said.append((rows, text))
     return min(said, key=lambda one: one[0])[1] if said else ""

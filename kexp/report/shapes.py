@@ -137,6 +137,7 @@ class Data(TypedDict, total=False):
 
     source: Source
     divisions: int
+    max_positions: int
     splits: dict[str, dict[str, Number]]
     tokens: dict[str, dict[str, Number | None]]
     warnings: list[str]

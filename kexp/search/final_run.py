@@ -16,6 +16,7 @@ from kexp.plan.resolve import Plan, Variant
 from kexp.plan.search_metrics import SearchMetric
 from kexp.plan.validate import dump
 from kexp.repeats import repeats_in
+from kexp.report.findings import by_text
 from kexp.report.run_folder import RunFolder
 from kexp.report.sentences import sentence
 from kexp.report.summary import no_test_remark
@@ -134,7 +135,13 @@ def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, A
     remarks += [untested] if untested else []
     calibrated = bool(job.spec_of(trial).evaluation.calibrate)
     again = compare_with_trial(trial.user_attrs["seeds"], job.metrics, summary, calibrated=calibrated)
-    return {**found, "remarks": [*remarks, again]}
+    return {**found, "remarks": [*remarks, *_stands_out(summary), again]}
+
+
+def _stands_out(summary: Mapping[str, Any]) -> list[str]:
+    """Return what stands out in the runs of the best spec: the best of many trials may be below a baseline still."""
+    of_best = [one for one in summary["findings"] if one["variant"] in (BEST, None)]
+    return [f"{name}: {text}" if name else text for name, text in by_text(of_best)]
 
 
 def _run_best(job: SearchJob, best: Spec, resume: RunFolder | None) -> dict[str, Any]:

@@ -33,12 +33,12 @@ def summary(study: Study, best: Sequence[FrozenTrial]) -> dict[str, Any]:
         "best_trial": first.number if first else None,
         "best_value": (first.values[0] if len(first.values) == 1 else first.values) if first else None,
         "best_params": shown_params(first, job.space) if first else None,
-        "no_gain": is_default(first, job.space) if first else None,
+        "no_gain": _no_gain(best, job.space) if first else None,
         "best_spec": None,
         "front": [{"trial": trial.number, "values": trial.values} for trial in best],
         "final": None,
         "gains": [],
-        "remarks": remarks(study, first) if first else [],
+        "remarks": remarks(study, best) if first else [],
     }
 
 
@@ -59,18 +59,20 @@ def finished(study: Study) -> int:
 
 
 def ranked(study: Study) -> list[FrozenTrial]:
-    """Return the complete trials without repetitions, the best in the first metric first.
+    """Return the complete trials without repetitions, the best in the first metric first (see ``rank``)."""
+    directions, space = [metric.direction for metric in study.job.metrics], study.job.space
+    complete = (trial for trial in study.trials() if outcome(trial) == "complete" and not is_repetition(trial))
+    return sorted(complete, key=lambda trial: rank(trial, directions, default=is_default(trial, space)))
+
+
+def rank(trial: FrozenTrial, directions: Sequence[str], *, default: bool) -> tuple[float, ...]:
+    """Return what is smaller, the better a complete trial is; ``directions`` are maximize or minimize.
 
     Of equals that with the lower validation loss is better, then the spec as it stands, then the earlier one.
     """
-    signs = [-1 if metric.direction == "maximize" else 1 for metric in study.job.metrics]
-
-    def rank(trial: FrozenTrial) -> tuple[float, ...]:
-        values = (sign * value for sign, value in zip(signs, trial.values, strict=True))
-        return (*values, _loss(trial), not is_default(trial, study.job.space), trial.number)
-
-    complete = (trial for trial in study.trials() if outcome(trial) == "complete" and not is_repetition(trial))
-    return sorted(complete, key=rank)
+    pairs = zip(directions, trial.values, strict=True)
+    values = (-value if direction == "maximize" else value for direction, value in pairs)
+    return (*values, _loss(trial), not default, trial.number)
 
 
 def _loss(trial: FrozenTrial) -> float:
@@ -82,13 +84,29 @@ def _loss(trial: FrozenTrial) -> float:
     return math.inf if loss is None else float(loss)
 
 
-def remarks(study: Study, best: FrozenTrial) -> list[str]:
-    """Say where the best trial is no gain over the spec as it stands, and by what it was chosen among equal ones."""
-    space, complete = study.job.space, ranked(study)
+def _no_gain(front: Sequence[FrozenTrial], space: Space) -> bool:
+    """Return whether nothing beats the spec as it stands, which is the first of the best trials then.
+
+    On a Pareto front with other values, trials beside it are better in another metric.
+    """
+    return is_default(front[0], space) and all(trial.values == front[0].values for trial in front)
+
+
+def remarks(study: Study, front: Sequence[FrozenTrial]) -> list[str]:
+    """Say where the best trial is no gain over the spec as it stands, and by what it was chosen among equal ones.
+
+    ``front`` are the trials of ``best_trials``.
+    """
+    space, complete, best = study.job.space, ranked(study), front[0]
     equal = [trial for trial in complete if trial.values == best.values]
     found = []
-    if is_default(best, space):
+    if _no_gain(front, space):
         found.append("no gain: no trial is better than the spec as it stands")
+    elif trial := next((trial for trial in front if is_default(trial, space)), None):
+        found.append(
+            f"the spec as it stands, trial {trial.number}, is on the Pareto front: no trial is better in one metric "
+            "without being worse in another"
+        )
     elif not any(is_default(trial, space) for trial in complete):
         found.append("whether this is a gain is not known: no trial of the spec as it stands was completed")
     if len(equal) > 1:

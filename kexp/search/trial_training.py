@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -112,7 +112,7 @@ class EvaluationReporter:
     def phase(self, text: str) -> None:
         """Show nothing."""
 
-    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]]) -> None:
+    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Show nothing."""
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:

@@ -54,11 +54,14 @@ def _columns(events: Sequence[Json], points: int | None) -> Json:
         steps = steps[:: max(1, len(steps) // points)]
     evaluations = [event for event in events if event["event"] == "evaluation"]
     names = dict.fromkeys(name for event in evaluations for name in event["metrics"])
+    losses = [event.get("validation_loss") for event in evaluations]
     return {
         "steps": {name: [event[name] for event in steps] for name in ("epoch", "loss", "learning_rate")},
         "evaluations": {
             "epoch": [event["epoch"] for event in evaluations],
             "train_loss": [event["train_loss"] for event in evaluations],
+            # The validation loss, which is measured also where it is not among the metrics.
+            **({"cross_entropy": losses} if any(loss is not None for loss in losses) else {}),
             **{name: [event["metrics"].get(name) for event in evaluations] for name in names},
         },
     }

@@ -76,7 +76,7 @@ class StudyReader:
             "goals": [*row.goals] or self._goals(),
             "directions": directions,
             "counts": dict(Counter(trial["outcome"] for trial in trials)),
-            "best": _best(trials, directions),
+            "best": _best(found, directions),
             "trials": trials,
         }
 
@@ -111,6 +111,7 @@ class StudyReader:
 
 
 def _trial(trial: FrozenTrial) -> Json:
+    from kexp.search.default_trial import AS_IT_STANDS
     from kexp.search.trial import outcome
 
     steps = [(step, value) for step, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)]
@@ -119,6 +120,7 @@ def _trial(trial: FrozenTrial) -> Json:
         "outcome": outcome(trial),
         "values": trial.values or [],
         "params": {str(path): value for path, value in trial.params.items()},
+        "as_it_stands": AS_IT_STANDS in trial.system_attrs,
         "seconds": trial.user_attrs.get("seconds"),
         "same_as": trial.user_attrs.get("same as"),
         "reason": str(trial.user_attrs.get("reason", "")),
@@ -127,11 +129,14 @@ def _trial(trial: FrozenTrial) -> Json:
     }
 
 
-def _best(trials: list[Json], directions: list[str]) -> int | None:
-    """Return the number of the trial with the best value; None with several goals, or without a value."""
-    complete = [trial for trial in trials if trial["outcome"] == "complete" and trial["same_as"] is None]
+def _best(trials: list[FrozenTrial], directions: list[str]) -> int | None:
+    """Return the number of the best trial, as the search ranks them; None with several goals, or without a value."""
+    from kexp.search.default_trial import AS_IT_STANDS
+    from kexp.search.summary import rank
+    from kexp.search.trial import is_repetition, outcome
+
+    complete = [trial for trial in trials if outcome(trial) == "complete" and not is_repetition(trial)]
     if len(directions) != 1 or not complete:
         return None
-    sign = -1 if directions[0] == "maximize" else 1
-    number: int = min(complete, key=lambda trial: (sign * trial["values"][0], trial["trial"]))["trial"]
-    return number
+    best = min(complete, key=lambda trial: rank(trial, directions, default=AS_IT_STANDS in trial.system_attrs))
+    return int(best.number)

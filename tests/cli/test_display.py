@@ -177,3 +177,14 @@ def test_a_run_says_what_it_prepares_and_which_run_it_does(
     (folder / "default" / "seed-2" / "result.json").unlink()
     again = kexp("run", "--resume", folder).stderr
     assert [line for line in again.splitlines() if line.startswith("run ")] == ["run 2 of 2  default seed 2"]
+
+
+def test_runs_that_are_done_already_are_not_among_those_that_are_left(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\n" + "".join(f"{'좋' if n % 2 else '싫'}다 {n},{n % 2}\n" for n in range(60)), "utf-8")
+    (tmp_path / "spec.toml").write_text(tiny_spec("name = 'r'\nseeds = [1, 2, 3]", epochs=1).format(data=data), "utf-8")
+    kexp("run", tmp_path / "spec.toml", "--runs-dir", tmp_path / "runs")
+    (folder,) = (tmp_path / "runs" / "r").iterdir()
+    (folder / "default" / "seed-2" / "result.json").unlink()
+    told = kexp("run", "--resume", folder).stderr.splitlines()
+    assert [line for line in told if line.startswith("run ")] == ["run 2 of 3  default seed 2"]

@@ -44,6 +44,29 @@ def test_the_rate_of_the_first_run_is_that_of_all(clock: Clock) -> None:
     assert estimate.left == pytest.approx(90 + 100 + 100)
 
 
+def test_runs_that_are_done_already_take_no_part_wherever_they_stand(clock: Clock) -> None:
+    # As when an experiment is resumed in which runs in the midst have failed.
+    estimate = Estimate(["a"] * 6, clock, skipped=[0, 2, 3, 5])
+    estimate.start(1, 100, 0)
+    clock.now += 10
+    estimate.step = 10
+    assert estimate.left == pytest.approx(90 + 100)
+    assert estimate.others == ["a"]
+    run(estimate, clock, 1, 90)
+    estimate.start(4, 100, 0)
+    assert estimate.left == pytest.approx(100)
+    assert estimate.others == []
+
+
+def test_the_time_of_a_run_that_never_trained_is_not_that_of_the_next(clock: Clock) -> None:
+    estimate = Estimate(["a", "a", "a"], clock)
+    clock.now += 500
+    estimate.end(done=False)
+    run(estimate, clock, 1, 100)
+    estimate.start(2, 100, 0)
+    assert estimate.left == pytest.approx(100)
+
+
 def test_finished_runs_of_a_variant_say_how_long_its_others_take(clock: Clock) -> None:
     estimate = Estimate(["slow", "slow", "fast", "fast", "new"], clock)
     run(estimate, clock, 0, 100)

@@ -55,7 +55,8 @@ def test_with_a_split_per_seed_counts_and_baselines_are_those_of_every_split(
 
 def test_one_division_is_told_as_it_is(plan: Any, catalog: Catalog, tmp_path: Path) -> None:
     spec, prepared = plan("").base, PreparedInputs(catalog, tmp_path)
-    assert data_record(spec, prepared) == prepared.inputs(spec, Repeat(1)).record()
+    positions = {"max_positions": spec.backbone.max_positions()}
+    assert data_record(spec, prepared) == prepared.inputs(spec, Repeat(1)).record() | positions
 
 
 @pytest.mark.parametrize(

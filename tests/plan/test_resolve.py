@@ -104,6 +104,21 @@ def test_mistakes_are_told_with_place_finding_and_remedy(
     assert found == [expected]
 
 
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        ("-1", "seeds: expected a number of at least 0, found -1"),
+        ("[1, -1]", "seeds[1]: expected a number of at least 0, found -1"),
+        ("'1,2'", 'seeds: expected a whole number, found "1,2"'),
+        ("[]", "seeds: expected at least 1 entry, found 0"),
+    ],
+)
+def test_of_a_list_with_a_wrong_entry_the_entry_alone_is_told(
+    write_spec: Write, catalog: Catalog, seeds: str, expected: str
+) -> None:
+    assert problems(write_spec(f"seeds = {seeds}\n{GOOD}".replace("seeds = [1]\n", "")), catalog) == [expected]
+
+
 def test_options_without_a_name_are_those_of_the_default_component(write_spec: Write, catalog: Catalog) -> None:
     plan = resolve(write_spec(f"{GOOD}[objective]\nlabel_smoothing = 0.1\n"), catalog)
     assert plan.table["objective"] == {"use": "cross-entropy", "label_smoothing": 0.1, "class_weights": "none"}
@@ -145,7 +160,7 @@ def test_variant_problems_are_told_once_and_under_their_variant(write_spec: Writ
         'variants.a/b: a variant\'s name becomes a folder; expected letters, digits, ".", "-" and "_" only, '
         "with a letter or digit at the beginning",
         "training.epochs: expected a number greater than 0, found 0",
-        "variants.a.training.epoch: unknown key of [training]; use training.epochs",
+        "variants.a.training.epoch: unknown key of [training]; in [variants.a] use training.epochs",
     ]
 
 
@@ -207,7 +222,8 @@ def test_mistake_of_the_command_line_is_told_once(write_spec: Write, catalog: Ca
     # What variants state themselves is as many mistakes.
     twice = write_spec(GOOD + "[variants.a]\ntraining.epoch = 1\n[variants.b]\ntraining.epoch = 1\n")
     assert problems(twice, catalog) == [
-        f"variants.{name}.training.epoch: unknown key of [training]; use training.epochs" for name in "ab"
+        f"variants.{name}.training.epoch: unknown key of [training]; in [variants.{name}] use training.epochs"
+        for name in "ab"
     ]
 
 

@@ -146,6 +146,7 @@ def test_validation_loss_that_rises_while_training_loss_falls_is_overfitting() -
         curve((0.4, 0.45, 0.8), (0.5, 0.6, 0.7)),  # both rise: training diverges
         curve((0.4, 0.45, 0.8), (0.3, 0.48, 0.8)),  # by less than a tenth
         curve((None, None, 0.7), (0.3, None, 0.7)),
+        curve((0.02, 0.010, 0.99), (0.01, 0.014, 0.99)),  # by next to nothing, although by two fifths
     ],
 )
 def test_other_curves_are_not(evaluations: list[dict[str, Any]]) -> None:
@@ -179,6 +180,11 @@ def test_a_label_without_a_right_prediction_is_not_learnt() -> None:
     assert text.startswith("a label is not learnt: 보통 (recall 0 on 15 rows, never predicted): more rows of it")
     wrong = unlearnt_classes(["a", "b", "c"], [[40, 10, 0], [15, 0, 0], [15, 0, 0]])
     assert "2 labels are not learnt: b (recall 0 on 15 rows, predicted 10 times, always wrong); c (" in wrong
+    # More rows of a label or a greater weight help a rare one alone.
+    assert wrong.endswith(": they are not rare: more epochs or another learning rate")
+    assert unlearnt_classes(["a", "b", "c"], [[20, 0, 0], [0, 20, 0], [9, 10, 0]]).endswith(
+        "c (recall 0 on 19 rows, never predicted): it is not rare: more epochs or another learning rate"
+    )
     assert unlearnt_classes(["a", "b"], [[50, 0], [9, 0]]) == ""  # nine rows
     assert unlearnt_classes(["a", "b"], [[50, 5], [14, 1]]) == ""
     # Said already.
@@ -190,6 +196,18 @@ def test_rows_that_are_cut_ask_for_a_longer_max_length() -> None:
         "38% of the training rows (570 of 1,500) are cut at max_length = 8: max_length = 41 would cut 5 %"
     )
     assert short_max_length(100, 10, None, None).endswith("are cut at max_length: a larger one")
+    # No backbone reads more than its positions.
+    assert "cut 5 %" not in short_max_length(1500, 570, 128, 3000.0, 512)
+    assert short_max_length(1500, 570, 128, 3000.0, 512).endswith(
+        "max_length = 128: up to the 512 positions of the backbone, beyond which it takes a backbone that reads longer texts"
+    )
+    for high in (3000.0, 512.0, None):
+        assert short_max_length(1500, 570, 512, high, 512).endswith(
+            "max_length = 512: the backbone has no more positions: another one that reads longer texts, or shorter rows"
+        )
+    for high in (511.2, 512.0):
+        assert short_max_length(1500, 570, 128, high, 512).endswith("max_length = 512 would cut 5 %")
+    assert short_max_length(1500, 570, 128, None, 512).endswith("max_length = 128: a larger one")
     assert short_max_length(1500, 149, 8, 40) == short_max_length(0, 0, 8, None) == ""
 
 
@@ -202,6 +220,12 @@ def test_noise_larger_than_the_difference() -> None:
     )
     farther = {**pair, "b": Spread(0.82, 0.03, "3 seeds")}
     assert noisy_difference(F1, farther).endswith("some 26 seeds of each would be needed to tell them apart")
+    # What is over folds or draws depends on more than seeds, and is not independent.
+    for over in ("5 folds", "3 folds x 2 seeds", "5 label draws", "2 label draws x 3 seeds"):
+        shared = {name: Spread(of.mean, of.sd, over) for name, of in farther.items()}
+        assert noisy_difference(F1, shared).endswith(
+            f"over {over}): choose by something else, such as time, or compare with more seeds or on more test rows"
+        )
     three = {**pair, "c": Spread(0.9, 0.01, "3 seeds"), "d": Spread(0.9, 0.01, "3 seeds")}
     assert "noise: 2 of 6 pairs of variants differ in macro_f1" in noisy_difference(F1, three)
     assert noisy_difference(F1, pair, [("b", "a")]) == ""  # a test told them apart
@@ -216,6 +240,12 @@ def test_few_validation_rows_choose_by_chance() -> None:
         "tiny validation: on 30 rows the 95 % interval of macro_f1 is 0.63 to 0.90, wider than the 3.3 points by which "
         "the kept epoch is ahead of the next"
     )
+    assert tiny_validation(F1, 30, 0.8, 0.033).endswith(": a larger split.validation, or split.folds")
+    again = tiny_validation(F1, 30, 0.8, 0.033, of="small", folds=True)
+    assert "interval of macro_f1 of small is 0.63" in again
+    assert again.endswith(": a larger split.validation")
+    # A correlation is no share of the rows.
+    assert tiny_validation(Score("mcc", lower=False), 30, 0.8, 0.033) == ""
     assert tiny_validation(F1, 2000, 0.8, 0.001) == ""
     assert tiny_validation(F1, 30, 0.8, 0.4) == ""  # nobody doubts that
     assert tiny_validation(F1, 30, 0.8, None) == tiny_validation(F1, 0, 0.8, 0.1) == tiny_validation(F1, 30, None, 0.1)

@@ -45,8 +45,12 @@ class Experiment:
         curve: list[tuple[float, float, float]],
         confusion: list[list[int]] | None = None,
         validation: int = 2000,
+        right: float = 0.5,
     ) -> None:
-        """Add a finished run; ``curve`` has training loss, validation loss and macro F1 of every epoch."""
+        """Add a finished run; ``curve`` has training loss, validation loss and macro F1 of every epoch.
+
+        ``right`` is the accuracy on validation that the confusion matrix has.
+        """
         scores = {"macro_f1": accuracy, "accuracy": accuracy}
         best = max(range(len(curve)), key=lambda number: curve[number][2])
         result = {
@@ -55,7 +59,7 @@ class Experiment:
             "rows": {"train": 4000, "validation": validation, "test": ROWS}, "monitor": "macro_f1",
             "kept_epoch": best + 1.0,
             "confusion_matrix": {
-                "validation": matrix(0.5, validation), "test": confusion or matrix(accuracy, ROWS),
+                "validation": matrix(right, validation), "test": confusion or matrix(accuracy, ROWS),
             },
         }  # fmt: skip
         folder = self.folder / variant / f"seed-{seed}"
@@ -145,7 +149,21 @@ def test_one_collapsed_run_is_told_and_one_wavering_curve_is_not(experiment: Exp
     found = experiment.found()
     assert found["collapsed_class", "whole"].endswith("(seed 3; 1 of 3 runs)")
     assert ("overfitting", "whole") not in found
-    assert found["below_baseline", "whole"].endswith("its predictions collapsed to one label")
+    assert found["below_baseline", "whole"].endswith("; 1 of 3 runs: collapsed to one label")
+
+
+def test_a_label_that_is_not_learnt_is_the_cause_rather_than_a_curve(experiment: Experiment) -> None:
+    matrices = [[[300, 40, 0], [30, 300, 0], [200, 130, 0]], [[330, 10, 0], [10, 320, 0], [5, 5, 320]]]
+    for variant, seeds in (("whole", (0, 0)), ("cut", (0, 1, 1))):
+        for seed, number in enumerate(seeds, 1):
+            experiment.run(variant, seed, 0.6, OVERFITTED, matrices[number])
+            experiment.results[-1]["labels"] = ["부정", "긍정", "중립"]
+            (experiment.folder / variant / f"seed-{seed}" / "result.json").write_text(
+                json.dumps(experiment.results[-1]), "utf-8"
+            )
+    found = experiment.found()
+    assert found["below_baseline", "whole"].endswith("; at least one label is not learnt")
+    assert found["below_baseline", "cut"].endswith("; 1 of 3 runs: at least one label is not learnt")
 
 
 def test_noise_and_tiny_validation_are_of_the_whole_experiment(experiment: Experiment) -> None:
@@ -156,9 +174,29 @@ def test_noise_and_tiny_validation_are_of_the_whole_experiment(experiment: Exper
     assert {*found} == {("noise", None), ("tiny_validation", None)}
     assert found["noise", None].startswith("noise: whole and cut differ in macro_f1 by less than")
     assert (
-        "on 40 rows the 95 % interval of macro_f1 is 0.77 to 0.96, wider than the 0.4 points"
+        "on 40 rows the 95 % interval of macro_f1 of whole is 0.77 to 0.96, wider than the 0.4 points"
         in (found["tiny_validation", None])
     )
+
+
+def test_a_model_that_is_right_more_often_than_a_constant_has_learnt_something(tmp_path: Path) -> None:
+    for right, said in ((0.5, True), (0.505, True), (0.62, False)):
+        made = Experiment(tmp_path / str(right))
+        made.run("default", 1, 0.62, FLAT, right=right)
+        assert (("underfitting", "default") in made.found()) is said
+
+
+def test_what_was_not_chosen_by_validation_was_not_chosen_by_chance(tmp_path: Path) -> None:
+    for keep, said in (('"best"', True), ('"last"', False), ("3", False)):
+        made = Experiment(tmp_path / keep.strip('"'), f"keep = {keep}\n")
+        made.run("default", 1, 0.85, GOOD, validation=40)
+        assert (("tiny_validation", None) in made.found()) is said
+
+
+def test_folds_are_no_remedy_where_there_are_folds(tmp_path: Path) -> None:
+    made = Experiment(tmp_path / "folds", "[split]\nfolds = 3\n")
+    made.run("default", 1, 0.85, GOOD, validation=40)
+    assert made.found()["tiny_validation", None].endswith("ahead of the next: a larger split.validation")
 
 
 def test_page_and_screen_say_it_once_for_variants_that_share_it(

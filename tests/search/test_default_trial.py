@@ -254,3 +254,33 @@ def test_equal_values_of_several_metrics_are_ranked_by_loss(storage: BaseStorage
     study = join(storage, "far/1", replace(job, metrics=metrics))
     run(study, (0.9, 0.4), (0.9, 0.2), (0.8, 0.1))
     assert [trial.number for trial in best_trials(study)] == [1, 0]
+
+
+def test_on_a_pareto_front_with_others_the_spec_as_it_stands_is_not_called_better_than_they_are(
+    storage: BaseStorage,
+) -> None:
+    metrics = [SearchMetric("validation.f1", "maximize"), SearchMetric("train_seconds", "minimize")]
+    job = replace(search(RANGES, Random(), base=BASES["inside"]), metrics=metrics)
+    study = join(storage, "far/1", job)
+    for value, seconds in ((0.9, 5.0), (0.8, 1.0)):
+        found = result(value) | {"train_seconds": seconds}
+        study.complete(study.next_trial(None).number, [found], "rows", "f")
+    front = (
+        "the spec as it stands, trial 0, is on the Pareto front: no trial is better in one metric without being worse "
+        "in another"
+    )
+    assert (told(study)["best_trial"], told(study)["no_gain"], told(study)["remarks"]) == (0, False, [front])
+    # Where another is the first of the front, it is no better than the spec as it stands on the whole.
+    study.complete(study.next_trial(None).number, [result(0.95) | {"train_seconds": 9.0}], "rows", "f")
+    assert (told(study)["best_trial"], told(study)["no_gain"], told(study)["remarks"]) == (2, False, [front])
+    # One that is better in both leaves it behind.
+    study.complete(study.next_trial(None).number, [result(0.95) | {"train_seconds": 2.0}], "rows", "f")
+    assert (told(study)["best_trial"], told(study)["no_gain"], told(study)["remarks"]) == (3, False, [])
+
+
+def test_trials_that_equal_the_spec_as_it_stands_in_all_metrics_are_no_gain(storage: BaseStorage) -> None:
+    metrics = [SearchMetric("validation.f1", "maximize"), SearchMetric("train_seconds", "minimize")]
+    study = join(storage, "far/1", replace(search(RANGES, Random(), base=BASES["inside"]), metrics=metrics))
+    run(study, (0.9, 0.4), (0.9, 0.4))
+    assert told(study)["no_gain"]
+    assert told(study)["remarks"][0] == "no gain: no trial is better than the spec as it stands"

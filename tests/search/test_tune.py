@@ -336,6 +336,15 @@ metric = "validation.accuracy"
     assert len(ties) > 1
     assert found["best_trial"] == ties["validation_loss"].idxmin()
     assert found["remarks"][0].startswith(f"{len(ties)} trials have the same validation.accuracy; ")
+    # The best of these has learnt nothing, which the page says too.
+    stands_out = [
+        f"{one['variant']}: {one['text']}"
+        for one in json.loads(Path(found["final"], "summary.json").read_text("utf-8"))["findings"]
+        if one["variant"] == "best"
+    ]
+    assert any("no better than the majority baseline" in text for text in stands_out)
+    assert [remark for remark in found["remarks"] if remark.startswith("best: ")] == stands_out
+    assert "no better than the majority baseline" in Path(found["folder"], "study.html").read_text("utf-8")
     results = [json.loads(path.read_text()) for path in Path(found["folder"]).glob("trials/*/seed-1/result.json")]
     for result in results:
         assert result["validation_loss"] == pytest.approx(result["metrics"]["validation"]["cross_entropy"])

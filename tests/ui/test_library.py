@@ -75,6 +75,15 @@ def test_curves_are_columns_and_half_a_line_is_left_out(tmp_path: Path) -> None:
     assert curves["evaluations"] == {"epoch": [1.0], "train_loss": [0.9], "accuracy": [0.5]}
 
 
+def test_the_validation_loss_has_its_curve_where_it_is_no_metric(tmp_path: Path) -> None:
+    key = "x/20260101T000000Z-aa/plain/seed-1"
+    path = make_run(tmp_path, key) / "metrics.jsonl"
+    event = {"event": "evaluation", "step": 20, "epoch": 1.0, "train_loss": 0.9, "validation_loss": 0.7, "best": True}
+    for metrics, loss in (({"accuracy": 0.5}, 0.7), ({"accuracy": 0.5, "cross_entropy": 0.6}, 0.6)):
+        path.write_text(json.dumps({**event, "metrics": metrics, "seconds": 0.1}) + "\n", "utf-8")
+        assert Library(tmp_path).curves(key)["evaluations"]["cross_entropy"] == [loss]
+
+
 def test_spec_of_a_run_has_the_changes_of_its_variant(tmp_path: Path) -> None:
     for variant in ("plain", "focal"):
         make_run(tmp_path, f"x/20260101T000000Z-aa/{variant}/seed-1")

@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from ui_support import add_events, write_run
 
 from kexp.errors import KexpError
+from kexp.search.default_trial import AS_IT_STANDS
 from kexp.search.journal import open_journal
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.ui.app import _templates, make_app
@@ -343,6 +344,26 @@ def test_trials_are_told_as_they_come(study: Path) -> None:
         ((_, told),) = changes.changes() or ()
         assert (told["status"], told["best"], [trial["trial"] for trial in told["trials"]]) == ("done", 1, [1])
         assert changes.changes() is None
+
+
+def test_the_best_trial_is_that_of_the_search_where_values_tie(study: Path) -> None:
+    with quiet_optuna():
+        made = optuna.create_study(study_name="s", storage=open_journal(study / "journal.log"), direction="maximize")
+        reader = StudyReader(study)
+        space = {"training.learning_rate": optuna.distributions.FloatDistribution(0, 1)}
+        for value, loss, best in ((0.9, 0.4, 0), (0.8, 0.1, 0), (0.9, 0.3, 2), (0.9, 0.3, 2)):
+            trial = made.ask(space)
+            trial.set_user_attr("loss", loss)
+            made.tell(trial, value)
+            assert reader.state()["best"] == best
+        # The spec as it stands is preferred to earlier ones, and told though it has no parameters.
+        default = made.ask()
+        default.set_user_attr("loss", 0.3)
+        default.storage.set_trial_system_attr(default._trial_id, AS_IT_STANDS, True)
+        made.tell(default, 0.9)
+        state = reader.state()
+        assert state["best"] == 4
+        assert [trial["as_it_stands"] for trial in state["trials"]] == [False] * 4 + [True]
 
 
 def test_a_journal_is_not_written_by_looking_at_it(study: Path) -> None:

@@ -49,9 +49,12 @@ function draw() {
 const paths = () => [...new Set([...trials.values()].flatMap((trial) => Object.keys(trial.params)))];
 const shown = (value) => (typeof value === "number" ? String(Number(value.toPrecision(5))) : value === null || value === undefined ? "" : String(value));
 
+// The space may lack the values of the spec as it stands, which has no parameters then.
+const remark = (trial) => [trial.as_it_stands ? "the spec as it stands" : "", trial.same_as === null ? trial.reason : `same as trial ${trial.same_as}`].filter(Boolean).join("; ");
+
 function row(trial) {
   const cells = [trial.trial, trial.outcome, ...state.goals.map((_, at) => trial.values[at]), ...paths().map((path) => trial.params[path]),
-    trial.seconds, trial.same_as === null ? trial.reason : `same as trial ${trial.same_as}`];
+    trial.seconds, remark(trial)];
   const made = element("tr", undefined, trial.trial === state.best ? { class: "best" } : {});
   cells.forEach((value, at) => {
     const cell = element(at ? "td" : "th", shown(value), at ? {} : { scope: "row" });
