@@ -40,7 +40,7 @@ class NotebookDisplay(NullSearchDisplay):
         self.lines: list[str] = []
         self.label, self.doing, self.done, self.total = "", "", 0, 0
         self.written = 0.0
-        self.handle: Any = display(self, display_id=True)
+        self.handle: Any = display(self, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
 
     def _repr_html_(self) -> str:
         """Return the lines and the bar as HTML."""
