@@ -167,7 +167,7 @@ def test_run_with_all_trackers_is_as_quiet_as_one_without(mirrored: Result) -> N
     assert mirrored.stdout.count("\n") == 1
     lines = mirrored.stderr.splitlines()
     lasting = [line for line in lines if not line.endswith("…")]
-    assert all(line.startswith(("preparing", "comparing", "default seed")) for line in lasting), mirrored.stderr
+    assert all(line.startswith(("preparing", "comparing", "run ", "default seed")) for line in lasting), mirrored.stderr
     assert "warning" not in mirrored.stderr
 
 
