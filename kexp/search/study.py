@@ -145,8 +145,13 @@ class Study:
 
     def _all_begun(self) -> bool:
         """Return whether the sampler visits every point, and none is left but those that other jobs are trying."""
-        begun = {frozenset(trial.params.items()) for trial in self.trials() if outcome(trial) in (*FINISHED, "running")}
-        return self.points is not None and len(begun - {frozenset()}) >= self.points
+        begun = [trial for trial in self.trials() if outcome(trial) in (*FINISHED, "running")]
+        return self.points is not None and _distinct(begun) >= self.points
+
+    def untried(self) -> int:
+        """Return how many points are left that a sampler would visit which visits every point; 0 with any other."""
+        ended = [trial for trial in self.trials() if outcome(trial) in FINISHED]
+        return 0 if self.points is None else max(0, self.points - _distinct(ended))
 
     def _counted(self) -> list[int]:
         """Return the positions of the trials that count towards the target."""
@@ -360,11 +365,16 @@ class Study:
     def _is_last(self, position: int, end: TrialState, values: Sequence[float] | None) -> bool:
         trials = self.trials()
         if self.points is not None:
-            ended = (trial for trial in trials if trial.number == position or outcome(trial) in FINISHED)
-            return len({frozenset(trial.params.items()) for trial in ended} - {frozenset()}) >= self.points
+            ended = [trial for trial in trials if trial.number == position or outcome(trial) in FINISHED]
+            return _distinct(ended) >= self.points
         return not is_outside(trials[position]) and ends_search(
             self.optuna, trials, position, end, values, self._sampler()
         )
+
+
+def _distinct(trials: Sequence[FrozenTrial]) -> int:
+    """Count the points of trials; one that lies outside the space has no parameters."""
+    return len({frozenset(trial.params.items()) for trial in trials} - {frozenset()})
 
 
 def _of_draw(attempt: FrozenTrial) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _no_gain(front: Sequence[FrozenTrial], space: Space) -> bool:
 
 
 def remarks(study: Study, front: Sequence[FrozenTrial]) -> list[str]:
-    """Say where the best trial is no gain over the spec as it stands, and by what it was chosen among equal ones.
+    """Say where the best trial is no gain, by what it was chosen among equal ones, and what was not tried.
 
     ``front`` are the trials of ``best_trials``.
     """
@@ -117,6 +117,9 @@ def remarks(study: Study, front: Sequence[FrozenTrial]) -> list[str]:
             by = "the one with the lowest validation loss"
         names = " and ".join(metric.name for metric in study.job.metrics)
         found.append(f"{len(equal)} trials have the same {names}; trial {best.number} is {by}")
+    if untried := study.untried():
+        counted = "search.trials counts the spec as it stands too"
+        found.append(f"{untried:,} of the {study.points:,} points of the space were not tried; {counted}")
     return found
 
 

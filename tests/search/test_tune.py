@@ -243,6 +243,11 @@ def test_failing_trial_is_recorded_with_its_reason_and_the_study_goes_on(spec: W
     found = tune(spec(FAILING.format(sampler="grid", options="", choices="2, 60, 90, 120")))
     assert found["trials"]["failed"] == 1
     assert found["trials"]["complete"] == 3
+    # The spec as it stands took the place of one.
+    assert (
+        "1 of the 4 points of the space were not tried; search.trials counts the spec as it stands too"
+        in found["remarks"]
+    )
     (failed,) = [trial for trial in study_of(found).trials if trial.state.name == "FAIL"]
     assert failed.params == {"labelled.n": 2}
     assert "labelled" in failed.user_attrs["reason"]
@@ -262,6 +267,7 @@ def test_grid_ends_when_every_point_was_visited(spec: Write) -> None:
     assert found["exhausted"]
     # The spec as it stands, which has all labelled rows, is no point of the grid.
     assert found["trials"]["complete"] == 3
+    assert not any("not tried" in remark for remark in found["remarks"])
     assert tune(path, "--trials", 60)["trials"] == found["trials"]
 
 
