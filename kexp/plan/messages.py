@@ -92,6 +92,9 @@ def _unknown_key(key: str, section: str, own: Sequence[str], known: KnownKeys) -
     if not section:
         return f"unknown key; {known.hint(key, section, (*own, *BESIDE_SECTIONS))}"
     if section.startswith("search."):
+        # A parameter beside the space, whose name has dots.
+        if (place := f"{section}.{key}".removeprefix("search.")).partition(".")[0] in Spec.model_fields:
+            return f'unknown key of [search]; parameters stand in [search.space]: "{place}" = ...'
         return f"unknown key of [{section}]; {did_you_mean(key, own)}"
     hint = f"use {key}" if section == "search" and key in Spec.model_fields else known.hint(key, section, own)
     if section == "search" and (other := re.fullmatch(r"use (?!search\.)([\w.]+)", hint)):
