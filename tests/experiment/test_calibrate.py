@@ -192,12 +192,13 @@ def test_every_kept_model_has_its_own_temperature(runs: dict[str, Path]) -> None
 def test_the_mean_of_calibrated_models_is_not_called_calibrated(runs: dict[str, Path]) -> None:
     folder = runs["on"] / MODEL
     both = sorted(read_temperature(folder / name) or 1 for name in ("model", "model-2"))
-    (note,) = load(folder / "model", folder / "model-2").notes
+    mean, note = load(folder / "model", folder / "model-2").notes
+    assert mean.startswith("the mean of the probabilities of 2 models: ")
     assert note == (
         f"all 2 models are calibrated, with temperatures from {both[0]:.4g} to {both[1]:.4g}; the mean of all, which is "
         "predicted, is not calibrated itself"
     )
-    (note,) = load(folder, runs["off"] / MODEL).notes
+    _, note = load(folder, runs["off"] / MODEL).notes
     assert note.startswith("1 of 2 models are calibrated, with temperatures from ")
 
 
