@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -91,3 +93,15 @@ def needs() -> Callable[[bool, str], None]:
             pytest.skip(reason)
 
     return needs
+
+
+@pytest.fixture(scope="module")
+def chromium(needs: Callable[[bool, str], None]) -> Iterator[Any]:
+    """A browser without a window, closed with the file: while it is open, an event loop runs in this thread."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    needs(browser is not None, "chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        yield opened
+        opened.close()

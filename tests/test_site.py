@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from shutil import which
 from threading import Thread
 from typing import Any
 
@@ -38,19 +37,13 @@ def site(tmp_path_factory: pytest.TempPathFactory, needs: Callable[[bool, str], 
 
 
 @pytest.fixture(scope="module")
-def page(site: Path, needs: Callable[[bool, str], None]) -> Iterator[Any]:
-    browser = which("chromium") or which("chromium-browser") or which("google-chrome")
-    needs(browser is not None, "chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
+def page(site: Path, chromium: Any) -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(site)))
     Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
-        yield page
-        chromium.close()
+    page = chromium.new_page()
+    page.goto(f"http://127.0.0.1:{server.server_port}/")
+    yield page
+    page.close()
     server.shutdown()
     server.server_close()
 

@@ -383,28 +383,24 @@ def free_port() -> int:
 
 @pytest.mark.chromium
 def test_page_predicts_what_is_typed(
-    server: tuple[subprocess.Popen[str], str], needs: Callable[[bool, str], None], model: TrainedModel
+    server: tuple[subprocess.Popen[str], str], chromium: Any, model: TrainedModel
 ) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    needs(browser is not None, "chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        tab = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page(base_url=server[1])
-        told: list[str] = []
-        tab.on("pageerror", lambda error: told.append(str(error)))
-        tab.on("console", lambda message: told.append(message.text))
-        tab.on("request", lambda request: request.url.startswith(server[1]) or told.append(request.url))
-        tab.set_viewport_size({"width": 390, "height": 800})
-        tab.goto("/")
-        tab.fill("textarea", "3번째 영화 최고\n\n지루하다")
-        tab.click("button")
-        tab.wait_for_selector("#answer:not([hidden])")
-        answer = json.loads(tab.text_content("#answer"))
-        expected = model.predict(["3번째 영화 최고", "지루하다"])
-        assert np.array(probabilities(answer, model.labels)) == pytest.approx(expected, abs=ROUNDING)
-        assert ", ".join(model.labels) in tab.text_content("#model")
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-        assert told == []
+    tab = chromium.new_page(base_url=server[1])
+    told: list[str] = []
+    tab.on("pageerror", lambda error: told.append(str(error)))
+    tab.on("console", lambda message: told.append(message.text))
+    tab.on("request", lambda request: request.url.startswith(server[1]) or told.append(request.url))
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.goto("/")
+    tab.fill("textarea", "3번째 영화 최고\n\n지루하다")
+    tab.click("button")
+    tab.wait_for_selector("#answer:not([hidden])")
+    answer = json.loads(tab.text_content("#answer"))
+    expected = model.predict(["3번째 영화 최고", "지루하다"])
+    assert np.array(probabilities(answer, model.labels)) == pytest.approx(expected, abs=ROUNDING)
+    assert ", ".join(model.labels) in tab.text_content("#model")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert told == []
 
 
 def test_mistakes_of_the_command_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,6 @@ def runs(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def client(runs: Path) -> TestClient:
     return TestClient(make_app(runs, load, ["testserver"]))
-
-
-@pytest.fixture(scope="package")
-def chromium(needs: Callable[[bool, str], None]) -> Iterator[Any]:
-    """A browser without a window."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    needs(browser is not None, "chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
