@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,22 +230,30 @@ def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str |
     Without a network the hub's cache is used. No progress bar and no report of weights is shown. Raises ``KexpError``
     that names the ``kind`` of what cannot be loaded.
     """
+    local = isinstance(source, Path)
+    with quiet_transformers():
+        prepare_offline(None if local else str(source))
+        try:
+            return factory.from_pretrained(str(source), revision=revision or "main", local_files_only=local, **options)
+        # A damaged folder raises whatever the libraries below raise.
+        except Exception as error:
+            if local:
+                raise KexpError(
+                    f"{kind} folder {source} cannot be loaded: {reason_of(error)}; check its files, or copy them again"
+                ) from error
+            raise KexpError(explain_missing(kind, str(source), error)) from error
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Hide what transformers tells of loading: its report of weights here, its progress bars from here on."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    local = isinstance(source, Path)
-    prepare_offline(None if local else str(source))
     try:
-        return factory.from_pretrained(str(source), revision=revision or "main", local_files_only=local, **options)
-    # A damaged folder raises whatever the libraries below raise.
-    except Exception as error:
-        if local:
-            raise KexpError(
-                f"{kind} folder {source} cannot be loaded: {reason_of(error)}; check its files, or copy them again"
-            ) from error
-        raise KexpError(explain_missing(kind, str(source), error)) from error
+        yield
     finally:
         logging.set_verbosity(verbosity)
 

@@ -18,6 +18,8 @@ from kexp.redaction import hidden
 
 if TYPE_CHECKING:
     from kexp.api.run_result import RunResult
+    from kexp.catalog import Catalog
+    from kexp.plan.resolve import Plan
     from kexp.spec.sections import Spec
 
 
@@ -92,13 +94,7 @@ def dry_run(
     errors that ``kexp.run`` raises before anything is created.
     """
     with as_exceptions():
-        plan, catalog = make_plan(
-            spec_of(spec),
-            assignments=overrides_of(overrides),
-            variants=names_of(variants, "variants"),
-            seeds=numbers_of(seeds, "seeds"),
-            allow_local_code=allow_local_code,
-        )
+        plan, catalog = _plan(spec, overrides, variants, seeds, allow_local_code)
         warn_of(plan)
         with unchanged(), shown(progress) as display:
             from kexp.experiment import run as flow
@@ -146,12 +142,23 @@ def check(
     The arguments are those of ``kexp.run``. Raises ``SpecError``, whose ``problems`` are all mistakes of the spec.
     """
     with as_exceptions():
-        plan, _ = make_plan(
-            spec_of(spec),
-            assignments=overrides_of(overrides),
-            variants=names_of(variants, "variants"),
-            seeds=numbers_of(seeds, "seeds"),
-            allow_local_code=allow_local_code,
-        )
+        plan, _ = _plan(spec, overrides, variants, seeds, allow_local_code)
         specs = {variant.name: variant.spec for variant in plan.variants}
         return Checked(plan.source, plan.base, specs, plan.warnings, plan_sentence(plan))
+
+
+def _plan(
+    spec: SpecLike,
+    overrides: Overrides,
+    variants: str | Iterable[str],
+    seeds: int | Iterable[int],
+    allow_local_code: bool,
+) -> tuple[Plan, Catalog]:
+    """Return what the arguments of a function ask for, and the components that it may use."""
+    return make_plan(
+        spec_of(spec),
+        assignments=overrides_of(overrides),
+        variants=names_of(variants, "variants"),
+        seeds=numbers_of(seeds, "seeds"),
+        allow_local_code=allow_local_code,
+    )

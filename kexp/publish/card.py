@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import kexp
 from kexp.inference.trained_model import Member
-from kexp.publish.licences import UNKNOWN, Licence
+from kexp.publish.licences import UNKNOWN
 from kexp.publish.public import public_text
 from kexp.publish.record import Record
 from kexp.report.formatting import count, plain, score
@@ -241,6 +241,3 @@ def _limits(record: Record) -> Iterator[str]:
     yield from (
         public_text(re.sub(r"\"[^\"]{20,}\"|'[^']{20,}'|“[^”]{20,}”", "(a text)", remark)) for remark in remarks
     )
-
-
-__all__ = ["Licence", "card"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from kexp.errors import RunFailed
 from kexp.hub import reason_of
 from kexp.inference.export import TOLERANCE, texts_of
 from kexp.inference.trained_model import Member
+from kexp.pretrained import quiet_transformers
 
 COMPARED = 64
 """Texts that are compared, at most."""
@@ -68,7 +67,9 @@ def _by_transformers(
     given: list[Any] = texts
     if pairs is not None:
         given = [{"text": text, "text_pair": pair} for text, pair in zip(texts, pairs, strict=True)]
-    with _quiet():
+    # Of what was loaded for kexp, its libraries have warned already.
+    with quiet_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             classify: Any = pipeline("text-classification", model=str(folder), device="cpu", trust_remote_code=trusted)
             answers = [classify(one, truncation=True, top_k=None, function_to_apply="none") for one in given]
@@ -82,22 +83,3 @@ def _by_transformers(
             logits[row, numbers[one["label"]]] = one["score"]
     probabilities: NDArray[np.float64] = softmax(logits / member.temperature, axis=1)
     return probabilities
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide what transformers tells of loading."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

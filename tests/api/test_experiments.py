@@ -304,6 +304,7 @@ def test_compare_is_that_of_the_command(result: kexp.RunResult) -> None:
     found = kexp.compare(result)
     said = json.loads(command("compare", result.folder, "--json").stdout)
     assert found.to_markdown() == command("compare", result.folder, "--markdown").stdout
+    assert found.to_latex() == command("compare", result.folder, "--latex").stdout
     assert [row["model"] for row in found.table.to_dict("records")] == [row["name"] for row in said["rows"]]
     assert set(found.differences["key"]) == set(said["differences"]["focal"])
     (test,) = found.tests.query("metric == 'accuracy'").to_dict("records")
