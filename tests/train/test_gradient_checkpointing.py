@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -37,20 +39,29 @@ def stream(name: str) -> FixedStream:
     return FixedStream() if name in ("cross-entropy", "r-drop") else Pairs()
 
 
+class Saved:
+    """A tensor that a graph keeps for its backward pass."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
 def held(run: Trainer, *rows: Any) -> int:
     """Return how many bytes of activations are kept for the backward pass of a loss."""
-    sizes: dict[int, int] = {}
+    saved: WeakSet[Saved] = WeakSet()  # Graphs that end inside of the step, as those of VAT do, let go what they kept.
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
+    def pack(tensor: torch.Tensor) -> Saved:
+        kept = Saved(tensor)
         if not isinstance(tensor, torch.nn.Parameter):
-            storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+            saved.add(kept)
+        return kept
 
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
+    with saved_tensors_hooks(pack, lambda kept: kept.tensor):
         loss = run.step.objective.step(run.step.classifier, *rows, Progress(0, 5)).loss
     assert loss.requires_grad
-    return sum(sizes.values())
+    gc.collect()
+    storages = {kept.tensor.untyped_storage().data_ptr(): kept.tensor.untyped_storage().nbytes() for kept in saved}
+    return sum(storages.values())
 
 
 def watch(run: Trainer, check: Callable[[int, list[int]], None]) -> list[int]:
@@ -101,7 +112,7 @@ def test_fewer_bytes_wait_for_the_backward_pass(tmp_path: Path, way: str, name: 
         (batch,) = next(run.stream.epoch(0))
         sizes.append(held(run, *to_device(batch, torch.device("cpu"))))
     # The embeddings, the head and what enters a layer are kept. Where rows are padded, passes without dropout are kept.
-    assert sizes[1] < sizes[0] * (0.9 if (way, name) == ("padded", "vat") else 0.5)
+    assert sizes[1] < sizes[0] * (0.8 if (way, name) == ("padded", "vat") else 0.25)
 
 
 @pytest.mark.parametrize("way", ["flat", "padded"])
