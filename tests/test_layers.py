@@ -40,6 +40,7 @@ LAYERS = (
         "tensor_files",
         "files",
         "devices",
+        "distributed",
         "hub",
         "weights",
         "weights_licence",

@@ -30,10 +30,19 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Labelled rows on the device: what the model takes, and label ids of shape (rows,)."""
+    """Labelled rows on the device: what the model takes, and label ids of shape (rows,).
+
+    Where several processes train, each has some rows of the batch, perhaps none; ``all_rows`` is the number of all.
+    """
 
     inputs: Rows
     labels: torch.Tensor
+    all_rows: int | None = None
+    """Rows of the batch in all processes; None where these are all."""
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return what these rows add to the mean over the batch, from one value per row: the mean for one process."""
+        return part_of_mean(values, self.all_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,17 @@ class UnlabelledBatch:
     original: Rows
     augmented: Rows
     rows: torch.Tensor
+    all_rows: int | None = None
+    """Unlabelled rows of the batch in all processes; None where these are all."""
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return what these rows add to the mean over the batch, from one value per row: the mean for one process."""
+        return part_of_mean(values, self.all_rows)
+
+
+def part_of_mean(values: torch.Tensor, all_rows: int | None) -> torch.Tensor:
+    """Return what values, one per row, add to their mean over ``all_rows`` rows; None: there are no others."""
+    return values.mean() if all_rows is None else values.sum() / all_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +96,11 @@ class ObjectiveContext:
 
 @dataclass(frozen=True, slots=True)
 class StepLoss:
-    """A scalar ``loss`` to minimise, and scalars worth logging."""
+    """A scalar ``loss`` to minimise, and scalars worth logging.
+
+    Where several processes train, the losses of all are added up to that of the batch (``Batch.mean`` returns such a
+    part), and ``logs`` are about the whole batch, the same in every process (``Model.total``).
+    """
 
     loss: torch.Tensor
     logs: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -100,6 +124,18 @@ class Model(Protocol):
 
     def embedded_logits(self, embeddings: torch.Tensor, inputs: Rows) -> torch.Tensor:
         """Return logits without dropout, with gradient, of rows whose word embeddings are given."""
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum of ``values`` of all processes, without gradient: ``values`` itself where there is one.
+
+        Every process has to call it equally often, with equal shapes.
+        """
+
+    def gather(self, values: torch.Tensor) -> torch.Tensor:
+        """Return ``values``, one per row, of all processes, without gradient, in the order of the batch's rows.
+
+        Every process has to call it equally often.
+        """
 
 
 class Objective(ABC):
@@ -156,7 +192,7 @@ class SupervisedObjective(Objective):
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the mean of the rows' losses."""
         (logits,) = model.logits(labelled.inputs)
-        return StepLoss(self.row_losses(logits, labelled.labels).mean())
+        return StepLoss(labelled.mean(self.row_losses(logits, labelled.labels)))
 
 
 class ObjectiveOptions(Options):
@@ -167,6 +203,8 @@ class ObjectiveOptions(Options):
     """Whether it needs unlabelled rows."""
     uses_augmented: ClassVar[bool] = False
     """Whether it needs an augmented view of every unlabelled row."""
+    several_processes: ClassVar[bool] = False
+    """Whether its ``step`` returns the part of a process, as ``StepLoss`` describes; else a run of several is refused."""
 
     @property
     def evaluates_average(self) -> bool:
@@ -195,6 +233,8 @@ class ObjectiveOptions(Options):
 
 class SupervisedObjectiveOptions(ObjectiveOptions):
     """Base of training objectives that are a loss per labelled row, so that other objectives can nest them."""
+
+    several_processes: ClassVar[bool] = True
 
     @abstractmethod
     def build(self, context: ObjectiveContext) -> SupervisedObjective:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kexp.contracts import Rows
 from kexp.devices import Hardware
+from kexp.distributed import ALONE, World
 from kexp.model.dropout import without_dropout
 from kexp.model.flat import FlatModel, reason_not_flat
 from kexp.model.token_rows import TokenRows, own
@@ -30,6 +31,7 @@ class Classifier:
     hardware: Hardware
     pad_id: int
     known_layers: int = 0
+    world: World = ALONE
 
     @cached_property
     def flat(self) -> FlatModel | None:
@@ -73,6 +75,14 @@ class Classifier:
         """Return logits without dropout, with gradient, of rows whose word embeddings are given."""
         with without_dropout(self.module):
             return self._forward(self.module, own(inputs), embeddings)
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum of ``values`` of all processes, without gradient: ``values`` itself where there is one."""
+        return self.world.total(values.detach())
+
+    def gather(self, values: torch.Tensor) -> torch.Tensor:
+        """Return ``values``, one per row, of all processes, without gradient, in the order of the batch's rows."""
+        return self.world.gather(values.detach())
 
     def _with_hidden(self, rows: TokenRows) -> TokenRows:
         """Return rows with what the layers make of them that are known of others, so that all share the same pass."""
