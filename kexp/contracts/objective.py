@@ -204,7 +204,7 @@ class ObjectiveOptions(Options):
     uses_augmented: ClassVar[bool] = False
     """Whether it needs an augmented view of every unlabelled row."""
     several_processes: ClassVar[bool] = False
-    """Whether its ``step`` returns the part of a process, as ``StepLoss`` describes; else a run of several is refused."""
+    """Whether its ``step`` returns the part of a process (``StepLoss``); if not, several processes are refused."""
 
     @property
     def evaluates_average(self) -> bool:

@@ -101,6 +101,14 @@ class GivenLogits:
         self.size = size
         self.begin()
 
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values: there is one process."""
+        return values.detach()
+
+    def gather(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values: there is one process."""
+        return values.detach()
+
     def begin(self) -> None:
         """Forget all gradients."""
         self.given = {view: values.clone().requires_grad_() for view, values in self.values.items()}
