@@ -261,9 +261,10 @@ def test_runs_left_behind_by_a_killed_experiment_are_waited_for(
     assert kept(held.folder) == whole(held, tmp_path)
 
 
-def test_two_processes_do_not_continue_one_folder(hold: Callable[..., Held]) -> None:
+def test_two_processes_do_not_continue_one_folder(hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch) -> None:
     held = hold()
     held.processes(1, 2)
+    monkeypatch.setenv("HELD", str(held.here))
     result = kexp("run", "--resume", held.folder, "--jobs", 2, "--allow-local-code")
     assert result.exit_code == 2
     assert f"{held.folder} is in use by process {held.process.pid} on " in result.stderr
@@ -284,10 +285,10 @@ def test_more_jobs_than_runs_are_told(write_spec: Write, reviews: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--jobs", "0"], "0 is not in the range"),
+        (["--jobs", "0"], "than or equal to 1"),
         (["--executor", "slrm"], 'execution.executor: unknown executor "slrm"'),
         (["--set", "execution.jobs=0"], "execution.jobs: expected"),
-        (["--set", "execution.executor.gpus=1"], "execution.executor.gpus: unknown key"),
+        (["--executor", "local", "--set", "execution.executor.gpus=1"], "execution.executor.gpus: unknown key"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
