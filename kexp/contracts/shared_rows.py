@@ -45,7 +45,7 @@ class SharedRows:
         table = model.gather(torch.cat(columns, 1), self.all_rows)
         found = [
             part.reshape(self.all_rows, *value.shape[1:]).to(value.dtype)
-            for part, value in zip(table.split(widths, 1), values, strict=True)
+            for part, value in zip(torch.split(table, widths, 1), values, strict=True)
         ]
         return tuple(
             all_values if value.requires_grad else all_values.detach()

@@ -139,7 +139,9 @@ class Classifier:
         """Return the logits of no rows, with a gradient that reaches no weight; another process has the rows."""
         import torch
 
-        logits = torch.zeros(0, self.module.config.num_labels, device=rows.ids.device)
+        labels = self.module.config.num_labels
+        assert labels is not None
+        logits = torch.zeros(0, labels, device=rows.ids.device)
         if embeddings is not None:
             return logits + embeddings.sum().float()
         return logits.requires_grad_(torch.is_grad_enabled())

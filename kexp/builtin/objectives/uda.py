@@ -148,7 +148,8 @@ class Uda(SemiSupervisedObjective):
         unlabelled = require_unlabelled(unlabelled)
         if progress.step < self.options.supervised_warmup:
             (logits,) = model.logits(labelled.inputs)
-            loss, logs = self._annealed(*labelled.gather(model, logits, labelled.labels), progress)
+            logits, labels = labelled.gather(model, logits, labelled.labels)
+            loss, logs = self._annealed(logits, labels, progress)
             return StepLoss(labelled.part(loss), logs | {"confident": loss.new_zeros(())})
         views = self._forward(model, labelled, unlabelled)
         supervised, logs = self._annealed(views.labelled, views.labels, progress)
