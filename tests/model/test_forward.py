@@ -173,3 +173,22 @@ def test_what_frozen_blocks_give_is_all_that_the_trained_ones_need(family: str) 
         rest.logits(replace(few, hidden=classifier.hidden(few, layers)))[0].square().sum().backward()
         assert all((p.grad is not None) == p.requires_grad for p in module.parameters())
         module.zero_grad()
+
+
+def test_no_rows_have_no_logits_and_reach_no_weight(way: str) -> None:
+    model = live(way)
+    none = rows()
+    assert model.target_logits(none).shape == (0, 2)
+    first, second = model.logits(none, none)
+    assert first.shape == second.shape == (0, 2)
+    first.sum().backward()
+    embeddings = model.embed(none).requires_grad_()
+    (gradient,) = torch.autograd.grad(model.embedded_logits(embeddings, none).sum(), embeddings)
+    assert gradient.shape == (0, 16)
+    assert all(parameter.grad is None for parameter in model.module.parameters())
+    with torch.no_grad():
+        assert not model.logits(none)[0].requires_grad
+    # Beside rows of another group they change nothing.
+    nothing, some = model.logits(none, rows(4, 3))
+    assert len(nothing) == 0
+    assert torch.equal(some, model(rows(4, 3)))
