@@ -37,10 +37,6 @@ class World:
         """Return the sum of ``values`` of all processes: ``values`` itself where there is one."""
         return values
 
-    def gather(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the rows of all processes, of which process r has those at ``[r::size]``."""
-        return values
-
     def joined(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return an array of which every process has some places, and zeros in all others."""
         return array

@@ -80,5 +80,7 @@ def _number(environ: Mapping[str, str], name: str) -> int:
     except ValueError:
         number = -1
     if number < 0 or (number == 0 and "SIZE" in name):
-        raise KexpError(f"{name} is {environ[name]!r}, expected a whole number; start kexp with {TORCHRUN}, or unset it")
+        raise KexpError(
+            f"{name} is {environ[name]!r}, expected a whole number; start kexp with {TORCHRUN}, or unset it"
+        )
     return number

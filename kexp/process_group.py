@@ -6,11 +6,12 @@ error, and none waits for a sum that another one does not take part in.
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -74,63 +75,32 @@ class Failure:
         return kind(f"{where}{self.message}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ProcessGroup(World):
     """One of several processes. All that waits for others does so in a thread, so that Ctrl-C is noticed at once."""
 
-    exchanges: Exchanges | None = None
-
-    @property
-    def _all(self) -> Exchanges:
-        assert self.exchanges is not None
-        return self.exchanges
+    exchanges: Exchanges
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum of ``values`` of all processes."""
-        return self._all.reduced(values, "SUM")
-
-    def gather(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the rows of all processes, of which process r has those at ``[r::size]``.
-
-        Raises ``ValueError`` where the numbers of rows are not those of such slices.
-        """
-        import torch
-
-        lengths = torch.zeros(self.size, dtype=torch.int64)
-        lengths[self.rank] = len(values)
-        counts = self._all.reduced(lengths, "SUM").tolist()
-        rows = sum(counts)
-        if counts != [len(range(rank, rows, self.size)) for rank in range(self.size)]:
-            raise ValueError(f"gather: the processes have {counts} rows, expected one value for each row of a batch")
-        if not rows:
-            return values
-        padded = values.new_zeros((max(counts), *values.shape[1:]))
-        padded[: len(values)] = values
-        # Bytes: some numbers have no sum, and nothing is added here.
-        own = padded.contiguous().view(torch.uint8) if padded.dim() else padded
-        parts = [torch.empty_like(own) for _ in range(self.size)]
-        self._all.do(lambda: torch.distributed.all_gather(parts, own))
-        found = values.new_empty((rows, *values.shape[1:]))
-        for rank, part in enumerate(parts):
-            found[rank :: self.size] = part.view(values.dtype).view_as(padded)[: counts[rank]]
-        return found
+        return self.exchanges.reduced(values, "SUM")
 
     def joined(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return an array of which every process has some places, and zeros in all others."""
         import torch
 
-        return self._all.reduced(torch.from_numpy(array), "SUM").numpy()
+        return self.exchanges.reduced(torch.from_numpy(array), "SUM").numpy()
 
     def add_gradients(self, parameters: Sequence[torch.nn.Parameter], loss: torch.Tensor) -> torch.Tensor:
         """Give every process the sum of the gradients of all, and return the sum of their losses."""
         import torch
 
         has_one = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
-        anywhere = self._all.reduced(has_one, "MAX").tolist()
+        anywhere = self.exchanges.reduced(has_one, "MAX").tolist()
         chosen = [parameter for parameter, known in zip(parameters, anywhere, strict=True) if known]
         gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in chosen]
         flat = torch.cat([loss.detach().reshape(1), *(gradient.reshape(-1) for gradient in gradients)])
-        self._all.do(lambda: torch.distributed.all_reduce(flat))
+        self.exchanges.do(lambda: torch.distributed.all_reduce(flat))
         total, *parts = flat.split([1, *map(torch.numel, chosen)])  # type: ignore[no-untyped-call]
         for parameter, gradient, part in zip(chosen, gradients, parts, strict=True):
             parameter.grad = part.view_as(gradient).to(gradient.dtype)
@@ -140,7 +110,7 @@ class ProcessGroup(World):
         """Return the places at which integers, of shape (n,), are not equal in all processes."""
         import torch
 
-        both = self._all.reduced(torch.cat([values, ~values]).cpu(), "MAX")
+        both = self.exchanges.reduced(torch.cat([values, ~values]).cpu(), "MAX")
         largest, smallest = both.chunk(2)
         return [*map(int, (largest != ~smallest).nonzero()[:, 0])]
 
@@ -152,12 +122,12 @@ class ProcessGroup(World):
         if self.first:
             with self._telling():
                 made = [make()]
-        self._all.do(lambda: torch.distributed.broadcast_object_list(made, src=0))
+        self.exchanges.do(lambda: torch.distributed.broadcast_object_list(made, src=0))
         return cast("Made", made[0])
 
     def agree(self, *flags: int) -> tuple[int, ...]:
         """Wait for all processes and return the largest of each number; raise what another process has raised."""
-        return self._all.exchange(flags)
+        return self.exchanges.exchange(flags)
 
     def tell(self, error: BaseException) -> None:
         """Let all processes raise an error of this one, where it did not come from another.
@@ -166,7 +136,7 @@ class ProcessGroup(World):
         an error calls ``agree``.
         """
         if not isinstance(error, ProcessLost):
-            self._all.fail(error)
+            self.exchanges.fail(error)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -185,6 +155,13 @@ class ProcessGroup(World):
         if before_others:
             self.agree()
         self.agree()
+
+    def wait_for_first(self) -> None:
+        """Wait until the first process has ended, which shows and writes what there is to say."""
+        import torch
+
+        with suppress(ProcessLost):
+            self.exchanges.wait(lambda: torch.distributed.recv(torch.zeros(1), src=0))
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -239,17 +216,18 @@ class Exchanges:
             # Asked in the thread: an exchange may have been under way when this process was interrupted.
             return None if self.failed else self._numbers(Failure.of(self.rank, error), ())
 
-        found = self._wait(told)
-        if isinstance(found, Failure) and found.rank != self.rank:
+        found = self.wait(told)
+        if isinstance(found, Failure) and found.message != Failure.of(self.rank, error).message:
             raise found.error() from error
 
     def _result(self, work: Callable[[], tuple[int, ...] | Failure]) -> tuple[int, ...]:
-        found = self._wait(work)
+        found = self.wait(work)
         if isinstance(found, Failure):
             raise found.error()
         return found
 
-    def _wait(self, work: Callable[[], Made]) -> Made:
+    def wait(self, work: Callable[[], Made]) -> Made:
+        """Return the result of some work in the thread; raises ``ProcessLost`` where another process has ended."""
         if self.lost is not None:
             raise self.lost
         try:
@@ -278,12 +256,12 @@ class Exchanges:
         return chosen
 
 
-_begun = 0
+_begun = itertools.count()
 
 
 @contextmanager
 def joined(place: World) -> Iterator[World]:
-    """Begin to work with the other processes of a launcher, and yield the world of all; they fail together.
+    """Work with the other processes of a launcher in a block, and yield the world of all; they fail together.
 
     A process without others is yielded as it is. Raises ``KexpError`` where the others cannot be reached, or the caller
     has made a process group of its own.
@@ -291,23 +269,28 @@ def joined(place: World) -> Iterator[World]:
     if place.size == 1:
         yield place
         return
-    _make_group(place)
-    world = ProcessGroup(place.rank, place.size, place.local_rank, place.local_size, Exchanges(place.rank))
+    from torch.distributed import destroy_process_group
+
+    world = join(place)
     try:
         with world.together():
             yield world
-    except ProcessLost:
-        # Ending the group would wait for the lost process.
-        raise
-    except BaseException:
-        _end_group(world)
-        raise
-    else:
-        _end_group(world)
+    finally:
+        # A launcher ends all processes once one has failed: none leaves before the others are done.
+        with suppress(Exception):
+            world.agree()
+        if world.exchanges.lost is None:
+            world.exchanges.worker.close()
+            destroy_process_group()
+
+
+def join(place: World) -> ProcessGroup:
+    """Join the other processes until this one ends; raises ``KexpError`` where they cannot be reached."""
+    _make_group(place)
+    return ProcessGroup(place.rank, place.size, place.local_rank, place.local_size, exchanges=Exchanges(place.rank))
 
 
 def _make_group(place: World) -> None:
-    global _begun
     import torch
     from torch import distributed
 
@@ -319,20 +302,12 @@ def _make_group(place: World) -> None:
             "end it before: torch.distributed.destroy_process_group()"
         )
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
-    _begun += 1
     try:
         store, rank, size = next(distributed.rendezvous("env://", timeout=START))
         # Names of what is stored are used once: the store outlives a group.
-        store = distributed.PrefixStore(f"kexp {_begun}", store)
+        store = distributed.PrefixStore(f"kexp {next(_begun)}", store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} (MASTER_ADDR, MASTER_PORT)"
         reason = str(error).splitlines()[0][:300]
         raise KexpError(f"process {place.rank} of {place.size} cannot reach the others at {where}: {reason}") from error
-
-
-def _end_group(world: ProcessGroup) -> None:
-    from torch import distributed
-
-    world._all.worker.close()
-    distributed.destroy_process_group()

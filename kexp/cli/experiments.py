@@ -12,8 +12,8 @@ import typer
 from kexp.cli import complete
 from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Seeds, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
-from kexp.cli.processes import several_processes, shown_once
 from kexp.cli.plans import plan_of, print_warnings, seeds_of
+from kexp.cli.processes import several_processes, shown_once
 from kexp.redaction import hidden
 
 if TYPE_CHECKING:

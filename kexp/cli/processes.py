@@ -29,7 +29,10 @@ def shown_once() -> Iterator[None]:
 
 @contextmanager
 def several_processes() -> Iterator[World]:
-    """Join the processes that a launcher has begun of a command, and yield the world of all; they fail together."""
+    """Join the processes that a launcher has begun of a command, and yield the world of all; they fail together.
+
+    A launcher ends all processes once one has failed, so the others wait until the first one has ended by itself.
+    """
     from kexp.errors import ProcessLost
     from kexp.launchers import launched
 
@@ -37,13 +40,17 @@ def several_processes() -> Iterator[World]:
     if place.size == 1:
         yield place
         return
-    from kexp.process_group import joined
+    from kexp.process_group import join
 
+    world = join(place)
     try:
-        with joined(place) as world:
+        with world.together():
             yield world
     except ProcessLost as error:
         # The first process may be the one that is lost.
         if place.rank == 1 and sys.__stderr__ is not None:
             print(error, file=sys.__stderr__)
         raise
+    finally:
+        if not place.first:
+            world.wait_for_first()

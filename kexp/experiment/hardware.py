@@ -29,7 +29,7 @@ def _own_device(device: str, world: World) -> str:
     found = torch_device(re.sub(r"^cuda:\d+$", "cuda", device))
     if found == "cpu":
         return found
-    if device != found and device != "auto":
+    if device not in (found, "auto"):
         raise KexpError(
             f'training.device: {device} is one GPU, and {world.size} processes train; use "cuda", which gives each '
             "process a GPU of its own"

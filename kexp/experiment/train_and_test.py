@@ -119,8 +119,7 @@ def _outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]], listen
     identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, **run.repeat.keys()}
     try:
         with world.together():
-            result = {"status": "done", "reason": None, **identity, **work(listeners)}
-        return result
+            return {"status": "done", "reason": None, **identity, **work(listeners)}
     except (RunInterrupted, KeyboardInterrupt) as error:
         result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
     except RunPruned as error:

@@ -28,9 +28,9 @@ from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
 from kexp.pretraining.masking import MaskedStream
 from kexp.pretraining.texts import total_steps
 from kexp.seeds import generator
+from kexp.shared_folder import all_see
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.training_section import Training
-from kexp.shared_folder import all_see
 from kexp.tensor_files import DamagedFile, OtherOrigin
 from kexp.train.events import Event, StepsDone, Warned
 from kexp.train.loop import Trainer
@@ -139,9 +139,7 @@ def pretrain(
     return PretrainedWeights(weights, record, stored=False)
 
 
-def _turn(
-    world: World, lock: Path, tell: Tell, should_stop: Callable[[], bool]
-) -> AbstractContextManager[Turn]:
+def _turn(world: World, lock: Path, tell: Tell, should_stop: Callable[[], bool]) -> AbstractContextManager[Turn]:
     """Hold the lock of what is made, for all processes of a run."""
     if not world.first:
         return nullcontext(Turn(waited=False, refused=None))

@@ -145,8 +145,8 @@ class Trainer:
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
         """Train from where the state stands to the end and yield what happens.
 
-        ``should_stop`` is called after each step; one process that stops stops all. Raises ``RunFailed`` when the loss is not finite, and
-        ``RunInterrupted`` (after a checkpoint) when ``should_stop`` returns True.
+        ``should_stop`` is called after each step; where it returns True in one process, all stop. Raises ``RunFailed``
+        when the loss is not finite, and ``RunInterrupted`` (after a checkpoint) when ``should_stop`` returns True.
         """
         state = self.state
         state.seconds["steps"] += self.spent
