@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
 from kexp.devices import Hardware, out_of_memory
-from kexp.errors import RunFailed, RunInterrupted, RunPruned, describe_os_error
+from kexp.errors import ProcessLost, RunFailed, RunInterrupted, RunPruned, describe_os_error
 from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
@@ -27,7 +27,7 @@ from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, Unlabelle
 from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.saved_files import save_models, save_predictions
-from kexp.experiment.trackers import RunListeners, log_file
+from kexp.experiment.trackers import RunListeners, SilentListeners, log_file
 from kexp.experiment.trained_run import TrainedRun
 from kexp.model.compiled import compile_parts
 from kexp.plan.cross_checks import step_warnings
@@ -82,7 +82,8 @@ class Run:
 
 def train_and_test(run: Run) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
-    remove_leftovers(run.folder)
+    if run.prepared.world.first:
+        remove_leftovers(run.folder)
     return record_outcome(run, lambda listeners: _train_and_test(run, listeners))
 
 
@@ -93,29 +94,44 @@ def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
-    """Do the work of a run, write ``result.json`` however it ends, and close the listeners."""
+    """Do the work of a run, write ``result.json`` however it ends, and close the listeners.
+
+    Of several processes the first one writes.
+    """
+    if not run.prepared.world.first:
+        return _outcome(run, work, SilentListeners())
     listeners = _listeners(run)
-    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, **run.repeat.keys()}
     run.folder.mkdir(parents=True, exist_ok=True)
     with log_file(run.folder / "log.txt", listeners.warn):
-        try:
-            result = {"status": "done", "reason": None, **identity, **work(listeners)}
-        except (RunInterrupted, KeyboardInterrupt) as error:
-            result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
-        except RunPruned as error:
-            result = {"status": "pruned", "reason": str(error), **identity}
-        # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            logger.error("the run failed\n%s", traceback.format_exc())
-            result = {"status": "failed", "reason": _reason(error, run.variant.spec), **identity}
         # As it is read again by a resumed experiment, which must compare it with others in the same way.
-        recorded: dict[str, Any] = finite(result)
+        recorded: dict[str, Any] = finite(_outcome(run, work, listeners))
         try:
             write_result(run.folder / "result.json", recorded)
         finally:
             listeners.finish(recorded)
     run.display.run_ended(recorded, run.folder)
     return recorded
+
+
+def _outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]], listeners: RunListeners) -> dict[str, Any]:
+    """Do the work of a run, together with other processes, and return the object of ``result.json``."""
+    world = run.prepared.world
+    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, **run.repeat.keys()}
+    try:
+        with world.together():
+            return {"status": "done", "reason": None, **identity, **work(listeners)}
+    except (RunInterrupted, KeyboardInterrupt) as error:
+        result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
+    except RunPruned as error:
+        result = {"status": "pruned", "reason": str(error), **identity}
+    # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        logger.error("the run failed\n%s", traceback.format_exc())
+        result = {"status": "failed", "reason": _reason(error, run.variant.spec), **identity}
+    # That another process is lost is written down here, and noticed again by what comes next.
+    with suppress(ProcessLost):
+        world.agree()
+    return result
 
 
 def _listeners(run: Run) -> RunListeners:
@@ -154,7 +170,7 @@ def _reason(error: BaseException, spec: Spec) -> str:
 
 
 def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
-    hardware = hardware_of(run.variant.spec.training)
+    hardware = hardware_of(run.variant.spec.training, run.prepared.world)
     with hardware.matrix_products():
         return _tested(run, listeners, train_run(run, hardware, listeners, graceful_stop, run.folder / "checkpoint"))
 
@@ -176,10 +192,12 @@ def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str,
         predictions = {split: calibration.applied(found) for split, found in predictions.items()}
         if calibration.fit.remark:
             listeners.warn(f"evaluation.calibrate: {calibration.fit.remark}")
-    save_predictions(run.folder / "predictions.parquet", assembled, predictions)
+    first = run.prepared.world.first
+    if first:
+        save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
-    return trained.result(predictions) | record
+    return trained.result(predictions) | record if first else {}
 
 
 def train_run(
@@ -241,10 +259,13 @@ def _train(
     for name, part in watching.items():
         trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
+    trainer.need_equal_weights()
     run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
     with stopping() as should_stop, closing(warnings.added_to(_with_use(trainer, use, should_stop))) as events:
-        for event in metered(events, trainer.state, energy_counter(trainer.hardware.device)):
+        # That of one GPU of several would be taken for the energy of the run.
+        counter = energy_counter(trainer.hardware.device) if run.prepared.world.size == 1 else None
+        for event in metered(events, trainer.state, counter):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
             if isinstance(event, Warned):
