@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
-PATIENCE = 60.0
-"""Seconds that a process waits for the others."""
 
 # --- processes that meet ---------------------------------------------------------------------------------------------
 
@@ -46,9 +44,9 @@ class Exchange:
                 self.rounds.append([self.brought[each] for each in range(self.size)])
                 self.brought = {}
                 self.changed.notify_all()
-            met = self.changed.wait_for(lambda: self.error is not None or len(self.rounds) > number, PATIENCE)
+            self.changed.wait_for(lambda: self.error is not None or len(self.rounds) > number)
             if len(self.rounds) <= number:
-                raise RuntimeError("another process has failed" if met else "another process has not come")
+                raise RuntimeError("another process has failed")
             return self.rounds[number]
 
     def fail(self, error: BaseException) -> None:
@@ -94,8 +92,10 @@ def in_processes(size: int, work: Callable[[ThreadWorld], T]) -> list[T]:
     def one(rank: int) -> T:
         try:
             world = ThreadWorld(exchange, rank)
-            result = work(world)
-            world.end()
+            # One at a time, until it waits for the others: threads share more than processes do.
+            with exchange.changed:
+                result = work(world)
+                world.end()
         except BaseException as error:
             exchange.fail(error)
             raise
