@@ -10,6 +10,7 @@ from kexp.contracts import TokenizerContext
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.long_texts import TOKENS, heads
 from kexp.data.rows import PreparedData, Rows
+from kexp.data.texts import Texts
 from kexp.pretraining.masking import eojeol
 from kexp.spec.sections import Spec
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-def train_texts(data: PreparedData) -> list[str]:
+def train_texts(data: PreparedData) -> Sequence[str]:
     """Return all texts of train, labelled or not."""
-    return [*data.train.texts, *([] if data.unlabelled is None else data.unlabelled.texts)]
+    several = [data.train.texts, *([] if data.unlabelled is None else [data.unlabelled.texts])]
+    return Texts.joined([Texts.of(texts) for texts in several])
 
 
 def build_tokenizer(spec: Spec, data: PreparedData) -> PreTrainedTokenizerFast:
