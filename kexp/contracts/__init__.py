@@ -34,6 +34,7 @@ from kexp.contracts.executor import (
     Message,
     Reported,
     Task,
+    Told,
     Work,
 )
 from kexp.contracts.freezing import AnyFreezing, FreezingOptions
@@ -125,6 +126,7 @@ __all__ = [
     "SupervisedObjectiveOptions",
     "Task",
     "TokenizerContext",
+    "Told",
     "Tracker",
     "TrackerOptions",
     "Translator",
