@@ -37,6 +37,9 @@ ANSWER = 60.0
 ACTIVE = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
 """States of a job that may still send a message; one that is started again does nothing the second time."""
 
+ORDINARY = ("None", "Priority", "Resources")
+"""Reasons for which every job waits."""
+
 WORDS = {
     "BOOT_FAIL": "its node could not be booted",
     "CANCELLED": "its job was cancelled",
@@ -86,6 +89,8 @@ class SlurmCluster:
         self.looked = time.monotonic()
         self.over: dict[str, tuple[float, str]] = {}
         """When and why jobs were seen to be over."""
+        self.held: dict[str, str] = {}
+        """Why jobs were waiting at the last look."""
         self.told: set[str] = set()
         """What was said of SLURM and its queue, each once."""
 
@@ -125,8 +130,10 @@ class SlurmCluster:
             state, _, why = states.get(job.job_id, "").partition(" ")
             if key not in self.over and state not in ACTIVE:
                 self.over[key] = (time.monotonic(), _reason(job, state))
-            if state == "PENDING" and why not in ("", "None", "Priority", "Resources"):
+            # For a moment a new job is held back for reasons that pass.
+            if state == "PENDING" and why not in ORDINARY and self.held.get(key) == why:
                 self._tell(f"SLURM holds job {job.job_id} back", why)
+            self.held[key] = why
 
     def _states(self) -> Mapping[str, str] | None:
         """Return state and reason of the user's jobs by number; None while SLURM does not answer."""

@@ -7,11 +7,11 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kexp.contracts import Answer, ExecutorContext, Lost, Message, Reported, Task, Work
+from kexp.contracts import Answer, Ended, ExecutorContext, Lost, Message, Reported, Task, Work
 from kexp.errors import KexpError
 from kexp.settings import cache_folder
 from kexp_slurm.cluster import Cluster, Job, LocalCluster, Refused, SlurmCluster, require
@@ -30,12 +30,12 @@ logger = logging.getLogger("kexp")
 
 @dataclass(slots=True)
 class Submitted:
-    """A task with its job, if the cluster has taken it, and how many messages came from it."""
+    """A task with its job, if the cluster has taken it, and how many reports came from it."""
 
     task: Task
     since: float
     job: Job | None = None
-    messages: int = 0
+    reports: int = 0
 
 
 class SlurmExecutor:
@@ -74,7 +74,7 @@ class SlurmExecutor:
     def answer(self, number: int, answer: Answer) -> None:
         """Write the answer to the latest report."""
         for key, submitted in self._of(number):
-            self.mailbox.answer(key, submitted.messages, answer)
+            self.mailbox.answer(key, submitted.reports, answer)
 
     def stop(self, number: int) -> None:
         """Write that the task should stop; a job that waits in the queue is cancelled."""
@@ -82,8 +82,7 @@ class SlurmExecutor:
             self.mailbox.stop(key)
             if not self.mailbox.has_begun(key):
                 self._cancel([submitted])
-                del self.tasks[key]
-                self.lost.append(Lost(number, "it was stopped before it began"))
+                self.lost.append(Lost(self._forget(key).number, "it was stopped before it began"))
 
     def close(self) -> None:
         """Cancel what still runs or waits."""
@@ -91,6 +90,16 @@ class SlurmExecutor:
             for key in self.tasks:
                 self.mailbox.stop(key)
             self._cancel(list(self.tasks.values()))
+            for key in list(self.tasks):
+                self._forget(key)
+
+    def _forget(self, key: str) -> Task:
+        """Return a task that is over, whose spec may hold secrets and is removed from the folder."""
+        submitted = self.tasks.pop(key)
+        if submitted.job is not None:
+            with suppress(OSError):
+                submitted.job.paths.submitted_pickle.unlink()
+        return submitted.task
 
     def _of(self, number: int) -> list[tuple[str, Submitted]]:
         return [(key, submitted) for key, submitted in self.tasks.items() if submitted.task.number == number]
@@ -107,7 +116,7 @@ class SlurmExecutor:
                 logger.warning("the cluster takes no job now (%s); it is tried again every minute", error)
             self.refused = time.monotonic()
             if time.monotonic() - submitted.since > PATIENCE:
-                del self.tasks[key]
+                self._forget(key)
                 self.lost.append(Lost(submitted.task.number, f"the cluster did not take its job: {error}"))
         else:
             self.refused = None
@@ -127,12 +136,12 @@ class SlurmExecutor:
             # After the end of a task its messages are ignored.
             if key in self.tasks:
                 found.append(message)
-                self.tasks[key].messages += 1
-                if not isinstance(message, Reported):
-                    del self.tasks[key]
+                self.tasks[key].reports += isinstance(message, Reported)
+                if isinstance(message, Ended | Lost):
+                    self._forget(key)
         for key, reason in ended.items():
             if key in self.tasks:
-                found.append(Lost(self.tasks.pop(key).task.number, reason))
+                found.append(Lost(self._forget(key).number, reason))
         return found
 
 

@@ -22,18 +22,18 @@ def run_task(work: Work, task: Task, mailbox: Mailbox, key: str, minutes: int) -
     Shortly before the limit, and when it is cancelled or preempted, a job gets a signal. The work is then told to stop,
     so that it can store a checkpoint, and the task is lost for that reason.
     """
-    link = MailLink(mailbox, key)
+    link = MailLink(mailbox, task.number, key)
     if not link.begin():
-        link.send(Lost(task.number, AGAIN))
+        link.end(Lost(task.number, AGAIN))
         return
     with _signals(link, f"its time limit of {minutes} minutes was reached; set a higher time for the executor"):
         try:
             result = work(task, link)
         # It is told to the search, and raised for the job's log.
         except BaseException as error:
-            link.send(Lost(task.number, link.ending or f"its work raised {type(error).__name__}: {error}"))
+            link.end(Lost(task.number, link.ending or f"its work raised {type(error).__name__}: {error}"))
             raise
-        link.send(Lost(task.number, link.ending) if link.told else Ended(task.number, result))
+        link.end(Lost(task.number, link.ending) if link.told else Ended(task.number, result))
 
 
 @contextmanager

@@ -7,19 +7,25 @@ there, but looks again when its folder is opened.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from kexp.atomic_files import replacing, write_text
 from kexp.background import repeating
-from kexp.contracts import Answer, Message
+from kexp.contracts import Answer, Ended, Lost, Message, Reported, Told
+
+GATHER = 0.1
+"""Seconds between two files that a job writes."""
 
 BEAT = 10.0
 """Seconds between two signs of life of the search."""
@@ -73,11 +79,11 @@ class Mailbox:
             path = self._messages / name
             try:
                 # Nobody but the user can write there.
-                message: Message = pickle.loads(path.read_bytes())  # noqa: S301
+                messages: list[Message] = pickle.loads(path.read_bytes())  # noqa: S301
             except (OSError, EOFError, pickle.UnpicklingError):
                 # The file system is away for a moment, or slower than its folder says.
                 continue
-            found.append((name.partition(".")[0], message))
+            found += [(name.partition(".")[0], message) for message in messages]
             with suppress(OSError):
                 path.unlink()
         return found
@@ -90,6 +96,19 @@ class Mailbox:
         """Ask a job to stop."""
         write_text(self.folder / key / STOP, "")
 
+    def write(self, key: str, name: str, messages: Sequence[Message]) -> None:
+        """Write messages of a job; their order is that of the names. Raises ``OSError`` when that fails for minutes."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with replacing(self._messages / f"{key}.{name}") as part:
+                    part.write_bytes(pickle.dumps(messages))
+            except OSError:
+                if attempt == ATTEMPTS - 1 or not self.folder.is_dir():
+                    raise
+                time.sleep(2.0**attempt)
+            else:
+                return
+
     @property
     def _messages(self) -> Path:
         return self.folder / "messages"
@@ -101,14 +120,58 @@ class Mailbox:
             logger.warning("jobs cannot be told that the search is alive: %s", error)
 
 
+class Outbox:
+    """What a job sends, written in order by a thread of its own, so that no task waits for a file system.
+
+    Messages that come close together share a file.
+    """
+
+    def __init__(self, mailbox: Mailbox, key: str) -> None:
+        self.mailbox, self.key = mailbox, key
+        self.messages = SimpleQueue[Message | None]()
+        self.failed: OSError | None = None
+        self.thread = threading.Thread(target=self._write, name="kexp messages", daemon=True)
+        self.thread.start()
+
+    def put(self, message: Message) -> None:
+        """Send a message, soon."""
+        self.messages.put(message)
+
+    def close(self) -> None:
+        """Wait until everything is written; raises ``OSError`` when it cannot be."""
+        self.messages.put(None)
+        self.thread.join()
+        if self.failed is not None:
+            raise self.failed
+
+    def _write(self) -> None:
+        # A second start of a job, later by its clock, writes no file of the first one anew.
+        started = time.time_ns()
+        for count in itertools.count():
+            batch = [self.messages.get()]
+            while not self.messages.empty():
+                batch.append(self.messages.get())
+            messages = [message for message in batch if message is not None]
+            try:
+                if messages and self.failed is None:
+                    self.mailbox.write(self.key, f"{started:020d}.{count:06d}", messages)
+            except OSError as error:
+                self.failed = error
+            if None in batch:
+                return
+            time.sleep(GATHER)
+
+
 @dataclass
 class MailLink:
     """A job's side of the mailbox."""
 
     mailbox: Mailbox
+    number: int
     key: str
-    count: int = 0
-    """Messages that were sent."""
+    outbox: Outbox = field(init=False)
+    reports: int = 0
+    """Reports that were sent."""
     ending: str = ""
     """Why the machine is about to end this job; "" while nothing is known of it."""
     told: bool = False
@@ -118,6 +181,9 @@ class MailLink:
     looked: float = field(default_factory=time.monotonic)
     alive: tuple[str, float] = field(default_factory=lambda: ("", time.monotonic()))
     """The last sign of life, and when it was first seen."""
+
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(self.mailbox, self.key)
 
     def begin(self) -> bool:
         """Return whether this is the first process of the job: a cluster may start a job again by itself."""
@@ -129,10 +195,9 @@ class MailLink:
 
     def report(self, step: int, value: float) -> Answer:
         """Send the value and wait for the answer."""
-        from kexp.contracts import Reported
-
-        self.send(Reported(int(self.key.partition("-")[0]), step, value))
-        name, pause = f"{self.count:06d}", 0.02
+        self.reports += 1
+        self.outbox.put(Reported(self.number, step, value))
+        name, pause = f"{self.reports:06d}", 0.02
         while not self.should_stop(at_once=True):
             if name in _names(self._folder):
                 with suppress(OSError):
@@ -141,6 +206,10 @@ class MailLink:
             time.sleep(pause)
             pause = min(1.0, 1.5 * pause)
         return "stop"
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Send the news without waiting."""
+        self.outbox.put(Told(self.number, news))
 
     def should_stop(self, *, at_once: bool = False) -> bool:
         """Return whether the search or the cluster wants the task to stop; looks once a second, or ``at_once``."""
@@ -151,20 +220,10 @@ class MailLink:
             self.stopped = STOP in _names(self._folder) or self._search_is_gone()
         return self.stopped or bool(self.ending)
 
-    def send(self, message: Message) -> None:
-        """Send a message to the search; raises ``OSError`` when it cannot be written for minutes."""
-        self.count += 1
-        path = self.mailbox._messages / f"{self.key}.{self.count:06d}"
-        for attempt in range(ATTEMPTS):
-            try:
-                with replacing(path) as part:
-                    part.write_bytes(pickle.dumps(message))
-            except OSError:
-                if attempt == ATTEMPTS - 1 or not self.mailbox._messages.parent.is_dir():
-                    raise
-                time.sleep(2.0**attempt)
-            else:
-                return
+    def end(self, message: Ended | Lost) -> None:
+        """Send the end of the task, after everything else; raises ``OSError`` when nothing can be written."""
+        self.outbox.put(message)
+        self.outbox.close()
 
     @property
     def _folder(self) -> Path:
@@ -175,8 +234,13 @@ class MailLink:
         if time.monotonic() - since < self.mailbox.beat:
             return False
         shown = known
-        with suppress(OSError):
+        try:
             shown = (self.mailbox.folder / ALIVE).read_text("utf-8")
+        except FileNotFoundError:
+            # The file is replaced, never removed: the folder is gone.
+            return True
+        except OSError:
+            pass
         if shown != known:
             self.alive = (shown, time.monotonic())
         return shown == known and time.monotonic() - since > self.mailbox.grace
