@@ -57,6 +57,9 @@ class Display(Protocol):
     def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Learn the runs of an experiment in their order, with the places of those that are done already."""
 
+    def beside(self, variant: str, repeat: Repeat) -> Display:
+        """Begin to show a run that goes on beside others, and return its own display."""
+
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
 
@@ -83,7 +86,7 @@ class Run:
 def train_and_test(run: Run) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
     remove_leftovers(run.folder)
-    return record_outcome(run, lambda listeners: _train_and_test(run, listeners))
+    return record_outcome(run, lambda listeners: trained_and_tested(run, listeners, graceful_stop))
 
 
 def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
@@ -153,10 +156,11 @@ def _reason(error: BaseException, spec: Spec) -> str:
     return out_of_memory(error, remedy) or without_passwords(str(error).strip()) or type(error).__name__
 
 
-def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
+def trained_and_tested(run: Run, listeners: RunListeners, stopping: Stopping) -> dict[str, Any]:
+    """Train and test the model of a run, and return what its result says of that."""
     hardware = hardware_of(run.variant.spec.training)
     with hardware.matrix_products():
-        return _tested(run, listeners, train_run(run, hardware, listeners, graceful_stop, run.folder / "checkpoint"))
+        return _tested(run, listeners, train_run(run, hardware, listeners, stopping, run.folder / "checkpoint"))
 
 
 def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str, Any]:
