@@ -10,6 +10,7 @@ from kexp.contracts import TokenizerContext
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.long_texts import TOKENS, heads
 from kexp.data.rows import PreparedData, Rows
+from kexp.data.text_views import Changed, Joined
 from kexp.pretraining.masking import eojeol
 from kexp.spec.sections import Spec
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-def train_texts(data: PreparedData) -> list[str]:
+def train_texts(data: PreparedData) -> Sequence[str]:
     """Return all texts of train, labelled or not."""
-    return [*data.train.texts, *([] if data.unlabelled is None else data.unlabelled.texts)]
+    return data.train.texts if data.unlabelled is None else Joined(data.train.texts, data.unlabelled.texts)
 
 
 def build_tokenizer(spec: Spec, data: PreparedData) -> PreTrainedTokenizerFast:
@@ -45,12 +46,13 @@ def encode_texts(
 
 
 def without_long_tails(
-    spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: list[str], pairs: Sequence[str] | None
-) -> list[str]:
+    spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pairs: Sequence[str] | None
+) -> Sequence[str]:
     """Cut very long texts to what training keeps of them; of pairs and from the left that is not known beforehand."""
     if pairs is not None or spec.training.truncation == "left":
         return texts
-    return heads(texts, tokenizer, max(spec.training.max_length, TOKENS), spec.dataset.joint())
+    tokens, joint = max(spec.training.max_length, TOKENS), spec.dataset.joint()
+    return Changed(texts, lambda some: heads(some, tokenizer, tokens, joint))
 
 
 def eojeol_of_tokens(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
@@ -65,6 +67,6 @@ def eojeol_of_tokens(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows)
     )
 
 
-def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
-    """Clean texts as the backbone does."""
-    return [spec.backbone.clean(text) for text in texts]
+def clean(spec: Spec, texts: Sequence[str]) -> Sequence[str]:
+    """Return texts as the backbone cleans them, when they are read."""
+    return Changed(texts, lambda some: [spec.backbone.clean(text) for text in some])
