@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import kexp
 from kexp.data import token_file
+from kexp.data.texts import chunks_of
 from kexp.doing import doing
 from kexp.errors import KexpError
 
@@ -299,16 +300,17 @@ def tokenised(
     named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
     found = [number for token, number in named if token not in kept]
     with plain_backend(tokenizer, joint) as backend:
-        for start in range(0, len(texts), CHUNK):
-            chunk = list(texts[start : start + CHUNK])
+        done = 0
+        for chunk in chunks_of(texts, CHUNK):
             rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
             lengths = np.fromiter(map(len, rows), np.int32, len(rows))
             tokens = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
             if tokenizer.unk_token_id is not None:
                 tokens[np.isin(tokens, found)] = tokenizer.unk_token_id
             yield tokens, lengths
-            if start + CHUNK < len(texts):
-                progress(start + CHUNK)
+            done += len(chunk)
+            if done < len(texts):
+                progress(done)
 
 
 @contextmanager
@@ -415,8 +417,8 @@ def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str) -
     # The names of special tokens have been text since "plain"; what was stored before is made anew.
     for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), f"plain {joint}", str(len(texts))):
         digest.update(part.encode() + b"\0")
-    for start in range(0, len(texts), CHUNK):
-        chunk = [text.encode("utf-8", "surrogatepass") for text in texts[start : start + CHUNK]]
+    for some in chunks_of(texts, CHUNK):
+        chunk = [text.encode("utf-8", "surrogatepass") for text in some]
         # With the lengths, since a text may hold whatever would separate it from the next.
         digest.update(np.asarray([len(text) for text in chunk], np.int64).tobytes() + b"".join(chunk))
     return digest.hexdigest()

@@ -32,6 +32,7 @@ from kexp.data.cleaning import (
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
 from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_pool
+from kexp.data.texts import Texts
 from kexp.errors import DataError
 from kexp.files import label_of, need_columns, text_of
 from kexp.files.cells import changed_labels, column_of, truth_spelled_once
@@ -351,9 +352,9 @@ def _distinct_labels(train: pd.DataFrame) -> set[str]:
 
 def _rows(frame: pd.DataFrame, labels: tuple[str, ...]) -> Rows:
     ids = frame["label"].map({label: number for number, label in enumerate(labels)}).fillna(-1)
-    pairs = frame["text_pair"].tolist() if "text_pair" in frame else None
-    augmented = frame["augmented"].tolist() if "augmented" in frame else None
-    return Rows(frame["text"].tolist(), pairs, ids.to_numpy("int64"), frame["number"].to_numpy("int64"), augmented)
+    pairs = Texts.of(frame["text_pair"]) if "text_pair" in frame else None
+    augmented = Texts.of(frame["augmented"]) if "augmented" in frame else None
+    return Rows(Texts.of(frame["text"]), pairs, ids.to_numpy("int64"), frame["number"].to_numpy("int64"), augmented)
 
 
 def _source(context: DatasetContext) -> dict[str, Any]:

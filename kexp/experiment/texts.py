@@ -10,7 +10,7 @@ from kexp.contracts import TokenizerContext
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.long_texts import TOKENS, heads
 from kexp.data.rows import PreparedData, Rows
-from kexp.data.text_views import Changed, Joined
+from kexp.data.texts import MappedTexts, Texts
 from kexp.pretraining.masking import eojeol
 from kexp.spec.sections import Spec
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def train_texts(data: PreparedData) -> Sequence[str]:
     """Return all texts of train, labelled or not."""
-    return data.train.texts if data.unlabelled is None else Joined(data.train.texts, data.unlabelled.texts)
+    several = [data.train.texts, *([] if data.unlabelled is None else [data.unlabelled.texts])]
+    return Texts.joined([Texts.of(texts) for texts in several])
 
 
 def build_tokenizer(spec: Spec, data: PreparedData) -> PreTrainedTokenizerFast:
@@ -52,7 +53,7 @@ def without_long_tails(
     if pairs is not None or spec.training.truncation == "left":
         return texts
     tokens, joint = max(spec.training.max_length, TOKENS), spec.dataset.joint()
-    return Changed(texts, lambda some: heads(some, tokenizer, tokens, joint))
+    return MappedTexts(texts, lambda some: heads(some, tokenizer, tokens, joint))
 
 
 def eojeol_of_tokens(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
@@ -69,4 +70,4 @@ def eojeol_of_tokens(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows)
 
 def clean(spec: Spec, texts: Sequence[str]) -> Sequence[str]:
     """Return texts as the backbone cleans them, when they are read."""
-    return Changed(texts, lambda some: [spec.backbone.clean(text) for text in some])
+    return MappedTexts(texts, lambda some: [spec.backbone.clean(text) for text in some])

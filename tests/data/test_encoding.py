@@ -30,7 +30,7 @@ from kexp.data.encoding import (
     tokenised,
     unknown_rows,
 )
-from kexp.data.text_views import Changed
+from kexp.data.texts import MappedTexts
 from kexp.errors import KexpError
 from kexp.model.token_rows import TokenRows
 
@@ -488,7 +488,7 @@ def test_texts_are_read_a_chunk_at_a_time(
         read.append(len(some))
         return list(some)
 
-    TokenCache(tmp_path).tokenise(Changed(TEXTS, few), bert)
+    TokenCache(tmp_path).tokenise(MappedTexts(TEXTS, few), bert)
     assert max(read) <= 4
     # Once for the key, once for the tokens.
     assert sum(read) == 2 * len(TEXTS)
