@@ -59,6 +59,7 @@ class TrainedRun:
             "device": str(hardware.device),
             "precision": hardware.precision,
             "tf32": hardware.tf32,
+            "deterministic": hardware.deterministic,
             **({"backbone": origin} if (origin := dict(assembled.spec.backbone.origin())) else {}),
             "forward": assembled.classifier.way,
             "optimizer": describe(trainer.optimizer, trainer.options),
