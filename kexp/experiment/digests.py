@@ -43,6 +43,7 @@ ELSEWHERE = {
     "skip_bad_steps",
     "log_every",
     "gradient_checkpointing",
+    "deterministic",
 }
 """Keys of the training section that may be other ones when a run is resumed, since they change no step before that."""
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
-from kexp.devices import Hardware, out_of_memory
+from kexp.devices import Hardware, free_memory, not_deterministic, out_of_memory
 from kexp.errors import ProcessLost, RunFailed, RunInterrupted, RunPruned, describe_os_error
 from kexp.experiment.assemble import AssembledRun, assemble, training_seed
 from kexp.experiment.calibrate import Calibration
@@ -113,6 +113,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         finally:
             listeners.finish(recorded)
     run.display.run_ended(recorded, run.folder)
+    free_memory()
     return recorded
 
 
@@ -169,7 +170,8 @@ def _reason(error: BaseException, spec: Spec) -> str:
         return without_passwords(describe_os_error(error))
     if isinstance(error, SystemExit):
         return f"it raised SystemExit({error.code!r}), which would have ended kexp"
-    return out_of_memory(error, remedy) or without_passwords(str(error).strip()) or type(error).__name__
+    known = out_of_memory(error, remedy) or not_deterministic(error)
+    return known or without_passwords(str(error).strip()) or type(error).__name__
 
 
 def trained_and_tested(run: Run, listeners: RunListeners, stopping: Stopping) -> dict[str, Any]:
