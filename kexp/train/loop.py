@@ -28,6 +28,7 @@ from kexp.train.page_locked import page_locked
 from kexp.train.step import OptimizerStep
 from kexp.train.stopwatch import Stopwatch
 from kexp.train.window import Window
+from kexp.trained_weights import TrainedWeights
 
 
 class Stream(Protocol):
@@ -102,7 +103,7 @@ class Trainer:
         )
         self.window = self._window()
         self.parts: dict[str, Stateful] = {
-            "model": self.model, "optimizer": self.optimizer, "objective": objective, "scaler": scaler,
+            "model": TrainedWeights(self.model), "optimizer": self.optimizer, "objective": objective, "scaler": scaler,
             "evaluated weights": self.evaluated,
         }  # fmt: skip
         self.warnings: list[str] = []
