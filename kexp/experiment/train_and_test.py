@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
 from kexp.devices import Hardware, free_memory, not_deterministic, out_of_memory
 from kexp.errors import ProcessLost, RunFailed, RunInterrupted, RunPruned, describe_os_error
-from kexp.experiment.assemble import AssembledRun, assemble, training_seed
+from kexp.experiment.assemble import AssembledRun, assemble, training_seed, with_adapter
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.gpu_energy import energy_counter, metered
@@ -41,6 +42,7 @@ from kexp.spec.sections import Spec
 from kexp.train.checkpoint import Stateful
 from kexp.train.events import Evaluated, Event, Finished, Warned
 from kexp.train.loop import Trainer
+from kexp.trained_weights import fixed_digest, fixed_weights
 
 logger = logging.getLogger("kexp")
 
@@ -230,6 +232,8 @@ def _train(
     with stopping() as should_stop:
         stored = run.prepared.folder / "pretrained"
         assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
+    # The weights of pre-training have the names of a model without one.
+    assembled = with_adapter(assembled, partial(_tell, run))
     if spec.training.compile:
         compile_parts(assembled.classifier)
     started = time.perf_counter()
@@ -294,4 +298,11 @@ def _with_use(trainer: Trainer, use: UnlabelledUse, should_stop: Callable[[], bo
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
-    return origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog) | pretrained
+    fixed = {"fixed weights": fixed_digest(assembled.model)} if fixed_weights(assembled.model) else {}
+    found = origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog)
+    return found | pretrained | fixed
+
+
+def _tell(run: Run, line: str) -> None:
+    logger.info(line)
+    run.display.phase(line)

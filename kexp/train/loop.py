@@ -29,6 +29,7 @@ from kexp.train.page_locked import page_locked
 from kexp.train.step import OptimizerStep
 from kexp.train.stopwatch import Stopwatch
 from kexp.train.window import Window
+from kexp.trained_weights import TrainedWeights
 
 
 class Stream(Protocol):
@@ -103,8 +104,8 @@ class Trainer:
         )
         self.window = self._window()
         self.parts: dict[str, Stateful] = {
-            "model": self.model, "optimizer": OptimizerState(self.optimizer, self.blocks), "objective": objective,
-            "scaler": scaler, "evaluated weights": self.evaluated,
+            "model": TrainedWeights(self.model), "optimizer": OptimizerState(self.optimizer, self.blocks),
+            "objective": objective, "scaler": scaler, "evaluated weights": self.evaluated,
         }  # fmt: skip
         self.warnings: list[str] = []
         # Of the last checkpoints, which need these weights.
