@@ -157,7 +157,8 @@ def _one_after_the_other(runs: Iterable[Run]) -> list[dict[str, Any]]:
         if world.first:
             # Left behind by an experiment that was killed while it had several runs at once.
             await_free(run.folder, run.display.phase)
-        results.append(world.from_first(partial(finished, run.folder)) or train_and_test(run))
+        known: dict[str, Any] | None = world.from_first(partial(finished, run.folder))
+        results.append(known or train_and_test(run))
         if world.first:
             remove_checkpoints(run.folder, results[-1])
         if results[-1]["status"] == "interrupted":
