@@ -157,7 +157,7 @@ def tune(
         options = search_overrides(trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage)
         plan, catalog = make_plan(
             spec_of(spec),
-            assignments=[*overrides_of(overrides), *options],
+            assignments=[*options, *overrides_of(overrides)],
             variants=names_of(variants, "variants"),
             allow_local_code=allow_local_code,
         )

@@ -43,7 +43,8 @@ def plan_run(
     folder = RunFolder.open(resume) if resume else None
     source: Any = spec if folder is None else folder.path / "spec.toml"
     execution = {"execution.jobs": jobs, "execution.executor.use": executor}
-    changes = [*assignments, {key: value for key, value in execution.items() if value is not None}]
+    # First, so that an option of the executor may be set beside its name.
+    changes = [{key: value for key, value in execution.items() if value is not None}, *assignments]
     options: dict[str, Any] = {"assignments": changes, "variants": variants, "seeds": seeds}
     plan, catalog = make_plan(source, **options, allow_local_code=allow_local_code)
     if folder is not None and assignments:

@@ -14,7 +14,10 @@ from kexp.nested import Table
 def search_overrides(
     *, trials: int | None, timeout: str | None, jobs: int | None, executor: str | None, storage: str | None
 ) -> list[Table]:
-    """Return the overrides of a spec that the options of a search are; those that are None change nothing."""
+    """Return the overrides of a spec that the options of a search are; those that are None change nothing.
+
+    They come before those of --set, so that an option of the executor may be set beside its name.
+    """
     options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
     return [{f"search.{key}": value for key, value in options.items() if value is not None}]
 

@@ -288,7 +288,10 @@ def test_more_jobs_than_runs_are_told(write_spec: Write, reviews: Path, tmp_path
         (["--jobs", "0"], "than or equal to 1"),
         (["--executor", "slrm"], 'execution.executor: unknown executor "slrm"'),
         (["--set", "execution.jobs=0"], "execution.jobs: expected"),
-        (["--executor", "local", "--set", "execution.executor.gpus=1"], "execution.executor.gpus: unknown key"),
+        (
+            ["--executor", "local", "--set", "execution.executor.gpus=1"],
+            'execution.executor.gpus: unknown option of executor "local"',
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
