@@ -121,7 +121,7 @@ def test_words_at_the_top_get_their_key(problems: Callable[..., list[str]]) -> N
         ('path = "a.csv"', "path: unknown key; use dataset.path"),
         ("layers = 3", "layers: unknown key; use backbone.layers"),
         ("n_trials = 3", "n_trials: unknown key; use search.trials"),
-        ("jobs = 3", "jobs: unknown key; use search.jobs"),
+        ("jobs = 3", "jobs: unknown key; use search.jobs or execution.jobs"),
         ("mask_probability = 0.2", "mask_probability: unknown key; use pretraining.mask_probability"),
         ("gamma = 2", "gamma: unknown key; use training.gamma"),
         ("xi = 2", 'xi: unknown key; it is an option of objective "vat"'),
