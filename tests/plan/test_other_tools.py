@@ -138,7 +138,7 @@ def test_words_at_the_top_get_their_key(problems: Callable[..., list[str]]) -> N
         ("[split]\nsampler = 'balanced'", "split.sampler: unknown key of [split]; use sampler"),
         ("[search]\ntrials = 1\nepochs = 1", 'search.epochs: unknown key of [search]; parameters stand in [search.space]: "training.epochs" = ...'),
         ("[search]\ntrials = 1\nlr = 1", 'search.lr: unknown key of [search]; parameters stand in [search.space]: "training.learning_rate" = ...'),
-        ("[search]\ntrials = 1\nn_jobs = 1", 'search.n_jobs: unknown key of [search]; did you mean "jobs"?'),
+        ("[search]\ntrials = 1\nn_jobs = 1", 'search.n_jobs: unknown key of [search]; use search.jobs'),
         ("[search.training]\nepochs = 1", 'search.training: unknown key of [search]; parameters stand in [search.space]: "training" = ...'),
         ("[split]\npatience = 1", "split.patience: unknown key of [split]; use training.patience"),
         ("[split]\ntests = 1", 'split.tests: unknown key of [split]; did you mean "test"?'),
