@@ -303,9 +303,9 @@ def _make_group(place: World) -> None:
         )
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
     try:
-        store, rank, size = next(distributed.rendezvous("env://", timeout=START))
+        store, rank, size = next(distributed.rendezvous("env://", timeout=START))  # type: ignore[attr-defined]
         # Names of what is stored are used once: the store outlives a group.
-        store = distributed.PrefixStore(f"kexp {next(_begun)}", store)
+        store = distributed.PrefixStore(f"kexp {next(_begun)}", store)  # type: ignore[attr-defined]
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} (MASTER_ADDR, MASTER_PORT)"

@@ -120,7 +120,8 @@ def _run(
     for variant, repeat in planned:
         path = folder.run(variant.name, repeat)
         run = Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
-        results.append(world.from_first(partial(_finished, path)) or train_and_test(run))
+        finished: dict[str, Any] | None = world.from_first(partial(_finished, path))
+        results.append(finished or train_and_test(run))
         if world.first:
             remove_checkpoints(path, results[-1])
         if results[-1]["status"] == "interrupted":
