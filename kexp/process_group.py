@@ -293,6 +293,8 @@ def join(place: World) -> ProcessGroup:
 def _make_group(place: World) -> None:
     import torch
     from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     if not distributed.is_available():
         raise KexpError("this PyTorch cannot train in several processes (torch.distributed); install another build")
@@ -303,9 +305,9 @@ def _make_group(place: World) -> None:
         )
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
     try:
-        store, rank, size = next(distributed.rendezvous("env://", timeout=START))  # type: ignore[attr-defined]
+        store, rank, size = next(rendezvous("env://", timeout=START))
         # Names of what is stored are used once: the store outlives a group.
-        store = distributed.PrefixStore(f"kexp {next(_begun)}", store)  # type: ignore[attr-defined]
+        store = PrefixStore(f"kexp {next(_begun)}", store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} (MASTER_ADDR, MASTER_PORT)"

@@ -31,6 +31,8 @@ def run(
     overrides: Overrides = None,
     variants: str | Iterable[str] = (),
     seeds: int | Iterable[int] = (),
+    jobs: int | None = None,
+    executor: str | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     allow_local_code: bool = False,
@@ -42,7 +44,8 @@ def run(
     or a ``Spec`` of ``kexp.check``; ``resume`` is a run folder that is continued instead. ``overrides`` changes keys: a
     dict such as ``{"training.epochs": 1}``, or texts such as ``"training.epochs=1"``. ``variants`` chooses variants,
     ``seeds`` replaces the seeds, and run folders are made in ``runs_dir`` (that of the variable KEXP_RUNS_DIR, or
-    ``runs``). ``progress=False`` shows no progress.
+    ``runs``). ``jobs`` runs train at once, where the ``executor`` puts them, in processes without the program
+    that calls: they replace those of ``[execution]``. ``progress=False`` shows no progress.
 
     Raises ``SpecError`` with every mistake of the spec and other errors of ``kexp.errors`` before anything is created,
     and ``RunFailed`` where a run failed: the message names the folder, and ``kexp.RunResult(folder)`` has the results
@@ -59,6 +62,8 @@ def run(
             assignments=overrides_of(overrides),
             variants=names_of(variants, "variants"),
             seeds=numbers_of(seeds, "seeds"),
+            jobs=jobs,
+            executor=executor,
             allow_local_code=allow_local_code,
         )
         home = runs_folder(runs_dir)

@@ -28,6 +28,11 @@ def run(
     variants: Variants = None,
     seeds: Seeds = "",
     runs_dir: RunsDir = Path("runs"),
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Runs at once.")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", metavar="NAME", help="Where runs train.", autocompletion=complete.executors),
+    ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="FOLDER", help="Continue a run folder.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check spec and data and print what would run, without training.")
@@ -49,6 +54,8 @@ def run(
             assignments=assignments or (),
             variants=variants or (),
             seeds=seeds_of(seeds),
+            jobs=jobs,
+            executor=executor,
             allow_local_code=allow_local_code,
         )
         print_warnings(plan)

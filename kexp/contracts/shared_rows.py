@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
 
-    from kexp.contracts.objective import Model
+
+class Gathering(Protocol):
+    """What is asked of the model: see ``kexp.contracts.Model``."""
+
+    def gather(self, values: torch.Tensor, all_rows: int) -> torch.Tensor:
+        """Return ``values``, one per row, of all processes, in the order of the ``all_rows`` rows of the batch."""
 
 
 class SharedRows:
@@ -28,7 +33,7 @@ class SharedRows:
         """Return what these rows add to the mean over the batch, from one value per row: the mean for one process."""
         return values.mean() if self.all_rows is None else values.sum() / self.all_rows
 
-    def gather(self, model: Model, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def gather(self, model: Gathering, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return ``values``, each of shape (rows, ...), of the rows of all processes, in the order of the batch.
 
         Gradients go to the values of this process alone. Where one process trains they are ``values``. Every process

@@ -29,6 +29,7 @@ from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.run_inputs import RunInputs, UnlabelledInputs
 from kexp.experiment.texts import encode_texts
 from kexp.host_batches import HostBatch
+from kexp.model.adapter import add_adapter, need_precision, round_base
 from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title
 from kexp.repeats import Repeat
@@ -130,9 +131,11 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     """Build everything for one run."""
     import torch
 
+    need_precision(spec.backbone.adapter, hardware)
     inputs, seed = prepared.inputs(spec, repeat), training_seed(repeat)
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
+    round_base(model, spec.backbone.adapter)
     model.to(hardware.device)
     collator = Collator.of(inputs.tokenizer, model)
     unlabelled = inputs.unlabelled
@@ -166,6 +169,13 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         stream,
         counted,
     )
+
+
+def with_adapter(assembled: AssembledRun, tell: Callable[[str], None]) -> AssembledRun:
+    """Return the run with an adapter in its model, where its spec has one; ``tell`` is told how much it trains."""
+    if (adapter := assembled.spec.backbone.adapter) is not None:
+        tell(add_adapter(assembled.model, adapter, training_seed(assembled.repeat)))
+    return assembled
 
 
 def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -> dict[str, CheckedAugmenter]:

@@ -15,7 +15,7 @@ from kexp.train.optimizers import need_device
 def hardware_of(training: Training, world: World = ALONE) -> Hardware:
     """Return the device and precision of a training; raises ``KexpError`` for what this machine does not have."""
     device = training.device if world.size == 1 else _own_device(training.device, world)
-    hardware = choose(device, training.precision, tf32=training.tf32)
+    hardware = choose(device, training.precision, tf32=training.tf32, deterministic=training.deterministic)
     need_device(training, hardware)
     if training.compile:
         need_compiler(hardware.device)

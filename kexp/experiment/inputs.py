@@ -220,7 +220,7 @@ class PreparedInputs:
         )
         return views
 
-    def _unlabelled_texts(self, spec: Spec, repeat: Repeat) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
+    def _unlabelled_texts(self, spec: Spec, repeat: Repeat) -> tuple[Rows, Sequence[Sequence[str]], Mapping[str, int]]:
         rows, augmenter = self.data(spec, repeat).unlabelled, spec.augmentation.unlabelled
         assert rows is not None
         if augmenter is not None and augmenter.costly:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from kexp.experiment.divisions import baselines, data_record
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.out_of_fold import out_of_fold
+from kexp.experiment.run_results import finished
+from kexp.experiment.runs_at_once import Workers, started_workers
 from kexp.experiment.several_processes import SHARED, need_equal_inputs, need_several_processes
 from kexp.experiment.train_and_test import Display, Run, remove_checkpoints, train_and_test
 from kexp.plan.cross_checks import components
@@ -29,8 +31,8 @@ from kexp.report.environment import environment
 from kexp.report.findings import findings
 from kexp.report.html import write_report
 from kexp.report.run_folder import RunFolder, write_json
-from kexp.report.run_lock import locked
-from kexp.report.stored import read_environment, read_result, read_spec
+from kexp.report.run_lock import await_free, locked
+from kexp.report.stored import read_environment, read_spec
 from kexp.report.summary import build_summary, no_test_remark
 from kexp.settings import cache_folder
 from kexp.shared_folder import need_shared
@@ -69,6 +71,8 @@ def run(
                 stack.enter_context(locked(resume.path, display.phase))
                 _need_same_spec(resume.path)
             need_shared(world, resume.path, SHARED)
+        # Their processes import what they need while the data are prepared here.
+        workers = stack.enter_context(started_workers(plan, resume, display.phase))
         prepared = _prepare(plan, catalog, display, world)
         read, rows = digests(plan.runs(), prepared)
         need_equal_inputs(world, read)
@@ -95,7 +99,7 @@ def run(
             stack.enter_context(locked(folder.path, display.phase))
         elif world.first:
             _add_environment(folder.path, now)
-        found = _run(plan, folder, prepared, display, shade_words, resumes=resume is not None)
+        found = _run(plan, folder, prepared, display, shade_words, workers, read, resumes=resume is not None)
         return {"folder": str(folder.path), **found}
 
 
@@ -105,27 +109,21 @@ def _run(
     prepared: PreparedInputs,
     display: Display,
     shade_words: ShadeWords | None,
+    workers: Workers | None,
+    read: Mapping[str, Any],
     *,
     resumes: bool,
 ) -> dict[str, Any]:
-    results: list[dict[str, Any]] = []
     world = prepared.world
     planned = [*plan.runs()]
-    done = [
-        place
-        for place, (variant, repeat) in enumerate(planned)
-        if _finished(folder.run(variant.name, repeat)) is not None
+    paths = [folder.run(variant.name, repeat) for variant, repeat in planned]
+    runs = [
+        Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
+        for (variant, repeat), path in zip(planned, paths, strict=True)
     ]
+    done = {place: result for place, path in enumerate(paths) if (result := finished(path)) is not None}
     display.runs_planned(planned, done)
-    for variant, repeat in planned:
-        path = folder.run(variant.name, repeat)
-        run = Run(variant, repeat, folder.path.name, path, prepared, display, resume=resumes)
-        finished: dict[str, Any] | None = world.from_first(partial(_finished, path))
-        results.append(finished or train_and_test(run))
-        if world.first:
-            remove_checkpoints(path, results[-1])
-        if results[-1]["status"] == "interrupted":
-            break
+    results = _one_after_the_other(runs) if workers is None else workers.results(runs, done, read)
     return world.from_first(lambda: _concluded(plan, folder, prepared, display, shade_words, results))
 
 
@@ -149,6 +147,23 @@ def _concluded(
         shade_words(folder.path, round(seconds))
     write_report(folder.path)
     return summary
+
+
+def _one_after_the_other(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Do the runs that are not done, and return the results of all up to one that is interrupted."""
+    results: list[dict[str, Any]] = []
+    for run in runs:
+        world = run.prepared.world
+        if world.first:
+            # Left behind by an experiment that was killed while it had several runs at once.
+            await_free(run.folder, run.display.phase)
+        known: dict[str, Any] | None = world.from_first(partial(finished, run.folder))
+        results.append(known or train_and_test(run))
+        if world.first:
+            remove_checkpoints(run.folder, results[-1])
+        if results[-1]["status"] == "interrupted":
+            break
+    return results
 
 
 @contextmanager
@@ -248,22 +263,10 @@ def _add_environment(folder: Path, now: Mapping[str, Any]) -> None:
     write_json(path, {**first, "resumed": [*first.get("resumed", []), now]})
 
 
-def _finished(path: Path) -> dict[str, Any] | None:
-    """Return the result of a run that is done, so that resuming does not repeat it."""
-    file = path / "result.json"
-    if not file.is_file():
-        return None
-    try:
-        result = read_result(file)
-    except KexpError as error:
-        raise KexpError(f"{error}; delete it to do this run again") from None
-    return result if result["status"] == "done" else None
-
-
 def _summarise(
     plan: Plan, folder: RunFolder, prepared: PreparedInputs, results: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    stopped = any(result["status"] == "interrupted" for result in results)
+    stopped = len(results) < len([*plan.runs()]) or any(result["status"] == "interrupted" for result in results)
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
     data = {v.name: data_record(v.spec, prepared) for v in plan.variants}
     untested = no_test_remark(data)
@@ -284,6 +287,9 @@ def _summarise(
         lower_is_better={prepared.catalog.name_of(type(m)) for m in metrics if not m.greater_is_better},
         remarks=[*filter(None, [untested]), *remarks],
     )
+    if stopped and summary["status"] == "done":
+        # Of several runs at once, those that went on have ended, and others had not begun.
+        summary["status"] = "interrupted"
     for variant in (variant for variant in plan.variants if variant.spec.split.folds is not None):
         own = [result for result in results if result["variant"] == variant.name]
         if found := out_of_fold(folder, variant, own, prepared, summary["remarks"]):

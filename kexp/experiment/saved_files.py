@@ -12,6 +12,7 @@ from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.texts import clean
+from kexp.model.adapter import save_classifier
 from kexp.model_files import write_checksums
 from kexp.report import predictions as report
 from kexp.train.loop import Trainer
@@ -49,7 +50,7 @@ def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration 
     tokenizer.model_max_length = training.max_length
     tokenizer.truncation_side = training.truncation
     with replacing_folder(folder) as part:
-        assembled.model.save_pretrained(part)
+        save_classifier(assembled.model, part)
         tokenizer.save_pretrained(part)
         # safetensors leaves files that nobody else can read.
         for path in part.glob("*.safetensors"):

@@ -9,14 +9,15 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
-from kexp.devices import Hardware, out_of_memory
+from kexp.devices import Hardware, free_memory, not_deterministic, out_of_memory
 from kexp.errors import ProcessLost, RunFailed, RunInterrupted, RunPruned, describe_os_error
-from kexp.experiment.assemble import AssembledRun, assemble, training_seed
+from kexp.experiment.assemble import AssembledRun, assemble, training_seed, with_adapter
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.gpu_energy import energy_counter, metered
@@ -41,6 +42,7 @@ from kexp.spec.sections import Spec
 from kexp.train.checkpoint import Stateful
 from kexp.train.events import Evaluated, Event, Finished, Warned
 from kexp.train.loop import Trainer
+from kexp.trained_weights import fixed_digest, fixed_weights
 
 logger = logging.getLogger("kexp")
 
@@ -56,6 +58,9 @@ class Display(Protocol):
 
     def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Learn the runs of an experiment in their order, with the places of those that are done already."""
+
+    def beside(self, variant: str, repeat: Repeat) -> Display:
+        """Begin to show a run that goes on beside others, and return its own display."""
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
@@ -84,7 +89,7 @@ def train_and_test(run: Run) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
     if run.prepared.world.first:
         remove_leftovers(run.folder)
-    return record_outcome(run, lambda listeners: _train_and_test(run, listeners))
+    return record_outcome(run, lambda listeners: trained_and_tested(run, listeners, graceful_stop))
 
 
 def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
@@ -110,6 +115,7 @@ def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) 
         finally:
             listeners.finish(recorded)
     run.display.run_ended(recorded, run.folder)
+    free_memory()
     return recorded
 
 
@@ -168,13 +174,15 @@ def _reason(error: BaseException, spec: Spec) -> str:
         return without_passwords(describe_os_error(error))
     if isinstance(error, SystemExit):
         return f"it raised SystemExit({error.code!r}), which would have ended kexp"
-    return out_of_memory(error, remedy) or without_passwords(str(error).strip()) or type(error).__name__
+    known = out_of_memory(error, remedy) or not_deterministic(error)
+    return known or without_passwords(str(error).strip()) or type(error).__name__
 
 
-def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
+def trained_and_tested(run: Run, listeners: RunListeners, stopping: Stopping) -> dict[str, Any]:
+    """Train and test the model of a run, and return what its result says of that."""
     hardware = hardware_of(run.variant.spec.training, run.prepared.world)
     with hardware.matrix_products():
-        return _tested(run, listeners, train_run(run, hardware, listeners, graceful_stop, run.folder / "checkpoint"))
+        return _tested(run, listeners, train_run(run, hardware, listeners, stopping, run.folder / "checkpoint"))
 
 
 def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str, Any]:
@@ -226,6 +234,8 @@ def _train(
     with stopping() as should_stop:
         stored = run.prepared.folder / "pretrained"
         assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
+    # The weights of pre-training have the names of a model without one.
+    assembled = with_adapter(assembled, partial(_tell, run))
     if spec.training.compile:
         compile_parts(assembled.classifier)
     started = time.perf_counter()
@@ -290,4 +300,11 @@ def _with_use(trainer: Trainer, use: UnlabelledUse, should_stop: Callable[[], bo
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
-    return origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog) | pretrained
+    fixed = {"fixed weights": fixed_digest(assembled.model)} if fixed_weights(assembled.model) else {}
+    found = origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog)
+    return found | pretrained | fixed
+
+
+def _tell(run: Run, line: str) -> None:
+    logger.info(line)
+    run.display.phase(line)

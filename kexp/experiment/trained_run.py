@@ -60,6 +60,7 @@ class TrainedRun:
             **({"processes": state.processes} if state.processes > 1 else {}),
             "precision": hardware.precision,
             "tf32": hardware.tf32,
+            "deterministic": hardware.deterministic,
             **({"backbone": origin} if (origin := dict(assembled.spec.backbone.origin())) else {}),
             "forward": assembled.classifier.way,
             "optimizer": describe(trainer.optimizer, trainer.options),

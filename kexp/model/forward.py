@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kexp.contracts import Rows
 from kexp.devices import Hardware
@@ -147,9 +149,24 @@ class Classifier:
         return logits.requires_grad_(torch.is_grad_enabled())
 
     def _padded(self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None) -> torch.Tensor:
-        inputs = rows.padded(self.pad_id)
+        # A mask that masks nothing is looked at, for which a GPU is waited for. Of the library's own models alone it is
+        # known that they need none.
+        unmasked = rows.equally_long and type(module).__module__.startswith("transformers.models.")
+        inputs = rows.without_mask(self.pad_id) if unmasked else rows.padded(self.pad_id)
         if embeddings is not None:
             del inputs["input_ids"]
             inputs["inputs_embeds"] = rows.spread(embeddings)
-        logits: torch.Tensor = module(**inputs).logits
+        with _unsuspected(module) if unmasked else nullcontext():
+            logits: torch.Tensor = module(**inputs).logits
         return logits
+
+
+@contextmanager
+def _unsuspected(module: torch.nn.Module) -> Iterator[None]:
+    """Keep a model from looking for padding in rows without a mask, for which a GPU would be waited for."""
+    own = vars(cast("PreTrainedModel", module).base_model)
+    own["warn_if_padding_and_no_attention_mask"] = lambda input_ids, attention_mask: None
+    try:
+        yield
+    finally:
+        del own["warn_if_padding_and_no_attention_mask"]

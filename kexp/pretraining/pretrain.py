@@ -95,7 +95,8 @@ class Stage:
             "mask": [stream.masking.mask_id, list(stream.masking.special), stream.masking.vocabulary],
             "padding": [stream.collator.pad_id, stream.collator.token_types],
             "forward": reason_not_flat(self.start.model),
-            "hardware": [self.hardware.device.type, self.hardware.precision, self.hardware.tf32],
+            "hardware": [self.hardware.device.type, self.hardware.precision, self.hardware.tf32]
+            + ([] if self.hardware.deterministic else ["not deterministic"]),
             "versions": [kexp.__version__, torch.__version__, transformers.__version__],
             "config": encoder_config(self.start.model),
         }

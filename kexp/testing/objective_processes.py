@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from threading import Condition
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from kexp.testing.objective_steps import StepRows, backward, build
 if TYPE_CHECKING:
     import torch
 
-PATIENCE = 60.0
-"""Seconds that a process waits for the others."""
+T = TypeVar("T")
 
 # --- processes that meet ---------------------------------------------------------------------------------------------
 
@@ -45,9 +44,9 @@ class Exchange:
                 self.rounds.append([self.brought[each] for each in range(self.size)])
                 self.brought = {}
                 self.changed.notify_all()
-            met = self.changed.wait_for(lambda: self.error is not None or len(self.rounds) > number, PATIENCE)
+            self.changed.wait_for(lambda: self.error is not None or len(self.rounds) > number)
             if len(self.rounds) <= number:
-                raise RuntimeError("another process has failed" if met else "another process has not come")
+                raise RuntimeError("another process has failed")
             return self.rounds[number]
 
     def fail(self, error: BaseException) -> None:
@@ -72,7 +71,8 @@ class ThreadWorld:
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum of the values of all, which have one type and shape."""
         found = self._meet(values.detach().clone())
-        return cast("torch.Tensor", sum(found[1:], found[0]))
+        total: torch.Tensor = sum(found[1:], found[0])
+        return total
 
     def end(self) -> None:
         """Tell that this process has nothing more to exchange."""
@@ -83,6 +83,29 @@ class ThreadWorld:
         kinds = ["nothing" if one is None else f"{one.dtype} of shape {tuple(one.shape)}" for one in found]
         assert len(set(kinds)) == 1, f"processes exchange different things at the same time: {', '.join(kinds)}"
         return found
+
+
+def in_processes(size: int, work: Callable[[ThreadWorld], T]) -> list[T]:
+    """Return what ``work`` returns in every process; raises what fails first in one."""
+    exchange = Exchange(size)
+
+    def one(rank: int) -> T:
+        try:
+            world = ThreadWorld(exchange, rank)
+            # One at a time, until it waits for the others: threads share more than processes do.
+            with exchange.changed:
+                result = work(world)
+                world.end()
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        return result
+
+    with ThreadPoolExecutor(size) as pool:
+        running = [pool.submit(one, rank) for rank in range(size)]
+    if exchange.error is not None:
+        raise exchange.error
+    return [one.result() for one in running]
 
 
 # --- a step in all of them -------------------------------------------------------------------------------------------
@@ -108,20 +131,7 @@ class Processes:
 
     def step(self, progress: Progress) -> Sequence[Part]:
         """Do a step in all processes, with the weights that the model has now; raises what fails first in one."""
-        exchange = Exchange(self.size)
-
-        def part(rank: int) -> Part:
-            try:
-                return self._part(ThreadWorld(exchange, rank), progress)
-            except BaseException as error:
-                exchange.fail(error)
-                raise
-
-        with ThreadPoolExecutor(self.size) as pool:
-            running = [pool.submit(part, rank) for rank in range(self.size)]
-        if exchange.error is not None:
-            raise exchange.error
-        return [one.result() for one in running]
+        return in_processes(self.size, lambda world: self._part(world, progress))
 
     def _part(self, world: ThreadWorld, progress: Progress) -> Part:
         module, objective, whole = (
@@ -135,7 +145,6 @@ class Processes:
         found = objective.step(model, *part_of_rows(self.rows, world.rank, world.size), progress)
         backward(found)
         objective.stepped(model, Progress(progress.step + 1, progress.total_steps))
-        world.end()
         gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
         return Part(found.loss.detach(), gradients, found.logs, objective.state_dict())
 
@@ -183,29 +192,21 @@ def check_parts(rows: StepRows, alone: Objective, processes: Processes, progress
 
 
 def _check_equal(what: str, found: Mapping[str, Any], expected: Mapping[str, Any], rtol: float, atol: float) -> None:
-    import torch
-
-    assert found.keys() == expected.keys()
+    assert found.keys() == expected.keys(), f"{what} is missing"
     for name, value in expected.items():
-        torch.testing.assert_close(
-            found[name], value, rtol=rtol, atol=atol, msg=lambda why, name=name: f"{what} differs, {name}: {why}"
-        )
+        _check_close(f"{what} differs, {name}", found[name], value, rtol, atol)
 
 
 def _check_gradients(rows: StepRows, parts: Sequence[Part]) -> None:
-    import torch
-
     for name, parameter in rows.module.named_parameters():
-        found = [part.gradients[name] for part in parts]
-        known = [gradient for gradient in found if gradient is not None]
-        assert bool(known) is (parameter.grad is not None), f"{name} has a gradient in some processes or alone"
+        known = [part.gradients[name] for part in parts if part.gradients[name] is not None]
+        assert bool(known) is (parameter.grad is not None), f"{name} has a gradient in some processes, or alone"
         if parameter.grad is not None:
             atol = 1e-6 * float(parameter.grad.abs().max()) + 1e-7
-            total = cast("torch.Tensor", sum(known[1:], known[0]))
-            torch.testing.assert_close(
-                total,
-                parameter.grad,
-                rtol=1e-4,
-                atol=atol,
-                msg=lambda why, name=name: f"the sum of the gradients differs, {name}: {why}",
-            )
+            _check_close(f"the sum of the gradients differs, {name}", sum(known), parameter.grad, 1e-4, atol)
+
+
+def _check_close(what: str, found: Any, expected: Any, rtol: float, atol: float) -> None:
+    import torch
+
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol, msg=lambda why: f"{what}: {why}")

@@ -24,11 +24,12 @@ from kexp.train.equal_weights import need_equal
 from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.kept_weights import Kept, WeightFiles, rank
-from kexp.train.optimizers import make_optimizer
+from kexp.train.optimizers import OptimizerState, make_optimizer
 from kexp.train.page_locked import page_locked
 from kexp.train.step import OptimizerStep
 from kexp.train.stopwatch import Stopwatch
 from kexp.train.window import Window
+from kexp.trained_weights import TrainedWeights
 
 
 class Stream(Protocol):
@@ -103,8 +104,8 @@ class Trainer:
         )
         self.window = self._window()
         self.parts: dict[str, Stateful] = {
-            "model": self.model, "optimizer": self.optimizer, "objective": objective, "scaler": scaler,
-            "evaluated weights": self.evaluated,
+            "model": TrainedWeights(self.model), "optimizer": OptimizerState(self.optimizer, self.blocks),
+            "objective": objective, "scaler": scaler, "evaluated weights": self.evaluated,
         }  # fmt: skip
         self.warnings: list[str] = []
         # Of the last checkpoints, which need these weights.
