@@ -787,7 +787,7 @@ SEEN = {
     "Naive": "extreme_logits_stay_finite",
     "Counting": "a_step_can_be_done_again resuming_continues_identically initial_state_can_be_loaded extreme_logits_stay_finite "
     "loss_and_logs_are_finite_scalars accepts_a_single_row parts_of_processes_add_up",
-    "Averaged": "losses_are_one_per_row loss_of_a_row_is_independent_of_other_rows",
+    "Averaged": "losses_are_one_per_row loss_of_a_row_is_independent_of_other_rows parts_of_processes_add_up",
     "Squeezed": "losses_are_one_per_row accepts_a_single_row parts_of_processes_add_up",
     "Relative": "loss_of_a_row_is_independent_of_other_rows",
     "Undeclared": "class_declares_a_loss_per_row",
