@@ -47,7 +47,7 @@ LAYERS = (
         "model_files",
         "work_lock",
     ),
-    ("contracts", "model_tokenizer"),
+    ("contracts", "launchers", "model_tokenizer", "process_group", "shared_folder", "trained_weights"),
     ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "moving_average", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model"),

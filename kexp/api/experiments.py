@@ -13,7 +13,9 @@ from kexp.api.arguments import Overrides, SpecLike, names_of, numbers_of, overri
 from kexp.api.caller_state import as_exceptions, unchanged
 from kexp.api.progress import shown, warn_of
 from kexp.errors import Problem, RunFailed, RunInterrupted
+from kexp.launchers import launched
 from kexp.plan.request import make_plan, plan_sentence
+from kexp.process_group import joined
 from kexp.redaction import hidden
 
 if TYPE_CHECKING:
@@ -48,9 +50,10 @@ def run(
     Raises ``SpecError`` with every mistake of the spec and other errors of ``kexp.errors`` before anything is created,
     and ``RunFailed`` where a run failed: the message names the folder, and ``kexp.RunResult(folder)`` has the results
     of the others. Ctrl-C raises ``KeyboardInterrupt`` after the step; ``resume`` continues with the bits of a run that
-    was not interrupted.
+    was not interrupted. In a program that torchrun has started, every process calls this function, and all return the
+    result of one run.
     """
-    with as_exceptions():
+    with as_exceptions(), joined(launched()) as world:
         from kexp.experiment.request import not_done, plan_run
 
         plan, catalog, folder = plan_run(
@@ -64,15 +67,18 @@ def run(
             allow_local_code=allow_local_code,
         )
         home = runs_folder(runs_dir)
-        warn_of(plan)
-        with unchanged(), shown(progress) as display:
+        if world.first:
+            warn_of(plan)
+        with unchanged(), shown(progress and world.first) as display:
             from kexp.api.run_result import RunResult
             from kexp.experiment import run as flow
             from kexp.inference.shade_words import shading
 
             shade = shading(allow_local_code=allow_local_code)
             try:
-                found = flow.run(plan, catalog, runs_dir=home, display=display, resume=folder, shade_words=shade)
+                found = flow.run(
+                    plan, catalog, runs_dir=home, display=display, resume=folder, shade_words=shade, world=world
+                )
                 summary = hidden(found)
             except RunInterrupted as error:
                 raise KeyboardInterrupt(str(error)) from None

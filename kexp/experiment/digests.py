@@ -43,6 +43,7 @@ ELSEWHERE = {
     "skip_bad_steps",
     "log_every",
     "gradient_checkpointing",
+    "deterministic",
 }
 """Keys of the training section that may be other ones when a run is resumed, since they change no step before that."""
 
@@ -123,13 +124,17 @@ def refuse_changes(what: str, before: Json, now: Json, keys: RowKeys, folder: Pa
     """Raise ``KexpError`` that names everything that has changed since ``before``; ``folder`` may have the row keys."""
     known = _read_row_keys(folder / ROWS, before)
     runs = [name for name in now if name in before]
+    if listed := listed_changes({name: before[name] for name in runs}, now, known, keys):
+        raise KexpError(f"{what} cannot go on: what it reads has changed since it began; {remedy}{listed}")
+
+
+def listed_changes(before: Json, now: Json, known: RowKeys, keys: RowKeys) -> str:
+    """Return a line for every difference between the digests of runs, with the names of these; "" for none."""
     lines: dict[str, list[str]] = {}
-    for name in runs:
+    for name in before:
         for line in _changes(before[name], now[name], *(_of_runs(of, name) for of in (known, keys))):
             lines.setdefault(line, []).append(name)
-    if lines:
-        listed = "".join(f"\n  {', '.join(names)}: {line}" for line, names in lines.items())
-        raise KexpError(f"{what} cannot go on: what it reads has changed since it began; {remedy}{listed}")
+    return "".join(f"\n  {', '.join(names)}: {line}" for line, names in lines.items())
 
 
 def _read_row_keys(path: Path, before: Json) -> RowKeys:
