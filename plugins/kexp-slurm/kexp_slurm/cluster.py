@@ -156,7 +156,7 @@ def require(options: Slurm) -> None:
     """Raise ``KexpError`` when SLURM would not take jobs like these; nothing is submitted."""
     for program in ("sbatch", "squeue", "scancel", "srun"):
         if shutil.which(program) is None:
-            remedy = 'start the command where jobs are submitted, or try it with search.executor.cluster = "local"'
+            remedy = 'start the command where jobs are submitted, or try it with its option cluster = "local"'
             raise KexpError(f'executor "slurm": there is no {program} on this machine; {remedy}')
     with tempfile.TemporaryDirectory() as folder:
         executor, script = _slurm(options, Path(folder)), Path(folder) / "job.sh"
@@ -167,7 +167,7 @@ def require(options: Slurm) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise KexpError(f'executor "slurm": SLURM does not answer: {error}') from None
     if said.returncode:
-        remedy = "change the options of search.executor; sinfo shows partitions and their limits"
+        remedy = "change the executor's options; sinfo shows partitions and their limits"
         raise KexpError(f'executor "slurm": SLURM does not take such a job: {_last_lines(said.stderr)}; {remedy}')
 
 

@@ -148,7 +148,7 @@ class SlurmExecutor:
 def start(options: Slurm, context: ExecutorContext) -> SlurmExecutor:
     """Return the executor; raises ``KexpError`` when the cluster does not take such jobs."""
     if context.device.startswith("cuda") and not options.has_gpu:
-        remedy = "set search.executor.gpus_per_node = 1"
+        remedy = "set the executor's gpus_per_node = 1"
         raise KexpError(f'executor "slurm": training.device is "{context.device}" and jobs have no GPU; {remedy}')
     base = options.folder or cache_folder() / "slurm"
     # No other search has this name, on whatever machine it runs.
@@ -159,7 +159,7 @@ def start(options: Slurm, context: ExecutorContext) -> SlurmExecutor:
     try:
         mailbox.open()
     except OSError as error:
-        remedy = "choose another one with search.executor.folder, on a file system that all nodes share"
+        remedy = "choose another one with the executor's option folder, on a file system that all nodes share"
         raise KexpError(f'executor "slurm": the folder {base} cannot be written: {error.strerror}; {remedy}') from None
     cluster = (SlurmCluster if options.cluster == "slurm" else LocalCluster)(options, folder / "jobs")
     return SlurmExecutor(context.work, options.time, cluster, mailbox)

@@ -248,7 +248,7 @@ def test_gpus_that_are_not_used_are_warned_of() -> None:
 
 
 def test_a_gpu_that_jobs_do_not_have_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(KexpError, match=r"jobs have no GPU; set search\.executor\.gpus_per_node = 1"):
+    with pytest.raises(KexpError, match="jobs have no GPU; set the executor's gpus_per_node = 1"):
         Slurm(cluster="local", folder=tmp_path).build(ExecutorContext(works.work, 1, "cuda"))
     built = Slurm(cluster="local", folder=tmp_path, extra={"gres": "gpu:a100:1"})
     built.build(ExecutorContext(works.work, 1, "cuda")).close()
