@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import psutil
 import submitit
-from submitit.core.utils import FailedJobError
+from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import clean_env
 
 from kexp.errors import KexpError
@@ -101,6 +101,8 @@ class SlurmCluster:
                 return self.executor.submit(function, *arguments)
         except (FailedJobError, OSError) as error:
             raise Refused(_last_lines(str(error))) from None
+        except FailedSubmissionError as error:
+            raise KexpError(f'executor "slurm": {_last_lines(str(error))}') from None
 
     def ended(self, jobs: Mapping[str, Job]) -> Mapping[str, str]:
         """Look at the queue now and then; a job is over some time after it has left it."""

@@ -54,11 +54,7 @@ class SlurmExecutor:
 
     def submit(self, task: Task) -> None:
         """Submit the task's job; one that the cluster does not take now is submitted later."""
-        self.count += 1
-        key = f"{task.number}-{self.count}"
-        self.mailbox.begin(key)
-        self.tasks[key] = Submitted(task, time.monotonic())
-        self._submit(key)
+        self._submit(Submitted(task, time.monotonic()))
 
     def wait(self, seconds: float) -> Sequence[Message]:
         """Look for messages, more and more seldom, and for jobs that are over without one."""
@@ -107,14 +103,19 @@ class SlurmExecutor:
     def _cancel(self, tasks: list[Submitted]) -> None:
         self.cluster.cancel([submitted.job for submitted in tasks if submitted.job is not None])
 
-    def _submit(self, key: str) -> None:
-        submitted = self.tasks[key]
+    def _submit(self, submitted: Submitted) -> None:
+        self.count += 1
+        key = f"{submitted.task.number}-{self.count}"
+        self.mailbox.begin(key)
+        self.tasks[key] = submitted
         try:
             submitted.job = self.cluster.submit(run_task, self.work, submitted.task, self.mailbox, key, self.minutes)
         except Refused as error:
             if self.refused is None:
                 logger.warning("the cluster takes no job now (%s); it is tried again every minute", error)
             self.refused = time.monotonic()
+            # SLURM may have taken a job and have been too slow to say so.
+            self.mailbox.stop(key)
             if time.monotonic() - submitted.since > PATIENCE:
                 self._forget(key)
                 self.lost.append(Lost(submitted.task.number, f"the cluster did not take its job: {error}"))
@@ -124,7 +125,7 @@ class SlurmExecutor:
     def _submit_again(self) -> None:
         if self.refused is not None and time.monotonic() - self.refused > RETRY_EVERY:
             for key in [key for key, submitted in self.tasks.items() if submitted.job is None]:
-                self._submit(key)
+                self._submit(self.tasks.pop(key))
 
     def _look(self) -> list[Message]:
         self._submit_again()

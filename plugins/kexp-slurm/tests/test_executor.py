@@ -80,6 +80,11 @@ def test_a_job_that_was_refused_is_submitted_later_and_told_once(
     queue.refusing = ""
     assert told(executor, seconds=1) == []
     assert [arguments[1].number for arguments in queue.submitted] == [1, 2]
+    # A job that was taken after all does nothing.
+    run_task(works.work, Task(1, {"do": "environment"}), mailbox, "1-1", 5)
+    assert mailbox.collect() == []
+    run_task(works.work, Task(1, {"do": "environment"}), mailbox, queue.submitted[0][3], 5)
+    assert [type(message) for message in told(executor)] == [Ended]
     (record,) = caplog.records
     assert "takes no job now (QOSMaxSubmitJobPerUserLimit); it is tried again every minute" in record.getMessage()
     executor.close()
