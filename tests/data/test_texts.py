@@ -28,7 +28,8 @@ def test_texts_are_a_sequence_as_a_list_is(texts: list[str], size: int, data: st
     assert (len(held), list(held), held) == (len(texts), texts, texts)
     assert texts == held
     assert held == Texts.of(texts)
-    assert (held != [*texts, "x"]) and [*texts, "x"] != held
+    assert held != [*texts, "x"]
+    assert [*texts, "x"] != held
     for index in range(-len(texts), len(texts)):
         assert held[index] == texts[index]
     for index in (len(texts), -len(texts) - 1):
