@@ -47,16 +47,14 @@ def in_process_of_its_own(of: str, augmenter: CheckedAugmenter, texts: float) ->
         return None
     try:
         copied = pickle.dumps(augmenter)
+        if len(copied) <= LARGEST:
+            return AugmentProcess(augmenter, copied)
+        reason = f"{len(copied) / 2**20:,.0f} MiB are more than {LARGEST / 2**20:,.0f} MiB"
     # Whatever a plugin holds: pickle raises errors of many types, some of them from the plugin's own code.
     except Exception as error:  # noqa: BLE001
-        return _told(of, augmenter, describe_error(error))
-    if len(copied) > LARGEST:
-        return _told(of, augmenter, f"{len(copied) / 2**20:,.0f} MiB are more than {LARGEST / 2**20:,.0f} MiB")
-    return AugmentProcess(augmenter, copied)
-
-
-def _told(of: str, augmenter: CheckedAugmenter, reason: str) -> None:
+        reason = describe_error(error)
     logger.info(f"{of}: {augmenter.name} is not copied to a process of its own: {reason}; a thread makes its texts")
+    return None
 
 
 def _cores() -> int:

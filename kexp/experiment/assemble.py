@@ -143,9 +143,8 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     metrics = prepared.metrics(spec, inputs.data.labels)
     directions = {name: made.greater_is_better for name, made in zip(metrics, spec.evaluation.metrics, strict=True)}
     objective = build_objective(spec.objective, context)
-    stream: LabelledStream | SemiSupervisedStream = _labelled_stream(spec, seed, inputs, collator)
-    if unlabelled is not None:
-        stream = _semi_supervised(spec, unlabelled, stream)
+    labelled = _labelled_stream(spec, seed, inputs, collator)
+    stream = labelled if unlabelled is None else _semi_supervised(spec, unlabelled, labelled)
     # Last: what is built here has to be closed.
     augmenters = _fresh_augmenters(spec, prepared, inputs)
     counted: dict[str, CheckedAugmenter | LabelledViews] = {**augmenters}
@@ -222,11 +221,13 @@ def _augmented(
     """Return the stream with the texts that change, which are made by what augments labelled and unlabelled rows."""
     encode = _encoder(spec, inputs)
     made = {of: at_once(maker) if isinstance(maker, CheckedAugmenter) else maker for of, maker in makers.items()}
-    if isinstance(stream, LabelledStream):
-        if "labelled" not in made:
-            return stream
-        return replace(stream, augmentation=Augmentation(made["labelled"], spec.augmentation.probability, encode))
-    labelled, augment, unlabelled = _augmented(spec, seed, inputs, stream.labelled, makers), None, inputs.unlabelled
+    labelled = stream.labelled if isinstance(stream, SemiSupervisedStream) else stream
+    if "labelled" in made:
+        augmentation = Augmentation(made["labelled"], spec.augmentation.probability, encode)
+        labelled = replace(labelled, augmentation=augmentation)
+    if not isinstance(stream, SemiSupervisedStream):
+        return labelled
+    augment, unlabelled = None, inputs.unlabelled
     assert unlabelled is not None
     if spec.objective.uses_augmented and unlabelled.views:
         augment = stored_views(unlabelled.views)
