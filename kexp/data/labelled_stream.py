@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kexp.contracts import SamplerOptions
 from kexp.data.augment_jobs import Job, Make, kept_or_changed
-from kexp.data.batching import BatchSize, Cut, gather
+from kexp.data.batching import BatchSize, Cut, RowsPerBatch, gather
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
 from kexp.data.texts import texts_at
@@ -93,8 +93,9 @@ class LabelledStream:
     @cached_property
     def _of_an_epoch(self) -> tuple[int, int]:
         """The number of rows and of batches."""
-        order = self.order(0)
-        return len(order), self.batch_size.count(self.encoded.tokens.lengths[order])
+        order, size = self.order(0), self.batch_size
+        # Batches of a number of rows need no length of any.
+        return len(order), size.count(order if isinstance(size, RowsPerBatch) else self.encoded.tokens.lengths[order])
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
