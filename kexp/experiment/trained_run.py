@@ -57,6 +57,7 @@ class TrainedRun:
             **({} if state.joules is None else {"energy_joules": state.joules}),
             "peak_memory_mib": hardware.peak_memory_mib(),
             "device": str(hardware.device),
+            **({"processes": state.processes} if state.processes > 1 else {}),
             "precision": hardware.precision,
             "tf32": hardware.tf32,
             "deterministic": hardware.deterministic,

@@ -32,7 +32,7 @@ LISTED = "runs"
 """Name of the index of what lists show of run folders."""
 SHOWN = ("status", "reason", "variant", "seed", "draw", "fold", "train_seconds", "metrics", "monitor")
 """Keys of ``result.json`` that lists show."""
-UNIMPORTANT = ("name", "description", "search", "trackers", "variants")
+UNIMPORTANT = ("name", "description", "search", "execution", "trackers", "variants")
 """Sections of a spec on which no result depends."""
 
 

@@ -681,7 +681,8 @@ def test_rows_are_read_no_further_ahead_than_a_chunk(model: TrainedModel, monkey
             written.extend(row["text"] for row in rows)
 
     counts = predict_table(model, Table("x", ["text"], counted(1050, seen)), Columns(TextColumns(), 1), Watched())
-    assert max(ahead) == 100
+    # One chunk is read ahead of the one that is predicted.
+    assert max(ahead) == 200
     assert written == [row["text"] for row in counted(1050, [0])]
     assert (counts.rows, counts.empty) == (1050, 105)
 

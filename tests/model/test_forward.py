@@ -177,6 +177,25 @@ def test_what_frozen_blocks_give_is_all_that_the_trained_ones_need(family: str) 
         module.zero_grad()
 
 
+def test_no_rows_have_no_logits_and_reach_no_weight(way: str) -> None:
+    model = live(way)
+    none = rows()
+    assert model.target_logits(none).shape == (0, 2)
+    first, second = model.logits(none, none)
+    assert first.shape == second.shape == (0, 2)
+    first.sum().backward()
+    embeddings = model.embed(none).requires_grad_()
+    (gradient,) = torch.autograd.grad(model.embedded_logits(embeddings, none).sum(), embeddings)
+    assert gradient.shape == (0, 16)
+    assert all(parameter.grad is None for parameter in model.module.parameters())
+    with torch.no_grad():
+        assert not model.logits(none)[0].requires_grad
+    # Beside rows of another group they change nothing.
+    nothing, some = model.logits(none, rows(4, 3))
+    assert len(nothing) == 0
+    assert torch.equal(some, model(rows(4, 3)))
+
+
 @pytest.mark.parametrize("family", PADDED)
 def test_rows_of_equal_length_go_without_a_mask_and_no_gpu_would_be_waited_for(family: str) -> None:
     model = Classifier(build(family).eval(), choose("cpu", "fp32"), 0)
