@@ -11,6 +11,7 @@ from kexp.devices import Hardware
 from kexp.distributed import ALONE, World
 from kexp.model.dropout import without_dropout
 from kexp.model.flat import FlatModel, reason_not_flat
+from kexp.model.last_token import logits_of
 from kexp.model.token_rows import TokenRows, own
 
 if TYPE_CHECKING:
@@ -129,5 +130,4 @@ class Classifier:
         if embeddings is not None:
             del inputs["input_ids"]
             inputs["inputs_embeds"] = rows.spread(embeddings)
-        logits: torch.Tensor = module(**inputs).logits
-        return logits
+        return logits_of(module, inputs)  # type: ignore[arg-type]
