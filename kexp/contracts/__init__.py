@@ -35,6 +35,7 @@ from kexp.contracts.executor import (
     Message,
     Reported,
     Task,
+    Told,
     Work,
 )
 from kexp.contracts.freezing import AnyFreezing, FreezingOptions
@@ -127,6 +128,7 @@ __all__ = [
     "SupervisedObjectiveOptions",
     "Task",
     "TokenizerContext",
+    "Told",
     "Tracker",
     "TrackerOptions",
     "Translator",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Counts = dict[str, int]
 TEXTS = ("text", "text_pair")
+SEPARATOR = "\x1f"
+"""Stands between the two texts of a pair where rows are compared."""
 
 
 def normalise(frame: pd.DataFrame, trim: bool) -> pd.DataFrame:
@@ -42,6 +44,8 @@ def normal_text(text: Any, *, trim: bool) -> str:
 
 def without_text(frame: pd.DataFrame) -> pd.Series[bool]:
     """Return which rows have a text of white space alone."""
+    if "blank" in frame:
+        return frame["blank"]
     empty: pd.Series[bool] = frame["text"].str.strip() == ""
     return empty | (frame["text_pair"].str.strip() == "") if "text_pair" in frame else empty
 
@@ -49,13 +53,17 @@ def without_text(frame: pd.DataFrame) -> pd.Series[bool]:
 def contradicting(frame: pd.DataFrame) -> pd.Series[bool]:
     """Return which rows have a text that another row has with another label."""
     key = keys(frame)
-    distinct = frame.assign(key=key).drop_duplicates(["key", "label"])
+    several = key.duplicated(keep=False)
+    distinct = frame.loc[several, ["label"]].assign(key=key[several]).drop_duplicates()
     return key.isin(distinct.loc[distinct.duplicated("key", keep=False), "key"])
 
 
 def repetitions(frame: pd.DataFrame) -> pd.Series[bool]:
     """Return which rows repeat the text and the label of a row before them."""
-    return frame.assign(key=keys(frame)).duplicated(["key", "label"])
+    key = keys(frame)
+    found = key.duplicated(keep=False)
+    found[found] = frame.loc[found, ["label"]].assign(key=key[found]).duplicated()
+    return found
 
 
 def without_unlabelled(
@@ -160,7 +168,8 @@ def drop_labelled(unlabelled: pd.DataFrame, train: pd.DataFrame, counts: Counts)
 
 def drop_without_view(unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop unlabelled rows that have no augmented view."""
-    missing = unlabelled["augmented"].str.strip() == ""
+    views = unlabelled["augmented"]
+    missing = ~views if views.dtype == bool else views.str.strip() == ""
     counts["without_augmented_view"] = int(missing.sum())
     if missing.all():
         raise DataError(f"dataset.augmented: none of the {len(unlabelled):,} unlabelled rows has an augmented view")
@@ -182,6 +191,8 @@ def cap_classes(train: pd.DataFrame, options: Cleaning, seed: int, counts: Count
 
 def lengths(frame: pd.DataFrame) -> pd.Series[int]:
     """Return the characters of each row, both texts of a pair together."""
+    if "characters" in frame:
+        return frame["characters"]
     length = frame["text"].str.len()
     return length + frame["text_pair"].str.len() if "text_pair" in frame else length
 
@@ -195,5 +206,7 @@ def need_rows(frame: pd.DataFrame, split: str, counts: Counts) -> None:
 
 
 def keys(frame: pd.DataFrame) -> pd.Series[str]:
-    """Return by what rows are compared: the text, or both texts of a pair."""
-    return frame["text"] + "\x1f" + frame["text_pair"] if "text_pair" in frame else frame["text"]
+    """Return by what rows are compared: the number of a text, or the text itself, or both of a pair."""
+    if "id" in frame:
+        return frame["id"]
+    return frame["text"] + SEPARATOR + frame["text_pair"] if "text_pair" in frame else frame["text"]

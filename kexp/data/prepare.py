@@ -26,12 +26,13 @@ from kexp.data.cleaning import (
     length_bounds,
     lengths,
     need_rows,
-    normalise,
     without_unlabelled,
 )
+from kexp.data.row_tables import texts_of, with_texts, without_texts
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
-from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_pool
+from kexp.data.splits import choose_labelled, codes, divide, limit_labelled_rows, limit_pool
+from kexp.data.texts import Texts
 from kexp.errors import DataError
 from kexp.files import label_of, need_columns, text_of
 from kexp.files.cells import changed_labels, column_of, truth_spelled_once
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = ""
 """Label of rows that have none."""
+FEW = 0.5
+"""Share of the rows that were read below which those that are used are copied, so that the others take no memory."""
 MISSING_WORDS = ("nan", "null", "<na>", "#n/a", "n/a", "nat")
 """What other tools write for a missing label."""
 
@@ -77,12 +80,13 @@ def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
 
 
 def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
-    """Prepare the data of a run once they are read, as ``prepare`` does."""
+    """Prepare the data of a run once they are read, as ``prepare`` does; the texts of ``read`` are taken out of it."""
     seed = derive(repeat.seed if spec.split.resplit else spec.split.seed, "split") % 2**32
     frames, names, context = dict(read.frames), read.names, read.context
     counts: dict[str, Counts] = {split: {"read": len(frame)} for split, frame in frames.items()}
     if spec.split.validation == 0 and (unused := frames.pop("validation", None)) is not None:
         counts["validation"] |= {"not_used": len(unused), "kept": 0}
+    frames, texts = without_texts(frames, spec.cleaning.trim)
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
     if spec.labelled.pool_from == "whole-file" and UNLABELLED in frames:
@@ -110,15 +114,16 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     context.warnings.extend(_idle_limits(spec.dataset, frames))
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from != "all":
         _separate_unlabelled(frames, spec, seed, repeat.draw or 1, counts)
-    by_words = _use_seed_words(frames, spec, counts, context) if spec.labelled.words else {}
+    by_words = _use_seed_words(frames, texts, spec, counts, context) if spec.labelled.words else {}
     labels = _label_names(frames, names)
     left_out = getattr(spec.dataset, "leave_out", ())
     if absent := [name for name in names or () if name not in (*labels, *left_out)]:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
-    rows = {split: _rows(frame, labels) for split, frame in frames.items()}
+    record = _record(frames, counts)
+    rows = _rows(frames, texts, labels)
     unlabelled = rows.pop(UNLABELLED, None)
     of = {"dataset": found} if (found := spec.dataset.provenance()) else {}
-    return PreparedData(labels, rows, unlabelled, of | _source(context) | _record(frames, counts) | by_words)
+    return PreparedData(labels, rows, unlabelled, of | _source(context) | record | by_words)
 
 
 def _separate_unlabelled(
@@ -160,14 +165,18 @@ def _drawn(
     joined = drop_labelled(pd.concat(sources).reset_index(drop=True), train, counted)
     if "augmented" in joined:
         # One of the two sources need not have the column.
-        joined = joined.assign(augmented=joined["augmented"].fillna(""))
+        joined = joined.assign(augmented=joined["augmented"] == True)  # noqa: E712
         if len(joined) and needs_views(spec):
             joined = drop_without_view(joined, counted)
     return train, joined
 
 
 def _use_seed_words(
-    frames: dict[str, pd.DataFrame], spec: Spec, counts: dict[str, Counts], context: DatasetContext
+    frames: dict[str, pd.DataFrame],
+    texts: Mapping[str, Texts],
+    spec: Spec,
+    counts: dict[str, Counts],
+    context: DatasetContext,
 ) -> dict[str, Any]:
     """Move the unlabelled rows that seed words give a label to train; return how many they are and how right."""
     import pandas as pd
@@ -175,7 +184,8 @@ def _use_seed_words(
     options, train, rows = spec.labelled, frames["train"], frames[UNLABELLED]
     labels = sorted(set(train["label"]))
     need_known(options.seed_words, labels)
-    found, frames[UNLABELLED] = label_by_words(rows, options.words)
+    found, others = label_by_words(with_texts(rows, texts), options.words)
+    found, frames[UNLABELLED] = found[rows.columns], others[rows.columns]
     counts["train"]["added_by_seed_words"] = counts[UNLABELLED]["labelled_by_seed_words"] = len(found)
     # Numbers name random streams: those of rows of a file alone may be those of labelled rows.
     added = found if options.chosen and options.pool_from == "all" else found.assign(number=-1 - found["number"])
@@ -289,7 +299,7 @@ def _clean(
     From train, out of which other splits may be taken, goes only what none of them may have.
     """
     cleaned = {
-        split: drop_empty(normalise(frame, spec.cleaning.trim), counts[split])
+        split: drop_empty(frame, counts[split])
         for split, frame in without_unlabelled(frames, spec.cleaning, counts).items()
     }
     need_rows(cleaned["train"], "train", counts["train"])
@@ -349,11 +359,22 @@ def _distinct_labels(train: pd.DataFrame) -> set[str]:
     return present
 
 
-def _rows(frame: pd.DataFrame, labels: tuple[str, ...]) -> Rows:
-    ids = frame["label"].map({label: number for number, label in enumerate(labels)}).fillna(-1)
-    pairs = frame["text_pair"].tolist() if "text_pair" in frame else None
-    augmented = frame["augmented"].tolist() if "augmented" in frame else None
-    return Rows(frame["text"].tolist(), pairs, ids.to_numpy("int64"), frame["number"].to_numpy("int64"), augmented)
+def _rows(frames: Mapping[str, pd.DataFrame], texts: Mapping[str, Texts], labels: Sequence[str]) -> dict[str, Rows]:
+    """Return the rows of all splits; where they are few of those that were read, the texts of the others are let go."""
+    few = sum(map(len, frames.values())) < FEW * len(texts["text"])
+
+    def column(frame: pd.DataFrame, name: str) -> Texts | None:
+        found = texts_of(frame, texts, name)
+        return found.copied() if found is not None and few else found
+
+    rows = {}
+    for split, frame in frames.items():
+        ids = codes(frame["label"], labels).astype("int64")
+        first = column(frame, "text")
+        assert first is not None
+        numbers = frame["number"].to_numpy("int64")
+        rows[split] = Rows(first, column(frame, "text_pair"), ids, numbers, column(frame, "augmented"))
+    return rows
 
 
 def _source(context: DatasetContext) -> dict[str, Any]:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kexp.data.texts import CHUNK, Texts, chunks_of, encoded, encoded_chunks
+
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One split: label ids of shape (rows,), -1 where unknown, and the position of each row in its file."""
+    """One split: label ids of shape (rows,), -1 where unknown, and the position of each row in its file.
 
-    texts: list[str]
-    pairs: list[str] | None
+    The texts of prepared data are ``Texts``, which stay in Arrow.
+    """
+
+    texts: Sequence[str]
+    pairs: Sequence[str] | None
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
-    augmented: list[str] | None = None
+    augmented: Sequence[str] | None = None
     """Augmented views that come with the dataset."""
 
     def __len__(self) -> int:
@@ -30,41 +35,66 @@ class Rows:
     def digest(self) -> str:
         """Return sixteen hexadecimal digits that name these texts with these labels in this order."""
         digest = hashlib.blake2b(self.labels.tobytes(), digest_size=8)
-        for text in itertools.chain(self.texts, self.pairs or ()):
-            # With the length, since a text may hold whatever would separate it from the next.
-            encoded = text.encode("utf-8", "surrogatepass")
-            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        for column in (self.texts, self.pairs or ()):
+            for chunk in encoded_chunks(column):
+                digest.update(encoded(_with_sizes(chunk)))
         return digest.hexdigest()
 
     def keys(self, labels: Sequence[str]) -> NDArray[np.uint64]:
         """Return a number per row, equal for equal texts and views with labels of the same name."""
         import numpy as np
 
-        names = [*labels, ""]
-        columns = [self.texts, self.pairs or [""] * len(self), self.augmented or [""] * len(self)]
-        digests = (
-            # With the lengths, since a text may hold whatever would separate it from the next.
-            hashlib.blake2b(
-                "".join(f"{len(part)} {part}" for part in (names[label], *parts)).encode("utf-8", "surrogatepass"),
-                digest_size=8,
-            ).digest()
-            for label, *parts in zip(self.labels.tolist(), *columns, strict=True)
-        )
-        return np.frombuffer(b"".join(digests), np.dtype("<u8"))
+        names = [_with_length(name).encode("utf-8", "surrogatepass") for name in (*labels, "")]
+        columns = [_keyed(column, len(self)) for column in (self.texts, self.pairs, self.augmented)]
+        found, blake2b = np.empty(len(self), np.dtype("<u8")), hashlib.blake2b
+        for start, *parts in zip(range(0, len(self), CHUNK), *columns, strict=True):
+            own = [names[label] for label in self.labels[start : start + CHUNK].tolist()]
+            rows = map(b"".join, zip(own, *parts, strict=True))
+            digests = b"".join(blake2b(row, digest_size=8).digest() for row in rows)
+            found[start : start + CHUNK] = np.frombuffer(digests, "<u8")
+        return found
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """Return some rows in this order."""
 
-        def chosen(texts: list[str] | None) -> list[str] | None:
-            return None if texts is None else [texts[row] for row in rows]
+        def chosen(texts: Sequence[str]) -> Sequence[str]:
+            return texts.take(rows) if isinstance(texts, Texts) else [texts[row] for row in rows]
 
         return Rows(
-            [self.texts[row] for row in rows],
-            chosen(self.pairs),
+            chosen(self.texts),
+            None if self.pairs is None else chosen(self.pairs),
             self.labels[rows],
             self.numbers[rows],
-            chosen(self.augmented),
+            None if self.augmented is None else chosen(self.augmented),
         )
+
+
+def _with_length(text: str) -> str:
+    # With the length, since a text may hold whatever would separate it from the next.
+    return f"{len(text)} {text}"
+
+
+def _keyed(texts: Sequence[str] | None, count: int) -> Iterator[list[bytes]]:
+    """Yield every text with its length as bytes, a chunk at a time; empty texts where there are none."""
+    if texts is None:
+        for start in range(0, count, CHUNK):
+            yield [_with_length("").encode()] * min(CHUNK, count - start)
+    else:
+        for chunk in chunks_of(texts):
+            yield [_with_length(text).encode("utf-8", "surrogatepass") for text in chunk]
+
+
+def _with_sizes(chunk: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """Return every text after its number of bytes, which takes eight of them."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sizes = pc.binary_length(chunk).to_numpy().astype(">i8")
+    ends = np.arange(len(chunk) + 1, dtype=np.int64) * 8
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(sizes)]
+    named = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(chunk), buffers)
+    return pc.binary_join_element_wise(named, chunk, pa.scalar(b"", pa.large_binary()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kexp.errors import DataError
 from kexp.files.cells import is_missing, plain_label
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from kexp.spec.sections import Labelled, Split
+
+
+def codes(labels: pd.Series[str], names: Sequence[str]) -> NDArray[np.int32]:
+    """Return the place of every label among ``names``, -1 for others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    held = pa.array(labels, pa.large_string(), from_pandas=True)
+    found: NDArray[np.int32] = pc.index_in(held, value_set=pa.array(names, pa.large_string())).fill_null(-1).to_numpy()
+    return found
+
+
+def _strata(frame: pd.DataFrame) -> NDArray[np.int32]:
+    """Return a number for every label, which sort as the labels do."""
+    return codes(frame["label"], sorted(frame["label"].unique()))
 
 
 def divide(
@@ -49,10 +67,10 @@ def take_fold(
 
     grouped = options.group and "group" in frame
     _check_folds(frame, options, folds, grouped=grouped)
-    groups, labels = (frame["group"] if grouped else None), (frame["label"] if options.stratify else None)
+    groups, labels = (frame["group"] if grouped else None), (_strata(frame) if options.stratify else None)
     if grouped:
         # Of one label it balances the numbers of rows alone; GroupKFold is either balanced or shuffled.
-        labels = np.zeros(len(frame)) if labels is None else labels
+        labels = np.zeros(len(frame), np.int32) if labels is None else labels
         divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     else:
         divider = (KFold if labels is None else StratifiedKFold)(folds, shuffle=True, random_state=seed)
@@ -91,7 +109,7 @@ def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int)
     if options.stratify:
         _check_stratification(frame, rows, place)
     rest, taken = train_test_split(
-        frame, test_size=rows, random_state=seed, stratify=frame["label"] if options.stratify else None
+        frame, test_size=rows, random_state=seed, stratify=_strata(frame) if options.stratify else None
     )
     return rest.sort_index(), taken.sort_index()
 
@@ -189,8 +207,10 @@ def limit_pool(frame: pd.DataFrame, limit: int | None, seed: int, first: pd.Data
     """
     if limit is None or len(frame) <= limit:
         return frame
+    import pandas as pd
+
     order = first.sample(frac=1, random_state=seed)["number"]
-    places = dict(zip(order, range(len(order)), strict=True))
+    places = pd.Series(range(len(order)), index=order)
     rank = frame["number"].map(places).fillna(len(order)).sort_values(kind="stable")
     return frame.loc[rank.index[:limit]].sort_index()
 

@@ -18,6 +18,7 @@ from kexp.atomic_files import write_text
 from kexp.contracts import Augmenter, ClosableAugmenter, Rejected
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import streams
+from kexp.data.texts import texts_at
 
 CHUNK = 500
 """Texts between two writes. Augmenters that keep a store of their own lose nothing by it."""
@@ -99,7 +100,7 @@ class ViewMaker:
             if chunk is None:
                 self.progress(f"augmenting, {start:,} of {len(rows):,} texts are done…")
                 self.augmenter = self.augmenter or self.build()
-                chunk = self.augmenter([rows.texts[row] for row in few], streams(rows, few, self.seed, number))
+                chunk = self.augmenter(texts_at(rows.texts, few), streams(rows, few, self.seed, number))
                 _write(path, chunk)
                 new += len(chunk)
                 rate = new / (time.perf_counter() - started)
@@ -110,7 +111,7 @@ class ViewMaker:
         return view
 
     def _key(self, rows: Rows, few: NDArray[np.int64], number: int) -> str:
-        texts = [rows.texts[row] for row in few]
+        texts = texts_at(rows.texts, few)
         numbers = [int(rows.numbers[row]) for row in few]
         content = json.dumps([self.identity, self.seed, number, texts, numbers], ensure_ascii=False)
         return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
@@ -102,8 +103,10 @@ class AssembledRun:
             raise
 
     def batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
-        """Yield rows by length with their numbers, always in the same batches."""
-        for numbers in by_length(encoded.tokens.lengths, _pass_size(self.spec.evaluation)):
+        """Yield rows by length with their numbers, always in the same batches: some of them for each process."""
+        all_batches = by_length(encoded.tokens.lengths, _pass_size(self.spec.evaluation))
+        world = self.classifier.world
+        for numbers in islice(all_batches, world.rank, None, world.size):
             yield numbers, HostBatch(self.collator(encoded, numbers), rows.labels[numbers])
 
 
@@ -136,7 +139,11 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     model.to(hardware.device)
     collator = Collator.of(inputs.tokenizer, model)
     unlabelled = inputs.unlabelled
-    context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
+    context = ObjectiveContext(
+        inputs.data.class_counts(),
+        0 if unlabelled is None else len(unlabelled.rows),
+        seed if prepared.world.first else derive(seed, "process", prepared.world.rank) % 2**32,
+    )
     metrics = prepared.metrics(spec, inputs.data.labels)
     directions = {name: made.greater_is_better for name, made in zip(metrics, spec.evaluation.metrics, strict=True)}
     objective = build_objective(spec.objective, context)
@@ -153,7 +160,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         spec,
         repeat,
         inputs,
-        Classifier(model, hardware, collator.pad_id),
+        Classifier(model, hardware, collator.pad_id, world=prepared.world),
         objective,
         metrics,
         # Without validation it need not be among the metrics.

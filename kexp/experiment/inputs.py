@@ -19,6 +19,7 @@ from kexp.data.long_texts import TOKENS
 from kexp.data.prepare import divided_by, needs_views, prepare_read, read_splits
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
+from kexp.distributed import ALONE, World
 from kexp.doing import doing
 from kexp.errors import plugin_call
 from kexp.evaluate.baselines import fit_baseline, join_pairs
@@ -53,6 +54,7 @@ class PreparedInputs:
     catalog: Catalog
     folder: Path
     progress: Callable[[str], None] = lambda line: None
+    world: World = ALONE
     made: RecentResults = field(default_factory=RecentResults)
     hidden_states: HiddenStateStore = field(init=False)
 
@@ -220,7 +222,7 @@ class PreparedInputs:
         )
         return views
 
-    def _unlabelled_texts(self, spec: Spec, repeat: Repeat) -> tuple[Rows, list[list[str]], Mapping[str, int]]:
+    def _unlabelled_texts(self, spec: Spec, repeat: Repeat) -> tuple[Rows, Sequence[Sequence[str]], Mapping[str, int]]:
         rows, augmenter = self.data(spec, repeat).unlabelled, spec.augmentation.unlabelled
         assert rows is not None
         if augmenter is not None and augmenter.costly:

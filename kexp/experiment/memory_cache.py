@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+from kexp.data.texts import Texts
+
 LIMIT = 2 * 2**30
 """Bytes that are kept at most, by the estimate of ``size_of``."""
 
@@ -19,7 +21,10 @@ def size_of(value: Any) -> int:
     """Estimate the bytes of texts, numbers, arrays, and of collections and dataclasses of these."""
     import numpy as np
 
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.memmap):
+        # It stands in a file, whose pages the system drops where memory is short.
+        return 0
+    if isinstance(value, np.ndarray | Texts):
         return value.nbytes
     if value is None or isinstance(value, str | int | float):
         return sys.getsizeof(value)

@@ -39,25 +39,32 @@ class Blocks:
     def parameter_groups(self, learning_rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
         """Return groups of an optimiser: ``learning_rate * layer_decay ** distance`` to the head.
 
-        Biases and norms have no weight decay. Weights that an adapter fixes are in no group. Layer-wise decay as in
-        ELECTRA's fine-tuning (Clark et al. 2020, appendix B), also known as discriminative fine-tuning (Howard & Ruder
-        2018, section 3.2).
+        Biases and norms have no weight decay. Weights that an adapter fixes are in no group. What has the same rate and
+        decay is one group, so that a GPU updates it in a few launches: two groups without layer decay. Layer-wise decay
+        as in ELECTRA's fine-tuning (Clark et al. 2020, appendix B), also known as discriminative fine-tuning (Howard &
+        Ruder 2018, section 3.2).
         """
-        groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
-        fixed = fixed_weights(self.model)
-        for name, parameter in self.model.named_parameters():
-            if name in fixed:
-                continue
-            block = self.names.index(self.block_of[name.rpartition(".")[0]])
-            groups.setdefault((block, parameter.ndim > 1), []).append(parameter)
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        for block, parameter in self.parameters():
+            rate = learning_rate * layer_decay ** (len(self.names) - 1 - block)
+            groups.setdefault((rate, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
         return [
-            {
-                "params": parameters,
-                "base_lr": learning_rate * layer_decay ** (len(self.names) - 1 - block),
-                "weight_decay": weight_decay if matrices else 0.0,
-            }
-            for (block, matrices), parameters in sorted(groups.items(), key=lambda item: item[0])
+            {"params": parameters, "base_lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
         ]
+
+    def parameters(self) -> list[tuple[int, torch.nn.Parameter]]:
+        """Return the number of its block with every parameter: by block, and in each what is no matrix first.
+
+        Weights that an adapter fixes are left out.
+        """
+        fixed = fixed_weights(self.model)
+        found = [
+            (self.names.index(self.block_of[name.rpartition(".")[0]]), parameter)
+            for name, parameter in self.model.named_parameters()
+            if name not in fixed
+        ]
+        return sorted(found, key=lambda one: (one[0], one[1].ndim > 1))
 
 
 def find_blocks(model: PreTrainedModel) -> Blocks:

@@ -20,9 +20,9 @@ def reads_last_token(model: torch.nn.Module) -> bool:
 def logits_of(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the logits of padded rows, of shape (rows, labels).
 
-    ``inputs`` are named as a model of transformers takes them, with an ``attention_mask`` of rows that are padded on
-    the right. The last token of a row is the last one in the mask. transformers itself takes the last one that is not
-    the padding token, which may be a token of the text, and the last place of all where embeddings are given.
+    ``inputs`` are named as a model of transformers takes them, with an ``attention_mask`` where rows are padded, which
+    is on the right. The last token of a row is the last one in the mask. transformers itself takes the last one that is
+    not the padding token, which may be a token of the text, and the last place of all where embeddings are given.
     """
     import torch
 
@@ -33,7 +33,10 @@ def logits_of(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> tor
     # Keys and values are kept for further tokens, of which there are none.
     caching = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
     hidden = whole.base_model(**inputs, **caching)[0]
-    last = inputs["attention_mask"].sum(1) - 1
-    # ``len`` would be a constant of a graph that is exported.
-    read: torch.Tensor = whole.score(hidden[torch.arange(last.shape[0], device=last.device), last])
-    return read
+    if (mask := inputs.get("attention_mask")) is None:
+        read = hidden[:, -1]
+    else:
+        # ``len`` would be a constant of a graph that is exported.
+        read = hidden[torch.arange(mask.shape[0], device=mask.device), mask.sum(1) - 1]
+    found: torch.Tensor = whole.score(read)
+    return found

@@ -136,7 +136,7 @@ def test_no_text_of_validation_or_test_is_read(
 
     data = inputs.data
     assert data.unlabelled is not None
-    held_out = data.splits["validation"].texts + data.splits["test"].texts
+    held_out = [*data.splits["validation"].texts, *data.splits["test"].texts]
     assert len(held_out) > 40
     assert not read & seen(held_out)
     assert read == seen([*data.train.texts, *data.unlabelled.texts, *others])
