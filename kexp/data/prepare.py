@@ -28,6 +28,7 @@ from kexp.data.cleaning import (
     need_rows,
     without_unlabelled,
 )
+from kexp.data.freed_memory import give_back
 from kexp.data.row_tables import texts_of, with_texts, without_texts
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
@@ -88,6 +89,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     if spec.split.validation == 0 and (unused := frames.pop("validation", None)) is not None:
         counts["validation"] |= {"not_used": len(unused), "kept": 0}
     frames, texts = without_texts(frames, spec.cleaning.trim)
+    give_back()
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
     if spec.labelled.pool_from == "whole-file" and UNLABELLED in frames:
@@ -122,6 +124,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     record = _record(frames, counts)
     rows = _rows(frames, texts, labels)
+    give_back()
     unlabelled = rows.pop(UNLABELLED, None)
     of = {"dataset": found} if (found := spec.dataset.provenance()) else {}
     return PreparedData(labels, rows, unlabelled, of | _source(context) | record | by_words)
