@@ -2,7 +2,8 @@
 .PHONY: install check format test chaos lowest audit schema docs constraints
 
 install:
-	pip install -c constraints.txt -e '.[docs,test]' -e plugins/kexp-korean -e 'plugins/kexp-backtranslation[test]' -e 'plugins/kexp-ray[test]'
+	pip install -c constraints.txt -e '.[docs,test]' -e plugins/kexp-korean -e 'plugins/kexp-backtranslation[test]' -e 'plugins/kexp-ray[test]' \
+	  -e 'plugins/kexp-slurm[test]'
 
 check:
 	ruff check .
@@ -37,14 +38,14 @@ schema:
 # The documentation, into site/; what it needs beside kexp is installed if it is missing. Material for MkDocs is told to
 # keep its notice about later versions of MkDocs to itself.
 docs:
-	python -c "import hypothesis, pytest, material, mkdocs, mkdocstrings, kexp_backtranslation, kexp_korean, kexp_ray" \
+	python -c "import hypothesis, pytest, material, mkdocs, mkdocstrings, kexp_backtranslation, kexp_korean, kexp_ray, kexp_slurm" \
 	  || pip install -c constraints.txt -e '.[docs]' \
-	  -e plugins/kexp-korean -e plugins/kexp-backtranslation -e plugins/kexp-ray
+	  -e plugins/kexp-korean -e plugins/kexp-backtranslation -e plugins/kexp-ray -e plugins/kexp-slurm
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Every version that is installed, for every Python and system that kexp supports. What is pinned stays as it is unless
 # UPGRADE=--upgrade (or --upgrade-package NAME) says otherwise. Needs uv and a network.
 constraints:
-	printf -- '-e %s\n' '.[adamw-8bit,docs,energy,test]' 'plugins/kexp-korean[test]' 'plugins/kexp-backtranslation[test]' 'plugins/kexp-ray[test]' \
+	printf -- '-e %s\n' '.[adamw-8bit,docs,energy,test]' 'plugins/kexp-korean[test]' 'plugins/kexp-backtranslation[test]' 'plugins/kexp-ray[test]' 'plugins/kexp-slurm[test]' \
 	| uv pip compile -q - --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints' $(UPGRADE) \
-		$(foreach name,kexp kexp-korean kexp-backtranslation kexp-ray,--no-emit-package $(name)) --output-file constraints.txt
+		$(foreach name,kexp kexp-korean kexp-backtranslation kexp-ray kexp-slurm,--no-emit-package $(name)) --output-file constraints.txt

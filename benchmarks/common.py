@@ -104,7 +104,10 @@ def table(
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Return a table as Markdown."""
+    """Return a table as Markdown; one with ``columns`` has ``lines`` of figures and compares nobody."""
+    if "columns" in found:
+        head = [f"| {' | '.join(found['columns'])} |", "|" + "--:|" * len(found["columns"])]
+        return "\n".join([*head, *(f"| {' | '.join(map(_short, line))} |" for line in found["lines"])])
     per_second = "rows_per_second" in found["rows"][0]
     limit = next((row["median"] for row in found["rows"] if row["contestant"].startswith(LIMIT)), None)
     what = "times as fast as" if found["unit"] == "s" else "times as much as"

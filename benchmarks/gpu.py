@@ -2,11 +2,12 @@
 
     python benchmarks/gpu.py --quick
 
-In fp32, bf16 and fp16: training has the losses of a plain loop, a resumed run the weights of a whole one, and the pass
-without padding the logits and gradients of the padded one. TF32 is used where it was asked for and the GPU has it,
-and compiled parts have the losses of those that are not.
+In fp32, bf16 and fp16: training has the losses of a plain loop, two equal runs have equal bits, a resumed run has the
+weights of a whole one, and the pass without padding the logits and gradients of the padded one. No step waits for the
+GPU. TF32 is used where it was asked for and the GPU has it, and compiled parts have the losses of those that are not.
 Memory does not grow over runs. Tokens per second and the share of the chip's rate are printed for a small and a
-base-size model. With --quick this takes about four minutes, else the base-size model is given eight times as many rows.
+base-size model, with deterministic algorithms and without. With --quick this takes about five minutes, else the
+base-size model is given eight times as many rows.
 The status is 1 where a check failed. Without a GPU the program says so, checks nothing and ends with status 0, so that
 a script may call it on any machine; --device cpu runs the checks that a CPU can do.
 """
@@ -37,7 +38,9 @@ def run_checks(name: str, precisions: Sequence[str], small: Size, base: Size) ->
     """Run every check on a device, print a line for each, and return the results."""
     results = []
     # On a CPU a compilation takes longer than all other checks.
-    for title, check, size, precision in planned(precisions, small, base, compiles=not name.startswith("cpu")):
+    for title, check, size, precision in planned(
+        precisions, small, base, compiles=not name.startswith("cpu"), on_cuda=name.startswith("cuda")
+    ):
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -59,7 +62,7 @@ def reason_to_skip(name: str) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="about four minutes")
+    parser.add_argument("--quick", action="store_true", help="about five minutes")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     parser.add_argument("--tiny", action="store_true", help="a base-size model that is as small as the small one")
     parser.add_argument("--json", type=Path, help="file that the results are written to")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import random
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +35,7 @@ from transformers import (
 from kexp.model.flat import FlatModel
 from kexp.model.token_rows import TokenRows
 from kexp.testing import korean_texts, tiny_classifier
+from kexp.train.step import OptimizerStep
 
 DATASHEETS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "T4": 65e12}
 """FLOP per second of dense products in 16 bits, by a part of the GPU's name, as its maker states them."""
@@ -128,6 +131,56 @@ def resuming(folder: Path, size: Size, precision: str, name: str) -> str:
     if digests[0] != digests[1]:
         raise CheckFailed(f"the weights of the resumed run are others: {digests[1][:12]}, expected {digests[0][:12]}")
     return f"stopped after step 3 of {work.steps}, the same weights in the end"
+
+
+def repeating(folder: Path, size: Size, precision: str, name: str) -> str:
+    """Two runs of a spec have the same bits, with and without padding, dropout included, and say that they have."""
+    model = save_random(folder / f"repeating {precision}", size)
+    work = work_of(model, size, precision, name, epochs=3)
+    found: dict[str, set[str]] = {}
+    # Both ways of attention: that of rows without padding, and that of padded ones, which has a mask.
+    ways = {"flat": nullcontext(), "padded": patch("kexp.model.flat_families.family_of", lambda model: None)}
+    for way, patched in ways.items():
+        for number in range(2):
+            place = folder / f"repeating {precision} {way} {number}"
+            place.mkdir()
+            spec = write_spec(place, work, {"train": work.rows, "test": work.rows.head(8)}, {})
+            with patched:
+                call_kexp("run", spec, "--runs-dir", place / "runs", "--quiet", cache=place / "cache")
+            (weights,) = place.glob("runs/*/*/*/seed-0/model/model.safetensors")
+            result = json.loads((weights.parent.parent / "result.json").read_text("utf-8"))
+            if not result["deterministic"]:
+                raise CheckFailed(f"the result of a run by rows that are {way} says that it is not deterministic")
+            if result["forward"].partition(":")[0] != way:
+                raise CheckFailed(f"rows went through the model {result['forward']}, expected {way}")
+            found.setdefault(way, set()).add(hashlib.sha256(weights.read_bytes()).hexdigest())
+    if other := [way for way, digests in found.items() if len(digests) > 1]:
+        raise CheckFailed(f"the weights of two equal runs differ where rows are {' or '.join(other)}")
+    return f"the same weights twice after {work.steps} steps, by flat and by padded rows"
+
+
+def waiting(folder: Path, size: Size, precision: str, name: str) -> str:
+    """No step waits for the GPU: PyTorch raises an error where one does, and a step is given without numbers to log."""
+    model = save_random(folder / f"waiting {precision}", size)
+    work = replace(work_of(model, size, precision, name, epochs=2), log_every=10_000)
+    step, waits = OptimizerStep.__call__, []
+
+    def watched(self: OptimizerStep, *given: Any) -> Any:
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                return step(self, *given)
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+            waits.append([str(one.message) for one in caught if "synchroniz" in str(one.message)])
+
+    with patch.object(OptimizerStep, "__call__", watched):
+        kexp(work)
+    if any(waits):
+        raise CheckFailed(f"{sum(map(bool, waits))} of {len(waits)} steps wait: {next(filter(None, waits))[0]}")
+    return f"none of {len(waits)} steps waits for the device"
 
 
 def stopping(steps: int) -> Callable[[], Any]:
@@ -273,16 +326,20 @@ Check = Callable[[Path, Size, str, str], str]
 
 
 def planned(
-    precisions: Sequence[str], small: Size, base: Size, *, compiles: bool
+    precisions: Sequence[str], small: Size, base: Size, *, compiles: bool, on_cuda: bool
 ) -> Iterator[tuple[str, Check, Size, str]]:
     """Yield title, check, size of the model and precision of everything that is checked.
 
-    What needs a compiler is checked if ``compiles``.
+    What needs a compiler is checked if ``compiles``, and what is about a CUDA GPU alone if ``on_cuda``.
     """
     for precision in precisions:
         yield f"training equals a plain loop, {precision}", training, small, precision
+        yield f"two equal runs have equal bits, {precision}", repeating, small, precision
         yield f"a resumed run equals a whole one, {precision}", resuming, small, precision
         yield f"no padding equals padding, {precision}", flat, small, precision
+    if on_cuda and "fp32" in precisions:
+        # In fp16 the scaler reads whether gradients are finite.
+        yield "no step waits for the device, fp32", waiting, small, "fp32"
     yield "products in TF32, fp32", tf32, small, "fp32"
     if compiles:
         yield f"compiled parts compute the same, {precisions[0]}", compiled, small, precisions[0]
@@ -290,6 +347,10 @@ def planned(
     for precision in precisions:
         yield f"speed of a small model, {precision}", speed, small, precision
         yield f"speed of a base-size model, {precision}", speed, base, precision
+        if on_cuda:
+            settings = {"training.deterministic": False}
+            check = partial(speed, settings=settings)
+            yield f"speed of a base-size model, {precision}, not deterministic", check, base, precision
     yield "speed of a base-size model, fp32 with TF32", partial(speed, settings={"training.tf32": True}), base, "fp32"
     # The precision that is chosen by default.
     if compiles and "bf16" in precisions:

@@ -24,7 +24,7 @@ from kexp.options import COMPONENT_KEY
 from kexp.plan.schema import Json, json_schema, keys_of
 from kexp.spec.sections import Spec
 
-PACKAGES = ("kexp", "kexp-korean", "kexp-backtranslation", "kexp-ray")
+PACKAGES = ("kexp", "kexp-korean", "kexp-backtranslation", "kexp-ray", "kexp-slurm")
 """Whose components are documented, whatever else is installed."""
 
 EXAMPLES = Path(__file__).parent / "examples"

@@ -30,6 +30,35 @@ def repeating(action: Callable[[], object], seconds: float, name: str) -> Iterat
         thread.join()
 
 
+class Worker:
+    """A thread that does one piece of work after the other. It ends with the process, whatever it waits for."""
+
+    def __init__(self, name: str) -> None:
+        self._wanted = SimpleQueue[Callable[[], None] | None]()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def begin(self, work: Callable[[], Item]) -> Future[Item]:
+        """Begin with some work once all before it is done, and return what will have its result."""
+        future = Future[Item]()
+
+        def do() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001
+                future.set_exception(error)
+
+        self._wanted.put(do)
+        return future
+
+    def close(self) -> None:
+        """End the thread once all work is done."""
+        self._wanted.put(None)
+
+    def _work(self) -> None:
+        while (do := self._wanted.get()) is not None:
+            do()
+
+
 def one_ahead(items: Iterable[Item], name: str) -> Generator[Item, None, None]:
     """Yield the items of an iterable, each of which a thread has made while the one before was used.
 

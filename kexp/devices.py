@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 OUT_OF_MEMORY = (
     "out of memory",
@@ -35,12 +38,14 @@ BF16_UNITS = ("avx512_bf16", "amx_bf16", "bf16")
 class Hardware:
     """A device, and the precision (fp32, bf16, fp16) of forward passes on it; weights are always fp32.
 
-    With ``tf32`` the factors of fp32 matrix products are rounded to TF32 in training.
+    With ``tf32`` the factors of fp32 matrix products are rounded to TF32 in training. Where it is ``deterministic``,
+    equal computations give equal bits: a CPU always does, a GPU in training if it is asked to.
     """
 
     device: torch.device
     precision: str
     tf32: bool = False
+    deterministic: bool = True
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return the context of a forward pass."""
@@ -74,13 +79,16 @@ class Hardware:
             torch.set_float32_matmul_precision(before)
 
     def prepare_training(self) -> None:
-        """Make a GPU deterministic, and measure the peak of memory from here on."""
+        """Make a GPU deterministic if it is to be so, and measure the peak of memory from here on."""
         import torch
 
         if self.device.type == "cuda":
-            # Equal bits for equal specs; kernels without a deterministic form warn in the run's log.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            if self.deterministic:
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            # Strictly: where operations without a deterministic form only warn, attention is not deterministic either.
+            torch.use_deterministic_algorithms(self.deterministic)
+            # Else PyTorch writes to all memory that it allocates, for programs that read what nobody has written.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             # PyTorch prefers it on Hopper and Blackwell. It builds a plan for every number of rows and tokens, of which
             # nearly every batch has another one, and its backward pass has no deterministic form.
             torch.backends.cuda.enable_cudnn_sdp(False)
@@ -110,12 +118,15 @@ class Hardware:
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def choose(device: str, precision: str, prefix: str = "training.", *, tf32: bool = False) -> Hardware:
+def choose(
+    device: str, precision: str, prefix: str = "training.", *, tf32: bool = False, deterministic: bool = True
+) -> Hardware:
     """Return the hardware for a device (auto, cpu, cuda, cuda:N, mps) and a precision (auto, fp32, bf16, fp16).
 
     ``auto`` is the best device that PyTorch sees, and bf16 on an NVIDIA GPU that multiplies it natively, else fp32.
-    ``tf32`` has an effect in fp32 on an NVIDIA GPU that has TF32. Raises ``KexpError`` for a choice that this machine
-    cannot meet; ``prefix`` is what stands before the names of the two options in the message.
+    ``tf32`` has an effect in fp32 on an NVIDIA GPU that has TF32, ``deterministic`` on an NVIDIA GPU. Raises
+    ``KexpError`` for a choice that this machine cannot meet; ``prefix`` is what stands before the names of the two
+    options in the message.
     """
     import torch
 
@@ -126,7 +137,31 @@ def choose(device: str, precision: str, prefix: str = "training.", *, tf32: bool
         precision = "bf16" if place.startswith("cuda") and multiplies_bf16(place) else "fp32"
     if precision == "fp16" and place == "cpu":
         raise KexpError(f"{prefix}precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    return Hardware(torch.device(place), precision, tf32 and precision == "fp32" and _has_tf32(place))
+    return Hardware(
+        torch.device(place),
+        precision,
+        tf32 and precision == "fp32" and _has_tf32(place),
+        # PyTorch has no such choice for MPS.
+        place == "cpu" or (deterministic and place.startswith("cuda")),
+    )
+
+
+def on_device(array: NDArray[np.generic], device: torch.device) -> torch.Tensor:
+    """Return an array of the host on a device; the program does not wait until a GPU has copied it."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    # A copy from other memory waits for what the GPU was given to do before.
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
+def free_memory() -> None:
+    """Give the memory of a run back that is over: objects in circles of references, and what PyTorch keeps on a GPU."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def multiplies_bf16(place: str) -> bool:
@@ -199,3 +234,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
         return True
     return error.__cause__ is not None and is_out_of_memory(error.__cause__)
+
+
+def not_deterministic(error: BaseException) -> str | None:
+    """Return the message for an operation that has no deterministic form on a GPU, None for other errors."""
+    text = str(error)
+    option = "training.deterministic = false lets two runs of the same spec differ"
+    if found := re.match(r"(\S+) does not have a deterministic implementation", text):
+        return f"{found[1]} has no deterministic form on this device; {option}, or use another component"
+    if text.startswith("Deterministic behavior was enabled") and "CUBLAS_WORKSPACE_CONFIG" in text:
+        value = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+        found_value = "is not set" if value is None else f"is {value}"
+        return f"CUBLAS_WORKSPACE_CONFIG {found_value}, with which cuBLAS is not deterministic; unset it, or {option}"
+    return None if error.__cause__ is None else not_deterministic(error.__cause__)

@@ -35,6 +35,10 @@ class RunFailed(KexpError):
     exit_status = 1
 
 
+class ProcessLost(RunFailed):
+    """Another process that trains the same run has ended, or cannot be reached."""
+
+
 class RunInterrupted(KexpError):
     """The user stopped the run; it can be resumed."""
 

@@ -6,8 +6,9 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -40,6 +41,18 @@ class HostRows:
         begin, end = int(self.lengths[:first].sum()), int(self.lengths[:last].sum())
         return values[begin:end]
 
+    def every(self, step: int, first: int) -> HostRows:
+        """Return the rows at ``[first::step]``."""
+        ids, types, hidden = (self.every_of(values, step, first) for values in (self.ids, self.types, self.hidden))
+        return HostRows(ids, self.lengths[first::step], types, hidden)
+
+    def every_of(self, values: Any, step: int, first: int) -> Any:
+        """Return what ``values``, one for each token or for each row, say of the rows at ``[first::step]``."""
+        if values is None or len(values) == len(self):
+            return None if values is None else values[first::step]
+        chosen = np.arange(len(self)) % step == first
+        return values[np.flatnonzero(np.repeat(chosen, self.lengths))]
+
 
 @dataclass(frozen=True, slots=True)
 class HostBatch:
@@ -66,6 +79,11 @@ class HostBatch:
         labels = self.inputs.part_of(self.labels, first, last)
         return HostBatch(self.inputs.part(first, last), labels, numbers)
 
+    def every(self, step: int, first: int) -> HostBatch:
+        """Return the rows at ``[first::step]``."""
+        numbers = None if self.numbers is None else self.numbers[first::step]
+        return HostBatch(self.inputs.every(step, first), self.inputs.every_of(self.labels, step, first), numbers)
+
 
 @dataclass(frozen=True, slots=True)
 class HostUnlabelledBatch:
@@ -90,6 +108,12 @@ class HostUnlabelledBatch:
         numbers = None if self.numbers is None else self.numbers[first:last]
         return HostUnlabelledBatch(original, augmented, self.rows[first:last], numbers)
 
+    def every(self, step: int, first: int) -> HostUnlabelledBatch:
+        """Return the rows at ``[first::step]``."""
+        original, augmented = (rows.every(step, first) for rows in (self.original, self.augmented))
+        numbers = None if self.numbers is None else self.numbers[first::step]
+        return HostUnlabelledBatch(original, augmented, self.rows[first::step], numbers)
+
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
@@ -97,6 +121,11 @@ class MicroBatch:
 
     labelled: HostBatch
     unlabelled: HostUnlabelledBatch | None = None
+
+    def every(self, step: int, first: int) -> MicroBatch:
+        """Return the rows at ``[first::step]``, of labelled and of unlabelled ones."""
+        unlabelled = None if self.unlabelled is None else self.unlabelled.every(step, first)
+        return MicroBatch(self.labelled.every(step, first), unlabelled)
 
     def split(self, count: int) -> list[MicroBatch]:
         """Return ``count`` passes over parts of the rows, or as many as there are labelled rows.

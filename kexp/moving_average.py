@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from typing import TYPE_CHECKING
+
+from kexp.trained_weights import TrainedWeights, copy_model, fixed_weights
 
 if TYPE_CHECKING:
     import torch
@@ -43,9 +44,9 @@ class MovingAverage:
     def of(self, model: torch.nn.Module) -> torch.nn.Module:
         """Return the average, at first a copy of the model or what a checkpoint holds; it does not train."""
         if self.module is None:
-            self.module = deepcopy(model).requires_grad_(False).eval()
+            self.module = copy_model(model)
             if self._waiting:
-                self.module.load_state_dict(self._waiting)
+                TrainedWeights(self.module).load_state_dict(self._waiting)
                 self._waiting = {}
         return self.module
 
@@ -57,8 +58,10 @@ class MovingAverage:
         self.moves += 1
         share = max(1 - decay, 1 / (self.moves + 1))
         with torch.no_grad():
-            for weight, current in zip(average.parameters(), model.parameters(), strict=True):
-                weight.lerp_(current.to(weight.dtype), share)
+            fixed = fixed_weights(average)
+            for (name, weight), current in zip(average.named_parameters(), model.parameters(), strict=True):
+                if name not in fixed:
+                    weight.lerp_(current.to(weight.dtype), share)
             for statistic, copied in zip(average.buffers(), model.buffers(), strict=True):
                 statistic.copy_(copied)
 
@@ -66,7 +69,7 @@ class MovingAverage:
         """Return the average's weights, as they stand and not copied, and how often it has moved."""
         import torch
 
-        weights = self._waiting if self.module is None else self.module.state_dict()
+        weights = self._waiting if self.module is None else TrainedWeights(self.module).state_dict()
         moves = {"moves": torch.tensor(self.moves)} if weights else {}
         return {**moves, **{f"module.{name}": value for name, value in weights.items()}}
 

@@ -146,14 +146,32 @@ class SemiSupervisedObjective(Objective):
 
 @dataclass(frozen=True, slots=True)
 class ViewLogits:
-    """Logits in training mode, of shape (rows, classes), of labelled rows and both views of the unlabelled ones.
+    """Logits of shape (rows, classes) of the labelled rows and of both views of the unlabelled ones.
 
-    ``original`` has no gradient.
+    They are those of all processes, as are the ``labels`` of the labelled rows and the numbers ``rows`` of the
+    unlabelled ones. Gradients go to the rows of this process; ``original`` has none.
     """
 
     labelled: torch.Tensor
     original: torch.Tensor
     augmented: torch.Tensor
+    labels: torch.Tensor
+    rows: torch.Tensor
+
+    @classmethod
+    def gathered(
+        cls,
+        model: Model,
+        labelled: Batch,
+        unlabelled: UnlabelledBatch,
+        logits: torch.Tensor,
+        original: torch.Tensor,
+        augmented: torch.Tensor,
+    ) -> ViewLogits:
+        """Gather what each process knows of its rows: the ``logits`` of labelled ones, and those of both views."""
+        of_labelled, labels = labelled.gather(model, logits, labelled.labels)
+        first, second, rows = unlabelled.gather(model, original.detach(), augmented, unlabelled.rows)
+        return cls(of_labelled, first, second, labels, rows)
 
 
 def require_unlabelled(unlabelled: UnlabelledBatch | None) -> UnlabelledBatch:
@@ -169,6 +187,8 @@ def require_unlabelled(unlabelled: UnlabelledBatch | None) -> UnlabelledBatch:
 def view_logits(model: Model, labelled: Batch, unlabelled: UnlabelledBatch) -> ViewLogits:
     """Send labelled rows and augmented views through the model together, and the originals without gradient.
 
+    All are in training mode. What every process has made of its rows is gathered.
+
     One pass for all three would be one call less, but its backward pass would go through the originals too, a third of
     the work for gradients that are 0, and all rows would be padded to the longest of the three groups.
     """
@@ -177,7 +197,7 @@ def view_logits(model: Model, labelled: Batch, unlabelled: UnlabelledBatch) -> V
     with torch.no_grad():
         (original,) = model.logits(unlabelled.original)
     of_labelled, augmented = model.logits(labelled.inputs, unlabelled.augmented)
-    return ViewLogits(of_labelled, original.detach(), augmented)
+    return ViewLogits.gathered(model, labelled, unlabelled, of_labelled, original, augmented)
 
 
 def target_logs(target: torch.Tensor, probabilities: torch.Tensor, weights: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -31,10 +31,20 @@ PADDED: dict[str, dict[str, Any]] = {
 }
 """Families whose rows are padded."""
 
+DECODERS: dict[str, dict[str, Any]] = {
+    "qwen2": {"num_key_value_heads": 1},
+    "qwen3": {"num_key_value_heads": 1, "head_dim": 8},
+    "llama": {"num_key_value_heads": 1},
+    "exaone4": {"num_key_value_heads": 1, "sliding_window": 8, "sliding_window_pattern": 2},
+    "gemma": {"num_key_value_heads": 1, "head_dim": 8},
+    "gpt2": {},
+}
+"""Language models, whose classifiers read the last token."""
+
 
 def config(family: str, **more: Any) -> PretrainedConfig:
     """Return the configuration of a family with further options, or others."""
-    return AutoConfig.for_model(family, **{**SIZES, **(FLAT | PADDED).get(family, {}), **more})
+    return AutoConfig.for_model(family, **{**SIZES, **(FLAT | PADDED | DECODERS).get(family, {}), **more})
 
 
 def build(family: str, factory: Any = AutoModelForSequenceClassification, **more: Any) -> Any:

@@ -292,24 +292,27 @@ def test_gpu_checks_pass_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture)
     file = tmp_path / "checks.json"
     assert module("gpu").main(["--device", "cpu", "--tiny", "--json", str(file)]) == 0
     results: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["results"]
-    assert [result["passed"] for result in results] == [True] * 13
+    assert [result["passed"] for result in results] == [True] * 15
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("ok ") for line in lines) == 13
-    assert lines[-1].startswith("13 of 13 checks passed")
+    assert sum(line.startswith("ok ") for line in lines) == 15
+    assert lines[-1].startswith("15 of 15 checks passed")
 
 
 def test_compilation_is_checked_on_gpus_alone() -> None:
     checks = module("gpu_checks")
     planned = {
         compiles: {
-            title for title, *_ in checks.planned(["fp32", "bf16"], checks.SMALL, checks.BASE, compiles=compiles)
+            title
+            for title, *_ in checks.planned(
+                ["fp32", "bf16"], checks.SMALL, checks.BASE, compiles=compiles, on_cuda=False
+            )
         }
         for compiles in (False, True)
     }
     assert planned[True] - planned[False] == {
         "compiled parts compute the same, fp32", "speed of a base-size model, bf16 and compiled",
     }  # fmt: skip
-    assert len(planned[False]) == 13
+    assert len(planned[False]) == 15
 
 
 def test_without_a_gpu_nothing_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -334,7 +337,7 @@ def test_what_is_wrong_fails_its_check(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(checks.FlatModel, "logits", lambda self, rows: logits(self, rows) * 1.01)
     with pytest.raises(checks.CheckFailed, match="from those of the padded pass"):
         checks.flat(tmp_path, checks.SMALL, "fp32", "cpu")
-    monkeypatch.setattr(gpu, "planned", lambda *given, compiles: [("flat", checks.flat, checks.SMALL, "fp32")])
+    monkeypatch.setattr(gpu, "planned", lambda *given, **named: [("flat", checks.flat, checks.SMALL, "fp32")])
     (result,) = gpu.run_checks("cpu", ["fp32"], checks.SMALL, checks.SMALL)
     assert not result.passed
     assert result.found.startswith("CheckFailed: ")

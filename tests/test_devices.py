@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from kexp.devices import BF16_UNITS, Hardware, bf16_warning, choose, multiplies_bf16, out_of_memory, torch_device
+from kexp.devices import (
+    BF16_UNITS,
+    Hardware,
+    bf16_warning,
+    choose,
+    multiplies_bf16,
+    not_deterministic,
+    on_device,
+    out_of_memory,
+    torch_device,
+)
 from kexp.errors import KexpError
 
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -163,18 +173,78 @@ def test_only_errors_of_memory_are_out_of_memory() -> None:
     assert out_of_memory(RuntimeError("shapes differ"), "use less") is None
 
 
-def test_attention_on_a_gpu_is_none_that_is_built_for_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+@pytest.fixture
+def flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a GPU be prepared that is not there, and restore PyTorch's flags."""
     for name in ("set_device", "reset_peak_memory_stats"):
         monkeypatch.setattr(torch.cuda, name, lambda *given: None)
-    kinds, before = torch.backends.cuda, torch.backends.cuda.cudnn_sdp_enabled()
-    try:
-        kinds.enable_cudnn_sdp(True)
-        Hardware(torch.device("cuda", 0), "bf16").prepare_training()
-        enabled = [kinds.cudnn_sdp_enabled(), kinds.flash_sdp_enabled(), kinds.mem_efficient_sdp_enabled()]
-    finally:
-        kinds.enable_cudnn_sdp(before)
-        torch.use_deterministic_algorithms(False)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    attention = torch.backends.cuda.cudnn_sdp_enabled()
+    fills = torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.backends.cuda.enable_cudnn_sdp(attention)
+    torch.utils.deterministic.fill_uninitialized_memory = fills
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("gpus", "flags")
+def test_a_gpu_is_strictly_deterministic_unless_it_need_not_be() -> None:
+    for asked in (True, False, True):
+        hardware = choose("cuda:1", "auto", deterministic=asked)
+        hardware.prepare_training()
+        assert hardware.deterministic is asked
+        assert torch.are_deterministic_algorithms_enabled() is asked
+        # The backward pass of attention is deterministic only where nothing is merely warned of.
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_a_cpu_is_deterministic_whatever_was_asked() -> None:
+    assert [choose("cpu", "fp32", deterministic=asked).deterministic for asked in (True, False)] == [True, True]
+
+
+@pytest.mark.usefixtures("flags")
+def test_an_operation_without_a_deterministic_form_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.use_deterministic_algorithms(True)
+    with pytest.raises(RuntimeError) as raised:
+        torch.ones(3).put_(torch.tensor([1]), torch.tensor([2.0]))
+    option = "training.deterministic = false lets two runs of the same spec differ"
+    named = f"put_ has no deterministic form on this device; {option}, or use another component"
+    assert not_deterministic(raised.value) == named
+    others = ValueError("a plugin's own words")
+    others.__cause__ = raised.value
+    assert not_deterministic(others) == named
+    # As PyTorch says it on a GPU.
+    error = RuntimeError(
+        "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
+        "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it uses CuBLAS "
+        "and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment variable "
+        "before running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8."
+    )
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
+    found = "CUBLAS_WORKSPACE_CONFIG is :0:0, with which cuBLAS is not deterministic"
+    assert not_deterministic(error) == f"{found}; unset it, or {option}"
+    assert not_deterministic(RuntimeError("shapes differ")) is None
+
+
+def test_arrays_are_copied_to_a_gpu_from_page_locked_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[torch.Tensor] = []
+    moved: list[tuple[object, bool]] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: locked.append(tensor) or tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, place, non_blocking: moved.append((place, non_blocking)))
+    for place in ("cuda", "cpu"):
+        on_device(np.arange(3), torch.device(place))
+    assert [tensor.tolist() for tensor in locked] == [[0, 1, 2]]
+    assert moved == [(torch.device("cuda"), True), (torch.device("cpu"), True)]
+
+
+@pytest.mark.usefixtures("flags")
+def test_attention_on_a_gpu_is_none_that_is_built_for_every_shape() -> None:
+    kinds = torch.backends.cuda
+    kinds.enable_cudnn_sdp(True)
+    Hardware(torch.device("cuda", 0), "bf16").prepare_training()
+    enabled = [kinds.cudnn_sdp_enabled(), kinds.flash_sdp_enabled(), kinds.mem_efficient_sdp_enabled()]
     assert enabled == [False, True, True]
 
 

@@ -117,6 +117,7 @@ def test_kexp_does_without_every_extra(tmp_path: Path, reviews: Path) -> None:
         *(["check", spec, "--set", f'trackers=["{name}"]'] for name in ("wandb", "tensorboard", "mlflow", "trackio")),
         ["check", spec, "--set", 'search.sampler="cmaes"'],
         ["check", spec, "--set", 'training.optimizer="adamw-8bit"'],
+        ["check", spec, "--set", 'backbone.adapter="lora"'],
         ["run", spec, "--set", table],
         ["tune", spec, "--storage", "grpc://localhost:1"],
         ["tune", spec, "--storage", "postgresql+psycopg://nobody@localhost:1/nothing"],
@@ -137,7 +138,8 @@ def test_kexp_does_without_every_extra(tmp_path: Path, reviews: Path) -> None:
     assert "pip install &#39;kexp[plotly]&#39;" in page.read_text("utf-8")
 
     wanted = [
-        "wandb", "tensorboard", "mlflow", "trackio", "cmaes", "adamw-8bit", "excel", "grpc", "postgresql", "ui", "onnx",
+        "wandb", "tensorboard", "mlflow", "trackio", "cmaes", "adamw-8bit", "lora", "excel", "grpc", "postgresql", "ui",
+        "onnx",
     ]  # fmt: skip
     for extra, (status, _, message) in zip(wanted, told, strict=True):
         assert status == 2, (extra, message)

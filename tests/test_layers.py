@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "kexp"
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "numpy"}
-HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray"}
+HEAVY |= {"optuna", "plotly", "psutil", "sqlalchemy", "ray", "submitit"}
 
 # A room may import from the rooms of the lines above its own, and from itself; docs/design.md shows this table.
 LAYERS = (
@@ -47,7 +47,7 @@ LAYERS = (
         "model_files",
         "work_lock",
     ),
-    ("contracts", "model_tokenizer"),
+    ("contracts", "launchers", "model_tokenizer", "process_group", "shared_folder", "trained_weights"),
     ("pretrained", "word_augmenter", "host_batches", "cross_entropy", "moving_average", "hookspecs", "spec"),
     ("semi_supervised",),
     ("data", "model"),
@@ -198,6 +198,18 @@ def test_help_loads_no_component(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(result.stderr.rpartition("LOADED")[2].split())
-    assert {"kexp.cli", "kexp_korean.plugin", "kexp_backtranslation.plugin", "kexp_ray.plugin"} <= loaded
-    components = {"kexp.builtin", "kexp_korean.synonyms", "kexp_backtranslation.augmenter", "kexp_ray.options"}
+    assert {
+        "kexp.cli",
+        "kexp_korean.plugin",
+        "kexp_backtranslation.plugin",
+        "kexp_ray.plugin",
+        "kexp_slurm.plugin",
+    } <= loaded
+    components = {
+        "kexp.builtin",
+        "kexp_korean.synonyms",
+        "kexp_backtranslation.augmenter",
+        "kexp_ray.options",
+        "kexp_slurm.options",
+    }
     assert not loaded & components

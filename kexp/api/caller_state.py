@@ -108,6 +108,8 @@ def _flags() -> Iterator[None]:
 
     deterministic = torch.are_deterministic_algorithms_enabled()
     only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    fills = memory.fill_uninitialized_memory
     attention: bool = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     products = torch.get_float32_matmul_precision()
     threads = torch.get_num_threads()
@@ -116,6 +118,7 @@ def _flags() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(deterministic, warn_only=only_warns)
+        memory.fill_uninitialized_memory = fills
         torch.backends.cuda.enable_cudnn_sdp(attention)
         torch.set_float32_matmul_precision(products)
         torch.set_num_threads(threads)

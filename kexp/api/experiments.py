@@ -13,7 +13,9 @@ from kexp.api.arguments import Overrides, SpecLike, names_of, numbers_of, overri
 from kexp.api.caller_state import as_exceptions, unchanged
 from kexp.api.progress import shown, warn_of
 from kexp.errors import Problem, RunFailed, RunInterrupted
+from kexp.launchers import launched
 from kexp.plan.request import make_plan, plan_sentence
+from kexp.process_group import joined
 from kexp.redaction import hidden
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def run(
     overrides: Overrides = None,
     variants: str | Iterable[str] = (),
     seeds: int | Iterable[int] = (),
+    jobs: int | None = None,
+    executor: str | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     allow_local_code: bool = False,
@@ -40,14 +44,16 @@ def run(
     or a ``Spec`` of ``kexp.check``; ``resume`` is a run folder that is continued instead. ``overrides`` changes keys: a
     dict such as ``{"training.epochs": 1}``, or texts such as ``"training.epochs=1"``. ``variants`` chooses variants,
     ``seeds`` replaces the seeds, and run folders are made in ``runs_dir`` (that of the variable KEXP_RUNS_DIR, or
-    ``runs``). ``progress=False`` shows no progress.
+    ``runs``). ``jobs`` runs train at once, where the ``executor`` puts them, in processes without the program
+    that calls: they replace those of ``[execution]``. ``progress=False`` shows no progress.
 
     Raises ``SpecError`` with every mistake of the spec and other errors of ``kexp.errors`` before anything is created,
     and ``RunFailed`` where a run failed: the message names the folder, and ``kexp.RunResult(folder)`` has the results
     of the others. Ctrl-C raises ``KeyboardInterrupt`` after the step; ``resume`` continues with the bits of a run that
-    was not interrupted.
+    was not interrupted. In a program that torchrun has started, every process calls this function, and all return the
+    result of one run.
     """
-    with as_exceptions():
+    with as_exceptions(), joined(launched()) as world:
         from kexp.experiment.request import not_done, plan_run
 
         plan, catalog, folder = plan_run(
@@ -56,18 +62,23 @@ def run(
             assignments=overrides_of(overrides),
             variants=names_of(variants, "variants"),
             seeds=numbers_of(seeds, "seeds"),
+            jobs=jobs,
+            executor=executor,
             allow_local_code=allow_local_code,
         )
         home = runs_folder(runs_dir)
-        warn_of(plan)
-        with unchanged(), shown(progress) as display:
+        if world.first:
+            warn_of(plan)
+        with unchanged(), shown(progress and world.first) as display:
             from kexp.api.run_result import RunResult
             from kexp.experiment import run as flow
             from kexp.inference.shade_words import shading
 
             shade = shading(allow_local_code=allow_local_code)
             try:
-                found = flow.run(plan, catalog, runs_dir=home, display=display, resume=folder, shade_words=shade)
+                found = flow.run(
+                    plan, catalog, runs_dir=home, display=display, resume=folder, shade_words=shade, world=world
+                )
                 summary = hidden(found)
             except RunInterrupted as error:
                 raise KeyboardInterrupt(str(error)) from None

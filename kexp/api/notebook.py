@@ -39,23 +39,31 @@ class NotebookDisplay(NullSearchDisplay):
 
         self.lines: list[str] = []
         self.label, self.doing, self.done, self.total = "", "", 0, 0
+        self.runs: list[RunBeside] = []
         self.written = 0.0
         self.handle: Any = display(self, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
 
     def _repr_html_(self) -> str:
         """Return the lines and the bar as HTML."""
-        bar = ""
-        if self.total:
-            bar = (
-                f'<div><progress value="{self.done}" max="{self.total}"></progress> {self.done:,}/{self.total:,}</div>'
-            )
-        lines = "".join(f"<div>{escape(line)}</div>" for line in [*self.lines, self.doing] if line)
-        return f'<div style="white-space: pre-wrap">{lines}{bar}</div>'
+        lines = "".join(f"<div>{escape(line)}</div>" for line in self.lines)
+        going = "".join(run.going_html() for run in (self, *self.runs))
+        return f'<div style="white-space: pre-wrap">{lines}{going}</div>'
 
     def __repr__(self) -> str:
         """Return the same as text."""
-        bar = f"{self.done:,}/{self.total:,}" if self.total else ""
-        return "\n".join(line for line in [*self.lines, self.doing, bar] if line) or "kexp"
+        going = [line for run in (self, *self.runs) for line in (run.doing, run.counts) if line]
+        return "\n".join([*self.lines, *going]) or "kexp"
+
+    @property
+    def counts(self) -> str:
+        """How many of how many steps of the run are done."""
+        return f"{self.done:,}/{self.total:,}" if self.total else ""
+
+    def going_html(self) -> str:
+        """Return what is being done, and a bar for the run that goes on."""
+        doing = f"<div>{escape(self.doing)}</div>" if self.doing else ""
+        bar = f'<div><progress value="{self.done}" max="{self.total}"></progress> {self.counts}</div>'
+        return doing + (bar if self.total else "")
 
     def _show(self, line: str = "", *, at_once: bool = True) -> None:
         if line:
@@ -74,6 +82,12 @@ class NotebookDisplay(NullSearchDisplay):
         """Show what kexp is doing, in the place of what it did before."""
         self.doing = without_passwords(text)
         self._show()
+
+    def beside(self, variant: str, repeat: Repeat) -> RunBeside:
+        """Return the display of a run that goes on beside others, with a bar of its own."""
+        self.runs.append(RunBeside(self, f"{variant} {repeat.name}"))
+        self._show()
+        return self.runs[-1]
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Start the bar."""
@@ -112,3 +126,23 @@ class NotebookDisplay(NullSearchDisplay):
         """Show how the trial ended."""
         self.doing = ""
         self._show(f"trial {number}  {status}  {text}")
+
+
+class RunBeside(NotebookDisplay):
+    """The bar of one of several runs in the output of all; their lines are those of all."""
+
+    def __init__(self, among: NotebookDisplay, label: str) -> None:
+        self.among, self.label, self.doing, self.done, self.total = among, label, label, 0, 0
+
+    def phase(self, text: str) -> None:
+        """Show what is being done before the run trains."""
+        super().phase(f"{self.label}  {text}" if text else self.label)
+
+    def run_ended(self, result: Mapping[str, Any], folder: Path) -> None:
+        """Remove the bar, and show how the run ended."""
+        if self in self.among.runs:
+            self.among.runs.remove(self)
+        super().run_ended(result, folder)
+
+    def _show(self, line: str = "", *, at_once: bool = True) -> None:
+        self.among._show(line, at_once=at_once)

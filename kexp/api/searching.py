@@ -15,6 +15,7 @@ from kexp.api.caller_state import as_exceptions, unchanged
 from kexp.api.progress import shown, warn_of
 from kexp.api.run_result import RunResult
 from kexp.errors import KexpError, RunFailed
+from kexp.launchers import need_one_process
 from kexp.plan.request import make_plan
 from kexp.redaction import hidden
 from kexp.report.stored import read_study
@@ -150,6 +151,7 @@ def tune(
     or the test of the best spec failed, and ``KeyboardInterrupt`` on Ctrl-C.
     """
     with as_exceptions():
+        need_one_process("kexp.tune")
         from kexp.search.request import not_done, search_overrides, study_name
 
         options = search_overrides(trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage)

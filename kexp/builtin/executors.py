@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import (
@@ -20,6 +21,7 @@ from kexp.contracts import (
     Message,
     Reported,
     Task,
+    Told,
     Work,
 )
 
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class Local(ExecutorOptions):
-    """One process per job on this machine; what one trial loaded, the next one of the same process reuses."""
+    """One process per job on this machine; what one trial or run loaded, the next one of the same process reuses."""
 
     def build(self, context: ExecutorContext) -> Executor:
-        """Start the processes, so that they import what they need while the first trial is being prepared."""
+        """Start the processes, so that they import what they need while the first task is being prepared."""
         return LocalExecutor(context)
 
 
@@ -136,12 +138,19 @@ class PipeLink:
 
     connection: Connection
     number: int
+    sending: threading.Lock = field(default_factory=threading.Lock)
 
     def report(self, step: int, value: float) -> Answer:
         """Send the value and wait for the answer."""
-        self.connection.send(Reported(self.number, step, value))
+        with self.sending:
+            self.connection.send(Reported(self.number, step, value))
         answer: Answer = self.connection.recv()
         return answer
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Send the news; where the pipe has ended, ``should_stop`` says so."""
+        with self.sending, suppress(OSError):
+            self.connection.send(Told(self.number, news))
 
     def should_stop(self) -> bool:
         """Return whether anything came: a stop, or the end of the pipe, which means the same."""

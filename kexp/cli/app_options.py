@@ -11,9 +11,13 @@ from typer.core import TyperGroup
 
 import kexp
 from kexp.cli import complete
-from kexp.cli.errors import CLOSED_PIPE, discard_output, print_traceback, settings
+from kexp.cli.errors import CLOSED_PIPE, discard_output, print_traceback, report_errors, settings
+from kexp.cli.processes import shown_once
 from kexp.names import ADDRESS, is_utf8
 from kexp.redaction import without_passwords
+
+IN_SEVERAL_PROCESSES = ("run", "check", "plugins", None)
+"""Commands that train in several processes, or write nothing."""
 
 PLUGIN_COMMANDS = "kexp commands of plugins"
 
@@ -106,6 +110,7 @@ RunsDir = Annotated[
 
 @app.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
     debug: Annotated[bool, typer.Option("--debug", envvar="KEXP_DEBUG", help="Show tracebacks of errors.")] = False,
 ) -> None:
@@ -116,3 +121,8 @@ def main(
     settings.debug = debug
     if debug:
         sys.excepthook = print_traceback
+    if context.invoked_subcommand not in IN_SEVERAL_PROCESSES:
+        with shown_once(), report_errors():
+            from kexp.launchers import need_one_process
+
+            need_one_process(f"kexp {context.invoked_subcommand}")

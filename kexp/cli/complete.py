@@ -82,7 +82,7 @@ def components(ctx: typer.Context) -> Names:
 
 @_completion
 def executors(ctx: typer.Context) -> Names:
-    """Complete the executors of a search."""
+    """Complete the executors."""
     return _components("executor")
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from kexp.cli.estimate import Estimate, TrialEstimate, in_words
-from kexp.cli.run_line import RunLine, StatusArea, packed
+from kexp.cli.run_line import RunLine, StatusArea, fitting, packed
 from kexp.cli.tables import console_of, is_screen, print_table, setting
 from kexp.redaction import without_passwords
+from kexp.repeats import Repeat
 from kexp.report.epochs import epoch_table, epochs, spare_columns
 from kexp.report.formatting import score
 
 if TYPE_CHECKING:
     from kexp.plan.resolve import Variant
-    from kexp.repeats import Repeat
     from kexp.search.trial import Trial
 
 Json = Mapping[str, Any]
@@ -44,6 +44,10 @@ class NullDisplay:
     def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Show nothing."""
 
+    def beside(self, variant: str, repeat: Repeat) -> NullDisplay:
+        """Return a display that shows nothing."""
+        return NullDisplay()
+
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Show nothing."""
 
@@ -55,16 +59,16 @@ class NullDisplay:
 
 
 class TerminalDisplay:
-    """On a terminal two lines that change below those that stay; elsewhere lines alone, without control characters."""
+    """On a terminal lines that change below those that stay; elsewhere lines alone, without control characters."""
 
     def __init__(self) -> None:
         self.console = console_of(sys.stderr)
         self.screen = is_screen(self.console.file)
-        self.line = RunLine()
-        self.status = StatusArea(self.console, self.line)
         self.planned: Sequence[tuple[Variant, Repeat]] = ()
         self.estimate = Estimate(())
-        self.label = ""
+        self.alone = RunDisplay(self)
+        self.beside_others: list[RunDisplay] = []
+        self.status = StatusArea(self.console, self._lines)
         self.told = ("", 0.0)
 
     def phase(self, text: str) -> None:
@@ -80,75 +84,53 @@ class TerminalDisplay:
         """Learn which runs there are, for how many of them are left."""
         self.planned, self.estimate = runs, Estimate([variant.name for variant, _ in runs], skipped=done)
 
-    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
-        """Begin to show a run."""
-        self.label = f"{variant} {repeat.name}"
-        places = [place for place, (of, one) in enumerate(self.planned) if (of.name, one) == (variant, repeat)]
-        number, monitor = "", "macro_f1"
-        if places:
-            self.estimate.start(places[0], total_steps, done_steps)
-            number = f"run {places[0] + 1} of {len(self.planned)}" if len(self.planned) > 1 else ""
-            monitor = self.planned[places[0]][0].spec.training.monitor
-        self.line.begin(number, self.label, monitor, total_steps, done_steps, self._left)
+    def beside(self, variant: str, repeat: Repeat) -> RunDisplay:
+        """Return the display of a run that begins beside others, which has a line of its own."""
+        run = RunDisplay(self)
+        run.begin(variant, repeat)
+        self.beside_others.append(run)
+        if run.place is not None:
+            self.estimate.begin(run.place)
         if self.screen:
             self.status.start()
-        elif number:
-            self.console.print(escape("  ".join(filter(None, (number, self.label, self._left())))))
+        return run
+
+    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
+        """Begin to show a run that goes on alone."""
+        self.alone.run_started(variant, repeat, total_steps, done_steps)
 
     def event(self, event: Json) -> None:
-        """Move the bar; print evaluations and warnings."""
-        if event["event"] == "step":
-            self.estimate.step = event["step"]
-            self.line.move(event["step"], event["loss"], event["examples_per_second"])
-        if event["event"] == "warning":
-            self.console.print(f"{self._prefix}[yellow]warning:[/] {escape(without_passwords(event['message']))}")
-        if event["event"] == "evaluation":
-            self.line.measured(event["metrics"])
-            self._print_evaluation(event)
+        """Show an event of the run that goes on alone."""
+        self.alone.event(event)
 
     def run_ended(self, result: Json, folder: Path) -> None:
-        """Print the table of the epochs, or why the run did not finish."""
-        # One that ended before it trained counts for nothing, and neither does its time for the next one.
-        self.estimate.end(done=result["status"] == "done" and self.line.steps > 0)
-        self.line.end()
-        self.status.stop()
-        if result["status"] == "done":
-            found = epochs(folder)
-            header, rows = epoch_table(found)
-            if not self.screen:
-                # Lines of several runs may be mixed in one file.
-                header, rows = [self.label, *header], [[self.label, *row] for row in rows]
-            spare = spare_columns(found, self.line.monitor)
-            print_table(f"{self.label} by epoch", header, rows, right=0, spare=spare, console=self.console)
-        else:
-            reason = without_passwords(str(result["reason"]))
-            self.console.print(
-                f"[red]{escape(self.label or result['variant'])} {result['status']}:[/] {escape(reason)}"
-            )
+        """Show how the run ended that went on alone."""
+        self.alone.run_ended(result, folder)
 
-    @property
-    def _prefix(self) -> str:
-        return f"{escape(self.label)}  " if self.label else ""
+    def left(self) -> str:
+        """Return in words how long all runs will take that go on or are to come."""
+        several = self.estimate.others or len(self.estimate.running) > 1
+        return in_words(self.estimate.left, " for all" if several else "")
 
-    def _print_evaluation(self, event: Json) -> None:
-        """Print an evaluation: on a terminal the loss and the monitor, and what else there is room for."""
-        metrics = {name: f"{name} {score(value)}" for name, value in event["metrics"].items()}
-        if event["best"] and self.screen and self.line.monitor in metrics:
-            # Beside what is best, and not alone in a line.
-            metrics[self.line.monitor] += " best"
-        pool = [f"unlabelled {name} {score(value)}" for name, value in event["pool"].items()]
-        units = [self.label, f"epoch {event['epoch']:g}", f"train loss {score(event['train_loss'])}"]
-        units += [*metrics.values(), *pool]
-        if self.screen:
-            spare = [*(text for name, text in metrics.items() if name != self.line.monitor), *pool]
-            text = "\n".join(packed(units, spare, self.console.width))
-            self.console.print(re.sub(r" best(?=$|\n|  )", " [green]best[/]", escape(text)))
-        else:
-            units += ["best"] if event["best"] else []
-            self.console.print(escape("  ".join(filter(None, units))))
+    def remove(self, run: RunDisplay) -> None:
+        """Show a run no more."""
+        if run in self.beside_others:
+            self.beside_others.remove(run)
+        if not self.beside_others:
+            self.status.stop()
 
-    def _left(self) -> str:
-        return in_words(self.estimate.left, " for all" if self.estimate.others else "")
+    def _lines(self, width: int) -> list[str]:
+        """Return the lines about the runs that go on."""
+        if not self.beside_others:
+            return self.alone.line.lines(width)
+        going, known = len(self.beside_others), len(self.planned)
+        ended = known - len(self.estimate.waiting) - len(self.estimate.running)
+        first = fitting([f"{ended} of {known} runs ended, {going} going on", self.left()], width)
+        # A terminal shows no more lines than it has; one more says what is being done.
+        room = max(self.console.height - 3, 1)
+        runs = sorted(self.beside_others, key=lambda run: -1 if run.place is None else run.place)
+        hidden = [f"… and {going - room} more"] if going > room else []
+        return ["  ".join(first), *(run.line.compact(width) for run in runs[:room]), *hidden]
 
     def _is_due(self, text: str) -> bool:
         """Return whether a file gets a line about what is being done: numbers alone make no other kind of line."""
@@ -157,6 +139,112 @@ class TerminalDisplay:
             return False
         self.told = (kind, now)
         return True
+
+
+class RunDisplay:
+    """One run: its line while it goes on, and what stays above it."""
+
+    def __init__(self, among: TerminalDisplay) -> None:
+        self.among = among
+        self.line = RunLine()
+        self.label = ""
+        self.place: int | None = None
+        """The place of the run among those that are planned; None for one that is not among them."""
+
+    def begin(self, variant: str, repeat: Repeat) -> None:
+        """Learn which run it is."""
+        planned = enumerate(self.among.planned)
+        places = [place for place, (of, one) in planned if (of.name, one) == (variant, repeat)]
+        self.label, self.place = f"{variant} {repeat.name}", places[0] if places else None
+        self.line.label = self.label
+
+    def phase(self, text: str) -> None:
+        """Show in the line what is being done before the run trains, and what is to stay above it."""
+        text = without_passwords(text)
+        if text and not text.endswith("…"):
+            self.among.console.print(f"[dim]{self._prefix}{escape(text)}[/]")
+        else:
+            self.line.doing = text
+
+    def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
+        """Learn nothing: this is one run."""
+
+    def beside(self, variant: str, repeat: Repeat) -> RunDisplay:
+        """Return the display of another run."""
+        return self.among.beside(variant, repeat)
+
+    def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
+        """Begin to show how far the run is."""
+        self.begin(variant, repeat)
+        among, number, monitor = self.among, "", "macro_f1"
+        if self.place is not None:
+            among.estimate.start(self.place, total_steps, done_steps)
+            number = f"run {self.place + 1} of {len(among.planned)}" if len(among.planned) > 1 else ""
+            monitor = among.planned[self.place][0].spec.training.monitor
+        self.line.begin(number, self.label, monitor, total_steps, done_steps, among.left)
+        if among.screen:
+            among.status.start()
+        elif number:
+            among.console.print(escape("  ".join(filter(None, (number, self.label, among.left())))))
+
+    def event(self, event: Json) -> None:
+        """Move the line; print evaluations and warnings."""
+        console = self.among.console
+        if event["event"] == "step":
+            if self.place is not None:
+                self.among.estimate.move(self.place, event["step"])
+            self.line.move(event["step"], event["loss"], event["examples_per_second"], event.get("epoch"))
+        if event["event"] == "warning":
+            console.print(f"{self._prefix}[yellow]warning:[/] {escape(without_passwords(event['message']))}")
+        if event["event"] == "evaluation":
+            self.line.measured(event["metrics"])
+            self._print_evaluation(event)
+
+    def run_ended(self, result: Json, folder: Path) -> None:
+        """Print the table of the epochs, or why the run did not finish."""
+        console = self.among.console
+        if not self.label and "seed" in result:
+            # It ended before it trained.
+            self.begin(result["variant"], Repeat.of(result))
+        if self.place is not None:
+            # One that ended before it trained counts for nothing, and neither does its time for the next one.
+            self.among.estimate.end(self.place, done=result["status"] == "done" and self.line.steps > 0)
+        self.line.end()
+        self.among.remove(self)
+        if result["status"] == "done":
+            found = epochs(folder)
+            header, rows = epoch_table(found)
+            if not self.among.screen:
+                # Lines of several runs may be mixed in one file.
+                header, rows = [self.label, *header], [[self.label, *row] for row in rows]
+            spare = spare_columns(found, self.line.monitor)
+            print_table(f"{self.label} by epoch", header, rows, right=0, spare=spare, console=console)
+        else:
+            reason = without_passwords(str(result["reason"]))
+            console.print(f"[red]{escape(self.label or result['variant'])} {result['status']}:[/] {escape(reason)}")
+        self.label, self.place = "", None
+
+    @property
+    def _prefix(self) -> str:
+        return f"{escape(self.label)}  " if self.label else ""
+
+    def _print_evaluation(self, event: Json) -> None:
+        """Print an evaluation: on a terminal the loss and the monitor, and what else there is room for."""
+        console = self.among.console
+        metrics = {name: f"{name} {score(value)}" for name, value in event["metrics"].items()}
+        if event["best"] and self.among.screen and self.line.monitor in metrics:
+            # Beside what is best, and not alone in a line.
+            metrics[self.line.monitor] += " best"
+        pool = [f"unlabelled {name} {score(value)}" for name, value in event["pool"].items()]
+        units = [self.label, f"epoch {event['epoch']:g}", f"train loss {score(event['train_loss'])}"]
+        units += [*metrics.values(), *pool]
+        if self.among.screen:
+            spare = [*(text for name, text in metrics.items() if name != self.line.monitor), *pool]
+            text = "\n".join(packed(units, spare, console.width))
+            console.print(re.sub(r" best(?=$|\n|  )", " [green]best[/]", escape(text)))
+        else:
+            units += ["best"] if event["best"] else []
+            console.print(escape("  ".join(filter(None, units))))
 
 
 class NullSearchDisplay(NullDisplay):

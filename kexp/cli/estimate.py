@@ -2,74 +2,123 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 LEAST_SHARE = 0.05
 """Share of the steps of a run after which its own rate says how long it takes."""
 
 
+@dataclass(slots=True)
+class Progress:
+    """A run that goes on: since when, since when it trains, and the steps it began with, has done, and has in all."""
+
+    began: float
+    stepping: float = 0.0
+    first: int = 0
+    step: int = 0
+    steps: int = 0
+
+
 class Estimate:
-    """Which run of how many goes on, and the seconds left for it and all that come after it.
+    """Which runs of how many go on, and the seconds left for them and all that come after them.
 
     ``groups`` are the variants of the runs in their order. Runs that are ``skipped``, since they are done already, take
-    no part in the estimate, wherever they stand; of a resumed one only the steps that it still does.
+    no part in the estimate, wherever they stand; of a resumed one only the steps that it still does. As many runs as
+    have gone on at once until now are taken to go on at once until the end.
     """
 
     def __init__(
         self, groups: Sequence[str], clock: Callable[[], float] = time.monotonic, skipped: Collection[int] = ()
     ) -> None:
-        self.groups, self.skipped, self.clock = groups, skipped, clock
-        self.place = -1
+        self.groups, self.clock = groups, clock
+        self.waiting = [place for place in range(len(groups)) if place not in skipped]
+        self.running: dict[int, Progress] = {}
+        self.most = 1
         self.took: dict[str, list[float]] = {}
-        self.began, self.stepping, self.first, self.step, self.steps = clock(), 0.0, 0, 0, 0
+        self.free = clock()
+        """When the last run ended: the next one began then, where none begins beside others."""
+
+    def begin(self, place: int) -> None:
+        """Note that the run at a place begins now, beside others."""
+        self._add(place, Progress(self.clock()))
 
     def start(self, place: int, steps: int, done: int) -> None:
         """Note that the run at a place begins to train, of which some steps are done already."""
-        self.place, self.steps, self.first, self.step, self.stepping = place, steps, done, done, self.clock()
+        began = self.running[place].began if place in self.running else self.free
+        self._add(place, Progress(began, self.clock(), done, done, steps))
 
-    def end(self, *, done: bool) -> None:
-        """Note that the run has ended; how long it took counts if it is done."""
-        now, share = self.clock(), 1 - self.first / max(self.steps, 1)
-        if done and share > 0:
-            self.took.setdefault(self.groups[self.place], []).append((now - self.began) / share)
-        self.began, self.steps = now, 0
+    def move(self, place: int, step: int) -> None:
+        """Note how far the run at a place is."""
+        self.running[place].step = step
+
+    def end(self, place: int, *, done: bool) -> None:
+        """Note that the run at a place has ended; how long it took counts if it is done."""
+        self._remove(place)
+        self.free = self.clock()
+        run = self.running.pop(place, None)
+        if run is None or not done:
+            return
+        share = 1 - run.first / max(run.steps, 1)
+        if share > 0:
+            self.took.setdefault(self.groups[place], []).append((self.free - run.began) / share)
 
     @property
     def left(self) -> float | None:
-        """The seconds left for this run and those after it; None as long as nothing says so."""
-        own, typical = self._own_left(), [self._typical(group) for group in self.others]
-        if own is None or None in typical:
+        """The seconds left until all runs are done; None as long as nothing says so."""
+        own = [self._own_left(place) for place in self.running]
+        typical = [self._typical(place) for place in self.waiting]
+        if None in own or None in typical:
             return None
-        return own + sum(seconds for seconds in typical if seconds is not None)
+        # Each begins as soon as one of those before it ends.
+        ends = sorted([seconds for seconds in own if seconds is not None] + [0.0] * (self.most - len(own)))
+        for seconds in typical:
+            heapq.heapreplace(ends, ends[0] + (seconds or 0.0))
+        return max(ends)
 
     @property
     def others(self) -> list[str]:
-        """The variants of the runs that come after this one."""
-        return [group for place, group in enumerate(self.groups) if place > self.place and place not in self.skipped]
+        """The variants of the runs that come after those that go on."""
+        return [self.groups[place] for place in self.waiting]
 
-    def _own_left(self) -> float | None:
-        """Return the seconds left for the run itself: by its own rate, or else by what finished ones took."""
-        if not self.steps:
-            return 0.0
-        share = (self.step - self.first) / max(self.steps - self.first, 1)
-        if share >= LEAST_SHARE:
-            return (self.clock() - self.stepping) * (1 - share) / share
-        typical = self._finished(self.groups[self.place])
-        return None if typical is None else max(typical - (self.clock() - self.began), 0.0)
+    def _add(self, place: int, run: Progress) -> None:
+        self._remove(place)
+        self.running[place] = run
+        self.most = max(self.most, len(self.running))
 
-    def _typical(self, group: str) -> float | None:
-        """Return how long a run of a variant takes: as those of the same variant, else as any, else as this one."""
-        if (finished := self._finished(group)) is not None:
-            return finished
-        own = self._own_left()
-        share = 1 - self.first / max(self.steps, 1)
-        return None if own is None or not self.steps or share <= 0 else (self.clock() - self.began + own) / share
+    def _remove(self, place: int) -> None:
+        if place in self.waiting:
+            self.waiting.remove(place)
 
-    def _finished(self, group: str) -> float | None:
-        same = self.took.get(group) or [seconds for of in self.took.values() for seconds in of]
-        return fmean(same) if same else None
+    def _own_left(self, place: int) -> float | None:
+        """Return the seconds left for a run itself: by its own rate, or else by what other ones took."""
+        run, now = self.running[place], self.clock()
+        share = (run.step - run.first) / max(run.steps - run.first, 1)
+        if run.steps and share >= LEAST_SHARE:
+            return (now - run.stepping) * (1 - share) / share
+        typical, whole = self._typical(place), 1 - run.first / max(run.steps, 1)
+        return None if typical is None else max(typical * whole - (now - run.began), 0.0)
+
+    def _typical(self, place: int) -> float | None:
+        """Return how long a run takes: as finished ones of its variant, else as any, else as those that go on."""
+        group = self.groups[place]
+        if finished := self.took.get(group) or [seconds for of in self.took.values() for seconds in of]:
+            return fmean(finished)
+        going = {other: seconds for other in self.running if (seconds := self._projected(other)) is not None}
+        same = [seconds for other, seconds in going.items() if self.groups[other] == group]
+        return fmean(same or going.values()) if going else None
+
+    def _projected(self, place: int) -> float | None:
+        """Return how long a run takes from its beginning, by its own rate; None before that says anything."""
+        run, now = self.running[place], self.clock()
+        share = (run.step - run.first) / max(run.steps - run.first, 1)
+        whole = 1 - run.first / max(run.steps, 1)
+        if not run.steps or share < LEAST_SHARE or whole <= 0:
+            return None
+        return (now - run.began + (now - run.stepping) * (1 - share) / share) / whole
 
 
 class TrialEstimate:

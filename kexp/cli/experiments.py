@@ -13,6 +13,7 @@ from kexp.cli import complete
 from kexp.cli.app_options import AsJson, LocalCode, RunsDir, Seeds, Set, Spec, Variants, app
 from kexp.cli.errors import report_errors
 from kexp.cli.plans import plan_of, print_warnings, seeds_of
+from kexp.cli.processes import several_processes, shown_once
 from kexp.redaction import hidden
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def run(
     variants: Variants = None,
     seeds: Seeds = "",
     runs_dir: RunsDir = Path("runs"),
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Runs at once.")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", metavar="NAME", help="Where runs train.", autocompletion=complete.executors),
+    ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="FOLDER", help="Continue a run folder.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check spec and data and print what would run, without training.")
@@ -36,7 +42,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train and evaluate every variant of a spec with every seed."""
-    with report_errors():
+    with shown_once(), report_errors(), several_processes() as world:
         from kexp.cli.display import NullDisplay, TerminalDisplay
         from kexp.cli.output import print_dry_run, print_summary
         from kexp.experiment.request import plan_run
@@ -48,20 +54,26 @@ def run(
             assignments=assignments or (),
             variants=variants or (),
             seeds=seeds_of(seeds),
+            jobs=jobs,
+            executor=executor,
             allow_local_code=allow_local_code,
         )
         print_warnings(plan)
         from kexp.experiment import run as flow
 
-        display = NullDisplay() if quiet else TerminalDisplay()
+        display = NullDisplay() if quiet or not world.first else TerminalDisplay()
         if dry_run:
+            if not world.first:
+                return
             found = finite(hidden(flow.dry_run_summary(plan, catalog, display)))
             print(json.dumps(found, ensure_ascii=False)) if as_json else print_dry_run(found)
             return
         from kexp.inference.shade_words import shading
 
         shade = shading(allow_local_code=allow_local_code)
-        found = flow.run(plan, catalog, runs_dir=runs_dir, display=display, resume=folder, shade_words=shade)
+        found = flow.run(
+            plan, catalog, runs_dir=runs_dir, display=display, resume=folder, shade_words=shade, world=world
+        )
         summary = hidden(found)
         if as_json:
             print(json.dumps(finite(summary), ensure_ascii=False))

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from kexp.report.formatting import score
 
+LEAST_LABEL = 12
+"""Cells that the name of a run has at least in a line that it shares with its numbers."""
 BAR = 24
 """Longest bar in cells; the least is a third of it."""
 
@@ -56,11 +58,12 @@ class RunLine:
         """Begin with a run."""
         self.number, self.label, self.monitor, self.left = number, label, monitor, left
         self.steps, self.first, self.done, self.began = steps, done, done, time.monotonic()
-        self.loss = self.rate = self.value = ""
+        self.loss = self.rate = self.value = self.epoch = ""
 
-    def move(self, step: int, loss: float | None, rate: float) -> None:
+    def move(self, step: int, loss: float | None, rate: float, epoch: float | None = None) -> None:
         """Note how far the run is."""
         self.done, self.loss, self.rate = step, f"loss {score(loss)}", f"{rate:,.0f} examples/s"
+        self.epoch = "" if epoch is None else f"epoch {epoch:.2f}"
 
     def measured(self, metrics: Mapping[str, float | None]) -> None:
         """Note the monitored metric of an evaluation."""
@@ -69,7 +72,7 @@ class RunLine:
 
     def end(self) -> None:
         """Leave the run."""
-        self.number = self.label = self.loss = self.rate = self.value = ""
+        self.number = self.label = self.loss = self.rate = self.value = self.epoch = self.doing = ""
         self.steps = self.first = self.done = 0
         self.began = 0.0
         self.left = str
@@ -88,6 +91,17 @@ class RunLine:
         label = "".join(fitting([self.label], room)) if room >= BAR // 3 else ""
         first = fitting([self.number, label, left], width)
         return ["  ".join(first), "  ".join(filter(None, (bar, *kept)))]
+
+    def compact(self, width: int) -> str:
+        """Return one line about a run that goes on beside others; of a long name its end stays, which has the seed."""
+        units = [self.doing or "beginning…"]
+        if self.steps:
+            units = [f"{self.done:,}/{self.steps:,}", self.loss, self.value, self.epoch, self._time_left(), self.rate]
+        label, kept = self.label, "  ".join(fitting(units, width - min(cell_len(self.label), LEAST_LABEL) - 2))
+        room = max(width - cell_len(kept) - 2, 1)
+        while cell_len(label) > room:
+            label = f"…{label[2:]}"
+        return f"{label}  {kept}"
 
     def _time_left(self) -> str:
         """Return the time left for this run by its own rate: minutes and seconds."""
@@ -109,8 +123,9 @@ class RunLine:
 class StatusArea:
     """The lines at the bottom of a terminal that are written over; nothing of them stays."""
 
-    def __init__(self, console: Console, line: RunLine) -> None:
-        self.console, self.line = console, line
+    def __init__(self, console: Console, lines: Callable[[int], list[str]]) -> None:
+        """Show lines, which are asked for by the width that they may have; none where no run goes on."""
+        self.console, self.lines = console, lines
         self.text = ""
         self.live: Live | None = None
 
@@ -119,7 +134,7 @@ class StatusArea:
         self.text = text
         if text:
             self.start()
-        elif not self.line.steps:
+        elif not self.lines(self.console.width):
             self.stop()
 
     def start(self) -> None:
@@ -139,5 +154,5 @@ class StatusArea:
 
     def _shown(self) -> Group:
         width = self.console.width
-        lines = [*self.line.lines(width), *fitting([self.text], width)]
+        lines = [*self.lines(width), *fitting([self.text], width)]
         return Group(*(Text(line, no_wrap=True, overflow="crop") for line in lines))

@@ -5,6 +5,7 @@ torch, transformers and datasets are imported here for type checking only.
 
 from __future__ import annotations
 
+from kexp.contracts.adapter import Adapter
 from kexp.contracts.augmenter import (
     AnyAugmenter,
     Augmenter,
@@ -34,6 +35,7 @@ from kexp.contracts.executor import (
     Message,
     Reported,
     Task,
+    Told,
     Work,
 )
 from kexp.contracts.freezing import AnyFreezing, FreezingOptions
@@ -69,6 +71,7 @@ from kexp.contracts.translator import AnyTranslator, Decoding, Translator, Trans
 __all__ = [
     "SPLITS",
     "UNLABELLED",
+    "Adapter",
     "Answer",
     "AnyAugmenter",
     "AnyBackbone",
@@ -125,6 +128,7 @@ __all__ = [
     "SupervisedObjectiveOptions",
     "Task",
     "TokenizerContext",
+    "Told",
     "Tracker",
     "TrackerOptions",
     "Translator",

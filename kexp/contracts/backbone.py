@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
+from kexp.contracts.adapter import AnyAdapter
 from kexp.errors import KexpError
 from kexp.options import Options, component
 
@@ -60,6 +61,9 @@ class BackboneOptions(Options):
 
     dropout: float | None = Field(
         None, ge=0, lt=1, description="Dropout before the classifier; the model's own when not given."
+    )
+    adapter: AnyAdapter | None = Field(
+        None, description="Train small matrices beside the weights of the layers (LoRA), which stay as they are."
     )
 
     def max_positions(self) -> int | None:

@@ -28,6 +28,14 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The task says something about its progress and goes on; ``news`` is plain data."""
+
+    number: int
+    news: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The task is over; ``result`` is what the work returned."""
 
@@ -43,7 +51,7 @@ class Lost:
     reason: str
 
 
-Message = Reported | Ended | Lost
+Message = Reported | Told | Ended | Lost
 Answer = Literal["go on", "prune", "stop"]
 
 
@@ -52,6 +60,13 @@ class Link(Protocol):
 
     def report(self, step: int, value: float) -> Answer:
         """Report a value and wait for the answer."""
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Pass on news without waiting; other threads of the task may call it too.
+
+        What a task tells arrives in order and before its end; that of a task that is lost may be lost with it. It never
+        raises an error where nobody listens any more: the task learns that from ``should_stop``.
+        """
 
     def should_stop(self) -> bool:
         """Return whether the task should stop; cheap enough for every training step."""
@@ -63,7 +78,10 @@ Work = Callable[[Task, Link], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ExecutorContext:
-    """The function that runs tasks, how many run at once, and ``training.device`` of the spec."""
+    """The function that runs tasks, how many run at once, and ``training.device`` of the spec.
+
+    A task is a trial of ``kexp tune``, or a run of ``kexp run --jobs N``.
+    """
 
     work: Work
     jobs: int

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
+from kexp.contracts.shared_rows import SharedRows
 from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
 
@@ -29,7 +30,7 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(SharedRows):
     """Labelled rows on the device: what the model takes, and label ids of shape (rows,).
 
     Where several processes train, each has some rows of the batch, perhaps none; ``all_rows`` is the number of all.
@@ -40,13 +41,19 @@ class Batch:
     all_rows: int | None = None
     """Rows of the batch in all processes; None where these are all."""
 
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Return what these rows add to the mean over the batch, from one value per row: the mean for one process."""
-        return part_of_mean(values, self.all_rows)
+    def part(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return what this process adds to a loss that was computed from the gathered rows of all processes.
+
+        Its gradient is that of ``loss``, which ``gather`` lets go to the rows of this process; of the value it is the
+        share of its rows. Where one process trains it is ``loss``.
+        """
+        if self.all_rows is None:
+            return loss
+        return loss - loss.detach() * (1 - len(self.inputs) / self.all_rows)
 
 
 @dataclass(frozen=True, slots=True)
-class UnlabelledBatch:
+class UnlabelledBatch(SharedRows):
     """Unlabelled rows on the device, each as it is and augmented; ``rows`` are their numbers among all of them.
 
     ``augmented`` has no rows for objectives that use no augmented views.
@@ -57,15 +64,6 @@ class UnlabelledBatch:
     rows: torch.Tensor
     all_rows: int | None = None
     """Unlabelled rows of the batch in all processes; None where these are all."""
-
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Return what these rows add to the mean over the batch, from one value per row: the mean for one process."""
-        return part_of_mean(values, self.all_rows)
-
-
-def part_of_mean(values: torch.Tensor, all_rows: int | None) -> torch.Tensor:
-    """Return what values, one per row, add to their mean over ``all_rows`` rows; None: there are no others."""
-    return values.mean() if all_rows is None else values.sum() / all_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +83,9 @@ class ObjectiveContext:
     """The data and the seed that an objective is built for.
 
     ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others. ``seed``
-    is that of the run. An objective that draws random numbers seeds its generator with ``seed`` and the step and batch
-    of ``Progress``, so that a resumed run draws the same numbers.
+    is that of the run; where several processes train, all but the first have one of their own. An objective that draws
+    random numbers seeds its generator with ``seed`` and the step and batch of ``Progress``, so that a resumed run draws
+    the same numbers.
     """
 
     class_counts: Sequence[int]
@@ -98,8 +97,8 @@ class ObjectiveContext:
 class StepLoss:
     """A scalar ``loss`` to minimise, and scalars worth logging.
 
-    Where several processes train, the losses of all are added up to that of the batch (``Batch.mean`` returns such a
-    part), and ``logs`` are about the whole batch, the same in every process (``Model.total``).
+    Where several processes train, the losses of all are added up to that of the batch (``Batch.mean`` and
+    ``Batch.part`` return such a part), and ``logs`` are about the whole batch, the same in every process.
     """
 
     loss: torch.Tensor
@@ -131,10 +130,11 @@ class Model(Protocol):
         Every process has to call it equally often, with equal shapes.
         """
 
-    def gather(self, values: torch.Tensor) -> torch.Tensor:
-        """Return ``values``, one per row, of all processes, without gradient, in the order of the batch's rows.
+    def gather(self, values: torch.Tensor, all_rows: int) -> torch.Tensor:
+        """Return ``values``, one per row, of all processes, in the order of the ``all_rows`` rows of the batch.
 
-        Every process has to call it equally often.
+        Gradients go to the values of this process alone. Every process has to call it equally often, with as many
+        rows as it has, perhaps none. ``Batch.gather`` calls it where there are several.
         """
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kexp
-from kexp import tensor_files
+from kexp.data import token_file
+from kexp.data.texts import chunks_of
 from kexp.doing import doing
 from kexp.errors import KexpError
 
@@ -45,44 +47,153 @@ class Ragged:
         """Length of each row."""
         return np.diff(self.offsets)
 
+    @property
+    def full_lengths(self) -> NDArray[np.int64]:
+        """Length of each row before it was cut, which these are not."""
+        return self.lengths
+
     def row(self, number: int) -> NDArray[np.int32]:
         """Return one row."""
         return self.values[self.offsets[number] : self.offsets[number + 1]]
 
     def take(self, rows: NDArray[np.int64]) -> Ragged:
         """Return some rows in this order."""
-        lengths = self.lengths[rows]
-        return Ragged(self.values[ranges(self.offsets[rows], lengths)], offsets_of(lengths))
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        return Ragged(self.values[ranges(starts, lengths)], offsets_of(lengths))
+
+    def part(self, first: int, last: int) -> Ragged:
+        """Return the rows from ``first`` up to ``last``; nothing is copied but their offsets."""
+        offsets = self.offsets[first : last + 1]
+        return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def whole(self) -> Ragged:
+        """Return these rows."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """Tokenised rows that are cut to ``max_length`` and get their special tokens only where they are asked for.
+
+    What is kept of a row is that of a tokenizer: of a pair the longer text is cut first (``longest_first``).
+    ``truncation`` is the end that is cut off, right or left.
+    """
+
+    first: Ragged
+    second: Ragged | None
+    special: SpecialTokens
+    max_length: int
+    truncation: str
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of each row, special tokens included."""
+        first, *second = self._kept()
+        first += self.special.count(pairs=self.second is not None)
+        return first + second[0] if second else first
+
+    @property
+    def full_lengths(self) -> NDArray[np.int64]:
+        """Length of each row before it was cut, special tokens included."""
+        more = 0 if self.second is None else self.second.lengths
+        return self.first.lengths + more + self.special.count(pairs=self.second is not None)
+
+    @property
+    def values(self) -> NDArray[np.int32]:
+        """The tokens of all rows, which are made for the call."""
+        return self.whole().values
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """The offsets of all rows."""
+        return offsets_of(self.lengths)
+
+    @property
+    def boundaries(self) -> NDArray[np.int64] | None:
+        """Where the second text of each row begins."""
+        return None if self.second is None else len(self.special.prefix) + self._kept()[0] + len(self.special.middle)
+
+    def row(self, number: int) -> NDArray[np.int32]:
+        """Return one row."""
+        return self.part(number, number + 1).values
+
+    def take(self, rows: NDArray[np.int64]) -> Framed:
+        """Return some rows in this order."""
+        second = None if self.second is None else self.second.take(rows)
+        return replace(self, first=self.first.take(rows), second=second)
+
+    def part(self, first: int, last: int) -> Framed:
+        """Return the rows from ``first`` up to ``last``; no token is copied."""
+        second = None if self.second is None else self.second.part(first, last)
+        return replace(self, first=self.first.part(first, last), second=second)
+
+    def whole(self) -> Ragged:
+        """Return all rows as they are given to a model."""
+        special, rows = self.special, len(self)
+        texts = [cut(text, kept, self.truncation) for text, kept in zip(self._texts(), self._kept(), strict=True)]
+        between = [_repeat(special.middle, rows)] if len(texts) > 1 else []
+        around = [_repeat(special.prefix, rows), texts[0], *between, *texts[1:], _repeat(special.suffix, rows)]
+        return _concatenate(around)
+
+    def _texts(self) -> list[Ragged]:
+        return [self.first] if self.second is None else [self.first, self.second]
+
+    def _kept(self) -> list[NDArray[np.int64]]:
+        """Return how many tokens of each text are kept."""
+        room = self.max_length - self.special.count(pairs=self.second is not None)
+        if room < 1:
+            message = f"{self.max_length} leaves no token beside the special tokens; use more"
+            raise KexpError(f"training.max_length: {message}")
+        first = self.first.lengths
+        if self.second is None:
+            return [np.minimum(first, room)]
+        second = self.second.lengths
+        # The token that halving leaves over goes to the longer text, and to the second of equally long ones.
+        half = np.where(first > second, room - room // 2, room // 2)
+        kept = np.minimum(first, np.maximum(room - second, half))
+        return [kept, np.minimum(second, room - kept)]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """Rows as a model takes them, special tokens included. ``boundaries`` is where each row's second segment begins.
 
-    ``hidden`` returns what the frozen blocks of a model make of some of these very rows, where that is known;
-    ``full_lengths`` are the tokens of every row before it was cut, special tokens included.
+    ``hidden`` returns what the frozen blocks of a model make of some of these very rows, where that is known.
     """
 
-    tokens: Ragged
+    tokens: Ragged | Framed
     boundaries: NDArray[np.int64] | None
     truncated: int
     hidden: Hidden | None = None
-    full_lengths: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def full_lengths(self) -> NDArray[np.int64]:
+        """The tokens of every row before it was cut, special tokens included."""
+        return self.tokens.full_lengths
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return by name all that a model is given, whose digest is that of the rows."""
-        arrays: dict[str, NDArray[np.generic]] = {"ids": self.tokens.values, "offsets": self.tokens.offsets}
+        tokens = self.tokens.whole()
+        arrays: dict[str, NDArray[np.generic]] = {"ids": tokens.values, "offsets": tokens.offsets}
         return arrays if self.boundaries is None else {**arrays, "boundaries": self.boundaries}
 
     def take(self, rows: NDArray[np.int64]) -> Encoded:
         """Return some rows in this order."""
         boundaries = None if self.boundaries is None else self.boundaries[rows]
-        full = None if self.full_lengths is None else self.full_lengths[rows]
         hidden = None if self.hidden is None else partial(_of_rows, self.hidden, rows)
-        return Encoded(self.tokens.take(rows), boundaries, self.truncated, hidden, full)
+        return Encoded(self.tokens.take(rows), boundaries, self.truncated, hidden)
+
+    def parts(self) -> Iterator[Ragged]:
+        """Yield the tokens of all rows, so many rows at a time that they take little memory."""
+        for start in range(0, len(self), CHUNK):
+            yield self.tokens.part(start, min(start + CHUNK, len(self))).whole()
 
     def hidden_of(self, rows: NDArray[np.int64]) -> torch.Tensor | None:
         """Return what the frozen blocks make of some rows; None where that is not known."""
@@ -132,9 +243,11 @@ def only_unknown(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> NDArra
 
 def token_counts(encoded: Encoded, tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return for each row its tokens before it was cut, special ones included, and the unknown tokens that are left."""
-    before = np.concatenate([[0], np.cumsum(encoded.tokens.values == tokenizer.unk_token_id)])
-    unknown = np.diff(before[encoded.tokens.offsets]).astype(np.int64)
-    return encoded.tokens.lengths if encoded.full_lengths is None else encoded.full_lengths, unknown
+    unknown = [np.empty(0, np.int64)]
+    for part in encoded.parts():
+        before = np.concatenate([[0], np.cumsum(part.values == tokenizer.unk_token_id)])
+        unknown.append(np.diff(before[part.offsets]).astype(np.int64))
+    return encoded.full_lengths, np.concatenate(unknown)
 
 
 def encode(
@@ -155,10 +268,8 @@ def frame(
     first: Ragged, second: Ragged | None, tokenizer: PreTrainedTokenizerFast, *, max_length: int, truncation: str
 ) -> Encoded:
     """Cut tokenised rows to ``max_length`` with the tokenizer's special tokens around them."""
-    special = special_tokens(tokenizer)
-    if second is None:
-        return _frame_single(first, special, max_length, truncation)
-    return _frame_pair(first, second, special, max_length, truncation)
+    framed = Framed(first, second, special_tokens(tokenizer), max_length, truncation)
+    return Encoded(framed, framed.boundaries, int((framed.full_lengths > framed.lengths).sum()))
 
 
 def tokenise(
@@ -173,22 +284,33 @@ def tokenise(
     ``joint``: what a dataset puts between joined columns. ``progress`` is called with the number of texts done, before
     each further batch.
     """
+    values, lengths = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+    for tokens, of in tokenised(texts, tokenizer, joint, progress):
+        values.append(tokens)
+        lengths.append(of)
+    return Ragged(np.concatenate(values), offsets_of(np.concatenate(lengths)))
+
+
+def tokenised(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str, progress: Callable[[int], None]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """Yield the tokens of some texts after the other, and how many each text has, as ``tokenise`` has them."""
     kept = _special_tokens_in(joint, tokenizer)
-    values, lengths = [np.empty(0, np.int32)], []
-    with plain_backend(tokenizer, joint) as backend:
-        for start in range(0, len(texts), CHUNK):
-            chunk = list(texts[start : start + CHUNK])
-            rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
-            lengths += [len(row) for row in rows]
-            values.append(np.fromiter((token for row in rows for token in row), np.int32))
-            if len(lengths) < len(texts):
-                progress(len(lengths))
-    tokens = np.concatenate(values)
     # SentencePiece has special tokens among its pieces, and finds them in texts.
-    if tokenizer.unk_token_id is not None:
-        named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
-        tokens[np.isin(tokens, [number for token, number in named if token not in kept])] = tokenizer.unk_token_id
-    return Ragged(tokens, offsets_of(np.asarray(lengths, np.int64)))
+    named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+    found = [number for token, number in named if token not in kept]
+    with plain_backend(tokenizer, joint) as backend:
+        done = 0
+        for chunk in chunks_of(texts, CHUNK):
+            rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
+            lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+            tokens = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
+            if tokenizer.unk_token_id is not None:
+                tokens[np.isin(tokens, found)] = tokenizer.unk_token_id
+            yield tokens, lengths
+            done += len(chunk)
+            if done < len(texts):
+                progress(done)
 
 
 @contextmanager
@@ -221,44 +343,11 @@ def _backend_with(tokenizer: PreTrainedTokenizerFast, kept: tuple[str, ...]) -> 
     return Tokenizer.from_str(json.dumps(state))
 
 
-def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the offsets of rows with these lengths."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
-
-
-def _frame_single(first: Ragged, special: SpecialTokens, max_length: int, truncation: str) -> Encoded:
-    room = max_length - len(special.prefix) - len(special.suffix)
-    kept = np.minimum(first.lengths, _positive(room, max_length))
-    body = cut(first, kept, truncation)
-    tokens = _concatenate([_repeat(special.prefix, len(first)), body, _repeat(special.suffix, len(first))])
-    full = first.lengths + len(special.prefix) + len(special.suffix)
-    return Encoded(tokens, None, int((first.lengths > kept).sum()), full_lengths=full)
-
-
-def _frame_pair(first: Ragged, second: Ragged, special: SpecialTokens, max_length: int, truncation: str) -> Encoded:
-    """Cut the longer text of a pair first, as the field's tokenizers do (``longest_first``)."""
-    room = _positive(max_length - len(special.prefix) - len(special.middle) - len(special.suffix), max_length)
-    # The token that halving leaves over goes to the longer text, and to the second of equally long ones.
-    half = np.where(first.lengths > second.lengths, room - room // 2, room // 2)
-    kept_first = np.minimum(first.lengths, np.maximum(room - second.lengths, half))
-    kept_second = np.minimum(second.lengths, room - kept_first)
-    rows = len(first)
-    tokens = _concatenate([
-        _repeat(special.prefix, rows), cut(first, kept_first, truncation), _repeat(special.middle, rows),
-        cut(second, kept_second, truncation), _repeat(special.suffix, rows),
-    ])  # fmt: skip
-    shortened = (first.lengths > kept_first) | (second.lengths > kept_second)
-    boundaries = len(special.prefix) + kept_first + len(special.middle)
-    full = first.lengths + second.lengths + len(special.prefix) + len(special.middle) + len(special.suffix)
-    return Encoded(tokens, boundaries, int(shortened.sum()), full_lengths=full)
-
-
-def _positive(room: int, max_length: int) -> int:
-    if room < 1:
-        raise KexpError(f"training.max_length: {max_length} leaves no token beside the special tokens; use more")
-    return room
 
 
 def cut(rows: Ragged, lengths: NDArray[np.int64], side: str) -> Ragged:
@@ -298,20 +387,24 @@ class TokenCache:
     def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
         """Return the tokens from the cache, or make and keep them; an entry that is damaged is told and made anew."""
         key = _key(texts, tokenizer, joint)
-        path = self.folder / f"{key}.safetensors"
-        made_from = {"texts and tokenizer": key}
+        path = self.folder / f"{key}.npy"
         if path.exists():
             try:
-                return Ragged(**tensor_files.load(path, made_from))
+                return Ragged(*token_file.read(path, key))
             except (KexpError, OSError) as error:
                 self.tell(f"{error}; its texts are tokenised anew")
         count = f"{len(texts):,} texts"
+
+        def progress(done: int) -> None:
+            self.tell(f"tokenising {done:,} of {count}…")
+
         with doing(f"tokenising {count}", self.tell):
-            rows = tokenise(texts, tokenizer, joint, lambda done: self.tell(f"tokenising {done:,} of {count}…"))
-        # A full disk costs the cache only.
-        with suppress(OSError):
-            tensor_files.save(path, {"values": rows.values, "offsets": rows.offsets}, made_from)
-        return rows
+            try:
+                token_file.write(path, key, tokenised(texts, tokenizer, joint, progress))
+                return Ragged(*token_file.read(path, key))
+            # A full disk costs the cache only.
+            except OSError:
+                return tokenise(texts, tokenizer, joint, progress)
 
 
 def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str) -> str:
@@ -324,8 +417,8 @@ def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str) -
     # The names of special tokens have been text since "plain"; what was stored before is made anew.
     for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), f"plain {joint}", str(len(texts))):
         digest.update(part.encode() + b"\0")
-    for start in range(0, len(texts), CHUNK):
-        chunk = [text.encode("utf-8", "surrogatepass") for text in texts[start : start + CHUNK]]
+    for some in chunks_of(texts, CHUNK):
+        chunk = [text.encode("utf-8", "surrogatepass") for text in some]
         # With the lengths, since a text may hold whatever would separate it from the next.
         digest.update(np.asarray([len(text) for text in chunk], np.int64).tobytes() + b"".join(chunk))
     return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.contracts import Augmenter, Rejected, SamplerOptions
-from kexp.data.batching import BatchSize, gather
+from kexp.data.batching import BatchSize, Cut, gather
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
 from kexp.errors import KexpError
@@ -59,7 +60,7 @@ class Augmentation:
     encode: Encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LabelledStream:
     """Labelled rows, batch after batch. Nothing is remembered between epochs, so any place can be returned to."""
 
@@ -84,7 +85,17 @@ class LabelledStream:
 
     def batches_per_epoch(self) -> int:
         """Return the number of batches of an epoch, which is that of the first one."""
-        return self.batch_size.count(self.encoded.tokens.lengths[self.order(0)])
+        return self._of_an_epoch[1]
+
+    def rows_per_epoch(self) -> int:
+        """Return the number of rows that an epoch visits, which is that of the first one."""
+        return self._of_an_epoch[0]
+
+    @cached_property
+    def _of_an_epoch(self) -> tuple[int, int]:
+        """The number of rows and of batches."""
+        order = self.order(0)
+        return len(order), self.batch_size.count(self.encoded.tokens.lengths[order])
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
@@ -92,7 +103,7 @@ class LabelledStream:
         for first in range(start * self.accumulation, len(cut), self.accumulation):
             yield [MicroBatch(batch) for batch in self.visit(number, cut[first : first + self.accumulation])]
 
-    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+    def batches(self, epoch: int) -> Cut:
         """Return the rows of each batch of an epoch."""
         return self.batch_size.cut(
             self.order(epoch),

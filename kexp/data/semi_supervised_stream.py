@@ -79,10 +79,10 @@ class SemiSupervisedStream:
         bucketing = self.labelled.buckets
         few = batches(rows, lengths, self._rows, bucketing=bucketing, generator=None)
         many = batches(unlabelled, unlabelled_lengths, self.ratio * self._rows, bucketing=bucketing, generator=None)
+        pairs = zip(few, many, strict=True)
         if bucketing:
-            few.sort(key=lambda batch: int(lengths[batch].max()))
-            many.sort(key=lambda batch: int(unlabelled_lengths[batch].max()))
-        return self._shuffled(epoch, list(zip(few, many, strict=True)))
+            pairs = zip(by_longest(few, lengths), by_longest(many, unlabelled_lengths), strict=True)
+        return self._shuffled(epoch, list(pairs))
 
     @property
     def _rows(self) -> int:
@@ -123,13 +123,13 @@ class SemiSupervisedTokenStream(SemiSupervisedStream):
 
     def batches_per_pass(self) -> int:
         """Return how many batches go through all unlabelled rows, taken from their mean number of rows."""
-        rows = self.ratio * len(self.labelled.order(0))
+        rows = self.ratio * self.labelled.rows_per_epoch()
         return -(-len(self.unlabelled) * self.labelled.batches_per_epoch() // rows)
 
     def rows_before(self, batch: int) -> int:
         """Return how many labelled rows the batches before this one have, counted from the start of training."""
         turn, rest = divmod(batch, self.labelled.batches_per_epoch())
-        return turn * len(self.labelled.order(0)) + sum(map(len, self.labelled.batches(turn)[:rest]))
+        return turn * self.labelled.rows_per_epoch() + sum(map(len, self.labelled.batches(turn)[:rest]))
 
     def pairs(self, epoch: int, first: int, count: int) -> list[Pair]:
         """Return the rows of ``count`` batches from the ``first`` of training on, which are those of an epoch.
@@ -141,7 +141,7 @@ class SemiSupervisedTokenStream(SemiSupervisedStream):
         few = [batch for turn in turns for batch in self.labelled.batches(turn)][first % each :][:count]
         unlabelled = self._visited(self.rows_before(first), sum(map(len, few)))
         if self.labelled.buckets:
-            few.sort(key=lambda batch: int(lengths[batch].max()))
+            few = by_longest(few, lengths)
             unlabelled = unlabelled[np.argsort(self.encoded.tokens.lengths[unlabelled], kind="stable")]
         many = np.split(unlabelled, self.ratio * np.cumsum([len(batch) for batch in few])[:-1])
         return self._shuffled(epoch, list(zip(few, many, strict=True)))
@@ -153,6 +153,11 @@ def cycle(order: Callable[[int], NDArray[np.int64]], start: int, count: int) -> 
     first, last = start // length, (start + count - 1) // length
     passes = np.concatenate([order(turn) for turn in range(first, last + 1)])
     return passes[start - first * length :][:count]
+
+
+def by_longest(cut: Sequence[NDArray[np.int64]], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return batches by the length of their longest row, the shortest first."""
+    return sorted(cut, key=lambda batch: int(lengths[batch].max()))
 
 
 # --- where augmented views come from --------------------------------------------------------------------------------

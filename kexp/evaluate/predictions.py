@@ -58,12 +58,15 @@ class Predictions:
 def predict(
     classifier: Classifier, batches: Iterable[tuple[NDArray[np.int64], HostBatch]], shape: tuple[int, int]
 ) -> Predictions:
-    """Run a model in eval mode over batches of (row numbers, rows); ``shape`` is (rows, labels)."""
+    """Run a model in eval mode over batches of (row numbers, rows); ``shape`` is (rows, labels).
+
+    Of several processes each is given some of the batches, and all return the predictions of all rows.
+    """
     import numpy as np
     import torch
 
-    labels = np.empty(shape[0], np.int64)
-    probabilities = np.empty(shape, np.float64)
+    labels = np.zeros(shape[0], np.int64)
+    probabilities = np.zeros(shape, np.float64)
     classifier.module.train(False)
     done = []
     with torch.inference_mode():
@@ -72,4 +75,4 @@ def predict(
             labels[rows] = batch.labels
         for rows, logits in done:
             probabilities[rows] = logits.cpu().double().softmax(-1).numpy()
-    return Predictions(labels, probabilities)
+    return Predictions(*map(classifier.world.joined, (labels, probabilities)))  # type: ignore[arg-type]

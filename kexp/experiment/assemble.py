@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
@@ -28,6 +29,7 @@ from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.run_inputs import RunInputs, UnlabelledInputs
 from kexp.experiment.texts import encode_texts
 from kexp.host_batches import HostBatch
+from kexp.model.adapter import add_adapter, need_precision, round_base
 from kexp.model.forward import Classifier
 from kexp.options import build_component, component_title
 from kexp.repeats import Repeat
@@ -101,8 +103,10 @@ class AssembledRun:
             raise
 
     def batches(self, rows: Rows, encoded: Encoded) -> Iterator[tuple[NDArray[np.int64], HostBatch]]:
-        """Yield rows by length with their numbers, always in the same batches."""
-        for numbers in by_length(encoded.tokens.lengths, _pass_size(self.spec.evaluation)):
+        """Yield rows by length with their numbers, always in the same batches: some of them for each process."""
+        all_batches = by_length(encoded.tokens.lengths, _pass_size(self.spec.evaluation))
+        world = self.classifier.world
+        for numbers in islice(all_batches, world.rank, None, world.size):
             yield numbers, HostBatch(self.collator(encoded, numbers), rows.labels[numbers])
 
 
@@ -127,13 +131,19 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     """Build everything for one run."""
     import torch
 
+    need_precision(spec.backbone.adapter, hardware)
     inputs, seed = prepared.inputs(spec, repeat), training_seed(repeat)
     torch.manual_seed(derive(seed, "weights"))
     model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
+    round_base(model, spec.backbone.adapter)
     model.to(hardware.device)
     collator = Collator.of(inputs.tokenizer, model)
     unlabelled = inputs.unlabelled
-    context = ObjectiveContext(inputs.data.class_counts(), 0 if unlabelled is None else len(unlabelled.rows), seed)
+    context = ObjectiveContext(
+        inputs.data.class_counts(),
+        0 if unlabelled is None else len(unlabelled.rows),
+        seed if prepared.world.first else derive(seed, "process", prepared.world.rank) % 2**32,
+    )
     metrics = prepared.metrics(spec, inputs.data.labels)
     directions = {name: made.greater_is_better for name, made in zip(metrics, spec.evaluation.metrics, strict=True)}
     objective = build_objective(spec.objective, context)
@@ -150,7 +160,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         spec,
         repeat,
         inputs,
-        Classifier(model, hardware, collator.pad_id),
+        Classifier(model, hardware, collator.pad_id, world=prepared.world),
         objective,
         metrics,
         # Without validation it need not be among the metrics.
@@ -159,6 +169,13 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         stream,
         counted,
     )
+
+
+def with_adapter(assembled: AssembledRun, tell: Callable[[str], None]) -> AssembledRun:
+    """Return the run with an adapter in its model, where its spec has one; ``tell`` is told how much it trains."""
+    if (adapter := assembled.spec.backbone.adapter) is not None:
+        tell(add_adapter(assembled.model, adapter, training_seed(assembled.repeat)))
+    return assembled
 
 
 def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -> dict[str, CheckedAugmenter]:

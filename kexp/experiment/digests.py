@@ -43,6 +43,7 @@ ELSEWHERE = {
     "skip_bad_steps",
     "log_every",
     "gradient_checkpointing",
+    "deterministic",
 }
 """Keys of the training section that may be other ones when a run is resumed, since they change no step before that."""
 
@@ -58,13 +59,18 @@ def digests(runs: Iterable[tuple[Variant, Repeat]], prepared: PreparedInputs) ->
     found: dict[str, Any] = {}
     keys: dict[str, NDArray[np.uint64]] = {}
     for variant, repeat in runs:
-        name = f"{variant.name} {in_words(divided_by(variant.spec, repeat))}".rstrip()
+        name = runs_name(variant, repeat)
         if name not in found:
             inputs = prepared.inputs(variant.spec, repeat)
             own = row_keys(inputs.data)
             found[name] = describe(variant.spec, inputs, own)
             keys |= {f"{name}/{split}": of for split, of in own.items()}
     return found, keys
+
+
+def runs_name(variant: Variant, repeat: Repeat) -> str:
+    """Return the name that the runs have together which read the same rows as this one."""
+    return f"{variant.name} {in_words(divided_by(variant.spec, repeat))}".rstrip()
 
 
 def row_keys(data: PreparedData) -> RowKeys:
@@ -100,9 +106,10 @@ def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[s
 def spec_digest(table: Json) -> str:
     """Return a digest of a run folder's spec without what may be another one where an experiment goes on.
 
-    That is where the data are, which have digests of their own, the trackers, and what changes no step.
+    That is where the data are, which have digests of their own, the trackers, how many runs train at once, and what
+    changes no step.
     """
-    tables = {"": table, **table.get("variants", {})}
+    tables = {"": {key: of for key, of in table.items() if key != "execution"}, **table.get("variants", {})}
     fixed = {name: {key: _fixed(key, value) for key, value in of.items()} for name, of in tables.items()}
     return _digest(json.dumps(fixed, sort_keys=True, default=str).encode())
 
@@ -117,13 +124,17 @@ def refuse_changes(what: str, before: Json, now: Json, keys: RowKeys, folder: Pa
     """Raise ``KexpError`` that names everything that has changed since ``before``; ``folder`` may have the row keys."""
     known = _read_row_keys(folder / ROWS, before)
     runs = [name for name in now if name in before]
+    if listed := listed_changes({name: before[name] for name in runs}, now, known, keys):
+        raise KexpError(f"{what} cannot go on: what it reads has changed since it began; {remedy}{listed}")
+
+
+def listed_changes(before: Json, now: Json, known: RowKeys, keys: RowKeys) -> str:
+    """Return a line for every difference between the digests of runs, with the names of these; "" for none."""
     lines: dict[str, list[str]] = {}
-    for name in runs:
+    for name in before:
         for line in _changes(before[name], now[name], *(_of_runs(of, name) for of in (known, keys))):
             lines.setdefault(line, []).append(name)
-    if lines:
-        listed = "".join(f"\n  {', '.join(names)}: {line}" for line, names in lines.items())
-        raise KexpError(f"{what} cannot go on: what it reads has changed since it began; {remedy}{listed}")
+    return "".join(f"\n  {', '.join(names)}: {line}" for line, names in lines.items())
 
 
 def _read_row_keys(path: Path, before: Json) -> RowKeys:

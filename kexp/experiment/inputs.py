@@ -21,6 +21,7 @@ from kexp.data.rows import PreparedData, Rows
 from kexp.data.splits import stratified_rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
 from kexp.data.texts import CHUNK
+from kexp.distributed import ALONE, World
 from kexp.doing import doing
 from kexp.errors import plugin_call
 from kexp.evaluate.baselines import MOST_ROWS, Predict, fit_baseline, join_pairs
@@ -56,6 +57,7 @@ class PreparedInputs:
     catalog: Catalog
     folder: Path
     progress: Callable[[str], None] = lambda line: None
+    world: World = ALONE
     made: RecentResults = field(default_factory=RecentResults)
     hidden_states: HiddenStateStore = field(init=False)
 

@@ -21,6 +21,9 @@ def size_of(value: Any) -> int:
     """Estimate the bytes of texts, numbers, arrays, and of collections and dataclasses of these."""
     import numpy as np
 
+    if isinstance(value, np.memmap):
+        # It stands in a file, whose pages the system drops where memory is short.
+        return 0
     if isinstance(value, np.ndarray | Texts):
         return value.nbytes
     if value is None or isinstance(value, str | int | float):

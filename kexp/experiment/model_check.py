@@ -10,6 +10,7 @@ from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
 from kexp.errors import KexpError, Problem, SpecError, plugin_call
+from kexp.model.adapter import add_adapter
 from kexp.model.flat import FlatModel
 from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
@@ -35,6 +36,8 @@ def try_backbone(spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokeniz
     with torch.random.fork_rng(devices=[]):
         model = build_component(spec.backbone, BackboneContext(labels, tokenizer))
     _check_precision(spec, model)
+    if spec.backbone.adapter is not None:
+        add_adapter(model, spec.backbone.adapter, spec.seeds[0])
     if spec.training.gradient_checkpointing:
         recompute_activations(model)
     check_padding(model, tokenizer, spec.training.max_length, f"backbone of type {model.config.model_type}")

@@ -27,17 +27,22 @@ class Validation:
         if "validation" not in self.assembled.inputs.data.splits:
             return {}
         self.last = self.assembled.predict("validation")
-        return self.last.measure(self.assembled.metrics)
+        return self._measured(self.last)
 
     def details(self) -> dict[str, Any]:
         """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
         assembled, last = self.assembled, self.last
-        train = assembled.predict("train").measure(assembled.metrics) if assembled.spec.evaluation.train else {}
+        train = self._measured(assembled.predict("train")) if assembled.spec.evaluation.train else {}
         return {"validation_loss": None if last is None else last.cross_entropy(), "train_metrics": train}
 
     def keep(self) -> None:
         """Keep the predictions that were measured last."""
         self.kept = self.last
+
+    def _measured(self, predictions: Predictions) -> dict[str, float]:
+        """Return the metrics of predictions, which one process computes: training may end by them."""
+        assembled = self.assembled
+        return assembled.classifier.world.from_first(lambda: predictions.measure(assembled.metrics))
 
 
 @dataclass(slots=True)

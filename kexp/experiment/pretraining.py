@@ -63,7 +63,8 @@ def _stage(assembled: AssembledRun, options: Pretraining, rows: PretrainingRows,
     masking = make_masking(rows.encoded, rows.words, tokenizer, options.mask_probability)
     collator = Collator.of(tokenizer, start.model)
     stream = MaskedStream(rows.encoded, masking, collator, options.seed, options.batch_size)
-    return Stage(options, spec.training, start, stream, assembled.classifier.hardware, folder)
+    classifier = assembled.classifier
+    return Stage(options, spec.training, start, stream, classifier.hardware, folder, classifier.world)
 
 
 def _fresh_head(stage: Stage) -> str:

@@ -26,9 +26,13 @@ def plan_run(
     assignments: Sequence[str | Table] = (),
     variants: Sequence[str] = (),
     seeds: Sequence[int] = (),
+    jobs: int | None = None,
+    executor: str | None = None,
     allow_local_code: bool = False,
 ) -> tuple[Plan, Catalog, RunFolder | None]:
     """Return the plan of a spec, or of a run folder that is continued, the components, and that folder.
+
+    ``jobs`` and ``executor`` replace those of ``[execution]``; a folder may be continued with others.
 
     Raises ``KexpError`` where both or none of the two are given, and for options that change what is continued.
     """
@@ -38,7 +42,9 @@ def plan_run(
         raise KexpError("--resume continues an experiment with its own spec; --variant and --seeds do not apply")
     folder = RunFolder.open(resume) if resume else None
     source: Any = spec if folder is None else folder.path / "spec.toml"
-    options: dict[str, Any] = {"assignments": assignments, "variants": variants, "seeds": seeds}
+    execution = {"execution.jobs": jobs, "execution.executor.use": executor}
+    changes = [*assignments, {key: value for key, value in execution.items() if value is not None}]
+    options: dict[str, Any] = {"assignments": changes, "variants": variants, "seeds": seeds}
     plan, catalog = make_plan(source, **options, allow_local_code=allow_local_code)
     if folder is not None and assignments:
         _need_own_spec(folder, plan)
@@ -47,8 +53,8 @@ def plan_run(
 
 def _need_own_spec(folder: RunFolder, plan: Plan) -> None:
     """Refuse overrides that change the spec of a run folder, besides passwords, which are hidden there."""
-    before = tomllib.loads((folder.path / "spec.toml").read_text("utf-8"))
-    if changed := differences(before, tomllib.loads(dumps(plan.table))):
+    before, now = tomllib.loads((folder.path / "spec.toml").read_text("utf-8")), tomllib.loads(dumps(plan.table))
+    if changed := differences(*({**table, "execution": {}} for table in (before, now))):
         remedy = "--resume continues an experiment with its own spec; --set only gives the passwords hidden there"
         raise KexpError(f"--set changes {', '.join(changed)}; {remedy}")
 

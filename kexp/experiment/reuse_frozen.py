@@ -75,19 +75,22 @@ def reuse_frozen(
     if not spec.training.reuse_frozen or not layers[0] or not (rows := seen_again(assembled, steps)):
         return assembled
     record = {"frozen_up_to": names[layers[0]]}
+    world = assembled.classifier.world
     try:
-        if reason := _reason(assembled, rows):
-            raise KexpError(reason.rstrip("."))
-        parts = {count: FrozenPart(assembled, count, names[: count + 1]) for count in sorted({*layers} - {0})}
-        wanted = {count: _wanted(part, rows) for count, part in parts.items()}
-        if _size(wanted) > MEMORY and len(wanted) > 1:
-            # As many as are frozen in every epoch; none where every layer is trained in the end.
-            layers = [layers[-1]]
-            wanted = {count: some for count, some in wanted.items() if count in layers}
-            if not wanted:
-                raise KexpError(f"hidden states of every number of layers take more than {MEMORY / 2**30:,.1f} GiB")
-        record = {"frozen_up_to": names[layers[0]]}
-        states, found = _stored(parts, wanted, rows, store, should_stop)
+        with world.together():
+            if reason := _reason(assembled, rows):
+                raise KexpError(reason.rstrip("."))
+            parts = {count: FrozenPart(assembled, count, names[: count + 1]) for count in sorted({*layers} - {0})}
+            wanted = {count: _wanted(part, rows) for count, part in parts.items()}
+            if _size(wanted) > MEMORY and len(wanted) > 1:
+                # As many as are frozen in every epoch; none where every layer is trained in the end.
+                layers = [layers[-1]]
+                wanted = {count: some for count, some in wanted.items() if count in layers}
+                if not wanted:
+                    raise KexpError(f"hidden states of every number of layers take more than {MEMORY / 2**30:,.1f} GiB")
+            record = {"frozen_up_to": names[layers[0]]}
+            with world.first_on_machine():
+                states, found = _stored(parts, wanted, rows, store, should_stop)
     except RunInterrupted:
         raise
     # Memory may be enough for passes over the fewer tokens of a batch.
@@ -96,6 +99,7 @@ def reuse_frozen(
         if not isinstance(error, KexpError) and reason is None:
             raise
         reason = reason or str(error)
+        world.agree()
         logger.info(f"{_up_to(record)}: {reason}; the frozen blocks are run in every step")
         return replace(assembled, hidden_states={**record, "not_stored": reason})
     how = f"{found['tokens']} token, in {'a file' if found['mapped'] else 'memory'}"

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import UNLABELLED
-from kexp.data.encoding import Encoded, unknown_rows
+from kexp.data.encoding import Encoded, token_counts, unknown_rows
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.stored_views import StoredViews
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+BEFORE = ("median before cutting", "95 % before cutting", "longest before cutting")
+"""Names of the lengths in tokens before rows were cut, by which to choose ``training.max_length``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,14 @@ class RunInputs:
         for split, encoded in {**self.encoded, **unlabelled}.items():
             lengths = encoded.tokens.lengths
             median, high, longest = np.percentile(lengths, [50, 95, 100])
-            unknown = float(np.mean(encoded.tokens.values == self.tokenizer.unk_token_id))
+            full_lengths, unknown = token_counts(encoded, self.tokenizer)
             tokens[split] = {
                 "median": median,
                 "95 %": high,
                 "longest": longest,
-                **_full_lengths(encoded),
+                **dict(zip(BEFORE, np.percentile(full_lengths, [50, 95, 100]).tolist(), strict=True)),
                 "truncated rows": encoded.truncated,
-                "unknown share": round(unknown, 4),
+                "unknown share": round(int(unknown.sum()) / int(lengths.sum()), 4),
                 "unknown rows": unknown_rows(encoded, self.tokenizer),
             }
         record = {**self.data.record, "tokens": tokens}
@@ -78,13 +81,3 @@ class RunInputs:
         if self.warnings:
             record["warnings"] = [*record.get("warnings", ()), *self.warnings]
         return record
-
-
-def _full_lengths(encoded: Encoded) -> dict[str, float]:
-    """Return the lengths in tokens before rows were cut, by which to choose ``training.max_length``."""
-    import numpy as np
-
-    if encoded.full_lengths is None:
-        return {}
-    names = ("median before cutting", "95 % before cutting", "longest before cutting")
-    return dict(zip(names, np.percentile(encoded.full_lengths, [50, 95, 100]).tolist(), strict=True))

@@ -12,6 +12,7 @@ from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.texts import clean
+from kexp.model.adapter import save_classifier
 from kexp.model_files import write_checksums
 from kexp.report import predictions as report
 from kexp.train.loop import Trainer
@@ -27,9 +28,10 @@ def model_folders(count: int) -> list[str]:
 def save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None) -> None:
     """Save the model as it is, which is the best or the last one, and the next best ones beside it.
 
-    With the calibration of the first one, each of the others gets its own.
+    With the calibration of the first one, each of the others gets its own. Of several processes the first one writes.
     """
-    _save_model(folder / "model", assembled, calibration)
+    if assembled.classifier.world.first:
+        _save_model(folder / "model", assembled, calibration)
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
         for name, (*_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
@@ -38,7 +40,8 @@ def save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibra
             own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
             if own is not None and own.fit.remark:
                 logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
-            _save_model(folder / name, assembled, own)
+            if assembled.classifier.world.first:
+                _save_model(folder / name, assembled, own)
 
 
 def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None) -> None:
@@ -47,7 +50,7 @@ def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration 
     tokenizer.model_max_length = training.max_length
     tokenizer.truncation_side = training.truncation
     with replacing_folder(folder) as part:
-        assembled.model.save_pretrained(part)
+        save_classifier(assembled.model, part)
         tokenizer.save_pretrained(part)
         # safetensors leaves files that nobody else can read.
         for path in part.glob("*.safetensors"):

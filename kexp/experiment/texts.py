@@ -10,7 +10,7 @@ from kexp.contracts import TokenizerContext
 from kexp.data.encoding import Encoded, encode, tokenise
 from kexp.data.long_texts import TOKENS, heads
 from kexp.data.rows import PreparedData, Rows
-from kexp.data.texts import Texts
+from kexp.data.texts import MappedTexts, Texts
 from kexp.pretraining.masking import eojeol
 from kexp.spec.sections import Spec
 
@@ -47,12 +47,13 @@ def encode_texts(
 
 
 def without_long_tails(
-    spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: list[str], pairs: Sequence[str] | None
-) -> list[str]:
+    spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pairs: Sequence[str] | None
+) -> Sequence[str]:
     """Cut very long texts to what training keeps of them; of pairs and from the left that is not known beforehand."""
     if pairs is not None or spec.training.truncation == "left":
         return texts
-    return heads(texts, tokenizer, max(spec.training.max_length, TOKENS), spec.dataset.joint())
+    tokens, joint = max(spec.training.max_length, TOKENS), spec.dataset.joint()
+    return MappedTexts(texts, lambda some: heads(some, tokenizer, tokens, joint))
 
 
 def eojeol_of_tokens(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows) -> Encoded:
@@ -67,6 +68,6 @@ def eojeol_of_tokens(spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows)
     )
 
 
-def clean(spec: Spec, texts: Sequence[str]) -> list[str]:
-    """Clean texts as the backbone does."""
-    return [spec.backbone.clean(text) for text in texts]
+def clean(spec: Spec, texts: Sequence[str]) -> Sequence[str]:
+    """Return texts as the backbone cleans them, when they are read."""
+    return MappedTexts(texts, lambda some: [spec.backbone.clean(text) for text in some])

@@ -91,6 +91,32 @@ class RunListeners:
             thread.wait(deadline)
 
 
+class SilentListeners(RunListeners):
+    """Those of a process that trains with another one, which has the listeners of the run."""
+
+    def __init__(self) -> None:
+        """Listen to nothing."""
+
+    def warn(self, message: str) -> None:
+        """Say nothing."""
+
+    def start(self, resumed_at: int | None) -> None:
+        """Start nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the checkpoints are those of the other process."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Leave what the other process has to know."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Close nothing."""
+
+
 class TrackerThread:
     """A tracker in its own thread, so that its server can neither slow nor stop training."""
 

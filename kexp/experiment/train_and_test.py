@@ -7,16 +7,17 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import RunIdentity
-from kexp.devices import Hardware, out_of_memory
-from kexp.errors import RunFailed, RunInterrupted, RunPruned, describe_os_error
-from kexp.experiment.assemble import AssembledRun, assemble, training_seed
+from kexp.devices import Hardware, free_memory, not_deterministic, out_of_memory
+from kexp.errors import ProcessLost, RunFailed, RunInterrupted, RunPruned, describe_os_error
+from kexp.experiment.assemble import AssembledRun, assemble, training_seed, with_adapter
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.digests import origin
 from kexp.experiment.gpu_energy import energy_counter, metered
@@ -27,7 +28,7 @@ from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, Unlabelle
 from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
 from kexp.experiment.saved_files import save_models, save_predictions
-from kexp.experiment.trackers import RunListeners, log_file
+from kexp.experiment.trackers import RunListeners, SilentListeners, log_file
 from kexp.experiment.trained_run import TrainedRun
 from kexp.model.compiled import compile_parts
 from kexp.plan.cross_checks import step_warnings
@@ -41,6 +42,7 @@ from kexp.spec.sections import Spec
 from kexp.train.checkpoint import Stateful
 from kexp.train.events import Evaluated, Event, Finished, Warned
 from kexp.train.loop import Trainer
+from kexp.trained_weights import fixed_digest, fixed_weights
 
 logger = logging.getLogger("kexp")
 
@@ -56,6 +58,9 @@ class Display(Protocol):
 
     def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Learn the runs of an experiment in their order, with the places of those that are done already."""
+
+    def beside(self, variant: str, repeat: Repeat) -> Display:
+        """Begin to show a run that goes on beside others, and return its own display."""
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Begin to show a run."""
@@ -82,8 +87,9 @@ class Run:
 
 def train_and_test(run: Run) -> dict[str, Any]:
     """Do one run in its folder and return the object of ``result.json``; failures are recorded there, not raised."""
-    remove_leftovers(run.folder)
-    return record_outcome(run, lambda listeners: _train_and_test(run, listeners))
+    if run.prepared.world.first:
+        remove_leftovers(run.folder)
+    return record_outcome(run, lambda listeners: trained_and_tested(run, listeners, graceful_stop))
 
 
 def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
@@ -93,29 +99,45 @@ def remove_checkpoints(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def record_outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]]) -> dict[str, Any]:
-    """Do the work of a run, write ``result.json`` however it ends, and close the listeners."""
+    """Do the work of a run, write ``result.json`` however it ends, and close the listeners.
+
+    Of several processes the first one writes.
+    """
+    if not run.prepared.world.first:
+        return _outcome(run, work, SilentListeners())
     listeners = _listeners(run)
-    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, **run.repeat.keys()}
     run.folder.mkdir(parents=True, exist_ok=True)
     with log_file(run.folder / "log.txt", listeners.warn):
-        try:
-            result = {"status": "done", "reason": None, **identity, **work(listeners)}
-        except (RunInterrupted, KeyboardInterrupt) as error:
-            result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
-        except RunPruned as error:
-            result = {"status": "pruned", "reason": str(error), **identity}
-        # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            logger.error("the run failed\n%s", traceback.format_exc())
-            result = {"status": "failed", "reason": _reason(error, run.variant.spec), **identity}
         # As it is read again by a resumed experiment, which must compare it with others in the same way.
-        recorded: dict[str, Any] = finite(result)
+        recorded: dict[str, Any] = finite(_outcome(run, work, listeners))
         try:
             write_result(run.folder / "result.json", recorded)
         finally:
             listeners.finish(recorded)
     run.display.run_ended(recorded, run.folder)
+    free_memory()
     return recorded
+
+
+def _outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]], listeners: RunListeners) -> dict[str, Any]:
+    """Do the work of a run, together with other processes, and return the object of ``result.json``."""
+    world = run.prepared.world
+    identity = {"experiment": run.variant.spec.name, "variant": run.variant.name, **run.repeat.keys()}
+    try:
+        with world.together():
+            return {"status": "done", "reason": None, **identity, **work(listeners)}
+    except (RunInterrupted, KeyboardInterrupt) as error:
+        result = {"status": "interrupted", "reason": str(error) or "stopped at once", **identity}
+    except RunPruned as error:
+        result = {"status": "pruned", "reason": str(error), **identity}
+    # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        logger.error("the run failed\n%s", traceback.format_exc())
+        result = {"status": "failed", "reason": _reason(error, run.variant.spec), **identity}
+    # That another process is lost is written down here, and noticed again by what comes next.
+    with suppress(ProcessLost):
+        world.agree()
+    return result
 
 
 def _listeners(run: Run) -> RunListeners:
@@ -150,13 +172,15 @@ def _reason(error: BaseException, spec: Spec) -> str:
         return without_passwords(describe_os_error(error))
     if isinstance(error, SystemExit):
         return f"it raised SystemExit({error.code!r}), which would have ended kexp"
-    return out_of_memory(error, remedy) or without_passwords(str(error).strip()) or type(error).__name__
+    known = out_of_memory(error, remedy) or not_deterministic(error)
+    return known or without_passwords(str(error).strip()) or type(error).__name__
 
 
-def _train_and_test(run: Run, listeners: RunListeners) -> dict[str, Any]:
-    hardware = hardware_of(run.variant.spec.training)
+def trained_and_tested(run: Run, listeners: RunListeners, stopping: Stopping) -> dict[str, Any]:
+    """Train and test the model of a run, and return what its result says of that."""
+    hardware = hardware_of(run.variant.spec.training, run.prepared.world)
     with hardware.matrix_products():
-        return _tested(run, listeners, train_run(run, hardware, listeners, graceful_stop, run.folder / "checkpoint"))
+        return _tested(run, listeners, train_run(run, hardware, listeners, stopping, run.folder / "checkpoint"))
 
 
 def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str, Any]:
@@ -176,10 +200,12 @@ def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str,
         predictions = {split: calibration.applied(found) for split, found in predictions.items()}
         if calibration.fit.remark:
             listeners.warn(f"evaluation.calibrate: {calibration.fit.remark}")
-    save_predictions(run.folder / "predictions.parquet", assembled, predictions)
+    first = run.prepared.world.first
+    if first:
+        save_predictions(run.folder / "predictions.parquet", assembled, predictions)
     save_models(run.folder, assembled, trained.trainer, calibration)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
-    return trained.result(predictions) | record
+    return trained.result(predictions) | record if first else {}
 
 
 def train_run(
@@ -206,6 +232,8 @@ def _train(
     with stopping() as should_stop:
         stored = run.prepared.folder / "pretrained"
         assembled = with_pretraining(assembled, stored, run.display.phase, should_stop)
+    # The weights of pre-training have the names of a model without one.
+    assembled = with_adapter(assembled, partial(_tell, run))
     if spec.training.compile:
         compile_parts(assembled.classifier)
     started = time.perf_counter()
@@ -241,10 +269,13 @@ def _train(
     for name, part in watching.items():
         trainer.remember(name, part)
     resumed_at = trainer.resume() if run.resume else None
+    trainer.need_equal_weights()
     run.display.run_started(run.variant.name, run.repeat, trainer.total_steps, resumed_at or 0)
     listeners.start(resumed_at)
     with stopping() as should_stop, closing(warnings.added_to(_with_use(trainer, use, should_stop))) as events:
-        for event in metered(events, trainer.state, energy_counter(trainer.hardware.device)):
+        # That of one GPU of several would be taken for the energy of the run.
+        counter = energy_counter(trainer.hardware.device) if run.prepared.world.size == 1 else None
+        for event in metered(events, trainer.state, counter):
             if isinstance(event, Evaluated) and (event.best or spec.training.keep == "last"):
                 validation.keep()
             if isinstance(event, Warned):
@@ -267,4 +298,11 @@ def _with_use(trainer: Trainer, use: UnlabelledUse, should_stop: Callable[[], bo
 def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
-    return origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog) | pretrained
+    fixed = {"fixed weights": fixed_digest(assembled.model)} if fixed_weights(assembled.model) else {}
+    found = origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog)
+    return found | pretrained | fixed
+
+
+def _tell(run: Run, line: str) -> None:
+    logger.info(line)
+    run.display.phase(line)

@@ -166,6 +166,7 @@ def _in_mode_of(layer: torch.nn.Module, run: Run) -> Run:
 
 
 _LIBRARIES = ("torch.", "transformers.")
+_ADAPTERS = "peft.tuners.lora."
 
 
 def _how_changed(name: str, part: torch.nn.Module, kind: type[PreTrainedModel]) -> str | None:
@@ -175,7 +176,9 @@ def _how_changed(name: str, part: torch.nn.Module, kind: type[PreTrainedModel]) 
         return f"The forward method of {name} was replaced by another."
     # A model of transformers is built of parts of its own file and of PyTorch's, and of activations from elsewhere.
     holds_others = next(part.children(), None) is not None
-    if home != kind.__module__ and not home.startswith("torch." if holds_others else _LIBRARIES):
+    # Linear maps of an adapter are called as modules, like those in whose place they stand.
+    others = ("torch.", _ADAPTERS) if holds_others else (*_LIBRARIES, _ADAPTERS)
+    if home != kind.__module__ and not home.startswith(others):
         return f"A part of {kind.__name__} is {type(part).__name__} of {home}."
     hooks = (part._forward_pre_hooks, part._forward_hooks, part._backward_pre_hooks, part._backward_hooks)
     for hook in chain.from_iterable(registered.values() for registered in hooks):

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kexp.devices import on_device
+
 # Takes the lengths of rows by length, the longest first; returns where groups begin, and the number of rows.
 Grouping = Callable[[NDArray[np.int64]], list[int]]
 
@@ -153,7 +155,7 @@ class Layout:
     def _on_device(self, array: NDArray[np.generic]) -> torch.Tensor:
         # A layout outlives the pass that made it, and tensors made in inference mode could not be used in training.
         with torch.inference_mode(False):
-            return torch.from_numpy(array).to(self.device, non_blocking=True)
+            return on_device(array, self.device)
 
 
 def all_together(lengths: NDArray[np.int64]) -> list[int]:

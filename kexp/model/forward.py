@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kexp.contracts import Rows
 from kexp.devices import Hardware
@@ -80,9 +82,18 @@ class Classifier:
         """Return the sum of ``values`` of all processes, without gradient: ``values`` itself where there is one."""
         return self.world.total(values.detach())
 
-    def gather(self, values: torch.Tensor) -> torch.Tensor:
-        """Return ``values``, one per row, of all processes, without gradient, in the order of the batch's rows."""
-        return self.world.gather(values.detach())
+    def gather(self, values: torch.Tensor, all_rows: int) -> torch.Tensor:
+        """Return ``values``, one per row, of all processes, in the order of the ``all_rows`` rows of the batch.
+
+        Gradients go to the values of this process alone.
+        """
+        own = slice(self.world.rank, None, self.world.size)
+        table = values.new_zeros(all_rows, *values.shape[1:])
+        table[own] = values.detach()
+        table = self.world.total(table)
+        if values.requires_grad:
+            table[own] = values
+        return table
 
     def _with_hidden(self, rows: TokenRows) -> TokenRows:
         """Return rows with what the layers make of them that are known of others, so that all share the same pass."""
@@ -110,6 +121,8 @@ class Classifier:
         self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Run a module; ``embeddings`` take the place of those of the tokens."""
+        if not len(rows):
+            return self._no_logits(rows, embeddings)
         flat = self.flat if module is self.module else FlatModel.of(module)  # type: ignore[arg-type]
         # A row without tokens, of a tokenizer without special ones, has no first one.
         if not rows.lengths.all():
@@ -124,10 +137,36 @@ class Classifier:
                 logits = flat.logits(rows, word_embeddings=embeddings)
         return logits.float()
 
+    def _no_logits(self, rows: TokenRows, embeddings: torch.Tensor | None) -> torch.Tensor:
+        """Return the logits of no rows, with a gradient that reaches no weight; another process has the rows."""
+        import torch
+
+        labels = self.module.config.num_labels
+        assert labels is not None
+        logits = torch.zeros(0, labels, device=rows.ids.device)
+        if embeddings is not None:
+            return logits + embeddings.sum().float()
+        return logits.requires_grad_(torch.is_grad_enabled())
+
     def _padded(self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None) -> torch.Tensor:
-        inputs = rows.padded(self.pad_id)
+        # A mask that masks nothing is looked at, for which a GPU is waited for. Of the library's own models alone it is
+        # known that they need none.
+        unmasked = rows.equally_long and type(module).__module__.startswith("transformers.models.")
+        inputs = rows.without_mask(self.pad_id) if unmasked else rows.padded(self.pad_id)
         if embeddings is not None:
             del inputs["input_ids"]
             inputs["inputs_embeds"] = rows.spread(embeddings)
-        logits: torch.Tensor = module(**inputs).logits
+        with _unsuspected(module) if unmasked else nullcontext():
+            logits: torch.Tensor = module(**inputs).logits
         return logits
+
+
+@contextmanager
+def _unsuspected(module: torch.nn.Module) -> Iterator[None]:
+    """Keep a model from looking for padding in rows without a mask, for which a GPU would be waited for."""
+    own = vars(cast("PreTrainedModel", module).base_model)
+    own["warn_if_padding_and_no_attention_mask"] = lambda input_ids, attention_mask: None
+    try:
+        yield
+    finally:
+        del own["warn_if_padding_and_no_attention_mask"]

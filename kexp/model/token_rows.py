@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.contracts import Rows
+from kexp.devices import on_device
 from kexp.errors import PluginError, describe_value
 from kexp.host_batches import HostRows
 
@@ -37,14 +38,9 @@ class TokenRows:
     @classmethod
     def of(cls, rows: HostRows, device: torch.device) -> TokenRows:
         """Return rows of the host on a device."""
-        import torch
-
-        def moved(values: NDArray[np.int64]) -> torch.Tensor:
-            return torch.from_numpy(values).to(device, non_blocking=True)
-
-        types = None if rows.types is None else moved(rows.types)
+        types = None if rows.types is None else on_device(rows.types, device)
         hidden = None if rows.hidden is None else rows.hidden.to(device, non_blocking=True)
-        return cls(moved(rows.ids), rows.lengths, types, hidden)
+        return cls(on_device(rows.ids, device), rows.lengths, types, hidden)
 
     @classmethod
     def joined(cls, groups: Sequence[TokenRows]) -> TokenRows:
@@ -74,13 +70,21 @@ class TokenRows:
         """The place of each token in padded rows that are put one after the other, of shape (tokens,)."""
         return self._on_device(np.flatnonzero(self._mask()))
 
+    @property
+    def equally_long(self) -> bool:
+        """Whether no row needs padding beside the others."""
+        return bool((self.lengths == self.lengths[:1]).all())
+
     def padded(self, pad_id: int) -> dict[str, torch.Tensor]:
         """Return what a transformers model takes, each of shape (rows, longest row): ids, mask, and types if any.
 
         The mask comes from the lengths: a padding id may be a real token of the vocabulary.
         """
-        mask = self._on_device(self._mask()).long()
-        inputs = {"input_ids": self.spread(self.ids, pad_id), "attention_mask": mask}
+        return {**self.without_mask(pad_id), "attention_mask": self._on_device(self._mask()).long()}
+
+    def without_mask(self, pad_id: int) -> dict[str, torch.Tensor]:
+        """Return what ``padded`` does but for the mask, which says nothing where rows are ``equally_long``."""
+        inputs = {"input_ids": self.spread(self.ids, pad_id)}
         if self.types is not None:
             inputs["token_type_ids"] = self.spread(self.types)
         return inputs
@@ -88,6 +92,8 @@ class TokenRows:
     def spread(self, values: torch.Tensor, padding: int = 0) -> torch.Tensor:
         """Return ``values`` of shape (tokens, ...) in the shape (rows, longest row, ...), with gradient."""
         shape = (len(self), int(self.lengths.max()))
+        if self.equally_long:
+            return values.reshape(*shape, *values.shape[1:])
         flat = values.new_full((shape[0] * shape[1], *values.shape[1:]), padding)
         return flat.index_copy(0, self.padded_places, values).view(*shape, *values.shape[1:])
 
@@ -96,9 +102,7 @@ class TokenRows:
         return mask
 
     def _on_device(self, array: NDArray[np.int64] | NDArray[np.bool_]) -> torch.Tensor:
-        import torch
-
-        return torch.from_numpy(array).to(self.ids.device, non_blocking=True)
+        return on_device(array, self.ids.device)
 
 
 def own(rows: Rows) -> TokenRows:

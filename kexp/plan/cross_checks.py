@@ -52,10 +52,12 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         yield from _check_positions(training.max_length, "training.max_length", backbone, catalog)
         yield from _check_gradient_checkpointing(training, backbone)
         yield from _check_precision(training, backbone)
+        yield from _check_adapter(training, backbone)
     if training and objective:
         yield from _check_evaluated_weights(training, objective)
     if freezing and backbone:
         yield from _check_freezing(freezing, backbone)
+        yield from _check_trained_matrices(freezing, backbone, training)
     if training and evaluation and search and validates:
         yield from check_search(search, training, evaluation, catalog)
     if search and seeds and split:
@@ -242,6 +244,32 @@ def _check_freezing(freezing: FreezingOptions, backbone: BackboneOptions) -> Ite
             freezing.frozen(block_names(layers), epoch=0)
         except ValueError as error:
             yield Problem("freezing", str(error))
+
+
+def _check_adapter(training: Training, backbone: BackboneOptions) -> Iterator[Problem]:
+    adapter = backbone.adapter
+    if adapter is not None and training.compile:
+        yield Problem("training.compile", "a model with an adapter cannot be compiled", "set it to false")
+    if adapter is not None and adapter.base == "bf16" and training.precision not in ("auto", "bf16"):
+        message = f'a base in bf16 is for passes in bf16, and training.precision is "{training.precision}"'
+        yield Problem("backbone.adapter.base", message, 'set training.precision = "bf16", or leave base out')
+
+
+def _check_trained_matrices(
+    freezing: FreezingOptions, backbone: BackboneOptions, training: Training | None
+) -> Iterator[Problem]:
+    """Yield that a policy freezes every layer in all epochs, as far as their number is known."""
+    layers = backbone.layer_count()
+    if backbone.adapter is None or layers is None or training is None or training.steps is not None:
+        return
+    names = block_names(layers)
+    try:
+        frozen = [set(freezing.frozen(names, epoch)) for epoch in range(training.epochs)]
+    except ValueError:
+        return
+    if all({*names[1:-1]} <= blocks for blocks in frozen):
+        message = "every layer is frozen, and so are the matrices of backbone.adapter in it"
+        yield Problem("freezing", message, "leave the adapter out, or freeze fewer layers")
 
 
 def _check_trial_runs(search: Search, seeds: tuple[int, ...], split: Split) -> Iterator[Problem]:

@@ -71,6 +71,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "split.seed": ("data_seed", "split_seed"),
     "labelled.n": ("n_labeled", "n_labelled", "num_labeled", "num_labelled"),
     "labelled.per_class": ("shots", "n_shot", "num_shots", "few_shot", "labels_per_class"),
+    "execution.jobs": ("n_jobs", "num_jobs", "max_workers", "parallel"),
     "search.trials": ("n_trials", "num_trials", "max_trials"),
     "name": ("run_name", "experiment_name", "exp_name", "experiment"),
     "split.test": ("test_size", "test_ratio", "test_split"),

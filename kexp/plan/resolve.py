@@ -47,8 +47,9 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that name the resolved spec."""
-        return hashlib.sha256(toml.dumps(self.table).encode()).hexdigest()[:8]
+        """Eight hexadecimal digits that name the resolved spec, however many of its runs train at once."""
+        table = {key: value for key, value in self.table.items() if key != "execution"}
+        return hashlib.sha256(toml.dumps(table).encode()).hexdigest()[:8]
 
     def runs(self) -> Iterator[tuple[Variant, Repeat]]:
         """Yield every variant with its repeats."""

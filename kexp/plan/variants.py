@@ -12,7 +12,7 @@ from kexp.spec import toml
 OWN_FILES = (".toml", ".json", ".jsonl", ".html", ".npz", ".lock", ".part", ".tmp")
 """Endings of the files that kexp writes into a run folder, beside a folder per variant."""
 
-FIXED_BY_EXPERIMENT = ("name", "seeds", "variants", "extends", "plugins")
+FIXED_BY_EXPERIMENT = ("name", "seeds", "variants", "extends", "execution", "plugins")
 
 
 def variant_changes(variants: object, chosen: Sequence[str]) -> dict[str, Table]:

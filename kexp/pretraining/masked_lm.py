@@ -35,13 +35,19 @@ class MaskedTokens(Objective):
         """Return the loss of a batch, whose labels, of shape (tokens,), are ``IGNORED`` where nothing is masked."""
         assert isinstance(model, Classifier)
         total, count = self.loss(model, labelled)
+        # The loss is a mean over the masked tokens of all processes.
+        if labelled.all_rows is not None:
+            count = int(model.total(labelled.labels.new_tensor(count)))
         # A batch of few short texts may have no masked token, and then no loss.
         return StepLoss(total / max(count, 1))
 
     def loss(self, model: Classifier, batch: Batch) -> tuple[torch.Tensor, int]:
         """Return the sum of the losses of the masked tokens, and how many they are."""
+        import torch
         from torch.nn.functional import cross_entropy
 
+        if not len(batch.inputs):
+            return torch.zeros((), device=batch.labels.device, requires_grad=True), 0
         tokens = (batch.labels != IGNORED).nonzero()[:, 0]
         logits = self.logits(model, own(batch.inputs), tokens)
         return cross_entropy(logits, batch.labels[tokens], reduction="sum"), len(tokens)

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from kexp.builtin.freezing import NoFreezing
 from kexp.contracts import MaskedLanguageModel
 from kexp.data.batching import PREDICTION_TOKENS, TokensPerBatch, by_length
 from kexp.devices import Hardware
+from kexp.distributed import ALONE, World
 from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.model.encoder_config import encoder_config
 from kexp.model.flat import reason_not_flat
@@ -26,12 +28,13 @@ from kexp.pretraining.masked_lm import MaskedTokens, mean_loss
 from kexp.pretraining.masking import MaskedStream
 from kexp.pretraining.texts import total_steps
 from kexp.seeds import generator
+from kexp.shared_folder import all_see
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.training_section import Training
 from kexp.tensor_files import DamagedFile, OtherOrigin
 from kexp.train.events import Event, StepsDone, Warned
 from kexp.train.loop import Trainer
-from kexp.work_lock import making
+from kexp.work_lock import Turn, making
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +77,7 @@ class Stage:
     stream: MaskedStream
     hardware: Hardware
     folder: Path
+    world: World = ALONE
 
     def key(self) -> str:
         """Return the digest: of weights, rows, options, precision, kind of device, and versions of the libraries."""
@@ -91,7 +95,8 @@ class Stage:
             "mask": [stream.masking.mask_id, list(stream.masking.special), stream.masking.vocabulary],
             "padding": [stream.collator.pad_id, stream.collator.token_types],
             "forward": reason_not_flat(self.start.model),
-            "hardware": [self.hardware.device.type, self.hardware.precision, self.hardware.tf32],
+            "hardware": [self.hardware.device.type, self.hardware.precision, self.hardware.tf32]
+            + ([] if self.hardware.deterministic else ["not deterministic"]),
             "versions": [kexp.__version__, torch.__version__, transformers.__version__],
             "config": encoder_config(self.start.model),
         }
@@ -106,26 +111,40 @@ def pretrain(
     """Return the weights that ``chosen`` takes out of the model after pre-training: stored ones, or made now.
 
     Raises ``RunInterrupted`` when ``should_stop`` returns True; the same call then goes on from a checkpoint. A folder
-    that cannot be written, or no more, is told and stops nothing.
+    that cannot be written, or no more, is told and stops nothing. Of several processes the first one reads and writes.
     """
-    key = stage.key()
+    key, world = stage.key(), stage.world
     path = stage.folder / f"{key}.safetensors"
     made_from = {"pre-training": key}
-    if (found := _stored(path, made_from, tell)) is not None:
+
+    def stored() -> PretrainedWeights | None:
+        return world.from_first(lambda: _stored(path, made_from, tell))
+
+    if (found := stored()) is not None:
         return found
-    with making("pre-trained weights", path.with_suffix(".lock"), tell, should_stop) as turn:
+    with _turn(world, path.with_suffix(".lock"), tell, should_stop) as turn:
         # Another process may have made them while this one waited.
-        if (found := _stored(path, made_from, tell)) is not None:
+        if (found := stored()) is not None:
             return found
-        writable = turn.refused is None
         if turn.refused is not None:
             tell(f"the pre-trained weights cannot be stored: {describe_os_error(turn.refused)}; {NOT_SHARED}")
-        checkpoints = path.with_suffix("") if writable else None
+        (refused,) = world.agree(turn.refused is not None)
+        checkpoints = None if refused else path.with_suffix("")
+        if checkpoints is not None and not all_see(world, stage.folder):
+            tell(f"no checkpoint of the pre-training is written: not every process sees {stage.folder}")
+            checkpoints = None
         record = {"digest": key, **_train(stage, checkpoints, made_from, tell, should_stop)}
         weights = chosen()
-        if writable:
+        if world.first and not refused:
             _store(path, {"weights": weights, "record": record}, made_from, tell)
     return PretrainedWeights(weights, record, stored=False)
+
+
+def _turn(world: World, lock: Path, tell: Tell, should_stop: Callable[[], bool]) -> AbstractContextManager[Turn]:
+    """Hold the lock of what is made, for all processes of a run."""
+    if not world.first:
+        return nullcontext(Turn(waited=False, refused=None))
+    return making("pre-trained weights", lock, tell, should_stop)
 
 
 def _stored(path: Path, made_from: Mapping[str, str], tell: Tell) -> PretrainedWeights | None:
@@ -156,7 +175,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train the model of the stage and return the record."""
     stream, module = stage.stream, stage.start.model.to(stage.hardware.device)  # type: ignore[arg-type]
-    model = Classifier(module, stage.hardware, stream.collator.pad_id)
+    model = Classifier(module, stage.hardware, stream.collator.pad_id, world=stage.world)
     objective = MaskedTokens()
     measured = generator(0, "measured texts").permutation(len(stream.encoded))[:MEASURED_ROWS]
     lengths = stream.encoded.tokens.lengths[measured]
@@ -166,14 +185,14 @@ def _train(
         return {"loss": mean_loss(objective, model, stream.masked(cut, generator(0, "measured masks")))}
 
     objective.check(model, next(iter(stream.masked([cut[0][: stream.batch_size]], generator(0, "measured masks")))))
-    before = measure()["loss"]
+    before = stage.world.from_first(measure)["loss"]
     steps = total_steps(stage.options, len(stream.encoded))
     trainer = Trainer(
         model,
         objective,
         NoFreezing(),
         stream,
-        measure,
+        lambda: stage.world.from_first(measure),
         _options(stage, steps),
         seed=stage.options.seed,
         greater_is_better=False,
@@ -181,6 +200,7 @@ def _train(
         made_from=made_from,
     )
     resumed_at = 0 if folder is None else _resumed(trainer, folder, tell)
+    trainer.need_equal_weights()
     since = f", on from step {resumed_at}" if resumed_at else ""
     tell(f"pre-training on {len(stream.encoded):,} texts: {steps:,} steps{since}")
     progress = Progress(steps, resumed_at, tell)
@@ -215,7 +235,9 @@ def _resumed(trainer: Trainer, folder: Path, tell: Tell) -> int:
         if folder is None:
             raise
         tell(f"the checkpoints in {folder} cannot be used; pre-training begins anew")
-        shutil.rmtree(folder, ignore_errors=True)
+        if trainer.world.first:
+            shutil.rmtree(folder, ignore_errors=True)
+        trainer.world.agree()
         return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from kexp.redaction import LABELS, MASK, hidden, without_passwords
 
-PRIVATE = ("search", "trackers", "variants", "name")
+PRIVATE = ("search", "execution", "trackers", "variants", "name")
 """Sections of a spec on which a model does not depend, and that say where its owner works."""
 KEPT = LABELS | {"id", "revision", "use", "model", "size", "seed_words", "text", "text_pair", "join_with", "columns"}
 KEPT |= {"separator", "escape", "encoding"}
@@ -44,7 +44,7 @@ def is_path(text: str) -> bool:
 
 
 def public_spec(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the spec of a variant as anyone may read it: without its search and trackers, files by their names."""
+    """Return the spec of a variant for anyone: without search, executor and trackers, files by their names."""
     kept = {name: value for name, value in hidden(table).items() if name not in PRIVATE}
     return {name: _public(value) for name, value in kept.items()}
 

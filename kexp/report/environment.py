@@ -19,8 +19,11 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def environment(components: Mapping[str, str]) -> dict[str, Any]:
-    """Return the environment as plain data; ``components`` maps "kind name" to the package and version behind it."""
+def environment(components: Mapping[str, str], processes: int = 1) -> dict[str, Any]:
+    """Return the environment as plain data; ``components`` maps "kind name" to the package and version behind it.
+
+    ``processes`` is the number of those that train a run together.
+    """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         # A database's URL may hold a password.
@@ -31,6 +34,7 @@ def environment(components: Mapping[str, str]) -> dict[str, Any]:
         "plugins": dict(owner.rsplit(" ", 1) for owner in sorted(set(components.values()))),
         "components": dict(components),
         "hardware": _hardware(),
+        "processes": processes,
         "git": _git(),
     }
 

@@ -15,7 +15,7 @@ from kexp.report.summary import shown_split
 SIZES = ("labelled.n", "labelled.per_class", "labelled.draws", "dataset.limit.train")
 """Options in which the variants of one line may differ."""
 
-UNIMPORTANT = ("name", "description", "search", "trackers", "variants")
+UNIMPORTANT = ("name", "description", "search", "execution", "trackers", "variants")
 """Sections on which no result depends."""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kexp.background import repeating
-from kexp.errors import KexpError
+from kexp.errors import KexpError, RunInterrupted
 from kexp.report.run_folder import read_json, write_json
 
 LOCK, HOLDER = ".lock", "process.json"
 
 BEAT = 30.0
 """Seconds between two signs of life of the process that holds a lock."""
+
+POLL = 1.0
+"""Seconds between two looks at a folder that another process uses."""
 
 SILENCE = 4 * BEAT
 """Seconds without one after which a process of another host counts as dead, where its lock cannot be seen."""
@@ -42,6 +46,38 @@ def locked(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
             # The folder may be gone, or its disk.
             with suppress(OSError):
                 (folder / HOLDER).unlink(missing_ok=True)
+
+
+@contextmanager
+def waiting_lock(folder: Path, tell: Callable[[str], None], should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Hold the lock of a folder as ``locked`` does, as soon as no other process holds it.
+
+    Raises ``RunInterrupted`` where ``should_stop`` returns True while it waits.
+    """
+    with ExitStack() as held:
+        waited = False
+        while True:
+            try:
+                held.enter_context(locked(folder, tell))
+                break
+            except KexpError as error:
+                if should_stop():
+                    raise RunInterrupted(f"stopped while it waited: {error}") from None
+                if not waited:
+                    tell(f"{folder} is in use by {user_of(folder) or 'another process'}, which is waited for")
+                waited = True
+                time.sleep(POLL)
+        yield
+
+
+def await_free(folder: Path, tell: Callable[[str], None]) -> None:
+    """Wait until no process uses a folder."""
+    waited = False
+    while user := user_of(folder):
+        if not waited:
+            tell(f"{folder} is in use by {user}, which is waited for")
+        waited = True
+        time.sleep(POLL)
 
 
 def _take_over(folder: Path, warn: Callable[[str], None]) -> None:

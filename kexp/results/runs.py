@@ -25,7 +25,7 @@ UNREADABLE = "unreadable"
 STATUSES = ("done", "interrupted", "failed", "unfinished", UNREADABLE)
 STAMP = "%Y%m%dT%H%M%SZ"
 DEFAULT_METRIC = "accuracy"
-UNIMPORTANT = ("name", "description", "search", "trackers", "variants")
+UNIMPORTANT = ("name", "description", "search", "execution", "trackers", "variants")
 """Sections of a spec on which no result depends."""
 
 

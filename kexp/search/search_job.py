@@ -103,6 +103,7 @@ def search_job(plan: Plan, catalog: Catalog, runs_dir: Path, name: str | None, d
 
 def _identity(spec: Spec, catalog: Catalog) -> str:
     table = dump(spec, catalog)
+    table.pop("execution", None)
     search = {key: value for key, value in table.pop("search").items() if key not in NOT_IDENTITY}
     return digest({**table, "description": "", "search": search})
 

@@ -6,21 +6,19 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kexp.catalog import load_catalog
 from kexp.contracts import Link, Task
 from kexp.errors import RunInterrupted, RunPruned, SpecError
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.trackers import RunListeners
 from kexp.experiment.train_and_test import Run, record_outcome, train_run
+from kexp.experiment.worker_inputs import worker_inputs
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import validate
 from kexp.repeats import Repeat
-from kexp.settings import cache_folder
 from kexp.spec.sections import Spec
 
 
@@ -58,7 +56,7 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
 
 
 def _trained(trial: TrialRun, link: Link) -> dict[str, Any]:
-    prepared = _prepared_inputs(trial.block, trial.local)
+    prepared = worker_inputs(trial.block, trial.local).prepared
     spec, problems = validate(trial.table, prepared.catalog)
     if spec is None:
         return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
@@ -77,12 +75,6 @@ def _trained(trial: TrialRun, link: Link) -> dict[str, Any]:
         if last["status"] != "done":
             return {"status": last["status"], "reason": last["reason"], "rows": "", "results": results}
     return {"status": "done", "reason": None, "rows": _rows(prepared, spec, repeats), "results": results}
-
-
-@cache
-def _prepared_inputs(block: tuple[str, ...], local: tuple[Path, ...]) -> PreparedInputs:
-    """Return the inputs that the trials of this process share: what one has read and encoded, the next one reuses."""
-    return PreparedInputs(load_catalog(block=block, local=local), cache_folder())
 
 
 def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
@@ -114,6 +106,10 @@ class EvaluationReporter:
 
     def runs_planned(self, runs: Sequence[tuple[Variant, Repeat]], done: Collection[int] = ()) -> None:
         """Show nothing."""
+
+    def beside(self, variant: str, repeat: Repeat) -> EvaluationReporter:
+        """Return itself: a trial's runs come one after the other."""
+        return self
 
     def run_started(self, variant: str, repeat: Repeat, total_steps: int, done_steps: int) -> None:
         """Show nothing."""

@@ -14,7 +14,7 @@ from kexp.options import Address, Section
 from kexp.spec.space import Parameters
 
 Direction = Literal["maximize", "minimize"]
-NEVER_SEARCHED = ("name", "description", "seeds", "evaluation", "trackers", "search", "plugins")
+NEVER_SEARCHED = ("name", "description", "seeds", "evaluation", "trackers", "search", "execution", "plugins")
 """Sections that a search may not change: trials could not be compared."""
 VALIDATION_ROWS = ("dataset", "cleaning", "split")
 """Sections that decide which rows validation has, and what is in them."""

@@ -34,6 +34,7 @@ from kexp.errors import Problem
 from kexp.lists_of_one import OneOrSeveral
 from kexp.names import NAME_PATTERN, composed, file_name_problem
 from kexp.options import LocalPath, Section
+from kexp.spec.execution_section import Execution
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
 from kexp.spec.training_section import Training
@@ -362,6 +363,9 @@ class Spec(Section):
     evaluation: Evaluation = Field({}, description="What is measured.")  # type: ignore[assignment]
     trackers: tuple[AnyTracker, ...] = Field((), description="Where events are sent besides metrics.jsonl.")
     search: Search | None = Field(None, description="What kexp tune looks for.")
+    execution: Execution | None = Field(
+        None, description="How many runs train at once, and where; one after the other in this process if not given."
+    )
     plugins: Plugins = Field({}, description="Which packages are used.")  # type: ignore[assignment]
 
     @model_validator(mode="wrap")

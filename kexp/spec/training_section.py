@@ -100,6 +100,10 @@ class Training(Section):
         description="adamw-8bit (of bitsandbytes, on CUDA) and adafactor, which has no betas, keep fewer bytes.",
     )
     tf32: bool = Field(True, description="Let matrix products use TF32 in fp32 on a GPU that has it.")
+    deterministic: bool = Field(
+        True,
+        description="Equal specs give equal bits on a GPU too, by deterministic algorithms; false is faster.",
+    )
     compile: bool = Field(False, description="Compile parts of the layers with torch.compile; a compiler is needed.")
     batch_tokens: PositiveInt | None = Field(
         None, description="Tokens per forward pass, about; instead of batch_size. At least max_length."

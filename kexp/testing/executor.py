@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from kexp.contracts import Ended, Executor, ExecutorContext, ExecutorOptions, Lost, Message, Reported, Task
+from kexp.contracts import Ended, Executor, ExecutorContext, ExecutorOptions, Lost, Message, Reported, Task, Told
 from kexp.options import Options
 from kexp.testing.executor_work import work
 from kexp.testing.options import OptionsContract
@@ -87,6 +87,31 @@ class ExecutorContract(OptionsContract):
         assert self.next_messages(executor) == [Ended(2, {"answers": ["prune"]})]
         executor.answer(1, "go on")
         assert self.next_messages(executor) == [Ended(1, {"answers": ["go on"]})]
+
+    def test_news_comes_in_order_and_before_the_end(self, start: Start) -> None:
+        """What a task tells is passed on without an answer, in order, each once, and nothing of it after its end."""
+        executor, messages = start(), list[Message]()
+        executor.submit(Task(1, {"do": "tell", "news": 50}))
+        while not messages or not isinstance(messages[-1], Ended):
+            messages += self.next_messages(executor)
+        expected = [Told(1, {"of": "소식", "number": number}) for number in range(50)]
+        assert messages == [*expected, Ended(1, {"told": 50})]
+        self.nothing(executor)
+
+    def test_several_threads_tell_news(self, start: Start) -> None:
+        """Threads of a task tell news while it waits for an answer: everything arrives once."""
+        executor, messages = start(), list[Message]()
+        executor.submit(Task(1, {"do": "tell from threads"}))
+        while not messages or not isinstance(messages[-1], Ended):
+            for message in (found := self.next_messages(executor)):
+                if isinstance(message, Reported):
+                    executor.answer(1, "go on")
+            messages += found
+        news = [message.news for message in messages if isinstance(message, Told)]
+        for of in "가나다라":
+            assert [one["number"] for one in news if one["of"] == of] == list(range(20))
+        assert len(news) == 80
+        assert messages[-1] == Ended(1, {"answers": ["go on"]})
 
     def test_stopped_task_ends(self, start: Start) -> None:
         """A request to stop reaches a running task, and does not affect the next one."""

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kexp.contracts import Link, Task
@@ -15,7 +16,7 @@ LONGEST = 120.0
 
 
 def work(task: Task, link: Link) -> Mapping[str, Any]:
-    """Do what the payload says: echo it, report values, wait for a stop, raise, or die."""
+    """Do what the payload says: echo it, report values, tell news, wait for a stop, raise, or die."""
     payload = dict(task.payload)
     match payload.pop("do"):
         case "echo":
@@ -27,6 +28,13 @@ def work(task: Task, link: Link) -> Mapping[str, Any]:
                 if answers[-1] != "go on":
                     break
             return {"answers": answers}
+        case "tell":
+            _tell(link, payload["news"], "소식")
+            return {"told": payload["news"]}
+        case "tell from threads":
+            with ThreadPoolExecutor() as threads:
+                threads.map(lambda of: _tell(link, 20, of), "가나다라")
+                return {"answers": [link.report(1, 0.5)]}
         case "wait":
             link.report(1, float(os.getpid()))
             end = time.monotonic() + LONGEST
@@ -38,3 +46,8 @@ def work(task: Task, link: Link) -> Mapping[str, Any]:
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError(payload)
+
+
+def _tell(link: Link, count: int, of: str) -> None:
+    for number in range(count):
+        link.tell({"of": of, "number": number})

@@ -8,6 +8,7 @@ import pytest
 
 from kexp.contracts import ObjectiveOptions, Progress, SupervisedObjective, SupervisedObjectiveOptions
 from kexp.options import Options
+from kexp.testing.objective_processes import Processes, check_parts
 from kexp.testing.objective_steps import (
     LABELS,
     GivenLogits,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 STEPS = (0, 45, 90)
+PROCESSES = ((2, 5, 7), (3, 4, 2), (3, 2, 5), (2, 1, 1))
+"""How many processes there are, and the labelled and unlabelled rows of a step, which they divide among them."""
 LARGE = (1e4, 100.0, 0.0)
 
 
@@ -33,11 +36,13 @@ class ObjectiveContract(OptionsContract):
 
     Of a ``SupervisedObjective``, also that it has a loss for every row, which does not depend on other rows.
     ``targets_take_gradient`` is whether gradients flow through the predictions of the originals; in most methods these
-    are targets without gradient. Objectives whose class uses unlabelled rows are given some.
+    are targets without gradient. ``is_random`` is whether random numbers are drawn, of which each of several processes
+    draws others. Objectives whose class uses unlabelled rows are given some.
     """
 
     base: ClassVar[type[Options]] = ObjectiveOptions
     targets_take_gradient: ClassVar[bool] = False
+    is_random: ClassVar[bool] = False
 
     @pytest.fixture(params=[False, True], ids=["flat", "padded"])
     def rows(self, options: ObjectiveOptions, request: pytest.FixtureRequest) -> StepRows:
@@ -178,6 +183,28 @@ class ObjectiveContract(OptionsContract):
             backward(objective.step(model, model.labelled(), model.unlabelled(options), Progress(step, 100)))
         gradient = model.given["original"].grad
         assert (gradient is not None and bool(gradient.any())) is self.targets_take_gradient
+
+    @pytest.mark.parametrize(("size", "labelled", "unlabelled"), PROCESSES)
+    def test_parts_of_processes_add_up(
+        self, options: ObjectiveOptions, size: int, labelled: int, unlabelled: int
+    ) -> None:
+        """With ``several_processes``, losses and gradients of all processes add up to those of one with all rows.
+
+        Logs and states are those of one process, and equal in all. Some processes have no rows of a step.
+        """
+        import torch
+
+        if not type(options).several_processes:
+            return
+        rows, alone = StepRows(options, labelled, unlabelled), build(options)
+        rows.leave_out_dropout()
+        rows.spread_predictions()
+        # How rows are divided then changes no logit by rounding.
+        rows.module.double()
+        optimiser, processes = torch.optim.SGD(rows.module.parameters(), lr=0.01), Processes(options, rows, size)
+        for step in STEPS:
+            check_parts(rows, alone, processes, Progress(step, 100), is_random=self.is_random)
+            optimiser.step()
 
     def test_label_problems_and_warnings_are_messages(self, options: ObjectiveOptions) -> None:
         """Three labels are no problem for the examples; problems and warnings of other numbers are messages."""

@@ -53,6 +53,7 @@ class StepRows:
             self.module.__class__ = type(f"Own{kind.__name__}", (kind,), {})
         self.model: Model = Classifier(self.module, choose("cpu", "fp32"), padding_id(tokenizer))
         texts, labels = korean_reviews(40)
+        self.texts = token_rows(texts, tokenizer, self.module)
         self.batch = Batch(token_rows(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
         self.unlabelled = _unlabelled(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None
 
@@ -63,6 +64,18 @@ class StepRows:
         for module in self.module.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
+
+    def spread_predictions(self) -> None:
+        """Let the classifier, whose weights are random, predict every class, and be more or less sure of it."""
+        import torch
+
+        head = self.module.get_submodule("classifier")
+        weight, bias = head.get_parameter("weight"), head.get_parameter("bias")
+        with torch.no_grad():
+            logits = self.model.target_logits(self.texts)
+            scale = 2 / logits.std(0)
+            weight.mul_(scale[:, None])
+            bias.copy_((bias - logits.mean(0)) * scale)
 
     def step(self, objective: Objective, step: int, total: int = 100) -> StepLoss:
         """Do a step with dropout that depends on its number alone."""
@@ -105,9 +118,9 @@ class GivenLogits:
         """Return the values: there is one process."""
         return values.detach()
 
-    def gather(self, values: torch.Tensor) -> torch.Tensor:
+    def gather(self, values: torch.Tensor, all_rows: int) -> torch.Tensor:
         """Return the values: there is one process."""
-        return values.detach()
+        return values
 
     def begin(self) -> None:
         """Forget all gradients."""
@@ -162,12 +175,10 @@ class GivenLogits:
         return self.size * (sums / torch.from_numpy(own(inputs).lengths)[:, None] @ heads.T)
 
 
-def build(options: ObjectiveOptions) -> Objective:
+def build(options: ObjectiveOptions, seed: int = 0) -> Objective:
     """Build an objective for three labels, one of which no labelled row has, and some unlabelled rows."""
-    return build_objective(
-        options,
-        ObjectiveContext(class_counts=(4, 0, 3), unlabelled_rows=UNLABELLED_ROWS if options.uses_unlabelled else 0),
-    )
+    rows = UNLABELLED_ROWS if options.uses_unlabelled else 0
+    return build_objective(options, ObjectiveContext(class_counts=(4, 0, 3), unlabelled_rows=rows, seed=seed))
 
 
 def judged(rows: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -55,6 +55,8 @@ class TrainState:
     """Into how many passes a batch is divided: more than one where memory was not enough for the whole."""
     skipped: list[int] = field(default_factory=list)
     """Steps that were left out, since their loss or gradient was not finite."""
+    processes: int = 1
+    """How many processes train, or trained until the run was resumed."""
     remarks: list[str] = field(default_factory=list)
     """What happened that a reader of the results has to know: steps left out, smaller passes, damaged checkpoints."""
 

@@ -10,6 +10,7 @@ from kexp.contracts import Objective
 from kexp.model.forward import Classifier
 from kexp.moving_average import MovingAverage
 from kexp.spec.training_section import Training
+from kexp.trained_weights import TrainedWeights
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,7 @@ class EvaluatedWeights:
 
     def __init__(self, classifier: Classifier, objective: Objective, options: Training) -> None:
         self.classifier, self.model, self.objective, self.options = classifier, classifier.module, objective, options
+        self.trained = TrainedWeights(self.model)
         self.moving = MovingAverage()
         if options.ema:
             # The weights before training are the first ones that it averages.
@@ -38,7 +40,7 @@ class EvaluatedWeights:
     def add(self) -> None:
         """Count the weights as they are as those of an evaluation."""
         if self.options.average > 1:
-            weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            weights = {name: value.detach().cpu().clone() for name, value in self.trained.state_dict().items()}
             self.last = [*self.last, weights][-self.options.average :]
 
     @property
@@ -53,7 +55,7 @@ class EvaluatedWeights:
     def load(self) -> None:
         """Give the model the weights that are evaluated, for good."""
         if (weights := self._weights()) is not None:
-            self.model.load_state_dict(weights)
+            self.trained.load_state_dict(weights)
 
     @contextmanager
     def loaded(self) -> Iterator[None]:
@@ -62,12 +64,12 @@ class EvaluatedWeights:
         if weights is None:
             yield
             return
-        trained = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(weights)
+        before = {name: value.clone() for name, value in self.trained.state_dict().items()}
+        self.trained.load_state_dict(weights)
         try:
             yield
         finally:
-            self.model.load_state_dict(trained)
+            self.trained.load_state_dict(before)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averages."""
@@ -81,11 +83,11 @@ class EvaluatedWeights:
     def _weights(self) -> Weights | None:
         """Return the weights to evaluate; None for those of the model as it is."""
         if self.options.ema:
-            return self.moving.of(self.model).state_dict()
+            return TrainedWeights(self.moving.of(self.model)).state_dict()
         if self.options.average > 1:
             return mean_weights(self.last)
         averaged = self.objective.averaged(self.classifier)
-        return None if averaged is None else averaged.state_dict()
+        return None if averaged is None else TrainedWeights(averaged).state_dict()
 
 
 def mean_weights(weights: list[dict[str, torch.Tensor]]) -> Weights:

@@ -11,6 +11,7 @@ from kexp import tensor_files
 from kexp.errors import RunFailed
 from kexp.tensor_files import DamagedFile
 from kexp.train.best_model import merit
+from kexp.trained_weights import TrainedWeights
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +36,12 @@ class WeightFiles:
 
     def save(self, model: torch.nn.Module, step: int) -> None:
         """Write the weights of a step, whole or not at all."""
-        tensor_files.save(self._path(step), model.state_dict(), self.made_from)
+        tensor_files.save(self._path(step), TrainedWeights(model).state_dict(), self.made_from)
 
     def load(self, model: torch.nn.Module, step: int) -> None:
         """Load the weights of a step; raises ``RunFailed`` when they are not what was written."""
         try:
-            model.load_state_dict(self._read(step))
+            TrainedWeights(model).load_state_dict(self._read(step))
         except DamagedFile as error:
             remedy = "resume the run, which goes on from a checkpoint whose weights are whole"
             raise RunFailed(f"{error}; {remedy}") from None

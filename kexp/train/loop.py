@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from kexp.background import one_ahead
 from kexp.contracts import FreezingOptions, Objective
-from kexp.errors import RunInterrupted
+from kexp.errors import KexpError, RunInterrupted
 from kexp.host_batches import MicroBatch
 from kexp.model.blocks import find_blocks
 from kexp.model.forward import Classifier
@@ -20,14 +20,16 @@ from kexp.model.recomputation import recompute_activations
 from kexp.spec.training_section import Training
 from kexp.train.best_model import merit, metric_warnings
 from kexp.train.checkpoint import KEPT, Checkpoints, Stateful, TrainState
+from kexp.train.equal_weights import need_equal
 from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.events import EpochStarted, Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.kept_weights import Kept, WeightFiles, rank
-from kexp.train.optimizers import make_optimizer
+from kexp.train.optimizers import OptimizerState, make_optimizer
 from kexp.train.page_locked import page_locked
 from kexp.train.step import OptimizerStep
 from kexp.train.stopwatch import Stopwatch
 from kexp.train.window import Window
+from kexp.trained_weights import TrainedWeights
 
 
 class Stream(Protocol):
@@ -79,8 +81,8 @@ class Trainer:
         self.begin_epoch = begin_epoch
         self.checkpoints = None if folder is None else Checkpoints(folder, made_from or {})
         self.weights = None if folder is None or not options.models_kept else WeightFiles(folder, made_from or {})
-        self.model, self.hardware = classifier.module, classifier.hardware
-        self.state = TrainState()
+        self.model, self.hardware, self.world = classifier.module, classifier.hardware, classifier.world
+        self.state = TrainState(processes=self.world.size)
         self.steps_per_epoch = stream.steps_per_epoch()
         self.total_steps = total_steps(options, stream)
         if options.gradient_checkpointing:
@@ -88,7 +90,7 @@ class Trainer:
         self.blocks = find_blocks(self.model)
         self.optimizer = make_optimizer(self.blocks, options)
         scaler = self.hardware.gradient_scaler()
-        self.evaluated = EvaluatedWeights(classifier, objective, options)
+        self.objective, self.evaluated = objective, EvaluatedWeights(classifier, objective, options)
         self.step = OptimizerStep(
             classifier,
             objective,
@@ -102,8 +104,8 @@ class Trainer:
         )
         self.window = self._window()
         self.parts: dict[str, Stateful] = {
-            "model": self.model, "optimizer": self.optimizer, "objective": objective, "scaler": scaler,
-            "evaluated weights": self.evaluated,
+            "model": TrainedWeights(self.model), "optimizer": OptimizerState(self.optimizer, self.blocks),
+            "objective": objective, "scaler": scaler, "evaluated weights": self.evaluated,
         }  # fmt: skip
         self.warnings: list[str] = []
         # Of the last checkpoints, which need these weights.
@@ -120,22 +122,32 @@ class Trainer:
         """Continue from the folder's newest checkpoint that is whole; return its step, or None when there is none."""
         window = self._window()
         found = None
-        if self.checkpoints is not None:
-            found = self.checkpoints.load({**self.parts, "window": window}, self._need_weights)
+        with self.world.in_turn(before_others=self.world.first):
+            if self.checkpoints is not None:
+                found = self.checkpoints.load({**self.parts, "window": window}, self._need_weights)
+        self._need_one_checkpoint(-1 if found is None else found[0].step)
         if found is None:
             return None
         (self.state, self.warnings), self.window = found, window
+        if self.state.processes != self.world.size:
+            self.warnings = [*self.warnings, _other_processes(self.state, self.world.size)]
+            self.state.processes = self.world.size
         self.state.remarks += self.warnings
         self.kept_before = [self.state.kept]
         # Where only the tests of a trained model are missing, no epoch begins that would do this.
         self._unfreeze(self.epoch_of(self.state.step))
         return self.state.step
 
+    def need_equal_weights(self) -> None:
+        """Raise ``RunFailed`` where the weights, or the states of the objective, are not those of other processes."""
+        state = {f"state of the objective: {name}": of for name, of in self.objective.state_dict().items()}
+        need_equal(self.world, {**self.model.state_dict(), **state}, f"at step {self.state.step}")
+
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
         """Train from where the state stands to the end and yield what happens.
 
-        ``should_stop`` is called after each step. Raises ``RunFailed`` when the loss is not finite, and
-        ``RunInterrupted`` (after a checkpoint) when ``should_stop`` returns True.
+        ``should_stop`` is called after each step; where it returns True in one process, all stop. Raises ``RunFailed``
+        when the loss is not finite, and ``RunInterrupted`` (after a checkpoint) when ``should_stop`` returns True.
         """
         state = self.state
         state.seconds["steps"] += self.spent
@@ -158,6 +170,8 @@ class Trainer:
 
     def restore_best(self) -> None:
         """Load the weights that are kept: those of the best evaluation, if there is a folder for them, or the last."""
+        # The first process has written them by now.
+        self.world.agree()
         if self.weights is not None:
             self.weights.load(self.model, self.state.best_step)
         elif not self.options.models_kept:
@@ -188,7 +202,9 @@ class Trainer:
         """Yield the batches of the steps that are left of an epoch, which a thread prepares one step ahead."""
         # No step beyond the last one is prepared: its texts would be augmented, and counted, for nothing.
         steps = islice(self.stream.epoch(epoch, place), self.total_steps - self.state.step)
-        return one_ahead(page_locked(steps, self.hardware.device), "kexp batches")
+        # Of several processes each locks its own rows.
+        locked = page_locked(steps, self.hardware.device) if self.world.size == 1 else steps
+        return one_ahead(locked, "kexp batches")
 
     def _steps(
         self, steps: Iterator[list[MicroBatch]], clock: Stopwatch, should_stop: Callable[[], bool]
@@ -200,12 +216,13 @@ class Trainer:
             told = self.step(batches, state, self.window)
             clock.lap("steps")
             yield from (Warned(state.step, message) for message in told)
-            due, stop = self._evaluation_due(), should_stop()
+            due = self._evaluation_due()
+            stop, save = self.world.agree(should_stop(), self._checkpoint_due(evaluated=due))
             if due or state.step % self.options.log_every == 0:
                 yield from self._close_window(clock)
             if due:
                 yield from self._evaluate(clock)
-            if stop or self._checkpoint_due(evaluated=due):
+            if stop or save:
                 self._checkpoint()
                 clock.lap("writing")
             if state.step == self.total_steps or state.stopped_early:
@@ -253,6 +270,7 @@ class Trainer:
 
     def _evaluate(self, clock: Stopwatch) -> Iterator[Event]:
         state, started = self.state, time.perf_counter()
+        self.need_equal_weights()
         self.evaluated.add()
         with self.evaluated.loaded():
             metrics, details, (unlabelled, warnings) = self.evaluate(), self.details(), self.watch()
@@ -311,12 +329,21 @@ class Trainer:
         place = rank(state.kept, value, loss, greater_is_better=self.greater_is_better)
         if place < most:
             state.kept = [*state.kept[:place], (value, loss, state.step), *state.kept[place:]][:most]
-            if self.weights is not None:
+            if self.weights is not None and self.world.first:
                 self.weights.save(self.model, state.step)
 
     def _need_weights(self, state: TrainState) -> None:
         if self.weights is not None:
             self.weights.check(state.kept)
+
+    def _need_one_checkpoint(self, step: int) -> None:
+        """Raise ``KexpError`` where the newest checkpoints of several processes are not of the same step."""
+        newest, oldest = self.world.agree(step, -step)
+        if newest != -oldest and self.checkpoints is not None:
+            raise KexpError(
+                f"{self.checkpoints.folder}: one process finds a checkpoint of step {newest}, another none, or one of "
+                f"step {max(-oldest, 0)}; all processes need the same runs folder (--runs-dir), on a shared disk"
+            )
 
     def _checkpoint_due(self, *, evaluated: bool) -> bool:
         """Return whether a checkpoint is due. Clocks decide when one is written, never what a run computes."""
@@ -328,16 +355,27 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         """Write a checkpoint after the events of a step, so that a resumed run tells none of them again."""
+        self.need_equal_weights()
         if self.checkpoints is None:
             return
         # What has not been looked at yet must not be what a resumed run begins with.
         self.step.need_finite(self.window)
-        self.checkpoints.save(self.state, {**self.parts, "window": self.window})
+        if self.world.first:
+            self.checkpoints.save(self.state, {**self.parts, "window": self.window})
         self.checkpoint_time = time.monotonic()
         self.kept_before = [*self.kept_before, self.state.kept][-KEPT:]
         self._remove_weights()
 
     def _remove_weights(self) -> None:
         """Remove the weights that neither the run needs nor one of its checkpoints."""
-        if self.weights is not None:
+        if self.weights is not None and self.world.first:
             self.weights.remove_others(step for kept in (*self.kept_before, self.state.kept) for *_, step in kept)
+
+
+def _other_processes(state: TrainState, size: int) -> str:
+    """Say that a run goes on in another number of processes."""
+    count = "one process" if size == 1 else f"{size} processes"
+    return (
+        f"from step {state.step} on {count} train, until then {state.processes} did: sums are rounded in another order "
+        "and dropout draws other numbers than without the change"
+    )

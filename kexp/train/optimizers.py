@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,28 @@ def need_device(options: Training, hardware: Hardware) -> None:
     if options.optimizer == "adamw-8bit" and device != "cuda":
         found = f'"adamw-8bit" of bitsandbytes needs a CUDA device, and training runs on {device}'
         raise KexpError(f'training.optimizer: {found}; use "adafactor" or "adamw"')
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerState:
+    """What checkpoints hold of an optimiser."""
+
+    optimizer: torch.optim.Optimizer
+    blocks: Blocks
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of every parameter and the options of every group."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore it, also from a checkpoint of an earlier version, which had groups of every block by itself."""
+        own = self.optimizer.state_dict()["param_groups"]
+        if len(state["param_groups"]) != len(own):
+            parameters = (parameter for group in self.optimizer.param_groups for parameter in group["params"])
+            places = {id(parameter): place for place, parameter in enumerate(parameters)}
+            by_block = [places[id(parameter)] for _, parameter in self.blocks.parameters()]
+            state = {"state": {by_block[number]: of for number, of in state["state"].items()}, "param_groups": own}
+        self.optimizer.load_state_dict(dict(state))
 
 
 def describe(optimizer: torch.optim.Optimizer, options: Training) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kexp.contracts import Batch, Objective, Progress, UnlabelledBatch
 from kexp.devices import is_out_of_memory
+from kexp.distributed import ALONE, World
 from kexp.errors import RunFailed
 from kexp.host_batches import MicroBatch
 from kexp.model.forward import Classifier
@@ -18,6 +19,7 @@ from kexp.seeds import derive
 from kexp.spec.training_section import Training
 from kexp.train.checkpoint import TrainState
 from kexp.train.evaluated_weights import EvaluatedWeights
+from kexp.train.page_locked import locked
 from kexp.train.schedule import multiplier
 from kexp.train.window import Window, describe_rows, row_numbers
 
@@ -99,10 +101,12 @@ class OptimizerStep:
         """Add up the gradients of all passes; return None where memory was not enough."""
         import torch
 
+        world = self.classifier.world
         try:
             return self._passes([part for batch in batches for part in batch.split(state.passes)], state.step)
         # Whatever raises it, a plugin or a library: it is known by what it says.
         except Exception as error:
+            world.tell(error)
             if not is_out_of_memory(error):
                 raise
         self.optimizer.zero_grad()
@@ -110,25 +114,26 @@ class OptimizerStep:
         gc.collect()
         if self.classifier.hardware.device.type == "cuda":
             torch.cuda.empty_cache()
+        world.agree()
         return None
 
     def _passes(self, batches: Sequence[MicroBatch], step: int) -> Gradients:
         import torch
 
-        device = self.classifier.hardware.device
-        torch.manual_seed(derive(self.seed, "dropout", step))
+        device, world = self.classifier.hardware.device, self.classifier.world
+        torch.manual_seed(derive(self.seed, "dropout", step, *([] if world.first else [world.rank])))
         rows = sum(len(batch.labelled) for batch in batches)
         loss, logs = torch.zeros((), device=device), dict[str, list[torch.Tensor]]()
         for number, batch in enumerate(batches):
             share = len(batch.labelled) / rows
             found = self.objective.step(
-                self.classifier, *to_device(batch, device), Progress(step, self.total_steps, number)
+                self.classifier, *to_device(batch, device, world), Progress(step, self.total_steps, number)
             )
             self.scaler.scale(found.loss * share).backward()  # type: ignore[no-untyped-call]
             loss += found.loss.detach() * share
             for name, value in found.logs.items():
                 logs.setdefault(name, []).append(value.detach())
-        return loss, logs
+        return world.add_gradients([*self.classifier.module.parameters()], loss), logs
 
     def _set_learning_rate(self, step: int) -> None:
         factor = multiplier(step, self.total_steps, self.steps_per_epoch, self.options)
@@ -220,9 +225,17 @@ def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
     return first.device == second.device and first.dtype == second.dtype and torch.equal(first, second)
 
 
-def to_device(batch: MicroBatch, device: torch.device) -> tuple[Batch, UnlabelledBatch | None]:
-    """Return the rows of a pass on a device."""
+def to_device(batch: MicroBatch, device: torch.device, world: World = ALONE) -> tuple[Batch, UnlabelledBatch | None]:
+    """Return the rows of a pass on a device: those of this process, where there are several."""
     import torch
+
+    all_labelled = all_unlabelled = None
+    if world.size > 1:
+        all_labelled = len(batch.labelled)
+        all_unlabelled = None if batch.unlabelled is None else len(batch.unlabelled.rows)
+        batch = batch.every(world.size, world.rank)
+        if device.type == "cuda":
+            batch = locked(batch)
 
     def moved(array: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(array).to(device, non_blocking=True)
@@ -231,5 +244,5 @@ def to_device(batch: MicroBatch, device: torch.device) -> tuple[Batch, Unlabelle
     unlabelled = None
     if pairs is not None:
         original, augmented = (TokenRows.of(rows, device) for rows in (pairs.original, pairs.augmented))
-        unlabelled = UnlabelledBatch(original, augmented, moved(pairs.rows))
-    return Batch(TokenRows.of(labelled.inputs, device), moved(labelled.labels)), unlabelled
+        unlabelled = UnlabelledBatch(original, augmented, moved(pairs.rows), all_unlabelled)
+    return Batch(TokenRows.of(labelled.inputs, device), moved(labelled.labels), all_labelled), unlabelled

@@ -52,6 +52,7 @@ def state() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "only warns": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "fills": torch.utils.deterministic.fill_uninitialized_memory,
         "products": torch.get_float32_matmul_precision(),
         "attention": torch.backends.cuda.cudnn_sdp_enabled(),
         "loggers": [(one.name, one.level, one.propagate, one.disabled, [*one.handlers]) for one in loggers],

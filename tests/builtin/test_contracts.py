@@ -321,6 +321,7 @@ class TestMeanTeacher(ObjectiveContract):
 
 
 class TestVat(ObjectiveContract):
+    is_random = True
     examples = (objectives.VatOptions(), objectives.VatOptions(epsilon=5.0, xi=1e-3, iterations=2))
 
 
@@ -667,6 +668,16 @@ class Leaky(ObjectiveOptions):
                 return StepLoss(((one.softmax(-1) - two.softmax(-1)) ** 2).mean())
         return Loss()
 
+class Lonely(ObjectiveOptions):
+    """Take the mean over the rows of each process by itself, and say that it is right for several."""
+    several_processes: ClassVar[bool] = True
+    def build(self, context):
+        class Loss(Objective):
+            def step(self, model, labelled, unlabelled, progress):
+                (logits,) = model.logits(labelled.inputs)
+                return StepLoss(-logits.log_softmax(-1).gather(1, labelled.labels[:, None]).mean())
+        return Loss()
+
 class Everything(FreezingOptions):
     """Freeze all there is, and a layer more."""
     def frozen(self, blocks, epoch):
@@ -775,12 +786,13 @@ SEEN = {
     "positions_and_layers_match_the_model weights_depend_on_the_seed",
     "Naive": "extreme_logits_stay_finite",
     "Counting": "a_step_can_be_done_again resuming_continues_identically initial_state_can_be_loaded extreme_logits_stay_finite "
-    "loss_and_logs_are_finite_scalars accepts_a_single_row",
+    "loss_and_logs_are_finite_scalars accepts_a_single_row parts_of_processes_add_up",
     "Averaged": "losses_are_one_per_row loss_of_a_row_is_independent_of_other_rows",
-    "Squeezed": "losses_are_one_per_row accepts_a_single_row",
+    "Squeezed": "losses_are_one_per_row accepts_a_single_row parts_of_processes_add_up",
     "Relative": "loss_of_a_row_is_independent_of_other_rows",
     "Undeclared": "class_declares_a_loss_per_row",
     "Leaky": "changes_no_weights_or_modes targets_have_no_gradient",
+    "Lonely": "parts_of_processes_add_up",
     "Everything": "freezes_a_model leaves_something_to_train returns_existing_blocks",
     "OffByOne": "returns_existing_rows visits_all_rows_if_declared",
     "First": "changes_no_input_or_global_state is_independent_of_row_order",

@@ -23,8 +23,8 @@ def clock() -> Clock:
 def run(estimate: Estimate, clock: Clock, place: int, seconds: float, *, done: bool = True, first: int = 0) -> None:
     estimate.start(place, 100, first)
     clock.now += seconds
-    estimate.step = 100
-    estimate.end(done=done)
+    estimate.move(place, 100)
+    estimate.end(place, done=done)
 
 
 def test_nothing_is_said_before_anything_is_known(clock: Clock) -> None:
@@ -32,7 +32,7 @@ def test_nothing_is_said_before_anything_is_known(clock: Clock) -> None:
     estimate.start(0, 100, 0)
     clock.now += 10
     assert estimate.left is None
-    estimate.step = 4
+    estimate.move(0, 4)
     assert estimate.left is None
 
 
@@ -40,7 +40,7 @@ def test_the_rate_of_the_first_run_is_that_of_all(clock: Clock) -> None:
     estimate = Estimate(["a", "a", "b"], clock)
     estimate.start(0, 100, 0)
     clock.now += 10
-    estimate.step = 10
+    estimate.move(0, 10)
     assert estimate.left == pytest.approx(90 + 100 + 100)
 
 
@@ -49,7 +49,7 @@ def test_runs_that_are_done_already_take_no_part_wherever_they_stand(clock: Cloc
     estimate = Estimate(["a"] * 6, clock, skipped=[0, 2, 3, 5])
     estimate.start(1, 100, 0)
     clock.now += 10
-    estimate.step = 10
+    estimate.move(1, 10)
     assert estimate.left == pytest.approx(90 + 100)
     assert estimate.others == ["a"]
     run(estimate, clock, 1, 90)
@@ -61,7 +61,7 @@ def test_runs_that_are_done_already_take_no_part_wherever_they_stand(clock: Cloc
 def test_the_time_of_a_run_that_never_trained_is_not_that_of_the_next(clock: Clock) -> None:
     estimate = Estimate(["a", "a", "a"], clock)
     clock.now += 500
-    estimate.end(done=False)
+    estimate.end(0, done=False)
     run(estimate, clock, 1, 100)
     estimate.start(2, 100, 0)
     assert estimate.left == pytest.approx(100)
@@ -77,22 +77,22 @@ def test_finished_runs_of_a_variant_say_how_long_its_others_take(clock: Clock) -
     assert estimate.left == pytest.approx(10 + (100 + 200 + 10) / 3)
     clock.now += 4
     assert estimate.left == pytest.approx(6 + (100 + 200 + 10) / 3)
-    estimate.step = 50
+    estimate.move(3, 50)
     assert estimate.left == pytest.approx(4 + (100 + 200 + 10) / 3)
     clock.now += 100
-    estimate.step = 1
+    estimate.move(3, 1)
     assert estimate.left == pytest.approx(0 + (100 + 200 + 10) / 3)
 
 
 def test_skipped_and_failed_runs_do_not_count_as_quick_ones(clock: Clock) -> None:
-    estimate = Estimate(["a"] * 6, clock)
     # The first two were done before; the third begins at once.
+    estimate = Estimate(["a"] * 6, clock, skipped=[0, 1])
     run(estimate, clock, 2, 1, done=False)
     estimate.start(3, 100, 0)
     assert estimate.left is None
     clock.now += 50
-    estimate.step = 100
-    estimate.end(done=True)
+    estimate.move(3, 100)
+    estimate.end(3, done=True)
     estimate.start(4, 100, 0)
     assert estimate.left == pytest.approx(100)
 
@@ -101,11 +101,11 @@ def test_a_resumed_run_counts_with_all_its_steps(clock: Clock) -> None:
     estimate = Estimate(["a"] * 3, clock)
     estimate.start(0, 100, 80)
     clock.now += 10
-    estimate.step = 90
+    estimate.move(0, 90)
     assert estimate.left == pytest.approx(10 + 100 + 100)
     clock.now += 10
-    estimate.step = 100
-    estimate.end(done=True)
+    estimate.move(0, 100)
+    estimate.end(0, done=True)
     estimate.start(1, 100, 0)
     assert estimate.left == pytest.approx(200)
 
@@ -114,6 +114,42 @@ def test_a_run_that_was_trained_before_and_only_tested_says_nothing(clock: Clock
     estimate = Estimate(["a"] * 2, clock)
     run(estimate, clock, 0, 1, first=100)
     estimate.start(1, 100, 0)
+    assert estimate.left is None
+
+
+def test_runs_at_once_end_with_the_last_of_them(clock: Clock) -> None:
+    estimate = Estimate(["a"] * 5, clock)
+    for place in (0, 1):
+        estimate.begin(place)
+        clock.now += 5
+        estimate.start(place, 100, 0)
+    # One has done a quarter, the other, which began 5 s later, an eighth: a run takes 5 + 160 and 5 + 320 s.
+    clock.now += 40
+    estimate.move(0, 25)
+    estimate.move(1, 10)
+    own = [(45 * 0.75 / 0.25), (40 * 0.9 / 0.1)]
+    typical = [own[0] + 50, own[1] + 45]
+    mean = sum(typical) / 2
+    # The third begins where the first one ends, the fourth after it or after the second, whichever ends before.
+    ends = sorted(own)
+    for _ in range(3):
+        ends = sorted([ends[0] + mean, *ends[1:]])
+    assert estimate.left == pytest.approx(max(ends))
+    assert estimate.others == ["a"] * 3
+
+
+def test_runs_that_wait_for_a_machine_do_not_go_on(clock: Clock) -> None:
+    # Of four that may go on at once, two have begun, each with half of its steps done.
+    estimate = Estimate(["a"] * 4, clock)
+    for place in (0, 1):
+        estimate.begin(place)
+        estimate.start(place, 100, 0)
+    clock.now += 50
+    for place in (0, 1):
+        estimate.move(place, 50)
+    assert estimate.left == pytest.approx(50 + 100)
+    for place in (0, 1):
+        estimate.end(place, done=False)
     assert estimate.left is None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -44,6 +45,56 @@ def of_lengths(lengths: Ids) -> Encoded:
 
 def generator(seed: int | None) -> np.random.Generator | None:
     return None if seed is None else np.random.default_rng(seed)
+
+
+# --- plans that hold one array for all batches -----------------------------------------------------------------------
+
+
+def plain_batches(order: Ids, lengths: Ids, size: int, draw: np.random.Generator | None) -> list[Ids]:
+    """Cut an order with bucketing into a list of arrays."""
+    cut = []
+    for start in range(0, len(order), size * BUCKET_BATCHES):
+        rows = order[start : start + size * BUCKET_BATCHES]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        cut += [rows[first : first + size] for first in range(0, len(rows), size)]
+    return cut if draw is None else [cut[number] for number in draw.permutation(len(cut))]
+
+
+@PATIENT
+@given(st.integers(0, 2000), st.integers(1, 9), st.none() | st.integers(0, 9), st.integers(0, 9))
+def test_a_plan_has_the_batches_of_a_plain_list(rows: int, size: int, shuffled: int | None, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    order, lengths = draw.permutation(rows), draw.integers(1, 50, rows)
+    plan = batches(order, lengths, size, bucketing=True, generator=generator(shuffled))
+    expected = plain_batches(order, lengths, size, generator(shuffled))
+    assert [batch.tolist() for batch in plan] == [batch.tolist() for batch in expected]
+    assert [batch.tolist() for batch in plan[3:9]] == [batch.tolist() for batch in expected[3:9]]
+    assert len(plan) == len(expected)
+    assert all(batch.dtype == np.int64 for batch in plan[:2])
+    assert plan.order.dtype == np.int32
+    if expected:
+        assert plan[-1].tolist() == expected[-1].tolist()
+    with pytest.raises(IndexError):
+        plan[len(expected)]
+
+
+@PATIENT
+@given(st.integers(1, 400), st.integers(1, 40), st.booleans(), st.integers(0, 9))
+def test_a_plan_of_tokens_has_the_batches_of_a_plain_list(rows: int, count: int, bucketing: bool, seed: int) -> None:
+    draw, count = np.random.default_rng(seed), min(count, rows)
+    order, lengths = draw.permutation(rows), draw.integers(1, 50, rows)
+    plan = token_batches(order, lengths, count, bucketing=bucketing, generator=generator(seed))
+    tokens = lengths[order]
+    if bucketing:
+        ends = np.cumsum(tokens)
+        stretches = (ends - tokens) * count // (int(ends[-1]) * BUCKET_BATCHES)
+        order = order[np.lexsort((np.where(stretches % 2, -tokens, tokens), stretches))]
+    ends, places = np.cumsum(lengths[order]), np.arange(1, count)
+    bounds = np.searchsorted(2 * ends - lengths[order], 2 * ends[-1] * places / count)
+    bounds = np.maximum.accumulate(np.maximum(bounds - places, 0)) + places
+    cut = np.split(order, np.minimum(bounds, rows - count + places))
+    numbers = np.random.default_rng(seed).permutation(count) if bucketing else range(count)
+    assert [batch.tolist() for batch in plan] == [cut[number].tolist() for number in numbers]
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------

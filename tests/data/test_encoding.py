@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from kexp import tensor_files
 from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
-from kexp.data import encoding
+from kexp.data import encoding, token_file
 from kexp.data.batching import gather
 from kexp.data.encoding import (
     Ragged,
@@ -26,9 +25,12 @@ from kexp.data.encoding import (
     offsets_of,
     ranges,
     special_tokens,
+    token_counts,
     tokenise,
+    tokenised,
     unknown_rows,
 )
+from kexp.data.texts import MappedTexts
 from kexp.errors import KexpError
 from kexp.model.token_rows import TokenRows
 
@@ -208,6 +210,26 @@ def test_no_rows_are_encoded_to_no_rows(bert: PreTrainedTokenizerFast) -> None:
         assert encoded.truncated == 0
 
 
+@pytest.mark.parametrize("pairs", [None, PAIRS])
+@pytest.mark.parametrize("truncation", ["right", "left"])
+def test_rows_that_are_framed_when_they_are_asked_for_are_those_of_all(
+    bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, pairs: list[str] | None, truncation: str
+) -> None:
+    encoded = encode(TEXTS, pairs, bert, max_length=9, truncation=truncation, tokenise=tokenise)
+    whole = encoded.tokens.whole()
+    assert encoded.tokens.lengths.tolist() == whole.lengths.tolist()
+    assert encoded.tokens.offsets.tolist() == whole.offsets.tolist()
+    some = np.random.default_rng(0).integers(0, len(TEXTS), 30)
+    assert encoded_rows(encoded.take(some)) == [whole.row(number).tolist() for number in some]
+    rows = gather(encoded, some, token_types=True)
+    assert rows.ids.tolist() == np.concatenate([whole.row(number) for number in some]).tolist()
+    assert rows.types is not None
+    monkeypatch.setattr(encoding, "CHUNK", 4)
+    assert np.concatenate([part.values for part in encoded.parts()]).tolist() == whole.values.tolist()
+    expected = [int((whole.row(number) == bert.unk_token_id).sum()) for number in range(len(TEXTS))]
+    assert token_counts(encoded, bert)[1].tolist() == expected
+
+
 @pytest.mark.parametrize(("pairs", "length"), [(None, 2), (PAIRS, 3)])
 def test_a_length_that_special_tokens_fill_is_refused_with_the_key(
     bert: PreTrainedTokenizerFast, pairs: list[str] | None, length: int
@@ -256,11 +278,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """Return a function that tells how often texts were tokenised."""
     made = []
 
-    def counting(texts: Sequence[str], *arguments: Any) -> Ragged:
+    def counting(texts: Sequence[str], *arguments: Any) -> Iterator[Any]:
         made.append(len(texts))
-        return tokenise(texts, *arguments)
+        return tokenised(texts, *arguments)
 
-    monkeypatch.setattr(encoding, "tokenise", counting)
+    monkeypatch.setattr(encoding, "tokenised", counting)
     return lambda: len(made)
 
 
@@ -276,7 +298,7 @@ def test_the_second_time_is_read_from_disk(tmp_path: Path, bert: PreTrainedToken
     assert same(first, tokenise(TEXTS, bert))
     assert second.values.dtype == np.int32
     assert second.offsets.dtype == np.int64
-    assert [path.suffix for path in cache.folder.iterdir()] == [".safetensors"]
+    assert [path.suffix for path in cache.folder.iterdir()] == [".npy"]
 
 
 def test_encoding_through_the_cache_gives_the_same_rows(tmp_path: Path, bert: PreTrainedTokenizerFast) -> None:
@@ -410,27 +432,66 @@ def test_the_entry_of_other_texts_is_never_taken(tmp_path: Path, bert: PreTraine
     ]
 
 
-def test_a_folder_that_cannot_be_made_does_no_harm(
-    tmp_path: Path, bert: PreTrainedTokenizerFast, calls: Counted
-) -> None:
+def test_a_folder_that_cannot_be_made_does_no_harm(tmp_path: Path, bert: PreTrainedTokenizerFast) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = TokenCache(tmp_path / "file" / "tokens")
     expected = tokenise(TEXTS, bert)
     assert same(cache.tokenise(TEXTS, bert), expected)
     assert same(cache.tokenise(TEXTS, bert), expected)
-    assert calls() == 2
 
 
 def test_a_full_disk_costs_the_cache_only_and_leaves_nothing_behind(
     tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, *given: object) -> None:
-        path.write_bytes(b"half an entry")
+    def full(count: int) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tensor_files, "_write", full)
+    monkeypatch.setattr(token_file, "_header", full)
     assert same(TokenCache(tmp_path).tokenise(TEXTS, bert), tokenise(TEXTS, bert))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mapped", [0, 2**40])
+def test_large_entries_are_mapped_and_have_the_same_tokens(
+    tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, mapped: int
+) -> None:
+    monkeypatch.setattr(token_file, "MAPPED", mapped)
+    monkeypatch.setattr(encoding, "CHUNK", 3)
+    kept = TokenCache(tmp_path).tokenise(TEXTS, bert)
+    assert isinstance(kept.values, np.memmap) == (mapped == 0)
+    assert same(kept, tokenise(TEXTS, bert))
+    (entry,) = tmp_path.iterdir()
+    # What stands in the file is an array that NumPy reads.
+    assert np.load(entry)[: len(kept.values)].tolist() == kept.values.tolist()
+
+
+def test_an_entry_that_is_replaced_or_removed_while_it_is_mapped_stays_as_it_was(
+    tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_file, "MAPPED", 0)
+    cache = TokenCache(tmp_path)
+    kept = cache.tokenise(TEXTS, bert)
+    (entry,) = tmp_path.iterdir()
+    token_file.write(entry, "of other texts", iter([(np.zeros(9, np.int32), np.full(3, 3, np.int32))]))
+    assert same(kept, tokenise(TEXTS, bert))
+    entry.unlink()
+    assert same(kept, tokenise(TEXTS, bert))
+
+
+def test_texts_are_read_a_chunk_at_a_time(
+    tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "CHUNK", 4)
+    read: list[int] = []
+
+    def few(some: Sequence[str]) -> list[str]:
+        read.append(len(some))
+        return list(some)
+
+    TokenCache(tmp_path).tokenise(MappedTexts(TEXTS, few), bert)
+    assert max(read) <= 4
+    # Once for the key, once for the tokens.
+    assert sum(read) == 2 * len(TEXTS)
 
 
 # --- names of special tokens in texts --------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "before training": (train_and_test, "assemble"),
     "after training": (train_and_test, "save_predictions"),
     "while the model is saved": (train_and_test, "save_models"),
-    "between the runs": (flow, "_finished"),
+    "between the runs": (flow, "finished"),
     "while baselines are measured": (flow, "_summarise"),
     "while the report is drawn": (flow, "write_report"),
 }

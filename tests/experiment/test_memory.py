@@ -17,6 +17,7 @@ from kexp.cli import app
 from kexp.experiment import train_and_test as one_run
 from kexp.testing import tiny_classifier
 from kexp.train.loop import Trainer
+from kexp.train.step import OptimizerStep
 
 SPEC = """
 seeds = [1, 2, 3]
@@ -84,6 +85,7 @@ def test_models_and_optimisers_are_freed_after_their_run(
         init(self, *given, **named)
         made.extend((weakref.ref(self), weakref.ref(self.optimizer)))
 
+    monkeypatch.setattr(one_run, "free_memory", lambda: None)
     monkeypatch.setattr(one_run, "assemble", watched_assemble)
     monkeypatch.setattr(Trainer, "__init__", watched_init)
     command = ["run", str(write_spec(SPEC.format(data=reviews) + more)), "--runs-dir", str(tmp_path), "--quiet"]
@@ -102,3 +104,41 @@ def test_models_and_optimisers_are_freed_after_their_run(
     assert states == 3 * [states[0]]
     # At the end those of the last run are gone too; some tensors of a few kB are kept by libraries.
     assert tensor_bytes() <= found[2][1] - 0.9 * states[0]
+
+
+class Held(Exception):
+    """An error that is part of a circle of references, as those of many libraries are."""
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize("place", ["step", "test"])
+def test_a_run_that_fails_leaves_no_model_to_the_next_one(
+    place: str, write_spec: Callable[..., Path], reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    emptied: list[int] = []
+    assemble = one_run.assemble
+
+    def watched_assemble(*given: Any) -> Any:
+        alive.append(sum(reference() is not None for reference in made))
+        assembled = assemble(*given)
+        made.append(weakref.ref(assembled.model))
+        return assembled
+
+    def fail(*given: Any, **named: Any) -> None:
+        error = Held("no")
+        error.itself = (error, given)  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(one_run, "assemble", watched_assemble)
+    monkeypatch.setattr(*((OptimizerStep, "_passes", fail) if place == "step" else (one_run, "save_models", fail)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(len(made)))
+    spec = write_spec(SPEC.format(data=reviews).replace("[training]", "[training]\ndevice = 'cpu'"))
+    done = CliRunner().invoke(app, ["run", str(spec), "--runs-dir", str(tmp_path), "--quiet"])
+    assert done.exit_code == 1
+    assert "no" in done.output
+    assert (alive, emptied) == ([0, 0, 0], [1, 2, 3])
+    assert not any(reference() for reference in made)

@@ -112,3 +112,34 @@ def test_bad_steps_are_left_out_told_and_recorded(
     assert [named_rows(message) != [] for message in result["remarks"]] == [True, True]
     assert result["steps"] == 12
     assert all(map(math.isfinite, result["metrics"]["test"].values()))
+
+
+def test_a_run_with_an_operation_without_a_deterministic_form_names_it_and_goes_on_without(
+    start: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Classifier._forward
+
+    def putting(self: Classifier, module: torch.nn.Module, rows: TokenRows) -> torch.Tensor:
+        torch.zeros(3).put_(torch.tensor([1]), torch.ones(1))
+        return forward(self, module, rows)
+
+    monkeypatch.setattr(Classifier, "_forward", putting)
+    torch.use_deterministic_algorithms(True)
+    try:
+        failed = start()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert failed.exit_code == 1
+    remedy = "training.deterministic = false lets two runs of the same spec differ, or use another component"
+    result, _ = written(tmp_path)
+    assert result["reason"] == f"put_ has no deterministic form on this device; {remedy}"
+    # The operation is the same on a CPU with or without the option, which a GPU obeys; it may be changed by then.
+    (spec,) = (tmp_path / "runs" / "spec").glob("*/spec.toml")
+    text = spec.read_text("utf-8")
+    assert "deterministic = true" in text
+    spec.write_text(text.replace("deterministic = true", "deterministic = false"), encoding="utf-8")
+    done = kexp("run", "--resume", spec.parent)
+    assert done.exit_code == 0, done.stderr
+    result, _ = written(tmp_path)
+    # On a CPU equal specs have equal bits all the same.
+    assert (result["status"], result["deterministic"]) == ("done", True)

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_encoders import FLAT, build
+from small_encoders import FLAT, PADDED, build
 from small_training import WAYS
+from support import unseen
 from transformers import BertConfig
+from waiting import Reads
 
 from kexp.devices import choose
 from kexp.errors import PluginError
@@ -173,3 +175,56 @@ def test_what_frozen_blocks_give_is_all_that_the_trained_ones_need(family: str) 
         rest.logits(replace(few, hidden=classifier.hidden(few, layers)))[0].square().sum().backward()
         assert all((p.grad is not None) == p.requires_grad for p in module.parameters())
         module.zero_grad()
+
+
+def test_no_rows_have_no_logits_and_reach_no_weight(way: str) -> None:
+    model = live(way)
+    none = rows()
+    assert model.target_logits(none).shape == (0, 2)
+    first, second = model.logits(none, none)
+    assert first.shape == second.shape == (0, 2)
+    first.sum().backward()
+    embeddings = model.embed(none).requires_grad_()
+    (gradient,) = torch.autograd.grad(model.embedded_logits(embeddings, none).sum(), embeddings)
+    assert gradient.shape == (0, 16)
+    assert all(parameter.grad is None for parameter in model.module.parameters())
+    with torch.no_grad():
+        assert not model.logits(none)[0].requires_grad
+    # Beside rows of another group they change nothing.
+    nothing, some = model.logits(none, rows(4, 3))
+    assert len(nothing) == 0
+    assert torch.equal(some, model(rows(4, 3)))
+
+
+@pytest.mark.parametrize("family", PADDED)
+def test_rows_of_equal_length_go_without_a_mask_and_no_gpu_would_be_waited_for(family: str) -> None:
+    model = Classifier(build(family).eval(), choose("cpu", "fp32"), 0)
+    seen: list[bool] = []
+    model.module.register_forward_pre_hook(
+        unseen(lambda module, given, named: seen.append("attention_mask" in named)), with_kwargs=True
+    )
+    # Padding ids at both ends are real tokens here, of which the library would warn.
+    equal, others = rows(6, 6, 6), rows(6, 2, 6)
+    equal.ids[::6] = equal.ids[5::6] = model.module.config.pad_token_id
+    expected = model.module(**equal.padded(0)).logits
+    model.module.train()
+    before = vars(model.module.base_model).keys()
+    with Reads() as reads:
+        model(equal).sum().backward()
+    # ConvBERT makes a mask itself, and the library looks at it.
+    assert reads.found == (["_local_scalar_dense"] if family == "convbert" else [])
+    assert vars(model.module.base_model).keys() == before
+    model.module.eval()
+    torch.testing.assert_close(model(equal), expected, rtol=1e-5, atol=1e-6)
+    model(others)
+    assert seen == [True, False, False, True]
+
+
+def test_models_of_others_are_always_given_their_mask() -> None:
+    model = live("padded")
+    seen: list[object] = []
+    model.module.register_forward_pre_hook(
+        lambda module, given, named: seen.append(named["attention_mask"].tolist()), with_kwargs=True
+    )
+    model(rows(2, 2))
+    assert seen == [[[1, 1], [1, 1]]]

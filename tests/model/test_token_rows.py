@@ -64,3 +64,12 @@ def test_a_group_without_rows_takes_no_hidden_states_from_the_others() -> None:
     known = rows([2, 1], types=True, hidden=3)
     assert TokenRows.joined([rows([]), known, rows([])]) is known
     assert len(TokenRows.joined([rows([]), rows([])])) == 0
+
+
+def test_rows_of_equal_length_are_padded_by_nothing() -> None:
+    equal = rows([2, 2], types=True)
+    assert (equal.equally_long, rows([2, 1]).equally_long, rows([]).equally_long) == (True, False, True)
+    assert {name: values.tolist() for name, values in equal.without_mask(0).items()} == {
+        "input_ids": [[5, 6], [7, 8]],
+        "token_type_ids": [[1, 0], [1, 0]],
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,12 +15,14 @@ from transformers import AutoModelForMaskedLM
 
 from kexp.contracts import Batch
 from kexp.devices import choose
+from kexp.distributed import World
 from kexp.errors import KexpError
 from kexp.host_batches import HostBatch, HostRows
 from kexp.model.forward import Classifier
 from kexp.model.token_rows import TokenRows
 from kexp.pretraining.masked_lm import MaskedTokens, mean_loss, shared_weights
 from kexp.pretraining.masking import IGNORED
+from kexp.testing.objective_processes import ThreadWorld, in_processes
 
 FAMILIES = [*FLAT, *PADDED]
 
@@ -145,3 +149,29 @@ def test_a_classifier_gets_all_weights_of_the_encoder(family: str) -> None:
 def test_another_encoder_is_refused() -> None:
     with pytest.raises(KexpError, match="BertForMaskedLM and RobertaForSequenceClassification do not share roberta"):
         shared_weights(build("bert"), small_encoders.build("roberta"))
+
+
+@pytest.mark.parametrize("size", [2, 7])
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_parts_of_several_processes_add_up_to_the_mean_over_all_masked_tokens(family: str, size: int) -> None:
+    host, alone = batch(), build(family).eval()
+    whole = MaskedTokens().step(Classifier(alone, choose("cpu", "fp32"), 0), on_device(host), None, None).loss  # type: ignore[arg-type]
+    whole.backward()
+
+    def work(world: ThreadWorld) -> tuple[float, Any]:
+        model = deepcopy(alone)
+        model.zero_grad()
+        of_token = np.repeat(np.arange(len(host)), host.inputs.lengths) % size == world.rank
+        inputs = HostRows(host.inputs.ids[of_token], host.inputs.lengths[world.rank :: size])
+        part = replace(on_device(HostBatch(inputs, host.labels[of_token])), all_rows=len(host))
+        classifier = Classifier(model, choose("cpu", "fp32"), 0, world=cast("World", world))
+        loss = MaskedTokens().step(classifier, part, None, None).loss  # type: ignore[arg-type]
+        loss.backward()
+        return loss.item(), {name: parameter.grad for name, parameter in model.named_parameters()}
+
+    parts = in_processes(size, work)
+    assert sum(loss for loss, _ in parts) == pytest.approx(whole.item(), rel=1e-6)
+    for name, parameter in alone.named_parameters():
+        found = [gradients[name] for _, gradients in parts if gradients[name] is not None]
+        if parameter.grad is not None:
+            torch.testing.assert_close(sum(found), parameter.grad, rtol=1e-4, atol=1e-6)

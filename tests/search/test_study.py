@@ -198,7 +198,7 @@ def test_component_that_ends_the_process_fails_its_trial(monkeypatch: pytest.Mon
     def leave(*arguments: object) -> None:
         raise SystemExit(3)
 
-    monkeypatch.setattr(trial_training, "_prepared_inputs", leave)
+    monkeypatch.setattr(trial_training, "worker_inputs", leave)
     payload = {
         "name": "t",
         "group": "g",

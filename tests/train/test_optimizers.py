@@ -21,7 +21,7 @@ from kexp.builtin.objectives import CrossEntropy
 from kexp.contracts import Batch, Model, Progress, StepLoss, UnlabelledBatch
 from kexp.devices import Hardware
 from kexp.errors import KexpError, RunInterrupted
-from kexp.model.blocks import find_blocks
+from kexp.model.blocks import Blocks, find_blocks
 from kexp.model.token_rows import TokenRows
 from kexp.seeds import derive
 from kexp.spec.training_section import Training
@@ -183,6 +183,57 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path, name
     ours, theirs = (_tensors(of.optimizer.state_dict()["state"]) for of in (second, whole))
     assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
     assert any(value.dtype == torch.uint8 for value in ours) == (name == "adamw-8bit")
+
+
+def test_what_has_the_same_rate_and_decay_is_one_group() -> None:
+    blocks = find_blocks(model())
+    parameters = [*blocks.model.parameters()]
+    for options, count in [({}, 2), ({"weight_decay": 0}, 1), ({"layer_decay": 0.9}, 8)]:
+        groups = make_optimizer(blocks, Training(**options)).param_groups
+        assert len(groups) == count
+        assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in parameters}
+        assert sum(len(group["params"]) for group in groups) == len(parameters)
+    decays = {p.ndim > 1: group["weight_decay"] for group in make_optimizer(blocks, Training()).param_groups for p in group["params"]}  # fmt: skip
+    assert decays == {True: 0.01, False: 0.0}
+
+
+def groups_by_block(blocks: Blocks, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Return the groups of earlier versions: two of every block."""
+    groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in blocks.model.named_parameters():
+        block = blocks.names.index(blocks.block_of[name.rpartition(".")[0]])
+        groups.setdefault((block, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": of,
+            "base_lr": rate * layer_decay ** (len(blocks.names) - 1 - block),
+            "weight_decay": weight_decay if is_matrix else 0.0,
+        }
+        for (block, is_matrix), of in sorted(groups.items(), key=lambda one: one[0])
+    ]
+
+
+@every_optimizer
+@pytest.mark.parametrize("layer_decay", [1.0, 0.9])
+def test_a_checkpoint_with_groups_by_block_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, layer_decay: float
+) -> None:
+    def run(folder: str) -> Trainer:
+        options = {"epochs": 2, "optimizer": name, "layer_decay": layer_decay}
+        return trainer(tmp_path / folder, GradualUnfreezing(), net=wide(), **options)
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Blocks, "parameter_groups", groups_by_block)
+        whole, first = run("whole"), run("parts")
+        assert len(whole.optimizer.param_groups) == 6
+        list(whole.events())
+        with pytest.raises(RunInterrupted):
+            list(first.events(lambda: first.state.step == 6))
+    second = run("parts")
+    assert len(second.optimizer.param_groups) == (2 if layer_decay == 1 else 6)
+    assert second.resume() == 6
+    list(second.events())
+    assert bits(second.model) == bits(whole.model)
 
 
 def wide() -> BertForSequenceClassification:

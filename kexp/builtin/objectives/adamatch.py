@@ -40,6 +40,7 @@ class AdaMatchOptions(SemiSupervisedOptions):
     """
 
     uses_augmented: ClassVar[bool] = True
+    several_processes: ClassVar[bool] = True
 
     confidence: float = Field(
         0.9,
@@ -112,14 +113,14 @@ class AdaMatch(SemiSupervisedObjective):
         """Return the loss of the labelled rows and of the unlabelled ones."""
         unlabelled = require_unlabelled(unlabelled)
         views = view_logits(model, labelled, unlabelled)
-        supervised = self.supervised.row_losses(views.labelled, labelled.labels).mean()
+        supervised = self.supervised.row_losses(views.labelled, views.labels).mean()
         threshold = self.options.confidence * views.labelled.detach().softmax(-1).max(-1).values.mean()
         aligned = replace(views, original=self.alignment(views.labelled, views.original))
-        consistency = hard_consistency(aligned, unlabelled.rows, FixedThreshold(threshold))
+        consistency = hard_consistency(aligned, FixedThreshold(threshold))
         coefficient = self.options.coefficient * warmup(progress)
         logs = {"threshold": threshold, "coefficient": threshold.new_full((), coefficient)}
         return StepLoss(
-            supervised + coefficient * consistency.loss,
+            labelled.part(supervised + coefficient * consistency.loss),
             {"supervised_loss": supervised.detach(), **consistency.logs, **logs},
         )
 

@@ -37,6 +37,7 @@ class FreeMatchOptions(SemiSupervisedOptions):
     """FixMatch with a self-adaptive threshold per class and a fairness term (Wang et al. 2023, section 4)."""
 
     uses_augmented: ClassVar[bool] = True
+    several_processes: ClassVar[bool] = True
 
     momentum: float = Field(0.999, ge=0, lt=1, description="Of the running confidence and class shares (lambda).")
     fairness: float = Field(0.01, ge=0, allow_inf_nan=False, description="Weight of the fairness loss (w_f).")
@@ -129,9 +130,9 @@ class FreeMatch(SemiSupervisedObjective):
         """Return the loss of the labelled rows and of the unlabelled ones."""
         unlabelled = require_unlabelled(unlabelled)
         views = view_logits(model, labelled, unlabelled)
-        supervised = self.supervised.row_losses(views.labelled, labelled.labels).mean()
-        consistency = hard_consistency(views, unlabelled.rows, self.thresholds)
+        supervised = self.supervised.row_losses(views.labelled, views.labels).mean()
+        consistency = hard_consistency(views, self.thresholds)
         unfairness = self.thresholds.unfairness(views.augmented, consistency.weights)
         loss = supervised + self.options.coefficient * consistency.loss + self.options.fairness * unfairness
         own = {"supervised_loss": supervised.detach(), "fairness_loss": unfairness.detach()}
-        return StepLoss(loss, {**own, **consistency.logs})
+        return StepLoss(labelled.part(loss), {**own, **consistency.logs})

@@ -62,13 +62,13 @@ class Consistency:
     logs: Mapping[str, torch.Tensor]
 
 
-def hard_consistency(views: ViewLogits, rows: torch.Tensor, weighting: Weighting) -> Consistency:
+def hard_consistency(views: ViewLogits, weighting: Weighting) -> Consistency:
     """Return ``1/N sum_u w_u H(argmax p(original), p(augmented))``: the mean over all N rows, not those that count."""
     from torch.nn.functional import cross_entropy, one_hot
 
     probabilities = views.original.softmax(-1)
     labels = probabilities.argmax(-1)
-    weights = weighting(probabilities, rows)
+    weights = weighting(probabilities, views.rows)
     loss = (cross_entropy(views.augmented, labels, reduction="none") * weights.values).mean()
     target = one_hot(labels, probabilities.shape[-1]).to(probabilities.dtype)
     return Consistency(
@@ -95,10 +95,10 @@ class HardTargets(SemiSupervisedObjective):
         """Return the loss of the labelled rows and of the unlabelled ones."""
         unlabelled = require_unlabelled(unlabelled)
         views = view_logits(model, labelled, unlabelled)
-        supervised = self.supervised.row_losses(views.labelled, labelled.labels).mean()
-        consistency = hard_consistency(views, unlabelled.rows, self.weighting)
+        supervised = self.supervised.row_losses(views.labelled, views.labels).mean()
+        consistency = hard_consistency(views, self.weighting)
         logs = {"supervised_loss": supervised.detach(), **consistency.logs}
-        return StepLoss(supervised + self.coefficient * consistency.loss, logs)
+        return StepLoss(labelled.part(supervised + self.coefficient * consistency.loss), logs)
 
 
 # --- FixMatch -------------------------------------------------------------------------------------------------------
@@ -111,6 +111,7 @@ class FixMatchOptions(SemiSupervisedOptions):
     """
 
     uses_augmented: ClassVar[bool] = True
+    several_processes: ClassVar[bool] = True
 
     confidence: float = Field(
         0.95, gt=0, le=1, description="Unlabelled rows count when their largest probability is at least this."
@@ -155,6 +156,8 @@ class FixedThreshold:
 class PseudoLabelOptions(SemiSupervisedOptions):
     """The most probable class of an unlabelled row is taken for its label (Lee 2013, equations 14 to 16)."""
 
+    several_processes: ClassVar[bool] = True
+
     coefficient: float = Field(
         3.0, ge=0, allow_inf_nan=False, description="Weight of the unlabelled loss once it has risen (alpha_f)."
     )
@@ -196,17 +199,20 @@ class PseudoLabel(SemiSupervisedObjective):
         unlabelled, alpha = require_unlabelled(unlabelled), self.alpha(progress)
         if alpha == 0:
             (logits,) = model.logits(labelled.inputs)
-            supervised = self.supervised.row_losses(logits, labelled.labels).mean()
+            logits, true = labelled.gather(model, logits, labelled.labels)
+            supervised = self.supervised.row_losses(logits, true).mean()
             none = supervised.new_zeros(())
-            return StepLoss(supervised, {"supervised_loss": supervised.detach(), "confident": none})
+            return StepLoss(labelled.part(supervised), {"supervised_loss": supervised.detach(), "confident": none})
         logits, original = model.logits(labelled.inputs, unlabelled.original)
-        supervised = self.supervised.row_losses(logits, labelled.labels).mean()
+        logits, true = labelled.gather(model, logits, labelled.labels)
+        (original,) = unlabelled.gather(model, original)
+        supervised = self.supervised.row_losses(logits, true).mean()
         labels = original.detach().argmax(-1)
         unsupervised = cross_entropy(original, labels)
         probabilities = original.detach().softmax(-1)
         target = one_hot(labels, probabilities.shape[-1]).to(probabilities.dtype)
         return StepLoss(
-            supervised + alpha * unsupervised,
+            labelled.part(supervised + alpha * unsupervised),
             {
                 "supervised_loss": supervised.detach(),
                 "unsupervised_loss": unsupervised.detach(),

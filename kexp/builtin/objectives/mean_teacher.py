@@ -23,6 +23,7 @@ from kexp.moving_average import MovingAverage, decay_warnings
 from kexp.semi_supervised import (
     SemiSupervisedObjective,
     SemiSupervisedOptions,
+    ViewLogits,
     agreement,
     require_unlabelled,
     target_logs,
@@ -36,6 +37,7 @@ class MeanTeacherOptions(SemiSupervisedOptions):
     """A moving average of the model is the teacher of what it predicts (Tarvainen and Valpola 2017)."""
 
     uses_augmented: ClassVar[bool] = True
+    several_processes: ClassVar[bool] = True
 
     coefficient: float = Field(
         100.0,
@@ -81,12 +83,14 @@ class MeanTeacher(SemiSupervisedObjective):
         """Return the loss, from one pass of the student and one of the teacher."""
         unlabelled = require_unlabelled(unlabelled)
         logits, augmented = model.logits(labelled.inputs, unlabelled.augmented)
-        target = model.target_logits(unlabelled.original, self.teacher.of(model.module)).detach().log_softmax(-1)
-        supervised = self.supervised.row_losses(logits, labelled.labels).mean()
+        taught = model.target_logits(unlabelled.original, self.teacher.of(model.module))
+        views = ViewLogits.gathered(model, labelled, unlabelled, logits, taught, augmented)
+        target, augmented = views.original.log_softmax(-1), views.augmented
+        supervised = self.supervised.row_losses(views.labelled, views.labels).mean()
         unsupervised = mse(target, augmented.log_softmax(-1)).mean() / augmented.shape[-1]
         coefficient, probabilities = self.coefficient(progress), target.exp()
         return StepLoss(
-            supervised + coefficient * unsupervised,
+            labelled.part(supervised + coefficient * unsupervised),
             {
                 "supervised_loss": supervised.detach(),
                 "unsupervised_loss": unsupervised.detach(),

@@ -19,6 +19,7 @@ class SoftMatchOptions(SemiSupervisedOptions):
     """Pseudo-labels weighted by a truncated Gaussian of their confidence (Chen et al. 2023)."""
 
     uses_augmented: ClassVar[bool] = True
+    several_processes: ClassVar[bool] = True
 
     momentum: float = Field(0.999, ge=0, lt=1, description="Of the running mean and variance of the confidence (m).")
     sigmas: float = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -61,6 +61,8 @@ class Focal(SupervisedObjective):
 class RDropOptions(SmoothedOptions):
     """Cross entropy of two passes with different dropout, and their divergence (Liang et al. 2021, equation 4)."""
 
+    several_processes: ClassVar[bool] = True
+
     alpha: float = Field(
         1.0, ge=0, allow_inf_nan=False, description="Weight of the divergence; the paper tries 0.1, 0.5 and 1 on GLUE."
     )
@@ -84,12 +86,13 @@ class RDrop(Objective):
     def step(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch | None, progress: Progress) -> StepLoss:
         """Return the loss; the rows go through one forward pass twice, each time with dropout of their own."""
         first, second = model.logits(labelled.inputs, labelled.inputs)
-        losses = self.supervised.losses(first, labelled.labels) + self.supervised.losses(second, labelled.labels)
+        first, second, labels = labelled.gather(model, first, second, labelled.labels)
+        losses = self.supervised.losses(first, labels) + self.supervised.losses(second, labels)
         supervised = losses.mean() / 2
         one, two = first.log_softmax(-1), second.log_softmax(-1)
         divergence = (kl(one, two) + kl(two, one)).mean() / 2
         logs = {"supervised_loss": supervised.detach(), "divergence": divergence.detach()}
-        return StepLoss(supervised + self.alpha * divergence, logs)
+        return StepLoss(labelled.part(supervised + self.alpha * divergence), logs)
 
 
 class MeanSquaredErrorOptions(SupervisedObjectiveOptions):

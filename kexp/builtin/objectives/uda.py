@@ -44,6 +44,7 @@ class UdaOptions(SemiSupervisedOptions):
     """Unsupervised data augmentation: predict of an augmented text what the original predicts (Xie et al. 2020)."""
 
     uses_augmented: ClassVar[bool] = True
+    several_processes: ClassVar[bool] = True
 
     tsa: Annealing = Field(
         "none",
@@ -147,19 +148,22 @@ class Uda(SemiSupervisedObjective):
         unlabelled = require_unlabelled(unlabelled)
         if progress.step < self.options.supervised_warmup:
             (logits,) = model.logits(labelled.inputs)
-            loss, logs = self._annealed(logits, labelled.labels, progress)
-            return StepLoss(loss, logs | {"confident": loss.new_zeros(())})
+            logits, labels = labelled.gather(model, logits, labelled.labels)
+            loss, logs = self._annealed(logits, labels, progress)
+            return StepLoss(labelled.part(loss), logs | {"confident": loss.new_zeros(())})
         views = self._forward(model, labelled, unlabelled)
-        supervised, logs = self._annealed(views.labelled, labelled.labels, progress)
+        supervised, logs = self._annealed(views.labelled, views.labels, progress)
         unsupervised, more = self._consistency(views)
-        return StepLoss(supervised + self._coefficient(progress) * unsupervised, logs | more)
+        loss = supervised + self._coefficient(progress) * unsupervised
+        return StepLoss(labelled.part(loss), logs | more)
 
     def _forward(self, model: Model, labelled: Batch, unlabelled: UnlabelledBatch) -> ViewLogits:
         """Predict the originals with dropout or without it."""
         if self.options.target_mode == "train":
             return view_logits(model, labelled, unlabelled)
         logits, augmented = model.logits(labelled.inputs, unlabelled.augmented)
-        return ViewLogits(logits, model.target_logits(unlabelled.original).detach(), augmented)
+        original = model.target_logits(unlabelled.original)
+        return ViewLogits.gathered(model, labelled, unlabelled, logits, original, augmented)
 
     def _annealed(self, logits: torch.Tensor, labels: torch.Tensor, progress: Progress) -> tuple[torch.Tensor, Logs]:
         """Return the mean loss of the labelled rows that the model is not yet sure of (training signal annealing).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveInt
 
@@ -22,6 +22,7 @@ from kexp.seeds import derive
 from kexp.semi_supervised import (
     SemiSupervisedObjective,
     SemiSupervisedOptions,
+    ViewLogits,
     agreement,
     require_unlabelled,
     target_logs,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 class VatOptions(SemiSupervisedOptions):
     """Predictions must not change where a small change of the embeddings changes them most (Miyato et al. 2018)."""
+
+    several_processes: ClassVar[bool] = True
 
     epsilon: float = Field(
         0.1,
@@ -69,15 +72,16 @@ class Vat(SemiSupervisedObjective):
         """Return the loss: a pass of the labelled rows and ``iterations + 2`` of the unlabelled ones."""
         unlabelled = require_unlabelled(unlabelled)
         (logits,) = model.logits(labelled.inputs)
-        supervised = self.supervised.row_losses(logits, labelled.labels).mean()
-        unsupervised, logs = self._smoothness(model, unlabelled.original, progress)
+        views = ViewLogits.gathered(
+            model, labelled, unlabelled, logits, *self._predictions(model, unlabelled.original, progress)
+        )
+        supervised = self.supervised.row_losses(views.labelled, views.labels).mean()
+        unsupervised, logs = self._smoothness(views.original, views.augmented)
         loss = supervised + self.options.coefficient * unsupervised
-        return StepLoss(loss, {"supervised_loss": supervised.detach(), **logs})
+        return StepLoss(labelled.part(loss), {"supervised_loss": supervised.detach(), **logs})
 
-    def _smoothness(
-        self, model: Model, inputs: Rows, progress: Progress
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the mean local distributional smoothness (equation 5), and what to log."""
+    def _predictions(self, model: Model, inputs: Rows, progress: Progress) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log-probabilities without gradient of rows as they are, and logits of their changed embeddings."""
         import torch
 
         embeddings = model.embed(inputs).detach()
@@ -85,7 +89,10 @@ class Vat(SemiSupervisedObjective):
             # By the same way as the changed ones: another way's rounding would drown a change as small as xi.
             target = model.embedded_logits(embeddings, inputs).detach().log_softmax(-1)
         change = self._worst(model, inputs, embeddings, target, progress)
-        changed = model.embedded_logits(embeddings + change, inputs)
+        return target, model.embedded_logits(embeddings + change, inputs)
+
+    def _smoothness(self, target: torch.Tensor, changed: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the mean local distributional smoothness (equation 5), and what to log."""
         loss = kl(target, changed.log_softmax(-1)).mean()
         probabilities = target.exp()
         return loss, {

@@ -14,7 +14,7 @@ from kexp.report.run_folder import read_json
 Json = Mapping[str, Any]
 
 STEP = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "data_share", "epoch")
-LEFT_OUT = ("trackers", "search")
+LEFT_OUT = ("trackers", "search", "execution")
 """Sections that do not describe the run itself."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kexp.contracts import Answer, Ended, Lost, Message, Task, Work
 from kexp_ray.cluster import alive
-from kexp_ray.mailbox import GONE, Mailbox, run_task
+from kexp_ray.mailbox import GONE, Mailbox, Mark, run_task
 
 CHECK_EVERY = 5.0
 """Seconds between two checks for nodes that are gone: connections to a machine without power stay open."""
@@ -62,7 +62,7 @@ class RayExecutor:
             return ()
         if ready[0] == self.messages:
             return self._collect()
-        return [self._end(next(number for number, end in self.tasks.items() if end == ready[0]))]
+        return self._end(next(number for number, end in self.tasks.items() if end == ready[0]))
 
     def answer(self, number: int, answer: Answer) -> None:
         """Send the answer."""
@@ -83,14 +83,25 @@ class RayExecutor:
         self.mailbox = make_mailbox()
         self.messages = self.mailbox.collect.remote()
 
-    def _collect(self) -> list[Message]:
-        try:
-            messages = ray.get(self.messages)
-        except RayActorError:
-            # The tasks that knew it stop by themselves.
-            self._open_mailbox()
-            return []
-        self.messages = self.mailbox.collect.remote()
+    def _collect(self, until: Mark | None = None) -> list[Message]:
+        """Return what the mailbox has kept; all that came before a mark, where one was put there."""
+        found: list[Message] = []
+        marked = until is None
+        while True:
+            try:
+                messages = ray.get(self.messages)
+            except RayActorError:
+                # The tasks that knew it stop by themselves.
+                self._open_mailbox()
+                return found
+            self.messages = self.mailbox.collect.remote()
+            marked = marked or until in messages
+            found += self._current(message for message in messages if not isinstance(message, Mark))
+            if marked:
+                return found
+
+    def _current(self, messages: Iterable[Message]) -> list[Message]:
+        """Return the messages of tasks that are not over."""
         current = []
         for message in messages:
             # After the end of a task its messages are ignored.
@@ -100,15 +111,21 @@ class RayExecutor:
                     ray.cancel(self.tasks.pop(message.number))
         return current
 
-    def _end(self, number: int) -> Message:
+    def _end(self, number: int) -> list[Message]:
+        """Return what a task has told that is over, and its end."""
+        mark = Mark(number)
+        self.mailbox.mark.remote(mark)
+        before = self._collect(until=mark)
+        if number not in self.tasks:
+            return before
         end = self.tasks.pop(number)
         # Nothing of the task waits in the mailbox any longer.
         self.mailbox.stop.remote(number)
         try:
             result = ray.get(end)
-            return Ended(number, result) if result else Lost(number, "it was stopped before it began")
+            return [*before, Ended(number, result) if result else Lost(number, "it was stopped before it began")]
         except RayError as error:
-            return Lost(number, reason(error))
+            return [*before, Lost(number, reason(error))]
 
 
 def make_mailbox() -> Any:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import threading
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from kexp.contracts import Answer, Lost, Message, Reported, Task, Work
+from kexp.contracts import Answer, Lost, Message, Reported, Task, Told, Work
 
 GONE = "its machine is gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place among the messages, after all that a task has told that is over."""
+
+    number: int
 
 
 class Mailbox:
     """Keeps reports until the search collects them, and answers and stops until the tasks see them."""
 
     def __init__(self) -> None:
-        self.messages: asyncio.Queue[Message] = asyncio.Queue()
+        self.messages: asyncio.Queue[Message | Mark] = asyncio.Queue()
         self.answers: dict[int, asyncio.Future[Answer]] = {}
         self.stops: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self.started: dict[int, str] = {}
+        self.told: Counter[int] = Counter()
+        self.early: defaultdict[int, dict[int, Mapping[str, Any]]] = defaultdict(dict)
 
     # --- called by tasks -------------------------------------------------------------------------------------------
 
@@ -44,10 +56,22 @@ class Mailbox:
         await self.messages.put(Reported(number, step, value))
         return await answer
 
+    async def tell(self, number: int, place: int, news: Mapping[str, Any]) -> None:
+        """Keep news for the search, by its place among all that the task tells: calls may arrive in another order."""
+        early = self.early[number]
+        early[place] = news
+        while (place := self.told[number]) in early:
+            self.told[number] += 1
+            await self.messages.put(Told(number, early.pop(place)))
+
     # --- called by the search --------------------------------------------------------------------------------------
 
-    async def collect(self) -> list[Message]:
-        """Return the messages since the last call, as soon as there are any."""
+    async def mark(self, mark: Mark) -> None:
+        """Put a mark behind all messages that came before."""
+        await self.messages.put(mark)
+
+    async def collect(self) -> list[Message | Mark]:
+        """Return the messages and marks since the last call, as soon as there are any."""
         messages = [await self.messages.get()]
         while not self.messages.empty():
             messages.append(self.messages.get_nowait())
@@ -80,6 +104,9 @@ class MailboxLink:
         self.mailbox = mailbox
         self.number = number
         self.stop = mailbox.should_stop.remote(number).future()
+        self.telling = threading.Lock()
+        self.told = 0
+        self.on_the_way: list[Any] = []
 
     def report(self, step: int, value: float) -> Answer:
         """Send the value and wait for the answer."""
@@ -89,6 +116,19 @@ class MailboxLink:
         except RayError:
             return "stop"
         return answer
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Send the news without waiting."""
+        with self.telling, suppress(RayError):
+            sent = self.mailbox.tell.remote(self.number, self.told, news).future()
+            self.told += 1
+            self.on_the_way = [*(other for other in self.on_the_way if not other.done()), sent]
+
+    def finish(self) -> None:
+        """Wait until all news is in the mailbox."""
+        for sent in self.on_the_way:
+            with suppress(RayError):
+                sent.result()
 
     def should_stop(self) -> bool:
         """Return whether the mailbox has answered."""
@@ -100,4 +140,7 @@ def run_task(work: Work, task: Task, mailbox: Any) -> Mapping[str, Any]:
     node = ray.get_runtime_context().get_node_id()
     if not mailbox.begin.remote(task.number, node).future().result():
         return {}
-    return work(task, MailboxLink(mailbox, task.number))
+    link = MailboxLink(mailbox, task.number)
+    result = work(task, link)
+    link.finish()
+    return result

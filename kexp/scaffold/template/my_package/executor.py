@@ -1,14 +1,16 @@
-"""An executor: it does the trials of `kexp tune` elsewhere, several at once."""
+"""An executor: it does the trials of `kexp tune` and the runs of `kexp run` elsewhere, several at once."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 import kexp
 from kexp.contracts import (
@@ -21,6 +23,7 @@ from kexp.contracts import (
     Message,
     Reported,
     Task,
+    Told,
     Work,
 )
 from pydantic import Field
@@ -30,7 +33,7 @@ KEXP_API = 3
 
 
 class MyExecutor(ExecutorOptions):
-    """A process per trial, begun through a program of yours, such as ``srun`` of a cluster; not for Windows.
+    """A process per task, begun through a program of yours, such as ``srun`` of a cluster; not for Windows.
 
     The program has to pass on standard input and output and to end with the process.
     """
@@ -127,12 +130,19 @@ class Pipes:
     number: int
     requests: Connection
     messages: Connection
+    sending: threading.Lock = field(default_factory=threading.Lock)
 
     def report(self, step: int, value: float) -> Answer:
         """Report a value and wait for the answer."""
-        self.messages.send(Reported(self.number, step, value))
+        with self.sending:
+            self.messages.send(Reported(self.number, step, value))
         answer: Answer = self.requests.recv()
         return answer
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Pass on news, from any thread; where nobody reads any more, the task is told to stop by the end of a pipe."""
+        with self.sending, suppress(OSError):
+            self.messages.send(Told(self.number, news))
 
     def should_stop(self) -> bool:
         """Return whether something was received: only the request to stop comes without a report."""

@@ -1,0 +1,56 @@
+"""One command line in several processes: the first one shows what there is to see, and all end with its status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+
+from kexp.cli.errors import settings
+from kexp.distributed import World
+
+
+@contextmanager
+def shown_once() -> Iterator[None]:
+    """Show nothing in processes that follow another one of the same command; with ``--debug`` their errors."""
+    from kexp.launchers import follows
+
+    if not follows():
+        yield
+        return
+    with ExitStack() as stack:
+        nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
+        stack.enter_context(redirect_stdout(nowhere))
+        if not settings.debug:
+            stack.enter_context(redirect_stderr(nowhere))
+        yield
+
+
+@contextmanager
+def several_processes() -> Iterator[World]:
+    """Join the processes that a launcher has begun of a command, and yield the world of all; they fail together.
+
+    A launcher ends all processes once one has failed, so the others wait until the first one has ended by itself.
+    """
+    from kexp.errors import ProcessLost
+    from kexp.launchers import launched
+
+    place = launched()
+    if place.size == 1:
+        yield place
+        return
+    from kexp.process_group import join
+
+    world = join(place)
+    try:
+        with world.together():
+            yield world
+    except ProcessLost as error:
+        # The first process may be the one that is lost.
+        if place.rank == 1 and sys.__stderr__ is not None:
+            print(error, file=sys.__stderr__)
+        raise
+    finally:
+        if not place.first:
+            world.wait_for_first()
