@@ -6,15 +6,18 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
+
+CHUNK = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,22 @@ class AugmenterContext:
 
     def digest(self) -> str:
         """Return a hash of the texts and labels."""
-        content = json.dumps([list(self.texts), list(self.labelled), list(self.labels)], ensure_ascii=False)
-        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(digest_size=16)
+        for part in _as_json((self.texts, self.labelled, self.labels)):
+            digest.update(part.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def _as_json(columns: Iterable[Iterable[str | int]]) -> Iterator[str]:
+    """Yield the JSON of a list of lists, of which no more than a chunk is in memory."""
+    for number, column in enumerate(columns):
+        yield ", [" if number else "[["
+        values, before = iter(column), ""
+        while chunk := list(islice(values, CHUNK)):
+            yield before + json.dumps(chunk, ensure_ascii=False)[1:-1]
+            before = ", "
+        yield "]"
+    yield "]"
 
 
 class AugmenterOptions(Options):
