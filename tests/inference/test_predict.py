@@ -839,3 +839,20 @@ def test_out_of_memory_names_the_remedy(run: Path, monkeypatch: pytest.MonkeyPat
     assert refused("predict", run, "x", "--batch-size", 16) == (
         "out of memory; lower --batch-size (CUDA out of memory. Tried to allocate 2 GiB)"
     )
+
+
+def test_values_of_every_kind_are_lines_of_json() -> None:
+    rows: list[Row] = [
+        {"a": "한글", "b": 1, "c": None, "d": 0.1, "e": [1, {"f": "값"}], "g": True},
+        {"a": np.int64(3), "b": np.float32(0.5), "c": np.bool_(True), "d": pd.Timestamp("2026-01-02")},
+        {"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": np.float64("nan")}, "e": np.float32("nan")},
+        {"a": {None: 1, (2, 3): "x"}},
+    ]
+    stream = io.StringIO()
+    sinks.JsonLines(stream).write(rows)
+    assert stream.getvalue().splitlines() == [
+        '{"a": "한글", "b": 1, "c": null, "d": 0.1, "e": [1, {"f": "값"}], "g": true}',
+        '{"a": 3, "b": 0.5, "c": true, "d": "2026-01-02 00:00:00"}',
+        '{"a": null, "b": [null, 1.5], "c": {"d": null}, "e": null}',
+        '{"a": {"None": 1, "(2, 3)": "x"}}',
+    ]
