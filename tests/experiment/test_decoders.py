@@ -141,9 +141,6 @@ def test_every_family_has_blocks_and_reads_given_embeddings(tmp_path: Path, fami
         torch.testing.assert_close(
             classifier.embedded_logits(classifier.embed(rows), rows), classifier(rows), rtol=1e-4, atol=1e-5
         )
-    full = classifier(rows)
-    model.train()
-    torch.testing.assert_close(classifier(rows), full) if family != "gpt2" else None
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------
