@@ -42,7 +42,9 @@ class Augmenter(Protocol):
         """Return one augmented text per text, drawing for each from its own generator only.
 
         A text of which nothing good can be made comes back as ``Rejected``; none is left out. In training it is called
-        in a thread, while the step before is done: PyTorch's global random stream is left alone.
+        with the texts of a step at a time, in a thread, while the step before is done: PyTorch's global random stream
+        is left alone. Where many texts are augmented on several cores and ``pickle`` can copy the augmenter, a copy in
+        a process of its own makes them ahead of the steps.
         """
 
 
@@ -127,9 +129,13 @@ class CheckedAugmenter:
             if not isinstance(found, str | Rejected):
                 wanted = "expected str or Rejected(text, reason)"
                 raise PluginError(f"{self.name}: returned {describe_value(found)} for a text, {wanted}")
-        self.total += len(texts)
-        self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
+        self.count(made)
         return made
+
+    def count(self, made: Sequence[str | Rejected]) -> None:
+        """Count what was made of some texts."""
+        self.total += len(made)
+        self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
 
     def close(self) -> None:
         """Close the augmenter if it can be closed."""

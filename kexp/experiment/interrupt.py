@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+def ignore_sigterm() -> None:
+    """Ignore SIGTERM from here on: by it a launcher ends the processes that are left, which still have to write."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 @contextmanager
 def graceful_stop() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns whether the run should stop: True after the first Ctrl-C or SIGTERM.

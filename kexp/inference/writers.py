@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from kexp.atomic_files import replacing
+from kexp.background import one_behind
 from kexp.errors import KexpError
 from kexp.files import FORMATS, format_of
 from kexp.files.cells import UnreadCell
@@ -129,6 +131,38 @@ def _refuse_others(rows: Sequence[Row], columns: Sequence[str]) -> None:
             raise KexpError(f"a row has keys that are no columns: {names}; write JSONL, which can hold them")
 
 
+@dataclass(frozen=True, slots=True)
+class FileSink:
+    """The sink of a file that nobody else writes to."""
+
+    sink: Sink
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write some rows."""
+        self.sink.write(rows)
+
+
+MakeRows = Callable[[], Sequence[Row]]
+
+
+@contextmanager
+def writing(sink: Sink) -> Iterator[Callable[[MakeRows], None]]:
+    """Yield a function that writes the rows which another one makes, to a file in a thread of its own.
+
+    What goes wrong there is raised by the next call, or at the end of the block.
+    """
+
+    def write(make: MakeRows) -> None:
+        sink.write(make())
+
+    if not isinstance(sink, FileSink):
+        # A thread that waits for the reader of standard output could not be ended.
+        yield write
+        return
+    with one_behind(write, "kexp writing") as leave:
+        yield leave
+
+
 @contextmanager
 def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) -> Iterator[Sink]:
     """Yield a sink beside ``path`` and rename it when all is written; after an error nothing is left."""
@@ -138,12 +172,12 @@ def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) ->
         with replacing(path) as part:
             if kind == "parquet":
                 parquet = Parquet(part, table, added)
-                yield parquet
+                yield FileSink(parquet)
                 parquet.close()
             else:
                 with part.open("w", encoding="utf-8", newline="") as stream:
                     separator = "\t" if kind == "tsv" else ","
-                    yield JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator)
+                    yield FileSink(JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator))
     except OSError as error:
         raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None
 

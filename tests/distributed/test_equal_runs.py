@@ -12,11 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from distributed.launched import Ended, torchrun
+from distributed.plain_model import without_dropout
 from safetensors.torch import load_file
 from support import kexp
-from transformers import BertConfig, BertForSequenceClassification
-
-from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
 
 TOLERANCE = 2e-5
 
@@ -95,18 +93,6 @@ class Experiment:
 
     def weights(self, variant: str, model: str = "model") -> Mapping[str, torch.Tensor]:
         return load_file(self.run(variant) / model / "model.safetensors")
-
-
-def without_dropout(folder: Path, texts: list[str]) -> None:
-    """Save a small model whose dropout is 0 everywhere: processes draw different numbers for it."""
-    tokenizer = cased_wordpiece(wordpiece_vocabulary(texts, 300))
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
