@@ -10,7 +10,8 @@ from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
 from kexp.errors import KexpError, Problem, SpecError, plugin_call
-from kexp.model.adapter import add_adapter
+from kexp.experiment.hardware import hardware_of
+from kexp.model.adapter import add_adapter, need_precision
 from kexp.model.flat import FlatModel
 from kexp.model.last_token import logits_of, reads_last_token
 from kexp.model.recomputation import recompute_activations
@@ -38,6 +39,7 @@ def try_backbone(spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokeniz
         model = build_component(spec.backbone, BackboneContext(labels, tokenizer))
     _check_precision(spec, model)
     if spec.backbone.adapter is not None:
+        need_precision(spec.backbone.adapter, hardware_of(spec.training))
         add_adapter(model, spec.backbone.adapter, spec.seeds[0])
     if spec.training.gradient_checkpointing:
         recompute_activations(model)

@@ -59,13 +59,17 @@ training = {{batch_size = 13, epochs = 3}}
 [variants.frozen]
 freezing = {{use = "bottom-layers", layers = 1}}
 training = {{batch_size = 13}}
+[variants.adapter]
+backbone = {{adapter = {{use = "lora", target = "all-linear"}}}}
+freezing = {{use = "bottom-layers", layers = 1}}
+training = {{batch_size = 13}}
 [variants.pretrained]
 pretraining = {{steps = 5, batch_size = 11, learning_rate = 1e-3}}
 training = {{batch_size = 13}}
 """
 """Variants whose batches have odd numbers of rows, so that the two processes have different ones."""
 
-VARIANTS = ("accumulation", "one-row", "tokens", "uda", "freematch", "gradual", "frozen", "pretrained")
+VARIANTS = ("accumulation", "one-row", "tokens", "uda", "freematch", "gradual", "frozen", "adapter", "pretrained")
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,13 +137,20 @@ def test_every_family_has_blocks_and_reads_given_embeddings(tmp_path: Path, fami
     encoded = encode(TEXTS[:3], None, tokenizer, max_length=32, truncation="right", tokenise=tokenise)
     rows = TokenRows.of(collator(encoded, np.arange(3)), torch.device("cpu"))
     classifier = Classifier(model, choose("cpu", "fp32"), collator.pad_id)
-    if family != "gemma":  # It multiplies the embeddings of tokens within the model, and so those that are given.
-        torch.testing.assert_close(
-            classifier.embedded_logits(classifier.embed(rows), rows), classifier(rows), rtol=1e-4, atol=1e-5
-        )
-    full = classifier(rows)
-    model.train()
-    torch.testing.assert_close(classifier(rows), full) if family != "gpt2" else None
+    given = classifier.embedded_logits(classifier.embed(rows), rows)
+    torch.testing.assert_close(given, classifier(rows), rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_of_others_without_a_padding_token_is_read_by_lengths(tmp_path: Path) -> None:
+    folder = save_decoder(tmp_path / "m", TEXTS, pad=None, ends=True)
+    model, _, _ = built(folder)
+    model.config.pad_token_id = None
+    model.save_pretrained(folder)
+    loaded = load(folder, device="cpu", precision="fp32")
+    assert any(f'the tokenizer has no padding token: rows are padded with "{BEGIN}"' in note for note in loaded.notes)
+    tokenizer = loaded.members[0].pipeline.tokenizer
+    expected = [by_hand(model, tokenizer, text).softmax(-1).numpy() for text in TEXTS]
+    np.testing.assert_allclose(loaded.predict(TEXTS), expected, atol=1e-5)
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------
