@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,10 @@ from kexp.errors import DataError, Problem
 from kexp.names import plain_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
+
+    from kexp.files.tables import Columns
 
 _LEFT_OUT = 'rows with the label "{}" left out'
 
@@ -97,54 +101,83 @@ class ColumnOptions(DatasetOptions):
 
     def select(
         self,
-        values: Mapping[str, Sequence[Any]],
+        chunks: Iterable[Columns],
         source: Path | str,
         context: DatasetContext,
         split: str,
         label_names: Mapping[str, str] | None = None,
     ) -> Dataset:
-        """Turn the values of columns into a dataset of the columns that kexp reads.
+        """Turn columns, which come a stretch of rows at a time, into a dataset of the columns that kexp reads.
 
         ``label_names`` are those of the source. Raises ``DataError`` with the source, the column and the row.
         """
-        from kexp.files import label_of, text_of, to_dataset
-        from kexp.files.cells import changed_labels, column_of
+        import pyarrow as pa
+
+        from kexp.files.columns import dataset_of
 
         names = self.label_names or label_names
-        count = len(next(iter(values.values())))
-        kept: Sequence[int] = range(count)
-        labels = []
+        count, numbers, tables = 0, array("q"), []
+        for values in chunks:
+            rows = range(count + 1, count + 1 + len(next(iter(values.values()))))
+            table, kept = self._selected(values, rows, source, context, split, names or {})
+            count += len(rows)
+            numbers.extend(kept)
+            tables.append(table)
+        if split != UNLABELLED and not numbers:
+            raise DataError(f"{source}: every row has a label of leave_out ({', '.join(self.leave_out)})")
+        if len(numbers) < count:
+            context.rows[split] = numbers
+        return dataset_of(pa.concat_tables(tables), source, names, numbers, keep_unlabelled=context.keep_unlabelled)
+
+    def _selected(
+        self,
+        values: Columns,
+        rows: range,
+        source: Path | str,
+        context: DatasetContext,
+        split: str,
+        names: Mapping[str, str],
+    ) -> tuple[pa.Table, Sequence[int]]:
+        """Return the columns that kexp reads of some rows, without those that are left out, and the rows' numbers."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from kexp.files import label_of, text_of
+        from kexp.files.cells import changed_labels, texts_in_arrow
+
+        labels, places = None, None
+        kept: Sequence[int] = rows
         if split != UNLABELLED:
             context.read.setdefault(split, Counter()).update(changed_labels(values[self.label]))
-            labels = column_of(values[self.label], label_of, source, self.label)
-            kept = self._kept(labels, names or {}, context)
-            if len(kept) < count:
-                context.rows[split] = [row + 1 for row in kept]
-            if not kept:
-                raise DataError(f"{source}: every row has a label of leave_out ({', '.join(self.leave_out)})")
+            labels = texts_in_arrow(values[self.label], label_of, source, self.label, rows)
+            if gone := self._left_out(labels, names, context):
+                places = np.flatnonzero(~np.isin(labels.to_pylist(), gone))
+                labels, kept = labels.take(pa.array(places)), [rows[place] for place in places]
 
-        def column(name: str) -> list[str]:
+        def column(name: str) -> pa.Array:
             cells = values[name]
-            numbers = [row + 1 for row in kept]
-            return column_of([cells[row] for row in kept], text_of, source, name, numbers)
+            if places is not None:
+                cells = [cells[place] for place in places] if isinstance(cells, list) else cells.take(pa.array(places))
+            return texts_in_arrow(cells, text_of, source, name, kept)
 
-        chosen = {"text": list(map(self.join_with.join, zip(*map(column, self.text_columns), strict=True)))}
-        chosen |= {
+        texts = [column(name) for name in self.text_columns]
+        joined = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, self.join_with)
+        chosen = {"text": joined} | {
             name: column(other) for name, other in self._others().items() if other is not None and other in values
         }
-        if split != UNLABELLED:
-            chosen["label"] = [labels[row] for row in kept]
-        numbers = [row + 1 for row in kept]
-        return to_dataset(chosen, source, names, numbers, keep_unlabelled=context.keep_unlabelled)
+        return pa.table(chosen if labels is None else {**chosen, "label": labels}), kept
 
-    def _kept(self, labels: Sequence[str], names: Mapping[str, str], context: DatasetContext) -> Sequence[int]:
-        """Return the rows whose label is not left out, and count the others."""
-        if not self.leave_out:
-            return range(len(labels))
-        out = {label: label if label in self.leave_out else names.get(label, label) for label in set(labels)}
-        gone = [label for label in labels if out[label] in self.leave_out]
-        context.counts.update(_LEFT_OUT.format(label) for label in map(out.get, gone))
-        return [row for row, label in enumerate(labels) if out[label] not in self.leave_out]
+    def _left_out(self, labels: pa.Array, names: Mapping[str, str], context: DatasetContext) -> list[str]:
+        """Return the labels among these whose rows are left out, and count the rows."""
+        gone = []
+        for found in labels.value_counts().to_pylist() if self.leave_out else ():
+            label = found["values"]
+            named = label if label in self.leave_out else names.get(label, label)
+            if named in self.leave_out:
+                gone.append(label)
+                context.counts[_LEFT_OUT.format(named)] += found["counts"]
+        return gone
 
     def _warn_of_labels_not_found(self, context: DatasetContext) -> None:
         """Warn of labels that are to be left out and that no row has."""

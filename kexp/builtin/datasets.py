@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -182,10 +183,11 @@ class TableDataset(ColumnOptions):
 
         table = open_table(path, self.layout(split))
         names = self.columns_of(table.columns, labelled=split != UNLABELLED)
-        values = table.read(names, "" if set(names) & set(table.columns) else self._headless(split))
-        context.read[split] = table.counts
+        chunks = table.read_chunks(names, "" if set(names) & set(table.columns) else self._headless(split))
+        read = self.select(chunks, path, context, split)
+        context.read[split] = Counter({**table.counts, **context.read.get(split, {})})
         context.warnings.extend(table.warnings)
-        return self.select(values, path, context, split)
+        return read
 
 
 class HubDataset(ColumnOptions):
@@ -264,7 +266,7 @@ class HubDataset(ColumnOptions):
         values = _values(dataset, names, source)
         feature = dataset.features.get(self.label)
         if split == UNLABELLED or not isinstance(feature, ClassLabel):
-            return self.select(values, source, context, split)
+            return self.select([values], source, context, split)
         unlabelled = sum(label is None or label < 0 for label in values[self.label])
         if unlabelled and "-1" not in self.leave_out and not context.keep_unlabelled:
             remedy = 'name another split in dataset.splits, or leave them out with cleaning.unlabelled = "drop"'
@@ -273,7 +275,7 @@ class HubDataset(ColumnOptions):
         if "-1" not in self.leave_out:
             # To be dropped later, as in every other dataset.
             values[self.label] = [None if label is None or label < 0 else label for label in values[self.label]]
-        return self.select(values, source, context, split, named)
+        return self.select([values], source, context, split, named)
 
 
 def _values(dataset: Dataset, names: Sequence[str], source: str) -> dict[str, list[Any]]:

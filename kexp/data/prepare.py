@@ -28,6 +28,7 @@ from kexp.data.cleaning import (
     need_rows,
     without_unlabelled,
 )
+from kexp.data.freed_memory import give_back
 from kexp.data.row_tables import texts_of, with_texts, without_texts
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
@@ -35,13 +36,14 @@ from kexp.data.splits import choose_labelled, codes, divide, limit_labelled_rows
 from kexp.data.texts import Texts
 from kexp.errors import DataError
 from kexp.files import label_of, need_columns, text_of
-from kexp.files.cells import changed_labels, column_of, truth_spelled_once
+from kexp.files.cells import changed_labels, column_of, texts_in_arrow, truth_spelled_once
 from kexp.names import alike, with_code_points
 from kexp.repeats import Repeat
 from kexp.seeds import derive
 
 if TYPE_CHECKING:
     import pandas as pd
+    from datasets import Dataset
 
     from kexp.spec.sections import Spec
 
@@ -87,6 +89,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     if spec.split.validation == 0 and (unused := frames.pop("validation", None)) is not None:
         counts["validation"] |= {"not_used": len(unused), "kept": 0}
     frames, texts = without_texts(frames, spec.cleaning.trim)
+    give_back()
     frames, bounds = _clean(frames, spec, counts)
     brought = set(frames)
     if spec.labelled.pool_from == "whole-file" and UNLABELLED in frames:
@@ -121,6 +124,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     record = _record(frames, counts)
     rows = _rows(frames, texts, labels)
+    give_back()
     unlabelled = rows.pop(UNLABELLED, None)
     of = {"dataset": found} if (found := spec.dataset.provenance()) else {}
     return PreparedData(labels, rows, unlabelled, of | _source(context) | record | by_words)
@@ -218,34 +222,54 @@ def read_splits(spec: Spec) -> ReadData:
     frames: dict[str, pd.DataFrame] = {}
     names: list[str] | None = None
     for split in (split for split in (*SPLITS, UNLABELLED) if split in read):
-        frame: pd.DataFrame = read[split].to_pandas()
+        columns = [name for name in (*TEXTS, "label", "group", "augmented") if name in read[split].column_names]
         need_columns(
-            f"dataset, split {split}", list(frame.columns), ("text",) if split == UNLABELLED else ("text", "label")
+            f"dataset, split {split}", read[split].column_names, ("text",) if split == UNLABELLED else ("text", "label")
         )
+        rows = read[split].select_columns(columns)
+        frame: pd.DataFrame = rows.to_pandas()
         if "label" not in frame:
             frame["label"] = UNKNOWN
-        feature = read[split].features.get("label")
+        feature = rows.features.get("label")
         source = f"dataset, split {split}"
         for name in (name for name in (*TEXTS, "augmented") if name in frame):
-            if not _is_string(read[split].features[name]):
-                frame[name] = column_of(read[split][name][:], text_of, source, name)
+            if not _is_string(rows.features[name]):
+                frame[name] = column_of(rows[name][:], text_of, source, name)
         if isinstance(feature, ClassLabel):
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
         elif feature is not None:
-            context.read.setdefault(split, Counter()).update(changed_labels(frame["label"]))
-            frame["label"] = column_of(read[split]["label"][:], label_of, source, "label")
+            frame["label"] = _labels(rows, source, context.read.setdefault(split, Counter()))
         missing = frame["label"].isna() | (frame["label"] == "")
         if missing.any() and split != UNLABELLED and not context.keep_unlabelled:
-            rows = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
+            count = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
             remedy = 'add the labels, or leave the rows out with cleaning.unlabelled = "drop"'
-            raise DataError(f"dataset: {rows} of the {split} split have no label; {remedy}")
+            raise DataError(f"dataset: {count} of the {split} split have no label; {remedy}")
         label = frame["label"].where(~missing, UNKNOWN).astype("str")
         frames[split] = frame.assign(label=label, number=range(len(frame)))
     if names is None:
         _spell_labels_once(frames, context)
     _warn_of_odd_groups(frames["train"], context)
     return ReadData(frames, names, context)
+
+
+def _labels(rows: Dataset, source: str, counts: Counter[str]) -> pd.Series[str] | list[str]:
+    """Return the labels as they are spelled everywhere, and count those that are changed."""
+    if not _is_string(rows.features["label"]):
+        given = rows["label"][:]
+        counts.update(changed_labels(given))
+        return column_of(given, label_of, source, "label")
+    import pyarrow as pa
+
+    parts = [pa.array([], pa.large_string())]
+    done = 0
+    for part in rows.with_format("arrow")[:]["label"].chunks:
+        counts.update(changed_labels(part))
+        numbers = range(done + 1, done + 1 + len(part))
+        parts.append(texts_in_arrow(part.cast(pa.large_string()), label_of, source, "label", numbers))
+        done += len(part)
+    found: pd.Series[str] = pa.chunked_array(parts).to_pandas()
+    return found
 
 
 def _is_string(feature: Any) -> bool:

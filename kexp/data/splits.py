@@ -104,14 +104,16 @@ def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int)
         raise DataError(f"{place}: {rows} rows cannot be taken out of {len(frame)}; use a {other} share, or more data")
     if options.group and "group" in frame:
         return _take_groups(frame, rows, place, options, seed)
+    import numpy as np
     from sklearn.model_selection import train_test_split
 
     if options.stratify:
         _check_stratification(frame, rows, place)
-    rest, taken = train_test_split(
-        frame, test_size=rows, random_state=seed, stratify=_strata(frame) if options.stratify else None
-    )
-    return rest.sort_index(), taken.sort_index()
+    strata = _strata(frame) if options.stratify else None
+    _, chosen = train_test_split(np.arange(len(frame)), test_size=rows, random_state=seed, stratify=strata)
+    taken = np.zeros(len(frame), bool)
+    taken[chosen] = True
+    return frame[~taken].sort_index(), frame[taken].sort_index()
 
 
 def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
@@ -177,6 +179,19 @@ def choose_labelled(train: pd.DataFrame, options: Labelled, seed: int) -> tuple[
             raise DataError(f"labelled.n: {count} of {len(train)} train rows with {len(counts)} labels; {remedy}")
         chosen = rank < shuffled["label"].map(_shares(counts, count))
     return shuffled[chosen].sort_index(), shuffled[~chosen].sort_index()
+
+
+def stratified_rows(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """Return at most ``most`` rows in order, drawn in the proportions of the labels, one of every label at least."""
+    import numpy as np
+    import pandas as pd
+
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    shuffled = pd.Series(labels).sample(frac=1, random_state=seed)
+    shares = _shares(shuffled.value_counts().sort_index(), most)
+    chosen = shuffled.groupby(shuffled).cumcount() < shuffled.map(shares)
+    return np.sort(shuffled.index[chosen].to_numpy())
 
 
 def _shares(counts: pd.Series[int], total: int) -> pd.Series[int]:

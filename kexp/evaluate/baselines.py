@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     import numpy as np
     from numpy.typing import NDArray
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    Predict: TypeAlias = Callable[[Sequence[str]], NDArray[np.float64]]
-    """Texts in, probabilities of shape (rows, labels) out."""
+Predict: TypeAlias = Callable[[Sequence[str]], "NDArray[np.float64]"]
+"""Texts in, probabilities of shape (rows, labels) out."""
 
 PAIR_SEPARATOR = " ␞ "
 """Stands between the texts of a pair: a symbol that texts do not use, so that n-grams show where a text ends."""
@@ -24,6 +22,10 @@ CHARACTERS = 1000
 
 STRENGTH = 4.0
 """Inverse of the regularisation of the linear baseline, C in scikit-learn."""
+
+
+MOST_ROWS = {"tfidf-logreg": 50_000}
+"""Train rows that a baseline is fitted to at most; where there are more, to a sample of so many."""
 
 
 def join_pairs(texts: Sequence[str], pairs: Sequence[str]) -> list[str]:

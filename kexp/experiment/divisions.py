@@ -9,13 +9,14 @@ from typing import Any
 from kexp.contracts import Metric
 from kexp.data.prepare import divided_by
 from kexp.errors import KexpError
+from kexp.evaluate.baselines import MOST_ROWS
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import repeats_of
 from kexp.repeats import Repeat, in_words
 from kexp.spec.sections import Spec
 
-BASELINE_ROWS = 200_000
+BASELINES = ("majority", "tfidf-logreg")
 
 
 def divisions(spec: Spec) -> dict[str, Repeat]:
@@ -80,11 +81,13 @@ def _baselines(
     spec: Spec, repeat: Repeat, prepared: PreparedInputs, remarks: dict[str, None]
 ) -> dict[str, dict[str, dict[str, float]]]:
     data = prepared.data(spec, repeat)
-    default = ("majority", "tfidf-logreg") if len(data.train) < BASELINE_ROWS else ()
-    names: tuple[str, ...] = default if spec.evaluation.baselines is None else spec.evaluation.baselines
+    names: tuple[str, ...] = BASELINES if spec.evaluation.baselines is None else spec.evaluation.baselines
     metrics = prepared.metrics(spec, data.labels)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name in names:
+        if (most := MOST_ROWS.get(name)) and len(data.train) > most:
+            sample = f"a stratified sample of {most:,} of the {len(data.train):,} train rows"
+            remarks[f"baseline {name} is fitted to {sample}"] = None
         for split, predicted in prepared.baseline(spec, repeat, name).items():
             scores, failures = measured(predicted, metrics)
             found.setdefault(name, {})[split] = scores

@@ -18,11 +18,13 @@ from kexp.data.encoding import Encoded, Ragged, TokenCache, frame
 from kexp.data.long_texts import TOKENS
 from kexp.data.prepare import divided_by, needs_views, prepare_read, read_splits
 from kexp.data.rows import PreparedData, Rows
+from kexp.data.splits import stratified_rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
+from kexp.data.texts import CHUNK
 from kexp.distributed import ALONE, World
 from kexp.doing import doing
 from kexp.errors import plugin_call
-from kexp.evaluate.baselines import fit_baseline, join_pairs
+from kexp.evaluate.baselines import MOST_ROWS, Predict, fit_baseline, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.data_warnings import data_warnings
 from kexp.experiment.hidden_state_store import HiddenStateStore
@@ -31,6 +33,7 @@ from kexp.experiment.memory_cache import RecentResults
 from kexp.experiment.model_check import try_backbone
 from kexp.experiment.run_inputs import PretrainingRows, RunInputs, UnlabelledInputs
 from kexp.experiment.texts import build_tokenizer, clean, eojeol_of_tokens, train_texts, without_long_tails
+from kexp.model_tokenizer import padding_note
 from kexp.options import Options, component_title
 from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
@@ -40,6 +43,8 @@ from kexp.repeats import Repeat, in_words
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
 
@@ -91,6 +96,7 @@ class PreparedInputs:
         chosen_by = f"{spec.training.keep} {spec.training.patience}"
         order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')} {chosen_by}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
+        warnings = (*warnings, *filter(None, [padding_note(tokenizer)]))
         views, pretraining = self._labelled_views(spec, repeat), self._pretraining(spec, repeat, tokenizer, key)
         return RunInputs(data, tokenizer, encoded, views, unlabelled, warnings, pretraining)
 
@@ -239,10 +245,20 @@ class PreparedInputs:
 
 
 def _baseline(data: PreparedData, name: str) -> dict[str, Predictions]:
-    model = fit_baseline(name, _joined(data.train), data.train.labels, len(data.labels), seed=0)
+    rows = stratified_rows(data.train.labels, MOST_ROWS.get(name, len(data.train)), seed=0)
+    train = data.train if len(rows) == len(data.train) else data.train.take(rows)
+    model = fit_baseline(name, _joined(train), train.labels, len(data.labels), seed=0)
     measured = {split: rows for split, rows in data.splits.items() if split != "train"}
-    return {split: Predictions(rows.labels, model(_joined(rows))) for split, rows in measured.items()}
+    return {split: Predictions(rows.labels, _predicted(model, rows)) for split, rows in measured.items()}
+
+
+def _predicted(model: Predict, rows: Rows) -> NDArray[np.float64]:
+    """Return the probabilities of all rows, a chunk at a time, since their features take far more than the texts."""
+    import numpy as np
+
+    parts = [np.arange(start, min(start + CHUNK, len(rows))) for start in range(0, len(rows), CHUNK)]
+    return np.concatenate([model(_joined(rows.take(part))) for part in parts])
 
 
 def _joined(rows: Rows) -> Sequence[str]:
-    return rows.texts if rows.pairs is None else join_pairs(rows.texts, rows.pairs)
+    return list(rows.texts) if rows.pairs is None else join_pairs(rows.texts, rows.pairs)

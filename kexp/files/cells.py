@@ -7,15 +7,18 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
 from kexp.names import has_invisible, plain_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _LISTED = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
@@ -158,16 +161,53 @@ def column_of(
     return converted
 
 
-def changed_labels(values: Iterable[Any]) -> Counter[str]:
+def listed(values: Sequence[Any] | pa.Array) -> Sequence[Any]:
+    """Return cells of a column as Python objects."""
+    return values if isinstance(values, Sequence) else values.to_pylist()
+
+
+def texts_in_arrow(
+    values: Sequence[Any] | pa.Array,
+    convert: Callable[[Any], str],
+    source: object,
+    column: str,
+    numbers: Sequence[int],
+) -> pa.Array:
+    """Convert the cells of a column, at the rows ``numbers``, as ``column_of`` does; Arrow arrays by distinct text."""
+    import pyarrow as pa
+
+    if isinstance(values, Sequence):
+        return pa.array(column_of(values, convert, source, column, numbers), pa.large_string())
+    if convert is text_of:
+        return values.fill_null("")
+    found = values.dictionary_encode()
+    try:
+        distinct = [convert(value) for value in found.dictionary.to_pylist()]
+    except ValueError:
+        # The row is named in the message.
+        distinct = column_of(values.to_pylist(), convert, source, column, numbers)
+    if distinct == found.dictionary.to_pylist():
+        return values.fill_null("")
+    return pa.array(distinct, pa.large_string()).take(found.indices).fill_null("")
+
+
+def changed_labels(values: Sequence[Any] | pa.Array) -> Counter[str]:
     """Count the labels that ``label_of`` changes, by what is changed."""
     counts: Counter[str] = Counter()
-    for label, rows in Counter(value for value in values if isinstance(value, str)).items():
+    for label, rows in _counted(values).items():
         visible = "".join(label.split())
         if has_invisible(label):
             counts["labels without their invisible characters"] += rows
         elif "".join(plain_name(label).split()) != visible:
             counts["labels composed (NFC)"] += rows
     return counts
+
+
+def _counted(values: Sequence[Any] | pa.Array) -> Mapping[str, int]:
+    if isinstance(values, Sequence):
+        return Counter(value for value in values if isinstance(value, str))
+    found = values.value_counts().to_pylist()
+    return {of["values"]: of["counts"] for of in found if isinstance(of["values"], str)}
 
 
 # --- true and 1 ------------------------------------------------------------------------------------------------------

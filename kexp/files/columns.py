@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from kexp.files.first_bytes import KEYS, Remedies
 from kexp.names import alike, plain_name, with_code_points
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 
@@ -125,27 +127,74 @@ def to_dataset(
     ``numbers`` are those of the rows in the source; without it they count from 1. Raises ``DataError`` for a label that
     ``label_names`` lacks, and for a row without label unless ``keep_unlabelled``.
     """
-    from datasets import ClassLabel, Dataset
+    from datasets import Dataset
 
     made = {name: list(values) for name, values in columns.items()}
-    if "label" not in made:
-        return Dataset.from_dict(made)
-    labels = made["label"] = column_of(made["label"], label_of, source, "label", numbers)
+    if "label" in made:
+        made["label"] = column_of(made["label"], label_of, source, "label", numbers)
+    table = Dataset.from_dict(made).with_format("arrow")[:]
+    return dataset_of(table, source, label_names, numbers, keep_unlabelled=keep_unlabelled)
+
+
+def dataset_of(
+    table: pa.Table,
+    source: Path | str,
+    label_names: Mapping[str, str] | None = None,
+    numbers: Sequence[int] | None = None,
+    *,
+    keep_unlabelled: bool = False,
+) -> Dataset:
+    """Make a Hugging Face dataset of a table in Arrow whose labels, if there are any, are texts; as ``to_dataset``."""
+    from datasets import ClassLabel
+
+    if "label" not in table.column_names:
+        return _dataset(table)
+    labels = table["label"]
     numbers = numbers or range(1, len(labels) + 1)
-    if "" in labels and not keep_unlabelled:
-        row, missing = numbers[labels.index("")], labels.count("")
-        remedy = 'fill them in, or leave them out with cleaning.unlabelled = "drop"'
-        raise DataError(f"{source}: data row {row} has no label ({missing} such rows); {remedy}")
+    _refuse_unlabelled(labels, source, numbers, keep_unlabelled=keep_unlabelled)
     if label_names is None:
-        return Dataset.from_dict(made)
-    ids = {label_of(raw): number for number, raw in enumerate(label_names)}
-    known = {label: same_label(label, ids) for label in set(labels) if label}
-    unknown = next((number for number, label in enumerate(labels) if label and known[label] not in ids), None)
-    if unknown is not None:
-        label = labels[unknown]
-        near = [name for group in alike([*ids, label]) if label in group for name in group]
+        return _dataset(table)
+    ids = _label_ids(labels, source, label_names, numbers)
+    place = table.column_names.index("label")
+    made: Dataset = _dataset(table.set_column(place, "label", ids))
+    return made.cast_column("label", ClassLabel(names=list(label_names.values())))
+
+
+def _dataset(table: pa.Table) -> Dataset:
+    from datasets import Dataset
+
+    # Without a fingerprint it would pickle all rows for one.
+    return Dataset(table, fingerprint=secrets.token_hex(8))
+
+
+def _refuse_unlabelled(
+    labels: pa.ChunkedArray, source: Path | str, numbers: Sequence[int], *, keep_unlabelled: bool
+) -> None:
+    import pyarrow.compute as pc
+
+    if keep_unlabelled or not (missing := pc.sum(pc.equal(labels, "")).as_py()):
+        return
+    row = numbers[pc.index(labels, "").as_py()]
+    remedy = 'fill them in, or leave them out with cleaning.unlabelled = "drop"'
+    raise DataError(f"{source}: data row {row} has no label ({missing} such rows); {remedy}")
+
+
+def _label_ids(
+    labels: pa.ChunkedArray, source: Path | str, label_names: Mapping[str, str], numbers: Sequence[int]
+) -> pa.Array:
+    """Return the place of every label among ``label_names``, -1 where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = {label_of(raw): number for number, raw in enumerate(label_names)} | {"": -1}
+    present = labels.unique()
+    known = {label: label if label == "" else same_label(label, ids) for label in present.to_pylist()}
+    if unknown := [label for label in known if known[label] not in ids]:
+        first = min(pc.index(labels, label).as_py() for label in unknown)
+        label = labels[first].as_py()
+        near = [name for group in alike([*filter(None, ids), label]) if label in group for name in group]
         differ = f"; these differ: {' and '.join(map(with_code_points, near))}" if near else ""
         finding = f"label {label!r} is not in label_names ({', '.join(label_names)})"
-        raise DataError(f"{source}: data row {numbers[unknown]}: {finding}{differ}")
-    made["label"] = [ids[known[label]] if label else -1 for label in labels]
-    return Dataset.from_dict(made).cast_column("label", ClassLabel(names=list(label_names.values())))
+        raise DataError(f"{source}: data row {numbers[first]}: {finding}{differ}")
+    values = pa.array([ids[name] for name in known.values()], pa.int64())
+    return values.take(pc.index_in(labels, value_set=present).combine_chunks())

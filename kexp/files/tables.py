@@ -5,13 +5,15 @@ from __future__ import annotations
 import codecs
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.errors import DataError
+from kexp.files.arrow_csv import UnsuitableError, arrow_blocks
 from kexp.files.binary import parquet_errors, workbook_rows
+from kexp.files.cells import listed
 from kexp.files.columns import (
     cell,
     has_column,
@@ -25,6 +27,7 @@ from kexp.files.columns import (
 from kexp.files.delimited import DelimitedFile, named_rows
 from kexp.files.first_bytes import FLAGS, KEYS, Remedies, refuse_other_format
 from kexp.files.json_rows import json_array, json_objects
+from kexp.files.quotation_marks import QuotationMarks, quoted_cells
 from kexp.files.text import lines_of
 from kexp.names import plain_name
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
+Columns = Mapping[str, "list[Any] | pa.LargeStringArray"]
+"""Columns of some rows: lists of cells, or Arrow arrays of texts."""
 
 FORMATS = {
     ".csv": "csv",
@@ -91,6 +96,8 @@ class Table:
     warnings: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     """Dotted paths that are needed."""
+    arrow: Callable[[], Iterator[Columns]] | None = None
+    """Reads the same rows as Arrow arrays, where the format has a reader that does."""
 
     def chunks(self) -> Iterator[list[Row]]:
         """Yield the rows in order, as many at once as memory should hold.
@@ -136,33 +143,63 @@ class Table:
             self.paths.append(column)
 
     def read(self, names: Sequence[str], remedy: str = "") -> dict[str, list[Any]]:
-        """Read whole columns, which may be dotted paths; raises ``DataError`` for one that the table lacks.
+        """Read whole columns, as ``read_chunks`` does."""
+        values: dict[str, list[Any]] = {name: [] for name in names}
+        for chunk in self.read_chunks(names, remedy):
+            for name, column in values.items():
+                column.extend(listed(chunk[name]))
+        return values
 
-        So does a table without rows, and a path through something that is no table.
+    def read_chunks(self, names: Sequence[str], remedy: str = "") -> Iterator[Columns]:
+        """Yield columns, which may be dotted paths, a stretch of rows at a time.
+
+        Raises ``DataError`` for one that the table lacks, for a table without rows, and for a path through something
+        that is no table.
         """
         need_columns(self.source, self.columns, names, remedy)
-        values: dict[str, list[Any]] = {name: [] for name in names}
+        done = 0
+        if self.arrow is not None and all(name in self.columns for name in names):
+            try:
+                for columns in self.arrow():
+                    done += (count := len(columns[names[0]]))
+                    if count:
+                        yield {name: columns[name] for name in names}
+            except UnsuitableError:
+                # From here on row by row; those before are read again, for what is counted and refused.
+                done = sum(1 for _ in itertools.islice(self.rows, done))
+            else:
+                self._need_rows(done)
+                return
+        yield from self._read_rows(names, done)
+
+    def _need_rows(self, count: int) -> None:
+        if not count:
+            raise DataError(f"{self.source}: it has columns ({', '.join(self.columns)}) and no rows")
+
+    def _read_rows(self, names: Sequence[str], count: int) -> Iterator[Columns]:
         nested = [name for name in names if name not in self.columns]
         blocked: dict[str, str] = {}
-        first: list[Row] = []
-        for number, row in enumerate(self.rows, start=1):
-            if len(first) < 100:
-                first.append(row)
-            for name, column in values.items():
-                column.append(cell(row, name))
+        empty, first = set(nested), list[Row]()
+        while rows := list(itertools.islice(self.rows, CHUNK_ROWS)):
+            first = first or rows[:100]
+            columns = {name: [cell(row, name) for row in rows] for name in names}
             for name in nested:
-                if values[name][-1] is None and name not in blocked and (found := obstacle(row, name)):
-                    blocked[name] = f"data row {number}: {found}"
-        if not first:
-            raise DataError(f"{self.source}: it has columns ({', '.join(self.columns)}) and no rows")
-        absent = [name for name in nested if all(value is None for value in values[name])]
+                values = enumerate(columns[name])
+                for place in (place for place, value in values if value is None and name not in blocked):
+                    if found := obstacle(rows[place], name):
+                        blocked[name] = f"data row {count + place + 1}: {found}"
+                if any(value is not None for value in columns[name]):
+                    empty.discard(name)
+            count += len(rows)
+            yield columns
+        self._need_rows(count)
+        absent = [name for name in nested if name in empty]
         if found := next((blocked[name] for name in (*absent, *blocked) if name in blocked), ""):
             name = next(name for name in blocked if blocked[name] == found)
             raise DataError(f"{self.source}: no column {name!r} in {found}; name a value that is a text or label")
         if absent:
             known = ", ".join(nested_names(self.columns, first))
             raise DataError(f"{self.source}: no column {', '.join(map(repr, absent))}; the columns are {known}")
-        return values
 
 
 def open_table(path: Path, layout: Layout, remedies: Remedies = KEYS) -> Table:
@@ -205,13 +242,55 @@ def _counted(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
 def _delimited(path: Path, layout: Layout, remedies: Remedies, separator: str) -> Table:
     file = DelimitedFile(path, separator, layout.encoding, layout.quoting, layout.escape, remedies)
     names, rows = named_rows(file, layout.header, layout.columns)
+    skip = file.counts["lines"] if layout.header else 0
     warnings: list[str] = []
     if not layout.header and layout.columns:
         rows = _perhaps_header(path, names, rows, warnings)
     if layout.quoting is None or file.quotes:
-        rows = _quoted_cells(file, names, rows, warnings)
+        rows = quoted_cells(file, names, rows, warnings)
     named = _counted(rows_by_name(path, names, rows), file.counts)
-    return Table(str(path), without_spacers(names), named, counts=file.counts, warnings=warnings)
+    table = Table(str(path), without_spacers(names), named, counts=file.counts, warnings=warnings)
+    # A header of several lines, rows above the first one that hold white space alone, and columns without a name are
+    # left to Python.
+    plain = layout.escape is None and len(table.columns) == len(names) and not file.counts["merged_lines"]
+    if plain and (skip or file.counts["lines"] == 1):
+        table.arrow = lambda: _by_arrow(file, names, skip, warnings, layout)
+    return table
+
+
+def _by_arrow(
+    file: DelimitedFile, names: list[str], skip: int, warnings: list[str], layout: Layout
+) -> Iterator[Columns]:
+    """Yield the columns of a file block by block; raises ``UnsuitableError`` for what Python has to read or refuse."""
+    marks, found, lines, rows = QuotationMarks(file.quotes), list[str](), 0, 0
+    blocks = arrow_blocks(
+        file.path, len(names), separator=file.separator, encoding=file.encoding, quotes=file.quotes, skip=skip
+    )
+    for count, columns in blocks:
+        if _repeats_names(names, columns):
+            raise UnsuitableError
+        if not rows and len(columns[0]) and not layout.header and layout.columns:
+            found.extend(_header_warnings(file.path, names, [column[0].as_py() for column in columns]))
+        marks.add_columns(columns)
+        lines, rows = lines + count, rows + len(columns[0])
+        yield dict(zip(names, columns, strict=True))
+    # The lines that were read before, for the names of the columns, are among them.
+    file.counts.clear()
+    file.counts.update(lines=lines, rows=rows)
+    if layout.quoting is None or file.quotes:
+        found.extend(marks.warnings(file, names))
+    warnings.extend(found)
+
+
+def _repeats_names(names: list[str], columns: Sequence[pa.LargeStringArray]) -> bool:
+    """Return whether a row repeats the names of the columns."""
+    import pyarrow.compute as pc
+
+    if len(names) < 2:
+        return False
+    last = pc.equal(columns[-1], names[-1])
+    rows = zip(*(column.filter(last).to_pylist() for column in columns), strict=True)
+    return any(list(map(plain_name, row)) == names for row in rows)
 
 
 def _perhaps_header(
@@ -219,38 +298,16 @@ def _perhaps_header(
 ) -> Iterator[list[str]]:
     """Yield rows, and warn of a first one that has the name of a column in it."""
     for number, row in enumerate(rows):
-        same = [name for name, value in zip(names, row, strict=True) if plain_name(value) == name]
-        if number == 0 and same and len(names) > 1:
-            finding = f'{path}: the first row has "{same[0]}" in the column of this name'
-            warnings.append(f"{finding}; if it is a header, leave out header = false and columns")
+        if number == 0:
+            warnings.extend(_header_warnings(path, names, row))
         yield row
 
 
-def _quoted_cells(
-    file: DelimitedFile, names: list[str], rows: Iterator[list[str]], warnings: list[str]
-) -> Iterator[list[str]]:
-    """Yield rows, and warn of a column in which quotation marks that seem to enclose the cells are characters.
-
-    Without quoting they are; with quoting, where white space stands before them.
-    """
-    filled, enclosed, doubled = Counter[int](), Counter[int](), Counter[int]()
-    for row in rows:
-        for number, value in enumerate(row):
-            filled[number] += value != ""
-            if '"' not in value or (file.quotes and not value[:1].isspace()):
-                continue
-            bare = value.strip()
-            if bare[:1] == '"' == bare[-1:] and len(bare) > 1:
-                enclosed[number] += 1
-                inner = bare[1:-1]
-                doubled[number] += '""' in inner and '"' not in inner.replace('""', "")
-        yield row
-    remedy = "remove the spaces before them" if file.quotes else file.remedies.quoted
-    for number, name in enumerate(names):
-        if enclosed[number] and (enclosed[number] == filled[number] or doubled[number] or file.quotes):
-            count = enclosed[number] if file.quotes else doubled[number] or enclosed[number]
-            finding = f'{file.path}: {count:,} cells of column "{name}" are in quotation marks, which are read as '
-            warnings.append(f"{finding}characters; if they enclose the cells, {remedy}")
+def _header_warnings(path: Path, names: Sequence[str], row: Sequence[str]) -> Iterator[str]:
+    same = [name for name, value in zip(names, row, strict=True) if plain_name(value) == name]
+    if same and len(names) > 1:
+        finding = f'{path}: the first row has "{same[0]}" in the column of this name'
+        yield f"{finding}; if it is a header, leave out header = false and columns"
 
 
 def _jsonl(path: Path, layout: Layout, remedies: Remedies) -> Table:

@@ -264,7 +264,8 @@ class Evaluation(Section):
 
     metrics: tuple[AnyMetric, ...] = Field(DEFAULT_METRICS, min_length=1, description="Metrics by name.")
     baselines: tuple[Literal["majority", "tfidf-logreg"], ...] | None = Field(
-        None, description="Simple models on the same rows; both where train has fewer than 200,000 rows, if not given."
+        None,
+        description="Simple models on the same rows, all if not given; tfidf-logreg on 50,000 of train at most.",
     )
     batch_size: PositiveInt | None = Field(None, description="Rows per forward pass of an evaluation.")
     batch_tokens: PositiveInt | None = Field(

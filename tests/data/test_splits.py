@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from kexp.data.splits import choose_labelled, divide, limit_rows, take_fold
+from kexp.data.splits import choose_labelled, divide, limit_rows, stratified_rows, take_fold
 from kexp.errors import DataError
 from kexp.spec.sections import Labelled, Split
 
@@ -409,3 +410,12 @@ def test_a_spec_with_folds_is_written_so_that_it_can_be_read_again(folds: int) -
 
 def test_nothing_is_left_for_train_beside_folds_and_validation() -> None:
     assert "nothing is left for train" in str(next(iter(Split(folds=2, validation=0.5).problems())))
+
+
+def test_stratified_rows_are_a_sample_in_the_proportions_of_the_labels() -> None:
+    labels = np.repeat([2, 0, 5], [600, 399, 1])
+    rows = stratified_rows(labels, 100, seed=3)
+    assert [int((labels[rows] == label).sum()) for label in (2, 0, 5)] == [60, 39, 1]
+    assert (np.diff(rows) > 0).all()
+    assert rows.tolist() == stratified_rows(labels, 100, seed=3).tolist() != stratified_rows(labels, 100, 4).tolist()
+    assert stratified_rows(labels, 1000, 3).tolist() == [*range(1000)]

@@ -11,6 +11,7 @@ from support import tiny_spec
 
 from kexp.catalog import Catalog
 from kexp.data.prepare import prepare
+from kexp.evaluate.baselines import MOST_ROWS, fit_baseline
 from kexp.experiment import augment
 from kexp.experiment.divisions import _mean, baselines, data_record, divisions
 from kexp.experiment.inputs import PreparedInputs
@@ -51,6 +52,34 @@ def test_with_a_split_per_seed_counts_and_baselines_are_those_of_every_split(
     assert record["divisions"] == 3
     assert [*record["labels"]["test"].values()] == [round(float(mean), 1) for mean in np.mean(counts, axis=0)]
     assert record["splits"]["train"]["kept"] == 192
+
+
+def test_the_linear_baseline_is_fitted_to_a_sample_of_many_rows_which_is_told(
+    plan: Any, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, fitted = plan("").base, []
+
+    def spied(name: str, texts: Any, labels: Any, n_labels: int, seed: int) -> Any:
+        fitted.append((name, list(texts), np.bincount(labels).tolist()))
+        return fit_baseline(name, texts, labels, n_labels, seed)
+
+    monkeypatch.setattr("kexp.experiment.inputs.fit_baseline", spied)
+    told = []
+    for most in (30, 30, 192):
+        monkeypatch.setitem(MOST_ROWS, "tfidf-logreg", most)
+        remarks: dict[str, None] = {}
+        found = baselines(spec, PreparedInputs(catalog, tmp_path), remarks)
+        assert set(found) == {"majority", "tfidf-logreg"}
+        told.append([*remarks])
+    train = prepare(spec, Repeat(1)).train
+    counts = np.bincount(train.labels)
+    sample = fitted[1][1]
+    assert [*counts] == [64, 64, 64]
+    assert [one[2] for one in fitted] == [[64] * 3, [10] * 3, [64] * 3, [10] * 3, [64] * 3, [64] * 3]
+    assert sample == fitted[3][1] == [text for text in train.texts if text in sample]
+    assert fitted[5][1] == train.texts
+    finding = "baseline tfidf-logreg is fitted to a stratified sample of 30 of the 192 train rows"
+    assert told == [[finding], [finding], []]
 
 
 def test_one_division_is_told_as_it_is(plan: Any, catalog: Catalog, tmp_path: Path) -> None:
