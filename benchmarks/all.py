@@ -31,8 +31,8 @@ COMMANDS: dict[str, list[str]] = {
     "prediction": ["--rows", "3000"],
     "serve": ["--rows", "1000", "--clients", "16"],
     "memory": ["--rows", "1000", "--max-length", "128"],
-    "options": ["--rows", "1000"],
     "scale": ["--rows", "200000", "2000000", "20000000"],
+    "options": ["--rows", "1000"],
 }
 OWN_TEXTS = ("scale",)
 """Benchmarks that make their texts and their model themselves."""
