@@ -3,17 +3,10 @@
     python benchmarks/scale.py --rows 200000 2000000 20000000 --steps 50
 
 Tables of synthetic reviews, of about 20 tokens each, are written to a temporary folder, and `kexp run` trains a small
-<<<<<<< HEAD
-random BERT on each in a process of its own, first without caches, and once more with an augmenter. The peak is that of
-the resident memory of the first process, libraries and mapped files included; seconds to the first step are those of all
-its processors from its start. Batching alone is what the stream takes for a step where no model waits for it. 20
-million rows need 2 GB for the table and another 2 GB for its tokens.
-=======
 random BERT on each in a process of its own, first without caches, then with an augmenter. The peak is that of resident
 memory of the first process, libraries and mapped files included; seconds to the first step are those of all its
 processors from its start. Batching alone is what the stream takes for a step where no model waits for it. 20 million
 rows need 2 GB for the table and another 2 GB for its tokens.
->>>>>>> tokens
 """
 
 from __future__ import annotations
