@@ -31,8 +31,11 @@ COMMANDS: dict[str, list[str]] = {
     "prediction": ["--rows", "3000"],
     "serve": ["--rows", "1000", "--clients", "16"],
     "memory": ["--rows", "1000", "--max-length", "128"],
+    "scale": ["--rows", "200000", "2000000", "20000000"],
     "options": ["--rows", "1000"],
 }
+OWN_TEXTS = ("scale",)
+"""Benchmarks that make their texts and their model themselves."""
 MARKED = re.compile(r"(?P<begin><!-- measured: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 NOT_MEASURED = "*Not measured yet.*\n"
 
@@ -46,8 +49,11 @@ def measure(options: argparse.Namespace, found: dict[str, Any]) -> list[str]:
     for name in options.only or COMMANDS:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "figures.json")
-            given = ["--model", options.model, "--data", options.data, "--text", options.text, *COMMANDS[name]]
-            given += ["--rounds", options.rounds, "--precision", options.precision]
+            given = (
+                [] if name in OWN_TEXTS else ["--model", options.model, "--data", options.data, "--text", options.text]
+            )
+            given += COMMANDS[name]
+            given += [] if name in OWN_TEXTS else ["--rounds", options.rounds, "--precision", options.precision]
             given += [] if options.rows is None else ["--rows", options.rows]
             given += ["--trials", options.trials] if name == "tuning" and options.trials else []
             command = [sys.executable, FOLDER / f"{name}.py", *given, "--json", file]
@@ -89,9 +95,9 @@ def section(report: Mapping[str, Any]) -> str:
 
 def summary(found: Mapping[str, Any]) -> str:
     """Return machine, versions and the ratio of every table as Markdown."""
-    if not found:
+    first = next((report for name, report in found.items() if name not in OWN_TEXTS), None)
+    if first is None:
         return NOT_MEASURED
-    first = next(iter(found.values()))
     machine, versions = first["machine"], first["versions"]
     cores = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads of PyTorch"
     packages = ", ".join(f"{name} {number}" for name, number in versions.items())
@@ -103,7 +109,7 @@ def summary(found: Mapping[str, Any]) -> str:
         "| work | kexp, compared with | times as fast | with the best peer | times as fast |",
         "|---|---|--:|---|--:|",
     ]
-    for report in (found[name] for name in COMMANDS if name in found):
+    for report in (found[name] for name in COMMANDS if name in found and name not in OWN_TEXTS):
         for table in report["tables"]:
             row = next((row for row in table["rows"] if row["contestant"] == "kexp"), None)
             if row is not None and table["unit"] == "s":

@@ -62,15 +62,27 @@ def keep(parts: Sequence[str], kept: Sequence[int]) -> str:
     return "".join(pieces)
 
 
+@dataclass(frozen=True, slots=True)
+class PerText:
+    """An augmenter that changes one text after the other, each with its generator."""
+
+    change: Callable[[str, Random], str]
+    read: Analyser | None
+
+    def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        """Return the changed texts."""
+        if self.read is not None:
+            self.read(texts)
+        return [self.change(text, random) for text, random in zip(texts, generators, strict=True)]
+
+
 def per_text(change: Callable[[str, Random], str], read: Analyser | None = None) -> Augmenter:
-    """Make an augmenter of a function of one text and its generator; ``read`` is shown all texts first, at once."""
+    """Make an augmenter of a function of one text and its generator; ``read`` is shown all texts first, at once.
 
-    def augment(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
-        if read is not None:
-            read(texts)
-        return [change(text, random) for text, random in zip(texts, generators, strict=True)]
-
-    return augment
+    A copy of it may augment in another process if ``pickle`` can copy the function: a method of the options, or a
+    ``functools.partial`` of one, not a lambda.
+    """
+    return PerText(change, read)
 
 
 # --- protected words -------------------------------------------------------------------------------------------------

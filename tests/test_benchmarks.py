@@ -136,6 +136,22 @@ def test_every_contestant_is_in_the_table_and_in_the_file(
         assert list(report["left_out"]) == ["training.none = 1"]
 
 
+@pytest.mark.slow
+def test_the_table_of_many_rows_has_a_line_for_every_number_of_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    file = tmp_path / "figures.json"
+    execute("scale", ("--rows", "3000", "4000", "--steps", "3", "--json", str(file)), monkeypatch)
+    report = json.loads(file.read_text("utf-8"))
+    (table,) = report["tables"]
+    assert report["command"] == "python benchmarks/scale.py --rows 3000 4000 --steps 3"
+    assert [line[0] for line in table["lines"]] == [3000, 4000]
+    assert all(len(line) == len(table["columns"]) and min(line) > 0 for line in table["lines"])
+    assert "| 3,000 |" in capsys.readouterr().out
+    assert module("all").summary({"scale": report}) == module("all").NOT_MEASURED
+    assert "| 3,000 |" in module("all").section(report)
+
+
 def test_ratios_are_of_medians_and_the_best_peer_is_no_limit() -> None:
     measured = {"loop": [4.0, 2.0, 3.0], "Trainer": [2.0, 2.0, 9.0], "kexp": [1.0, 0.5, 2.0], "limit: 1 FLOP": [0.1]}
     found = module("common").table("an epoch", measured, base="loop", rows=30)
@@ -244,7 +260,7 @@ def test_page_has_a_place_for_every_benchmark() -> None:
     programs, page = module("all"), (REPOSITORY / "docs/performance.md").read_text("utf-8")
     names = [match["name"] for match in programs.MARKED.finditer(page)]
     assert names == ["summary", *programs.COMMANDS]
-    assert set(RUN) == set(programs.COMMANDS)
+    assert {*RUN, *programs.OWN_TEXTS} == set(programs.COMMANDS)
 
 
 def test_tables_are_put_between_the_marks_of_the_page(

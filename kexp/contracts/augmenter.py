@@ -6,15 +6,18 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
+
+CHUNK = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,9 @@ class Augmenter(Protocol):
         """Return one augmented text per text, drawing for each from its own generator only.
 
         A text of which nothing good can be made comes back as ``Rejected``; none is left out. In training it is called
-        in a thread, while the step before is done: PyTorch's global random stream is left alone.
+        with the texts of a step at a time, in a thread, while the step before is done: PyTorch's global random stream
+        is left alone. Where many texts are augmented on several cores and ``pickle`` can copy the augmenter, a copy in
+        a process of its own makes them ahead of the steps.
         """
 
 
@@ -73,8 +78,22 @@ class AugmenterContext:
 
     def digest(self) -> str:
         """Return a hash of the texts and labels."""
-        content = json.dumps([list(self.texts), list(self.labelled), list(self.labels)], ensure_ascii=False)
-        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(digest_size=16)
+        for part in _as_json((self.texts, self.labelled, self.labels)):
+            digest.update(part.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def _as_json(columns: Iterable[Iterable[str | int]]) -> Iterator[str]:
+    """Yield the JSON of a list of lists, of which no more than a chunk is in memory."""
+    for number, column in enumerate(columns):
+        yield ", [" if number else "[["
+        values, before = iter(column), ""
+        while chunk := list(islice(values, CHUNK)):
+            yield before + json.dumps(chunk, ensure_ascii=False)[1:-1]
+            before = ", "
+        yield "]"
+    yield "]"
 
 
 class AugmenterOptions(Options):
@@ -127,9 +146,13 @@ class CheckedAugmenter:
             if not isinstance(found, str | Rejected):
                 wanted = "expected str or Rejected(text, reason)"
                 raise PluginError(f"{self.name}: returned {describe_value(found)} for a text, {wanted}")
-        self.total += len(texts)
-        self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
+        self.count(made)
         return made
+
+    def count(self, made: Sequence[str | Rejected]) -> None:
+        """Count what was made of some texts."""
+        self.total += len(made)
+        self.rejected.update(found.reason for found in made if isinstance(found, Rejected))
 
     def close(self) -> None:
         """Close the augmenter if it can be closed."""

@@ -71,6 +71,10 @@ class Ragged:
         """Return these rows."""
         return self
 
+    def forget(self) -> None:
+        """Let go of the memory of rows that are mapped from a file; they are read again where they are needed."""
+        token_file.forget(self.values)
+
 
 @dataclass(frozen=True, slots=True)
 class Framed:
@@ -139,6 +143,11 @@ class Framed:
         around = [_repeat(special.prefix, rows), texts[0], *between, *texts[1:], _repeat(special.suffix, rows)]
         return _concatenate(around)
 
+    def forget(self) -> None:
+        """Let go of the memory of rows that are mapped from a file; they are read again where they are needed."""
+        for text in self._texts():
+            text.forget()
+
     def _texts(self) -> list[Ragged]:
         return [self.first] if self.second is None else [self.first, self.second]
 
@@ -194,6 +203,7 @@ class Encoded:
         """Yield the tokens of all rows, so many rows at a time that they take little memory."""
         for start in range(0, len(self), CHUNK):
             yield self.tokens.part(start, min(start + CHUNK, len(self))).whole()
+            self.tokens.forget()
 
     def hidden_of(self, rows: NDArray[np.int64]) -> torch.Tensor | None:
         """Return what the frozen blocks make of some rows; None where that is not known."""
@@ -269,7 +279,14 @@ def frame(
 ) -> Encoded:
     """Cut tokenised rows to ``max_length`` with the tokenizer's special tokens around them."""
     framed = Framed(first, second, special_tokens(tokenizer), max_length, truncation)
-    return Encoded(framed, framed.boundaries, int((framed.full_lengths > framed.lengths).sum()))
+    truncated = sum(int((part.full_lengths > part.lengths).sum()) for part in parts_of(framed))
+    return Encoded(framed, framed.boundaries, truncated)
+
+
+def parts_of(rows: Framed) -> Iterator[Framed]:
+    """Yield all rows, some after the other; one part where there are none, so that a wrong length is noticed."""
+    for start in range(0, max(len(rows), 1), CHUNK):
+        yield rows.part(start, min(start + CHUNK, len(rows)))
 
 
 def tokenise(

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from random import Random
+from itertools import tee
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, Rejected, SamplerOptions
-from kexp.data.batching import BatchSize, Cut, gather
+from kexp.contracts import SamplerOptions
+from kexp.data.augment_jobs import Job, Make, kept_or_changed
+from kexp.data.batching import BatchSize, Cut, RowsPerBatch, gather
 from kexp.data.encoding import Encoded
 from kexp.data.rows import Rows
+from kexp.data.texts import texts_at
 from kexp.errors import KexpError
 from kexp.host_batches import HostBatch, HostRows, MicroBatch
-from kexp.seeds import generator, python_random
+from kexp.seeds import derive, generator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Encode = Callable[[Sequence[str], Sequence[str] | None], Encoded]
-
-Views = Callable[[int, Sequence[int], Sequence[Random]], Sequence[str | Rejected]]
-"""From an epoch and some rows, with a generator each, to the augmented texts of these rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Collator:
 class Augmentation:
     """Texts that change every epoch: where they come from, the share of rows that change, and how they are encoded."""
 
-    views: Views
+    make: Make
     probability: float
     encode: Encode
 
@@ -94,14 +93,16 @@ class LabelledStream:
     @cached_property
     def _of_an_epoch(self) -> tuple[int, int]:
         """The number of rows and of batches."""
-        order = self.order(0)
-        return len(order), self.batch_size.count(self.encoded.tokens.lengths[order])
+        order, size = self.order(0), self.batch_size
+        # Batches of a number of rows need no length of any.
+        return len(order), size.count(order if isinstance(size, RowsPerBatch) else self.encoded.tokens.lengths[order])
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
         cut = self.batches(number)
-        for first in range(start * self.accumulation, len(cut), self.accumulation):
-            yield [MicroBatch(batch) for batch in self.visit(number, cut[first : first + self.accumulation])]
+        first = range(start * self.accumulation, len(cut), self.accumulation)
+        for batches in self.visits(number, (cut[place : place + self.accumulation] for place in first)):
+            yield [MicroBatch(batch) for batch in batches]
 
     def batches(self, epoch: int) -> Cut:
         """Return the rows of each batch of an epoch."""
@@ -117,30 +118,34 @@ class LabelledStream:
         """Return the rows that the sampler visits in an epoch."""
         return self.sampler.order(self.rows.labels, generator(self.seed, "order", epoch))
 
-    def visit(self, epoch: int, groups: Sequence[NDArray[np.int64]]) -> list[HostBatch]:
-        """Return groups of rows with their labels, as an epoch has them; those of all groups are augmented at once."""
-        encoded, places = self.encoded, groups
-        if self.augmentation is not None:
-            visited = np.unique(np.concatenate(groups))
-            encoded = self.augmented(epoch, visited, self.augmentation)
-            places = [np.searchsorted(visited, rows) for rows in groups]
-        return [
-            HostBatch(self.collator(encoded, place), self.rows.labels[rows], self.rows.numbers[rows])
-            for rows, place in zip(groups, places, strict=True)
-        ]
+    def visits(self, epoch: int, steps: Iterable[Sequence[NDArray[np.int64]]]) -> Iterator[list[HostBatch]]:
+        """Yield the groups of rows of each step with their labels, as an epoch has them.
 
-    def augmented(self, epoch: int, rows: NDArray[np.int64], augmentation: Augmentation) -> Encoded:
-        """Return some rows as an epoch has them: a share is augmented, each from a random stream of its own."""
-        numbers = self.rows.numbers
-        streams = {row: python_random(self.seed, "augment", epoch, int(numbers[row])) for row in rows.tolist()}
-        chosen = [row for row, stream in streams.items() if stream.random() < augmentation.probability]
-        texts = {row: self.rows.texts[row] for row in streams}
-        changed = augmentation.views(epoch, chosen, [streams[row] for row in chosen]) if chosen else ()
-        texts |= {row: text for row, text in zip(chosen, changed, strict=True) if not isinstance(text, Rejected)}
+        The rows of all groups of a step are augmented at once; steps may be taken earlier than they are yielded.
+        """
+        if self.augmentation is None:
+            yield from ([self._batch(self.encoded, rows, rows) for rows in groups] for groups in steps)
+            return
+        own, others = tee(steps)
+        visited = (np.unique(np.concatenate(groups)) for groups in others)
+        for groups, (rows, encoded) in zip(own, self.augmented(epoch, visited, self.augmentation), strict=True):
+            yield [self._batch(encoded, np.searchsorted(rows, few), few) for few in groups]
+
+    def augmented(
+        self, epoch: int, visited: Iterable[NDArray[np.int64]], augmentation: Augmentation
+    ) -> Iterator[tuple[NDArray[np.int64], Encoded]]:
+        """Yield some rows after the other as an epoch has them: a share is augmented."""
         pairs = self.rows.pairs
-        return augmentation.encode(list(texts.values()), None if pairs is None else [pairs[row] for row in texts])
+        jobs = (self._job(epoch, rows, augmentation.probability) for rows in visited)
+        for job, made in augmentation.make(jobs):
+            rows = np.asarray(job.rows)
+            texts = kept_or_changed(job, made)
+            yield rows, augmentation.encode(texts, None if pairs is None else texts_at(pairs, rows))
 
+    def _job(self, epoch: int, rows: NDArray[np.int64], probability: float) -> Job:
+        """Return some rows to be augmented, each from a random stream of its own."""
+        seeds = [derive(self.seed, "augment", epoch, number) for number in self.rows.numbers[rows].tolist()]
+        return Job(epoch, rows.tolist(), texts_at(self.rows.texts, rows), seeds, probability)
 
-def new_texts(rows: Rows, augmenter: Augmenter) -> Views:
-    """Augment texts whenever they are visited."""
-    return lambda epoch, chosen, generators: augmenter([rows.texts[row] for row in chosen], generators)
+    def _batch(self, encoded: Encoded, places: NDArray[np.int64], rows: NDArray[np.int64]) -> HostBatch:
+        return HostBatch(self.collator(encoded, places), self.rows.labels[rows], self.rows.numbers[rows])

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat, tee
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.contracts import Augmenter, Rejected
+from kexp.data.augment_jobs import Job, Make, kept_or_changed
 from kexp.data.batching import RowsPerBatch, batches, shuffled
 from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Encode, LabelledStream
 from kexp.data.rows import Rows
+from kexp.data.texts import texts_at
 from kexp.host_batches import HostUnlabelledBatch, MicroBatch
-from kexp.seeds import generator, python_random
+from kexp.seeds import derive, generator
 
-AugmentUnlabelled = Callable[[int, NDArray[np.int64]], Encoded]
-"""From an epoch and numbers of unlabelled rows to the encoded augmented views of these rows."""
+AugmentUnlabelled = Callable[[int, Iterable[NDArray[np.int64]]], Iterator[Encoded]]
+"""From an epoch and the unlabelled rows of its steps to the encoded augmented views of those of each step."""
 
 
 Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -49,14 +51,14 @@ class SemiSupervisedStream:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[list[MicroBatch]]:
         """Yield the batches of each optimiser step of epoch ``number``, from step ``start`` on."""
-        labelled, accumulation = self.labelled, self.labelled.accumulation
+        accumulation = self.labelled.accumulation
         count = self.steps_per_epoch() * accumulation
-        pairs = self.pairs(number, number * count, count)
-        for first in range(start * accumulation, count, accumulation):
-            few, many = zip(*pairs[first : first + accumulation], strict=True)
-            yield [
-                MicroBatch(*parts) for parts in zip(labelled.visit(number, few), self._pairs(number, many), strict=True)
-            ]
+        pairs = self.pairs(number, number * count, count)[start * accumulation :]
+        steps = [pairs[first : first + accumulation] for first in range(0, len(pairs), accumulation)]
+        labelled = self.labelled.visits(number, ([few for few, _ in step] for step in steps))
+        unlabelled = self._pairs(number, [[many for _, many in step] for step in steps])
+        for step in zip(labelled, unlabelled, strict=True):
+            yield [MicroBatch(*parts) for parts in zip(*step, strict=True)]
 
     # --- where batches are of a number of rows ---------------------------------------------------------------------
 
@@ -101,16 +103,21 @@ class SemiSupervisedStream:
     def _shuffled(self, epoch: int, pairs: list[Pair]) -> list[Pair]:
         return shuffled(pairs, generator(self.labelled.seed, "batches", epoch) if self.labelled.buckets else None)
 
-    def _pairs(self, epoch: int, groups: Sequence[NDArray[np.int64]]) -> list[HostUnlabelledBatch]:
-        """Return groups of rows with their views of an epoch; those of all groups are augmented at once."""
-        collator, visited = self.labelled.collator, np.unique(np.concatenate(groups))
-        augmented = self.augment(epoch, visited) if self.augment else None
-        made = []
-        for rows in groups:
-            original = collator(self.encoded, rows)
-            views = original.part(0, 0) if augmented is None else collator(augmented, np.searchsorted(visited, rows))
-            made.append(HostUnlabelledBatch(original, views, rows, self.unlabelled.numbers[rows]))
-        return made
+    def _pairs(self, epoch: int, steps: Sequence[Sequence[NDArray[np.int64]]]) -> Iterator[list[HostUnlabelledBatch]]:
+        """Yield groups of rows with their views of an epoch; those of all groups of a step are augmented at once."""
+        own, others = tee(np.unique(np.concatenate(groups)) for groups in steps)
+        made = self.augment(epoch, others) if self.augment else repeat(None, len(steps))
+        for groups, visited, augmented in zip(steps, own, made, strict=True):
+            yield [self._pair(rows, augmented, np.searchsorted(visited, rows)) for rows in groups]
+
+    def _pair(
+        self, rows: NDArray[np.int64], augmented: Encoded | None, places: NDArray[np.int64]
+    ) -> HostUnlabelledBatch:
+        """Return some rows with their views, which stand at ``places`` of the augmented ones."""
+        collator = self.labelled.collator
+        original = collator(self.encoded, rows)
+        views = original.part(0, 0) if augmented is None else collator(augmented, places)
+        return HostUnlabelledBatch(original, views, rows, self.unlabelled.numbers[rows])
 
 
 class SemiSupervisedTokenStream(SemiSupervisedStream):
@@ -163,23 +170,31 @@ def by_longest(cut: Sequence[NDArray[np.int64]], lengths: NDArray[np.int64]) -> 
 # --- where augmented views come from --------------------------------------------------------------------------------
 
 
-def new_views(unlabelled: Rows, augmenter: Augmenter, encode: Encode, seed: int) -> AugmentUnlabelled:
+def new_views(unlabelled: Rows, make: Make, encode: Encode, seed: int) -> AugmentUnlabelled:
     """Augment rows whenever they are visited; a rejected text stands as it was."""
 
-    def augment(epoch: int, rows: NDArray[np.int64]) -> Encoded:
-        texts = [unlabelled.texts[row] for row in rows]
-        made = augmenter(texts, streams(unlabelled, rows, seed, epoch))
-        views = [text if isinstance(new, Rejected) else new for text, new in zip(texts, made, strict=True)]
-        return encode(views, None if unlabelled.pairs is None else [unlabelled.pairs[row] for row in rows])
+    def augment(epoch: int, visited: Iterable[NDArray[np.int64]]) -> Iterator[Encoded]:
+        jobs = (
+            Job(epoch, rows.tolist(), texts_at(unlabelled.texts, rows), pool_seeds(unlabelled, rows, seed, epoch))
+            for rows in visited
+        )
+        for job, made in make(jobs):
+            pairs = None if unlabelled.pairs is None else texts_at(unlabelled.pairs, np.asarray(job.rows))
+            yield encode(kept_or_changed(job, made), pairs)
 
     return augment
 
 
 def stored_views(views: Sequence[Encoded]) -> AugmentUnlabelled:
     """Take views that were made beforehand: one after the other, epoch after epoch."""
-    return lambda epoch, rows: views[epoch % len(views)].take(rows)
+    return lambda epoch, visited: (views[epoch % len(views)].take(rows) for rows in visited)
+
+
+def pool_seeds(unlabelled: Rows, rows: NDArray[np.int64], seed: int, epoch: int) -> list[int]:
+    """Return the seed of the random stream of each row in an epoch, or for a stored view."""
+    return [derive(seed, "augment pool", epoch, number) for number in unlabelled.numbers[rows].tolist()]
 
 
 def streams(unlabelled: Rows, rows: NDArray[np.int64], seed: int, epoch: int) -> list[Random]:
     """Return the random stream of each row in an epoch, or for a stored view."""
-    return [python_random(seed, "augment pool", epoch, int(unlabelled.numbers[row])) for row in rows]
+    return [Random(number) for number in pool_seeds(unlabelled, rows, seed, epoch)]

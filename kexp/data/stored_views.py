@@ -6,8 +6,9 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from kexp.atomic_files import write_text
 from kexp.contracts import Augmenter, ClosableAugmenter, Rejected
+from kexp.data.augment_jobs import Changed, Job, changed
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import streams
 from kexp.data.texts import texts_at
@@ -65,13 +67,17 @@ class LabelledViews:
     total: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
-    def __call__(self, epoch: int, rows: Sequence[int], generators: Sequence[Random]) -> View:
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Changed]]:
+        """Yield jobs with the texts of the chosen rows in an epoch."""
+        return ((job, changed(job, partial(self._texts, job.epoch))) for job in jobs)
+
+    def _texts(self, epoch: int, texts: Sequence[str], rows: Sequence[int], generators: Sequence[Random]) -> View:
         """Return the texts of some rows in an epoch; the generators are those of augmenters that run every epoch."""
         view = self.views[epoch % len(self.views)]
-        texts = [view[row] for row in rows]
+        found = [view[row] for row in rows]
         self.total += len(rows)
-        self.rejected.update(text.reason for text in texts if isinstance(text, Rejected))
-        return texts
+        self.rejected.update(text.reason for text in found if isinstance(text, Rejected))
+        return found
 
 
 @dataclass(slots=True)

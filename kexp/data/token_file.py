@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -70,7 +71,16 @@ def read(path: Path, key: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     array = np.load(path, mmap_mode="r" if size >= MAPPED else None, allow_pickle=False)
     offsets = np.zeros(texts + 1, np.int64)
     np.cumsum(array[len(array) - texts :], out=offsets[1:])
+    forget(array)
     return array[: len(array) - texts], offsets
+
+
+def forget(array: NDArray[np.int32]) -> None:
+    """Let go of the pages of a mapped array that were read: they count as memory of the process until then."""
+    mapped = getattr(array, "_mmap", None)
+    # Not on every system.
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _header(count: int) -> bytes:

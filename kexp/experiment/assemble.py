@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
+from kexp.data.augment_jobs import at_once
+from kexp.data.augment_process import AugmentProcess
 from kexp.data.batching import PREDICTION_TOKENS, BatchSize, RowsPerBatch, TokensPerBatch, by_length
 from kexp.data.encoding import Encoded
-from kexp.data.labelled_stream import Augmentation, Collator, Encode, LabelledStream, new_texts
+from kexp.data.labelled_stream import Augmentation, Collator, Encode, LabelledStream
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import (
-    AugmentUnlabelled,
     SemiSupervisedStream,
     SemiSupervisedTokenStream,
     new_views,
@@ -25,6 +26,7 @@ from kexp.data.stored_views import LabelledViews
 from kexp.devices import Hardware, out_of_memory
 from kexp.errors import RunFailed
 from kexp.evaluate.predictions import Predictions, predict
+from kexp.experiment.augment_ahead import processes_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.run_inputs import RunInputs, UnlabelledInputs
 from kexp.experiment.texts import encode_texts
@@ -66,6 +68,8 @@ class AssembledRun:
     """The record of the pre-training whose weights the model has."""
     hidden_states: Mapping[str, Any] | None = None
     """The record of the hidden states of frozen blocks: which are stored, or why none are."""
+    processes: Sequence[AugmentProcess] = ()
+    """The processes in which texts are augmented ahead."""
     begin_epoch: Callable[[int], None] = lambda epoch: None
     """Called before an epoch, or before the model of one is used again: hidden states may be of fewer layers then."""
 
@@ -88,6 +92,8 @@ class AssembledRun:
 
     def close(self) -> None:
         """End the processes and free the models of augmenters."""
+        for process in self.processes:
+            process.close()
         for augmenter in self.augmenters.values():
             if isinstance(augmenter, ClosableAugmenter):
                 augmenter.close()
@@ -147,15 +153,15 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     metrics = prepared.metrics(spec, inputs.data.labels)
     directions = {name: made.greater_is_better for name, made in zip(metrics, spec.evaluation.metrics, strict=True)}
     objective = build_objective(spec.objective, context)
+    labelled = _labelled_stream(spec, seed, inputs, collator)
+    stream = labelled if unlabelled is None else _semi_supervised(spec, unlabelled, labelled)
     # Last: what is built here has to be closed.
     augmenters = _fresh_augmenters(spec, prepared, inputs)
     counted: dict[str, CheckedAugmenter | LabelledViews] = {**augmenters}
     if inputs.labelled_views is not None and spec.augmentation.labelled is not None:
         counted["labelled"] = LabelledViews(component_title(spec.augmentation.labelled), inputs.labelled_views.views)
-    labelled = _labelled_stream(spec, seed, inputs, collator, counted.get("labelled"))
-    stream: Stream = labelled
-    if unlabelled is not None:
-        stream = _semi_supervised(spec, seed, inputs, unlabelled, labelled, augmenters.get("unlabelled"))
+    processes = processes_of(spec, stream, augmenters)
+    stream = _augmented(spec, seed, inputs, stream, {**counted, **processes})
     return AssembledRun(
         spec,
         repeat,
@@ -168,6 +174,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         collator,
         stream,
         counted,
+        processes=[*processes.values()],
     )
 
 
@@ -187,13 +194,7 @@ def _fresh_augmenters(spec: Spec, prepared: PreparedInputs, inputs: RunInputs) -
     return dict(zip(named, prepared.augmenters(spec, inputs.data, named.values()), strict=True))
 
 
-def _labelled_stream(
-    spec: Spec, seed: int, inputs: RunInputs, collator: Collator, augmenter: CheckedAugmenter | LabelledViews | None
-) -> LabelledStream:
-    augmentation = None
-    if augmenter is not None:
-        views = augmenter if isinstance(augmenter, LabelledViews) else new_texts(inputs.data.train, augmenter)
-        augmentation = Augmentation(views, spec.augmentation.probability, _encoder(spec, inputs))
+def _labelled_stream(spec: Spec, seed: int, inputs: RunInputs, collator: Collator) -> LabelledStream:
     return LabelledStream(
         rows=inputs.data.train,
         encoded=inputs.encoded["train"],
@@ -203,7 +204,6 @@ def _labelled_stream(
         batch_size=_batch_size(spec.training),
         accumulation=spec.training.gradient_accumulation,
         bucketing=spec.training.length_bucketing,
-        augmentation=augmentation,
     )
 
 
@@ -215,29 +215,42 @@ def _batch_size(training: Training) -> BatchSize:
     return RowsPerBatch(training.batch_size)
 
 
-def _semi_supervised(
-    spec: Spec,
-    seed: int,
-    inputs: RunInputs,
-    unlabelled: UnlabelledInputs,
-    labelled: LabelledStream,
-    augmenter: CheckedAugmenter | None,
-) -> SemiSupervisedStream:
-    augment: AugmentUnlabelled | None = None
-    if spec.objective.uses_augmented and unlabelled.views:
-        augment = stored_views(unlabelled.views)
-    elif augmenter is not None:
-        augment = new_views(unlabelled.rows, augmenter, _encoder(spec, inputs), seed)
+def _semi_supervised(spec: Spec, unlabelled: UnlabelledInputs, labelled: LabelledStream) -> SemiSupervisedStream:
     training = spec.training
     kind = SemiSupervisedStream if training.batch_tokens is None else SemiSupervisedTokenStream
     return kind(
         labelled,
         unlabelled.rows,
         unlabelled.encoded,
-        augment,
+        None,
         ratio=training.unlabelled_ratio,
         unlabelled_epochs=training.epochs_of == "unlabelled",
     )
+
+
+def _augmented(
+    spec: Spec,
+    seed: int,
+    inputs: RunInputs,
+    stream: LabelledStream | SemiSupervisedStream,
+    makers: Mapping[str, CheckedAugmenter | LabelledViews | AugmentProcess],
+) -> LabelledStream | SemiSupervisedStream:
+    """Return the stream with the texts that change, which are made by what augments labelled and unlabelled rows."""
+    encode = _encoder(spec, inputs)
+    made = {of: at_once(maker) if isinstance(maker, CheckedAugmenter) else maker for of, maker in makers.items()}
+    labelled = stream.labelled if isinstance(stream, SemiSupervisedStream) else stream
+    if "labelled" in made:
+        augmentation = Augmentation(made["labelled"], spec.augmentation.probability, encode)
+        labelled = replace(labelled, augmentation=augmentation)
+    if not isinstance(stream, SemiSupervisedStream):
+        return labelled
+    augment, unlabelled = None, inputs.unlabelled
+    assert unlabelled is not None
+    if spec.objective.uses_augmented and unlabelled.views:
+        augment = stored_views(unlabelled.views)
+    elif "unlabelled" in made:
+        augment = new_views(unlabelled.rows, made["unlabelled"], encode, seed)
+    return replace(stream, labelled=labelled, augment=augment)
 
 
 def _encoder(spec: Spec, inputs: RunInputs) -> Encode:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSampler
 from kexp.contracts import Rejected, SamplerOptions
+from kexp.data.augment_jobs import at_once
 from kexp.data.batching import RowsPerBatch, TokensPerBatch
 from kexp.data.encoding import Encoded, Ragged, offsets_of
-from kexp.data.labelled_stream import Augmentation, Collator, LabelledStream, new_texts
+from kexp.data.labelled_stream import Augmentation, Collator, LabelledStream
 from kexp.data.rows import Rows
 from kexp.host_batches import HostBatch
 
@@ -68,7 +69,7 @@ def augmented(stream: LabelledStream) -> LabelledStream:
 
 
 def with_augmentation(stream: LabelledStream) -> LabelledStream:
-    return replace(stream, augmentation=Augmentation(new_texts(stream.rows, delete_words), 1.0, encode_words))
+    return replace(stream, augmentation=Augmentation(at_once(delete_words), 1.0, encode_words))
 
 
 Step = list[tuple[list[list[int]], list[int], int]]
@@ -262,7 +263,7 @@ def test_texts_are_augmented_step_by_step_and_no_others(stream: LabelledStream) 
         given.append(sorted(texts))
         return delete_words(texts, generators)
 
-    changed = replace(stream, augmentation=Augmentation(new_texts(stream.rows, watch), 1.0, encode_words))
+    changed = replace(stream, augmentation=Augmentation(at_once(watch), 1.0, encode_words))
     for number, step in enumerate(changed.epoch(0, 2)):
         rows = sorted(int(row) - 1000 for micro in step for row in micro.labelled.numbers)
         assert given[number] == sorted(stream.rows.texts[row] for row in rows)
@@ -284,7 +285,7 @@ def test_the_share_of_rows_that_change_is_the_probability(stream: LabelledStream
     def mark(given: Sequence[str], generators: Sequence[Random]) -> list[str]:
         return [f"{text.split()[0]} {text.split()[0]}" for text in given]
 
-    changed = replace(stream, augmentation=Augmentation(new_texts(stream.rows, mark), 0.3, encode_words))
+    changed = replace(stream, augmentation=Augmentation(at_once(mark), 0.3, encode_words))
     whole = words(stream, 0)
     epochs = [words(changed, epoch) for epoch in range(5)]
     shares = [sum(found[row] != whole[row] for row in whole) / ROWS for found in epochs]
@@ -301,7 +302,7 @@ def test_the_second_text_of_a_pair_is_encoded_unchanged(stream: LabelledStream, 
         return encode_words(given)
 
     paired = replace(rows, pairs=[f"짝 {row}" for row in range(ROWS)])
-    changed = replace(stream, rows=paired, augmentation=Augmentation(new_texts(paired, delete_words), 1.0, encode))
+    changed = replace(stream, rows=paired, augmentation=Augmentation(at_once(delete_words), 1.0, encode))
     assert sorted(visited(changed, 0)) == list(range(ROWS))
     assert sorted(seen) == sorted((str(row), f"짝 {row}") for row in range(ROWS))
 
@@ -311,7 +312,7 @@ def test_an_augmenter_that_loses_a_text_is_noticed(stream: LabelledStream) -> No
         return list(given)[1:]
 
     with pytest.raises(ValueError, match="zip"):
-        steps(replace(stream, augmentation=Augmentation(new_texts(stream.rows, lose), 1.0, encode_words)), 0)
+        steps(replace(stream, augmentation=Augmentation(at_once(lose), 1.0, encode_words)), 0)
 
 
 def test_a_rejected_text_leaves_the_row_as_it_was(stream: LabelledStream) -> None:
@@ -320,9 +321,7 @@ def test_a_rejected_text_leaves_the_row_as_it_was(stream: LabelledStream) -> Non
         return [Rejected(text, "too short") if int(text.split("-")[0]) % 2 else text for text in texts]
 
     whole = words(stream, 0)
-    changed = words(
-        replace(stream, augmentation=Augmentation(new_texts(stream.rows, first_word), 1.0, encode_words)), 0
-    )
+    changed = words(replace(stream, augmentation=Augmentation(at_once(first_word), 1.0, encode_words)), 0)
     assert changed == {row: tokens if row % 2 else tokens[:1] for row, tokens in whole.items()}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kexp.builtin.samplers import RandomSampler, SequentialSampler
 from kexp.contracts import Rejected, SamplerOptions
+from kexp.data.augment_jobs import at_once
 from kexp.data.batching import RowsPerBatch, TokensPerBatch
 from kexp.data.encoding import Encoded, Ragged, offsets_of
 from kexp.data.labelled_stream import Collator, LabelledStream
@@ -52,7 +53,7 @@ def stream(
         accumulation=accumulation, bucketing=bucketing,
     )  # fmt: skip
     pool = rows(POOL)
-    augment = augment or new_views(pool, shout, lambda texts, pairs: encoded(texts), seed)
+    augment = augment or new_views(pool, at_once(shout), lambda texts, pairs: encoded(texts), seed)
     kind = SemiSupervisedStream if tokens is None else SemiSupervisedTokenStream
     return kind(labelled, pool, encoded(POOL), augment, ratio=3, unlabelled_epochs=unlabelled_epochs)
 
@@ -171,7 +172,7 @@ def test_copies_made_beforehand_are_taken_in_turn() -> None:
 def test_rejected_text_stands_as_it_was() -> None:
     pool = rows(POOL)
     augment = new_views(
-        pool, lambda texts, generators: [Rejected(text, "no") for text in texts], lambda t, p: encoded(t), 1
+        pool, at_once(lambda texts, generators: [Rejected(text, "no") for text in texts]), lambda t, p: encoded(t), 1
     )
     for micro in flat(list(stream(augment=augment).epoch(0))):
         assert texts_of(micro.unlabelled.augmented) == texts_of(micro.unlabelled.original)

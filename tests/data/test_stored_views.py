@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kexp.contracts import Augmenter, Rejected
+from kexp.data.augment_jobs import Job
 from kexp.data.rows import Rows
 from kexp.data.stored_views import LabelledViews, StoredViews, ViewMaker, make_views
 
@@ -119,6 +120,7 @@ def test_epochs_take_views_in_turn_and_count_what_was_rejected(tmp_path: Path) -
     views = LabelledViews("counting", made.views)
     rows = [11, 5, 2]
     for epoch in range(4):
-        assert views(epoch, rows, []) == [made.views[epoch % 2][row] for row in rows]
+        job = Job(epoch, rows, ["as it was"] * 3, [1, 2, 3])
+        assert list(views([job])) == [(job, [made.views[epoch % 2][row] for row in rows])]
     assert views.total == 12
     assert views.rejected == {"ends in 5": 4}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Final, Literal
 from unicodedata import normalize
@@ -176,7 +177,7 @@ class SpacingNoise(AugmenterOptions):
         if self.places == "any":
             return per_text(self._respace)
         read = analyser(self.analyser)
-        return per_text(lambda text, random: self._err(text, random, read), read)
+        return per_text(partial(self._err, read=read), read)
 
     def _err(self, text: str, random: Random, read: Analyser) -> str:
         """Remove spaces that writers often forget, and insert those between morphemes."""

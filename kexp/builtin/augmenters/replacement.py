@@ -6,6 +6,8 @@ import math
 from bisect import bisect
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from random import Random
 from typing import Literal
@@ -65,6 +67,16 @@ class AlikeWords:
         return new + agree(new, word.ending) if word.ending else new
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What ``TfIdfReplacement`` learns from the train texts; ``unseen`` is the IDF of words that are not in them."""
+
+    idf: Mapping[str, float]
+    unseen: float
+    any_word: Lottery
+    alike: AlikeWords
+
+
 class TfIdfReplacement(WordAugmenterOptions):
     """Replace uninformative eojeol by uninformative ones, judged by TF-IDF (UDA, Xie et al. 2020).
 
@@ -93,23 +105,22 @@ class TfIdfReplacement(WordAugmenterOptions):
         scores = corpus_scores(context.texts, idf)
         guard, unseen = self.guard(context), math.log(max(1, len(context.texts)))
         any_word = Lottery(dict(zip(scores, below_highest(list(scores.values())), strict=True)))
-        alike = AlikeWords(scores)
+        fitted = Fitted(idf, unseen, any_word, AlikeWords(scores))
+        return per_text(partial(self._replace, fitted=fitted, guard=guard), guard.read)
 
-        def replace(text: str, random: Random) -> str:
-            parts = cut(text, "eojeol")
-            chances = self.chances(parts[1::2], idf, unseen)
-            if not chances or any_word.empty:
-                return text
-            read = guard.eojeol(text) if self.words == "alike" else []
-            for number in guard.free(text, parts, "eojeol"):
-                if random.random() < chances[number]:
-                    if not read:
-                        parts[2 * number + 1] = any_word.draw(random)
-                    elif (new := alike.draw(read, number, random)) is not None:
-                        parts[2 * number + 1] = parts[2 * number + 1].replace(read[number].text, new)
-            return "".join(parts)
-
-        return per_text(replace, guard.read)
+    def _replace(self, text: str, random: Random, fitted: Fitted, guard: Guard) -> str:
+        parts = cut(text, "eojeol")
+        chances = self.chances(parts[1::2], fitted.idf, fitted.unseen)
+        if not chances or fitted.any_word.empty:
+            return text
+        read = guard.eojeol(text) if self.words == "alike" else []
+        for number in guard.free(text, parts, "eojeol"):
+            if random.random() < chances[number]:
+                if not read:
+                    parts[2 * number + 1] = fitted.any_word.draw(random)
+                elif (new := fitted.alike.draw(read, number, random)) is not None:
+                    parts[2 * number + 1] = parts[2 * number + 1].replace(read[number].text, new)
+        return "".join(parts)
 
     def chances(self, words: Sequence[str], idf: Mapping[str, float], unseen: float) -> list[float]:
         """Return the probability of replacement of each word of a text; empty where all words score alike."""
@@ -156,7 +167,7 @@ class UnigramReplacement(WordAugmenterOptions):
         """Return the augmenter, fitted on the train texts."""
         lottery = Lottery(Counter(word for text in context.texts for word in text.split()))
         guard = self.guard(context)
-        return per_text(lambda text, random: self._replace(text, random, lottery, guard))
+        return per_text(partial(self._replace, lottery=lottery, guard=guard))
 
     def _replace(self, text: str, random: Random, lottery: Lottery, guard: Guard) -> str:
         if lottery.empty:

@@ -40,7 +40,7 @@ class RandomDeletion(WordAugmenterOptions):
         """Return the augmenter."""
         guard = self.guard(context)
         if self.unit == "phrase":
-            return per_text(lambda text, random: self._delete_phrases(text, random, guard), guard.read)
+            return per_text(partial(self._delete_phrases, guard=guard), guard.read)
         return per_text(partial(self._delete, guard=guard, unit=self.unit), guard.read)
 
     def _delete_phrases(self, text: str, random: Random, guard: Guard) -> str:
@@ -85,7 +85,7 @@ class RandomSwap(WordAugmenterOptions):
         """Return the augmenter."""
         guard = self.guard(context)
         if self.unit == "phrase":
-            return per_text(lambda text, random: self._swap_phrases(text, random, guard), guard.read)
+            return per_text(partial(self._swap_phrases, guard=guard), guard.read)
         return per_text(partial(self._swap, guard=guard, unit=self.unit), guard.read)
 
     def _swap_phrases(self, text: str, random: Random, guard: Guard) -> str:

@@ -110,7 +110,11 @@ class KeepOriginal(AugmenterOptions):
 
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
-        return lambda texts, generators: list(texts)
+        return _kept
+
+
+def _kept(texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+    return list(texts)
 
 
 class BackTranslator:

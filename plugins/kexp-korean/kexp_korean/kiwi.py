@@ -54,6 +54,10 @@ class KiwiAnalyser:
         self._kiwi = Kiwi()
         self._known: OrderedDict[str, Sequence[Eojeol]] = OrderedDict()
 
+    def __reduce__(self) -> tuple[type[KiwiAnalyser], tuple[()]]:
+        """Return how another process makes one: Kiwi itself cannot be copied."""
+        return KiwiAnalyser, ()
+
     @staticmethod
     def missing() -> str:
         """Return what is not installed and how to install it, "" where nothing is missing."""

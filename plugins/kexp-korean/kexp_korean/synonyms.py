@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import ClassVar, Final
 from unicodedata import is_normalized, normalize
@@ -107,7 +108,7 @@ class SynonymSwap(LexiconOptions):
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         guard, lexicon = self.guard(context), self.words()
-        return per_text(lambda text, random: self._swap(text, random, guard, lexicon), guard.read)
+        return per_text(partial(self._swap, guard=guard, lexicon=lexicon), guard.read)
 
     def _swap(self, text: str, random: Random, guard: Guard, lexicon: Lexicon) -> str:
         parts = cut(_composed(text), "eojeol")
@@ -138,7 +139,7 @@ class RandomInsertion(LexiconOptions):
     def build(self, context: AugmenterContext) -> Augmenter:
         """Return the augmenter."""
         guard, lexicon = self.guard(context), self.words()
-        return per_text(lambda text, random: self._insert(text, random, guard, lexicon), guard.read)
+        return per_text(partial(self._insert, guard=guard, lexicon=lexicon), guard.read)
 
     def _insert(self, text: str, random: Random, guard: Guard, lexicon: Lexicon) -> str:
         parts = cut(_composed(text), "eojeol")
