@@ -80,11 +80,16 @@ def without_unlabelled(
     return kept
 
 
+def _without(frame: pd.DataFrame, dropped: pd.Series[bool]) -> pd.DataFrame:
+    """Return the other rows; where there are all of them, no copy is made."""
+    return frame[~dropped] if dropped.any() else frame
+
+
 def drop_empty(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Drop rows with a text of white space alone."""
     empty = without_text(frame)
     counts["empty"] = int(empty.sum())
-    return frame[~empty]
+    return _without(frame, empty)
 
 
 def clean(
@@ -101,13 +106,13 @@ def clean(
     contested = contradicting(frame)
     counts["contradictions"] = int(contested.sum())
     if options.contradictions == "drop":
-        frame = frame[~contested]
+        frame = _without(frame, contested)
     else:
         counts["contradictions_kept"] = counts.pop("contradictions")
     if options.duplicates == "drop":
         repeated = repetitions(frame)
         counts["duplicates"] = int(repeated.sum())
-        frame = frame[~repeated]
+        frame = _without(frame, repeated)
     return drop_lengths(frame, options, bounds, counts, splits)
 
 
@@ -118,7 +123,7 @@ def clean_unlabelled(
     if options.duplicates == "drop":
         repeated = keys(frame).duplicated()
         counts["duplicates"] = int(repeated.sum())
-        frame = frame[~repeated]
+        frame = _without(frame, repeated)
     return drop_lengths(frame, options, bounds, counts, ("unlabelled",))
 
 
@@ -132,7 +137,7 @@ def drop_lengths(
     long = (length > min(high, bounds[1])) & ~short
     for name, dropped in (("too_short", short), ("too_long", long)):
         counts[name] = counts.get(name, 0) + int(dropped.sum())
-    return frame[~short & ~long]
+    return _without(frame, short | long)
 
 
 def length_bounds(train: pd.DataFrame, options: Cleaning) -> tuple[float, float]:
@@ -149,7 +154,7 @@ def drop_overlap(train: pd.DataFrame, others: list[pd.DataFrame], counts: Counts
 
     overlap = keys(train).isin(pd.concat([keys(other) for other in others]))
     counts["overlap"] = int(overlap.sum())
-    return train[~overlap]
+    return _without(train, overlap)
 
 
 def drop_in_file(train: pd.DataFrame, unlabelled: pd.DataFrame, counts: Counts) -> pd.DataFrame:

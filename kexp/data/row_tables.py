@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,12 +12,16 @@ import numpy as np
 
 from kexp.data.cleaning import SEPARATOR, TEXTS, normal_text
 from kexp.data.texts import CHUNK, Texts, texts_at
+from kexp.errors import DataError
+from kexp.settings import cache_folder
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from numpy.typing import NDArray
 
+MAPPED = 64 * 2**20
+"""Bytes of texts from which they are in a file of the cache folder, whose pages are in memory while they are read."""
 COLUMNS = (*TEXTS, "augmented")
 
 
@@ -34,9 +40,10 @@ def without_texts(frames: Mapping[str, pd.DataFrame], trim: bool) -> tuple[dict[
     start = 0
     for split, frame in frames.items():
         kept = [name for name in ("label", "number", "group") if name in frame]
-        held = {name: Texts([*_normal(_arrays(frame.pop(name)), trim)]) for name in names if name in frame}
+        held = {name: _held(_arrays(frame.pop(name)), trim) for name in names if name in frame}
         columns, hashed = _measured(held)
-        tables[split] = frame[kept].assign(place=np.arange(start, start + len(frame)), **columns)
+        numbers = {"place": np.arange(start, start + len(frame)), "number": frame["number"].to_numpy()}
+        tables[split] = frame[kept].assign(**columns, **{name: small(values) for name, values in numbers.items()})
         hashes.append(hashed)
         for name, several in texts.items():
             several.append(held[name] if name in held else Texts.of([""] * len(frame)))
@@ -44,7 +51,13 @@ def without_texts(frames: Mapping[str, pd.DataFrame], trim: bool) -> tuple[dict[
     joined = {name: Texts.joined(several) for name, several in texts.items()}
     paired = np.concatenate([np.full(len(table), "text_pair" in table) for table in tables.values()])
     ids = _numbered(np.concatenate(hashes), partial(_named, joined, paired))
-    return {split: table.assign(id=ids[table["place"]]) for split, table in tables.items()}, joined
+    return {split: table.assign(id=small(ids[table["place"]])) for split, table in tables.items()}, joined
+
+
+def small(numbers: NDArray[np.int64]) -> NDArray[np.signedinteger[Any]]:
+    """Return numbers in four bytes each where they have room in these."""
+    fit = not len(numbers) or max(-int(numbers.min()), int(numbers.max())) < 2**31
+    return numbers.astype(np.int32) if fit else numbers
 
 
 def _named(texts: Mapping[str, Texts], paired: NDArray[np.bool_], places: NDArray[np.int64]) -> list[str]:
@@ -62,6 +75,26 @@ def _arrays(column: pd.Series[Any]) -> list[pa.LargeStringArray]:
 
     held = pa.array(column, pa.large_string(), from_pandas=True)
     return held.chunks if isinstance(held, pa.ChunkedArray) else [held]
+
+
+def _held(arrays: list[pa.LargeStringArray], trim: bool) -> Texts:
+    """Return texts in normal form, in memory or, many of them, in a file that is mapped."""
+    size = sum(array.nbytes for array in arrays)
+    if size < MAPPED:
+        return Texts([*_normal(arrays, trim)])
+    folder = cache_folder() / "texts"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2 * size
+    except OSError:
+        room = False
+    if not room:
+        return Texts([*_normal(arrays, trim)])
+    try:
+        return Texts.mapped(_normal(arrays, trim), folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{folder}: the texts cannot be written there: {reason}; free {size / 2**30:.1f} GiB") from None
 
 
 def _normal(arrays: list[pa.LargeStringArray], trim: bool) -> Iterator[pa.LargeStringArray]:
@@ -88,7 +121,7 @@ def _measured(held: dict[str, Texts]) -> tuple[dict[str, Any], NDArray[np.uint64
     import pandas as pd
 
     count = len(held["text"])
-    columns: dict[str, Any] = {"characters": np.empty(count, np.int64), "blank": np.empty(count, bool)}
+    columns: dict[str, Any] = {"characters": np.empty(count, np.int32), "blank": np.empty(count, bool)}
     hashes = np.empty(count, np.uint64)
     both = [held[name] for name in TEXTS if name in held]
     for start, *chunks in zip(range(0, count, CHUNK), *(texts.chunks() for texts in both), strict=True):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import mmap
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 CHUNK = 20_000
 """Texts that are Python strings at once."""
+LET_GO = 500_000
+"""Texts of a mapped file that are read before its pages are let go."""
 
 
 class Texts(Sequence[str]):
@@ -23,11 +28,20 @@ class Texts(Sequence[str]):
     ``chunks``, as lists of Python strings, or by ``arrays``, as Arrow arrays.
     """
 
-    __slots__ = ("_ends", "_parts", "_rows")
+    __slots__ = ("_ends", "_maps", "_parts", "_rows")
 
-    def __init__(self, parts: Sequence[pa.LargeStringArray], rows: NDArray[np.integer[Any]] | None = None) -> None:
-        """Hold arrays of ``large_string`` without nulls, one after the other; ``rows`` are the places that count."""
+    def __init__(
+        self,
+        parts: Sequence[pa.LargeStringArray],
+        rows: NDArray[np.integer[Any]] | None = None,
+        maps: tuple[mmap.mmap, ...] = (),
+    ) -> None:
+        """Hold arrays of ``large_string`` without nulls, one after the other; ``rows`` are the places that count.
+
+        ``maps`` are the files that the arrays are mapped from, whose pages are let go after texts were read in order.
+        """
         self._parts = parts
+        self._maps = maps
         self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         self._rows = rows
 
@@ -51,7 +65,26 @@ class Texts(Sequence[str]):
             rows.append(texts._places(0, len(texts)) + sum(map(len, parts)))
             parts += texts._parts
         whole = all(texts._rows is None for texts in several)
-        return cls(parts, None if whole or not rows else np.concatenate(rows))
+        maps = tuple(dict.fromkeys(one for texts in several for one in texts._maps))
+        return cls(parts, None if whole or not rows else np.concatenate(rows), maps)
+
+    @classmethod
+    def mapped(cls, arrays: Iterable[pa.LargeStringArray], folder: Path) -> Texts:
+        """Write arrays to a file without a name in a folder and map it; raises ``OSError``."""
+        import pyarrow as pa
+
+        schema = pa.schema([("text", pa.large_string())])
+        with tempfile.TemporaryFile(dir=folder) as file:
+            with pa.ipc.new_stream(file, schema) as writer:
+                for array in arrays:
+                    writer.write_batch(pa.record_batch([array], schema))
+            file.flush()
+            held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with pa.ipc.open_stream(pa.py_buffer(held)) as reader:
+            return cls([batch.column(0) for batch in reader], None, (held,))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Texts, ([*self.arrays()],)
 
     def __len__(self) -> int:
         if self._rows is not None:
@@ -93,12 +126,18 @@ class Texts(Sequence[str]):
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Texts:
         """Return some rows in this order; no text is copied."""
-        return Texts(self._parts, rows if self._rows is None else self._rows[rows])
+        return Texts(self._parts, rows if self._rows is None else self._rows[rows], self._maps)
 
     def arrays(self, size: int = CHUNK) -> Iterator[pa.LargeStringArray]:
         """Yield the texts in order as Arrow arrays of ``size`` rows, the last one maybe smaller."""
+        read = 0
         for start in range(0, len(self), size):
             yield self._taken(self._places(start, min(start + size, len(self))))
+            read += size
+            if read >= LET_GO:
+                self._forget()
+                read = 0
+        self._forget()
 
     def chunks(self, size: int = CHUNK) -> Iterator[list[str]]:
         """Yield the texts in order as lists of ``size`` Python strings, the last one maybe smaller."""
@@ -108,6 +147,11 @@ class Texts(Sequence[str]):
     def copied(self) -> Texts:
         """Return the same texts without those beside them, which are let go."""
         return Texts([*self.arrays()])
+
+    def _forget(self) -> None:
+        """Let go of pages of mapped files that were read: they count as memory of the process until then."""
+        for one in self._maps if hasattr(mmap, "MADV_DONTNEED") else ():
+            one.madvise(mmap.MADV_DONTNEED)
 
     def _places(self, start: int, stop: int) -> NDArray[np.integer[Any]]:
         return np.arange(start, stop) if self._rows is None else self._rows[start:stop]

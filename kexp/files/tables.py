@@ -96,8 +96,8 @@ class Table:
     warnings: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     """Dotted paths that are needed."""
-    arrow: Callable[[], Iterator[Columns]] | None = None
-    """Reads the same rows as Arrow arrays, where the format has a reader that does."""
+    arrow: Callable[[Sequence[str]], Iterator[Columns]] | None = None
+    """Reads columns of the same rows as Arrow arrays, where the format has a reader that does."""
 
     def chunks(self) -> Iterator[list[Row]]:
         """Yield the rows in order, as many at once as memory should hold.
@@ -160,7 +160,7 @@ class Table:
         done = 0
         if self.arrow is not None and all(name in self.columns for name in names):
             try:
-                for columns in self.arrow():
+                for columns in self.arrow(names):
                     done += (count := len(columns[names[0]]))
                     if count:
                         yield {name: columns[name] for name in names}
@@ -254,7 +254,7 @@ def _delimited(path: Path, layout: Layout, remedies: Remedies, separator: str) -
     # left to Python.
     plain = layout.escape is None and len(table.columns) == len(names) and not file.counts["merged_lines"]
     if plain and (skip or file.counts["lines"] == 1):
-        table.arrow = lambda: _by_arrow(file, names, skip, warnings, layout)
+        table.arrow = lambda wanted: _by_arrow(file, names, skip, warnings, layout)
     return table
 
 
@@ -341,10 +341,28 @@ def _parquet(path: Path) -> Table:
             for batch in file.iter_batches(batch_size=256):
                 yield from batch.rename_columns(names).to_pylist()
 
+    def by_arrow(wanted: Sequence[str]) -> Iterator[Columns]:
+        import pyarrow as pa
+
+        given = dict(zip(names, file.schema_arrow.names, strict=True))
+        if any("." in given[name] for name in wanted):
+            # A dot may be that of a path to Arrow, or of a name.
+            raise UnsuitableError
+        with parquet_errors(path), file:
+            for batch in file.iter_batches(CHUNK_ROWS, columns=[given[name] for name in wanted]):
+                counts["rows"] += len(batch)
+                columns = {name: batch.column(given[name]) for name in wanted}
+                # Texts; anything else is told or converted cell by cell.
+                texts = {name for name, of in columns.items() if of.type in (pa.string(), pa.large_string())}
+                yield {
+                    name: of.cast(pa.large_string()) if name in texts else of.to_pylist()
+                    for name, of in columns.items()
+                }
+
     counts: Counter[str] = Counter()
     schema = file.schema_arrow
     renamed = schema if names == schema.names else schema.empty_table().rename_columns(names).schema
-    return Table(str(path), names, _counted(rows(), counts), renamed, counts)
+    return Table(str(path), names, _counted(rows(), counts), renamed, counts, arrow=by_arrow)
 
 
 def _workbook(path: Path, layout: Layout, remedies: Remedies) -> Table:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,20 @@ def test_missing_texts_are_empty_and_tables_lose_theirs() -> None:
     assert tables["train"]["blank"].tolist() == [False, True, False]
     assert "text" not in frame
     assert set(tables["train"]) == {"label", "number", "place", "id", "characters", "blank"}
+
+
+def test_many_texts_are_in_a_file_and_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = [(f"글 {row} ", "짝", "뷰" * (row % 2), "xy"[row % 2]) for row in range(50)]
+    tables, texts = apart({"train": table(rows)}, trim=True)
+    monkeypatch.setenv("KEXP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("kexp.data.row_tables.MAPPED", 100)
+    others, mapped = apart({"train": table(rows)}, trim=True)
+    assert (tmp_path / "cache" / "texts").is_dir()
+    assert others["train"].equals(tables["train"])
+    assert mapped == texts
+    (tmp_path / "cache" / "texts").rmdir()
+    (tmp_path / "cache" / "texts").write_text("in the way")
+    assert apart({"train": table(rows)}, trim=True)[1] == texts
 
 
 def test_codes_are_places_of_names() -> None:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import pickle
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kexp.data.rows import Rows
@@ -47,6 +50,20 @@ def test_texts_are_a_sequence_as_a_list_is(texts: list[str], size: int, data: st
     assert list(taken.take(again)) == expected[::-2]
     assert list(Texts.joined([held, taken, held])) == [*texts, *expected, *texts]
     assert list(MappedTexts(taken, lambda some: [text * 2 for text in some])) == [text * 2 for text in expected]
+
+
+@settings(deadline=None)
+@given(LISTS, st.integers(1, 7))
+def test_texts_of_a_mapped_file_are_the_same(texts: list[str], size: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kexp.data.texts.LET_GO", 3)
+        mapped = Texts.mapped(in_parts(texts, size).arrays(size), Path(folder))
+        assert not [*Path(folder).iterdir()]
+        several = Texts.joined([mapped, mapped[::-1], Texts.of(["끝"])])
+        expected = [*texts, *texts[::-1], "끝"]
+        assert list(several) == expected == [*map(several.__getitem__, range(len(expected)))]
+        assert list(several.chunks(2)) == [expected[start : start + 2] for start in range(0, len(expected), 2)]
+        assert pickle.loads(pickle.dumps(several)) == expected == several.copied()
 
 
 def test_other_things_are_not_equal_to_texts() -> None:
