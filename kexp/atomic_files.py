@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -36,7 +37,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside a folder, which it replaces when the block ends; as ``replacing`` for files."""
+    """Yield a new folder beside a folder, which it replaces when the block ends; as ``replacing`` for files.
+
+    There is no folder of that name for a moment while one replaces another.
+    """
     part = _beside(path)
     part.mkdir(parents=True)
     try:
@@ -45,9 +49,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for name in files:
                 _sync(Path(folder) / name)
             _sync_folder(Path(folder))
-        if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
+        _put(part, path)
         _sync_folder(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -66,6 +68,26 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _put(part: Path, path: Path) -> None:
+    """Give a folder its name; one that has it is moved aside first, as often as other processes are faster."""
+    while True:
+        old = _beside(path)
+        if path.is_dir() and not path.is_symlink():
+            with suppress(FileNotFoundError):
+                path.rename(old)
+        try:
+            part.rename(path)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                continue
+            if old.exists():
+                old.rename(path)
+            raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+        return
 
 
 def _beside(path: Path) -> Path:

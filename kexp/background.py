@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeVar
@@ -92,3 +92,24 @@ def one_ahead(items: Iterable[Item], name: str) -> Generator[Item, None, None]:
         wanted.put(False)
         if not left_behind:
             thread.join()
+
+
+@contextmanager
+def one_behind(action: Callable[[Item], object], name: str) -> Iterator[Callable[[Item], None]]:
+    """Yield a function that leaves an item to a thread, which calls ``action`` with it while the block goes on.
+
+    The one before is waited for, so that one item at most is under way. What ``action`` raises is raised by the next
+    call, or at the end of the block. When the block is left, by an error or a Ctrl-C too, no call is under way.
+    """
+    with ThreadPoolExecutor(1, name) as pool:
+        last: Future[object] | None = None
+
+        def leave(item: Item) -> None:
+            nonlocal last
+            if last is not None:
+                last.result()
+            last = pool.submit(action, item)
+
+        yield leave
+        if last is not None:
+            last.result()

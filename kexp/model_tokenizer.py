@@ -50,6 +50,65 @@ def need_tokenizer(tokenizer: Any, config: PretrainedConfig, title: str) -> None
         raise KexpError(f"the tokenizer of {title} has {sizes}; they do not match")
 
 
+def settle_padding(tokenizer: Any, config: PretrainedConfig) -> None:
+    """Let the tokenizer of a language model pad on the right, with a token in which no row ends.
+
+    Its classifier reads the last token of a row, and transformers finds that by the padding token: rows that end in the
+    same one would be read a token too early. Where the tokenizer has no padding token, or one in which rows end, the
+    configuration's is taken, or another special token, and ``padding_note`` says which. Tokenizers of other models stay
+    as they are.
+    """
+    if not is_language_model(config) or not hasattr(tokenizer, "backend_tokenizer"):
+        return
+    tokenizer.padding_side = "right"
+    try:
+        end = _row_end(tokenizer)
+    # ``need_tokenizer`` says what is wrong with it.
+    except Exception:  # noqa: BLE001
+        return
+    before = tokenizer.pad_token
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != end:
+        return
+    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    stated = [token for token in added if tokenizer.convert_tokens_to_ids(token) == config.pad_token_id]
+    named = [token for token in added if re.search("pad", token, re.IGNORECASE)]
+    others = [tokenizer.eos_token, tokenizer.bos_token, *tokenizer.all_special_tokens, tokenizer.unk_token, *added]
+    known = [str(token) for token in (*stated, *named, *others) if token is not None]
+    chosen = next((token for token in known if tokenizer.convert_tokens_to_ids(token) != end), None)
+    if chosen is None:
+        return
+    tokenizer.pad_token = chosen
+    why = "has no padding token" if before is None else f'pads with "{before}", in which its rows end'
+    setattr(tokenizer, _NOTE, f'the tokenizer {why}: rows are padded with "{chosen}", which is saved with the model')
+
+
+_NOTE = "_kexp_padding_note"
+
+
+def padding_note(tokenizer: Any) -> str:
+    """Return what ``settle_padding`` has changed; empty if it has changed nothing."""
+    note: str = getattr(tokenizer, _NOTE, "")
+    return note
+
+
+def is_language_model(config: PretrainedConfig) -> bool:
+    """Return whether a model is one that reads from left to right and has no masked language model."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    kind, own = config.model_type, getattr(config, "auto_map", None) or {}
+    known = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or "AutoModelForCausalLM" in own
+    return known and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _row_end(tokenizer: PreTrainedTokenizerFast) -> int | None:
+    """Return the special token that the tokenizer puts behind a text, None if it puts none there."""
+    framed, plain = (tokenizer("가", add_special_tokens=special)["input_ids"] for special in (True, False))
+    return framed[-1] if framed and framed[-len(plain) :] != plain else None
+
+
 def _splits_syllables(tokenizer: PreTrainedTokenizerFast) -> bool:
     """Return whether Korean words become letters (jamo) while the vocabulary has syllables alone.
 

@@ -25,7 +25,7 @@ from kexp.model_files import (
     read_object,
     weight_problems,
 )
-from kexp.model_tokenizer import OFFSET_POSITIONS, match_padding, need_tokenizer
+from kexp.model_tokenizer import OFFSET_POSITIONS, match_padding, need_tokenizer, padding_note, settle_padding
 from kexp.options import LocalPath
 from kexp.weights import has_trained_head, need_weights, order_head, replace_head
 from kexp.weights_licence import stated_licence
@@ -146,6 +146,7 @@ class PretrainedBackbone(BackboneOptions):
 
         config = self.load_config()
         tokenizer = self._load(AutoTokenizer)
+        settle_padding(tokenizer, config)
         need_tokenizer(tokenizer, config, f'backbone "{self.source}"')
         assert isinstance(tokenizer, PreTrainedTokenizerFast)
         return tokenizer
@@ -165,7 +166,8 @@ class PretrainedBackbone(BackboneOptions):
         trained = [str(label) for _, label in sorted((config.id2label or {}).items())]
         if self.keep_head:
             need_same_labels(trained, context.label_names, title)
-        match_padding(config, self._stored_config(), context.tokenizer.pad_token_id, title)
+        stored = {} if padding_note(context.tokenizer) else self._stored_config()
+        match_padding(config, stored, context.tokenizer.pad_token_id, title)
         set_labels(config, trained if self.keep_head else context.label_names)
         set_dropout(config, self.dropout)
         model: PreTrainedModel
@@ -237,6 +239,9 @@ def load_pretrained(factory: Any, kind: str, source: Path | str, revision: str |
             return factory.from_pretrained(str(source), revision=revision or "main", local_files_only=local, **options)
         # A damaged folder raises whatever the libraries below raise.
         except Exception as error:
+            if "trust_remote_code" in str(error) and not options.get("trust_remote_code"):
+                remedy = "read it, then set trust_remote_code = true"
+                raise KexpError(f"{kind} {source} runs Python code of its own; {remedy}") from error
             if local:
                 raise KexpError(
                     f"{kind} folder {source} cannot be loaded: {reason_of(error)}; check its files, or copy them again"

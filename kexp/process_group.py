@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class ProcessGroup(World):
         chosen = [parameter for parameter, known in zip(parameters, anywhere, strict=True) if known]
         gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in chosen]
         flat = torch.cat([loss.detach().reshape(1), *(gradient.reshape(-1) for gradient in gradients)])
-        self.exchanges.do(lambda: torch.distributed.all_reduce(flat))
+        self.exchanges.do(lambda: torch.distributed.all_reduce(flat), f"gradients of {len(flat):,} weights")
         total, *parts = flat.split([1, *map(torch.numel, chosen)])  # type: ignore[no-untyped-call]
         for parameter, gradient, part in zip(chosen, gradients, parts, strict=True):
             parameter.grad = part.view_as(gradient).to(gradient.dtype)
@@ -122,7 +123,7 @@ class ProcessGroup(World):
         if self.first:
             with self._telling():
                 made = [make()]
-        self.exchanges.do(lambda: torch.distributed.broadcast_object_list(made, src=0))
+        self.exchanges.do(lambda: torch.distributed.broadcast_object_list(made, src=0), "what the first one has made")
         return cast("Made", made[0])
 
     def agree(self, *flags: int) -> tuple[int, ...]:
@@ -185,14 +186,14 @@ class Exchanges:
 
     def exchange(self, flags: Sequence[int]) -> tuple[int, ...]:
         """Return the largest of each number; raises what another process has raised."""
-        found = self._result(lambda: self._numbers(None, flags))
+        found = self._result(lambda: self._numbers(None, flags, "numbers"))
         return found[: len(flags)]
 
-    def do(self, work: Callable[[], object]) -> None:
-        """Do what all processes take part in, unless one of them has failed."""
+    def do(self, work: Callable[[], object], what: str) -> None:
+        """Do what all processes take part in, unless one of them has failed; ``what`` is the same in all of them."""
 
         def unless_failed() -> tuple[int, ...] | Failure:
-            found = self._numbers(None, ())
+            found = self._numbers(None, (), what)
             if not isinstance(found, Failure):
                 work()
             return found
@@ -206,7 +207,8 @@ class Exchanges:
         # Gloo has neither; a sum of truth values is one.
         wider = {torch.bool: torch.uint8, torch.float16: torch.float32, torch.bfloat16: torch.float32}
         found = values.detach().to(wider.get(values.dtype, values.dtype), copy=True).contiguous()
-        self.do(lambda: torch.distributed.all_reduce(found, getattr(torch.distributed.ReduceOp, how)))
+        operation = getattr(torch.distributed.ReduceOp, how)
+        self.do(lambda: torch.distributed.all_reduce(found, operation), f"{found.dtype} of shape {tuple(found.shape)}")
         return found.to(values.dtype)
 
     def fail(self, error: BaseException) -> None:
@@ -214,7 +216,7 @@ class Exchanges:
 
         def told() -> tuple[int, ...] | Failure | None:
             # Asked in the thread: an exchange may have been under way when this process was interrupted.
-            return None if self.failed else self._numbers(Failure.of(self.rank, error), ())
+            return None if self.failed else self._numbers(Failure.of(self.rank, error), (), "")
 
         found = self.wait(told)
         if isinstance(found, Failure) and found.message != Failure.of(self.rank, error).message:
@@ -238,16 +240,22 @@ class Exchanges:
             self.lost = ProcessLost(f"another process of this run has ended, or cannot be reached: {reason}")
             raise self.lost from error
 
-    def _numbers(self, failure: Failure | None, flags: Sequence[int]) -> tuple[int, ...] | Failure:
+    def _numbers(self, failure: Failure | None, flags: Sequence[int], what: str) -> tuple[int, ...] | Failure:
         import torch
         from torch import distributed
 
-        own = [int(failure is not None), *map(int, flags)]
-        values = torch.tensor(own + [0] * (1 + FLAGS - len(own)))
+        place = zlib.crc32(what.encode())
+        own = [int(failure is not None), place, -place, *map(int, flags)]
+        values = torch.tensor(own + [0] * (3 + FLAGS - len(own)))
         distributed.all_reduce(values, distributed.ReduceOp.MAX)
-        failed, *largest = values.tolist()
+        failed, last, first, *largest = values.tolist()
         self.failed = bool(failed)
         if not failed:
+            if last != -first:
+                raise PluginError(
+                    f"process {self.rank} exchanges {what}, another one something else at the same time; an objective "
+                    "calls total and gather equally often, and with equal shapes, in every process"
+                )
             return tuple(largest)
         every: list[Any] = [None] * distributed.get_world_size()
         distributed.all_gather_object(every, failure)

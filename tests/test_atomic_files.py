@@ -65,6 +65,38 @@ def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+REPLACE = """
+import sys
+from pathlib import Path
+from kexp.atomic_files import replacing_folder
+for _ in range(50):
+    with replacing_folder(Path(sys.argv[1])) as part:
+        for name in "12":
+            (part / name).write_text(sys.argv[2])
+"""
+
+
+def test_processes_that_replace_the_same_folder_at_once_leave_a_whole_one(tmp_path: Path) -> None:
+    path = tmp_path / "모형"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", REPLACE, path, letter], stderr=subprocess.PIPE, text=True)
+        for letter in "abc"
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert [(path / name).read_text() for name in "12"] in [[letter] * 2 for letter in "abc"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_does_not_replace_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_text("mine")
+    with pytest.raises(NotADirectoryError), replacing_folder(path) as part:
+        (part / "weights").touch()
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_contents_are_on_the_disk_before_the_file_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, seen = tmp_path / "spec.toml", []
     monkeypatch.setattr("kexp.atomic_files.os.fsync", lambda number: seen.append(path.exists()))

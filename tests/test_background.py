@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kexp.background import one_ahead
+from kexp.background import one_ahead, one_behind
 
 
 def threads() -> list[str]:
@@ -89,3 +89,58 @@ def test_an_interrupt_does_not_wait_for_a_slow_item() -> None:
     go_on.set()
     left.join(60)
     assert threads() == []
+
+
+def test_items_that_are_left_are_done_one_after_the_other_while_the_block_goes_on() -> None:
+    done: list[int] = []
+    free = threading.Event()
+
+    def slowly(item: int) -> None:
+        assert free.wait(10)
+        done.append(item)
+
+    with one_behind(slowly, "kexp test") as leave:
+        leave(1)
+        # The block goes on while the first one is not done.
+        assert done == []
+        free.set()
+        for item in (2, 3):
+            leave(item)
+            assert done[: item - 1] == [*range(1, item)]
+    assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_what_goes_wrong_behind_is_raised_by_the_next_call_or_at_the_end(bad: int) -> None:
+    done: list[int] = []
+    left: list[int] = []
+
+    def fail(item: int) -> None:
+        if item == bad:
+            raise OSError(28, "full")
+        done.append(item)
+
+    def leave_all() -> None:
+        with one_behind(fail, "kexp test") as leave:
+            for item in (1, 2, 3):
+                leave(item)
+                left.append(item)
+
+    with pytest.raises(OSError, match="full"):
+        leave_all()
+    assert left == ([1] if bad == 1 else [1, 2, 3])
+    assert done == [*range(1, bad)]
+
+
+def test_a_block_that_is_left_by_a_ctrl_c_leaves_no_call_under_way() -> None:
+    done: list[int] = []
+
+    def interrupted() -> None:
+        with one_behind(done.append, "kexp test") as leave:
+            leave(1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == [1]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kexp test")]

@@ -363,7 +363,7 @@ def test_lines_that_name_a_component_are_right(generated: dict[str, str], catalo
 def test_every_section_and_key_of_a_spec_is_described(generated: dict[str, str]) -> None:
     page = shown(generated["reference/spec.md"])
     for name, field in Spec.model_fields.items():
-        section = get_args(field.annotation)[0] if name in ("search", "pretraining") else field.annotation
+        section = get_args(field.annotation)[0] if name in ("search", "pretraining", "execution") else field.annotation
         if isinstance(section, type) and issubclass(section, Section) and not issubclass(section, Options):
             assert f"## `[{name}]`" in page
             for key, below in section.model_fields.items():

@@ -154,10 +154,12 @@ def tune(
         need_one_process("kexp.tune")
         from kexp.search.request import not_done, search_overrides, study_name
 
-        options = search_overrides(trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage)
+        changes = search_overrides(
+            overrides_of(overrides), trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage
+        )
         plan, catalog = make_plan(
             spec_of(spec),
-            assignments=[*overrides_of(overrides), *options],
+            assignments=changes,
             variants=names_of(variants, "variants"),
             allow_local_code=allow_local_code,
         )

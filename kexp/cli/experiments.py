@@ -257,8 +257,10 @@ def tune(
         from kexp.report.run_folder import finite
         from kexp.search.request import not_done, search_overrides, study_name
 
-        changes = search_overrides(trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage)
-        plan, catalog = plan_of(spec, [*(assignments or ()), *changes], variants, allow_local_code=allow_local_code)
+        changes = search_overrides(
+            assignments or (), trials=trials, timeout=timeout, jobs=jobs, executor=executor, storage=storage
+        )
+        plan, catalog = plan_of(spec, changes, variants, allow_local_code=allow_local_code)
         print_warnings(plan)
         from kexp.cli.display import NullSearchDisplay, TerminalSearchDisplay
         from kexp.cli.output import print_search

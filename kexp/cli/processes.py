@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
@@ -16,15 +18,30 @@ def shown_once() -> Iterator[None]:
     """Show nothing in processes that follow another one of the same command; with ``--debug`` their errors."""
     from kexp.launchers import follows
 
-    if not follows():
-        yield
-        return
     with ExitStack() as stack:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            stack.enter_context(_sigterm_ignored())
+        if not follows():
+            yield
+            return
         nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
         stack.enter_context(redirect_stdout(nowhere))
         if not settings.debug:
             stack.enter_context(redirect_stderr(nowhere))
         yield
+
+
+@contextmanager
+def _sigterm_ignored() -> Iterator[None]:
+    """Ignore SIGTERM around what handles it: a launcher sends it to all processes once one has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kexp.atomic_files import replacing
 from kexp.catalog import Catalog
 from kexp.contracts import AugmenterOptions, DatasetOptions, Rejected
 from kexp.data.rows import PreparedData, Rows
@@ -174,16 +175,17 @@ def _write(path: Path, columns: tuple[str, str], everything: Sequence[tuple[Rows
         for view in made.accepted_texts()
     ]
     frame = pd.concat(views, ignore_index=True)
-    writers: dict[str, Callable[[], None]] = {
-        ".csv": lambda: frame.to_csv(path, index=False),
+    writers: dict[str, Callable[[Path], None]] = {
+        ".csv": lambda part: frame.to_csv(part, index=False),
         # As TSV is read: quotation marks are characters.
-        ".tsv": lambda: frame.to_csv(path, index=False, sep="\t", quoting=csv.QUOTE_NONE, quotechar=None),
-        ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, force_ascii=False),
-        ".parquet": lambda: frame.to_parquet(path, index=False),
+        ".tsv": lambda part: frame.to_csv(part, index=False, sep="\t", quoting=csv.QUOTE_NONE, quotechar=None),
+        ".jsonl": lambda part: frame.to_json(part, orient="records", lines=True, force_ascii=False),
+        ".parquet": lambda part: frame.to_parquet(part, index=False),
     }
     if path.suffix == ".tsv" and frame.apply(lambda cells: cells.str.contains(r"[\t\r\n]")).any(axis=None):
         raise KexpError(f"--output {path}: a text has a tab or a line break; write .csv, .jsonl or .parquet")
     try:
-        writers[path.suffix]()
+        with replacing(path) as part:
+            writers[path.suffix](part)
     except OSError as error:
         raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None

@@ -33,6 +33,7 @@ from kexp.experiment.memory_cache import RecentResults
 from kexp.experiment.model_check import try_backbone
 from kexp.experiment.run_inputs import PretrainingRows, RunInputs, UnlabelledInputs
 from kexp.experiment.texts import build_tokenizer, clean, eojeol_of_tokens, train_texts, without_long_tails
+from kexp.model_tokenizer import padding_note
 from kexp.options import Options, component_title
 from kexp.plan.cross_checks import components
 from kexp.plan.validate import dump
@@ -95,6 +96,7 @@ class PreparedInputs:
         chosen_by = f"{spec.training.keep} {spec.training.patience}"
         order = f"warnings {self._data_key(spec, repeat)} {self._key(spec, 'sampler')} {chosen_by}"
         warnings = self.made.get(order, lambda: tuple(data_warnings(spec, data)))
+        warnings = (*warnings, *filter(None, [padding_note(tokenizer)]))
         views, pretraining = self._labelled_views(spec, repeat), self._pretraining(spec, repeat, tokenizer, key)
         return RunInputs(data, tokenizer, encoded, views, unlabelled, warnings, pretraining)
 

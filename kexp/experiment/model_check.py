@@ -10,8 +10,10 @@ from kexp.contracts import BackboneContext
 from kexp.data.encoding import Ragged, frame, offsets_of
 from kexp.data.labelled_stream import Collator
 from kexp.errors import KexpError, Problem, SpecError, plugin_call
-from kexp.model.adapter import add_adapter
+from kexp.experiment.hardware import hardware_of
+from kexp.model.adapter import add_adapter, need_precision
 from kexp.model.flat import FlatModel
+from kexp.model.last_token import logits_of, reads_last_token
 from kexp.model.recomputation import recompute_activations
 from kexp.model.token_rows import TokenRows
 from kexp.options import build_component, component_title
@@ -37,6 +39,7 @@ def try_backbone(spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokeniz
         model = build_component(spec.backbone, BackboneContext(labels, tokenizer))
     _check_precision(spec, model)
     if spec.backbone.adapter is not None:
+        need_precision(spec.backbone.adapter, hardware_of(spec.training))
         add_adapter(model, spec.backbone.adapter, spec.seeds[0])
     if spec.training.gradient_checkpointing:
         recompute_activations(model)
@@ -82,7 +85,9 @@ def check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, ma
     try:
         with torch.inference_mode():
             (alone,), both = logits(rows(0)), logits(rows(0, 1))
-            without = both if flat is None else flat.logits(rows(0, 1)).float()
+            last, without = both, both if flat is None else flat.logits(rows(0, 1)).float()
+            if reads_last_token(model):
+                last = logits_of(model, rows(0, 1).padded(collator.pad_id)).float()
     # What goes wrong in a model that was made for something else is as varied as models are.
     except Exception as error:
         raise KexpError(f"{title} cannot classify {max_length} tokens: {_reason(error)}; use another model") from error
@@ -92,6 +97,9 @@ def check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, ma
         finding = f"{title} reads the padding: the logits of a short row alone and padded are {difference:.2g} apart"
         stated = f"config.json says pad_token_id {model.config.pad_token_id}, the tokenizer pads with {collator.pad_id}"
         raise KexpError(f"{finding}; {stated}; correct it, or use another model")
+    if (difference := _apart(both, last)) is not None:
+        finding = f"{title} reads another token than the last one of a row: logits are {difference:.2g} apart"
+        raise KexpError(f"{finding}; use another model")
     if (difference := _apart(both, without)) is not None:
         finding = (
             f"{title}: the forward pass without padding gives logits that are {difference:.2g} apart from those of"

@@ -42,8 +42,9 @@ def plan_run(
         raise KexpError("--resume continues an experiment with its own spec; --variant and --seeds do not apply")
     folder = RunFolder.open(resume) if resume else None
     source: Any = spec if folder is None else folder.path / "spec.toml"
-    execution = {"execution.jobs": jobs, "execution.executor.use": executor}
-    changes = [*assignments, {key: value for key, value in execution.items() if value is not None}]
+    # Named first, so that assignments may set its options, and last, so that none names another one.
+    named = [{"execution.executor.use": executor}] if executor is not None else []
+    changes = [*named, *assignments, {"execution.jobs": jobs} if jobs is not None else {}, *named]
     options: dict[str, Any] = {"assignments": changes, "variants": variants, "seeds": seeds}
     plan, catalog = make_plan(source, **options, allow_local_code=allow_local_code)
     if folder is not None and assignments:

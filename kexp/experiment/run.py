@@ -65,6 +65,8 @@ def run(
     words of mistakes mean to the models (``kexp.inference.shade_words``), if training took long enough for that.
     """
     need_several_processes(world, plan, catalog)
+    if world.size > 1:
+        display.phase(f"{world.size} processes train each run together")
     with ExitStack() as stack:
         if resume is not None:
             if world.first:

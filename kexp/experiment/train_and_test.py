@@ -23,7 +23,7 @@ from kexp.experiment.digests import origin
 from kexp.experiment.gpu_energy import energy_counter, metered
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
-from kexp.experiment.interrupt import graceful_stop
+from kexp.experiment.interrupt import graceful_stop, ignore_sigterm
 from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, UnlabelledUse, Validation
 from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
@@ -132,6 +132,8 @@ def _outcome(run: Run, work: Callable[[RunListeners], Mapping[str, Any]], listen
         result = {"status": "pruned", "reason": str(error), **identity}
     # A run may fail in as many ways as torch, a model or a plugin; the experiment's other runs go on.
     except (Exception, SystemExit) as error:  # noqa: BLE001
+        if isinstance(error, ProcessLost):
+            ignore_sigterm()
         logger.error("the run failed\n%s", traceback.format_exc())
         result = {"status": "failed", "reason": _reason(error, run.variant.spec), **identity}
     # That another process is lost is written down here, and noticed again by what comes next.

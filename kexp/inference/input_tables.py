@@ -16,7 +16,7 @@ from kexp.files.text import decoded
 from kexp.inference.columns import TextColumns, changed_layout, columns_of, layout_as_in
 from kexp.names import existing_path, plain_name
 
-__all__ = ["FileOptions", "Row", "Table", "open_table", "read_input", "read_lines"]
+__all__ = ["FileOptions", "Row", "StreamTable", "Table", "open_table", "read_input", "read_lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,12 @@ def open_table(path: Path, option: str, layout: Layout | None = None) -> Table:
     return open_file(path, layout, FLAGS)
 
 
+class StreamTable(Table):
+    """A table that is read from a stream which others read too, such as standard input."""
+
+
 def read_lines(stream: IO[bytes], source: str) -> Table:
     """Read a text per line as a table with the column text; an empty line is an empty text."""
     text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="\n")
     rows = ({"text": line.rstrip("\r\n")} for line in decoded(text, source))
-    return Table(source, ["text"], rows)
+    return StreamTable(source, ["text"], rows)

@@ -18,7 +18,7 @@ from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import Member, TrainedModel
 from kexp.model.forward import Classifier
 from kexp.model_files import need_unchanged, own_code, read_object, read_temperature
-from kexp.model_tokenizer import match_padding, need_tokenizer
+from kexp.model_tokenizer import match_padding, need_tokenizer, padding_note, settle_padding
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, fp16_problem, load_pretrained, positions
 from kexp.report.stored import read_result
@@ -145,6 +145,8 @@ def _calibration_notes(members: Sequence[Member]) -> Iterator[str]:
 
 
 def _notes(member: Member) -> Iterator[str]:
+    if note := padding_note(member.pipeline.tokenizer):
+        yield f"{member.place.name}: {note}"
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
@@ -170,7 +172,7 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
         names = ", ".join(labels)
         raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
     pipeline = TextPipeline.of(tokenizer, provenance, _max_length(place, tokenizer, config))
-    if config.pad_token_id is None:
+    if config.pad_token_id is None or padding_note(tokenizer):
         config.pad_token_id = tokenizer.pad_token_id
     check_padding(module, tokenizer, min(pipeline.max_length, SHORT), f"model {place.model}")
     match_padding(config, read_object(place.model / "config.json"), tokenizer.pad_token_id, f"model {place.model}")
@@ -202,6 +204,7 @@ def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFa
         missing = ", ".join(sorted(found["missing_keys"])[:5])
         raise KexpError(f"{place.model} is not a trained classifier: its weights lack {missing}")
     need_weights(module, found, f"model {place.model}", head=True)
+    settle_padding(tokenizer, module.config)
     need_tokenizer(tokenizer, module.config, f"model {place.model}")
     return tokenizer, module
 

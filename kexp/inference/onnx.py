@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import KexpError
+from kexp.model.last_token import logits_of
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ def _logits_of(module: PreTrainedModel, names: tuple[str, ...], temperature: flo
             self.model = module
 
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.model(**dict(zip(names, inputs, strict=True))).logits
+            logits = logits_of(self.model, dict(zip(names, inputs, strict=True)))
             return logits if temperature == 1 else logits / temperature
 
     return Logits().eval()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kexp.background import one_ahead
 from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
 from kexp.files.cells import column_of
 from kexp.files.columns import cell
 from kexp.inference.columns import TextColumns
-from kexp.inference.input_tables import Row, Table
-from kexp.inference.trained_model import Answers, TrainedModel
-from kexp.inference.writers import Added, Sink
+from kexp.inference.input_tables import Row, StreamTable, Table
+from kexp.inference.trained_model import Answers, Reading, TrainedModel
+from kexp.inference.writers import Added, Sink, writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,6 +153,29 @@ class Counts:
         return "; ".join([*parts, *self.selection.parts()])
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of a table, the places of those with text, and these texts as the model reads them."""
+
+    rows: Sequence[Row]
+    numbers: Sequence[int]
+    reading: Reading
+
+    def predicted(self, columns: Columns, labels: Sequence[str], probabilities: NDArray[np.float64]) -> list[Row]:
+        """Return the rows with the cells of the predictions of those with text; others have empty ones."""
+        nothing: Row = dict.fromkeys(name for name, _ in columns.added(labels))
+        made = dict(zip(self.numbers, columns.cells(labels, probabilities), strict=True))
+        return [{**row, **made.get(number, nothing)} for number, row in enumerate(self.rows)]
+
+
+def _chunks(model: TrainedModel, table: Table, columns: TextColumns) -> Generator[Chunk, None, None]:
+    first = 1
+    for rows in table.chunks():
+        numbers, texts, pairs = readable(rows, columns, table.source, range(first, first + len(rows)))
+        yield Chunk(rows, numbers, model.read(texts, pairs))
+        first += len(rows)
+
+
 def predict_table(
     model: TrainedModel,
     table: Table,
@@ -161,23 +186,23 @@ def predict_table(
 ) -> Counts:
     """Predict every row of a table, chunk by chunk; a row without text gets empty cells.
 
+    While the model answers one chunk, threads read the next one from a file and write the one before to a file.
     ``progress`` is called with the number of rows done; ``truth`` returns the labels of rows that have some.
     """
     counts = Counts(selection=Selection(columns.abstain))
-    names = [name for name, _ in columns.added(model.labels)]
-    nothing: Row = dict.fromkeys(names)
-    for chunk in table.chunks():
-        rows = range(counts.rows + 1, counts.rows + len(chunk) + 1)
-        numbers, texts, pairs = readable(chunk, columns.texts, table.source, rows)
-        answers = model.answer_joined(texts, pairs)
-        known = None if truth is None else truth([chunk[number] for number in numbers])
-        counts.selection.add(model.labels, answers.probabilities, known)
-        made = dict(zip(numbers, columns.cells(model.labels, answers.probabilities), strict=True))
-        sink.write([{**row, **made.get(number, nothing)} for number, row in enumerate(chunk)])
-        counts.rows += len(chunk)
-        counts.empty += len(chunk) - len(numbers)
-        counts.add(answers)
-        progress(counts.rows)
+    chunks = _chunks(model, table, columns.texts)
+    # A thread that waits for standard input could not be ended.
+    ahead = chunks if isinstance(table, StreamTable) else one_ahead(chunks, "kexp reading")
+    with closing(ahead), writing(sink) as write:
+        for chunk in ahead:
+            answers = model.answer_read(chunk.reading)
+            known = None if truth is None else truth([chunk.rows[number] for number in chunk.numbers])
+            counts.selection.add(model.labels, answers.probabilities, known)
+            write(partial(chunk.predicted, columns, model.labels, answers.probabilities))
+            counts.rows += len(chunk.rows)
+            counts.empty += len(chunk.rows) - len(chunk.numbers)
+            counts.add(answers)
+            progress(counts.rows)
     # A table without rows still has columns.
     sink.write([])
     return counts

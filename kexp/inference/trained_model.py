@@ -43,6 +43,16 @@ class Answers:
     unknown: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Texts as models read them: tokens by pipeline, and the numbers of rows of ``Answers``."""
+
+    encoded: Sequence[tuple[TextPipeline, Encoded]]
+    truncated: int
+    blank: int
+    unknown: int
+
+
 @dataclass(slots=True)
 class Member:
     """One model, ready to predict on its hardware."""
@@ -126,25 +136,36 @@ class TrainedModel:
     def answer_joined(
         self, texts: Sequence[Any], pairs: Sequence[Any] | None, size: BatchSize | None = None
     ) -> Answers:
-        """Answer texts whose columns are joined, in passes of ``size``; models that read alike share the tokens."""
+        """Answer texts whose columns are joined, in passes of ``size``."""
+        return self.answer_read(self.read(texts, pairs), size)
+
+    def read(self, texts: Sequence[Any], pairs: Sequence[Any] | None) -> Reading:
+        """Return the tokens of texts whose columns are joined; models that read alike share them."""
         known: list[tuple[TextPipeline, Encoded]] = []
-        if size is None:
-            size = TokensPerBatch(PREDICTION_TOKENS) if self.batch_size is None else RowsPerBatch(self.batch_size)
-        total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:
-            encoded = next((made for pipeline, made in known if pipeline == member.pipeline), None)
-            if encoded is None:
-                encoded = member.pipeline.encode(texts, pairs)
-                known.append((member.pipeline, encoded))
-            order = [member.labels.index(label) for label in self.labels]
-            with _memory(self.batch_size):
-                total += member.probabilities(encoded, size)[:, order]
-        truncated = max(encoded.truncated for _, encoded in known)
+            if all(pipeline != member.pipeline for pipeline, _ in known):
+                known.append((member.pipeline, member.pipeline.encode(texts, pairs)))
         blank = max(
             int((encoded.tokens.lengths == pipeline.specials[pairs is not None]).sum()) for pipeline, encoded in known
         )
-        unknown = max(unknown_rows(encoded, pipeline.tokenizer) for pipeline, encoded in known)
-        return Answers(total / len(self.members), truncated, blank, unknown)
+        return Reading(
+            known,
+            max(encoded.truncated for _, encoded in known),
+            blank,
+            max(unknown_rows(encoded, pipeline.tokenizer) for pipeline, encoded in known),
+        )
+
+    def answer_read(self, reading: Reading, size: BatchSize | None = None) -> Answers:
+        """Answer texts that were read, in passes of ``size``."""
+        if size is None:
+            size = TokensPerBatch(PREDICTION_TOKENS) if self.batch_size is None else RowsPerBatch(self.batch_size)
+        total: Any = 0.0
+        for member in self.members:
+            encoded = next(made for pipeline, made in reading.encoded if pipeline == member.pipeline)
+            order = [member.labels.index(label) for label in self.labels]
+            with _memory(self.batch_size):
+                total = total + member.probabilities(encoded, size)[:, order]
+        return Answers(total / len(self.members), reading.truncated, reading.blank, reading.unknown)
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from kexp.atomic_files import replacing
+from kexp.background import one_behind
 from kexp.errors import KexpError
 from kexp.files import FORMATS, format_of
 from kexp.files.cells import UnreadCell
@@ -37,7 +39,8 @@ class Delimited:
 
     def __init__(self, stream: IO[str], table: Table, added: Sequence[Added], separator: str) -> None:
         self.columns = [*table.columns, *(name for name, _ in added)]
-        self.numbers = {name for name, number in added if number}
+        numbers = {name for name, number in added if number}
+        self.cells = [(name, _number if name in numbers else _plain) for name in self.columns]
         self.writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
         self.begun = False
 
@@ -47,18 +50,19 @@ class Delimited:
         if not self.begun:
             self.writer.writerow(self.columns)
             self.begun = True
-        self.writer.writerows([self._cell(row.get(name), name) for name in self.columns] for row in rows)
+        self.writer.writerows([write(row.get(name)) for name, write in self.cells] for row in rows)
 
-    def _cell(self, value: Any, name: str) -> str:
-        if value is None:
-            return ""
-        if name in self.numbers:
-            # Enough to read and to compare; the other formats keep every digit.
-            return format(value, ".6g")
-        return _plain(value)
+
+def _number(value: float | None) -> str:
+    # Enough to read and to compare; the other formats keep every digit.
+    return "" if value is None else f"{value:.6g}"
 
 
 def _plain(value: Any) -> str:
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, bool | list | dict) else str(value)
 
 
@@ -70,7 +74,21 @@ class JsonLines:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write some rows, each with the keys that it has."""
-        self.stream.writelines(json.dumps(finite(row), ensure_ascii=False, default=str) + "\n" for row in rows)
+        self.stream.writelines(self._line(row) + "\n" for row in rows)
+
+    def _line(self, row: Row) -> str:
+        try:
+            return _encode(row)
+        # What is not finite is null, for which JSON has no other word; keys may be of any type.
+        except (ValueError, TypeError):
+            return json.dumps(finite(row), ensure_ascii=False, default=str)
+
+
+def _other(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=_other, allow_nan=False).encode
 
 
 class Parquet:
@@ -86,7 +104,8 @@ class Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = [{name: _readable(value) for name, value in row.items()} for row in rows]
+        if any(type(value) is UnreadCell for row in rows for value in map(row.get, self.table.columns)):
+            rows = [{name: _readable(value) for name, value in row.items()} for row in rows]
         try:
             if self.schema is None or self.writer is None:
                 self.schema = self._schema(rows)
@@ -129,6 +148,38 @@ def _refuse_others(rows: Sequence[Row], columns: Sequence[str]) -> None:
             raise KexpError(f"a row has keys that are no columns: {names}; write JSONL, which can hold them")
 
 
+@dataclass(frozen=True, slots=True)
+class FileSink:
+    """The sink of a file that nobody else writes to."""
+
+    sink: Sink
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write some rows."""
+        self.sink.write(rows)
+
+
+MakeRows = Callable[[], Sequence[Row]]
+
+
+@contextmanager
+def writing(sink: Sink) -> Iterator[Callable[[MakeRows], None]]:
+    """Yield a function that writes the rows which another one makes, to a file in a thread of its own.
+
+    What goes wrong there is raised by the next call, or at the end of the block.
+    """
+
+    def write(make: MakeRows) -> None:
+        sink.write(make())
+
+    if not isinstance(sink, FileSink):
+        # A thread that waits for the reader of standard output could not be ended.
+        yield write
+        return
+    with one_behind(write, "kexp writing") as leave:
+        yield leave
+
+
 @contextmanager
 def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) -> Iterator[Sink]:
     """Yield a sink beside ``path`` and rename it when all is written; after an error nothing is left."""
@@ -138,12 +189,12 @@ def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) ->
         with replacing(path) as part:
             if kind == "parquet":
                 parquet = Parquet(part, table, added)
-                yield parquet
+                yield FileSink(parquet)
                 parquet.close()
             else:
                 with part.open("w", encoding="utf-8", newline="") as stream:
                     separator = "\t" if kind == "tsv" else ","
-                    yield JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator)
+                    yield FileSink(JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator))
     except OSError as error:
         raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None
 

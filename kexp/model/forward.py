@@ -13,6 +13,7 @@ from kexp.devices import Hardware
 from kexp.distributed import ALONE, World
 from kexp.model.dropout import without_dropout
 from kexp.model.flat import FlatModel, reason_not_flat
+from kexp.model.last_token import logits_of
 from kexp.model.token_rows import TokenRows, own
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ class Classifier:
             del inputs["input_ids"]
             inputs["inputs_embeds"] = rows.spread(embeddings)
         with _unsuspected(module) if unmasked else nullcontext():
-            logits: torch.Tensor = module(**inputs).logits
-        return logits
+            return logits_of(cast("PreTrainedModel", module), inputs)
 
 
 @contextmanager

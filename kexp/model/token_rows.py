@@ -68,7 +68,7 @@ class TokenRows:
     @property
     def padded_places(self) -> torch.Tensor:
         """The place of each token in padded rows that are put one after the other, of shape (tokens,)."""
-        return self._on_device(np.flatnonzero(self._mask()))
+        return self._on_device(np.flatnonzero(self._mask(self.lengths)))
 
     @property
     def equally_long(self) -> bool:
@@ -78,9 +78,11 @@ class TokenRows:
     def padded(self, pad_id: int) -> dict[str, torch.Tensor]:
         """Return what a transformers model takes, each of shape (rows, longest row): ids, mask, and types if any.
 
-        The mask comes from the lengths: a padding id may be a real token of the vocabulary.
+        The mask comes from the lengths: a padding id may be a real token of the vocabulary. Of a row without tokens the
+        model reads one padding token, alone as beside others.
         """
-        return {**self.without_mask(pad_id), "attention_mask": self._on_device(self._mask()).long()}
+        mask = self._on_device(self._mask(np.maximum(self.lengths, 1))).long()
+        return {**self.without_mask(pad_id), "attention_mask": mask}
 
     def without_mask(self, pad_id: int) -> dict[str, torch.Tensor]:
         """Return what ``padded`` does but for the mask, which says nothing where rows are ``equally_long``."""
@@ -91,14 +93,18 @@ class TokenRows:
 
     def spread(self, values: torch.Tensor, padding: int = 0) -> torch.Tensor:
         """Return ``values`` of shape (tokens, ...) in the shape (rows, longest row, ...), with gradient."""
-        shape = (len(self), int(self.lengths.max()))
-        if self.equally_long:
+        shape = (len(self), self._width)
+        if self.equally_long and len(values):
             return values.reshape(*shape, *values.shape[1:])
         flat = values.new_full((shape[0] * shape[1], *values.shape[1:]), padding)
         return flat.index_copy(0, self.padded_places, values).view(*shape, *values.shape[1:])
 
-    def _mask(self) -> NDArray[np.bool_]:
-        mask: NDArray[np.bool_] = np.arange(self.lengths.max()) < self.lengths[:, None]
+    @property
+    def _width(self) -> int:
+        return max(int(self.lengths.max()), 1)
+
+    def _mask(self, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = np.arange(self._width) < lengths[:, None]
         return mask
 
     def _on_device(self, array: NDArray[np.int64] | NDArray[np.bool_]) -> torch.Tensor:

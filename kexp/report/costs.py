@@ -21,7 +21,7 @@ def costs(variants: Mapping[str, Sequence[Result]]) -> list[dict[str, str]]:
 
 def _cost(runs: Sequence[Result]) -> dict[str, str]:
     seconds, energy = _values(runs, "train_seconds"), [value / JOULES for value in _values(runs, "energy_joules")]
-    devices = dict.fromkeys(str(run["device"]) for run in runs if "device" in run)
+    devices = dict.fromkeys(_device(run) for run in runs if "device" in run)
     return {
         "runs": str(len(runs)),
         "training time": _mean(seconds, duration),
@@ -32,6 +32,12 @@ def _cost(runs: Sequence[Result]) -> dict[str, str]:
         "energy of all runs": watt_hours(sum(energy)) if energy else "–",
         "device": ", ".join(devices) or "–",
     }
+
+
+def _device(run: Result) -> str:
+    """Return the device of a run, and how many processes trained it where there were several."""
+    processes = run.get("processes", 1)
+    return str(run["device"]) + (f", {processes} processes" if processes > 1 else "")
 
 
 def watt_hours(value: float) -> str:

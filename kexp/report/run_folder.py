@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class RunFolder:
         ``KexpError`` where that is impossible, and leaves nothing then.
         """
         parent, stamp = runs_dir / name, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        part = parent / f".{stamp}-{digest}.{os.getpid()}.part"
+        part = parent / f".{stamp}-{digest}.{uuid.uuid4().hex}.part"
         remedy = "choose another place with --runs-dir or KEXP_RUNS_DIR"
         try:
             part.mkdir(parents=True)

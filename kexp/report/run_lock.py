@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -136,15 +137,11 @@ def _name(holder: dict[str, Any]) -> str:
 
 def _silence(folder: Path) -> float:
     """Return the seconds since the last sign of life, by the clock of the file system."""
-    probe = folder / f".clock.{os.getpid()}"
     try:
-        probe.touch()
-        return max(0.0, probe.stat().st_mtime - (folder / HOLDER).stat().st_mtime)
+        with NamedTemporaryFile(prefix=".clock.", dir=folder) as probe:
+            return max(0.0, Path(probe.name).stat().st_mtime - (folder / HOLDER).stat().st_mtime)
     except OSError:
         return 0.0
-    finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
 
 
 def _touch(path: Path) -> None:

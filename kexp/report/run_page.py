@@ -91,6 +91,7 @@ def facts(result: Mapping[str, Any]) -> Json:
     parameters, share = result.get("parameters", {}), result.get("unlabelled_share")
     known = {
         "device": result.get("device"),
+        "processes": count(result.get("processes")),
         "precision": "fp32, with matrix products in TF32" if result.get("tf32") else result.get("precision"),
         "backbone": _backbone(result.get("backbone")),
         "forward pass": result.get("forward"),

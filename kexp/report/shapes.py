@@ -92,6 +92,7 @@ class Done(TypedDict, total=False):
     energy_joules: Number
     peak_memory_mib: Number | None
     device: str
+    processes: int
     precision: str
     tf32: bool
     backbone: dict[str, str]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kexp.data.disk_limit import hidden_states_limit
 from kexp.errors import KexpError, describe_os_error, did_you_mean
+from kexp.results.file_index import INDEX
 from kexp.settings import cache_folder
 from kexp.spec.frames import FRAMES
 
@@ -21,6 +22,7 @@ KINDS = {
     "augmented": "views by costly augmenters",
     "store": "what augmenters keep themselves, such as translations",
     "translators": "converted translation models",
+    INDEX: "what kexp runs and kexp ui show of run folders",
     FRAMES: "tables of pandas that were given as datasets; run folders refer to them",
 }
 """Folders of the cache, and what is in them. Locks of running processes are no cache."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from os import DirEntry
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from kexp.report.data_card_link import CARD
 from kexp.report.epochs import epochs
 from kexp.report.export import NO_VALUE
 from kexp.report.summary import LOWER_IS_BETTER, shown_split
+from kexp.results.file_index import FileIndex
+from kexp.results.walk import folders_in, run_folders, runs_in, stamp_of
 
 Json = dict[str, Any]
 
@@ -25,6 +28,10 @@ UNREADABLE = "unreadable"
 STATUSES = ("done", "interrupted", "failed", "unfinished", UNREADABLE)
 STAMP = "%Y%m%dT%H%M%SZ"
 DEFAULT_METRIC = "accuracy"
+LISTED = "runs"
+"""Name of the index of what lists show of run folders."""
+SHOWN = ("status", "reason", "variant", "seed", "draw", "fold", "train_seconds", "metrics", "monitor")
+"""Keys of ``result.json`` that lists show."""
 UNIMPORTANT = ("name", "description", "search", "execution", "trackers", "variants")
 """Sections of a spec on which no result depends."""
 
@@ -71,28 +78,92 @@ class RunRow:
 
 
 def list_runs(runs_dir: Path) -> list[RunRow]:
-    """Return every run folder below ``runs_dir``, newest first."""
-    if not runs_dir.is_dir():
-        return []
-    rows = [read_row(spec.parent) for spec in runs_dir.glob("*/[!.]*/spec.toml")]
-    return sorted(rows, key=lambda row: row.folder.name, reverse=True)
+    """Return every run folder below ``runs_dir``, newest first; files that were read before are not read again."""
+    index, found = FileIndex.stored(runs_dir, LISTED), run_folders(runs_dir)
+    experiments = {entry.path: _real(entry).name for entry in folders_in(runs_dir)}
+    rows = []
+    for entry in found:
+        if (spec := stamp_of(f"{entry.path}/spec.toml")) is not None:
+            folder = Path(entry.path)
+            experiment = _real(entry).parent.name if entry.is_symlink() else experiments[str(folder.parent)]
+            rows.append(_row(folder, index, experiment, spec))
+    index.save([entry.path for entry in found])
+    return rows
 
 
 def read_row(folder: Path) -> RunRow:
     """Return the row of a run folder, from those of its files that can be read."""
-    summary, broken = _readable(folder / "summary.json", stored.read_summary)
-    experiment = folder.resolve().parent.name
-    test = {name: _means(variant) for name, variant in summary.get("variants", {}).items()}
-    spec, spec_broken = _readable(folder / "spec.toml", stored.read_spec)
-    metric = spec.get("training", {}).get("monitor", DEFAULT_METRIC)
-    runs = list(results(folder))
-    seconds = sum(result.get("train_seconds") or 0.0 for result in runs)
-    lower = summary.get("lower_is_better", LOWER_IS_BETTER)
-    unreadable = spec_broken == UNREADABLE or any(result["status"] == UNREADABLE for result in runs)
-    status = UNREADABLE if unreadable else summary.get("status", broken)
-    untested = shown_split({"variants": summary.get("variants", {})}) == "validation"
-    started = folder.name.partition("-")[0]
-    return RunRow(folder, experiment, started, status, test, metric, seconds, lower, untested)
+    index, spec = FileIndex(folder.parent, LISTED, None), stamp_of(f"{folder}/spec.toml")
+    return _row(folder, index, folder.resolve().parent.name, spec)
+
+
+def _row(folder: Path, index: FileIndex, experiment: str, spec_stamp: str | None) -> RunRow:
+    """Return the row of a run folder; what ``index`` knows of its files is not read again."""
+    path = str(folder)
+    summary, broken = _known(index, f"{path}/summary.json", stamp_of(f"{path}/summary.json"), summary_in_short)
+    spec, spec_broken = _known(index, f"{path}/spec.toml", spec_stamp, _monitor)
+    runs = [_result_in_short(index, *place) for place in runs_in(path)]
+    ended = [run for run in runs if run is not None]
+    unreadable = spec_broken == UNREADABLE or any(run["status"] == UNREADABLE for run in ended)
+    return RunRow(
+        folder,
+        experiment,
+        folder.name.partition("-")[0],
+        UNREADABLE if unreadable else summary.get("status", broken),
+        summary.get("test", {}),
+        spec.get("monitor", DEFAULT_METRIC),
+        sum(run.get("train_seconds") or 0.0 for run in ended),
+        summary.get("lower_is_better", LOWER_IS_BETTER),
+        summary.get("untested", False),
+    )
+
+
+def _real(entry: DirEntry[str]) -> Path:
+    """Return the path of a folder, or of that to which a link leads."""
+    return Path(entry.path).resolve() if entry.is_symlink() else Path(entry.path)
+
+
+def summary_in_short(path: Path) -> Json:
+    """Return what lists show of a ``summary.json``."""
+    summary = stored.read_summary(path)
+    return {
+        **{name: summary[name] for name in ("status", "lower_is_better") if name in summary},
+        "test": {name: _means(variant) for name, variant in summary["variants"].items()},
+        "untested": shown_split(summary) == "validation",
+    }
+
+
+def result_in_short(path: Path) -> Json:
+    """Return what lists show of a ``result.json``."""
+    result = stored.read_result(path)
+    return {name: result[name] for name in SHOWN if name in result}
+
+
+def _monitor(path: Path) -> Json:
+    training = stored.read_spec(path).get("training", {})
+    return {"monitor": training["monitor"]} if "monitor" in training else {}
+
+
+def _result_in_short(index: FileIndex, path: str, variant: str, repeat: Repeat | None) -> Json | None:
+    """Return what lists show of a run; None where it has not ended."""
+    file = f"{path}/result.json"
+    if (stamp := stamp_of(file)) is None:
+        return None
+    try:
+        result: Json = index.get(file, stamp, result_in_short)
+    except KexpError:
+        return {"status": UNREADABLE}
+    return result if (result["variant"], Repeat.of(result)) == (variant, repeat) else {"status": UNREADABLE}
+
+
+def _known(index: FileIndex, path: str, stamp: str | None, read: Callable[[Path], Json]) -> tuple[Json, str]:
+    """Return what is shown of a file and ""; or an empty object and "unfinished" or "unreadable"."""
+    if not stamp:
+        return {}, "unfinished"
+    try:
+        return index.get(path, stamp, read), ""
+    except KexpError:
+        return {}, UNREADABLE
 
 
 def results(folder: Path) -> Iterator[Json]:
@@ -179,7 +250,8 @@ class StudyRow:
 
 def list_studies(runs_dir: Path) -> list[StudyRow]:
     """Return every study below ``runs_dir``, newest first."""
-    rows = [read_study_row(file.parent) for file in runs_dir.glob("*/*/study.toml")] if runs_dir.is_dir() else []
+    folders = [entry.path for entry in run_folders(runs_dir)]
+    rows = [read_study_row(Path(path)) for path in folders if stamp_of(f"{path}/study.toml") is not None]
     return sorted(rows, key=lambda row: (row.started, row.folder.name), reverse=True)
 
 

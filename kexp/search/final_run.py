@@ -94,7 +94,12 @@ def _claims_before(study: Study) -> bool:
 
 def is_tested(study: Study, trial: FrozenTrial) -> bool:
     """Return whether a trial's spec was tested to the end."""
-    return _stored(study, trial).get("status") == "done"
+    return stored_final(study, trial).get("status") == "done"
+
+
+def stored_final(study: Study, trial: FrozenTrial) -> dict[str, Any]:
+    """Return what ``final_run`` has returned of a trial's spec in whatever process; empty where it was not tested."""
+    return {key: value for key, value in _stored(study, trial).items() if key != "trial"}
 
 
 def _stored(study: Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -110,9 +115,8 @@ def final_run(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     """
     final = _stored(study, trial)
     if final.get("status") != "done":
-        final = {"trial": trial.number, **_test(study.job, trial, final.get("final"))}
-        study.optuna.set_user_attr("final", final)
-    return {key: value for key, value in final.items() if key != "trial"}
+        study.optuna.set_user_attr("final", {"trial": trial.number, **_test(study.job, trial, final.get("final"))})
+    return stored_final(study, trial)
 
 
 def _test(job: SearchJob, trial: FrozenTrial, folder: str | None) -> dict[str, Any]:

@@ -61,6 +61,12 @@ class Heartbeats:
         except Exception as error:  # noqa: BLE001
             logger.warning("the study's storage cannot be told that this process is alive: %s", error)
 
+    def others_alive(self) -> bool:
+        """Return whether another process works on the study, or one of another machine did a minute ago."""
+        attributes = self.study.user_attrs
+        workers = [name.removeprefix("worker ") for name in attributes if name.startswith("worker ")]
+        return any(worker != self.own and not self.dead(worker, attributes) for worker in workers)
+
     def dead(self, worker: str, attributes: Mapping[str, object]) -> bool:
         """Return whether a process is gone: known at once on this machine, after ``GRACE`` seconds for others.
 

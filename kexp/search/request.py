@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kexp.errors import KexpError
@@ -12,11 +12,22 @@ from kexp.nested import Table
 
 
 def search_overrides(
-    *, trials: int | None, timeout: str | None, jobs: int | None, executor: str | None, storage: str | None
-) -> list[Table]:
-    """Return the overrides of a spec that the options of a search are; those that are None change nothing."""
-    options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage, "executor.use": executor}
-    return [{f"search.{key}": value for key, value in options.items() if value is not None}]
+    assignments: Sequence[str | Table],
+    *,
+    trials: int | None,
+    timeout: str | None,
+    jobs: int | None,
+    executor: str | None,
+    storage: str | None,
+) -> list[str | Table]:
+    """Return the overrides of a spec with the options of a search, of which those that are None change nothing.
+
+    The executor is named first, so that the others may set its options, and last, so that none names another one.
+    """
+    options = {"trials": trials, "timeout": timeout, "jobs": jobs, "storage": storage}
+    named = [{"search.executor.use": executor}] if executor is not None else []
+    stated = {f"search.{key}": value for key, value in options.items() if value is not None}
+    return [*named, *assignments, stated, *named]
 
 
 def study_name(name: str | None) -> str | None:

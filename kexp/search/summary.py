@@ -10,6 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from kexp.atomic_files import replacing
 from kexp.contracts import choice_label
 from kexp.plan.search_metrics import SearchMetric
 from kexp.search.default_trial import is_default, values_of
@@ -169,7 +170,8 @@ def rows(study: Study) -> list[Row]:
 
 
 def write_trials(path: Path, study: Study) -> None:
-    """Write the trials as CSV."""
+    """Write the trials as CSV, whole or not at all."""
     import pandas as pd
 
-    pd.DataFrame(rows(study)).to_csv(path, index=False)
+    with replacing(path) as part:
+        pd.DataFrame(rows(study)).to_csv(part, index=False)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from optuna.trial import FrozenTrial
 
 from kexp.atomic_files import write_text
 from kexp.catalog import Catalog
@@ -30,8 +28,8 @@ from kexp.search.search_job import SearchJob, search_job
 from kexp.search.silence_optuna import quiet_optuna
 from kexp.search.storage import JOURNAL, open_storage
 from kexp.search.study import Study
-from kexp.search.study_page import missing_figures, write_page
-from kexp.search.summary import best_trials, finished, summary, write_trials
+from kexp.search.study_files import write_study_files
+from kexp.search.summary import finished
 from kexp.search.trial_training import run_trial
 from kexp.settings import cache_folder
 from kexp.spec import toml
@@ -47,19 +45,12 @@ def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, disp
     with quiet_optuna(), ExitStack() as working:
         job = search_job(plan, catalog, runs_dir, name, display)
         study, status, reason = _search(job, working)
-        best = await_best(study) if status == "done" else best_trials(study)
-        found = {"status": status, "reason": reason, **summary(study, best)}
-        if best:
-            found["best_spec"] = str(_write_best(job, best, no_gain=found["no_gain"]))
         if status == "done":
-            said = found["remarks"]
-            found |= final_run(study, best[0]) if best else {"status": "failed", "reason": "no trial was completed"}
-            found["remarks"] = [*said, *(remark for remark in found["remarks"] if remark not in said)]
-        found["remarks"] += missing_figures()
-        write_json(job.folder / "study.json", found)
-        write_trials(job.folder / "trials.csv", study)
-        write_page(job.folder, study, found)
-        return found
+            if best := await_best(study):
+                final_run(study, best[0])
+            else:
+                status, reason = "failed", "no trial was completed"
+        return write_study_files(study, status, reason)
 
 
 def _search(job: SearchJob, working: ExitStack) -> tuple[Study, str, str]:
@@ -138,22 +129,3 @@ def _folder(folder: Path) -> Iterator[None]:
             for place in made:
                 place.rmdir()
         raise
-
-
-def _write_best(job: SearchJob, best: Sequence[FrozenTrial], *, no_gain: bool) -> Path:
-    """Write ``best.toml``, and of a Pareto front every other trial's spec beside it.
-
-    Where no trial is better than the spec as it stands, that is the best one.
-    """
-    for trial in best[1:]:
-        write_text(job.folder / f"front-{trial.number:04d}.toml", _trial_toml(job, trial))
-    path = job.folder / "best.toml"
-    said = "# No gain: this is the spec as it stands.\n" if no_gain else ""
-    write_text(path, said + _trial_toml(job, best[0]))
-    return path
-
-
-def _trial_toml(job: SearchJob, trial: FrozenTrial) -> str:
-    pairs = zip(job.metrics, trial.values, strict=True)
-    values = ", ".join(f"{metric.name} = {value:.6g}" for metric, value in pairs)
-    return f"# Trial {trial.number} of study {job.name}: {values}\n" + toml.dumps(dump(job.spec_of(trial), job.catalog))

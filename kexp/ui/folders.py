@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kexp.errors import KexpError
 from kexp.names import is_utf8, shown_path
-from kexp.repeats import NAMES, Repeat
+from kexp.repeats import Repeat
 from kexp.report.run_folder import need_regular
 from kexp.report.run_lock import HOLDER, SILENCE
-from kexp.report.stored import read_result, read_spec
-from kexp.results.runs import UNREADABLE
+from kexp.report.stored import read_spec
+from kexp.results.file_index import FileIndex
+from kexp.results.runs import LISTED, UNREADABLE, result_in_short
+from kexp.results.walk import folders_in, run_folders, runs_in, stamp_of, state_of
+from kexp.settings import cache_folder
+
+SPECS = "specs"
+"""Name of the index of the specs of run folders."""
 
 ALIVE = 600.0
 """Seconds without a new event after which a run without a result counts as interrupted."""
@@ -57,50 +63,58 @@ class Run:
 
 
 class Folders:
-    """The run folders below ``root``; safe to use from threads. A file is read again when its stamp has changed."""
+    """The run folders below ``root``; safe to use from threads. A file is read again when its stamp has changed.
 
-    def __init__(self, root: Path) -> None:
-        """Read nothing yet."""
+    ``stored`` keeps what was read for the next process.
+    """
+
+    def __init__(self, root: Path, *, stored: bool = False) -> None:
+        """Read nothing yet but what processes before have kept."""
         self.root = root
+        folder = cache_folder() if stored else None
         self._runs: dict[str, tuple[object, Run]] = {}
-        self._specs: dict[Path, tuple[object, dict[str, Any]]] = {}
+        self._results, self._specs = (FileIndex(root, kind, folder) for kind in (LISTED, SPECS))
 
     def newest_first(self) -> list[Path]:
         """Return the folders that may be run folders: two below the root, the newest first."""
-        found = [folder for experiment in _folders(self.root) for folder in _folders(experiment.path)]
-        found.sort(key=lambda entry: (entry.name, entry.path), reverse=True)
-        return [Path(entry.path) for entry in found]
+        return [Path(entry.path) for entry in run_folders(self.root)]
+
+    def save(self) -> None:
+        """Keep what was read, from time to time."""
+        if self._results.due or self._specs.due:
+            folders = [entry.path for entry in run_folders(self.root)]
+            self._results.save(folders)
+            self._specs.save(folders)
 
     def variants(self, folder: Path) -> list[str]:
         """Return the names of the folders in a run folder, which are those of its variants."""
-        return [shown_path(entry.name) for entry in _folders(folder)]
+        return [shown_path(entry.name) for entry in folders_in(folder)]
 
     def runs(self, folder: Path) -> list[Run]:
         """Return the runs of a run folder, by variant, draw, fold and seed; none if it is no run folder, or gone."""
         # A process that has died leaves its name behind.
-        holder = _stamp(folder / HOLDER)
-        dead = holder is not None and time.time() - holder[0] / 1e9 > SILENCE
-        return [run for place in places(folder) if (run := self._run(folder, *place, dead=dead)) is not None]
+        holder = state_of(f"{folder}/{HOLDER}")
+        dead = holder is not None and time.time() - holder.st_mtime > SILENCE
+        return [
+            run
+            for path, variant, repeat in runs_in(folder)
+            if repeat is not None and (run := self._run(folder, path, variant, repeat, dead=dead)) is not None
+        ]
 
     def spec(self, folder: Path) -> dict[str, Any]:
         """Return ``spec.toml`` of a run folder; raises ``KexpError`` if it cannot be read."""
-        path = folder / "spec.toml"
-        stamp = _stamp(path)
-        known = self._specs.get(path)
-        if known is None or stamp is None or known[0] != stamp:
-            need_regular(path)
-            known = (stamp, read_spec(path))
-            self._specs[path] = known
-        return known[1]
+        path = f"{folder}/spec.toml"
+        found: dict[str, Any] = self._specs.get(path, stamp_of(path) or "", _spec)
+        return found
 
     def _run(self, folder: Path, path: str, variant: str, repeat: Repeat, *, dead: bool) -> Run | None:
         """Return a run from the files that have changed; None where it is gone."""
-        events, result = _stamp(f"{path}/metrics.jsonl"), _stamp(f"{path}/result.json")
+        events, result = state_of(f"{path}/metrics.jsonl"), stamp_of(f"{path}/result.json")
         if events is None:
             return None
-        alive = result is None and not dead and time.time() - events[0] / 1e9 < ALIVE
-        has_model = Path(path, "model").is_dir()
-        stamp = (result, events if result is None else None, alive, has_model)
+        alive = result is None and not dead and time.time() - events.st_mtime < ALIVE
+        has_model = os.path.isdir(f"{path}/model")  # noqa: PTH112
+        stamp = (result, (events.st_mtime_ns, events.st_size) if result is None else None, alive, has_model)
         known = self._runs.get(path)
         if known is None or known[0] != stamp:
             known = (stamp, self._read(folder, path, variant, repeat, alive=alive, has_model=has_model))
@@ -113,8 +127,8 @@ class Folders:
         try:
             if not is_utf8(key):
                 raise KexpError(f"the name of the folder {shown_path(key)} is not UTF-8; rename it")
-            if _stamp(f"{path}/result.json"):
-                result = read_result(Path(path, "result.json"))
+            if (stamp := stamp_of(f"{path}/result.json")) is not None:
+                result = self._results.get(f"{path}/result.json", stamp, result_in_short)
             else:
                 progress = _progress(Path(path, "metrics.jsonl"))
             status = result.get("status") or ("running" if alive else "interrupted")
@@ -140,47 +154,9 @@ class Folders:
         )
 
 
-def places(folder: Path) -> Iterator[tuple[str, str, Repeat]]:
-    """Yield the path, the variant and the repeat of every folder of a run in a run folder, in their order."""
-    for variant in sorted(_folders(folder), key=lambda entry: entry.name):
-        found = [(repeat, path) for name, path in _below(variant.path) if (repeat := Repeat.parse(name)) is not None]
-        for repeat, path in sorted(found, key=lambda one: (one[0].draw or 0, one[0].fold or 0, one[0].seed)):
-            yield path, variant.name, repeat
-
-
-def _below(path: str, levels: int = len(NAMES)) -> Iterator[tuple[str, str]]:
-    """Yield the folders of runs below that of a variant or a draw or fold: their names below it, and their paths."""
-    for entry in _folders(path) if levels else ():
-        if entry.name.startswith("seed-"):
-            yield entry.name, entry.path
-        elif entry.name.startswith(("draw-", "fold-")):
-            yield from ((f"{entry.name}/{name}", path) for name, path in _below(entry.path, levels - 1))
-
-
-def _folders(path: Path | str) -> list[os.DirEntry[str]]:
-    """Return the folders in a folder that are not hidden; none if it is gone."""
-    try:
-        with os.scandir(path) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
-    except OSError:
-        return []
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    # A link to itself.
-    except OSError:
-        return False
-
-
-def _stamp(path: Path | str) -> tuple[int, int] | None:
-    """Return what changes with a file: the time of its last change and its size; None if there is none."""
-    try:
-        found = os.stat(path)  # noqa: PTH116
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_size
+def _spec(path: Path) -> dict[str, Any]:
+    need_regular(path)
+    return read_spec(path)
 
 
 def _progress(path: Path) -> tuple[int, int]:

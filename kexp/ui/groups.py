@@ -105,6 +105,7 @@ class Groups:
                 break
             shown += 1
             found.setdefault(groups[0].runs[0].experiment, []).extend(self._full(folder, group) for group in groups)
+        self.folders.save()
         return Table([self._section(name, groups) for name, groups in found.items()], shown, more)
 
     def _section(self, experiment: str, groups: Sequence[Group]) -> Section:

@@ -15,7 +15,7 @@ from kexp.ui.curves import CurveReader
 from kexp.ui.folders import Folders, Run
 from kexp.ui.groups import Groups, Table
 
-REMEMBERED = 64
+REMEMBERED = 256
 """Tables that browsers were sent and of which they are told the changes; the oldest are forgotten."""
 
 
@@ -33,12 +33,13 @@ class Library:
     tables: dict[str, Table] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folders", Folders(self.folder))
+        object.__setattr__(self, "folders", Folders(self.folder, stored=True))
         object.__setattr__(self, "groups", Groups(self.folders))
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest first."""
         found = [run for folder in self.folders.newest_first() for run in self.folders.runs(folder)]
+        self.folders.save()
         return sorted(found, key=lambda run: (run.started, run.key), reverse=True)
 
     def studies(self) -> dict[str, StudyRow]:

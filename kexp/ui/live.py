@@ -46,7 +46,7 @@ def routes(library: Library, render: Render, streams: Streams) -> APIRouter:
         def look() -> Table:
             return library.groups.table(filter, folders, experiment)
 
-        return streams.response(TableChanges(look, render, library.remembered(since)))
+        return streams.response(TableChanges(look, render, library.remembered(since), library.remember))
 
     @router.get("/events/curves")
     def events_curves(run: Keys) -> StreamingResponse:
@@ -65,34 +65,65 @@ def routes(library: Library, render: Render, streams: Streams) -> APIRouter:
 
 @dataclass(slots=True)
 class TableChanges:
-    """The table of runs: sections with other groups or columns as a whole, else the groups that have changed."""
+    """The table of runs: sections with other columns as a whole, else the groups that are new, changed or gone."""
 
     look: Callable[[], Table]
     render: Render
     known: Table | None
     """What the browser has; None if that is not known, so that it is sent everything."""
+    remember: Callable[[Table], str] = lambda table: ""
+    """Returns the name by which a browser that comes back says what it has."""
 
     def changes(self) -> Sequence[Event]:
-        """Return one event with what has changed as HTML, by experiment and by key of the group."""
+        """Return one event with what has changed as HTML, by experiment and by key of the group.
+
+        ``placed`` has each new group with its experiment and the group that it stands before, the last ones first.
+        """
         table, before = self.look(), self.known
         if table == before:
             return []
         self.known = table
         old = {section.experiment: section for section in before.sections} if before else {}
-        sections, groups = dict[str, str](), dict[str, str]()
+        sections, groups, placed, removed = dict[str, str](), dict[str, str](), list[Json](), list[str]()
         for section in table.sections:
             same = old.get(section.experiment)
-            if same is None or _structure(same) != _structure(section):
+            if same is None or not _fits(same, section):
                 sections[section.experiment] = self.render("_section", section=section)
                 continue
-            changed: list[Group] = [a for a, b in zip(section.groups, same.groups, strict=True) if a != b]
-            groups |= {group.key: self.render("_group", section=section, group=group) for group in changed}
-        order = [section.experiment for section in table.sections]
-        return [("table", {"order": order, "sections": sections, "groups": groups})]
+            known = {group.key: group for group in same.groups}
+            for group, after in zip(section.groups[::-1], [None, *section.groups[:0:-1]], strict=True):
+                if _shown(section, group) != _shown(same, known.get(group.key)):
+                    groups[group.key] = self.render("_group", section=section, group=group)
+                if group.key not in known:
+                    next_key = None if after is None else after.key
+                    placed.append({"group": group.key, "experiment": section.experiment, "before": next_key})
+            removed += known.keys() - {group.key for group in section.groups}
+        return [
+            (
+                "table",
+                {
+                    "order": [section.experiment for section in table.sections],
+                    "sections": sections,
+                    "groups": groups,
+                    "placed": placed,
+                    "removed": sorted(removed),
+                    "token": self.remember(table),
+                },
+            )
+        ]
 
 
-def _structure(section: Section) -> object:
-    return [group.key for group in section.groups], section.metrics, section.options, section.values, section.left_out
+def _fits(old: Section, new: Section) -> bool:
+    """Return whether a section has the columns that it had, and the groups that it still has in the same order."""
+    columns = [(section.metrics, section.options, section.left_out) for section in (old, new)]
+    before, after = ([group.key for group in section.groups] for section in (old, new))
+    kept = {*before} & {*after}
+    return columns[0] == columns[1] and [key for key in before if key in kept] == [key for key in after if key in kept]
+
+
+def _shown(section: Section, group: Group | None) -> object:
+    """Return all on which the HTML of a group depends besides the columns of its section."""
+    return group, None if group is None else section.values.get(group.key)
 
 
 @dataclass(slots=True)

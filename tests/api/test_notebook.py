@@ -98,6 +98,34 @@ def test_many_lines_are_cut(outputs: list[Handle]) -> None:
     assert outputs[0].texts[-1].endswith(f"number {LINES + 4}")
 
 
+def test_runs_at_once_have_a_bar_each(outputs: list[Handle], tmp_path: Path) -> None:
+    from kexp.api.notebook import NotebookDisplay
+    from kexp.repeats import Repeat
+
+    display = NotebookDisplay()
+    runs = [display.beside("<a>", Repeat(seed)) for seed in (1, 2)]
+    runs[0].phase("reading the data…")
+    assert "&lt;a&gt; seed 1  reading the data…" in outputs[0].pages[-1]
+    for number, run in enumerate(runs, start=1):
+        run.run_started("<a>", Repeat(number), 10, 0)
+    runs[1].event({"event": "step", "step": 4, "loss": 0.5, "examples_per_second": 1.0})
+    display._show()
+    assert re.findall(r'value="(\d+)" max="(\d+)"', outputs[0].pages[-1]) == [("0", "10"), ("4", "10")]
+    assert outputs[0].texts[-1].splitlines() == ["<a> seed 1", "0/10", "<a> seed 2  loss 0.500", "4/10"]
+    runs[0].run_ended({"status": "failed", "variant": "<a>", "seed": 1, "reason": "its process was killed"}, tmp_path)
+    assert outputs[0].texts[-1].splitlines() == [
+        "<a> seed 1 failed: its process was killed", "<a> seed 2  loss 0.500", "4/10",
+    ]  # fmt: skip
+
+
+def test_runs_at_once_from_python(reviews: Path, tmp_path: Path) -> None:
+    result = kexp.run(spec(reviews, seeds=[1, 2]), jobs=2, runs_dir=tmp_path, progress=False)
+    assert result.status == "done"
+    assert sorted(path.parent.name for path in tmp_path.glob("*/*/default/*/.lock")) == ["seed-1", "seed-2"]
+    with pytest.raises(kexp.SpecError, match=r"execution\.jobs"):
+        kexp.run(spec(reviews), jobs=0, runs_dir=tmp_path)
+
+
 def test_no_progress_shows_nothing(reviews: Path, outputs: list[Handle]) -> None:
     kexp.dry_run(spec(reviews), progress=False)
     assert outputs == []

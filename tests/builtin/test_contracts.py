@@ -787,7 +787,7 @@ SEEN = {
     "Naive": "extreme_logits_stay_finite",
     "Counting": "a_step_can_be_done_again resuming_continues_identically initial_state_can_be_loaded extreme_logits_stay_finite "
     "loss_and_logs_are_finite_scalars accepts_a_single_row parts_of_processes_add_up",
-    "Averaged": "losses_are_one_per_row loss_of_a_row_is_independent_of_other_rows",
+    "Averaged": "losses_are_one_per_row loss_of_a_row_is_independent_of_other_rows parts_of_processes_add_up",
     "Squeezed": "losses_are_one_per_row accepts_a_single_row parts_of_processes_add_up",
     "Relative": "loss_of_a_row_is_independent_of_other_rows",
     "Undeclared": "class_declares_a_loss_per_row",
@@ -802,7 +802,7 @@ SEEN = {
     "Impatient": "never_prunes_the_best_trial never_prunes_the_first_trial",
     "Twice": "report_waits_for_its_answer stopping_answers_a_report stopping_a_finished_task_is_harmless other_tasks_continue "
     "lost_task_is_reported stopped_task_ends answers_reach_their_tasks every_task_ends_in_one_message "
-    "closes_while_tasks_run",
+    "closes_while_tasks_run news_comes_in_order_and_before_the_end several_threads_tell_news",
     "Heavy": "can_be_pickled_and_checks_quickly",
     "Nothing": " ".join(name.removeprefix("test_") for name in EVERY_METRIC),
 }

@@ -143,6 +143,93 @@ def test_what_is_being_done_is_passing_on_a_terminal_and_seldom_repeated_in_a_fi
             assert display.status.live is None
 
 
+def several(display: TerminalDisplay, tmp_path: Path) -> None:
+    """Do two runs at once, the second of which fails, while two others are to come."""
+    display.runs_planned(RUNS)
+    first = display.beside("a", Repeat(1))
+    second = display.beside("a", Repeat(2))
+    first.phase("reading the data…")
+    if display.status.live is not None:
+        display.status.live.refresh()
+    second.phase("metrics.jsonl lacks 3 bytes")
+    for number, run in enumerate((first, second), start=1):
+        run.run_started("a", Repeat(number), 10, 0)
+        run.event({**STEP, "step": number, "epoch": number / 10})
+    first.event(EVALUATION)
+    if display.status.live is not None:
+        display.status.live.refresh()
+    second.event({"event": "warning", "step": 1, "message": "odd"})
+    second.run_ended({"status": "failed", "variant": "a", "seed": 2, "reason": "its process was killed"}, tmp_path)
+    third = display.beside("b", Repeat(1))
+    if display.status.live is not None:
+        display.status.live.refresh()
+    first.run_ended({"status": "done", "variant": "a", "seed": 1}, folder_of(tmp_path))
+    third.run_ended({"status": "interrupted", "variant": "b", "seed": 1, "reason": "stopped"}, tmp_path)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_several_runs_have_a_line_each_and_one_for_all(
+    on: Callable[..., io.StringIO], tmp_path: Path, width: int
+) -> None:
+    stream = on(width)
+    display = TerminalDisplay()
+    several(display, tmp_path)
+    lines = shown(stream)
+    assert max(map(cell_len, lines)) <= width
+    text = "\n".join(lines)
+    assert "0 of 4 runs ended, 2 going on  under a minute left for all" in text
+    assert "1 of 4 runs ended, 2 going on" in text
+    assert "a seed 1  1/10  loss 0.5000  mcc 0.2500  epoch 0.10" in text
+    assert "a seed 2  2/10  loss 0.5000  epoch 0.20" in text
+    assert "b seed 1  beginning…" in text
+    assert "a seed 1  reading the data…" in text
+    assert "a seed 2  metrics.jsonl lacks 3 bytes" in text
+    assert "a seed 2  warning: odd" in text
+    assert "a seed 2 failed: its process was killed" in text
+    assert "a seed 1 by epoch" in text
+    assert lines[-1] == "b seed 1 interrupted: stopped"
+    assert display.status.live is None
+
+
+def test_several_runs_in_a_file_are_told_apart_by_their_names(on: Callable[..., io.StringIO], tmp_path: Path) -> None:
+    stream = on()
+    several(TerminalDisplay(), tmp_path)
+    lines = stream.getvalue().splitlines()
+    assert lines[:3] == [
+        "a seed 2  metrics.jsonl lacks 3 bytes", "run 1 of 4  a seed 1", "run 2 of 4  a seed 2  under a minute left for all",
+    ]  # fmt: skip
+    assert lines[3].startswith("a seed 1  epoch 1  train loss 0.6938")
+    assert lines[4:6] == ["a seed 2  warning: odd", "a seed 2 failed: its process was killed"]
+    assert lines[6].startswith("a seed 1\tepoch\ttrain loss")
+    assert lines[-1] == "b seed 1 interrupted: stopped"
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", stream.getvalue())
+
+
+def test_more_runs_than_lines_are_counted(on: Callable[..., io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "6")
+    on(80)
+    display = TerminalDisplay()
+    runs = [(VARIANTS[0], Repeat(seed)) for seed in range(8)]
+    display.runs_planned(runs)  # type: ignore[arg-type]
+    for _, repeat in runs:
+        display.beside("a", repeat)
+    assert display._lines(80) == [
+        "0 of 8 runs ended, 8 going on", *(f"a seed {seed}  beginning…" for seed in range(3)), "… and 5 more",
+    ]  # fmt: skip
+    display.status.stop()
+
+
+def test_a_run_that_fails_before_it_trains_is_named(on: Callable[..., io.StringIO], tmp_path: Path) -> None:
+    stream = on()
+    display = TerminalDisplay()
+    display.runs_planned(RUNS)
+    display.run_started("a", Repeat(1), 10, 0)
+    display.run_ended({"status": "done", "variant": "a", "seed": 1}, folder_of(tmp_path))
+    display.run_ended({"status": "failed", "variant": "a", "seed": 2, "reason": "no memory"}, tmp_path)
+    assert stream.getvalue().splitlines()[-1] == "a seed 2 failed: no memory"
+    assert len(display.estimate.others) == 2
+
+
 def test_a_search_says_how_many_trials_are_finished(on: Callable[..., io.StringIO]) -> None:
     stream = on()
     display = TerminalSearchDisplay()

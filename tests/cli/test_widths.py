@@ -188,6 +188,24 @@ def test_the_lines_of_a_run_hold_whole_units_that_fit(width: int) -> None:
     assert line.lines(width) == []
 
 
+@pytest.mark.parametrize("width", [10, 24, 40, 60, 80, 120])
+def test_the_line_of_a_run_among_several_fits_and_keeps_the_seed(width: int) -> None:
+    line = RunLine()
+    line.label = "작은-학습률-그리고-이름이-긴-변형 draw 2, seed 11"
+    assert cell_len(line.compact(width)) <= width
+    line.begin("run 3 of 6", line.label, "macro_f1", 12_000, 0, str)
+    line.move(3_000, 0.5678, 1234.5, 1.25)
+    line.measured({"macro_f1": 0.8123})
+    text = line.compact(width)
+    assert cell_len(text) <= width
+    if width >= 40:
+        assert "seed 11  3,000/12,000" in text
+    if width >= 60:
+        assert "3,000/12,000  loss 0.5678  macro_f1 0.8123" in text
+    if width >= 80:
+        assert "epoch 1.25" in text
+
+
 def test_a_name_that_is_longer_than_the_line_is_cut_with_an_ellipsis() -> None:
     assert fitting(["가" * 40, "0.1234"], 21) == ["가" * 10 + "…"]
     assert fitting(["", "abc", "de"], 5) == ["abc"]

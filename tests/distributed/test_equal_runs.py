@@ -12,11 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from distributed.launched import Ended, torchrun
+from distributed.plain_model import without_dropout
 from safetensors.torch import load_file
 from support import kexp
-from transformers import BertConfig, BertForSequenceClassification
-
-from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
 
 TOLERANCE = 2e-5
 
@@ -61,13 +59,17 @@ training = {{batch_size = 13, epochs = 3}}
 [variants.frozen]
 freezing = {{use = "bottom-layers", layers = 1}}
 training = {{batch_size = 13}}
+[variants.adapter]
+backbone = {{adapter = {{use = "lora", target = "all-linear"}}}}
+freezing = {{use = "bottom-layers", layers = 1}}
+training = {{batch_size = 13}}
 [variants.pretrained]
 pretraining = {{steps = 5, batch_size = 11, learning_rate = 1e-3}}
 training = {{batch_size = 13}}
 """
 """Variants whose batches have odd numbers of rows, so that the two processes have different ones."""
 
-VARIANTS = ("accumulation", "one-row", "tokens", "uda", "freematch", "gradual", "frozen", "pretrained")
+VARIANTS = ("accumulation", "one-row", "tokens", "uda", "freematch", "gradual", "frozen", "adapter", "pretrained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,6 @@ class Experiment:
 
     def weights(self, variant: str, model: str = "model") -> Mapping[str, torch.Tensor]:
         return load_file(self.run(variant) / model / "model.safetensors")
-
-
-def without_dropout(folder: Path, texts: list[str]) -> None:
-    """Save a small model whose dropout is 0 everywhere: processes draw different numbers for it."""
-    tokenizer = cased_wordpiece(wordpiece_vocabulary(texts, 300))
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,16 @@ def test_a_weight_that_differs_in_its_last_bit_is_named(found: list[dict[str, An
     assert said.startswith(f"RunFailed: the {len(found)} processes have different weights at step 4 (bias, and 0 more)")
 
 
+def test_processes_that_exchange_different_things_fail_instead_of_waiting(found: list[dict[str, Any]]) -> None:
+    rest = "another one something else at the same time; an objective calls total and gather equally often"
+    for rank, one in enumerate(found):
+        shape, what = (3, "torch.float32 of shape (3,)") if rank == 0 else (4, "numbers")
+        uneven = f"PluginError: process {rank} exchanges torch.float32 of shape ({shape},), {rest}"
+        assert one["differences uneven"].startswith(uneven)
+        assert one["differences waiting"].startswith(f"PluginError: process {rank} exchanges {what}, {rest}")
+    assert values(found, "differences after") == len(found)
+
+
 @pytest.mark.parametrize(
     ("case", "rank", "own", "others"),
     [

@@ -70,7 +70,10 @@ def differences(world: World) -> Found:
     if world.rank == 1:
         with torch.no_grad():
             net.bias[1] = torch.nextafter(net.bias[1], torch.tensor(1.0))
-    return {"different": raised(lambda: need_equal(world, net.state_dict(), "at step 4"))}
+    different = raised(lambda: need_equal(world, net.state_dict(), "at step 4"))
+    uneven = raised(lambda: world.total(torch.zeros(3 if world.first else 4)))
+    waiting = raised(lambda: world.total(torch.zeros(3)) if world.first else world.agree())
+    return {"different": different, "uneven": uneven, "waiting": waiting, "after": world.total(torch.ones(1)).item()}
 
 
 def failures(world: World) -> Found:

@@ -147,6 +147,16 @@ def test_what_does_not_fit_is_refused_before_a_folder_is_made(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_base_in_bf16_is_refused_where_auto_is_fp32(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
+    spec = write_spec(
+        adapted('adapter = {use = "lora", base = "bf16"}', device='"cpu"').replace("{data}", str(reviews))
+    )
+    done = kexp("run", spec, "--runs-dir", tmp_path / "runs")
+    assert done.exit_code == 2, done.stderr
+    assert '"bf16" needs training.precision "bf16", and this run computes in fp32' in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs").exists()
+
+
 def test_gradual_unfreezing_is_allowed(write_spec: Write, reviews: Path) -> None:
     spec = write_spec(adapted(top='freezing = "gradual"').replace("{data}", str(reviews)))
     assert kexp("check", spec).exit_code == 0

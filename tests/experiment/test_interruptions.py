@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from support import kexp, tiny_spec
 
+from kexp.experiment import interrupt, train_and_test
 from kexp.experiment import run as flow
-from kexp.experiment import train_and_test
 from kexp.report.run_lock import locked
 
 Write = Callable[[str], Path]
@@ -136,3 +136,19 @@ class Quits(SupervisedObjectiveOptions):
 def kexp_objectives():
     return {"quits": Quits}
 '''
+
+
+def test_a_signal_that_torchrun_passes_on_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice() -> bool:
+        with interrupt.graceful_stop() as should_stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return should_stop()
+
+    with pytest.raises(KeyboardInterrupt):
+        twice()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert twice()
+    monkeypatch.setattr(interrupt, "REPEATED", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        twice()

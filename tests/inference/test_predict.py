@@ -31,7 +31,7 @@ from kexp.files import tables
 from kexp.inference import text_pipeline
 from kexp.inference import writers as sinks
 from kexp.inference.columns import TextColumns
-from kexp.inference.input_tables import Row, Table, open_table
+from kexp.inference.input_tables import Row, Table, open_table, read_lines
 from kexp.inference.predict import Columns, predict_table
 from kexp.trained import TrainedModel, load
 from tests.support import unseen
@@ -681,9 +681,96 @@ def test_rows_are_read_no_further_ahead_than_a_chunk(model: TrainedModel, monkey
             written.extend(row["text"] for row in rows)
 
     counts = predict_table(model, Table("x", ["text"], counted(1050, seen)), Columns(TextColumns(), 1), Watched())
-    assert max(ahead) == 100
+    # One chunk is read ahead of the one that is predicted.
+    assert max(ahead) == 200
     assert written == [row["text"] for row in counted(1050, [0])]
     assert (counts.rows, counts.empty) == (1050, 105)
+
+
+def test_reading_and_writing_go_on_while_the_model_answers(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 10)
+    read, written, waited = [0], list[int](), list[bool]()
+    answer, write = TrainedModel.answer_read, sinks.Delimited.write
+    third_read, first_written = threading.Event(), threading.Event()
+
+    def answered(self: TrainedModel, *given: Any) -> Any:
+        # While it is at the second chunk, the third one is read and the first one is written.
+        if (number := len(waited) + 1) == 2:
+            waited.append(third_read.wait(20) and first_written.wait(20))
+        else:
+            waited.append(True)
+        assert number == len(waited)
+        return answer(self, *given)
+
+    def noted(self: Any, rows: list[Row]) -> None:
+        write(self, rows)
+        written.append(len(rows))
+        first_written.set()
+
+    def rows() -> Iterator[Row]:
+        for row in counted(40, read):
+            if read[0] == 30:
+                third_read.set()
+            yield row
+
+    monkeypatch.setattr(TrainedModel, "answer_read", answered)
+    monkeypatch.setattr(sinks.Delimited, "write", noted)
+    table, columns = Table("x", ["text"], rows()), Columns(TextColumns(), None)
+    with sinks.sink_to(tmp_path / "out.csv", table, columns.added(model.labels), force=False) as sink:
+        predict_table(model, table, columns, sink)
+    assert waited == [True] * 4
+    assert written == [10, 10, 10, 10, 0]
+    assert not [one for one in threading.enumerate() if one.name.startswith(("kexp reading", "kexp writing"))]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("place", ["read", "answer_read", "write"])
+def test_whatever_ends_a_prediction_in_the_middle_leaves_no_file(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, kind: str
+) -> None:
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 10)
+    owner: Any = sinks.FileSink if place == "write" else TrainedModel
+    real, calls = getattr(owner, place), [0]
+    error = KeyboardInterrupt() if place == "answer_read" else KexpError("the third")
+
+    def third_fails(*given: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise error
+        return real(*given)
+
+    monkeypatch.setattr(owner, place, third_fails)
+    table, columns = Table("x", ["text"], counted(100, [0])), Columns(TextColumns(), None)
+    with (
+        pytest.raises(type(error)) as raised,
+        sinks.sink_to(tmp_path / f"out.{kind}", table, columns.added(model.labels), force=False) as sink,
+    ):
+        predict_table(model, table, columns, sink)
+    assert raised.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_streams_that_others_may_hold_are_read_and_written_by_the_program_itself(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for standard input or output would keep the program from ending."""
+    names: set[str] = set()
+    read = TrainedModel.read
+
+    def noted(self: TrainedModel, *given: Any) -> Any:
+        names.add(threading.current_thread().name)
+        return read(self, *given)
+
+    class Printed:
+        def write(self, rows: list[Row]) -> None:
+            names.add(threading.current_thread().name)
+
+    monkeypatch.setattr(TrainedModel, "read", noted)
+    table = read_lines(io.BytesIO("최고\n별로\n".encode()), "-")
+    assert predict_table(model, table, Columns(TextColumns(), None), Printed()).rows == 2
+    assert names == {threading.current_thread().name}
 
 
 def test_long_rows_make_short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -752,3 +839,20 @@ def test_out_of_memory_names_the_remedy(run: Path, monkeypatch: pytest.MonkeyPat
     assert refused("predict", run, "x", "--batch-size", 16) == (
         "out of memory; lower --batch-size (CUDA out of memory. Tried to allocate 2 GiB)"
     )
+
+
+def test_values_of_every_kind_are_lines_of_json() -> None:
+    rows: list[Row] = [
+        {"a": "한글", "b": 1, "c": None, "d": 0.1, "e": [1, {"f": "값"}], "g": True},
+        {"a": np.int64(3), "b": np.float32(0.5), "c": np.bool_(True), "d": pd.Timestamp("2026-01-02")},
+        {"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": np.float64("nan")}, "e": np.float32("nan")},
+        {"a": {None: 1, (2, 3): "x"}},
+    ]
+    stream = io.StringIO()
+    sinks.JsonLines(stream).write(rows)
+    assert stream.getvalue().splitlines() == [
+        '{"a": "한글", "b": 1, "c": null, "d": 0.1, "e": [1, {"f": "값"}], "g": true}',
+        '{"a": 3, "b": 0.5, "c": true, "d": "2026-01-02 00:00:00"}',
+        '{"a": null, "b": [null, 1.5], "c": {"d": null}, "e": null}',
+        '{"a": {"None": 1, "(2, 3)": "x"}}',
+    ]

@@ -167,6 +167,15 @@ def test_targets_are_found_in_every_family(family: str) -> None:
     assert not any("classifier" in name or "score" in name or "pooler" in name for name in names["all-linear"])
 
 
+def test_of_many_linear_maps_those_alone_are_adapted_that_are_named() -> None:
+    # peft shortens long lists of names.
+    model = small_encoders.build("bert", num_hidden_layers=7)
+    add_adapter(model, Adapter(use="lora", target=("query", "key", "value")), 1)
+    found = {name.split(".lora_A")[0].split("layer.")[1] for name in model.state_dict() if "lora_A" in name}
+    parts = ("query", "key", "value")
+    assert found == {f"{number}.attention.self.{part}" for number in range(7) for part in parts}
+
+
 def test_named_targets_and_those_that_are_not_there() -> None:
     model = adapted("bert", target=("query", "attention.output.dense"))
     found = {
@@ -246,7 +255,6 @@ def test_copies_share_what_is_fixed_and_average_the_rest() -> None:
         assert (weight is model.get_parameter(name)) == (name in fixed)
         assert not weight.requires_grad
     assert model.classifier.weight.requires_grad
-    assert set(average.state_dict()) == {"moves"} | set() or "module.classifier.weight" in average.state_dict()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name not in fixed:

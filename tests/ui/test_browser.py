@@ -207,6 +207,29 @@ def test_the_table_changes_where_something_has_changed(written: Path, opened: An
     opened.wait_for_function("() => !document.querySelector(\"section[data-section='새-실험']\")")
 
 
+def test_a_new_run_folder_comes_among_those_of_its_experiment(written: Path, opened: Any) -> None:
+    opened.goto("/")
+    # The section is sorted by hand.
+    experiment = B.partition("/")[0]
+    opened.locator(f"section[data-section='{experiment}'] th button", has_text="started").click()
+    opened.evaluate("() => document.querySelectorAll('tbody').forEach(body => { body.old = true; })")
+    known = opened.locator(f"section[data-section='{experiment}'] tbody").count()
+    new = f"{experiment}/20270105T000000Z-cc/{LONG[0]}"
+    write_run(written, f"{new}/seed-1", spec=SPEC)
+    opened.wait_for_selector(f"tbody[data-group='{new}']")
+    bodies = opened.locator(f"section[data-section='{experiment}'] tbody")
+    found = bodies.evaluate_all("all => all.map(body => [body.dataset.group, body.old ?? false])")
+    # In the order that was chosen, the oldest first; the others are not made anew.
+    assert [key for key, _ in found] == sorted((key for key, _ in found), key=lambda key: key.split("/")[1])
+    assert [key for key, old in found if not old] == [new]
+    assert len(found) == known + 1
+    opened.locator(f"tbody[data-group='{new}'] .expand").click()
+    assert opened.locator(f"tbody[data-group='{new}'] tr.run").is_visible()
+    shutil.rmtree(written / new.rpartition("/")[0])
+    opened.wait_for_function(f"() => !document.querySelector(\"tbody[data-group='{new}']\")")
+    assert bodies.count() == known
+
+
 def test_the_choice_stays_over_reloads_and_filters(opened: Any) -> None:
     opened.goto("/")
     group = opened.locator(f"tbody[data-group='{A}/{LONG[1]}']")

@@ -73,12 +73,49 @@ def test_new_and_removed_folders_change_their_section(empty: Path) -> None:
     assert (told["order"], list(told["sections"]), told["groups"]) == (["y", "x"], ["y"], {})
     (empty / C).rename(empty / "y/20260104T000000Z-dd")
     ((_, told),) = changes.changes()
-    assert list(told["sections"]) == ["y"]
-    assert "20260104T000000Z-dd" in told["sections"]["y"]
-    assert "20260103T000000Z-cc" not in told["sections"]["y"]
+    renamed = "y/20260104T000000Z-dd/v"
+    assert (told["sections"], list(told["groups"]), told["removed"]) == ({}, [renamed], [f"{C}/v"])
+    assert told["placed"] == [{"group": renamed, "experiment": "y", "before": None}]
+    assert "20260104T000000Z-dd" in told["groups"][renamed]
     (empty / "y").rename(empty / ".gone")
     ((_, told),) = changes.changes()
     assert (told["order"], told["sections"], told["groups"]) == (["x"], {}, {})
+
+
+def test_new_groups_are_placed_among_those_that_are_there(empty: Path) -> None:
+    for name in ("x/20260102T000000Z-bb/v", "x/20260105T000000Z-ee/v"):
+        write_run(empty, f"{name}/seed-1")
+    changes = watched(empty)
+    for name in ("x/20260106T000000Z-ff/v", "x/20260107T000000Z-gg/v", "x/20260103T000000Z-cc/v"):
+        write_run(empty, f"{name}/seed-1")
+    ((_, told),) = changes.changes()
+    assert told["sections"] == {}
+    # The last ones first, so that what a group stands before is there.
+    assert [(one["group"][2:10], one["before"] and one["before"][2:10]) for one in told["placed"]] == [
+        ("20260103", "20260102"), ("20260106", "20260105"), ("20260107", "20260106"),
+    ]  # fmt: skip
+    assert {key[2:10] for key in told["groups"]} == {"20260103", "20260106", "20260107"}
+
+
+def test_other_columns_change_the_whole_section(empty: Path) -> None:
+    write_run(empty, f"{A}/v/seed-1", spec="split = {test = 0.1}\n")
+    changes = watched(empty)
+    write_run(empty, "x/20260109T000000Z-dd/v/seed-1", spec="split = {test = 0.2}\n")
+    ((_, told),) = changes.changes()
+    assert (list(told["sections"]), told["groups"], told["placed"]) == (["x"], {}, [])
+
+
+def test_a_browser_that_comes_back_is_sent_what_it_has_missed(empty: Path) -> None:
+    going = write_run(empty, f"{A}/v/seed-1", value=None)
+    library = Library(empty)
+    first = TableChanges(library.groups.table, _templates(), None, library.remember)
+    ((_, told),) = first.changes()
+    assert list(told["sections"]) == ["x"]
+    add_events(going, 40)
+    again = TableChanges(library.groups.table, _templates(), library.remembered(told["token"]), library.remember)
+    ((_, missed),) = again.changes()
+    assert (missed["sections"], list(missed["groups"])) == ({}, [f"{A}/v"])
+    assert library.remembered(missed["token"]) == library.groups.table()
 
 
 def test_a_page_is_told_what_changed_since_it_was_made(empty: Path) -> None:

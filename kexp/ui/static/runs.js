@@ -80,16 +80,29 @@ function show(section) {
   groups(section).forEach(showOpened);
 }
 
-function change({ order, sections: changed, groups: rows }) {
+function change({ order, sections: changed, groups: rows, placed, removed, token }) {
+  list().dataset.token = token;
   // The keyboard's place is kept.
   const focused = document.activeElement?.closest("[data-group]") && document.activeElement.getAttribute("aria-label");
-  for (const [key, html] of Object.entries(rows)) {
-    const old = groups(list()).find((group) => group.dataset.group === key);
-    old?.replaceWith(fragment(html));
-    const made = groups(list()).find((group) => group.dataset.group === key);
-    if (made) showOpened(made);
-  }
   const known = new Map(sections().map((section) => [section.dataset.section, section]));
+  const shown = new Map(groups(list()).map((group) => [group.dataset.group, group]));
+  removed.forEach((key) => shown.get(key)?.remove());
+  const make = (key) => {
+    const made = fragment(rows[key]).querySelector("[data-group]");
+    showOpened(made);
+    shown.get(key)?.replaceWith(made);
+    shown.set(key, made);
+    return made;
+  };
+  const added = new Set(placed.map(({ group }) => group));
+  Object.keys(rows).forEach((key) => added.has(key) || make(key));
+  for (const { group, experiment, before } of placed) {
+    known.get(experiment)?.querySelector("table").insertBefore(make(group), shown.get(before) ?? null);
+  }
+  // Where the columns are sorted, new rows have a place of their own.
+  new Set(placed.map(({ experiment }) => experiment)).forEach((name) => {
+    if (sorted.has(name) && known.has(name)) sort(known.get(name).querySelector("table"), ...sorted.get(name));
+  });
   for (const [name, html] of Object.entries(changed)) {
     const made = fragment(html).querySelector("[data-section]");
     known.get(name)?.remove();
@@ -114,8 +127,7 @@ function start() {
   showChosen();
   stop();
   const query = new URLSearchParams(location.search);
-  const since = (again) => (again ? "" : list().dataset.token);
-  stop = listen((again) => `/events/runs?${query}&since=${since(again)}`, { table: change, trouble: () => {} });
+  stop = listen(() => `/events/runs?${query}&since=${list().dataset.token}`, { table: change, trouble: () => {} });
 }
 
 // --- the filter, which the server applies to all runs ---------------------------------------------------------------

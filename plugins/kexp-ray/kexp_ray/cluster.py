@@ -1,4 +1,4 @@
-"""Connecting with a cluster, and checking that it has what a trial needs."""
+"""Connecting with a cluster, and checking that it has what a trial or run needs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _check_listening(address: str) -> None:
     except ValueError:
         raise KexpError(f'executor "ray": expected the address HOST:PORT, auto or local, found "{address}"') from None
     except OSError as error:
-        remedy = "start it with ray start --head, or set another with search.executor.address or RAY_ADDRESS"
+        remedy = "start it with ray start --head, or set another with address of the executor or RAY_ADDRESS"
         raise KexpError(f'executor "ray": no cluster answers at {address} ({error}); {remedy}') from None
 
 
@@ -67,17 +67,18 @@ def alive() -> dict[str, Mapping[str, float]]:
 
 
 def require(cpus: float, gpus: float, device: str) -> None:
-    """Raise ``KexpError`` when no node of the cluster will ever have room for a trial."""
+    """Raise ``KexpError`` when no node of the cluster will ever have room for a trial or run."""
     nodes = {(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive().values()}
     if not any(cpus <= processors and gpus <= devices for processors, devices in nodes):
         found = "; ".join(f"{processors:g} processors and {devices:g} GPUs" for processors, devices in sorted(nodes))
         raise KexpError(
-            f'executor "ray": no node of the cluster has {cpus:g} processors and {gpus:g} GPUs for a trial, only'
-            f" {found}; lower cpus or gpus of search.executor, or start such a node first"
+            f'executor "ray": no node of the cluster has {cpus:g} processors and {gpus:g} GPUs for a trial or run, only'
+            f" {found}; lower cpus or gpus of the executor, or start such a node first"
         )
     if gpus == 0 and device.startswith("cuda"):
-        raise KexpError(
-            f'executor "ray": training.device is "{device}" and trials have no GPU; set search.executor.gpus = 1'
-        )
+        remedy = "set gpus = 1 in the executor's table"
+        raise KexpError(f'executor "ray": training.device is "{device}" and trials and runs have no GPU; {remedy}')
     if gpus == 0 and device == "auto" and any(devices for _, devices in nodes):
-        logger.warning("the cluster has GPUs and trials have none; set search.executor.gpus = 1 to use them")
+        logger.warning(
+            "the cluster has GPUs, and trials and runs have none; set gpus = 1 in the executor's table to use them"
+        )

@@ -12,19 +12,20 @@ from kexp.errors import Problem
 
 
 class Ray(ExecutorOptions):
-    """Trials are tasks of a Ray cluster: each begins where its processors and GPUs are free, and waits until they are.
+    """Trials and runs are tasks of a Ray cluster: each waits until its processors and GPUs are free somewhere.
 
-    A trial that is pruned ends at once and gives them back. One whose machine or process is gone is tried once more.
+    A trial that is pruned ends at once and gives them back. One whose machine or process is gone is tried once more;
+    such a run of ``kexp run`` has failed, and is continued with ``--resume``.
     """
 
     address: str | None = Field(
         None,
         description="HOST:PORT of the cluster, auto (a running one, by RAY_ADDRESS or on this machine) or local (one of"
-        " this machine alone, for this search). If not given: auto, and local where none runs.",
+        " this machine alone, for this command). If not given: auto, and local where none runs.",
     )
-    cpus: float = Field(1, gt=0, description="Processors of a trial, which has as many threads.")
+    cpus: float = Field(1, gt=0, description="Processors of a trial or run, which has as many threads.")
     gpus: float = Field(
-        0, ge=0, description="GPUs of a trial, which sees no others; two trials with 0.5 share one, 0 hides all."
+        0, ge=0, description="GPUs of a trial or run, which sees no others; two with 0.5 share one, 0 hides all."
     )
 
     def problems(self) -> Iterable[Problem]:

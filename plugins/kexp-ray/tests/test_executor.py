@@ -97,7 +97,7 @@ def test_gpus_are_shared_and_hidden(build: Build, caplog: pytest.LogCaptureFixtu
     assert not caplog.records
     build()
     (record,) = caplog.records
-    assert "set search.executor.gpus = 1 to use them" in record.getMessage()
+    assert "set gpus = 1 in the executor's table to use them" in record.getMessage()
 
 
 def test_reports_are_answered(build: Build) -> None:
@@ -228,9 +228,17 @@ def test_closing_kills_what_runs_and_leaves_a_connection_that_was_there(build: B
 @pytest.mark.parametrize(
     ("options", "device", "message"),
     [
-        ({"cpus": 64}, "auto", "no node of the cluster has 64 processors and 0 GPUs for a trial, only 2 processors"),
-        ({"gpus": 2}, "auto", "no node of the cluster has 1 processors and 2 GPUs for a trial, only 2 processors"),
-        ({}, "cuda", 'training.device is "cuda" and trials have no GPU; set search.executor.gpus = 1'),
+        (
+            {"cpus": 64},
+            "auto",
+            "no node of the cluster has 64 processors and 0 GPUs for a trial or run, only 2 processors",
+        ),
+        (
+            {"gpus": 2},
+            "auto",
+            "no node of the cluster has 1 processors and 2 GPUs for a trial or run, only 2 processors",
+        ),
+        ({}, "cuda", 'training.device is "cuda" and trials and runs have no GPU; set gpus = 1 in the executor'),
     ],
 )
 def test_what_no_node_has_is_told_at_once(options: dict[str, Any], device: str, message: str) -> None:

@@ -79,16 +79,16 @@ def write_spec(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def tune(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Return a function that begins a search in a process group of its own, as a shell does; none outlives the test."""
+    """Return a function that begins a search, or runs, in a process group of its own, as a shell does; none outlives the test."""
     begun: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    def begin(*arguments: str | Path, command: str = "tune", **environment: str) -> subprocess.Popen[str]:
         kexp = str(Path(sys.executable).with_name("kexp"))
-        command = [kexp, "tune", *map(str, arguments), "--runs-dir", str(tmp_path / "runs"), "--json", "--quiet"]
+        line = [kexp, command, *map(str, arguments), "--runs-dir", str(tmp_path / "runs"), "--json", "--quiet"]
         pipe = subprocess.PIPE
         begun.append(
             subprocess.Popen(
-                command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment}, start_new_session=True
+                line, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment}, start_new_session=True
             )
         )
         return begun[-1]
@@ -201,6 +201,37 @@ def test_ctrl_c_gives_the_trials_back_and_the_cluster_of_this_machine_ends(
     assert found["status"] == "interrupted"
     assert found["trials"]["interrupted"] == 1
     assert all(trial.state.name == "FAIL" for trial in trials_of(found))
+
+
+def test_runs_go_to_the_cluster_and_ctrl_c_leaves_none_waiting(
+    write_spec: Write, tune: Callable[..., subprocess.Popen[str]], tmp_path: Path, short_folder: Path
+) -> None:
+    path = write_spec(30)
+    path.write_text(path.read_text("utf-8").partition("[search]")[0], "utf-8")
+    options = ("--executor", "ray", "--set", "execution.executor.address=local", "--seeds", "1,2,3", "--jobs", "3")
+    runs = tune(path, *options, command="run", RAY_TMPDIR=str(short_folder))
+    output, errors = runs.communicate(timeout=400)
+    assert runs.returncode == 0, errors
+    assert "Traceback" not in errors
+    found = json.loads(output)
+    assert found["status"] == "done"
+    assert found["variants"]["default"]["status"] == {"1": "done", "2": "done", "3": "done"}
+
+    path.write_text(path.read_text("utf-8").replace("steps = 30", "steps = 1000000"), "utf-8")
+    runs = tune(path, *options, command="run", RAY_TMPDIR=str(short_folder))
+
+    def begun() -> bool:
+        assert runs.poll() is None, runs.communicate()
+        return len(list(tmp_path.glob("runs/*/*/default/seed-*/metrics.jsonl"))) > 3
+
+    eventually(begun, "a run trains")
+    os.killpg(runs.pid, signal.SIGINT)
+    output, errors = runs.communicate(timeout=240)
+    assert runs.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("interrupted; continue with: kexp run --resume ")
+    statuses = json.loads(output)["variants"]["default"]["status"]
+    assert set(statuses.values()) == {"interrupted"}
 
 
 DEAF = f"127.0.0.1:{free_port()}"

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import psutil
 import submitit
-from submitit.core.utils import FailedJobError
+from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import clean_env
 
 from kexp.errors import KexpError
@@ -101,6 +101,8 @@ class SlurmCluster:
                 return self.executor.submit(function, *arguments)
         except (FailedJobError, OSError) as error:
             raise Refused(_last_lines(str(error))) from None
+        except FailedSubmissionError as error:
+            raise KexpError(f'executor "slurm": {_last_lines(str(error))}') from None
 
     def ended(self, jobs: Mapping[str, Job]) -> Mapping[str, str]:
         """Look at the queue now and then; a job is over some time after it has left it."""
@@ -156,7 +158,7 @@ def require(options: Slurm) -> None:
     """Raise ``KexpError`` when SLURM would not take jobs like these; nothing is submitted."""
     for program in ("sbatch", "squeue", "scancel", "srun"):
         if shutil.which(program) is None:
-            remedy = 'start the command where jobs are submitted, or try it with search.executor.cluster = "local"'
+            remedy = 'start the command where jobs are submitted, or try it with its option cluster = "local"'
             raise KexpError(f'executor "slurm": there is no {program} on this machine; {remedy}')
     with tempfile.TemporaryDirectory() as folder:
         executor, script = _slurm(options, Path(folder)), Path(folder) / "job.sh"
@@ -167,7 +169,7 @@ def require(options: Slurm) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise KexpError(f'executor "slurm": SLURM does not answer: {error}') from None
     if said.returncode:
-        remedy = "change the options of search.executor; sinfo shows partitions and their limits"
+        remedy = "change the executor's options; sinfo shows partitions and their limits"
         raise KexpError(f'executor "slurm": SLURM does not take such a job: {_last_lines(said.stderr)}; {remedy}')
 
 

@@ -54,11 +54,7 @@ class SlurmExecutor:
 
     def submit(self, task: Task) -> None:
         """Submit the task's job; one that the cluster does not take now is submitted later."""
-        self.count += 1
-        key = f"{task.number}-{self.count}"
-        self.mailbox.begin(key)
-        self.tasks[key] = Submitted(task, time.monotonic())
-        self._submit(key)
+        self._submit(Submitted(task, time.monotonic()))
 
     def wait(self, seconds: float) -> Sequence[Message]:
         """Look for messages, more and more seldom, and for jobs that are over without one."""
@@ -107,14 +103,19 @@ class SlurmExecutor:
     def _cancel(self, tasks: list[Submitted]) -> None:
         self.cluster.cancel([submitted.job for submitted in tasks if submitted.job is not None])
 
-    def _submit(self, key: str) -> None:
-        submitted = self.tasks[key]
+    def _submit(self, submitted: Submitted) -> None:
+        self.count += 1
+        key = f"{submitted.task.number}-{self.count}"
+        self.mailbox.begin(key)
+        self.tasks[key] = submitted
         try:
             submitted.job = self.cluster.submit(run_task, self.work, submitted.task, self.mailbox, key, self.minutes)
         except Refused as error:
             if self.refused is None:
                 logger.warning("the cluster takes no job now (%s); it is tried again every minute", error)
             self.refused = time.monotonic()
+            # SLURM may have taken a job and have been too slow to say so.
+            self.mailbox.stop(key)
             if time.monotonic() - submitted.since > PATIENCE:
                 self._forget(key)
                 self.lost.append(Lost(submitted.task.number, f"the cluster did not take its job: {error}"))
@@ -124,7 +125,7 @@ class SlurmExecutor:
     def _submit_again(self) -> None:
         if self.refused is not None and time.monotonic() - self.refused > RETRY_EVERY:
             for key in [key for key, submitted in self.tasks.items() if submitted.job is None]:
-                self._submit(key)
+                self._submit(self.tasks.pop(key))
 
     def _look(self) -> list[Message]:
         self._submit_again()
@@ -148,7 +149,7 @@ class SlurmExecutor:
 def start(options: Slurm, context: ExecutorContext) -> SlurmExecutor:
     """Return the executor; raises ``KexpError`` when the cluster does not take such jobs."""
     if context.device.startswith("cuda") and not options.has_gpu:
-        remedy = "set search.executor.gpus_per_node = 1"
+        remedy = "set the executor's gpus_per_node = 1"
         raise KexpError(f'executor "slurm": training.device is "{context.device}" and jobs have no GPU; {remedy}')
     base = options.folder or cache_folder() / "slurm"
     # No other search has this name, on whatever machine it runs.
@@ -159,7 +160,7 @@ def start(options: Slurm, context: ExecutorContext) -> SlurmExecutor:
     try:
         mailbox.open()
     except OSError as error:
-        remedy = "choose another one with search.executor.folder, on a file system that all nodes share"
+        remedy = "choose another one with the executor's option folder, on a file system that all nodes share"
         raise KexpError(f'executor "slurm": the folder {base} cannot be written: {error.strerror}; {remedy}') from None
     cluster = (SlurmCluster if options.cluster == "slurm" else LocalCluster)(options, folder / "jobs")
     return SlurmExecutor(context.work, options.time, cluster, mailbox)

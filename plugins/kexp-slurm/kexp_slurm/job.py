@@ -26,6 +26,10 @@ def run_task(work: Work, task: Task, mailbox: Mailbox, key: str, minutes: int) -
     if not link.begin():
         link.end(Lost(task.number, AGAIN))
         return
+    if link.should_stop(at_once=True):
+        # Nobody waits for it.
+        link.outbox.close()
+        return
     with _signals(link, f"its time limit of {minutes} minutes was reached; set a higher time for the executor"):
         try:
             result = work(task, link)

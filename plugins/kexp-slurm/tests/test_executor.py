@@ -80,6 +80,11 @@ def test_a_job_that_was_refused_is_submitted_later_and_told_once(
     queue.refusing = ""
     assert told(executor, seconds=1) == []
     assert [arguments[1].number for arguments in queue.submitted] == [1, 2]
+    # A job that was taken after all does nothing.
+    run_task(works.work, Task(1, {"do": "environment"}), mailbox, "1-1", 5)
+    assert mailbox.collect() == []
+    run_task(works.work, Task(1, {"do": "environment"}), mailbox, queue.submitted[0][3], 5)
+    assert [type(message) for message in told(executor)] == [Ended]
     (record,) = caplog.records
     assert "takes no job now (QOSMaxSubmitJobPerUserLimit); it is tried again every minute" in record.getMessage()
     executor.close()
@@ -248,7 +253,7 @@ def test_gpus_that_are_not_used_are_warned_of() -> None:
 
 
 def test_a_gpu_that_jobs_do_not_have_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(KexpError, match=r"jobs have no GPU; set search\.executor\.gpus_per_node = 1"):
+    with pytest.raises(KexpError, match="jobs have no GPU; set the executor's gpus_per_node = 1"):
         Slurm(cluster="local", folder=tmp_path).build(ExecutorContext(works.work, 1, "cuda"))
     built = Slurm(cluster="local", folder=tmp_path, extra={"gres": "gpu:a100:1"})
     built.build(ExecutorContext(works.work, 1, "cuda")).close()

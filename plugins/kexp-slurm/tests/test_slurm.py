@@ -193,5 +193,5 @@ def test_what_slurm_does_not_take_is_told_at_once(options: dict[str, Any], messa
     told = str(raised.value)
     assert told.startswith('executor "slurm": SLURM does not take such a job: ')
     assert message.lower() in told.lower()
-    assert told.endswith("change the options of search.executor; sinfo shows partitions and their limits")
+    assert told.endswith("change the executor's options; sinfo shows partitions and their limits")
     assert not (tmp_path / "folder").exists()

@@ -157,3 +157,27 @@ def test_a_machine_without_slurm_is_told_at_once(
     assert "Traceback" not in errors
     assert not output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reviews.csv", "spec.toml"]
+
+
+def weights_of(folder: Path) -> dict[str, bytes]:
+    """Return the weights of every run of an experiment by its folder."""
+    (run,) = folder.glob("spec/*")
+    return {
+        path.relative_to(run).parts[1]: path.read_bytes() for path in sorted(run.glob("*/*/model/model.safetensors"))
+    }
+
+
+def test_runs_as_jobs_have_the_weights_of_runs_one_after_the_other(
+    write_spec: Callable[[int, str], Path], tmp_path: Path
+) -> None:
+    path = write_spec(10, "local")
+    command = [sys.executable, "-m", "kexp", "run", str(path), "--seeds", "1,2", "--quiet", "--runs-dir"]
+    jobs = ["--jobs", "2", "--executor", "slurm", "--set", "execution.executor.cluster=local"]
+    jobs += ["--set", f"execution.executor.folder={tmp_path / 'jobs'}"]
+    for folder, options in (("one", []), ("both", jobs)):
+        subprocess.run([*command, str(tmp_path / folder), *options], check=True, capture_output=True)
+    alone = weights_of(tmp_path / "one")
+    assert alone.keys() == {"seed-1", "seed-2"}
+    assert weights_of(tmp_path / "both") == alone
+    # The command was over when its jobs were, and of their specs nothing is left.
+    assert not list((tmp_path / "jobs").rglob("*_submitted.pkl"))
