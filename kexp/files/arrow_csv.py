@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import numpy as np
-
 from kexp.files.first_bytes import open_bytes
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ def arrow_blocks(
             rows = _below(block, min(skip, lines))
             # Arrow would take one before any row for none either.
             odd = _is_odd(block) or rows.startswith(codecs.BOM_UTF8)
-            if odd or (quotes and not _are_enclosing(np.frombuffer(rows, np.uint8), separator)):
+            if odd or (quotes and not _are_enclosing(rows, separator)):
                 raise UnsuitableError
             first, skip = False, max(0, skip - lines)
             yield lines, _parsed(rows, width, separator, quotes=quotes)
@@ -86,8 +84,11 @@ def _is_odd(block: bytes) -> bool:
     return b"\0" in block or block.count(b"\r") != block.count(b"\r\n")
 
 
-def _are_enclosing(rows: np.ndarray[tuple[int], np.dtype[np.uint8]], separator: str) -> bool:
+def _are_enclosing(block: bytes, separator: str) -> bool:
     """Return whether all quotation marks enclose cells of one line, or stand twice inside of them."""
+    import numpy as np
+
+    rows = np.frombuffer(block, np.uint8)
     marks = np.flatnonzero(rows == ord('"'))
     if not len(marks):
         return True
