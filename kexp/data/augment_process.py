@@ -33,7 +33,13 @@ STRETCH, AHEAD = 1000, 2
 LARGEST = 64 * 2**20
 """Bytes of an augmenter that is copied to a process."""
 
-START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from kexp.data import augment_process as own"
+START = """import os, pickle, sys
+jobs = os.fdopen(os.dup(0), "rb")
+# What the code of a plugin, or a program that it starts, reads must not be a part of the jobs.
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+sys.path[:] = pickle.load(jobs)
+from kexp.data import augment_process as own
+"""
 
 logger = logging.getLogger("kexp")
 
@@ -112,7 +118,7 @@ class AugmentProcess:
     def _start(self) -> None:
         # What a Ctrl-C ends is the session of the terminal: the process ends when its pipe does, with this one.
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{START}; own.serve()"],
+            [sys.executable, "-c", f"{START}own.serve(jobs)"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -192,9 +198,8 @@ class Failure:
     traceback: str
 
 
-def serve() -> None:
-    """Augment the texts of jobs that come by standard input, until it ends; the answers go to standard output."""
-    jobs = sys.stdin.buffer
+def serve(jobs: BinaryIO) -> None:
+    """Augment the texts of jobs, which came as standard input, until they end; the answers go to standard output."""
     # What the code of a plugin prints must not come between two answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

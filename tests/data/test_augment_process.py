@@ -46,6 +46,14 @@ class Marking:
         return made
 
 
+class Reading:
+    """Reads standard input, and so does a program that it starts; both find it at its end."""
+
+    def __call__(self, texts: Sequence[str], generators: Sequence[Random]) -> list[str | Rejected]:
+        found = sys.stdin.read() + subprocess.check_output([sys.executable, "-c", "print(open(0).read())"], text=True)
+        return [f"{text} {found.strip()}" for text in texts]
+
+
 def jobs(probability: float | None = None, size: int = 16) -> Iterator[Job]:
     for start in range(0, len(TEXTS), size):
         rows = list(range(start, min(start + size, len(TEXTS))))
@@ -88,6 +96,16 @@ def test_an_epoch_that_is_left_before_its_end_does_not_disturb_the_next(process:
     assert texts_of(process(jobs(0.4))) == expected(0.4)
     # Those that nobody took are not counted.
     assert process.augmenter.total < 2 * len(TEXTS)
+
+
+def test_an_augmenter_that_reads_standard_input_reads_no_jobs() -> None:
+    process = process_of(Reading())
+    try:
+        made = texts_of(process(job for number, job in enumerate(jobs()) if number < 3))
+    finally:
+        process.close()
+    assert [text for texts in made for text in texts] == [f"{text} " for text in TEXTS[:48]]
+    assert not process.lost
 
 
 def test_only_the_first_step_is_waited_for() -> None:
