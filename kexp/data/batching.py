@@ -176,6 +176,8 @@ def shuffled(cut: list[Batch], generator: np.random.Generator | None) -> list[Ba
 def gather(encoded: Encoded, rows: NDArray[np.int64], *, token_types: bool) -> HostRows:
     """Return some rows in this order, with what is known of them: token types if wanted, and hidden states."""
     tokens = encoded.tokens.take(rows).whole()
+    # Around each row that is read of a mapped file, the system maps sixteen pages.
+    encoded.tokens.forget()
     lengths, types = tokens.lengths, None
     if token_types:
         types = np.zeros(len(tokens.values), np.int64)

@@ -89,8 +89,8 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     if spec.split.validation == 0 and (unused := frames.pop("validation", None)) is not None:
         counts["validation"] |= {"not_used": len(unused), "kept": 0}
     frames, texts = without_texts(frames, spec.cleaning.trim)
-    give_back()
     frames, bounds = _clean(frames, spec, counts)
+    give_back()
     brought = set(frames)
     if spec.labelled.pool_from == "whole-file" and UNLABELLED in frames:
         frames["train"] = drop_in_file(frames["train"], frames[UNLABELLED], counts["train"])
