@@ -145,7 +145,7 @@ def _targets(model: PreTrainedModel, adapter: Adapter) -> list[str]:
         return names
     inside = {name: _inside_layer(name) for name in names}
     if adapter.target == "attention":
-        found = [name for name, path in inside.items() if re.search("attn|attention", path)]
+        found = [name for name in names if re.search("attn|attention", name)]
         missing = [] if found else ["attention"]
     else:
         found = [name for name in names if any(f".{name}".endswith(f".{target}") for target in adapter.target)]

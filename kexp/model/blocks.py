@@ -71,25 +71,25 @@ def find_blocks(model: PreTrainedModel) -> Blocks:
     """Find the embeddings, the layers and the head of any encoder of transformers.
 
     The layers are the list of ``num_hidden_layers`` modules inside the base model, or of ``num_hidden_groups`` where
-    layers share their weights (ALBERT). What stands beside the list belongs to the block that it is a part of.
+    layers share their weights (ALBERT), or several such lists beside each other (XLM). What stands beside the lists
+    belongs to the block that it is a part of.
     """
     import torch
 
     base = f"{model.base_model_prefix}."
     count = getattr(model.config, "num_hidden_groups", model.config.num_hidden_layers)
     modules = dict(model.named_modules())
-    stack = next(
-        (
-            f"{name}."
-            for name, module in modules.items()
-            if isinstance(module, torch.nn.ModuleList) and len(module) == count and name.startswith(base)
-        ),
-        None,
-    )
-    names = block_names(count if stack else 0)
+    lists = [
+        f"{name}."
+        for name, module in modules.items()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count and name.startswith(base)
+    ]
+    # XLM has a list for each part of its layers, all beside the first one; other lists are parts of a layer.
+    stacks = [name for name in lists if name.count(".") == lists[0].count(".")]
+    names = block_names(count if stacks else 0)
     block_of = {}
     for name, module in modules.items():
-        if stack and name.startswith(stack):
+        if stack := next((one for one in stacks if name.startswith(one)), None):
             block_of[name] = f"layer.{name.removeprefix(stack).split('.')[0]}"
         elif name.startswith(base):
             relative = f"{name.rpartition('.')[0]}.rel_embeddings" in modules
@@ -105,7 +105,7 @@ def find_blocks(model: PreTrainedModel) -> Blocks:
 def _block_beside_layers(path: str, names: Sequence[str], *, relative: bool) -> str:
     """Return the block of a module of the base model that is in no layer; ``relative`` if beside relative positions."""
     # Projections of embeddings and positions that layers share are embeddings, and so is DeBERTa's norm of the latter.
-    if "embed" in path or "relative_attention_bias" in path or (relative and path.endswith("LayerNorm")):
+    if "emb" in path or "relative_attention_bias" in path or (relative and path.endswith("LayerNorm")):
         return "embeddings"
     _, *layers, head = names
     # DeBERTa-v2 adds a convolution to what its first layer returns.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -152,13 +152,31 @@ class Classifier:
     def _padded(self, module: torch.nn.Module, rows: TokenRows, embeddings: torch.Tensor | None) -> torch.Tensor:
         # A mask that masks nothing is looked at, for which a GPU is waited for. Of the library's own models alone it is
         # known that they need none.
-        unmasked = rows.equally_long and type(module).__module__.startswith("transformers.models.")
+        known = type(module).__module__.startswith("transformers.models.")
+        unmasked = rows.equally_long and known
         inputs = rows.without_mask(self.pad_id) if unmasked else rows.padded(self.pad_id)
-        if embeddings is not None:
+        whole = cast("PreTrainedModel", module)
+        given: AbstractContextManager[None] = nullcontext()
+        if embeddings is not None and known:
+            given = _embedded(whole, rows.spread(embeddings))
+        elif embeddings is not None:
             del inputs["input_ids"]
             inputs["inputs_embeds"] = rows.spread(embeddings)
-        with _unsuspected(module) if unmasked else nullcontext():
-            return logits_of(cast("PreTrainedModel", module), inputs)
+        with _unsuspected(module) if unmasked else nullcontext(), given:
+            return logits_of(whole, inputs)
+
+
+@contextmanager
+def _embedded(module: PreTrainedModel, embeddings: torch.Tensor) -> Iterator[None]:
+    """Put these in the place of the embeddings that a model looks up, of shape (rows, length, hidden).
+
+    Not as its ``inputs_embeds``: some heads find the last token of a row by its ids, and read padding without them.
+    """
+    hook = module.get_input_embeddings().register_forward_hook(lambda table, ids, found: embeddings)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager

@@ -85,6 +85,19 @@ def test_matrices_and_the_whole_head_are_trained_and_nothing_else(family: str) -
     assert not still
 
 
+@pytest.mark.parametrize(("target", "maps"), [("attention", 8), ("all-linear", 12), (("0.lin1",), 1)])
+def test_parts_of_layers_in_lists_of_their_own_are_layers_too(target: Any, maps: int) -> None:
+    model = small_encoders.build("xlm", emb_dim=16, n_layers=2, n_heads=2, n_words=60, dropout=0.0)
+    add_adapter(model, Adapter(use="lora", r=2, target=target), 1)
+    find_blocks(model).apply_freezing(())
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert sum("lora_A" in name for name in trained) == maps
+    assert {name for name in trained if "lora_" not in name} == {
+        "sequence_summary.summary.weight",
+        "sequence_summary.summary.bias",
+    }
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_head_learns_and_is_saved(family: str, tmp_path: Path) -> None:
     model = adapted(family, nonzero=False)

@@ -27,6 +27,8 @@ from transformers import (
     PreTrainedModel,
     RobertaConfig,
     RobertaForSequenceClassification,
+    XLMConfig,
+    XLMForSequenceClassification,
     XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
     XLMRobertaXLConfig,
@@ -166,6 +168,20 @@ FAMILIES: Mapping[str, tuple[Callable[[], PreTrainedModel], Mapping[str, str]]] 
             "albert.encoder.albert_layer_groups.0.": "layer.0",
             "albert.pooler.": "head",
             "classifier.": "head",
+        },
+    ),
+    # A list for each part of the layers.
+    "xlm": (
+        lambda: XLMForSequenceClassification(XLMConfig(emb_dim=16, n_layers=2, n_heads=2, n_words=60)),
+        {
+            "transformer.embeddings.": "embeddings",
+            "transformer.position_embeddings.": "embeddings",
+            "transformer.layer_norm_emb.": "embeddings",
+            **two("transformer.attentions"),
+            **two("transformer.layer_norm1"),
+            **two("transformer.ffns"),
+            **two("transformer.layer_norm2"),
+            "sequence_summary.": "head",
         },
     ),
 }

@@ -78,6 +78,23 @@ def test_embedded_logits_are_those_of_the_tokens_and_carry_a_gradient(way: str) 
     assert embeddings.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("family", ["modernbert-decoder", "ctrl", "qwen2", "albert", "convbert", "mpnet"])
+def test_embedded_logits_are_those_of_the_tokens_in_families_that_find_the_last_token_themselves(family: str) -> None:
+    more = {"modernbert-decoder": {"bos_token_id": 1, "eos_token_id": 2}, "ctrl": {"dff": 32}}.get(family, {})
+    module = build(family, initializer_range=0.5, **more)
+    model = Classifier(module.train(), choose("cpu", "fp32"), 0)
+    inputs = replace(rows(5, 3, 5, 2), types=None)
+    embeddings = model.embed(inputs).requires_grad_()
+    logits = model.embedded_logits(embeddings, inputs)
+    assert logits.std(0).min() > 1e-4
+    torch.testing.assert_close(logits, model.target_logits(inputs))
+    logits[1].sum().backward()
+    assert embeddings.grad is not None
+    assert embeddings.grad[5:8].abs().sum() > 0
+    assert not embeddings.grad[8:].any()
+    assert not module.get_input_embeddings()._forward_hooks
+
+
 def test_another_module_can_be_asked_for_targets(way: str) -> None:
     model, teacher = live(way), live(way)
     with torch.no_grad():
