@@ -57,14 +57,17 @@ def need_one_process(command: str, environ: Mapping[str, str] = os.environ) -> N
 
 def follows(environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether a launcher has begun another process before this one, which shows what there is to see."""
-    ranks = ["RANK"] if environ.get("WORLD_SIZE", "1") != "1" else []
-    ranks += [rank for size, (rank, _) in TASKS.items() if environ.get(size, "1") != "1"]
-    return next((environ[name] for name in ranks if environ.get(name)), "0") != "0"
+    places = [("WORLD_SIZE", "RANK")]
+    if not _runs_of_their_own(environ):
+        places += [(size, rank) for size, (rank, _) in TASKS.items()]
+    known = [(environ[rank], environ[size]) for size, rank in places if environ.get(rank) and environ.get(size)]
+    rank, size = next(((rank, size) for rank, size in known if size != "1"), ("0", "1"))
+    # A rank that does not exist is told by the process that has it.
+    return rank.isdecimal() and size.isdecimal() and 0 < int(rank) < int(size)
 
 
 def _need_one_task(environ: Mapping[str, str]) -> None:
-    # Said by the user, and not by a torchrun in each of several tasks.
-    if environ.get("WORLD_SIZE") and "TORCHELASTIC_RUN_ID" not in environ:
+    if _runs_of_their_own(environ):
         return
     for name, (_, launcher) in TASKS.items():
         if environ.get(name) and (tasks := _number(environ, name)) > 1:
@@ -72,6 +75,11 @@ def _need_one_task(environ: Mapping[str, str]) -> None:
                 f"{launcher} has begun {tasks} tasks ({name}), each of which would train the whole run; start one task "
                 f"per machine, and in it {TORCHRUN}, or set WORLD_SIZE=1 if each task is to train a run of its own"
             )
+
+
+def _runs_of_their_own(environ: Mapping[str, str]) -> bool:
+    """Return whether each of several tasks trains a run of its own: the user says so, and not a torchrun in each."""
+    return environ.get("WORLD_SIZE") == "1" and "TORCHELASTIC_RUN_ID" not in environ
 
 
 def _number(environ: Mapping[str, str], name: str) -> int:

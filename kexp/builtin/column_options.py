@@ -162,7 +162,8 @@ class ColumnOptions(DatasetOptions):
             return texts_in_arrow(cells, text_of, source, name, kept)
 
         texts = [column(name) for name in self.text_columns]
-        joined = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, self.join_with)
+        between = pa.scalar(self.join_with, pa.large_string())
+        joined = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, between)
         chosen = {"text": joined} | {
             name: column(other) for name, other in self._others().items() if other is not None and other in values
         }

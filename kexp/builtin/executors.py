@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -40,12 +41,13 @@ class Local(ExecutorOptions):
 
 @dataclass(slots=True)
 class Slot:
-    """A process and the number of its task."""
+    """A process, the number of its task, and whether it ever had one."""
 
     process: SpawnProcess
     connection: Connection
     environment: Mapping[str, str]
     task: int | None = None
+    used: bool = False
 
 
 class LocalExecutor:
@@ -58,7 +60,7 @@ class LocalExecutor:
     def submit(self, task: Task) -> None:
         """Give the task to a process that has none."""
         slot = next(slot for slot in self.slots if slot.task is None)
-        slot.task = task.number
+        slot.task, slot.used = task.number, True
         try:
             slot.connection.send(task)
         except OSError:
@@ -90,10 +92,11 @@ class LocalExecutor:
         self._send(number, "stop")
 
     def close(self) -> None:
-        """End the processes: idle ones by the end of their pipe, others by force."""
+        """End the processes: those that have done their tasks by the end of their pipe, others by force."""
         for slot in self.slots:
             slot.connection.close()
-            if slot.task is not None:
+            # One that never had a task may still import for long, and has nothing to lose.
+            if slot.task is not None or not slot.used:
                 slot.process.kill()
         for slot in self.slots:
             slot.process.join(timeout=5)
@@ -126,7 +129,7 @@ class LocalExecutor:
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, self.work), daemon=True)
         # Libraries look at it when they are imported, which finding the work may do already.
-        with _environ(environment), _without_main():
+        with _environ(environment), _without_main(), _without_ctrl_c():
             process.start()
         theirs.close()
         return Slot(process, ours, environment)
@@ -212,6 +215,26 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         main.update(before)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from a process that is started meanwhile; here it is seen a moment later.
+
+    Until the process has left the terminal's session, which it does after its imports, it would be interrupted too.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # Otherwise it is started with the process, and unblocks the signal before that.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _environment(number: int, context: ExecutorContext) -> dict[str, str]:

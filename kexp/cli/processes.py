@@ -50,7 +50,7 @@ def several_processes() -> Iterator[World]:
 
     A launcher ends all processes once one has failed, so the others wait until the first one has ended by itself.
     """
-    from kexp.errors import ProcessLost
+    from kexp.errors import KexpError, ProcessLost
     from kexp.launchers import launched
 
     place = launched()
@@ -59,15 +59,27 @@ def several_processes() -> Iterator[World]:
         return
     from kexp.process_group import join
 
-    world = join(place)
+    try:
+        world = join(place)
+    except KexpError as error:
+        # The first process waits for this one, and does not learn why it is not there.
+        if not place.first:
+            _say(error)
+        raise
     try:
         with world.together():
             yield world
     except ProcessLost as error:
         # The first process may be the one that is lost.
-        if place.rank == 1 and sys.__stderr__ is not None:
-            print(error, file=sys.__stderr__)
+        if place.rank == 1:
+            _say(error)
         raise
     finally:
         if not place.first:
             world.wait_for_first()
+
+
+def _say(error: Exception) -> None:
+    """Print an error of a process that shows nothing else."""
+    if sys.__stderr__ is not None:
+        print(error, file=sys.__stderr__)

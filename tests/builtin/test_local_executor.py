@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -220,6 +221,25 @@ def test_closing_ends_processes_that_are_at_work_and_those_that_are_not(build: B
     executor.close()
     executor.slots.clear()
     assert not any(process.is_running() for process in processes)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="there are no signals to block")
+def test_ctrl_c_while_processes_begin_is_none_of_their_business(build: Build) -> None:
+    # A terminal sends it to every process that began in it and has not left its session.
+    executor = build(2)
+    processes = [slot.process.pid for slot in executor.slots]
+    for number, process in enumerate(processes):
+        os.kill(process, signal.SIGINT)
+        submit(executor, number, "echo")
+    assert {message.result["pid"] for message in told(executor, 2)} == {*processes}
+
+
+def test_processes_without_a_task_are_not_waited_for(build: Build) -> None:
+    executor = build(2)
+    # Long before they have imported what they need, after which the end of their pipe would end them.
+    executor.close()
+    assert [slot.process.exitcode for slot in executor.slots] == [-signal.SIGKILL, -signal.SIGKILL]
+    executor.slots.clear()
 
 
 PARENT = f"""

@@ -79,7 +79,20 @@ def test_a_launcher_that_cannot_be_followed_is_refused(variables: dict[str, str]
 
 @pytest.mark.parametrize(
     ("variables", "silent"),
-    [({}, False), (STEP, True), ({**STEP, "SLURM_PROCID": "0"}, False), ({"WORLD_SIZE": "2"}, False), (ONE, False)],
+    [
+        ({}, False),
+        (STEP, True),
+        ({**STEP, "SLURM_PROCID": "0"}, False),
+        ({"WORLD_SIZE": "2"}, False),
+        (ONE, False),
+        # A torchrun of one process in each of several tasks is refused, once.
+        ({**STEP, **ONE}, True),
+        # No other process has what a run of its own, or a rank that does not exist, leads to.
+        ({**STEP, "WORLD_SIZE": "1"}, False),
+        ({**TORCHRUN, "RANK": "8"}, False),
+        ({**TORCHRUN, "RANK": "none"}, False),
+        ({**TORCHRUN, "WORLD_SIZE": "둘"}, False),
+    ],
 )
 def test_what_is_refused_is_said_once(variables: dict[str, str], silent: bool) -> None:
     assert follows(variables) is silent
@@ -116,3 +129,22 @@ def test_one_process_is_enough_for_commands_that_read() -> None:
     need_one_process("kexp tune", {})
     need_one_process("kexp tune", STEP)
     assert World().size == 1
+
+
+def test_a_process_that_cannot_join_the_others_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """The first process learns nothing of it, and the others show nothing else."""
+
+    def unreachable(place: World) -> None:
+        raise KexpError(f"process {place.rank} of {place.size} cannot reach the others")
+
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("kexp.process_group._make_group", unreachable)
+    with open(tmp_path / "errors", "w+") as errors:  # noqa: PTH123
+        monkeypatch.setattr("sys.__stderr__", errors)
+        ended = kexp("run", "spec.toml", "--runs-dir", tmp_path / "runs")
+        errors.seek(0)
+        said = errors.read()
+    assert ended.exit_code == 2
+    assert said == "process 5 of 8 cannot reach the others\n"
+    assert not (tmp_path / "runs").exists()

@@ -152,7 +152,7 @@ def start(options: Slurm, context: ExecutorContext) -> SlurmExecutor:
         remedy = "set the executor's gpus_per_node = 1"
         raise KexpError(f'executor "slurm": training.device is "{context.device}" and jobs have no GPU; {remedy}')
     base = options.folder or cache_folder() / "slurm"
-    # No other search has this name, on whatever machine it runs.
+    # No other command has this name, on whatever machine it runs.
     folder = Path(base).resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{socket.gethostname()}-{os.urandom(4).hex()}"
     if options.cluster == "slurm":
         require(options)

@@ -1,4 +1,4 @@
-"""What runs in a job: a task, whose end is sent to the search whatever it is."""
+"""What runs in a job: a task, whose end is told whatever it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENDED = "the cluster ended its job: it was cancelled, or preempted by another on
 
 
 def run_task(work: Work, task: Task, mailbox: Mailbox, key: str, minutes: int) -> None:
-    """Run a task of a search; ``minutes`` is the time limit of its job.
+    """Run a task; ``minutes`` is the time limit of its job.
 
     Shortly before the limit, and when it is cancelled or preempted, a job gets a signal. The work is then told to stop,
     so that it can store a checkpoint, and the task is lost for that reason.
@@ -33,7 +33,7 @@ def run_task(work: Work, task: Task, mailbox: Mailbox, key: str, minutes: int) -
     with _signals(link, f"its time limit of {minutes} minutes was reached; set a higher time for the executor"):
         try:
             result = work(task, link)
-        # It is told to the search, and raised for the job's log.
+        # It is told, and raised for the job's log.
         except BaseException as error:
             link.end(Lost(task.number, link.ending or f"its work raised {type(error).__name__}: {error}"))
             raise

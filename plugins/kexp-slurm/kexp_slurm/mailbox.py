@@ -1,4 +1,4 @@
-"""Messages between a search and its jobs: files of a folder that all machines see, since jobs cannot open connections.
+"""Messages between a command and its jobs: files of a folder that all machines see, since jobs cannot open connections.
 
 Every message is a file of its own, which appears whole by a rename and is never changed, so nothing needs a lock.
 Folders are listed and not single files asked for: a network file system remembers for a while that a file was not
@@ -28,10 +28,10 @@ GATHER = 0.1
 """Seconds between two files that a job writes."""
 
 BEAT = 10.0
-"""Seconds between two signs of life of the search."""
+"""Seconds between two signs of life of the command."""
 
 GRACE = 300.0
-"""Seconds without a sign of life after which a job takes its search for gone, and stops."""
+"""Seconds without a sign of life after which a job takes its command for gone, and stops."""
 
 ATTEMPTS = 8
 """Times that a job tries to write a message, waiting twice as long each time: a file system may be away for minutes."""
@@ -43,7 +43,7 @@ logger = logging.getLogger("kexp")
 
 @dataclass(frozen=True)
 class Mailbox:
-    """The search's side: its messages come from all jobs together, and its answers go to one job each.
+    """The command's side: its messages come from all jobs together, and its answers go to one job each.
 
     ``grace`` is how long jobs wait for a sign of life.
     """
@@ -60,7 +60,7 @@ class Mailbox:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Show jobs that the search is alive, in a thread of its own, whatever this process is busy with."""
+        """Show jobs that the command is alive, in a thread of its own, whatever this process is busy with."""
         with repeating(self._show, self.beat, "kexp sign of life"):
             yield
 
@@ -117,7 +117,7 @@ class Mailbox:
         try:
             write_text(self.folder / ALIVE, uuid.uuid4().hex)
         except OSError as error:
-            logger.warning("jobs cannot be told that the search is alive: %s", error)
+            logger.warning("jobs cannot be told that this command still runs: %s", error)
 
 
 class Outbox:
@@ -177,7 +177,7 @@ class MailLink:
     told: bool = False
     """Whether the work was told to stop for that reason."""
     stopped: bool = False
-    """Whether the search asked for a stop, or is gone."""
+    """Whether the command asked for a stop, or is gone."""
     looked: float = field(default_factory=time.monotonic)
     alive: tuple[str, float] = field(default_factory=lambda: ("", time.monotonic()))
     """The last sign of life, and when it was first seen."""
@@ -212,12 +212,12 @@ class MailLink:
         self.outbox.put(Told(self.number, news))
 
     def should_stop(self, *, at_once: bool = False) -> bool:
-        """Return whether the search or the cluster wants the task to stop; looks once a second, or ``at_once``."""
+        """Return whether the command or the cluster wants the task to stop; looks once a second, or ``at_once``."""
         if self.ending:
             self.told = True
         elif not self.stopped and (at_once or time.monotonic() - self.looked > 1.0):
             self.looked = time.monotonic()
-            self.stopped = STOP in _names(self._folder) or self._search_is_gone()
+            self.stopped = STOP in _names(self._folder) or self._command_is_gone()
         return self.stopped or bool(self.ending)
 
     def end(self, message: Ended | Lost) -> None:
@@ -229,7 +229,7 @@ class MailLink:
     def _folder(self) -> Path:
         return self.mailbox.folder / self.key
 
-    def _search_is_gone(self) -> bool:
+    def _command_is_gone(self) -> bool:
         known, since = self.alive
         if time.monotonic() - since < self.mailbox.beat:
             return False

@@ -15,8 +15,9 @@ from kexp.options import LocalPath
 class Slurm(ExecutorOptions):
     """Tasks are jobs of a SLURM cluster, submitted with sbatch: each begins when SLURM has room for it.
 
-    A task whose job is cancelled, preempted, out of time or out of memory, or whose node is gone, is lost, and tried
-    once more. Jobs and the command that submits them exchange files in ``folder``.
+    A task whose job is cancelled, preempted, out of time or out of memory, or whose node is gone, is lost: a trial is
+    tried once more, a run has failed, and ``--resume`` goes on with it. Jobs and the command that submits them exchange
+    files in ``folder``.
     """
 
     cluster: Literal["slurm", "local"] = Field(
