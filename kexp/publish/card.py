@@ -156,6 +156,8 @@ def _values(record: Record, member: Member, name: str, licence: str) -> dict[str
         "files": record.files,
         "weights": record.weights,
         "fresh": record.fresh,
+        "adapter": record.spec.get("backbone", {}).get("adapter"),
+        "trained": result.get("parameters", {}),
         **{name: result.get(name) for name in ("variant", "monitor", "kept_epoch", "device", "precision")},
         "repeat": record.chosen.repeat.name,
         "reason": record.chosen.reason,

@@ -41,6 +41,19 @@ def asked(folder: Path, given: list[Any], **options: Any) -> list[dict[str, floa
     return [{one["label"]: one["score"] for one in answer} for answer in answers]
 
 
+def test_an_adapter_is_said(reviews: Path, tmp_path: Path) -> None:
+    adapter = 'adapter = {use = "lora", r = 3}'
+    spec = tiny_spec("seeds = [1]", epochs=1).format(data=reviews).replace("[training]", f"{adapter}\n[training]")
+    (tmp_path / "spec.toml").write_text(spec, "utf-8")
+    made = kexp("run", tmp_path / "spec.toml", "--runs-dir", tmp_path / "runs", "--json", "--quiet")
+    assert made.exit_code == 0, made.output
+    run = Path(json.loads(made.stdout)["folder"])
+    counted = json.loads((run / "default" / "seed-1" / "result.json").read_text("utf-8"))["parameters"]
+    card = publish(run, tmp_path / "model")
+    shares = f"{counted['trainable']:,} of {counted['total']:,} parameters were trained"
+    assert f"trained by LoRA of rank 3, which is merged into the weights: {shares}" in card
+
+
 # --- pairs, calibration, ONNX -----------------------------------------------------------------------------------------
 
 
