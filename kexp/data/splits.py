@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from kexp.data.freed_memory import give_back
 from kexp.errors import DataError
 from kexp.files.cells import is_missing, plain_label
 
@@ -36,26 +37,26 @@ def divide(
 ) -> dict[str, pd.DataFrame]:
     """Take the splits that the dataset lacks out of train; shares are of the rows that are divided.
 
-    With ``split.folds`` the test split is one of them, counted from 1.
+    With ``split.folds`` the test split is one of them, counted from 1. ``frames`` itself is changed and returned: the
+    rows before their division would take as much memory as those after it.
     """
-    divided = dict(frames)
     whole = len(frames["train"])
     if options.group and "group" in frames["train"]:
-        divided["train"], alone = _grouped(frames["train"])
+        frames["train"], alone = _grouped(frames["train"])
         if alone:
             counts["without_group"] = alone
     if options.folds is not None:
         if "test" in frames:
             remedy = "leave that out of the dataset, or remove split.folds"
             raise DataError(f"split.folds: the dataset has a test split, so no fold of train would be tested; {remedy}")
-        divided["train"], divided["test"] = take_fold(divided["train"], options, options.folds, seed, fold)
-        counts["taken_for_test"] = len(divided["test"])
+        frames["train"], frames["test"] = take_fold(frames["train"], options, options.folds, seed, fold)
+        counts["taken_for_test"] = len(frames["test"])
     for split, share in (("test", options.test), ("validation", options.validation)):
-        if split not in divided and share:
+        if split not in frames and share:
             rows = round(share * whole) if share < 1 else int(share)
-            divided["train"], divided[split] = _take(divided["train"], rows, split, options, seed)
-            counts[f"taken_for_{split}"] = len(divided[split])
-    return divided
+            frames["train"], frames[split] = _take(frames["train"], rows, split, options, seed)
+            counts[f"taken_for_{split}"] = len(frames[split])
+    return frames
 
 
 def take_fold(
@@ -110,10 +111,17 @@ def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int)
     if options.stratify:
         _check_stratification(frame, rows, place)
     strata = _strata(frame) if options.stratify else None
-    _, chosen = train_test_split(np.arange(len(frame)), test_size=rows, random_state=seed, stratify=strata)
+    chosen = train_test_split(np.arange(len(frame)), test_size=rows, random_state=seed, stratify=strata)[1]
     taken = np.zeros(len(frame), bool)
     taken[chosen] = True
-    return frame[~taken].sort_index(), frame[taken].sort_index()
+    # scikit-learn makes a Python object a row.
+    give_back()
+    return _in_order(frame[~taken]), _in_order(frame[taken])
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in the order of their index, those in order without a copy."""
+    return frame if frame.index.is_monotonic_increasing else frame.sort_index()
 
 
 def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:

@@ -119,8 +119,8 @@ class Texts(Sequence[str]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the texts of these rows, about."""
-        held = sum(part.nbytes for part in self._parts)
+        """Bytes of memory of the texts of these rows, about; of those in a mapped file the numbers of rows alone."""
+        held = 0 if self._maps else sum(part.nbytes for part in self._parts)
         share = 1.0 if self._rows is None else len(self) / max(1, sum(map(len, self._parts)))
         return int(held * share) + (0 if self._rows is None else self._rows.nbytes)
 

@@ -31,9 +31,9 @@ def divided(
     rows: pd.DataFrame, seed: int = 0, others: dict[str, pd.DataFrame] | None = None, **options: object
 ) -> dict[str, pd.DataFrame]:
     frames = {"train": rows, **(others or {})}
-    moved: dict[str, int] = {}
+    brought, moved = set(frames), dict[str, int]()
     result = divide(frames, Split(**options), seed, moved)
-    for split in {"validation", "test"} - set(frames):
+    for split in {"validation", "test"} - brought:
         assert moved.pop(f"taken_for_{split}") == len(result[split])
     assert moved == {}
     return result

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from kexp.data.rows import Rows
+from kexp.data.texts import Texts
 from kexp.experiment.memory_cache import OTHER, RecentResults, size_of
 
 
@@ -54,3 +57,12 @@ def test_size_counts_texts_and_arrays() -> None:
     assert 20_240 < size_of(rows) < 22_000
     assert size_of({"train": rows, "test": rows}) == pytest.approx(2 * size_of(rows), rel=0.01)
     assert size_of(object()) == OTHER
+
+
+def test_texts_of_a_mapped_file_take_no_memory(tmp_path: Path) -> None:
+    texts = Texts.of(["가" * 1000] * 100)
+    assert size_of(texts) > 300_000
+    mapped = Texts.mapped(texts.arrays(), tmp_path)
+    assert list(mapped) == list(texts)
+    assert size_of(mapped) == 0
+    assert size_of(mapped.take(np.arange(50))) == 400

@@ -144,11 +144,12 @@ def test_a_second_start_of_a_job_does_nothing(mailbox: Mailbox) -> None:
 
 def test_work_that_raises_is_told_and_raised_for_the_log(mailbox: Mailbox) -> None:
     mailbox.begin("1-1")
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyError):
         run_task(works.work, Task(1, {"do": "그런 일"}), mailbox, "1-1", 5)
     assert mailbox.collect() == [("1-1", Lost(1, "its work raised KeyError: '그런 일'"))]
     # Signals are as they were.
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_task_stops_when_its_search_gives_no_sign_of_life(mailbox: Mailbox) -> None:
