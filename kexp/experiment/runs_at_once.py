@@ -62,12 +62,15 @@ def started_workers(plan: Plan, resume: RunFolder | None, tell: Callable[[str], 
     processes.
     """
     options = plan.base.execution
+    if options is None:
+        yield None
+        return
     left = [
         variant
         for variant, repeat in plan.runs()
         if resume is None or finished(resume.run(variant.name, repeat)) is None
     ]
-    if options is None or not left:
+    if not left:
         yield None
         return
     jobs = min(options.jobs, len(left))
