@@ -18,6 +18,7 @@ from kexp.cli.display import NullDisplay
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, Rejected
 from kexp.data.encoding import Encoded
 from kexp.devices import choose
+from kexp.distributed import World
 from kexp.errors import KexpError
 from kexp.experiment import assemble as assembling
 from kexp.experiment import run as flow
@@ -218,7 +219,7 @@ def test_memory_of_inputs_is_bounded(spec_of: Resolve, prepare: Prepare) -> None
 def test_garbage_is_collected_as_before_once_data_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, seen = gc.get_threshold(), list[int]()
 
-    def hardware_of(training: Training) -> None:
+    def hardware_of(training: Training, world: World) -> None:
         seen.append(gc.get_threshold()[0])
         raise KexpError("no such device")
 
