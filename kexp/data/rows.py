@@ -114,6 +114,11 @@ class PreparedData:
         """The labelled train rows."""
         return self.splits["train"]
 
+    def row_keys(self) -> dict[str, NDArray[np.uint64]]:
+        """Return a number for every row of every split, unlabelled rows included."""
+        unlabelled = {} if self.unlabelled is None else {"unlabelled": self.unlabelled}
+        return {split: rows.keys(self.labels) for split, rows in {**self.splits, **unlabelled}.items()}
+
     def class_counts(self) -> list[int]:
         """Return the number of labelled train rows of each label."""
         import numpy as np

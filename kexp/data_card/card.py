@@ -22,7 +22,7 @@ from kexp.data_card.shift import shift
 from kexp.data_card.splits import SplitRows, imbalance, split_rows
 from kexp.data_card.tokens import Sample, Tokens, lengths, samples, token_findings, tokenise_rows, tokens
 from kexp.errors import KexpError
-from kexp.experiment.digests import row_digests, row_keys
+from kexp.experiment.digests import row_digests
 from kexp.plan.resolve import repeats_of
 from kexp.repeats import in_words
 from kexp.report.data_card_link import rows_digest
@@ -115,7 +115,7 @@ def make_card(variant: Variant, progress: Progress) -> DataCard:
         measured += lengths(tokenised, spec.training.max_length)
         found += token_findings(rows, tokenised, token_counts)
     splits = split_rows(rows)
-    digest = "" if rows.prepared is None else rows_digest(row_digests(row_keys(rows.prepared)))
+    digest = "" if rows.prepared is None else rows_digest(row_digests(rows.prepared.row_keys()))
     return DataCard(
         spec.name,
         variant.name,

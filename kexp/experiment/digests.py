@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from kexp.atomic_files import replacing
 from kexp.catalog import Catalog
 from kexp.data.prepare import divided_by
-from kexp.data.rows import PreparedData
 from kexp.errors import KexpError
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.run_inputs import RunInputs
@@ -62,7 +61,7 @@ def digests(runs: Iterable[tuple[Variant, Repeat]], prepared: PreparedInputs) ->
         name = runs_name(variant, repeat)
         if name not in found:
             inputs = prepared.inputs(variant.spec, repeat)
-            own = row_keys(inputs.data)
+            own = prepared.row_keys(variant.spec, repeat)
             found[name] = describe(variant.spec, inputs, own)
             keys |= {f"{name}/{split}": of for split, of in own.items()}
     return found, keys
@@ -71,12 +70,6 @@ def digests(runs: Iterable[tuple[Variant, Repeat]], prepared: PreparedInputs) ->
 def runs_name(variant: Variant, repeat: Repeat) -> str:
     """Return the name that the runs have together which read the same rows as this one."""
     return f"{variant.name} {in_words(divided_by(variant.spec, repeat))}".rstrip()
-
-
-def row_keys(data: PreparedData) -> RowKeys:
-    """Return a number for every row of every split, unlabelled rows included."""
-    unlabelled = {} if data.unlabelled is None else {"unlabelled": data.unlabelled}
-    return {split: rows.keys(data.labels) for split, rows in {**data.splits, **unlabelled}.items()}
 
 
 def row_digests(keys: RowKeys) -> dict[str, dict[str, Any]]:
@@ -94,12 +87,15 @@ def describe(spec: Spec, inputs: RunInputs, keys: RowKeys) -> dict[str, Any]:
     }
 
 
-def origin(spec: Spec, seed: int, inputs: RunInputs, catalog: Catalog) -> dict[str, str]:
-    """Return digests by name of what the weights of a run are made from: what it reads, how it trains, its seed."""
+def origin(spec: Spec, seed: int, inputs: RunInputs, keys: RowKeys, catalog: Catalog) -> dict[str, str]:
+    """Return digests by name of what the weights of a run are made from: what it reads, how it trains, its seed.
+
+    ``keys`` are those of the rows of ``inputs``.
+    """
     table = dump(spec, catalog)
     training = {key: value for key, value in table["training"].items() if key not in ELSEWHERE}
     sections = {"training": training} | {name: table[name] for name in SECTIONS if name in table}
-    found = {"spec": sections, "seed": seed, **describe(spec, inputs, row_keys(inputs.data))}
+    found = {"spec": sections, "seed": seed, **describe(spec, inputs, keys)}
     return {name: _digest(json.dumps(value, sort_keys=True).encode()) for name, value in found.items()}
 
 

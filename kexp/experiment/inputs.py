@@ -78,6 +78,13 @@ class PreparedInputs:
         with doing(f"cleaning and dividing {rows:,} rows{of and f' of {of}'}", self.progress):
             return prepare_read(read, spec, repeat)
 
+    def row_keys(self, spec: Spec, repeat: Repeat) -> Mapping[str, NDArray[np.uint64]]:
+        """Return a number for every row of the data of a run, by split."""
+        keys: Mapping[str, NDArray[np.uint64]] = self.made.get(
+            f"row keys {self._data_key(spec, repeat)}", lambda: self.data(spec, repeat).row_keys()
+        )
+        return keys
+
     def inputs(self, spec: Spec, repeat: Repeat) -> RunInputs:
         """Prepare, tokenise and encode the data of a run; raises ``DataError`` or ``SpecError`` before any training."""
         data = self.data(spec, repeat)

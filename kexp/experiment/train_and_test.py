@@ -301,7 +301,9 @@ def _origin(run: Run, assembled: AssembledRun) -> dict[str, str]:
     """Return digests by name of what the weights of a run are made from."""
     pretrained = {} if assembled.pretraining is None else {"pre-trained weights": assembled.pretraining["weights"]}
     fixed = {"fixed weights": fixed_digest(assembled.model)} if fixed_weights(assembled.model) else {}
-    found = origin(run.variant.spec, training_seed(run.repeat), assembled.inputs, run.prepared.catalog)
+    spec, prepared = run.variant.spec, run.prepared
+    keys = prepared.row_keys(spec, run.repeat)
+    found = origin(spec, training_seed(run.repeat), assembled.inputs, keys, prepared.catalog)
     return found | pretrained | fixed
 
 
