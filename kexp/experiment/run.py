@@ -74,7 +74,7 @@ def run(
                 _need_same_spec(resume.path)
             need_shared(world, resume.path, SHARED)
         # Their processes import what they need while the data are prepared here.
-        workers = stack.enter_context(started_workers(plan, resume, display.phase))
+        workers = stack.enter_context(started_workers(plan, resume, display.phase, world))
         prepared = _prepare(plan, catalog, display, world)
         read, rows = digests(plan.runs(), prepared)
         need_equal_inputs(world, read)

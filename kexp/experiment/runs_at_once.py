@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from kexp.builtin.executors import Local
 from kexp.contracts import Ended, Executor, ExecutorContext, Lost, Message, Reported, Task, Told
+from kexp.distributed import ALONE, World
 from kexp.errors import KexpError
 from kexp.experiment.digests import runs_name
 from kexp.experiment.interrupt import graceful_stop
@@ -55,11 +55,12 @@ class Workers:
 
 
 @contextmanager
-def started_workers(plan: Plan, resume: RunFolder | None, tell: Callable[[str], None]) -> Iterator[Workers | None]:
+def started_workers(
+    plan: Plan, resume: RunFolder | None, tell: Callable[[str], None], world: World = ALONE
+) -> Iterator[Workers | None]:
     """Start the executor of a plan, and close it at the end; None where its runs are done in this process.
 
-    Raises ``KexpError`` where its machines cannot be reached, and under a launcher that trains every run in several
-    processes.
+    Raises ``KexpError`` where its machines cannot be reached, and where several processes train every run together.
     """
     options = plan.base.execution
     if options is None:
@@ -75,7 +76,10 @@ def started_workers(plan: Plan, resume: RunFolder | None, tell: Callable[[str], 
         return
     jobs = min(options.jobs, len(left))
     here = isinstance(options.executor, Local) and jobs == 1
-    _need_no_launcher(options.jobs, here=here)
+    if world.size > 1 and not (here and options.jobs == 1):
+        remedy = "start kexp without it, or leave jobs and executor away"
+        found = f"a launcher (WORLD_SIZE is {world.size}) trains one run in {world.size} processes, and not"
+        raise KexpError(f"{found} {options.jobs}: {remedy}")
     if jobs < options.jobs:
         runs = "1 run is" if jobs == 1 else f"{jobs} runs are"
         tell(f"{options.jobs} jobs are more than needed: {runs} to be done, for which {jobs} will do")
@@ -89,15 +93,6 @@ def started_workers(plan: Plan, resume: RunFolder | None, tell: Callable[[str], 
         yield workers
     finally:
         workers.close()
-
-
-def _need_no_launcher(jobs: int, *, here: bool) -> None:
-    size = os.environ.get("WORLD_SIZE", "1")
-    if size.isdecimal() and int(size) > 1 and not (here and jobs == 1):
-        remedy = "start kexp without it, or leave jobs and executor away"
-        raise KexpError(
-            f"a launcher (WORLD_SIZE is {size}) trains one run in {size} processes, and not {jobs}: {remedy}"
-        )
 
 
 def _device(devices: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ import pytest
 from support import kexp, tiny_spec
 
 from kexp.catalog import Catalog
+from kexp.distributed import World
 from kexp.errors import KexpError
 
 Write = Callable[[str], Path]
@@ -304,19 +305,17 @@ def test_what_cannot_be_meant_is_refused(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_launcher_of_several_processes_is_refused(
-    write_spec: Write, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_launcher_of_several_processes_is_refused(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
     spec = write_spec(tiny_spec("seeds = [1, 2]").format(data=reviews))
     from kexp.experiment.request import plan_run
     from kexp.experiment.runs_at_once import started_workers
 
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    world = World(0, 2)
     plan, _, _ = plan_run(spec, None, jobs=2)
     with pytest.raises(KexpError, match=r"WORLD_SIZE is 2.*start kexp without it, or leave jobs and executor away"):
-        started_workers(plan, None, pytest.fail).__enter__()
+        started_workers(plan, None, pytest.fail, world).__enter__()
     plan, _, _ = plan_run(spec, None, jobs=1)
-    with started_workers(plan, None, pytest.fail) as workers:
+    with started_workers(plan, None, pytest.fail, world) as workers:
         assert workers is None
 
 
