@@ -1,8 +1,9 @@
-"""Memory that was freed, and that the allocators keep for themselves."""
+"""Memory that is given back: what allocators keep for themselves, and pages of mapped files."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 from contextlib import suppress
 
 
@@ -14,3 +15,10 @@ def give_back() -> None:
     # Other C libraries than glibc have no such function, and Windows no library of this name.
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def let_go(mapped: mmap.mmap) -> None:
+    """Let go of the pages of a mapped file that were read: they count as memory of the process until then."""
+    # Not every system can.
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,18 +1,13 @@
-"""From a dataset component to prepared data: read, clean, divide, choose the labelled rows, number the labels."""
+"""From the splits of a dataset to prepared data: clean, divide, choose the labelled rows, number the labels."""
 
 from __future__ import annotations
 
 import copy
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
-from kexp.contracts.dataset import read_dataset
 from kexp.data.cleaning import (
-    TEXTS,
     Counts,
     cap_classes,
     clean,
@@ -29,48 +24,30 @@ from kexp.data.cleaning import (
     without_unlabelled,
 )
 from kexp.data.freed_memory import give_back
+from kexp.data.reading import ReadData, read_splits
 from kexp.data.row_tables import texts_of, with_texts, without_texts
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
 from kexp.data.splits import choose_labelled, codes, divide, limit_labelled_rows, limit_pool
 from kexp.data.texts import Texts
 from kexp.errors import DataError
-from kexp.files import label_of, need_columns, text_of
-from kexp.files.cells import changed_labels, column_of, texts_in_arrow, truth_spelled_once
 from kexp.names import alike, with_code_points
 from kexp.repeats import Repeat
 from kexp.seeds import derive
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import Dataset
 
     from kexp.spec.sections import Spec
 
 
-UNKNOWN = ""
-"""Label of rows that have none."""
 FEW = 0.5
 """Share of the rows that were read below which those that are used are copied, so that the others take no memory."""
-MISSING_WORDS = ("nan", "null", "<na>", "#n/a", "n/a", "nat")
-"""What other tools write for a missing label."""
 
 
 def divided_by(spec: Spec, repeat: Repeat) -> dict[str, int]:
     """Return what the rows of a run depend on besides its spec: the draw, the fold, the seed with ``split.resplit``."""
     return {name: number for name, number in repeat.keys().items() if name != "seed" or spec.split.resplit}
-
-
-@dataclass(frozen=True, slots=True)
-class ReadData:
-    """The splits as a dataset gives them, as tables with the columns of a dataset and ``number``, the row from 0.
-
-    Labels are strings; ``names`` has those of a ``ClassLabel`` in their order, else None.
-    """
-
-    frames: Mapping[str, pd.DataFrame]
-    names: Sequence[str] | None
-    context: DatasetContext
 
 
 def prepare(spec: Spec, repeat: Repeat) -> PreparedData:
@@ -208,111 +185,6 @@ def _use_seed_words(
 def needs_views(spec: Spec) -> bool:
     """Return whether every unlabelled row needs an augmented view that comes with the data."""
     return spec.objective.uses_unlabelled and spec.objective.uses_augmented and spec.augmentation.unlabelled is None
-
-
-def read_splits(spec: Spec) -> ReadData:
-    """Read the splits of the dataset; raises ``DataError`` for rows that cannot be used at all."""
-    from datasets import ClassLabel, disable_progress_bars
-
-    context = DatasetContext(keep_unlabelled=spec.cleaning.unlabelled == "drop")
-    disable_progress_bars()
-    read = read_dataset(spec.dataset, context)
-    if "train" not in read:
-        raise DataError(f"dataset: no train split; it has {', '.join(read)}")
-    frames: dict[str, pd.DataFrame] = {}
-    names: list[str] | None = None
-    for split in (split for split in (*SPLITS, UNLABELLED) if split in read):
-        columns = [name for name in (*TEXTS, "label", "group", "augmented") if name in read[split].column_names]
-        need_columns(
-            f"dataset, split {split}", read[split].column_names, ("text",) if split == UNLABELLED else ("text", "label")
-        )
-        rows = read[split].select_columns(columns)
-        frame: pd.DataFrame = rows.to_pandas()
-        if "label" not in frame:
-            frame["label"] = UNKNOWN
-        feature = rows.features.get("label")
-        source = f"dataset, split {split}"
-        for name in (name for name in (*TEXTS, "augmented") if name in frame):
-            if not _is_string(rows.features[name]):
-                frame[name] = column_of(rows[name][:], text_of, source, name)
-        if isinstance(feature, ClassLabel):
-            names = list(feature.names)
-            frame["label"] = frame["label"].map(dict(enumerate(names)))
-        elif feature is not None:
-            frame["label"] = _labels(rows, source, context.read.setdefault(split, Counter()))
-        missing = frame["label"].isna() | (frame["label"] == "")
-        if missing.any() and split != UNLABELLED and not context.keep_unlabelled:
-            count = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
-            remedy = 'add the labels, or leave the rows out with cleaning.unlabelled = "drop"'
-            raise DataError(f"dataset: {count} of the {split} split have no label; {remedy}")
-        label = frame["label"].where(~missing, UNKNOWN).astype("str")
-        frames[split] = frame.assign(label=label, number=range(len(frame)))
-    if names is None:
-        _spell_labels_once(frames, context)
-    _warn_of_odd_groups(frames["train"], context)
-    return ReadData(frames, names, context)
-
-
-def _labels(rows: Dataset, source: str, counts: Counter[str]) -> pd.Series[str] | list[str]:
-    """Return the labels as they are spelled everywhere, and count those that are changed."""
-    if not _is_string(rows.features["label"]):
-        given = rows["label"][:]
-        counts.update(changed_labels(given))
-        return column_of(given, label_of, source, "label")
-    import pyarrow as pa
-
-    parts = [pa.array([], pa.large_string())]
-    done = 0
-    for part in rows.with_format("arrow")[:]["label"].chunks:
-        counts.update(changed_labels(part))
-        numbers = range(done + 1, done + 1 + len(part))
-        parts.append(texts_in_arrow(part.cast(pa.large_string()), label_of, source, "label", numbers))
-        done += len(part)
-    found: pd.Series[str] = pa.chunked_array(parts).to_pandas()
-    return found
-
-
-def _is_string(feature: Any) -> bool:
-    return getattr(feature, "dtype", "") in ("string", "large_string")
-
-
-def _spell_labels_once(frames: dict[str, pd.DataFrame], context: DatasetContext) -> None:
-    """Make true and 1 one label, in all splits; warn of labels that a person would take for one."""
-    splits = [split for split in frames if split != UNLABELLED]
-    labels = {label for split in splits for label in frames[split]["label"].unique()} - {UNKNOWN}
-    spelled = truth_spelled_once(labels)
-    for split in splits if spelled else ():
-        label = frames[split]["label"]
-        frames[split]["label"] = label.replace(spelled)
-        changed = int((frames[split]["label"] != label).sum())
-        context.read.setdefault(split, Counter())["truth values as one label"] += changed
-    for group in alike(spelled.get(label, label) for label in labels):
-        shown = " and ".join(map(with_code_points, group))
-        remedy = "if they are one, give both one spelling in the data"
-        context.warnings.append(f"labels that look alike: {shown}; {remedy}")
-    _warn_of_odd_labels(labels, context)
-
-
-def _warn_of_odd_labels(labels: set[str], context: DatasetContext) -> None:
-    """Warn of labels that are probably measured values or missing ones."""
-    if fractions := sorted(label for label in labels if re.fullmatch(r"[+-]?\d*\.\d+", label)):
-        few = ", ".join(fractions[:3])
-        finding = f"{len(labels):,} labels, of which {len(fractions):,} are numbers with a fraction ({few})"
-        context.warnings.append(f"{finding}; each becomes a class: turn measured values into a few classes first")
-    if missing := sorted(label for label in labels if label.lower() in MISSING_WORDS):
-        listed = ", ".join(f'"{label}"' for label in missing)
-        remedy = "each is a class of its own; dataset.leave_out leaves such rows out"
-        context.warnings.append(f"labels that other tools write for a missing one: {listed}; {remedy}")
-
-
-def _warn_of_odd_groups(train: pd.DataFrame, context: DatasetContext) -> None:
-    """Warn of a group that is probably a missing one: its rows would be in one split."""
-    if "group" not in train:
-        return
-    for group, rows in train["group"].dropna().astype("str").value_counts().items():
-        if str(group).strip().lower() in (*MISSING_WORDS, "none", "-") and rows > 1:
-            remedy = "where the cell is empty, each row is a group of its own"
-            context.warnings.append(f'{rows:,} rows have the group "{group}" and stay in one split; {remedy}')
 
 
 def _clean(

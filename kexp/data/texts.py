@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from kexp.data.freed_memory import let_go
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -149,9 +151,8 @@ class Texts(Sequence[str]):
         return Texts([*self.arrays()])
 
     def _forget(self) -> None:
-        """Let go of pages of mapped files that were read: they count as memory of the process until then."""
-        for one in self._maps if hasattr(mmap, "MADV_DONTNEED") else ():
-            one.madvise(mmap.MADV_DONTNEED)
+        for one in self._maps:
+            let_go(one)
 
     def _places(self, start: int, stop: int) -> NDArray[np.integer[Any]]:
         return np.arange(start, stop) if self._rows is None else self._rows[start:stop]

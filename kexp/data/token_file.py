@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.atomic_files import replacing
+from kexp.data.freed_memory import let_go
 from kexp.tensor_files import DamagedFile, OtherOrigin
 
 MAPPED = 64 * 2**20
@@ -76,11 +76,10 @@ def read(path: Path, key: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 
 
 def forget(array: NDArray[np.int32]) -> None:
-    """Let go of the pages of a mapped array that were read: they count as memory of the process until then."""
+    """Let go of the pages of an array that were read, where it is mapped."""
     mapped = getattr(array, "_mmap", None)
-    # Not on every system.
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    if mapped is not None:
+        let_go(mapped)
 
 
 def _header(count: int) -> bytes:

@@ -9,7 +9,8 @@ import numpy as np
 
 from kexp.contracts import SPLITS, UNLABELLED
 from kexp.data.cleaning import TEXTS, keys, need_rows, normalise
-from kexp.data.prepare import ReadData, prepare_read, read_splits
+from kexp.data.prepare import prepare_read
+from kexp.data.reading import ReadData, read_splits
 from kexp.data.splits import spelled_groups
 from kexp.data_card.rows import CardRows
 from kexp.errors import DataError

@@ -16,7 +16,8 @@ from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_au
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, Ragged, TokenCache, frame
 from kexp.data.long_texts import TOKENS
-from kexp.data.prepare import divided_by, needs_views, prepare_read, read_splits
+from kexp.data.prepare import divided_by, needs_views, prepare_read
+from kexp.data.reading import read_splits
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.splits import stratified_rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
