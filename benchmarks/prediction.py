@@ -28,7 +28,7 @@ from contestants import autocast, device, save_classifier, synchronised
 from limit import Encoder, lengths_of, limit_row
 from transformers import AutoTokenizer, pipeline
 
-from kexp.data.encoding import tokenise
+from kexp.data.tokenising import tokenise
 from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import open_table
 from kexp.inference.predict import Columns, predict_table

@@ -24,7 +24,7 @@ import numpy as np
 from common import report
 from numpy.typing import NDArray
 
-from kexp.data.encoding import offsets_of, ranges
+from kexp.data.ragged import offsets_of, ranges
 
 WORDS, SYLLABLES, CHUNK = 30_000, 900, 100_000
 FEWEST, MOST = 4, 14

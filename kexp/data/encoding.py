@@ -1,79 +1,25 @@
-"""Texts as flat arrays of token ids: tokenised once without special tokens, cached, cut to any length afterwards."""
+"""Tokenised rows as a model takes them: cut to any length, with special tokens around them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from itertools import chain
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-import kexp
-from kexp.data import token_file
-from kexp.data.texts import chunks_of
-from kexp.doing import doing
+from kexp.data.ragged import Ragged, cut, offsets_of, repeated, side_by_side
+from kexp.data.texts import CHUNK
 from kexp.errors import KexpError
 
 if TYPE_CHECKING:
     import torch
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-
-CHUNK = 20_000
 
 Tokenise = Callable[[Sequence[str], "PreTrainedTokenizerFast"], "Ragged"]
 Hidden = Callable[[NDArray[np.int64]], "torch.Tensor | None"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ragged:
-    """Rows of different lengths in one array: row i is ``values[offsets[i]:offsets[i + 1]]``."""
-
-    values: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Length of each row."""
-        return np.diff(self.offsets)
-
-    @property
-    def full_lengths(self) -> NDArray[np.int64]:
-        """Length of each row before it was cut, which these are not."""
-        return self.lengths
-
-    def row(self, number: int) -> NDArray[np.int32]:
-        """Return one row."""
-        return self.values[self.offsets[number] : self.offsets[number + 1]]
-
-    def take(self, rows: NDArray[np.int64]) -> Ragged:
-        """Return some rows in this order."""
-        starts = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - starts
-        return Ragged(self.values[ranges(starts, lengths)], offsets_of(lengths))
-
-    def part(self, first: int, last: int) -> Ragged:
-        """Return the rows from ``first`` up to ``last``; nothing is copied but their offsets."""
-        offsets = self.offsets[first : last + 1]
-        return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
-
-    def whole(self) -> Ragged:
-        """Return these rows."""
-        return self
-
-    def forget(self) -> None:
-        """Let go of the memory of rows that are mapped from a file; they are read again where they are needed."""
-        token_file.forget(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +85,9 @@ class Framed:
         """Return all rows as they are given to a model."""
         special, rows = self.special, len(self)
         texts = [cut(text, kept, self.truncation) for text, kept in zip(self._texts(), self._kept(), strict=True)]
-        between = [_repeat(special.middle, rows)] if len(texts) > 1 else []
-        around = [_repeat(special.prefix, rows), texts[0], *between, *texts[1:], _repeat(special.suffix, rows)]
-        return _concatenate(around)
+        between = [repeated(special.middle, rows)] if len(texts) > 1 else []
+        around = [repeated(special.prefix, rows), texts[0], *between, *texts[1:], repeated(special.suffix, rows)]
+        return side_by_side(around)
 
     def forget(self) -> None:
         """Let go of the memory of rows that are mapped from a file; they are read again where they are needed."""
@@ -287,155 +233,3 @@ def parts_of(rows: Framed) -> Iterator[Framed]:
     """Yield all rows, some after the other; one part where there are none, so that a wrong length is noticed."""
     for start in range(0, max(len(rows), 1), CHUNK):
         yield rows.part(start, min(start + CHUNK, len(rows)))
-
-
-def tokenise(
-    texts: Sequence[str],
-    tokenizer: PreTrainedTokenizerFast,
-    joint: str = "",
-    progress: Callable[[int], None] = lambda done: None,
-) -> Ragged:
-    """Tokenise texts in batches, without special tokens and without a limit of length.
-
-    The name of a special token in a text, such as ``[SEP]`` or ``</s>``, is text like any other, unless it is in
-    ``joint``: what a dataset puts between joined columns. ``progress`` is called with the number of texts done, before
-    each further batch.
-    """
-    values, lengths = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
-    for tokens, of in tokenised(texts, tokenizer, joint, progress):
-        values.append(tokens)
-        lengths.append(of)
-    return Ragged(np.concatenate(values), offsets_of(np.concatenate(lengths)))
-
-
-def tokenised(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str, progress: Callable[[int], None]
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-    """Yield the tokens of some texts after the other, and how many each text has, as ``tokenise`` has them."""
-    kept = _special_tokens_in(joint, tokenizer)
-    # SentencePiece has special tokens among its pieces, and finds them in texts.
-    named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
-    found = [number for token, number in named if token not in kept]
-    with plain_backend(tokenizer, joint) as backend:
-        done = 0
-        for chunk in chunks_of(texts, CHUNK):
-            rows = [row.ids for row in backend.encode_batch_fast(chunk, add_special_tokens=False)]
-            lengths = np.fromiter(map(len, rows), np.int32, len(rows))
-            tokens = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
-            if tokenizer.unk_token_id is not None:
-                tokens[np.isin(tokens, found)] = tokenizer.unk_token_id
-            yield tokens, lengths
-            done += len(chunk)
-            if done < len(texts):
-                progress(done)
-
-
-@contextmanager
-def plain_backend(tokenizer: PreTrainedTokenizerFast, joint: str) -> Iterator[Tokenizer]:
-    """Lend the backend as ``tokenise`` uses it: nothing is cut or padded, and names of special tokens are text."""
-    kept = _special_tokens_in(joint, tokenizer)
-    backend = _backend_with(tokenizer, kept) if kept else tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    # Restored afterwards, since it is a state of the tokenizer that others use too.
-    before, backend.encode_special_tokens = backend.encode_special_tokens, True
-    try:
-        yield backend
-    finally:
-        backend.encode_special_tokens = before
-
-
-def _special_tokens_in(joint: str, tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
-    return tuple(token for token in tokenizer.all_special_tokens if token in joint)
-
-
-@lru_cache(maxsize=4)
-def _backend_with(tokenizer: PreTrainedTokenizerFast, kept: tuple[str, ...]) -> Tokenizer:
-    """Return a copy of the backend in which the tokens ``kept`` are ordinary ones, which are found in texts."""
-    from tokenizers import Tokenizer
-
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    for token in state["added_tokens"]:
-        token["special"] = token["special"] and token["content"] not in kept
-    return Tokenizer.from_str(json.dumps(state))
-
-
-def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return the offsets of rows with these lengths."""
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
-
-
-def cut(rows: Ragged, lengths: NDArray[np.int64], side: str) -> Ragged:
-    """Keep ``lengths[i]`` tokens of row i; ``side`` is the end that is cut off, right or left."""
-    starts = rows.offsets[:-1] if side == "right" else rows.offsets[1:] - lengths
-    return Ragged(rows.values[ranges(starts, lengths)], offsets_of(lengths))
-
-
-def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return ``starts[i], starts[i] + 1 ...`` for ``lengths[i]`` numbers, for all i one after the other."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
-
-
-def _repeat(tokens: tuple[int, ...], rows: int) -> Ragged:
-    return Ragged(np.tile(np.asarray(tokens, np.int32), rows), np.arange(rows + 1, dtype=np.int64) * len(tokens))
-
-
-def _concatenate(parts: Sequence[Ragged]) -> Ragged:
-    """Join rows with rows: row i of the result is row i of every part in turn."""
-    offsets = offsets_of(np.sum([part.lengths for part in parts], axis=0))
-    values = np.empty(int(offsets[-1]), np.int32)
-    place = offsets[:-1].copy()
-    for part in parts:
-        values[ranges(place, part.lengths)] = part.values
-        place += part.lengths
-    return Ragged(values, offsets)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCache:
-    """Tokenised texts on disk, keyed by the texts, the tokenizer's contents and the versions that made them."""
-
-    folder: Path
-    tell: Callable[[str], None] = lambda line: None
-
-    def tokenise(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str = "") -> Ragged:
-        """Return the tokens from the cache, or make and keep them; an entry that is damaged is told and made anew."""
-        key = _key(texts, tokenizer, joint)
-        path = self.folder / f"{key}.npy"
-        if path.exists():
-            try:
-                return Ragged(*token_file.read(path, key))
-            except (KexpError, OSError) as error:
-                self.tell(f"{error}; its texts are tokenised anew")
-        count = f"{len(texts):,} texts"
-
-        def progress(done: int) -> None:
-            self.tell(f"tokenising {done:,} of {count}…")
-
-        with doing(f"tokenising {count}", self.tell):
-            try:
-                token_file.write(path, key, tokenised(texts, tokenizer, joint, progress))
-                return Ragged(*token_file.read(path, key))
-            # A full disk costs the cache only.
-            except OSError:
-                return tokenise(texts, tokenizer, joint, progress)
-
-
-def _key(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, joint: str) -> str:
-    import tokenizers
-
-    digest = hashlib.blake2b(digest_size=20)
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    # The names of special tokens have been text since "plain"; what was stored before is made anew.
-    for part in (kexp.__version__, tokenizers.__version__, backend.to_str(), f"plain {joint}", str(len(texts))):
-        digest.update(part.encode() + b"\0")
-    for some in chunks_of(texts, CHUNK):
-        chunk = [text.encode("utf-8", "surrogatepass") for text in some]
-        # With the lengths, since a text may hold whatever would separate it from the next.
-        digest.update(np.asarray([len(text) for text in chunk], np.int64).tobytes() + b"".join(chunk))
-    return digest.hexdigest()

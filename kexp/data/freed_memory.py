@@ -5,6 +5,11 @@ from __future__ import annotations
 import ctypes
 import mmap
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def give_back() -> None:
@@ -22,3 +27,10 @@ def let_go(mapped: mmap.mmap) -> None:
     # Not every system can.
     if hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def forget(array: NDArray[np.generic]) -> None:
+    """Let go of the pages of an array that were read, where it is mapped from a file."""
+    mapped: Any = getattr(array, "_mmap", None)
+    if mapped is not None:
+        let_go(mapped)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kexp.data.encoding import tokenise
+from kexp.data.tokenising import tokenise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

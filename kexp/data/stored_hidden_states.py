@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.data.batching import TokensPerBatch, by_length
-from kexp.data.encoding import offsets_of, ranges
+from kexp.data.ragged import offsets_of, ranges
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.atomic_files import replacing
-from kexp.data.freed_memory import let_go
+from kexp.data.freed_memory import forget
+from kexp.data.ragged import offsets_of
 from kexp.tensor_files import DamagedFile, OtherOrigin
 
 MAPPED = 64 * 2**20
@@ -69,17 +70,9 @@ def read(path: Path, key: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     if made_from != key:
         raise OtherOrigin(f"{path} was made from something else: texts and tokenizer differ")
     array = np.load(path, mmap_mode="r" if size >= MAPPED else None, allow_pickle=False)
-    offsets = np.zeros(texts + 1, np.int64)
-    np.cumsum(array[len(array) - texts :], out=offsets[1:])
+    offsets = offsets_of(array[len(array) - texts :])
     forget(array)
     return array[: len(array) - texts], offsets
-
-
-def forget(array: NDArray[np.int32]) -> None:
-    """Let go of the pages of an array that were read, where it is mapped."""
-    mapped = getattr(array, "_mmap", None)
-    if mapped is not None:
-        let_go(mapped)
 
 
 def _header(count: int) -> bytes:

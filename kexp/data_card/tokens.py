@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kexp.contracts import TokenizerContext
-from kexp.data.encoding import Encoded, TokenCache, frame, only_unknown, special_tokens, token_counts
+from kexp.data.encoding import Encoded, frame, only_unknown, special_tokens, token_counts
+from kexp.data.tokenising import TokenCache
 from kexp.data_card.finding import Finding
 from kexp.data_card.lengths import Lengths, lengths_of
 from kexp.data_card.rows import SEEN, CardRows, finding_of_splits, shown_texts

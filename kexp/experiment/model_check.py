@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kexp.contracts import BackboneContext
-from kexp.data.encoding import Ragged, frame, offsets_of
+from kexp.data.encoding import frame
 from kexp.data.labelled_stream import Collator
+from kexp.data.ragged import Ragged, offsets_of
 from kexp.errors import KexpError, Problem, SpecError, plugin_call
 from kexp.experiment.hardware import hardware_of
 from kexp.model.adapter import add_adapter, need_precision

@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kexp.contracts import TokenizerContext
-from kexp.data.encoding import Encoded, encode, tokenise
+from kexp.data.encoding import Encoded, encode
 from kexp.data.long_texts import TOKENS, heads
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.texts import MappedTexts, Texts
+from kexp.data.tokenising import tokenise
 from kexp.pretraining.masking import eojeol
 from kexp.spec.sections import Spec
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import BackboneOptions
 from kexp.data.cleaning import normal_text
-from kexp.data.encoding import Encoded, encode, special_tokens, tokenise
+from kexp.data.encoding import Encoded, encode, special_tokens
+from kexp.data.tokenising import tokenise
 from kexp.inference.provenance import Provenance
 
 if TYPE_CHECKING:

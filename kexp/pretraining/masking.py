@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.data.batching import batches, gather
-from kexp.data.encoding import CHUNK, Encoded, Ragged, frame, offsets_of, plain_backend
+from kexp.data.encoding import Encoded, frame
 from kexp.data.labelled_stream import Collator
+from kexp.data.ragged import Ragged, offsets_of
+from kexp.data.texts import CHUNK
+from kexp.data.tokenising import plain_backend
 from kexp.errors import KexpError
 from kexp.host_batches import HostBatch, MicroBatch
 from kexp.seeds import generator

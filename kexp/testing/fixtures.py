@@ -136,8 +136,9 @@ def token_rows(
     """Encode texts as kexp does for training: cut to a length, one after the other."""
     import numpy as np
 
-    from kexp.data.encoding import encode, tokenise
+    from kexp.data.encoding import encode
     from kexp.data.labelled_stream import Collator
+    from kexp.data.tokenising import tokenise
     from kexp.model.token_rows import TokenRows
 
     encoded = encode(texts, None, tokenizer, max_length=max_length, truncation="right", tokenise=tokenise)

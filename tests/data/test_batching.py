@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kexp.data.batching import BUCKET_BATCHES, RowsPerBatch, TokensPerBatch, batches, by_length, gather, token_batches
-from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.encoding import Encoded
+from kexp.data.ragged import Ragged, offsets_of
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -15,22 +15,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from kexp.builtin.backbones import cased_wordpiece, wordpiece_vocabulary
-from kexp.data import encoding, token_file
+from kexp.data import encoding, token_file, tokenising
 from kexp.data.batching import gather
-from kexp.data.encoding import (
-    Ragged,
-    TokenCache,
-    cut,
-    encode,
-    offsets_of,
-    ranges,
-    special_tokens,
-    token_counts,
-    tokenise,
-    tokenised,
-    unknown_rows,
-)
+from kexp.data.encoding import encode, special_tokens, token_counts, unknown_rows
+from kexp.data.ragged import Ragged, cut, offsets_of, ranges
 from kexp.data.texts import MappedTexts
+from kexp.data.tokenising import TokenCache, tokenise, tokenised
 from kexp.errors import KexpError
 from kexp.model.token_rows import TokenRows
 
@@ -197,7 +187,7 @@ def test_what_a_tokenizer_was_told_before_does_not_matter(bert: PreTrainedTokeni
 
 def test_long_corpora_are_tokenised_in_chunks(bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tokenise(TEXTS, bert)
-    monkeypatch.setattr(encoding, "CHUNK", 7)
+    monkeypatch.setattr(tokenising, "CHUNK", 7)
     parts = tokenise(TEXTS, bert)
     np.testing.assert_array_equal(parts.values, whole.values)
     np.testing.assert_array_equal(parts.offsets, whole.offsets)
@@ -282,7 +272,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counted:
         made.append(len(texts))
         return tokenised(texts, *arguments)
 
-    monkeypatch.setattr(encoding, "tokenised", counting)
+    monkeypatch.setattr(tokenising, "tokenised", counting)
     return lambda: len(made)
 
 
@@ -407,7 +397,7 @@ def test_an_entry_never_runs_code(tmp_path: Path, bert: PreTrainedTokenizerFast,
 def test_tokenising_tells_how_many_texts_are_done(
     tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "CHUNK", 2)
+    monkeypatch.setattr(tokenising, "CHUNK", 2)
     told: list[str] = []
     cache = TokenCache(tmp_path, told.append)
     texts = ["글"] * 5
@@ -456,7 +446,7 @@ def test_large_entries_are_mapped_and_have_the_same_tokens(
     tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, mapped: int
 ) -> None:
     monkeypatch.setattr(token_file, "MAPPED", mapped)
-    monkeypatch.setattr(encoding, "CHUNK", 3)
+    monkeypatch.setattr(tokenising, "CHUNK", 3)
     kept = TokenCache(tmp_path).tokenise(TEXTS, bert)
     assert isinstance(kept.values, np.memmap) == (mapped == 0)
     assert same(kept, tokenise(TEXTS, bert))
@@ -481,7 +471,7 @@ def test_an_entry_that_is_replaced_or_removed_while_it_is_mapped_stays_as_it_was
 def test_texts_are_read_a_chunk_at_a_time(
     tmp_path: Path, bert: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "CHUNK", 4)
+    monkeypatch.setattr(tokenising, "CHUNK", 4)
     read: list[int] = []
 
     def few(some: Sequence[str]) -> list[str]:

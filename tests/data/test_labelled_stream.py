@@ -15,8 +15,9 @@ from kexp.builtin.samplers import BalancedSampler, RandomSampler, SequentialSamp
 from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.augment_jobs import at_once
 from kexp.data.batching import RowsPerBatch, TokensPerBatch
-from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Augmentation, Collator, LabelledStream
+from kexp.data.ragged import Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.host_batches import HostBatch
 

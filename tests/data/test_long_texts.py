@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kexp.data import long_texts
-from kexp.data.encoding import tokenise
 from kexp.data.long_texts import heads
+from kexp.data.tokenising import tokenise
 from kexp.testing import STEADY, any_text, korean_texts, tiny_classifier
 
 if TYPE_CHECKING:

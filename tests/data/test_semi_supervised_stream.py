@@ -11,8 +11,9 @@ from kexp.builtin.samplers import RandomSampler, SequentialSampler
 from kexp.contracts import Rejected, SamplerOptions
 from kexp.data.augment_jobs import at_once
 from kexp.data.batching import RowsPerBatch, TokensPerBatch
-from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Collator, LabelledStream
+from kexp.data.ragged import Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.semi_supervised_stream import (
     SemiSupervisedStream,

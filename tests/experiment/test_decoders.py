@@ -19,8 +19,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kexp.builtin.backbones import HubBackbone
 from kexp.contracts import BackboneContext, TokenizerContext
-from kexp.data.encoding import encode, tokenise
+from kexp.data.encoding import encode
 from kexp.data.labelled_stream import Collator
+from kexp.data.tokenising import tokenise
 from kexp.devices import choose
 from kexp.experiment.model_check import check_padding
 from kexp.inference.loading import load

@@ -28,8 +28,9 @@ from kexp.builtin.samplers import RandomSampler
 from kexp.cli import app
 from kexp.contracts.freezing import block_names
 from kexp.data.batching import RowsPerBatch
-from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Collator, LabelledStream
+from kexp.data.ragged import Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.data.stored_hidden_states import StoredHiddenStates, making_order
 from kexp.devices import choose

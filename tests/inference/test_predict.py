@@ -188,7 +188,7 @@ def test_texts_of_similar_length_share_a_batch_and_are_tokenised_once(
         "tokenise",
         lambda texts, tok, joint: tokenised.append(len(texts)) or tokenise(texts, tok, joint),
     )
-    from kexp.data.encoding import tokenise
+    from kexp.data.tokenising import tokenise
 
     for member in both.members:
         member.module.bert.embeddings.register_forward_pre_hook(

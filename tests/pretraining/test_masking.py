@@ -7,8 +7,9 @@ import pytest
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from kexp.builtin.backbones import SPECIAL_TOKENS, cased_wordpiece
-from kexp.data.encoding import Encoded, frame, tokenise
+from kexp.data.encoding import Encoded, frame
 from kexp.data.labelled_stream import Collator
+from kexp.data.tokenising import tokenise
 from kexp.pretraining.masking import IGNORED, MaskedStream, Masking, eojeol, make_masking
 from kexp.seeds import generator
 

@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from kexp.builtin.samplers import RandomSampler
 from kexp.data.batching import TokensPerBatch
-from kexp.data.encoding import Encoded, Ragged, offsets_of
+from kexp.data.encoding import Encoded
 from kexp.data.labelled_stream import Collator, LabelledStream
+from kexp.data.ragged import Ragged, offsets_of
 from kexp.data.rows import Rows
 from kexp.model.token_rows import TokenRows
 from kexp.train.events import StepsDone
