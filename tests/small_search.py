@@ -1,4 +1,4 @@
-"""A search whose trials are only drawn, for tests of how processes share a study."""
+"""Searches for tests of how processes share a study: one whose trials are only drawn, and the spec of a real one."""
 
 from __future__ import annotations
 
@@ -21,6 +21,29 @@ from kexp.spec.sections import Spec
 from kexp.spec.space import Space
 
 RANGE = {"lr": Parameter(low=0.0, high=1.0)}
+
+
+SHARED_STUDY = """
+[dataset]
+use = "table"
+path = "{data}"
+[backbone]
+use = "tiny"
+layers = 1
+hidden = 32
+heads = 2
+vocabulary = 300
+[training]
+epochs = 4
+max_length = 16
+batch_size = 4
+[search]
+trials = {trials}
+pruner = {{use = "none"}}
+[search.space]
+"training.learning_rate" = {{low = 1e-4, high = 1e-2, log = true}}
+"""
+"""A real search over reviews, which several processes share."""
 
 
 class Job(SearchJob):

@@ -19,14 +19,19 @@ for _ in range(300):
 """
 
 
-def test_processes_that_write_the_same_file_at_once_leave_a_whole_one(tmp_path: Path) -> None:
-    path = tmp_path / "study.html"
+def at_once(program: str, path: Path) -> None:
+    """Run a program in three processes at once, each with a letter of its own for what it writes to a path."""
     processes = [
-        subprocess.Popen([sys.executable, "-c", WRITE, path, letter], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", program, path, letter], stderr=subprocess.PIPE, text=True)
         for letter in "abc"
     ]
     errors = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
+
+
+def test_processes_that_write_the_same_file_at_once_leave_a_whole_one(tmp_path: Path) -> None:
+    path = tmp_path / "study.html"
+    at_once(WRITE, path)
     assert path.read_text() in {letter * 100_000 for letter in "abc"}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -78,12 +83,7 @@ for _ in range(50):
 
 def test_processes_that_replace_the_same_folder_at_once_leave_a_whole_one(tmp_path: Path) -> None:
     path = tmp_path / "모형"
-    processes = [
-        subprocess.Popen([sys.executable, "-c", REPLACE, path, letter], stderr=subprocess.PIPE, text=True)
-        for letter in "abc"
-    ]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    at_once(REPLACE, path)
     assert [(path / name).read_text() for name in "12"] in [[letter] * 2 for letter in "abc"]
     assert list(tmp_path.iterdir()) == [path]
 

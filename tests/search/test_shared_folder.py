@@ -13,32 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_search import SHARED_STUDY
 from support import kexp
 
 from kexp.search import study_files
 from kexp.search.study import Study
 
 TRIALS = 5
-SPEC = """
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 4
-max_length = 16
-batch_size = 4
-[search]
-trials = {trials}
-pruner = {{use = "none"}}
-[search.space]
-"training.learning_rate" = {{low = 1e-4, high = 1e-2, log = true}}
-"""
 
 # The command, which waits before it writes the page until a file is there.
 SLOW = """
@@ -63,7 +44,7 @@ Tune = Callable[..., subprocess.Popen[str]]
 def tune(reviews: Path, tmp_path: Path) -> Iterator[Tune]:
     """Return a function that joins the search in a process of its own; none outlives the test."""
     spec = tmp_path / "reviews.toml"
-    spec.write_text(SPEC.format(data=reviews, trials=TRIALS), "utf-8")
+    spec.write_text(SHARED_STUDY.format(data=reviews, trials=TRIALS), "utf-8")
     begun: list[subprocess.Popen[str]] = []
 
     def begin(*program: str | Path) -> subprocess.Popen[str]:
@@ -153,7 +134,7 @@ def test_files_are_written_again_for_what_others_did_meanwhile(
     reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = tmp_path / "reviews.toml"
-    spec.write_text(SPEC.format(data=reviews, trials=1).replace("epochs = 4", "steps = 2"), "utf-8")
+    spec.write_text(SHARED_STUDY.format(data=reviews, trials=1).replace("epochs = 4", "steps = 2"), "utf-8")
     command = ("tune", str(spec), "--runs-dir", str(tmp_path / "runs"), "--json", "--quiet")
     write, written = study_files.write_page, list[int]()
 

@@ -17,33 +17,14 @@ from pathlib import Path
 
 import optuna
 import pytest
+from small_search import SHARED_STUDY
 
 from kexp.search.trial import by_position, numbered
 
 pytestmark = pytest.mark.postgresql
 
 TRIALS = 10
-SPEC = """
-[dataset]
-use = "table"
-path = "{data}"
-[backbone]
-use = "tiny"
-layers = 1
-hidden = 32
-heads = 2
-vocabulary = 300
-[training]
-epochs = 4
-max_length = 16
-batch_size = 4
-[search]
-trials = {trials}
-pruner = {{use = "none"}}
-[search.space]
-"training.learning_rate" = {{low = 1e-4, high = 1e-2, log = true}}
-"training.epochs" = {{low = 2, high = 6}}
-"""
+SPEC = SHARED_STUDY + '"training.epochs" = {{low = 2, high = 6}}\n'
 
 
 @dataclass(frozen=True)

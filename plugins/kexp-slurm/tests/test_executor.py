@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 import works
+from told import told
 
-from kexp.contracts import Ended, ExecutorContext, Lost, Message, Reported, Task, Told
+from kexp.contracts import Ended, ExecutorContext, Lost, Reported, Task, Told
 from kexp.errors import KexpError
 from kexp_slurm import executor as executor_module
 from kexp_slurm.cluster import Refused
@@ -24,15 +25,6 @@ from kexp_slurm.executor import SlurmExecutor
 from kexp_slurm.job import AGAIN, run_task
 from kexp_slurm.mailbox import Mailbox, MailLink
 from kexp_slurm.options import Slurm
-
-
-def told(executor: SlurmExecutor, count: int = 1, seconds: float = 120) -> list[Message]:
-    """Return as many messages as are told in this time, and no more than ``count``."""
-    found: list[Message] = []
-    end = time.monotonic() + seconds
-    while len(found) < count and time.monotonic() < end:
-        found += executor.wait(0.5)
-    return found
 
 
 class Queue:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import works
 from cluster_of_this_machine import Cluster, call, is_installed, slurm
+from told import told
 
-from kexp.contracts import Ended, ExecutorContext, Lost, Message, Task, Told
+from kexp.contracts import Ended, ExecutorContext, Lost, Task, Told
 from kexp.errors import KexpError
 from kexp_slurm import cluster
 from kexp_slurm.executor import SlurmExecutor
@@ -48,15 +49,6 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     yield make
     for executor in built:
         executor.close()
-
-
-def told(executor: SlurmExecutor, count: int = 1, seconds: float = 120) -> list[Message]:
-    """Return as many messages as are told in this time, and no more than ``count``."""
-    found: list[Message] = []
-    end = time.monotonic() + seconds
-    while len(found) < count and time.monotonic() < end:
-        found += executor.wait(0.5)
-    return found
 
 
 def running(executor: SlurmExecutor, number: int, folder: Path) -> tuple[int, str]:
