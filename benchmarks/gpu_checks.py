@@ -301,8 +301,9 @@ def bytes_held(name: str) -> int:
         return torch.cuda.memory_allocated(on)
     # Many things raise when they are asked whether they are tensors.
     tensors = [item for item in gc.get_objects() if issubclass(type(item), torch.Tensor)]
-    stores = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    return sum(stores.values())
+    stores = [tensor.untyped_storage() for tensor in tensors if tensor.layout == torch.strided]
+    # What torch.compile traces with has a shape, and no memory: its storage is on no device.
+    return sum({store.data_ptr(): store.nbytes() for store in stores if store.device == on}.values())
 
 
 def speed(folder: Path, size: Size, precision: str, name: str, *, settings: Mapping[str, Any] | None = None) -> str:

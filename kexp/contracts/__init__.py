@@ -5,7 +5,6 @@ torch, transformers and datasets are imported here for type checking only.
 
 from __future__ import annotations
 
-from kexp.contracts.adapter import Adapter
 from kexp.contracts.augmenter import (
     AnyAugmenter,
     Augmenter,
@@ -71,7 +70,6 @@ from kexp.contracts.translator import AnyTranslator, Decoding, Translator, Trans
 __all__ = [
     "SPLITS",
     "UNLABELLED",
-    "Adapter",
     "Answer",
     "AnyAugmenter",
     "AnyBackbone",

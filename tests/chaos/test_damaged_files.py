@@ -34,7 +34,7 @@ def damage(path: Path, draw: random.Random) -> str:
 KINDS = {
     "checkpoint": "runs/*/*/uda/seed-1/checkpoint/step-*.safetensors",
     "best weights": "runs/*/*/uda/seed-1/checkpoint/weights-*.safetensors",
-    "token cache": "cache/tokens/*.safetensors",
+    "token cache": "cache/tokens/*.npy",
     "stored views": "cache/augmented/**/*.json",
     "spec.toml": "runs/*/*/spec.toml",
     "environment.json": "runs/*/*/environment.json",

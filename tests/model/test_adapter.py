@@ -11,7 +11,7 @@ import small_encoders
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from kexp.contracts import Adapter
+from kexp.contracts.adapter import Adapter
 from kexp.devices import choose
 from kexp.errors import KexpError
 from kexp.model.adapter import add_adapter, merged_weights, need_precision, round_base, save_classifier

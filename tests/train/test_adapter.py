@@ -13,7 +13,8 @@ from small_training import Pairs, bits, model, trainer
 from kexp.builtin.freezing import FreezeAllButHead, FreezeBottomLayers, GradualUnfreezing, NoFreezing
 from kexp.builtin.objectives import CrossEntropy
 from kexp.builtin.objectives.mean_teacher import MeanTeacher, MeanTeacherOptions
-from kexp.contracts import Adapter, FreezingOptions
+from kexp.contracts import FreezingOptions
+from kexp.contracts.adapter import Adapter
 from kexp.errors import RunInterrupted
 from kexp.model.adapter import add_adapter
 from kexp.train.loop import Trainer
