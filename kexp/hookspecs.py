@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RunIdentity,
         SamplerOptions,
         SearchSamplerOptions,
+        TaskOptions,
         TrackerOptions,
         TranslatorOptions,
     )
@@ -37,6 +38,11 @@ hookspec = pluggy.HookspecMarker("kexp")
 @hookspec
 def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:  # type: ignore[empty-body]
     """Name the datasets of this package."""
+
+
+@hookspec
+def kexp_tasks() -> Mapping[str, type[TaskOptions]]:  # type: ignore[empty-body]
+    """Name the tasks of this package."""
 
 
 @hookspec
@@ -123,6 +129,7 @@ OBSERVER_HOOKS = ("kexp_run_started", "kexp_epoch_ended", "kexp_run_ended", "kex
 
 HOOK_OF_KIND: Mapping[str, str] = {
     "dataset": "kexp_datasets",
+    "task": "kexp_tasks",
     "backbone": "kexp_backbones",
     "objective": "kexp_objectives",
     "freezing": "kexp_freezing_policies",
@@ -147,6 +154,7 @@ def __getattr__(name: str) -> Any:
         contracts.DatasetOptions, contracts.BackboneOptions, contracts.ObjectiveOptions, contracts.FreezingOptions,
         contracts.SamplerOptions, contracts.AugmenterOptions, contracts.TranslatorOptions, contracts.MetricOptions,
         contracts.TrackerOptions, contracts.SearchSamplerOptions, contracts.PrunerOptions, contracts.ExecutorOptions,
+        contracts.TaskOptions,
     )  # fmt: skip
     kinds = {base.kind: base for base in bases}
     globals()[name] = kinds

@@ -16,6 +16,7 @@ from kexp.builtin import (
     pruners,
     samplers,
     search_samplers,
+    tasks,
     trackers,
 )
 from kexp.contracts import (
@@ -29,6 +30,7 @@ from kexp.contracts import (
     PrunerOptions,
     SamplerOptions,
     SearchSamplerOptions,
+    TaskOptions,
     TrackerOptions,
 )
 
@@ -37,6 +39,12 @@ from kexp.contracts import (
 def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:
     """Name the datasets."""
     return {"table": datasets.TableDataset, "hub": datasets.HubDataset}
+
+
+@hookimpl
+def kexp_tasks() -> Mapping[str, type[TaskOptions]]:
+    """Name the tasks."""
+    return tasks.TASKS
 
 
 @hookimpl

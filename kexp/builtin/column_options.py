@@ -143,14 +143,14 @@ class ColumnOptions(DatasetOptions):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        from kexp.files import label_of, text_of
+        from kexp.files import text_of
         from kexp.files.cells import changed_labels, texts_in_arrow
 
         labels, places = None, None
         kept: Sequence[int] = rows
         if split != UNLABELLED:
             context.read.setdefault(split, Counter()).update(changed_labels(values[self.label]))
-            labels = texts_in_arrow(values[self.label], label_of, source, self.label, rows)
+            labels = texts_in_arrow(values[self.label], context.label_of, source, self.label, rows)
             if gone := self._left_out(labels, names, context):
                 places = np.flatnonzero(~np.isin(labels.to_pylist(), gone))
                 labels, kept = labels.take(pa.array(places)), [rows[place] for place in places]

@@ -37,6 +37,8 @@ class BalancedSampler(SamplerOptions):
     Rows of a class are visited in full passes, so that none is seen twice before each was seen once.
     """
 
+    needs_classes: ClassVar[bool] = True
+
     def order(self, labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """Return ``len(labels)`` rows with class counts that differ by one at most."""
         import numpy as np

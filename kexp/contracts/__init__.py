@@ -64,6 +64,7 @@ from kexp.contracts.search import (
     SearchSamplerOptions,
     choice_label,
 )
+from kexp.contracts.task import AnyTask, TaskOptions
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
 
@@ -81,6 +82,7 @@ __all__ = [
     "AnyPruner",
     "AnySampler",
     "AnySearchSampler",
+    "AnyTask",
     "AnyTracker",
     "AnyTranslator",
     "Augmenter",
@@ -125,6 +127,7 @@ __all__ = [
     "SupervisedObjective",
     "SupervisedObjectiveOptions",
     "Task",
+    "TaskOptions",
     "TokenizerContext",
     "Told",
     "Tracker",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from kexp.errors import PluginError
+from kexp.files.cells import label_of
 from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class DatasetContext:
     warnings: list[str] = field(default_factory=list)
     rows: dict[str, Sequence[int]] = field(default_factory=dict)
     keep_unlabelled: bool = False
+    label_of: Callable[[Any], str] = label_of
+    """``TaskOptions.label_of`` of the task: what a cell of a label column says, as text."""
 
 
 class DatasetOptions(Options):
@@ -53,6 +56,10 @@ class DatasetOptions(Options):
         None,
         description="Keep the first n rows of each split, shuffled with the split's seed; a table gives n per split.",
     )
+
+    def shown_task(self) -> tuple[str, str] | None:
+        """Return the name of the task that the columns of the data mean, and why; None where they show no other one."""
+        return None
 
     def label_count(self) -> int | None:
         """Return the number of labels; None where it is not known before reading."""

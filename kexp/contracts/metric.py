@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
+from kexp.contracts.task import CLASS
 from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
 
@@ -34,6 +35,8 @@ class MetricOptions(Options):
     """Base of every metric."""
 
     kind: ClassVar[str] = "metric"
+    targets: ClassVar[Collection[str]] = (CLASS,)
+    """Kinds of targets that it is defined for: see ``TaskOptions.measured_as``."""
     greater_is_better: ClassVar[bool] = True
     """Whether greater values are better; False for an error or a loss."""
 

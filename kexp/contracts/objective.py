@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 from kexp.contracts.shared_rows import SharedRows
+from kexp.contracts.task import CLASS
 from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
 
@@ -183,9 +184,9 @@ class SupervisedObjective(Objective):
         with plugin_call(title):
             losses = self.losses(logits, labels)
         shape = getattr(losses, "shape", None)
-        if shape != labels.shape:
+        if shape != labels.shape[:1]:
             found = f"a {type(losses).__name__}" if shape is None else f"shape {tuple(shape)}"
-            rows = f"shape {tuple(labels.shape)}, one loss per row"
+            rows = f"shape {tuple(labels.shape[:1])}, one loss per row"
             raise PluginError(f"{title}: losses() returned {found}, expected {rows}; do not average over rows")
         return losses
 
@@ -203,6 +204,8 @@ class ObjectiveOptions(Options):
     """Whether it needs unlabelled rows."""
     uses_augmented: ClassVar[bool] = False
     """Whether it needs an augmented view of every unlabelled row."""
+    targets: ClassVar[Collection[str]] = (CLASS,)
+    """Kinds of targets that it is a loss of: see ``TaskOptions.trained_as``."""
     several_processes: ClassVar[bool] = False
     """Whether its ``step`` returns the part of a process (``StepLoss``); if not, several processes are refused."""
 

@@ -16,6 +16,8 @@ class SamplerOptions(Options):
     """Base of every sampler: which train rows an epoch visits, in which order."""
 
     kind: ClassVar[str] = "sampler"
+    needs_classes: ClassVar[bool] = False
+    """Whether the order depends on the class of each row: see ``TaskOptions.classes``."""
     keeps_order: ClassVar[bool] = False
     """Whether rows are trained in exactly this order; they are then not grouped by length."""
 

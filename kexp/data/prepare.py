@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions, TaskOptions
 from kexp.data.cleaning import (
     Counts,
     cap_classes,
@@ -28,7 +28,7 @@ from kexp.data.reading import ReadData, read_splits
 from kexp.data.row_tables import texts_of, with_texts, without_texts
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
-from kexp.data.splits import choose_labelled, codes, divide, limit_labelled_rows, limit_pool
+from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_pool, limit_rows
 from kexp.data.texts import Texts
 from kexp.errors import DataError
 from kexp.names import alike, with_code_points
@@ -72,7 +72,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     if spec.labelled.pool_from == "whole-file" and UNLABELLED in frames:
         frames["train"] = drop_in_file(frames["train"], frames[UNLABELLED], counts["train"])
         need_rows(frames["train"], "train", counts["train"])
-    frames = divide(frames, spec.split, seed, counts["train"], repeat.fold or 1)
+    frames = divide(frames, spec.split, seed, counts["train"], repeat.fold or 1, spec.task.strata)
     if not frames.keys() & {"validation", "test"}:
         remedy = "set split.test, or split.validation, or use a dataset with a test split"
         raise DataError(f"split: neither validation nor test has rows, so nothing would be measured; {remedy}")
@@ -89,18 +89,20 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     need_rows(frames["train"], "train", counts["train"])
     frames["train"] = cap_classes(frames["train"], spec.cleaning, seed, counts["train"])
     for split, frame in frames.items():
-        frames[split] = limit_labelled_rows(frame, split, _limit(spec.dataset, split), seed)
+        limit = _limit(spec.dataset, split)
+        classes = spec.task.classes
+        frames[split] = limit_labelled_rows(frame, split, limit, seed) if classes else limit_rows(frame, limit, seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
     context.warnings.extend(_idle_limits(spec.dataset, frames))
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from != "all":
         _separate_unlabelled(frames, spec, seed, repeat.draw or 1, counts)
     by_words = _use_seed_words(frames, texts, spec, counts, context) if spec.labelled.words else {}
-    labels = _label_names(frames, names)
+    labels = _label_names(frames, names, spec.task)
     left_out = getattr(spec.dataset, "leave_out", ())
     if absent := [name for name in names or () if name not in (*labels, *left_out)]:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     record = _record(frames, counts)
-    rows = _rows(frames, texts, labels)
+    rows = _rows(frames, texts, labels, spec.task)
     give_back()
     unlabelled = rows.pop(UNLABELLED, None)
     of = {"dataset": found} if (found := spec.dataset.provenance()) else {}
@@ -129,7 +131,7 @@ def _drawn(
     if options.chosen:
         own = seed if draw == 1 else derive(seed, "labelled rows", draw) % 2**32
         try:
-            train, others = choose_labelled(train, options, own)
+            train, others = choose_labelled(train, options, own, spec.task.strata)
         except DataError as error:
             if gone := counts["train"]["over_limit"]:
                 raise DataError(f"{error}; or raise dataset.limit, which left {gone:,} out") from None
@@ -208,7 +210,7 @@ def _clean(
             splits = ["train", *taken] if split == "train" else [split]
             cleaned[split] = clean(frame, spec.cleaning, bounds, counts[split], splits)
         need_rows(cleaned[split], split, counts[split])
-    _distinct_labels(cleaned["train"])
+    spec.task.need_variety(set(cleaned["train"]["label"].unique()))
     return cleaned, bounds
 
 
@@ -227,35 +229,28 @@ def _idle_limits(dataset: DatasetOptions, frames: Mapping[str, pd.DataFrame]) ->
             yield f"dataset.limit.{split}: there is no {split} split, and nothing was limited{remedy}"
 
 
-def _label_names(frames: Mapping[str, pd.DataFrame], names: Sequence[str] | None) -> tuple[str, ...]:
-    """Number the labels of train: as the dataset orders them, else numbers by value and words by alphabet."""
-    present = _distinct_labels(frames["train"])
+def _label_names(frames: Mapping[str, pd.DataFrame], names: Sequence[str] | None, task: TaskOptions) -> tuple[str, ...]:
+    """Return the names of what the train rows teach; raises ``DataError`` where other splits have labels beside."""
+    present = set(frames["train"]["label"].unique())
+    task.need_variety(present)
+    found = task.names(present, names)
     for split in (split for split in ("validation", "test") if split in frames):
-        unknown = frames[split].loc[~frames[split]["label"].isin(present), "label"]
-        if len(unknown):
-            rows = f"{len(unknown)} row{'s' if len(unknown) > 1 else ''}"
-            others = sorted(set(unknown))
-            found = ", ".join(f'"{label}"' for label in others[:5])
+        others = task.unknown(set(frames[split]["label"].unique()), found)
+        if others:
+            count = int(frames[split]["label"].isin(others).sum())
+            rows = f"{count} row{'s' if count > 1 else ''}"
+            listed = ", ".join(f'"{label}"' for label in others[:5])
             where = f"is in {rows} of the {split} split but not in train"
             near = [label for group in alike([*present, *others]) if set(group) & set(others) for label in group]
             differ = f" (these differ: {' and '.join(map(with_code_points, near))})" if near else ""
             remedy = "add train rows with it, or remove these rows"
-            raise DataError(f"dataset: label {found} {where}{differ}; {remedy}")
-    if names is not None:
-        return tuple(name for name in names if name in present)
-    numeric = all(label.removeprefix("-").isdecimal() for label in present)
-    return tuple(sorted(present, key=lambda label: (int(label) if numeric else 0, label)))
+            raise DataError(f"dataset: label {listed} {where}{differ}; {remedy}")
+    return found
 
 
-def _distinct_labels(train: pd.DataFrame) -> set[str]:
-    present = set(train["label"].unique())
-    if len(present) < 2:
-        only = f'every train row has the label "{next(iter(present))}"'
-        raise DataError(f"dataset: {only}; expected at least two labels")
-    return present
-
-
-def _rows(frames: Mapping[str, pd.DataFrame], texts: Mapping[str, Texts], labels: Sequence[str]) -> dict[str, Rows]:
+def _rows(
+    frames: Mapping[str, pd.DataFrame], texts: Mapping[str, Texts], labels: Sequence[str], task: TaskOptions
+) -> dict[str, Rows]:
     """Return the rows of all splits; where they are few of those that were read, the texts of the others are let go."""
     few = sum(map(len, frames.values())) < FEW * len(texts["text"])
 
@@ -265,11 +260,11 @@ def _rows(frames: Mapping[str, pd.DataFrame], texts: Mapping[str, Texts], labels
 
     rows = {}
     for split, frame in frames.items():
-        ids = codes(frame["label"], labels).astype("int64")
+        targets = task.encode(frame["label"], labels)
         first = column(frame, "text")
         assert first is not None
         numbers = frame["number"].to_numpy("int64")
-        rows[split] = Rows(first, column(frame, "text_pair"), ids, numbers, column(frame, "augmented"))
+        rows[split] = Rows(first, column(frame, "text_pair"), targets, numbers, column(frame, "augmented"))
     return rows
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kexp.contracts import SPLITS, UNLABELLED, DatasetContext
+from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, TaskOptions
 from kexp.contracts.dataset import read_dataset
 from kexp.data.cleaning import TEXTS
 from kexp.errors import DataError
-from kexp.files import label_of, need_columns, text_of
-from kexp.files.cells import changed_labels, column_of, texts_in_arrow, truth_spelled_once
-from kexp.names import alike, with_code_points
+from kexp.files import need_columns, text_of
+from kexp.files.cells import changed_labels, column_of, texts_in_arrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +42,8 @@ def read_splits(spec: Spec) -> ReadData:
     """Read the splits of the dataset; raises ``DataError`` for rows that cannot be used at all."""
     from datasets import ClassLabel, disable_progress_bars
 
-    context = DatasetContext(keep_unlabelled=spec.cleaning.unlabelled == "drop")
+    task = spec.task
+    context = DatasetContext(keep_unlabelled=spec.cleaning.unlabelled == "drop", label_of=task.label_of)
     disable_progress_bars()
     read = read_dataset(spec.dataset, context)
     if "train" not in read:
@@ -69,7 +68,7 @@ def read_splits(spec: Spec) -> ReadData:
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
         elif feature is not None:
-            frame["label"] = _labels(rows, source, context.read.setdefault(split, Counter()))
+            frame["label"] = _labels(rows, source, task, context.read.setdefault(split, Counter()))
         missing = frame["label"].isna() | (frame["label"] == "")
         if missing.any() and split != UNLABELLED and not context.keep_unlabelled:
             count = f"{missing.sum()} row{'s' if missing.sum() > 1 else ''}"
@@ -78,17 +77,17 @@ def read_splits(spec: Spec) -> ReadData:
         label = frame["label"].where(~missing, UNKNOWN).astype("str")
         frames[split] = frame.assign(label=label, number=range(len(frame)))
     if names is None:
-        _spell_labels_once(frames, context)
+        _spell_labels_once(frames, task, context)
     _warn_of_odd_groups(frames["train"], context)
     return ReadData(frames, names, context)
 
 
-def _labels(rows: Dataset, source: str, counts: Counter[str]) -> pd.Series[str] | list[str]:
+def _labels(rows: Dataset, source: str, task: TaskOptions, counts: Counter[str]) -> pd.Series[str] | list[str]:
     """Return the labels as they are spelled everywhere, and count those that are changed."""
     if not _is_string(rows.features["label"]):
         given = rows["label"][:]
         counts.update(changed_labels(given))
-        return column_of(given, label_of, source, "label")
+        return column_of(given, task.label_of, source, "label")
     import pyarrow as pa
 
     parts = [pa.array([], pa.large_string())]
@@ -96,7 +95,7 @@ def _labels(rows: Dataset, source: str, counts: Counter[str]) -> pd.Series[str] 
     for part in rows.with_format("arrow")[:]["label"].chunks:
         counts.update(changed_labels(part))
         numbers = range(done + 1, done + 1 + len(part))
-        parts.append(texts_in_arrow(part.cast(pa.large_string()), label_of, source, "label", numbers))
+        parts.append(texts_in_arrow(part.cast(pa.large_string()), task.label_of, source, "label", numbers))
         done += len(part)
     found: pd.Series[str] = pa.chunked_array(parts).to_pandas()
     return found
@@ -106,33 +105,17 @@ def _is_string(feature: Any) -> bool:
     return getattr(feature, "dtype", "") in ("string", "large_string")
 
 
-def _spell_labels_once(frames: dict[str, pd.DataFrame], context: DatasetContext) -> None:
-    """Make true and 1 one label, in all splits; warn of labels that a person would take for one."""
+def _spell_labels_once(frames: dict[str, pd.DataFrame], task: TaskOptions, context: DatasetContext) -> None:
+    """Give labels that mean the same one spelling, in all splits; warn of those that are probably not meant."""
     splits = [split for split in frames if split != UNLABELLED]
     labels = {label for split in splits for label in frames[split]["label"].unique()} - {UNKNOWN}
-    spelled = truth_spelled_once(labels)
+    spelled = task.spelled_once(labels)
     for split in splits if spelled else ():
         label = frames[split]["label"]
         frames[split]["label"] = label.replace(spelled)
         changed = int((frames[split]["label"] != label).sum())
         context.read.setdefault(split, Counter())["truth values as one label"] += changed
-    for group in alike(spelled.get(label, label) for label in labels):
-        shown = " and ".join(map(with_code_points, group))
-        remedy = "if they are one, give both one spelling in the data"
-        context.warnings.append(f"labels that look alike: {shown}; {remedy}")
-    _warn_of_odd_labels(labels, context)
-
-
-def _warn_of_odd_labels(labels: set[str], context: DatasetContext) -> None:
-    """Warn of labels that are probably measured values or missing ones."""
-    if fractions := sorted(label for label in labels if re.fullmatch(r"[+-]?\d*\.\d+", label)):
-        few = ", ".join(fractions[:3])
-        finding = f"{len(labels):,} labels, of which {len(fractions):,} are numbers with a fraction ({few})"
-        context.warnings.append(f"{finding}; each becomes a class: turn measured values into a few classes first")
-    if missing := sorted(label for label in labels if label.lower() in MISSING_WORDS):
-        listed = ", ".join(f'"{label}"' for label in missing)
-        remedy = "each is a class of its own; dataset.leave_out leaves such rows out"
-        context.warnings.append(f"labels that other tools write for a missing one: {listed}; {remedy}")
+    context.warnings.extend(task.warnings_of_labels({spelled.get(label, label) for label in labels}))
 
 
 def _warn_of_odd_groups(train: pd.DataFrame, context: DatasetContext) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from kexp.data.texts import CHUNK, Texts, chunks_of, encoded, encoded_chunks
@@ -14,17 +15,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from kexp.contracts import TaskOptions
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One split: label ids of shape (rows,), -1 where unknown, and the position of each row in its file.
+    """One split: targets, label ids of shape (rows,) for one label per row, and the position of each row in its file.
 
     The texts of prepared data are ``Texts``, which stay in Arrow.
     """
 
     texts: Sequence[str]
     pairs: Sequence[str] | None
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     numbers: NDArray[np.int64]
     augmented: Sequence[str] | None = None
     """Augmented views that come with the dataset."""
@@ -40,15 +43,15 @@ class Rows:
                 digest.update(encoded(_with_sizes(chunk)))
         return digest.hexdigest()
 
-    def keys(self, labels: Sequence[str]) -> NDArray[np.uint64]:
-        """Return a number per row, equal for equal texts and views with labels of the same name."""
+    def keys(self, decode: Callable[[NDArray[Any]], Sequence[str]]) -> NDArray[np.uint64]:
+        """Return a number per row, equal for equal texts and views with equal labels, which ``decode`` returns."""
         import numpy as np
 
-        names = [_with_length(name).encode("utf-8", "surrogatepass") for name in (*labels, "")]
+        named = lru_cache(10_000)(lambda label: _with_length(label).encode("utf-8", "surrogatepass"))
         columns = [_keyed(column, len(self)) for column in (self.texts, self.pairs, self.augmented)]
         found, blake2b = np.empty(len(self), np.dtype("<u8")), hashlib.blake2b
         for start, *parts in zip(range(0, len(self), CHUNK), *columns, strict=True):
-            own = [names[label] for label in self.labels[start : start + CHUNK].tolist()]
+            own = map(named, decode(self.labels[start : start + CHUNK]))
             rows = map(b"".join, zip(own, *parts, strict=True))
             digests = b"".join(blake2b(row, digest_size=8).digest() for row in rows)
             found[start : start + CHUNK] = np.frombuffer(digests, "<u8")
@@ -114,13 +117,8 @@ class PreparedData:
         """The labelled train rows."""
         return self.splits["train"]
 
-    def row_keys(self) -> dict[str, NDArray[np.uint64]]:
+    def row_keys(self, task: TaskOptions) -> dict[str, NDArray[np.uint64]]:
         """Return a number for every row of every split, unlabelled rows included."""
         unlabelled = {} if self.unlabelled is None else {"unlabelled": self.unlabelled}
-        return {split: rows.keys(self.labels) for split, rows in {**self.splits, **unlabelled}.items()}
-
-    def class_counts(self) -> list[int]:
-        """Return the number of labelled train rows of each label."""
-        import numpy as np
-
-        return [int(count) for count in np.bincount(self.train.labels, minlength=len(self.labels))]
+        decode = partial(task.decode, names=self.labels)
+        return {split: rows.keys(decode) for split, rows in {**self.splits, **unlabelled}.items()}

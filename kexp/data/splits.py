@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kexp.data.freed_memory import give_back
+from kexp.data.iterative_stratification import stratified_parts
 from kexp.errors import DataError
 from kexp.files.cells import is_missing, plain_label
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kexp.spec.sections import Labelled, Split
+
+    Strata: TypeAlias = Callable[[Sequence[str], int], NDArray[np.integer[Any]]]
+    """``TaskOptions.strata``: labels and the fewest rows of a stratum in, the stratum of each row out."""
 
 
 def codes(labels: pd.Series[str], names: Sequence[str]) -> NDArray[np.int32]:
@@ -27,18 +31,26 @@ def codes(labels: pd.Series[str], names: Sequence[str]) -> NDArray[np.int32]:
     return found
 
 
-def _strata(frame: pd.DataFrame) -> NDArray[np.int32]:
+def class_strata(labels: pd.Series[str] | Sequence[str], parts: int = 1) -> NDArray[np.int32]:
     """Return a number for every label, which sort as the labels do."""
-    return codes(frame["label"], sorted(frame["label"].unique()))
+    import pandas as pd
+
+    return codes(labels, sorted(pd.unique(pd.Series(labels))))
 
 
 def divide(
-    frames: dict[str, pd.DataFrame], options: Split, seed: int, counts: dict[str, int], fold: int = 1
+    frames: dict[str, pd.DataFrame],
+    options: Split,
+    seed: int,
+    counts: dict[str, int],
+    fold: int = 1,
+    strata: Strata = class_strata,
 ) -> dict[str, pd.DataFrame]:
     """Take the splits that the dataset lacks out of train; shares are of the rows that are divided.
 
-    With ``split.folds`` the test split is one of them, counted from 1. ``frames`` itself is changed and returned: the
-    rows before their division would take as much memory as those after it.
+    With ``split.folds`` the test split is one of them, counted from 1. ``strata`` says in which proportions rows are
+    divided with ``split.stratify``. ``frames`` itself is changed and returned: the rows before their division would
+    take as much memory as those after it.
     """
     whole = len(frames["train"])
     if options.group and "group" in frames["train"]:
@@ -49,71 +61,114 @@ def divide(
         if "test" in frames:
             remedy = "leave that out of the dataset, or remove split.folds"
             raise DataError(f"split.folds: the dataset has a test split, so no fold of train would be tested; {remedy}")
-        frames["train"], frames["test"] = take_fold(frames["train"], options, options.folds, seed, fold)
+        frames["train"], frames["test"] = take_fold(frames["train"], options, options.folds, seed, fold, strata)
         counts["taken_for_test"] = len(frames["test"])
     for split, share in (("test", options.test), ("validation", options.validation)):
         if split not in frames and share:
             rows = round(share * whole) if share < 1 else int(share)
-            frames["train"], frames[split] = _take(frames["train"], rows, split, options, seed)
+            frames["train"], frames[split] = _take(frames["train"], rows, split, options, seed, strata)
             counts[f"taken_for_{split}"] = len(frames[split])
     return frames
 
 
 def take_fold(
-    frame: pd.DataFrame, options: Split, folds: int, seed: int, fold: int
+    frame: pd.DataFrame, options: Split, folds: int, seed: int, fold: int, strata: Strata = class_strata
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rest and one of the folds, into which the rows are divided by the seed alone."""
     import numpy as np
-    from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 
     grouped = options.group and "group" in frame
-    _check_folds(frame, options, folds, grouped=grouped)
-    groups, labels = (frame["group"] if grouped else None), (_strata(frame) if options.stratify else None)
-    if grouped:
-        # Of one label it balances the numbers of rows alone; GroupKFold is either balanced or shuffled.
-        labels = np.zeros(len(frame), np.int32) if labels is None else labels
-        divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    numbers = strata(frame["label"], folds) if options.stratify else None
+    _check_folds(frame, numbers, folds, grouped=grouped)
+    groups = frame["group"] if grouped else None
+    if numbers is not None and numbers.ndim == 2:
+        taken = _parts_of_label_sets(numbers, groups, [1 / folds] * folds, seed) == fold - 1
     else:
-        divider = (KFold if labels is None else StratifiedKFold)(folds, shuffle=True, random_state=seed)
-    taken = np.zeros(len(frame), bool)
-    taken[list(divider.split(frame, labels, groups))[fold - 1][1]] = True
+        taken = np.zeros(len(frame), bool)
+        taken[_fold_by_classes(numbers, groups, len(frame), folds, seed, fold)] = True
     if not taken.any():
         raise DataError(f"split.folds: fold {fold} of {folds} has no group; use fewer folds")
     return frame[~taken], frame[taken]
 
 
-def _check_folds(frame: pd.DataFrame, options: Split, folds: int, *, grouped: bool) -> None:
+def _fold_by_classes(
+    numbers: NDArray[np.integer[Any]] | None, groups: pd.Series[str] | None, rows: int, folds: int, seed: int, fold: int
+) -> NDArray[np.int64]:
+    """Return the places of the rows of a fold, where every row is of one stratum, or none is."""
+    import numpy as np
+    from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+
+    if groups is not None:
+        # Of one stratum it balances the numbers of rows alone; GroupKFold is either balanced or shuffled.
+        numbers = np.zeros(rows, np.int32) if numbers is None else numbers
+        divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    else:
+        divider = (KFold if numbers is None else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    places: NDArray[np.int64] = list(divider.split(np.empty(rows), numbers, groups))[fold - 1][1]
+    return places
+
+
+def _parts_of_label_sets(
+    numbers: NDArray[np.integer[Any]], groups: pd.Series[str] | None, shares: Sequence[float], seed: int
+) -> NDArray[np.int64]:
+    """Return the part of every row, where a row may be of several strata; rows of one group are in one part."""
+    import numpy as np
+    import pandas as pd
+
+    if groups is None:
+        return stratified_parts(numbers, np.ones(len(numbers), np.int64), shares, seed)
+    units, _ = pd.factorize(groups, sort=True)
+    counts = pd.DataFrame(numbers).groupby(units).sum().to_numpy()
+    parts: NDArray[np.int64] = stratified_parts(counts, np.bincount(units), shares, seed)[units]
+    return parts
+
+
+def _check_folds(frame: pd.DataFrame, numbers: NDArray[np.integer[Any]] | None, folds: int, *, grouped: bool) -> None:
     counts = frame["group"].nunique() if grouped else len(frame)
     if counts < folds:
         what = "groups" if grouped else "rows"
         raise DataError(f"split.folds: {counts} {what} cannot be divided into {folds} folds; use fewer folds")
-    if options.stratify:
+    if numbers is not None and numbers.ndim == 1:
         # A label whose groups are fewer than the folds is in some folds alone.
-        labels = frame.groupby("label")["group"].nunique() if grouped else frame["label"].value_counts()
-        rarest, count = labels.idxmin(), int(labels.min())
+        strata = frame.groupby(numbers)["group"].nunique() if grouped else _counts(numbers)
+        rarest, count = strata.idxmin(), int(strata.min())
         if count < folds:
-            found = f'label "{rarest}" is in {count} {"group" if grouped else "row"}{"s" if count > 1 else ""}'
+            label = frame["label"].to_numpy()[(numbers == rarest).argmax()]
+            found = f'label "{label}" is in {count} {"group" if grouped else "row"}{"s" if count > 1 else ""}'
             remedy = "use fewer folds, set split.stratify = false, or add data"
             raise DataError(f"split.folds: {found}, fewer than the {folds} folds; {remedy}")
 
 
-def _take(frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _counts(numbers: NDArray[np.integer[Any]]) -> pd.Series[int]:
+    import numpy as np
+    import pandas as pd
+
+    return pd.Series(np.bincount(numbers))
+
+
+def _take(
+    frame: pd.DataFrame, rows: int, split: str, options: Split, seed: int, strata: Strata
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rest and ``rows`` taken out (about as many where groups stay whole)."""
     place = f"split.{split}"
     if not 0 < rows < len(frame):
         other = "larger" if rows == 0 else "smaller"
         raise DataError(f"{place}: {rows} rows cannot be taken out of {len(frame)}; use a {other} share, or more data")
+    numbers = strata(frame["label"], max(2, -(-len(frame) // rows))) if options.stratify else None
     if options.group and "group" in frame:
-        return _take_groups(frame, rows, place, options, seed)
+        return _take_groups(frame, rows, place, numbers, seed)
     import numpy as np
     from sklearn.model_selection import train_test_split
 
-    if options.stratify:
-        _check_stratification(frame, rows, place)
-    strata = _strata(frame) if options.stratify else None
-    chosen = train_test_split(np.arange(len(frame)), test_size=rows, random_state=seed, stratify=strata)[1]
-    taken = np.zeros(len(frame), bool)
-    taken[chosen] = True
+    if numbers is not None and numbers.ndim == 2:
+        share = rows / len(frame)
+        taken = _parts_of_label_sets(numbers, None, [1 - share, share], seed) == 1
+    else:
+        if numbers is not None:
+            _check_stratification(frame, numbers, rows, place)
+        chosen = train_test_split(np.arange(len(frame)), test_size=rows, random_state=seed, stratify=numbers)[1]
+        taken = np.zeros(len(frame), bool)
+        taken[chosen] = True
     # scikit-learn makes a Python object a row.
     give_back()
     return _in_order(frame[~taken]), _in_order(frame[taken])
@@ -124,12 +179,13 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if frame.index.is_monotonic_increasing else frame.sort_index()
 
 
-def _check_stratification(frame: pd.DataFrame, rows: int, place: str) -> None:
-    counts = frame["label"].value_counts()
-    rarest, count = counts.index[-1], int(counts.iloc[-1])
+def _check_stratification(frame: pd.DataFrame, numbers: NDArray[np.integer[Any]], rows: int, place: str) -> None:
+    counts = _counts(numbers)
+    rarest, count = int(counts.idxmin()), int(counts.min())
     remedy = "set split.stratify = false, or add data"
     if count < 2:
-        raise DataError(f'{place}: too small to stratify: label "{rarest}" has {count} row of {len(frame)}; {remedy}')
+        label = frame["label"].to_numpy()[(numbers == rarest).argmax()]
+        raise DataError(f'{place}: too small to stratify: label "{label}" has {count} row of {len(frame)}; {remedy}')
     if min(rows, len(frame) - rows) < len(counts):
         raise DataError(
             f"{place}: too small to stratify: {rows} of {len(frame)} rows cannot hold {len(counts)} labels; {remedy}"
@@ -150,13 +206,20 @@ def _grouped(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def _take_groups(
-    frame: pd.DataFrame, rows: int, place: str, options: Split, seed: int
+    frame: pd.DataFrame, rows: int, place: str, numbers: NDArray[np.integer[Any]] | None, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take groups in a seeded order, each only if it brings the rows (of every label) nearer to its share."""
+    """Take groups in a seeded order, each only if it brings the rows (of every stratum) nearer to its share."""
+    import numpy as np
     import pandas as pd
 
-    labels = frame["label"] if options.stratify else pd.Series("", index=frame.index)
-    sizes = pd.crosstab(frame["group"], labels).sample(frac=1, random_state=seed)
+    if numbers is not None and numbers.ndim == 2:
+        sizes = pd.DataFrame(numbers, index=frame.index).groupby(frame["group"]).sum()
+        # Rows count themselves too: those without a label would else be taken at will.
+        sizes["rows"] = frame.groupby("group").size()
+    else:
+        labels = np.zeros(len(frame), np.int32) if numbers is None else numbers
+        sizes = pd.crosstab(frame["group"], labels)
+    sizes = sizes.sample(frac=1, random_state=seed)
     missing = sizes.sum().to_numpy() * rows / len(frame)
     chosen = []
     for group, size in zip(sizes.index, sizes.to_numpy(), strict=True):
@@ -170,23 +233,41 @@ def _take_groups(
     return frame[~taken], frame[taken]
 
 
-def choose_labelled(train: pd.DataFrame, options: Labelled, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def choose_labelled(
+    train: pd.DataFrame, options: Labelled, seed: int, strata: Strata = class_strata
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows that stay labelled, and all others."""
+    import pandas as pd
+
+    numbers, count = strata(train["label"], 1), options.n or 0
+    if numbers.ndim == 2:
+        return _choose_label_sets(train, numbers, count, seed)
     shuffled = train.sample(frac=1, random_state=seed)
-    rank = shuffled.groupby("label").cumcount()
-    counts = train["label"].value_counts()
+    stratum = pd.Series(numbers, index=train.index).loc[shuffled.index]
+    rank, counts = stratum.groupby(stratum).cumcount(), pd.Series(numbers).value_counts()
     if options.per_class is not None:
         if counts.min() < options.per_class:
-            rarest = f'label "{counts.idxmin()}" has {counts.min()} train rows'
+            label = train["label"].to_numpy()[(numbers == counts.idxmin()).argmax()]
+            rarest = f'label "{label}" has {counts.min()} train rows'
             raise DataError(f"labelled.per_class: {rarest}, fewer than {options.per_class}; use fewer")
         chosen = rank < options.per_class
     else:
-        count = options.n or 0
         if not len(counts) <= count < len(train):
             remedy = f"use {len(counts)} to {len(train) - 1}"
             raise DataError(f"labelled.n: {count} of {len(train)} train rows with {len(counts)} labels; {remedy}")
-        chosen = rank < shuffled["label"].map(_shares(counts, count))
+        chosen = rank < stratum.map(_shares(counts, count))
     return shuffled[chosen].sort_index(), shuffled[~chosen].sort_index()
+
+
+def _choose_label_sets(
+    train: pd.DataFrame, numbers: NDArray[np.integer[Any]], count: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return ``count`` rows with their share of every label, and all others."""
+    if not 0 < count < len(train):
+        raise DataError(f"labelled.n: {count} of {len(train)} train rows; use 1 to {len(train) - 1}")
+    share = count / len(train)
+    chosen = _parts_of_label_sets(numbers, None, [1 - share, share], seed) == 1
+    return train[chosen].sort_index(), train[~chosen].sort_index()
 
 
 def stratified_rows(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

@@ -115,7 +115,7 @@ def make_card(variant: Variant, progress: Progress) -> DataCard:
         measured += lengths(tokenised, spec.training.max_length)
         found += token_findings(rows, tokenised, token_counts)
     splits = split_rows(rows)
-    digest = "" if rows.prepared is None else rows_digest(row_digests(rows.prepared.row_keys()))
+    digest = "" if rows.prepared is None else rows_digest(row_digests(rows.prepared.row_keys(spec.task)))
     return DataCard(
         spec.name,
         variant.name,

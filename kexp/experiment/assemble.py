@@ -100,8 +100,9 @@ class AssembledRun:
 
     def _predict(self, rows: Rows, encoded: Encoded) -> Predictions:
         shape = (len(rows), len(self.inputs.data.labels))
+        batches = self.batches(rows, encoded)
         try:
-            return predict(self.classifier, self.batches(rows, encoded), shape)
+            return Predictions(rows.labels, predict(self.classifier, batches, shape, self.spec.task.predictions))
         except RuntimeError as error:
             stated = "batch_tokens" if self.spec.evaluation.batch_size is None else "batch_size"
             if message := out_of_memory(error, f"lower evaluation.{stated}", "in an evaluation"):
@@ -140,13 +141,14 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
     need_precision(spec.backbone.adapter, hardware)
     inputs, seed = prepared.inputs(spec, repeat), training_seed(repeat)
     torch.manual_seed(derive(seed, "weights"))
-    model = build_component(spec.backbone, BackboneContext(inputs.data.labels, inputs.tokenizer))
+    outputs = spec.task.outputs(inputs.data.labels)
+    model = build_component(spec.backbone, BackboneContext(outputs, inputs.tokenizer))
     round_base(model, spec.backbone.adapter)
     model.to(hardware.device)
     collator = Collator.of(inputs.tokenizer, model)
     unlabelled = inputs.unlabelled
     context = ObjectiveContext(
-        inputs.data.class_counts(),
+        spec.task.counts(inputs.data.train.labels, inputs.data.labels),
         0 if unlabelled is None else len(unlabelled.rows),
         seed if prepared.world.first else derive(seed, "process", prepared.world.rank) % 2**32,
     )

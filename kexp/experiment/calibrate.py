@@ -10,6 +10,7 @@ from typing import Any
 from kexp.builtin.metrics import ECE
 from kexp.evaluate.calibration import Temperature, calibrated, expected_calibration_error, fit_temperature
 from kexp.evaluate.predictions import Predictions
+from kexp.evaluate.row_scores import cross_entropy
 from kexp.model_files import write_temperature
 from kexp.spec.sections import Evaluation
 
@@ -58,4 +59,4 @@ class Calibration:
 def _errors(found: Predictions, bins: int) -> dict[str, float]:
     correct = found.probabilities.argmax(1) == found.labels
     error = expected_calibration_error(found.probabilities.max(1), correct, bins)
-    return {"ece": error, "cross_entropy": found.cross_entropy()}
+    return {"ece": error, "cross_entropy": float(cross_entropy(found.labels, found.probabilities).mean())}

@@ -20,7 +20,7 @@ FEW_CHANGES = 0.5
 
 def data_warnings(spec: Spec, data: PreparedData) -> Iterator[str]:
     """Yield warnings about a run's data: labels in blocks, more labels to choose by than to train on, rows left out."""
-    if spec.sampler.keeps_order:
+    if spec.sampler.keeps_order and spec.task.classes:
         order = spec.sampler.order(data.train.labels, generator(0, "order of labels"))
         yield from _blocks(data.train.labels[order])
     yield from row_warnings(spec, data)

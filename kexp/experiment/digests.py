@@ -15,11 +15,11 @@ from kexp.data.prepare import divided_by
 from kexp.errors import KexpError
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.run_inputs import RunInputs
-from kexp.plan.cross_checks import sections_in
 from kexp.plan.resolve import Variant
 from kexp.plan.validate import dump
 from kexp.pretrained import fingerprint
 from kexp.repeats import Repeat, in_words
+from kexp.spec.parts import sections_in
 from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:

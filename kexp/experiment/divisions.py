@@ -16,8 +16,6 @@ from kexp.plan.resolve import repeats_of
 from kexp.repeats import Repeat, in_words
 from kexp.spec.sections import Spec
 
-BASELINES = ("majority", "tfidf-logreg")
-
 
 def divisions(spec: Spec) -> dict[str, Repeat]:
     """Return a run of every division of the rows by its name: draws, folds, and seeds with ``split.resplit``."""
@@ -81,7 +79,7 @@ def _baselines(
     spec: Spec, repeat: Repeat, prepared: PreparedInputs, remarks: dict[str, None]
 ) -> dict[str, dict[str, dict[str, float]]]:
     data = prepared.data(spec, repeat)
-    names: tuple[str, ...] = BASELINES if spec.evaluation.baselines is None else spec.evaluation.baselines
+    names = spec.task.baselines if spec.evaluation.baselines is None else spec.evaluation.baselines
     metrics = prepared.metrics(spec, data.labels)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name in names:

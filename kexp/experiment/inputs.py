@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import kexp
 from kexp.catalog import Catalog
-from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext
+from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext, TaskOptions
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_augmenters
 from kexp.contracts.metric import build_metrics
 from kexp.data.encoding import Encoded, frame
@@ -27,7 +27,7 @@ from kexp.data.tokenising import TokenCache
 from kexp.distributed import ALONE, World
 from kexp.doing import doing
 from kexp.errors import plugin_call
-from kexp.evaluate.baselines import MOST_ROWS, Predict, fit_baseline, join_pairs
+from kexp.evaluate.baselines import MOST_ROWS, Predict, join_pairs
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.data_warnings import data_warnings
 from kexp.experiment.hidden_state_store import HiddenStateStore
@@ -84,7 +84,7 @@ class PreparedInputs:
     def row_keys(self, spec: Spec, repeat: Repeat) -> Mapping[str, NDArray[np.uint64]]:
         """Return a number for every row of the data of a run, by split."""
         keys: Mapping[str, NDArray[np.uint64]] = self.made.get(
-            f"row keys {self._data_key(spec, repeat)}", lambda: self.data(spec, repeat).row_keys()
+            f"row keys {self._data_key(spec, repeat)}", lambda: self.data(spec, repeat).row_keys(spec.task)
         )
         return keys
 
@@ -98,7 +98,7 @@ class PreparedInputs:
         labels, training = data.labels, spec.training
         used = f"{training.max_length} {training.gradient_checkpointing} {training.precision}"
         model = f"model {self._key(spec, 'backbone')} {used} {labels}"
-        self.made.get(model, lambda: self._tried(spec, labels, tokenizer))
+        self.made.get(model, lambda: self._tried(spec, spec.task.outputs(labels), tokenizer))
         encoded = {split: self._encode(spec, tokenizer, rows, f"{split} {key}") for split, rows in data.splits.items()}
         unlabelled = self._unlabelled(spec, repeat, tokenizer, key) if spec.objective.uses_unlabelled else None
         if unlabelled is not None:
@@ -160,7 +160,8 @@ class PreparedInputs:
     def baseline(self, spec: Spec, repeat: Repeat, name: str) -> dict[str, Predictions]:
         """Fit a baseline on train and predict validation and test."""
         predictions: dict[str, Predictions] = self.made.get(
-            f"baseline {name} {self._data_key(spec, repeat)}", lambda: _baseline(self.data(spec, repeat), name)
+            f"baseline {name} {self._data_key(spec, repeat)}",
+            lambda: _baseline(self.data(spec, repeat), name, spec.task),
         )
         return predictions
 
@@ -247,17 +248,20 @@ class PreparedInputs:
     def _data_key(self, spec: Spec, repeat: Repeat) -> str:
         own = "".join(f" {name} {number}" for name, number in divided_by(spec, repeat).items())
         views = " views" if needs_views(spec) else ""
-        return self._key(spec, "dataset", "cleaning", "split", "labelled") + own + views
+        return self._key(spec, "task", "dataset", "cleaning", "split", "labelled") + own + views
 
     def _key(self, spec: Spec, *sections: str) -> str:
         table = dump(spec, self.catalog)
         return json.dumps([table[name] for name in sections], sort_keys=True, ensure_ascii=False)
 
 
-def _baseline(data: PreparedData, name: str) -> dict[str, Predictions]:
-    rows = stratified_rows(data.train.labels, MOST_ROWS.get(name, len(data.train)), seed=0)
+def _baseline(data: PreparedData, name: str, task: TaskOptions) -> dict[str, Predictions]:
+    import numpy as np
+
+    classes = data.train.labels if task.classes else np.zeros(len(data.train), np.int64)
+    rows = stratified_rows(classes, MOST_ROWS.get(name, len(data.train)), seed=0)
     train = data.train if len(rows) == len(data.train) else data.train.take(rows)
-    model = fit_baseline(name, _joined(train), train.labels, len(data.labels), seed=0)
+    model: Predict = task.fit_baseline(name, _joined(train), train.labels, data.labels, seed=0)
     measured = {split: rows for split, rows in data.splits.items() if split != "train"}
     return {split: Predictions(rows.labels, _predicted(model, rows)) for split, rows in measured.items()}
 

@@ -32,12 +32,12 @@ TOLERANCE = 1e-3
 """Largest difference of logits, relative to the largest of them, that rounding may cause."""
 
 
-def try_backbone(spec: Spec, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> None:
+def try_backbone(spec: Spec, outputs: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> None:
     """Build the model of a spec and let it read rows of one token and of the greatest length; it is then dropped."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        model = build_component(spec.backbone, BackboneContext(labels, tokenizer))
+        model = build_component(spec.backbone, BackboneContext(outputs, tokenizer))
     _check_precision(spec, model)
     if spec.backbone.adapter is not None:
         need_precision(spec.backbone.adapter, hardware_of(spec.training))

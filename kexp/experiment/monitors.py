@@ -6,12 +6,18 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kexp.contracts import TaskOptions
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.data.stored_views import LabelledViews
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
 from kexp.train.events import Evaluated, Event, Finished, Started, StepsDone, Warned
 from kexp.train.pseudo_label_stats import PseudoLabelStats
+
+
+def mean_loss(task: TaskOptions, found: Predictions) -> float:
+    """Return the mean over rows of the loss of predictions."""
+    return float(task.losses(found.labels, found.probabilities).mean())
 
 
 @dataclass(slots=True)
@@ -33,7 +39,8 @@ class Validation:
         """Return the loss of what was measured last, and the metrics of train where the spec wants them."""
         assembled, last = self.assembled, self.last
         train = self._measured(assembled.predict("train")) if assembled.spec.evaluation.train else {}
-        return {"validation_loss": None if last is None else last.cross_entropy(), "train_metrics": train}
+        loss = None if last is None else mean_loss(assembled.spec.task, last)
+        return {"validation_loss": loss, "train_metrics": train}
 
     def keep(self) -> None:
         """Keep the predictions that were measured last."""
@@ -55,10 +62,11 @@ class PseudoLabelMonitor:
     def look(self) -> tuple[Mapping[str, float], Sequence[str]]:
         """Return what is worth logging, and warnings; nothing where there are no unlabelled rows."""
         found = self.assembled.predict_unlabelled()
-        if found is None:
+        task = self.assembled.spec.task
+        if found is None or not task.classes:
             return {}, ()
         data = self.assembled.inputs.data
-        counts = data.class_counts()
+        counts = task.counts(data.train.labels, data.labels)
         # Not even looked at where the spec wants no oracle.
         labels = found.labels if self.assembled.spec.evaluation.oracle else found.labels * 0 - 1
         stats = PseudoLabelStats.of(labels, found.probabilities, [count / sum(counts) for count in counts])

@@ -70,7 +70,6 @@ def save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[s
         pairs = None if rows.pairs is None else clean(spec, rows.pairs)
         counts = token_counts(assembled.inputs.encoded[split], assembled.inputs.tokenizer)
         tokens = dict(zip(report.TOKENS, counts, strict=True))
-        tables.append(
-            report.table(split, data.labels, rows.numbers, texts, pairs, found.labels, found.probabilities, tokens)
-        )
+        predicted = spec.task.columns(found.labels, found.probabilities, data.labels)
+        tables.append(report.table(split, rows.numbers, texts, pairs, predicted, tokens))
     report.write(path, tables)

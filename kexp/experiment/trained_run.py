@@ -8,7 +8,7 @@ from typing import Any
 
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
-from kexp.experiment.monitors import UnlabelledUse, Validation
+from kexp.experiment.monitors import UnlabelledUse, Validation, mean_loss
 from kexp.experiment.saved_files import model_folders
 from kexp.model.compiled import compiled_parts
 from kexp.train.loop import Trainer
@@ -27,6 +27,7 @@ class TrainedRun:
     def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
         """Return the keys of ``result.json`` about training, and about predictions by split."""
         assembled, trainer = self.assembled, self.trainer
+        task = assembled.spec.task
         labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
         record = assembled.inputs.data.record
         seconds, validation = max(state.training_seconds, 1e-9), predictions.get("validation")
@@ -40,7 +41,7 @@ class TrainedRun:
             "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
             **{name: dict(record[name]) for name in ("dataset", "seed_words") if record.get(name)},
             "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
-            "validation_loss": None if validation is None else validation.cross_entropy(),
+            "validation_loss": None if validation is None else mean_loss(task, validation),
             **({} if state.best is None else self._chosen()),
             "kept_step": trainer.kept_step,
             "kept_epoch": trainer.kept_step / trainer.steps_per_epoch,
@@ -69,8 +70,9 @@ class TrainedRun:
             **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),
-            "per_class": {split: found.per_class(labels) for split, found in predictions.items()},
-            "confusion_matrix": {split: found.confusion_matrix() for split, found in predictions.items()},
+            **by_key(
+                {split: task.details(found.labels, found.probabilities, labels) for split, found in predictions.items()}
+            ),
         }
 
     def _chosen(self) -> dict[str, Any]:
@@ -86,3 +88,9 @@ class TrainedRun:
         smaller = {name: size and -(-size // state.passes) for name, size in sizes.items() if state.passes > 1}
         found = {**smaller, "skipped_steps": state.skipped}
         return {key: value for key, value in {**found, "remarks": state.remarks}.items() if value}
+
+
+def by_key(details: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Turn what is said of each split into what each key says of the splits."""
+    keys = dict.fromkeys(key for of in details.values() for key in of)
+    return {key: {split: of[key] for split, of in details.items() if key in of} for key in keys}

@@ -144,8 +144,7 @@ def measure(
     found = {
         "labels": list(model.labels),
         "metrics": predictions.measure(metrics),
-        "per_class": predictions.per_class(tuple(model.labels)),
-        "confusion_matrix": predictions.confusion_matrix(),
+        **model.task.details(predictions.labels, predictions.probabilities, model.labels),
     }
     selection = counts.selection
     if abstain is not None:

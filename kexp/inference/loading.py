@@ -181,7 +181,7 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
     module.to(hardware.device)  # type: ignore[arg-type]
     temperature = read_temperature(place.model) or 1.0
     classifier = Classifier(module, hardware, collator.pad_id)
-    return Member(place, provenance, labels, classifier, pipeline, collator, temperature)
+    return Member(place, provenance, labels, provenance.task, classifier, pipeline, collator, temperature)
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kexp.catalog import Catalog
-from kexp.contracts import AnyBackbone, BackboneOptions, Metric, MetricContext
+from kexp.contracts import AnyBackbone, AnyTask, BackboneOptions, Metric, MetricContext, TaskOptions
 from kexp.contracts.metric import build_metrics
 from kexp.inference.columns import TextColumns, columns_of
 from kexp.inference.model_folders import Place
@@ -23,6 +23,7 @@ class Provenance:
     trim: bool
     label_names: Mapping[str, str]
     columns: TextColumns
+    task: TaskOptions
     leave_out: frozenset[str] = frozenset()
 
     @property
@@ -49,5 +50,6 @@ def provenance_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> P
         saved.part("cleaning", Cleaning, {}).trim,
         dataset.get("label_names") or {},
         columns_of(dataset),
+        saved.part("task", AnyTask, "single-label"),
         frozenset(dataset.get("leave_out") or ()),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexp.contracts import TaskOptions
 from kexp.data.batching import PREDICTION_TOKENS, BatchSize, RowsPerBatch, TokensPerBatch, by_length
 from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.labelled_stream import Collator
@@ -60,6 +61,7 @@ class Member:
     place: Place
     provenance: Provenance
     labels: tuple[str, ...]
+    task: TaskOptions
     classifier: Classifier
     pipeline: TextPipeline
     collator: Collator
@@ -76,8 +78,8 @@ class Member:
         unknown = np.zeros(len(encoded), np.int64)
         lengths = encoded.tokens.lengths
         batches = ((rows, HostBatch(self.collator(encoded, rows), unknown[rows])) for rows in by_length(lengths, size))
-        found = predict(self.classifier, batches, (len(encoded), len(self.labels)))
-        return calibrated(found.probabilities, self.temperature)
+        shape = (len(encoded), len(self.labels))
+        return calibrated(predict(self.classifier, batches, shape, self.task.predictions), self.temperature)
 
 
 @dataclass(slots=True)
@@ -96,6 +98,11 @@ class TrainedModel:
     def columns(self) -> TextColumns:
         """The columns that the models were trained on."""
         return next((m.provenance.columns for m in self.members if m.provenance.columns.known), TextColumns())
+
+    @property
+    def task(self) -> TaskOptions:
+        """What the models predict."""
+        return self.members[0].task
 
     @property
     def max_length(self) -> int:

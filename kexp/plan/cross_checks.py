@@ -15,7 +15,9 @@ from kexp.moving_average import decay_warnings
 from kexp.options import Options, Section, component_title, plugin_results
 from kexp.plan.other_tools import metric_hint
 from kexp.plan.search_metrics import check_search
+from kexp.plan.task_checks import check_task
 from kexp.redaction import is_masked
+from kexp.spec.parts import sections_in
 from kexp.spec.pretraining_section import Pretraining
 from kexp.spec.search_section import Search
 from kexp.spec.sections import Evaluation, Spec, Split
@@ -37,6 +39,7 @@ def cross_check(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]
         ("training", "evaluation", "backbone", "freezing", "search", "dataset", "objective", "seeds", "split"),
     )
     validates = split is None or split.validation > 0
+    yield from check_task(valid, catalog)
     if training and not validates:
         yield from _check_without_validation(training)
     if search and not validates:
@@ -132,20 +135,6 @@ def components(sections: Iterable[Section], catalog: Catalog) -> dict[str, str]:
     """Return the components in some sections as "kind name", each with the package and version that it comes from."""
     used = {type(part) for section in sections for _, part in sections_in("", section) if isinstance(part, Options)}
     return dict(sorted((f"{part.kind} {catalog.name_of(part)}", str(catalog.owner_of(part))) for part in used))
-
-
-def sections_in(place: str, value: Any) -> Iterator[tuple[str, Section]]:
-    """Yield a section and every section nested in it, with its dotted path."""
-    if isinstance(value, Section):
-        yield place, value
-        for name in type(value).model_fields:
-            yield from sections_in(f"{place}.{name}", getattr(value, name))
-    elif isinstance(value, tuple | list):
-        for index, item in enumerate(value):
-            yield from sections_in(f"{place}[{index}]", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from sections_in(f"{place}.{key}", item)
 
 
 def _own_problems(name: str, section: Any, catalog: Catalog) -> Iterator[Problem]:

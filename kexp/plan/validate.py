@@ -13,6 +13,7 @@ from kexp.nested import Table
 from kexp.plan.cross_checks import cross_check
 from kexp.plan.messages import translate
 from kexp.plan.search_space import check_space_ends
+from kexp.plan.task_defaults import of_task
 from kexp.redaction import hidden, without_address_secrets
 from kexp.spec import toml
 from kexp.spec.search_section import Search
@@ -25,18 +26,24 @@ OPTIONS_OF = {"freezing": "layers"}
 
 def validate(table: Mapping[str, Any], catalog: Catalog) -> tuple[Spec | None, list[Problem]]:
     """Return the spec that a table describes, or None, and everything that is wrong with it."""
-    context: dict[str, Any] = {"catalog": catalog, "valid": {}}
-    problems: list[Problem] = []
-    spec = None
-    table = {name: _with_component(name, value) for name, value in toml.join_paths(dict(table)).items()}
-    try:
-        spec = Spec.model_validate(table, context=context)
-    except ValidationError as error:
-        problems = translate(error.errors(include_url=False), table, catalog)
-    problems += cross_check(context["valid"], catalog)
+    table = toml.join_paths(dict(table))
+    spec, valid, problems = _validated(table, catalog)
+    if other := of_task(table, valid, catalog):
+        spec, valid, problems = _validated(other, catalog)
+    problems += cross_check(valid, catalog)
     if spec and spec.search and not problems:
         problems += _check_space(spec, spec.search, catalog)
     return (None if problems else spec), problems
+
+
+def _validated(table: Table, catalog: Catalog) -> tuple[Spec | None, Mapping[str, Any], list[Problem]]:
+    """Return the spec of a table, or None, the sections that are valid by name, and what is wrong with the others."""
+    context: dict[str, Any] = {"catalog": catalog, "valid": {}}
+    table = {name: _with_component(name, value) for name, value in table.items()}
+    try:
+        return Spec.model_validate(table, context=context), context["valid"], []
+    except ValidationError as error:
+        return None, context["valid"], translate(error.errors(include_url=False), table, catalog)
 
 
 def dump(spec: Spec, catalog: Catalog) -> Table:

@@ -27,15 +27,13 @@ Files of earlier versions lack them.
 
 def table(
     split: str,
-    names: Sequence[str],
     numbers: NDArray[np.int64],
     texts: Sequence[str],
     pairs: Sequence[str] | None,
-    labels: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
+    predicted: Mapping[str, Any],
     tokens: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of a split: the text as the model read it, true and predicted label, and every probability.
+    """Return the rows of a split: the text as the model read it, and what is predicted (``TaskOptions.columns``).
 
     ``tokens`` are the columns named in ``TOKENS``.
     """
@@ -44,13 +42,7 @@ def table(
     columns: dict[str, Any] = {"split": split, "row": numbers, "text": texts}
     if pairs is not None:
         columns["text_pair"] = pairs
-    columns |= {
-        "label": [names[number] for number in labels],
-        "predicted": [names[number] for number in probabilities.argmax(1)],
-        "confidence": probabilities.max(1),
-    }
-    columns |= {f"probability:{name}": probabilities[:, number] for number, name in enumerate(names)}
-    return pd.DataFrame(columns | dict(tokens or {}))
+    return pd.DataFrame({**columns, **predicted, **(tokens or {})})
 
 
 def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:

@@ -28,6 +28,7 @@ from kexp.contracts import (
     AnyMetric,
     AnyObjective,
     AnySampler,
+    AnyTask,
     AnyTracker,
 )
 from kexp.errors import Problem
@@ -263,9 +264,10 @@ class Evaluation(Section):
     """What is measured on validation and test, and what the model is held against."""
 
     metrics: tuple[AnyMetric, ...] = Field(DEFAULT_METRICS, min_length=1, description="Metrics by name.")
-    baselines: tuple[Literal["majority", "tfidf-logreg"], ...] | None = Field(
+    baselines: tuple[str, ...] | None = Field(
         None,
-        description="Simple models on the same rows, all if not given; tfidf-logreg on 50,000 of train at most.",
+        description="Simple models on the same rows, all of the task if not given; linear ones on 50,000 of train at "
+        "most.",
     )
     batch_size: PositiveInt | None = Field(None, description="Rows per forward pass of an evaluation.")
     batch_tokens: PositiveInt | None = Field(
@@ -346,6 +348,10 @@ class Spec(Section):
     description: str = Field("", description="What the experiment is about.")
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], OneOrSeveral()] = Field(
         (1,), min_length=1, max_length=10_000, description="One run per seed; a number alone is the only seed."
+    )
+    task: AnyTask = Field(
+        "single-label",  # type: ignore[assignment]
+        description="What a label is, and what a model predicts; what the dataset shows if not given.",
     )
     dataset: AnyDataset = Field(description="Where texts and labels come from.")
     cleaning: Cleaning = Field({}, description="What happens to the rows first.")  # type: ignore[assignment]

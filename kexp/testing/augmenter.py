@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kexp.contracts import Augmenter, AugmenterContext, AugmenterOptions, ClosableAugmenter, Rejected
 from kexp.options import Options
-from kexp.plan.cross_checks import sections_in
 from kexp.sample_reviews import korean_reviews
+from kexp.spec.parts import sections_in
 from kexp.testing.fixtures import (
     ODD_TEXTS,
     STEADY,

@@ -15,9 +15,9 @@ from kexp.catalog import Catalog, Entry, Owner, load_catalog
 from kexp.errors import Problem
 from kexp.hookspecs import HOOK_OF_KIND, KINDS
 from kexp.options import Options
-from kexp.plan.cross_checks import sections_in
 from kexp.plan.schema import options_of
 from kexp.spec import toml
+from kexp.spec.parts import sections_in
 from kexp.testing.subprocess_checks import send
 
 PATIENCE = 2.0

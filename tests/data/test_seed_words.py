@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.catalog import load_catalog
 from kexp.data.prepare import prepare
 from kexp.data.rows import PreparedData
@@ -176,9 +178,9 @@ def test_rows_of_a_file_join_labelled_ones_with_numbers_of_their_own_and_without
         assert added >= 6
         assert len({*data.train.numbers}) == len(data.train) == 10 + added
         assert data.train.augmented is None
-        assert data.train.keys(data.labels).shape == (len(data.train),)
+        assert data.train.keys(partial(SingleLabel().decode, names=data.labels)).shape == (len(data.train),)
         assert data.unlabelled is not None
-        assert data.unlabelled.keys(data.labels).shape == (len(data.unlabelled),)
+        assert data.unlabelled.keys(partial(SingleLabel().decode, names=data.labels)).shape == (len(data.unlabelled),)
 
 
 def test_words_that_leave_too_few_unlabelled_rows_are_named(write_spec: Callable[..., Path], reviews: Path) -> None:

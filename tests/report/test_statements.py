@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, t
 
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.repeats import Repeat
 from kexp.report import predictions
 from kexp.report.methods import Method
@@ -199,7 +200,8 @@ def test_methods_with_other_test_rows_and_no_run_in_common_are_refused(tmp_path:
     def run(rows: int, name: str) -> predictions.Tested:
         path, numbers = tmp_path / f"{name}.parquet", np.arange(rows)
         texts = [f"text {number}" for number in numbers]
-        table = predictions.table("test", ("no", "yes"), numbers, texts, None, LABELS[:rows], np.eye(2)[LABELS[:rows]])
+        predicted = SingleLabel().columns(LABELS[:rows], np.eye(2)[LABELS[:rows]], ("no", "yes"))
+        table = predictions.table("test", numbers, texts, None, predicted)
         predictions.write(path, [table])
         return predictions.tested(path, "test", ("no", "yes"))
 

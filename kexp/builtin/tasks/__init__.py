@@ -1,0 +1,11 @@
+"""The tasks of kexp itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kexp.builtin.tasks.single_label import SingleLabel
+from kexp.contracts import TaskOptions
+
+TASKS: Mapping[str, type[TaskOptions]] = {"single-label": SingleLabel}
+"""By name."""

@@ -1,0 +1,148 @@
+"""What a task promises: how labels are read and numbered, what the logits of a model mean, and what is told of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from kexp.options import Options, component
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CLASS = "class"
+"""Kind of targets: one of several classes per row, as int64 ids of shape (rows,), -1 where unknown."""
+
+
+class TaskOptions(Options):
+    """Base of every task.
+
+    Three words: a *label* is what a row has in the data, as text of one spelling; *targets* are the labels of rows as
+    an array whose first axis are the rows; *predictions* are what a model says of rows, made of its logits, as float64
+    of shape (rows, names). ``names`` are those of the classes, or of whatever is predicted, by their number.
+    """
+
+    kind: ClassVar[str] = "task"
+    trained_as: ClassVar[str] = CLASS
+    """Kind of targets that an objective has to be a loss of: see ``ObjectiveOptions.targets``."""
+    measured_as: ClassVar[Collection[str]] = (CLASS,)
+    """Kinds of targets that metrics may be for: see ``MetricOptions.targets``."""
+    classes: ClassVar[bool] = False
+    """Whether every row has one label out of few, so that rows of a class can be counted, drawn and balanced."""
+    calibrates: ClassVar[bool] = False
+    """Whether predictions are the softmax of logits, which a temperature can calibrate."""
+    baselines: ClassVar[Collection[str]] = ()
+    """Names of the baselines that ``fit_baseline`` knows."""
+
+    def defaults(self) -> Mapping[str, Any]:
+        """Return the tables of a spec that differ with this task where the spec does not state them."""
+        return {}
+
+    # --- labels
+
+    @abstractmethod
+    def label_of(self, value: Any) -> str:
+        """Return a cell of a label column, or a label, as a label; "" for a missing one.
+
+        Raises ``ValueError`` for what is no label, with what it is.
+        """
+
+    def spelled_once(self, labels: Collection[str]) -> Mapping[str, str]:
+        """Return which of the labels of all splits are to be replaced by which others, since they mean the same."""
+        return {}
+
+    def warnings_of_labels(self, labels: Collection[str]) -> Sequence[str]:
+        """Return what is probably not meant about the labels of all splits."""
+        return ()
+
+    @abstractmethod
+    def need_variety(self, labels: Collection[str]) -> None:
+        """Raise ``DataError`` where the labels of the train rows leave nothing to learn."""
+
+    @abstractmethod
+    def names(self, labels: Collection[str], given: Sequence[str] | None) -> tuple[str, ...]:
+        """Return the names by number, from the labels of the train rows; ``given`` are those of the dataset, if any."""
+
+    @abstractmethod
+    def unknown(self, labels: Collection[str], names: Sequence[str]) -> Sequence[str]:
+        """Return the labels that a model of these names could never predict, sorted."""
+
+    @abstractmethod
+    def encode(self, labels: Sequence[str], names: Sequence[str]) -> NDArray[Any]:
+        """Return the targets of labels, which for "" are unknown ones."""
+
+    @abstractmethod
+    def decode(self, targets: NDArray[Any], names: Sequence[str]) -> list[str]:
+        """Return the labels of targets, "" for unknown ones."""
+
+    @abstractmethod
+    def known(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which targets are known ones; shape (rows,)."""
+
+    @abstractmethod
+    def strata(self, labels: Sequence[str], parts: int) -> NDArray[np.integer[Any]]:
+        """Return in which proportions rows are divided, so that the labels are alike in all parts.
+
+        Of shape (rows,), a number per row from 0, with at least ``parts`` rows of each where that is possible; or of
+        shape (rows, names) with 1 for each label of a row and 0 for the others.
+        """
+
+    @abstractmethod
+    def counts(self, targets: NDArray[Any], names: Sequence[str]) -> list[int]:
+        """Return how many rows have each name; empty where rows have none."""
+
+    # --- models
+
+    @abstractmethod
+    def outputs(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of the logits of a model."""
+
+    @abstractmethod
+    def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the predictions that logits of shape (rows, outputs) mean, of shape (rows, names)."""
+
+    @abstractmethod
+    def decide(self, predictions: NDArray[np.float64]) -> NDArray[Any]:
+        """Return the targets that predictions choose."""
+
+    # --- results
+
+    @abstractmethod
+    def losses(self, targets: NDArray[Any], predictions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the loss of each row, without weights, whose mean is the validation loss; shape (rows,)."""
+
+    @abstractmethod
+    def details(
+        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Return what a result says of a split besides metrics, by its key in ``result.json``, as plain JSON."""
+
+    @abstractmethod
+    def columns(
+        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Return the columns of ``predictions.parquet`` about targets and predictions, by name.
+
+        ``label`` and ``predicted`` are among them, the others are numbers.
+        """
+
+    @abstractmethod
+    def read_columns(
+        self, columns: Mapping[str, Any], names: Sequence[str]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Return targets and predictions from the columns that ``columns`` made.
+
+        Raises ``ValueError`` for values that it cannot have made, and ``KeyError`` for a column that is missing.
+        """
+
+    def fit_baseline(
+        self, name: str, texts: Sequence[str], targets: NDArray[Any], names: Sequence[str], seed: int
+    ) -> Any:
+        """Fit a simple model; returns a function from texts to predictions of shape (rows, names)."""
+        raise NotImplementedError(name)
+
+
+AnyTask = Annotated[TaskOptions, *component("task")]
+"""A field that holds a component of this kind."""

@@ -1,0 +1,67 @@
+"""Whether the sections of a spec fit its task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kexp.catalog import Catalog
+from kexp.contracts import ObjectiveOptions, TaskOptions
+from kexp.errors import Problem, did_you_mean
+from kexp.options import Options
+from kexp.spec.parts import sections_in
+
+
+def check_task(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
+    """Yield the components and options that are not defined for the task."""
+    task: TaskOptions | None = valid.get("task")
+    if task is None:
+        return
+    name = catalog.name_of(type(task))
+    yield from _check_objective(valid.get("objective"), task, name, catalog)
+    if evaluation := valid.get("evaluation"):
+        for number, metric in enumerate(evaluation.metrics):
+            if not {*metric.targets} & {*task.measured_as}:
+                known = _fitting("metric", {*task.measured_as}, catalog)
+                yield Problem(f"evaluation.metrics[{number}]", _undefined(metric, name, catalog), f"use {known}")
+        for number, baseline in enumerate(evaluation.baselines or ()):
+            if baseline not in task.baselines:
+                message = f'unknown baseline "{baseline}" of task "{name}"'
+                yield Problem(f"evaluation.baselines[{number}]", message, did_you_mean(baseline, task.baselines))
+        if evaluation.calibrate and not task.calibrates:
+            message = f'predictions of task "{name}" are not calibrated by a temperature'
+            yield Problem("evaluation.calibrate", message, "leave it out")
+    if not task.classes:
+        yield from _check_without_classes(valid, name, catalog)
+
+
+def _check_objective(objective: Any, task: TaskOptions, name: str, catalog: Catalog) -> Iterator[Problem]:
+    for place, part in sections_in("objective", objective):
+        if isinstance(part, ObjectiveOptions) and task.trained_as not in part.targets:
+            known = _fitting("objective", {task.trained_as}, catalog)
+            yield Problem(place, _undefined(part, name, catalog), f"use {known}")
+
+
+def _check_without_classes(valid: Mapping[str, Any], name: str, catalog: Catalog) -> Iterator[Problem]:
+    """Yield options that count or draw the rows of a class, where rows have none."""
+    message = f'with task "{name}" a row has no class'
+    sampler, cleaning, labelled = map(valid.get, ("sampler", "cleaning", "labelled"))
+    if sampler is not None and sampler.needs_classes:
+        yield Problem("sampler", f'"{catalog.name_of(type(sampler))}" draws by class; {message}', 'use "random"')
+    for option in ("max_per_class", "balance"):
+        if cleaning is not None and getattr(cleaning, option):
+            yield Problem(f"cleaning.{option}", message, "leave it out")
+    if labelled is not None and labelled.per_class is not None:
+        yield Problem("labelled.per_class", message, "use labelled.n")
+    if labelled is not None and labelled.words:
+        yield Problem("labelled.seed_words", message, "leave them out")
+
+
+def _undefined(part: Options, name: str, catalog: Catalog) -> str:
+    return f'{part.kind} "{catalog.name_of(type(part))}" is not defined for task "{name}"'
+
+
+def _fitting(kind: str, targets: set[str], catalog: Catalog) -> str:
+    """Return the names of the components of a kind that are defined for targets, as a list in words."""
+    names = [f'"{entry.name}"' for entry in catalog.entries(kind) if targets & {*entry.options.targets}]  # type: ignore[attr-defined]
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "one that a plugin registers for it"
