@@ -19,6 +19,8 @@ MODEL_FILES = (".json", ".safetensors", ".bin", ".spm", ".model", ".txt")
 CHECKSUMS = "checksums.json"
 CALIBRATION = "calibration.json"
 """The temperature by which kexp divides the logits of a model; other libraries do not read it."""
+DECISIONS = "decisions.json"
+"""What kexp chose on validation for the decisions of a model, such as thresholds."""
 SETTABLE = ("model_max_length", "truncation_side", "padding_side")
 """Settings of a tokenizer that its owner may change: another text is then cut, but none is read as another."""
 WRAPPERS = ("module.", "_orig_mod.")
@@ -150,6 +152,22 @@ def read_temperature(folder: Path) -> float | None:
     ):
         raise KexpError(f"{path}: expected temperature to be a number above 0, found {_short(temperature)}")
     return float(temperature)
+
+
+def write_decisions(folder: Path, chosen: Mapping[str, Any]) -> None:
+    """Write what was chosen for the decisions of a model beside it."""
+    (folder / DECISIONS).write_text(json.dumps(dict(chosen), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_decisions(folder: Path) -> dict[str, Any]:
+    """Return what was chosen for the decisions of a model; raises ``KexpError`` for a file that cannot be read."""
+    path = folder / DECISIONS
+    if not path.is_file():
+        return {}
+    try:
+        return read_object(path)
+    except (OSError, ValueError) as error:
+        raise KexpError(f"{path} cannot be read: {error}; copy the folder again") from None
 
 
 def write_checksums(folder: Path) -> None:

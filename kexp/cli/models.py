@@ -241,7 +241,7 @@ def evaluate(
         label = label or label_column(dataset, labelled.columns)
         labelled.need(label, "--label")
         model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
-        metrics = model.members[0].provenance.metrics(model.labels)
+        metrics = model.members[0].provenance.metrics(model.labels, model.chosen)
         print_notes(model)
         warn_of_threshold(abstain, model)
         labels = Labels.of_model(label, model, renamed, ignore=ignore_unknown)

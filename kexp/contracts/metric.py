@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from kexp.contracts.task import CLASS
 from kexp.errors import PluginError, describe_value, plugin_call
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
 class Metric(Protocol):
     """A number from labels and probabilities."""
 
-    def __call__(self, labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-        """Score label ids of shape (rows,) against probabilities of shape (rows, labels)."""
+    def __call__(self, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
+        """Score label ids of shape (rows,) against probabilities of shape (rows, labels), or those of its targets."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricContext:
-    """What a metric is built for: the names of the labels, by id."""
+    """What a metric is built for: the names of the labels, by id, and how the task decides.
+
+    ``decide`` returns the targets that predictions decide for: with one label per row, the id of the largest
+    probability. With thresholds, they are those of the model that is measured; during training there are none yet.
+    """
 
     label_names: Sequence[str]
+    decide: Callable[[NDArray[np.float64]], NDArray[Any]] = lambda predictions: predictions.argmax(1)
 
 
 class MetricOptions(Options):
@@ -60,7 +65,7 @@ def build_metric(options: MetricOptions, context: MetricContext) -> Metric:
     """Build a metric that raises ``PluginError`` with its name, whatever goes wrong, and gives plain numbers."""
     title, metric = component_title(options), build_component(options, context)
 
-    def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    def measure(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
         with plugin_call(title):
             value = metric(labels, probabilities)
         if not isinstance(value, Real):

@@ -16,6 +16,11 @@ CLASS = "class"
 """Kind of targets: one of several classes per row, as int64 ids of shape (rows,), -1 where unknown."""
 
 
+Chosen = Mapping[str, Any]
+"""What ``TaskOptions.choose`` returns."""
+NOTHING: Chosen = {}
+
+
 class TaskOptions(Options):
     """Base of every task.
 
@@ -103,9 +108,16 @@ class TaskOptions(Options):
     def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the predictions that logits of shape (rows, outputs) mean, of shape (rows, names)."""
 
+    def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
+        """Return what decisions need that is chosen on the validation split, such as thresholds, as plain JSON.
+
+        It is kept with the model. Nothing by default.
+        """
+        return {}
+
     @abstractmethod
-    def decide(self, predictions: NDArray[np.float64]) -> NDArray[Any]:
-        """Return the targets that predictions choose."""
+    def decide(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[Any]:
+        """Return the targets that predictions decide for; ``chosen`` is what ``choose`` returned, or empty."""
 
     # --- results
 
@@ -115,13 +127,13 @@ class TaskOptions(Options):
 
     @abstractmethod
     def details(
-        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]
+        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
         """Return what a result says of a split besides metrics, by its key in ``result.json``, as plain JSON."""
 
     @abstractmethod
     def columns(
-        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]
+        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
         """Return the columns of ``predictions.parquet`` about targets and predictions, by name.
 

@@ -14,6 +14,7 @@ from kexp.catalog import Catalog
 from kexp.contracts import AugmenterContext, AugmenterOptions, Metric, MetricContext, TaskOptions
 from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_augmenters
 from kexp.contracts.metric import build_metrics
+from kexp.contracts.task import NOTHING, Chosen
 from kexp.data.encoding import Encoded, frame
 from kexp.data.long_texts import TOKENS
 from kexp.data.prepare import divided_by, needs_views, prepare_read
@@ -165,9 +166,10 @@ class PreparedInputs:
         )
         return predictions
 
-    def metrics(self, spec: Spec, labels: Sequence[str]) -> dict[str, Metric]:
-        """Build the metrics of a spec by name, for these labels."""
-        return build_metrics(spec.evaluation.metrics, MetricContext(labels), self.catalog.name_of)
+    def metrics(self, spec: Spec, labels: Sequence[str], chosen: Chosen = NOTHING) -> dict[str, Metric]:
+        """Build the metrics of a spec by name, for these labels and what was chosen for decisions."""
+        context = MetricContext(labels, partial(spec.task.decide, chosen=chosen))
+        return build_metrics(spec.evaluation.metrics, context, self.catalog.name_of)
 
     def _encode(self, spec: Spec, tokenizer: PreTrainedTokenizerFast, rows: Rows, key: str) -> Encoded:
         """Encode the rows that ``key`` names: tokenised once, cut to each maximum length."""

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kexp.atomic_files import replacing_folder
+from kexp.contracts.task import NOTHING, Chosen
 from kexp.data.encoding import token_counts
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.texts import clean
 from kexp.model.adapter import save_classifier
-from kexp.model_files import write_checksums
+from kexp.model_files import write_checksums, write_decisions
 from kexp.report import predictions as report
 from kexp.train.loop import Trainer
 
@@ -25,26 +26,39 @@ def model_folders(count: int) -> list[str]:
     return ["model", *(f"model-{number}" for number in range(2, count + 1))][:count]
 
 
-def save_models(folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None) -> None:
+def save_models(
+    folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None, chosen: Chosen
+) -> None:
     """Save the model as it is, which is the best or the last one, and the next best ones beside it.
 
-    With the calibration of the first one, each of the others gets its own. Of several processes the first one writes.
+    With the calibration of the first one, and what was chosen for its decisions, each of the others gets its own. Of
+    several processes the first one writes.
     """
     if assembled.classifier.world.first:
-        _save_model(folder / "model", assembled, calibration)
+        _save_model(folder / "model", assembled, calibration, chosen)
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
         for name, (*_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
             assembled.begin_epoch(trainer.epoch_of(step))
-            own = None if calibration is None else Calibration.fitted(assembled.predict("validation"))
+            validation = assembled.predict("validation")
+            own = None if calibration is None else Calibration.fitted(validation)
+            own_choice = chosen_by(assembled, validation if own is None else own.applied(validation))
             if own is not None and own.fit.remark:
                 logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
             if assembled.classifier.world.first:
-                _save_model(folder / name, assembled, own)
+                _save_model(folder / name, assembled, own, own_choice)
 
 
-def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None) -> None:
+def chosen_by(assembled: AssembledRun, validation: Predictions | None) -> Chosen:
+    """Return what is chosen for the decisions of a model by its predictions for validation, and by no others."""
+    if validation is None:
+        return NOTHING
+    task, labels = assembled.spec.task, assembled.inputs.data.labels
+    return task.choose(validation.labels, validation.probabilities, labels)
+
+
+def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None, chosen: Chosen) -> None:
     """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
     training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
     tokenizer.model_max_length = training.max_length
@@ -57,10 +71,14 @@ def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration 
             path.chmod((part / "config.json").stat().st_mode)
         if calibration is not None:
             calibration.save(part)
+        if chosen:
+            write_decisions(part, chosen)
         write_checksums(part)
 
 
-def save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions]) -> None:
+def save_predictions(
+    path: Path, assembled: AssembledRun, predictions: Mapping[str, Predictions], chosen: Chosen
+) -> None:
     """Write predictions by split with the texts that the model read and their numbers of tokens."""
     data, spec = assembled.inputs.data, assembled.spec
     tables = []
@@ -70,6 +88,6 @@ def save_predictions(path: Path, assembled: AssembledRun, predictions: Mapping[s
         pairs = None if rows.pairs is None else clean(spec, rows.pairs)
         counts = token_counts(assembled.inputs.encoded[split], assembled.inputs.tokenizer)
         tokens = dict(zip(report.TOKENS, counts, strict=True))
-        predicted = spec.task.columns(found.labels, found.probabilities, data.labels)
+        predicted = spec.task.columns(found.labels, found.probabilities, data.labels, chosen)
         tables.append(report.table(split, rows.numbers, texts, pairs, predicted, tokens))
     report.write(path, tables)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kexp.contracts import Metric
+from kexp.contracts.task import Chosen
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.monitors import UnlabelledUse, Validation, mean_loss
@@ -24,8 +26,10 @@ class TrainedRun:
     validation: Validation
     use: UnlabelledUse
 
-    def result(self, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-        """Return the keys of ``result.json`` about training, and about predictions by split."""
+    def result(
+        self, predictions: Mapping[str, Predictions], metrics: Mapping[str, Metric], chosen: Chosen
+    ) -> dict[str, Any]:
+        """Return the keys of ``result.json`` about training, and about predictions by split and what they decide."""
         assembled, trainer = self.assembled, self.trainer
         task = assembled.spec.task
         labels, state, hardware = assembled.inputs.data.labels, trainer.state, trainer.hardware
@@ -40,7 +44,7 @@ class TrainedRun:
             "labels": labels,
             "rows": {split: len(rows) for split, rows in assembled.inputs.data.splits.items()},
             **{name: dict(record[name]) for name in ("dataset", "seed_words") if record.get(name)},
-            "metrics": {split: found.measure(assembled.metrics) for split, found in predictions.items()},
+            "metrics": {split: found.measure(metrics) for split, found in predictions.items()},
             "validation_loss": None if validation is None else mean_loss(task, validation),
             **({} if state.best is None else self._chosen()),
             "kept_step": trainer.kept_step,
@@ -70,8 +74,12 @@ class TrainedRun:
             **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),
-            **by_key(
-                {split: task.details(found.labels, found.probabilities, labels) for split, found in predictions.items()}
+            **({"decisions": dict(chosen)} if chosen else {}),
+            **by_key({
+                split: task.details(found.labels, found.probabilities, labels, chosen)
+                for split, found in predictions.items()
+            }),
+        }
             ),
         }
 

@@ -144,7 +144,7 @@ def measure(
     found = {
         "labels": list(model.labels),
         "metrics": predictions.measure(metrics),
-        **model.task.details(predictions.labels, predictions.probabilities, model.labels),
+        **model.task.details(predictions.labels, predictions.probabilities, model.labels, model.chosen),
     }
     selection = counts.selection
     if abstain is not None:

@@ -17,7 +17,7 @@ from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import Member, TrainedModel
 from kexp.model.forward import Classifier
-from kexp.model_files import need_unchanged, own_code, read_object, read_temperature
+from kexp.model_files import need_unchanged, own_code, read_decisions, read_object, read_temperature
 from kexp.model_tokenizer import match_padding, need_tokenizer, padding_note, settle_padding
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, fp16_problem, load_pretrained, positions
@@ -181,7 +181,17 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
     module.to(hardware.device)  # type: ignore[arg-type]
     temperature = read_temperature(place.model) or 1.0
     classifier = Classifier(module, hardware, collator.pad_id)
-    return Member(place, provenance, labels, provenance.task, classifier, pipeline, collator, temperature)
+    return Member(
+        place,
+        provenance,
+        labels,
+        provenance.task,
+        classifier,
+        pipeline,
+        collator,
+        temperature,
+        read_decisions(place.model),
+    )
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:

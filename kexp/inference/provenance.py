@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kexp.catalog import Catalog
 from kexp.contracts import AnyBackbone, AnyTask, BackboneOptions, Metric, MetricContext, TaskOptions
 from kexp.contracts.metric import build_metrics
+from kexp.contracts.task import Chosen
 from kexp.inference.columns import TextColumns, columns_of
 from kexp.inference.model_folders import Place
 from kexp.inference.saved_spec import SavedSpec
@@ -31,10 +33,12 @@ class Provenance:
         """Return whether the backbone changes texts before they are tokenised."""
         return self.backbone is not None and type(self.backbone).clean is not BackboneOptions.clean
 
-    def metrics(self, labels: Sequence[str]) -> dict[str, Metric]:
+    def metrics(self, labels: Sequence[str], chosen: Chosen) -> dict[str, Metric]:
         """Build the metrics of the spec for the model's labels; only a measurement needs them."""
         metrics = self.spec.part("evaluation", Evaluation, {}).metrics
-        return build_metrics(metrics, MetricContext(labels), self.spec.catalog.name_of)
+        return build_metrics(
+            metrics, MetricContext(labels, partial(self.task.decide, chosen=chosen)), self.spec.catalog.name_of
+        )
 
 
 def provenance_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Provenance:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kexp.contracts import TaskOptions
+from kexp.contracts.task import NOTHING, Chosen
 from kexp.data.batching import PREDICTION_TOKENS, BatchSize, RowsPerBatch, TokensPerBatch, by_length
 from kexp.data.encoding import Encoded, unknown_rows
 from kexp.data.labelled_stream import Collator
@@ -67,6 +68,8 @@ class Member:
     collator: Collator
     temperature: float = 1.0
     """By which the logits are divided, where the model was calibrated."""
+    chosen: Chosen = field(default_factory=dict)
+    """What was chosen for its decisions (``TaskOptions.choose``)."""
 
     @property
     def module(self) -> PreTrainedModel:
@@ -103,6 +106,11 @@ class TrainedModel:
     def task(self) -> TaskOptions:
         """What the models predict."""
         return self.members[0].task
+
+    @property
+    def chosen(self) -> Chosen:
+        """What was chosen for decisions on the validation rows of the models: of several, on none for their mean."""
+        return self.members[0].chosen if len(self.members) == 1 else NOTHING
 
     @property
     def max_length(self) -> int:

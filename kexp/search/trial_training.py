@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.contracts import Link, Task
+from kexp.contracts.task import NOTHING
 from kexp.errors import RunInterrupted, RunPruned, SpecError
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
@@ -84,7 +85,7 @@ def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
     kept = trained.validation.kept
     # Training ends with an evaluation, and the first one is the best so far.
     assert kept is not None
-    return trained.result({"validation": kept})
+    return trained.result({"validation": kept}, trained.assembled.metrics, NOTHING)
 
 
 def _rows(prepared: PreparedInputs, spec: Spec, repeats: Sequence[Repeat]) -> str:

@@ -102,7 +102,7 @@ def leave(folder: Path, status: str) -> None:
     labels, probabilities = np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
     texts = ["별로다", "재미있다", "볼만하다", "지루하다"]
     tables = [
-        predictions.table(split, np.arange(4), texts, None, SingleLabel().columns(labels, probabilities, LABELS))
+        predictions.table(split, np.arange(4), texts, None, SingleLabel().columns(labels, probabilities, LABELS, {}))
         for split in ("validation", "test")
     ]
     predictions.write(folder / "predictions.parquet", tables)

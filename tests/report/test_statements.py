@@ -200,7 +200,7 @@ def test_methods_with_other_test_rows_and_no_run_in_common_are_refused(tmp_path:
     def run(rows: int, name: str) -> predictions.Tested:
         path, numbers = tmp_path / f"{name}.parquet", np.arange(rows)
         texts = [f"text {number}" for number in numbers]
-        predicted = SingleLabel().columns(LABELS[:rows], np.eye(2)[LABELS[:rows]], ("no", "yes"))
+        predicted = SingleLabel().columns(LABELS[:rows], np.eye(2)[LABELS[:rows]], ("no", "yes"), {})
         table = predictions.table("test", numbers, texts, None, predicted)
         predictions.write(path, [table])
         return predictions.tested(path, "test", ("no", "yes"))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kexp.contracts import TaskOptions
+from kexp.contracts.task import Chosen
 from kexp.data.reading import MISSING_WORDS
 from kexp.data.splits import class_strata, codes
 from kexp.errors import DataError
@@ -105,10 +106,10 @@ class SingleLabel(TaskOptions):
         probabilities: NDArray[np.float64] = torch.from_numpy(logits).softmax(-1).numpy()
         return probabilities
 
-    def decide(self, predictions: NDArray[np.float64]) -> NDArray[np.int64]:
+    def decide(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[np.int64]:
         """Return the most probable classes; of equal ones the first."""
-        chosen: NDArray[np.int64] = predictions.argmax(1)
-        return chosen
+        decided: NDArray[np.int64] = predictions.argmax(1)
+        return decided
 
     def losses(self, targets: NDArray[Any], predictions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the negative log probabilities of the true classes, in nats."""
@@ -117,7 +118,7 @@ class SingleLabel(TaskOptions):
         return cross_entropy(targets, predictions)
 
     def details(
-        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]
+        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
         """Return the scores of each class, and the confusion matrix: true class by row, predicted one by column."""
         from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -133,7 +134,7 @@ class SingleLabel(TaskOptions):
         }
 
     def columns(
-        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]
+        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
         """Return true and predicted class, the probability of the latter, and all probabilities."""
         return {
