@@ -676,7 +676,7 @@ def test_rows_are_read_no_further_ahead_than_a_chunk(model: TrainedModel, monkey
     seen, ahead, written = [0], [], []
 
     class Watched:
-        def write(self, rows: list[Row]) -> None:
+        def write(self, rows: list[Row], values: Any = ()) -> None:
             ahead.append(seen[0] - len(written))
             written.extend(row["text"] for row in rows)
 
@@ -704,8 +704,8 @@ def test_reading_and_writing_go_on_while_the_model_answers(
         assert number == len(waited)
         return answer(self, *given)
 
-    def noted(self: Any, rows: list[Row]) -> None:
-        write(self, rows)
+    def noted(self: Any, rows: list[Row], values: Any) -> None:
+        write(self, rows, values)
         written.append(len(rows))
         first_written.set()
 
@@ -764,7 +764,7 @@ def test_streams_that_others_may_hold_are_read_and_written_by_the_program_itself
         return read(self, *given)
 
     class Printed:
-        def write(self, rows: list[Row]) -> None:
+        def write(self, rows: list[Row], values: Any = ()) -> None:
             names.add(threading.current_thread().name)
 
     monkeypatch.setattr(TrainedModel, "read", noted)
