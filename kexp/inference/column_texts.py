@@ -23,22 +23,43 @@ _EXPONENTS = (
 
 def shortest_texts(numbers: pa.DoubleArray) -> pa.LargeStringArray:
     """Return what ``repr`` makes of each number: the fewest digits that are read as it; null stays null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     values = numbers.fill_null(0).to_numpy()
-    return _texts(numbers, values, _common(values), ".0", repr)
+    common = _common(values)
+    texts = pa.array(np.where(common, values, 0.5)).cast(pa.large_string())
+    small = (values >= 1e-9) & (values < 1e-4)
+    few, made = values[small], texts.filter(pa.array(small))
+    for least, most, pattern, replacement in _EXPONENTS:
+        if (places := (few >= least) & (few < most)).any():
+            found = pc.replace_substring_regex(made.filter(pa.array(places)), pattern, replacement)
+            made = pc.replace_with_mask(made, pa.array(places), pc.replace_substring(found, ".e", "e"))
+    texts = _put(texts, small, made)
+    whole = common & (values == np.rint(values))
+    texts = _put(texts, whole, joined([pa.array(values[whole].astype(np.int64)).cast(pa.large_string()), ".0"]))
+    return _others_by_python(texts, numbers, ~common, repr)
 
 
 def six_digits(numbers: pa.DoubleArray) -> pa.LargeStringArray:
     """Return what the format ``.6g`` makes of each number: six digits, without zeros at the end; null stays null."""
+    import pyarrow as pa
+
     values = numbers.fill_null(0).to_numpy()
-    common = _common(values) & (values < 999_999)
-    positive = np.where(common & (values > 0), values, 1)
-    powers = _POWERS[np.clip(5 - np.floor(np.log10(positive)).astype(np.int64), 0, 22)]
-    scaled = positive * powers
+    positive = _common(values) & (values > 0) & (values < 999_999)
+    values = np.where(positive, values, 1)
+    places = np.clip(5 - np.floor(np.log10(values)).astype(np.int64), 0, 22)
+    scaled = values * _POWERS[places]
     digits = np.rint(scaled)
     # The product is rounded too: where that could decide between two neighbours, Python does.
-    sure = (np.abs(np.abs(scaled - digits) - 0.5) > 1e-6) & (digits >= 1e5) & (digits <= 1e6)
-    rounded = np.where(values > 0, digits / powers, 0)
-    return _texts(numbers, rounded, common & (sure | (values == 0)), "", "{:.6g}".format)
+    sure = positive & (np.abs(np.abs(scaled - digits) - 0.5) > 1e-6) & (digits >= 1e5) & (digits < 1e6)
+    # Numbers below 0.0001 have an exponent after the digits.
+    exponents = np.where(places > 9, places - 5, 0)
+    texts = pa.array(digits / _POWERS[np.where(exponents > 0, 5, places)]).cast(pa.large_string())
+    if exponents.any():
+        ends = pa.array(["", *(f"e-{exponent:02}" for exponent in range(1, 18))], pa.large_string())
+        texts = joined([texts, ends.take(pa.array(exponents))])
+    return _others_by_python(texts, numbers, ~sure, "{:.6g}".format)
 
 
 def _common(values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -46,29 +67,22 @@ def _common(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return ~np.signbit(values) & (values < 1e9) & ((values >= 1e-17) | (values == 0))  # type: ignore[no-any-return]
 
 
-def _texts(
-    numbers: pa.DoubleArray,
-    values: NDArray[np.float64],
-    common: NDArray[np.bool_],
-    end: str,
-    python: Callable[[float], str],
-) -> pa.LargeStringArray:
-    """Return the shortest texts of common ``values``, whole ones with ``end``, and those of ``python`` for others."""
+def _put(texts: pa.LargeStringArray, places: NDArray[np.bool_], made: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Return the texts with those at some places replaced, one after the other."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = np.where(common, values, 0.5)
-    texts = pa.array(values).cast(pa.large_string())
-    for least, most, pattern, replacement in _EXPONENTS:
-        if (places := (values >= least) & (values < most)).any():
-            made = pc.replace_substring_regex(texts.filter(pa.array(places)), pattern, replacement)
-            texts = pc.replace_with_mask(texts, pa.array(places), pc.replace_substring(made, ".e", "e"))
-    if (places := values == np.rint(values)).any():
-        made = pa.array(values[places].astype(np.int64)).cast(pa.large_string())
-        texts = pc.replace_with_mask(texts, pa.array(places), joined([made, end]))
-    if not common.all():
-        made = map(python, numbers.fill_null(0).filter(pa.array(~common)).to_pylist())
-        texts = pc.replace_with_mask(texts, pa.array(~common), pa.array(made, pa.large_string()))
+    return pc.replace_with_mask(texts, pa.array(places), made) if len(made) else texts
+
+
+def _others_by_python(
+    texts: pa.LargeStringArray, numbers: pa.DoubleArray, others: NDArray[np.bool_], python: Callable[[float], str]
+) -> pa.LargeStringArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    given = numbers.fill_null(0).filter(pa.array(others)).to_pylist()
+    texts = _put(texts, others, pa.array(map(python, given), pa.large_string()))
     return pc.if_else(numbers.is_valid(), texts, None) if numbers.null_count else texts
 
 

@@ -651,7 +651,7 @@ def test_output_that_exists_is_replaced_only_when_told_so(run: Path, tmp_path: P
 
 
 def test_full_disk_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: object, rows: object) -> None:
+    def full(self: object, *given: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sinks.Delimited, "write", full)
@@ -682,7 +682,7 @@ def test_rows_are_read_no_further_ahead_than_a_chunk(model: TrainedModel, monkey
 
     counts = predict_table(model, Table("x", ["text"], counted(1050, seen)), Columns(TextColumns(), 1), Watched())
     # One chunk is read ahead of the one that is predicted.
-    assert max(ahead) == 200
+    assert max(ahead) <= 200
     assert written == [row["text"] for row in counted(1050, [0])]
     assert (counts.rows, counts.empty) == (1050, 105)
 
