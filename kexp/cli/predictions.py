@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kexp.cli.display import note
 from kexp.cli.tables import as_text, print_table
-from kexp.inference.writers import Added, Delimited, JsonLines, Sink
+from kexp.inference.writers import Added, Delimited, JsonLines, Sink, Values
 
 if TYPE_CHECKING:
     from kexp.inference.input_tables import Row, Table
@@ -38,18 +38,20 @@ def print_warnings(table: Table) -> None:
 def standard_output(table: Table, added: Sequence[Added], *, as_json: bool, few: bool) -> Sink:
     """Return the sink that prints rows; ``few`` of them are a table on a terminal."""
     if as_json:
-        return JsonLines(sys.stdout)
+        return JsonLines(sys.stdout, added)
     if few and sys.stdout.isatty():
-        return TerminalTable([*table.columns, *(name for name, _ in added)])
+        return TerminalTable(table.columns, added)
     return Delimited(sys.stdout, table, added, "\t")
 
 
 class TerminalTable:
     """A table of a few predictions on a terminal."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = columns
+    def __init__(self, columns: Sequence[str], added: Sequence[Added]) -> None:
+        self.columns, self.added = columns, [name for name, _ in added]
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], values: Values = ()) -> None:
         """Print some rows."""
-        print_table("predictions", self.columns, [[as_text(row[name]) for name in self.columns] for row in rows])
+        columns = [*([row[name] for row in rows] for name in self.columns), *(cells.to_pylist() for cells in values)]
+        shown = [list(map(as_text, cells)) for cells in zip(*columns, strict=True)]
+        print_table("predictions", [*self.columns, *self.added], shown)

@@ -21,6 +21,7 @@ from kexp.inference.trained_model import Answers, Reading, TrainedModel
 from kexp.inference.writers import Added, Sink, writing
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 
@@ -50,17 +51,20 @@ class Columns:
             best += [(f"predicted:{place}", False), (f"confidence:{place}", True)]
         return best
 
-    def cells(self, labels: Sequence[str], probabilities: NDArray[np.float64]) -> Iterator[Row]:
-        """Yield the added cells of each row; where the model abstains, those of labels are empty."""
-        added = self.added(labels)
-        names = [name for name, _ in added]
-        silent = dict.fromkeys(name for name, number in added if not number)
-        unsure = abstained(probabilities, self.abstain).tolist()
-        ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top_k or 1]
-        for row, order, abstains in zip(probabilities.tolist(), ranked.tolist(), unsure, strict=True):
-            best = [cell for number in order for cell in (labels[number], row[number])]
-            cells = dict(zip(names, best if self.top_k is not None else [*best, *row], strict=True))
-            yield cells | silent if abstains else cells
+    def cells(self, labels: Sequence[str], probabilities: NDArray[np.float64]) -> list[pa.Array]:
+        """Return the added columns of some rows; where the model abstains, the cells of labels are empty."""
+        import pyarrow as pa
+
+        names, unsure = pa.array(labels, pa.string()), abstained(probabilities, self.abstain)
+        if (self.top_k or 1) == 1:
+            ranked = np.where(np.isnan(probabilities), -np.inf, probabilities).argmax(1)[:, None]
+        else:
+            ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top_k]
+        columns = []
+        for numbers in ranked.T:
+            columns.append(names.take(pa.array(numbers, mask=unsure)))
+            columns.append(pa.array(np.take_along_axis(probabilities, numbers[:, None], 1)[:, 0]))
+        return columns if self.top_k is not None else [*columns, *map(pa.array, probabilities.T)]
 
 
 @dataclass(slots=True)
@@ -161,11 +165,16 @@ class Chunk:
     numbers: Sequence[int]
     reading: Reading
 
-    def predicted(self, columns: Columns, labels: Sequence[str], probabilities: NDArray[np.float64]) -> list[Row]:
-        """Return the rows with the cells of the predictions of those with text; others have empty ones."""
-        nothing: Row = dict.fromkeys(name for name, _ in columns.added(labels))
-        made = dict(zip(self.numbers, columns.cells(labels, probabilities), strict=True))
-        return [{**row, **made.get(number, nothing)} for number, row in enumerate(self.rows)]
+    def predicted(self, cells: Callable[[], list[pa.Array]]) -> tuple[Sequence[Row], Sequence[pa.Array]]:
+        """Return the rows as they were read, and the added columns with empty cells for rows without text."""
+        import pyarrow as pa
+
+        added = cells()
+        if len(self.numbers) == len(self.rows):
+            return self.rows, added
+        places, empty = np.zeros(len(self.rows), np.int64), np.ones(len(self.rows), np.bool_)
+        places[self.numbers], empty[self.numbers] = np.arange(len(self.numbers)), False
+        return self.rows, [column.take(pa.array(places, mask=empty)) for column in added]
 
 
 def _chunks(model: TrainedModel, table: Table, columns: TextColumns) -> Generator[Chunk, None, None]:
@@ -198,13 +207,13 @@ def predict_table(
             answers = model.answer_read(chunk.reading)
             known = None if truth is None else truth([chunk.rows[number] for number in chunk.numbers])
             counts.selection.add(model.labels, answers.probabilities, known)
-            write(partial(chunk.predicted, columns, model.labels, answers.probabilities))
+            write(partial(chunk.predicted, partial(columns.cells, model.labels, answers.probabilities)))
             counts.rows += len(chunk.rows)
             counts.empty += len(chunk.rows) - len(chunk.numbers)
             counts.add(answers)
             progress(counts.rows)
     # A table without rows still has columns.
-    sink.write([])
+    sink.write([], columns.cells(model.labels, np.empty((0, len(model.labels)))))
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from kexp.background import one_behind
 from kexp.errors import KexpError
 from kexp.files import FORMATS, format_of
 from kexp.files.cells import UnreadCell
+from kexp.inference.column_texts import distinct_texts, joined, shortest_texts, six_digits
 from kexp.inference.input_tables import Row, Table
 from kexp.report.run_folder import finite
 
@@ -27,35 +28,87 @@ Added = tuple[str, bool]
 """The name of a column that is written beside those that were read, and whether it holds numbers."""
 
 
+Values = Sequence["pa.Array"]
+"""The added columns of some rows, in their order: Arrow arrays of strings or of 64-bit floats."""
+
+
 class Sink(Protocol):
     """Where rows go."""
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Write some rows; no rows write the header alone."""
+    def write(self, rows: Sequence[Row], values: Values = ()) -> None:
+        """Write some rows, with the cells of the added columns; no rows write the header alone."""
 
 
 class Delimited:
     """CSV or TSV, quoted where it must be; what is missing is an empty cell."""
 
     def __init__(self, stream: IO[str], table: Table, added: Sequence[Added], separator: str) -> None:
-        self.columns = [*table.columns, *(name for name, _ in added)]
-        numbers = {name for name, number in added if number}
-        self.cells = [(name, _number if name in numbers else _plain) for name in self.columns]
-        self.writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
+        self.stream, self.columns, self.added, self.separator = stream, table.columns, added, separator
         self.begun = False
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], values: Values = ()) -> None:
         """Write some rows, below the names of the columns."""
         _refuse_others(rows, self.columns)
         if not self.begun:
-            self.writer.writerow(self.columns)
+            self.stream.writelines(self._lines([[*self.columns, *(name for name, _ in self.added)]]))
             self.begun = True
-        self.writer.writerows([write(row.get(name)) for name, write in self.cells] for row in rows)
+        cells = ([_plain(row.get(name)) for name in self.columns] for row in rows)
+        if not self.added:
+            self.stream.writelines(self._lines(cells))
+            return
+        lines = (line[:-1] for line in self._lines([*row, ""] for row in cells))
+        before = ["", *[self.separator] * (len(self.added) - 1)]
+        # Enough digits to read and to compare; the other formats keep every one.
+        texts = _texts(self.added, values, six_digits, self._quoted)
+        self.stream.writelines(_ended(lines, texts, before, "", "\n"))
+
+    def _quoted(self, text: str) -> str:
+        return self._lines([[text, ""]])[0][:-2]
+
+    def _lines(self, rows: Iterable[Sequence[str]]) -> list[str]:
+        lines = _Lines()
+        csv.writer(lines, delimiter=self.separator, lineterminator="\n").writerows(rows)
+        return lines
 
 
-def _number(value: float | None) -> str:
-    # Enough to read and to compare; the other formats keep every digit.
-    return "" if value is None else f"{value:.6g}"
+class _Lines(list[str]):
+    """Keeps lines that are written to it."""
+
+    def write(self, line: str) -> None:
+        self.append(line)
+
+
+def _texts(
+    added: Sequence[Added],
+    values: Values,
+    of_numbers: Callable[[pa.DoubleArray], pa.LargeStringArray],
+    of_text: Callable[[str], str],
+) -> Iterator[pa.LargeStringArray]:
+    """Yield the texts of the cells of each column; numbers of all columns are written at once, which saves time."""
+    import pyarrow as pa
+
+    numbers = [column for (_, number), column in zip(added, values, strict=True) if number]
+    written, at = of_numbers(pa.concat_arrays([pa.array([], pa.float64()), *numbers])), 0
+    for (_, number), column in zip(added, values, strict=True):
+        if number:
+            yield written.slice(at, len(column))
+            at += len(column)
+        else:
+            yield distinct_texts(column, of_text)
+
+
+def _ended(
+    lines: Iterable[str],
+    cells: Iterable[pa.LargeStringArray],
+    before: Iterable[str],
+    missing: str,
+    end: str,
+) -> list[str]:
+    """Return lines with further cells, each after the text ``before`` it, and the end of every line."""
+    import pyarrow as pa
+
+    parts = [part for pair in zip(before, cells, strict=True) for part in pair]
+    return joined([pa.array(lines, pa.large_string()), *parts, end], missing).to_pylist()  # type: ignore[no-any-return]
 
 
 def _plain(value: Any) -> str:
@@ -69,12 +122,19 @@ def _plain(value: Any) -> str:
 class JsonLines:
     """One JSON object per row."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self.stream = stream
+    def __init__(self, stream: IO[str], added: Sequence[Added] = ()) -> None:
+        self.stream, self.added = stream, added
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], values: Values = ()) -> None:
         """Write some rows, each with the keys that it has."""
-        self.stream.writelines(self._line(row) + "\n" for row in rows)
+        lines = map(self._line, rows)
+        if not self.added:
+            self.stream.writelines(f"{line}\n" for line in lines)
+            return
+        begun = (f"{line[:-1]}{', ' if len(line) > 2 else ''}" for line in lines)
+        keys = [f"{', ' if place else ''}{_encode(name)}: " for place, (name, _) in enumerate(self.added)]
+        texts = _texts(self.added, values, _finite_texts, _encode)
+        self.stream.writelines(_ended(begun, texts, keys, "null", "}\n"))
 
     def _line(self, row: Row) -> str:
         try:
@@ -91,6 +151,12 @@ def _other(value: Any) -> Any:
 _encode = json.JSONEncoder(ensure_ascii=False, default=_other, allow_nan=False).encode
 
 
+def _finite_texts(numbers: pa.DoubleArray) -> pa.LargeStringArray:
+    import pyarrow.compute as pc
+
+    return shortest_texts(pc.if_else(pc.is_finite(numbers), numbers, None))
+
+
 class Parquet:
     """Parquet: with the types of the Parquet file that was read, else those of the first rows."""
 
@@ -99,7 +165,7 @@ class Parquet:
         self.writer: Any = None
         self.schema: pa.Schema | None = None
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], values: Values = ()) -> None:
         """Write some rows."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -109,9 +175,12 @@ class Parquet:
         try:
             if self.schema is None or self.writer is None:
                 self.schema = self._schema(rows)
-                self.writer = pq.ParquetWriter(self.path, self.schema)
+                self.writer = pq.ParquetWriter(self.path, self._with_added(self.schema))
             _refuse_others(rows, self.schema.names)
-            self.writer.write_table(pa.Table.from_pylist(rows, schema=self.schema))
+            read = pa.Table.from_pylist(rows, schema=self.schema)
+            self.writer.write_table(
+                pa.Table.from_arrays([*read.columns, *values], schema=self._with_added(self.schema))
+            )
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             remedy = "write JSONL, or give the column one type"
             finding = f"a column changes its type among the rows: {error}"
@@ -131,6 +200,11 @@ class Parquet:
             ).schema
             known = {field.name: field.type for field in inferred if not pa.types.is_null(field.type)}
             schema = pa.schema([(name, known.get(name, pa.string())) for name in self.table.columns])
+        return schema
+
+    def _with_added(self, schema: pa.Schema) -> pa.Schema:
+        import pyarrow as pa
+
         for name, number in self.added:
             schema = schema.append(pa.field(name, pa.float64() if number else pa.string()))
         return schema
@@ -154,23 +228,23 @@ class FileSink:
 
     sink: Sink
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], values: Values = ()) -> None:
         """Write some rows."""
-        self.sink.write(rows)
+        self.sink.write(rows, values)
 
 
-MakeRows = Callable[[], Sequence[Row]]
+MakeRows = Callable[[], tuple[Sequence[Row], Values]]
 
 
 @contextmanager
 def writing(sink: Sink) -> Iterator[Callable[[MakeRows], None]]:
-    """Yield a function that writes the rows which another one makes, to a file in a thread of its own.
+    """Yield a function that writes the rows and added cells which another one makes, to a file in a thread of its own.
 
     What goes wrong there is raised by the next call, or at the end of the block.
     """
 
     def write(make: MakeRows) -> None:
-        sink.write(make())
+        sink.write(*make())
 
     if not isinstance(sink, FileSink):
         # A thread that waits for the reader of standard output could not be ended.
@@ -194,7 +268,9 @@ def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) ->
             else:
                 with part.open("w", encoding="utf-8", newline="") as stream:
                     separator = "\t" if kind == "tsv" else ","
-                    yield FileSink(JsonLines(stream) if kind == "jsonl" else Delimited(stream, table, added, separator))
+                    yield FileSink(
+                        JsonLines(stream, added) if kind == "jsonl" else Delimited(stream, table, added, separator)
+                    )
     except OSError as error:
         raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None
 
