@@ -75,11 +75,11 @@ class TrainedRun:
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),
             **({"decisions": dict(chosen)} if chosen else {}),
-            **by_key({
-                split: task.details(found.labels, found.probabilities, labels, chosen)
-                for split, found in predictions.items()
-            }),
-        }
+            **by_key(
+                {
+                    split: task.details(found.labels, found.probabilities, labels, chosen)
+                    for split, found in predictions.items()
+                }
             ),
         }
 
