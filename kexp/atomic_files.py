@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kexp.errors import KexpError
-
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -75,8 +73,6 @@ def _naming(part: Path, path: Path) -> Iterator[None]:
     """Let an error of the system name the file or folder that is meant, and be an ``OSError`` whoever raises it."""
     try:
         yield
-    except KexpError:
-        raise
     except OSError as error:
         # Without a name, or with that of the part, the message would not say which file is meant. What has no number
         # is of a library, about a server for instance.
@@ -85,7 +81,9 @@ def _naming(part: Path, path: Path) -> Iterator[None]:
         raise
     # safetensors and tokenizers write in Rust, and raise errors of their own, or a plain Exception.
     except Exception as error:
-        if (number := re.search(r"\(os error (\d+)\)", str(error))) is None:
+        theirs = type(error) is Exception or type(error).__name__ == "SafetensorError"
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if not theirs or number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
