@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Numbers: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """Targets and predictions of some rows, as the task makes them, and ``decided``, the targets it decides for.
 
@@ -29,11 +29,6 @@ class Answers:
 
     def __len__(self) -> int:
         return len(self.targets)
-
-    @cached_property
-    def order(self) -> tuple[list[Any], ...]:
-        """What sorts the answers of two models to the same rows, so that neither comes first by chance."""
-        return (self.decided.tolist(), self.predictions.tolist())
 
 
 Weighted = Callable[["NDArray[np.float64]"], "NDArray[np.float64]"]
@@ -75,6 +70,21 @@ def measures_of(kinds: Collection[str]) -> dict[str, Measure]:
         "ordered-class": ORDER_MEASURES,
     }
     return {name: measure for kind in kinds for name, measure in known.get(kind, {}).items()}
+
+
+def row_scores_of(kinds: Collection[str]) -> dict[str, Callable[[Answers], Numbers]]:
+    """Return by metric what every row counts in it, for all metrics of which that is known for these targets."""
+    from kexp.contracts.task import CLASS
+    from kexp.evaluate.row_scores import ROW_SCORES
+
+    of_classes = {name: partial(_of_classes, name) for name in (ROW_SCORES if CLASS in kinds else ())}
+    return {**of_classes, **{name: measure.scores for name, measure in measures_of(kinds).items()}}
+
+
+def _of_classes(metric: str, answers: Answers) -> Numbers:
+    from kexp.evaluate.row_scores import ROW_SCORES
+
+    return ROW_SCORES[metric](answers.targets, answers.predictions)
 
 
 def in_chunks(weights: Numbers, size: int, most: int = 2**22) -> Iterator[Numbers]:
