@@ -12,6 +12,7 @@ from kexp.builtin import (
     executors,
     freezing,
     metrics,
+    number_metrics,
     objectives,
     pruners,
     samplers,
@@ -103,6 +104,11 @@ def kexp_metrics() -> Mapping[str, type[MetricOptions]]:
         "mse": metrics.MSE,
         "mae": metrics.MAE,
         "ece": metrics.ECE,
+        "pearson": number_metrics.Pearson,
+        "spearman": number_metrics.Spearman,
+        "rmse": number_metrics.RMSE,
+        "quadratic_kappa": number_metrics.QuadraticKappa,
+        "rank_mae": number_metrics.RankMAE,
     }
 
 
