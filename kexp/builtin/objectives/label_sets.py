@@ -175,20 +175,20 @@ class AsymmetricOptions(SupervisedObjectiveOptions):
         4.0,
         ge=0,
         le=20,
-        description="How strongly labels are discounted that a row has not and that are not predicted.",
+        description="How strongly labels that a row has not are discounted where they are not predicted.",
     )
     gamma_positive: float = Field(
-        0.0, ge=0, le=20, description="How strongly labels are discounted that a row has and that are predicted."
+        0.0, ge=0, le=20, description="How strongly labels that a row has are discounted where they are predicted."
     )
     clip: float = Field(
         0.05,
         ge=0,
         lt=1,
-        description="Probability below which a label that a row has not counts as 0; 0 shifts nothing.",
+        description="Taken off the probability of labels that a row has not, which is at least 0.",
     )
     reduction: Reduction = Field(
         "sum",
-        description="Over the labels of a row: sum as in the paper, or mean as in the other losses of label sets.",
+        description="Over the labels of a row: sum as in the paper, or mean as in the other losses.",
     )
 
     def build(self, context: ObjectiveContext) -> SupervisedObjective:

@@ -25,7 +25,7 @@ class Pearson(MetricOptions):
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [-1, 1]."""
 
-        def correlation(labels: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+        def correlation(labels: NDArray[Any], predicted: NDArray[np.float64]) -> float:
             from scipy.stats import pearsonr
 
             return float(pearsonr(labels, predicted).statistic)
@@ -41,7 +41,7 @@ class Spearman(MetricOptions):
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [-1, 1]."""
 
-        def correlation(labels: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+        def correlation(labels: NDArray[Any], predicted: NDArray[np.float64]) -> float:
             from scipy.stats import spearmanr
 
             return float(spearmanr(labels, predicted).statistic)
@@ -49,13 +49,13 @@ class Spearman(MetricOptions):
         return _where_defined(correlation)
 
 
-def _where_defined(correlation: Callable[[NDArray[np.float64], NDArray[np.float64]], float]) -> Metric:
+def _where_defined(correlation: Callable[[NDArray[Any], NDArray[np.float64]], float]) -> Metric:
     """Return a metric that is 0 where labels or predictions are all equal."""
 
-    def measure(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> float:
+    def measure(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
         import numpy as np
 
-        predicted = predictions[:, 0]
+        predicted = probabilities[:, 0]
         if not np.isfinite(predicted).all():
             raise ValueError("a predicted number is not finite")
         if _constant(labels) or _constant(predicted):
@@ -81,10 +81,10 @@ class RMSE(MetricOptions):
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, from 0 upwards."""
 
-        def measure(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> float:
+        def measure(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
             from sklearn.metrics import root_mean_squared_error
 
-            return float(root_mean_squared_error(labels, predictions[:, 0]))
+            return float(root_mean_squared_error(labels, probabilities[:, 0]))
 
         return measure
 
