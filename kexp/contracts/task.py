@@ -43,6 +43,8 @@ class TaskOptions(Options):
     """Kinds of targets that metrics may be for: see ``MetricOptions.targets``."""
     classes: ClassVar[bool] = False
     """Whether every row has one label out of few, so that rows of a class can be counted, drawn and balanced."""
+    several: ClassVar[bool] = False
+    """Whether a row may have several names, so that a label is a set of them: see ``names_in``."""
     calibrates: ClassVar[bool] = False
     """Whether predictions are the softmax of logits, which a temperature can calibrate."""
     baselines: ClassVar[Collection[str]] = ()
@@ -60,6 +62,10 @@ class TaskOptions(Options):
 
         Raises ``ValueError`` for what is no label, with what it is.
         """
+
+    def names_in(self, label: str) -> Sequence[str]:
+        """Return the names that a label is made of: itself, or those of a set; none for a missing one."""
+        return (label,) if label else ()
 
     def spelled_once(self, labels: Collection[str]) -> Mapping[str, str]:
         """Return which of the labels of all splits are to be replaced by which others, since they mean the same."""
@@ -98,7 +104,7 @@ class TaskOptions(Options):
         """Return in which proportions rows are divided, so that the labels are alike in all parts.
 
         Of shape (rows,), a number per row from 0, with at least ``parts`` rows of each where that is possible; or of
-        shape (rows, names) with 1 for each label of a row and 0 for the others.
+        shape (rows, strata) with 1 for each that a row is of, such as each of its labels, and 0 for the others.
         """
 
     @abstractmethod

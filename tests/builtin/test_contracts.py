@@ -294,11 +294,11 @@ class TestAsymmetric(ObjectiveContract):
 
 
 class TestSquaredError(ObjectiveContract):
-    component = objectives.SquaredErrorOptions
+    examples = (objectives.SquaredErrorOptions(),)
 
 
 class TestAbsoluteError(ObjectiveContract):
-    component = objectives.AbsoluteErrorOptions
+    examples = (objectives.AbsoluteErrorOptions(),)
 
 
 class TestHuber(ObjectiveContract):
@@ -306,7 +306,7 @@ class TestHuber(ObjectiveContract):
 
 
 class TestOrdinalLoss(ObjectiveContract):
-    component = objectives.OrdinalOptions
+    examples = (objectives.OrdinalOptions(),)
 
 
 class TestPseudoLabel(ObjectiveContract):
