@@ -37,9 +37,7 @@ def check_task(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
         yield from _check_without_classes(valid, name, catalog)
 
 
-def _check_columns(
-    dataset: DatasetOptions | None, task: TaskOptions, name: str, catalog: Catalog
-) -> Iterator[Problem]:
+def _check_columns(dataset: DatasetOptions | None, task: TaskOptions, name: str, catalog: Catalog) -> Iterator[Problem]:
     """Yield a task of one name per row where the columns of the data show one of several."""
     if dataset is None or task.several or (shown := shown_by(dataset)) is None:
         return

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import ObjectiveContext, ObjectiveOptions
-from kexp.contracts.task import CLASS, LABEL_SET
+from kexp.contracts.task import CLASS, LABEL_SET, NUMBER, ORDERED_CLASS
 from kexp.spec.parts import sections_in
 
 if TYPE_CHECKING:
@@ -180,7 +180,65 @@ class LabelSetRows(TargetRows):
         return (predictions >= 0.5).astype(np.int64)
 
 
-TARGETS: dict[str, TargetRows] = {CLASS: ClassRows(), LABEL_SET: LabelSetRows()}
+class NumberRows(TargetRows):
+    """A number per row, and one that is predicted."""
+
+    def names(self, given: Sequence[str]) -> Sequence[str]:
+        """Return one name."""
+        return given[:1]
+
+    def of_classes(self, ids: NDArray[np.int64], names: int) -> NDArray[Any]:
+        """Return numbers with a fraction, from below 0 upwards."""
+        return ids * 1.25 - 0.7
+
+    def draw(self, random: Random, rows: int, names: int) -> NDArray[Any]:
+        """Return random numbers from 0 to 5."""
+        found: NDArray[np.float64] = 5 * random.random(rows)
+        return found
+
+    def predict(self, random: Random, rows: int, names: int) -> NDArray[np.float64]:
+        """Return random numbers."""
+        found: NDArray[np.float64] = 5 * random.random((rows, 1))
+        return found
+
+    def unsure(self, rows: int, names: int) -> NDArray[np.float64]:
+        """Return one number for all rows."""
+        import numpy as np
+
+        return np.full((rows, 1), 2.5)
+
+    def sure(self, targets: NDArray[Any], names: int) -> NDArray[np.float64]:
+        """Return the numbers."""
+        found: NDArray[np.float64] = targets[:, None].astype("float64")
+        return found
+
+    def other(self, targets: NDArray[Any], names: int) -> NDArray[Any]:
+        """Return small numbers for large ones."""
+        return 6 - targets
+
+    def complete(self, targets: NDArray[Any], names: int) -> NDArray[Any]:
+        """Return them as they are."""
+        return targets
+
+    def decide(self, predictions: NDArray[np.float64]) -> NDArray[Any]:
+        """Return the numbers."""
+        return predictions[:, 0]
+
+
+class OrderedClassRows(ClassRows):
+    """One class per row out of ordered ones, and a logit for each but the highest."""
+
+    def outputs(self, names: int) -> int:
+        """Return one less than there are classes."""
+        return names - 1
+
+
+TARGETS: dict[str, TargetRows] = {
+    CLASS: ClassRows(),
+    LABEL_SET: LabelSetRows(),
+    NUMBER: NumberRows(),
+    ORDERED_CLASS: OrderedClassRows(),
+}
 """Rows by kind of targets. Tests of components for a kind of their own add it here."""
 
 

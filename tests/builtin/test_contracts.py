@@ -293,6 +293,22 @@ class TestAsymmetric(ObjectiveContract):
     )
 
 
+class TestSquaredError(ObjectiveContract):
+    examples = (objectives.SquaredErrorOptions(),)
+
+
+class TestAbsoluteError(ObjectiveContract):
+    examples = (objectives.AbsoluteErrorOptions(),)
+
+
+class TestHuber(ObjectiveContract):
+    examples = (objectives.HuberOptions(), objectives.HuberOptions(delta=0.1))
+
+
+class TestOrdinalLoss(ObjectiveContract):
+    examples = (objectives.OrdinalOptions(),)
+
+
 class TestPseudoLabel(ObjectiveContract):
     examples = (
         objectives.PseudoLabelOptions(),
@@ -408,6 +424,11 @@ class TestMetrics(MetricContract):
         metrics.LRAP(),
         metrics.MacroAUC(),
         metrics.MicroAUC(),
+        metrics.Pearson(),
+        metrics.Spearman(),
+        metrics.RMSE(),
+        metrics.QuadraticKappa(),
+        metrics.RankMAE(),
     )
 
 
