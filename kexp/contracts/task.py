@@ -17,6 +17,10 @@ CLASS = "class"
 LABEL_SET = "label-set"
 """Kind of targets: some of several labels per row, as int64 of shape (rows, names), 1 for each label that a row has, 0
 for the others, -1 for all where unknown."""
+NUMBER = "number"
+"""Kind of targets: a number per row, as float64 of shape (rows,), NaN where unknown."""
+ORDERED_CLASS = "ordered-class"
+"""Kind of targets: one of several classes per row, as int64 ids of shape (rows,) from low to high, -1 where unknown."""
 
 
 Chosen = Mapping[str, Any]
@@ -63,6 +67,20 @@ class TaskOptions(Options):
         """Return the names that a label is made of: itself, or those of a set; none for a missing one."""
         return (label,) if label else ()
 
+    def tally(self, rows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """Return how many rows of each split have each name, sorted; ``rows`` are those of each label.
+
+        It is what a record says of labels: names may also be those of a few ranges of labels.
+        """
+        found = {}
+        for split, of_label in rows.items():
+            of_name: dict[str, int] = {}
+            for label, count in of_label.items():
+                for name in self.names_in(label) or (label,):
+                    of_name[name] = of_name.get(name, 0) + count
+            found[split] = dict(sorted(of_name.items()))
+        return found
+
     def spelled_once(self, labels: Collection[str]) -> Mapping[str, str]:
         """Return which of the labels of all splits are to be replaced by which others, since they mean the same."""
         return {}
@@ -106,6 +124,13 @@ class TaskOptions(Options):
     @abstractmethod
     def counts(self, targets: NDArray[Any], names: Sequence[str]) -> list[int]:
         """Return how many rows have each name; empty where rows have none."""
+
+    def groups(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Return an id per row, equal where rows are alike: for augmenters that learn what tells labels apart."""
+        import numpy as np
+
+        _, ids = np.unique(targets, axis=0, return_inverse=True)
+        return ids.reshape(-1).astype(np.int64)
 
     # --- models
 
