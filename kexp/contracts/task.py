@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 CLASS = "class"
 """Kind of targets: one of several classes per row, as int64 ids of shape (rows,), -1 where unknown."""
+LABEL_SET = "label-set"
+"""Kind of targets: some of several labels per row, as int64 of shape (rows, names), 1 for each label that a row has, 0
+for the others, -1 for all where unknown."""
 
 
 Chosen = Mapping[str, Any]
