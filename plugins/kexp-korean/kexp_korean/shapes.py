@@ -65,11 +65,15 @@ class Shape:
         return [*self.text, *filter(None, (self.text_pair,)), *self.label_columns]
 
     @property
+    def names(self) -> list[str]:
+        """The names of labels in their published order; none where rows have numbers, or names of the file alone."""
+        return list(dict.fromkeys([*self.labels.values(), *self.flags.values()]))
+
+    @property
     def classes(self) -> Mapping[str, str] | None:
         """The names of classes by themselves; None where rows have a set of names or a number."""
-        if self.score or self.flags or (self.separator and not self.one_class):
-            return None
-        return {name: name for name in self.labels.values()}
+        several = self.flags or (self.separator and not self.one_class)
+        return None if self.score or several else {name: name for name in self.names}
 
     def task(self) -> tuple[str, str] | None:
         """Return the task that the labels are for, and why; None for classes."""
@@ -85,7 +89,7 @@ class Shape:
 
     def label_count(self) -> int | None:
         """Return the number of names; None where rows have numbers, or names that are not known before reading."""
-        return len({*self.labels.values(), *self.flags.values()}) or None
+        return len(self.names) or None
 
 
 def read_labels(
@@ -106,13 +110,16 @@ def read_labels(
 
 
 def labelled(texts: Mapping[str, Sequence[str]], labels: Sequence[Any], shape: Shape) -> Dataset:
-    """Return rows whose labels are lists of names or numbers."""
-    import pyarrow as pa
-    from datasets import Dataset, Features
+    """Return rows whose labels are lists of names, in the published order where it is known, or numbers."""
+    from datasets import ClassLabel, Dataset, Features, Value
+    from datasets import Sequence as ListOf
 
-    kind = pa.float64() if shape.score else pa.list_(pa.string())
-    schema = pa.schema([*((name, pa.string()) for name in texts), ("label", kind)])
-    made: Dataset = Dataset.from_dict({**texts, "label": labels}, features=Features.from_arrow_schema(schema))
+    kind: Any = Value("float64") if shape.score else ListOf(Value("string"))
+    if not shape.score and (names := shape.names):
+        kind, ids = ListOf(ClassLabel(names=names)), {name: number for number, name in enumerate(names)}
+        labels = [[ids[name] for name in own] for own in labels]
+    features = Features({**{name: Value("string") for name in texts}, "label": kind})
+    made: Dataset = Dataset.from_dict({**texts, "label": labels}, features=features)
     return made
 
 
