@@ -92,9 +92,9 @@ class Corpus(DatasetOptions):
             return
         if not self.path.is_dir():
             finding = "is not a folder" if self.path.exists() else "does not exist"
-            listed = " and ".join(part.name for part in parts)
+            names = " and ".join(part.name for part in parts)
             unpack = "unpack it, and " * self.path.name.lower().endswith(ARCHIVES)
-            remedy = f"{unpack}give the folder that holds {listed}, from {self.homepage}"
+            remedy = f"{unpack}give the folder that holds {names}, from {self.homepage}"
             yield Problem("path", f"{self.path} {finding}", remedy)
             return
         below = self._below()

@@ -11,7 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_files import BOM, EXAMPLES, ODD, Example, Written, plain, quoted, texts, write, write_curses, write_emotions
+from corpus_files import (
+    BOM,
+    EXAMPLES,
+    GROUPS,
+    ODD,
+    Example,
+    Written,
+    plain,
+    quoted,
+    texts,
+    write,
+    write_curses,
+    write_emotions,
+)
 from datasets import ClassLabel
 from pydantic import ValidationError
 from typer.testing import CliRunner
@@ -344,6 +357,7 @@ def test_a_single_file_may_be_named_or_its_folder(tmp_path: Path) -> None:
 
 # --- what is wrong in files --------------------------------------------------------------------------------------------
 
+TABS = "\t"
 DAMAGE = {
     "label": ("nsmc", "ratings_train.txt", "id\tdocument\tlabel\n1\t좋다\t1\n2\t나쁘다\t3\n", "data row 2: label '3', where it is 0 or 1 (1 such rows)"),
     "no label": ("kornli", "xnli.dev.ko.tsv", "sentence1\tsentence2\tgold_label\n하나\t둘\t\n", "data row 1: gold_label '', where it is entailment, neutral or contradiction"),
@@ -362,12 +376,12 @@ DAMAGE = {
     "code": ("aihub-emotion", "*_Training.json", '[{"profile": {"emotion": {"type": "E70"}}, "talk": {"content": {"HS01": "글", "HS02": "", "HS03": ""}}}]', "data row 1: profile.emotion.type 'E70', where it is E10 to E69"),
     "nesting": ("aihub-emotion", "*_Training.json", '[{"profile": "E10", "talk": {"content": {"HS01": "글", "HS02": "", "HS03": ""}}}]', "'profile' holds a string (E10), expected a table"),
     "list": ("klue-ynat", "ynat-v1.1_train.json", '[{"title": ["제목"], "label": "경제"}]', "data row 1, column 'title': found a list"),
-    "flag": ("unsmile", "unsmile_train_v1.0.tsv", "{flags}\n글\t1{zeros}\n또\t2{zeros}\n", "data row 2: 여성/가족 '2', where it is 0 or 1 (1 such rows)"),
+    "flag": ("unsmile", "unsmile_train_v1.0.tsv", f"문장\t{TABS.join(GROUPS)}\n글{TABS + '0' + TABS + '1'}{(TABS + '0') * 8}\n또{(TABS + '2') * 10}\n", "data row 2: 여성/가족 '2', where it is 0 or 1 (1 such rows)"),
     "no flag": ("unsmile", "unsmile_valid_v1.0.tsv", "문장\t여성/가족\n글\t1\n", "no column '남성', '성소수자'"),
     "kind": ("kmhas", "kmhas_valid.txt", "document\tlabel\n글\t8\n또\t0,9\n", "data row 2: label '0,9', where it is 0, 1, 2, 3, 4, 5, 6, 7 or 8, or several of them with \",\" between"),
     "no kind": ("kmhas", "kmhas_test.txt", "document\tlabel\n글\t\n", "data row 1: label '', where it is 0, 1"),
     "emotion": ("kote", "val.tsv", "7\t글\t0,44\n", "data row 1: labels '0,44', where it is 0 to 43, or several of them"),
-    "columns": ("kote", "test.tsv", "7\t글\t0\t1,0\n", "line 1: found 4 cells, expected 3"),
+    "columns": ("kote", "test.tsv", "7\t글\t0\t1,0\n", "found 4 columns, expected 3: id, text, labels"),
     "target": ("kold", "kold_v1.json", '[{"comment": "글", "OFF": "maybe"}]', "data row 1: OFF 'maybe', where it is False or True"),
     "score": ("korsts", "sts-dev.tsv", "score\tsentence1\tsentence2\n5.0\t글\t글\n5.2\t글\t또\n", "data row 2: score '5.2', where it is a number from 0 to 5 (1 such rows)"),
     "no score": ("korsts", "sts-test.tsv", "score\tsentence1\tsentence2\n\t글\t글\n", "data row 1: score '', where it is a number"),
