@@ -104,7 +104,7 @@ class TaskOptions(Options):
         """Return in which proportions rows are divided, so that the labels are alike in all parts.
 
         Of shape (rows,), a number per row from 0, with at least ``parts`` rows of each where that is possible; or of
-        shape (rows, names) with 1 for each label of a row and 0 for the others.
+        shape (rows, strata) with 1 for each that a row is of, such as each of its labels, and 0 for the others.
         """
 
     @abstractmethod
