@@ -14,6 +14,8 @@ from corpus_files import EXAMPLES, GROUPS, KINDS, Example, plain, write
 from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
+from kexp.builtin.tasks.regression import Regression
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.cli import app
 from kexp.contracts import DatasetContext
 from kexp.errors import DataError
@@ -194,23 +196,34 @@ def test_labels_of_klue_sts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "task", "finding"),
     [
-        ("unsmile", "single-label", "found a list (['여성/가족']), expected one label"),
-        ("kmhas", "regression", "expected a number"),
-        ("korsts", "single-label", "found a float ("),
+        ("unsmile", SingleLabel(), r"found a list \(\['여성/가족'\]\), expected one label"),
+        ("kmhas", Regression(), "expected a number"),
+        ("korsts", SingleLabel(), r"found a float \(3.8\)"),
+        ("korsts", Regression(low=1, high=5), "found 0, expected a number from 1 to 5"),
+    ],
+)
+def test_a_task_that_the_labels_are_not_for_is_refused(name: str, task: Any, finding: str, tmp_path: Path) -> None:
+    EXAMPLES[name].write(tmp_path)
+    shown = TASKS[name][0]
+    remedy = f'the labels of the corpus are those of task "{shown}", which a spec without \\[task\\] has'
+    with pytest.raises(DataError, match=f"{finding}.*; {remedy}"):
+        EXAMPLES[name].read_from(tmp_path).build(DatasetContext(label_of=task.label_of))
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "finding"),
+    [
+        ("unsmile", "single-label", 'task "single-label" has one label per row, but the columns 여성/가족 to clean'),
+        ("korsts", "single-label", "expected one label"),
         ("klue-ynat", "regression", "expected a number"),
     ],
 )
-def test_a_task_that_the_labels_are_not_for_is_refused(name: str, task: str, finding: str, tmp_path: Path) -> None:
-    example = EXAMPLES[name]
-    example.write(tmp_path / "data")
-    ran = kexp(
-        "run", spec_of(example, tmp_path), "--runs-dir", tmp_path / "runs", "--quiet", "--set", f"task.use={task}"
-    )
-    assert ran.exit_code != 0
+def test_a_run_of_another_task_says_so(name: str, task: str, finding: str, tmp_path: Path) -> None:
+    EXAMPLES[name].write(tmp_path / "data")
+    spec = spec_of(EXAMPLES[name], tmp_path)
+    ran = kexp("run", spec, "--runs-dir", tmp_path / "runs", "--quiet", "--set", f"task.use={task}")
+    assert ran.exit_code in (1, 2)
     assert finding in ran.stderr
-    shown = TASKS.get(name, ("single-label",))[0]
-    if name != "klue-ynat":
-        assert f'the labels of the corpus are those of task "{shown}", which a spec without [task] has' in ran.stderr
 
 
 def test_a_corpus_of_classes_may_be_read_as_sets_of_one(tmp_path: Path) -> None:
