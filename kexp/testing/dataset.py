@@ -143,7 +143,8 @@ def task_of(options: DatasetOptions) -> TaskOptions:
     from kexp.testing.options import catalog_with
 
     shown = options.shown_task()
-    found: TaskOptions = catalog_with(options).find("task", shown[0] if shown else "single-label").options()
+    found = catalog_with(options).find("task", shown[0] if shown else "single-label").options()
+    assert isinstance(found, TaskOptions)
     return found
 
 
