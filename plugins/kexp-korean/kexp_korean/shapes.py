@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,7 @@ def read_labels(
 
 def labelled(texts: Mapping[str, Sequence[str]], labels: Sequence[Any], shape: Shape) -> Dataset:
     """Return rows whose labels are lists of names, in the published order where it is known, or numbers."""
+    import pyarrow as pa
     from datasets import ClassLabel, Dataset, Features, Value
     from datasets import Sequence as ListOf
 
@@ -119,7 +121,9 @@ def labelled(texts: Mapping[str, Sequence[str]], labels: Sequence[Any], shape: S
         kind, ids = ListOf(ClassLabel(names=names)), {name: number for number, name in enumerate(names)}
         labels = [[ids[name] for name in own] for own in labels]
     features = Features({**{name: Value("string") for name in texts}, "label": kind})
-    made: Dataset = Dataset.from_dict({**texts, "label": labels}, features=features)
+    table = pa.Table.from_pydict({**texts, "label": labels}, schema=features.arrow_schema)
+    # Without a fingerprint it would pickle all rows for one.
+    made: Dataset = Dataset(table, fingerprint=secrets.token_hex(8))
     return made
 
 
