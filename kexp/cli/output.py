@@ -209,7 +209,7 @@ def _share(one: Json) -> str:
 
 
 def print_evaluation(found: Json) -> None:
-    """Print metrics, the table of labels and the confusion matrix."""
+    """Print metrics, and what the task tells besides: tables of labels, the confusion matrix, errors of numbers."""
     print_table(
         "metrics", ["metric", "value"], [[name, as_text(value)] for name, value in found["metrics"].items()], right=1
     )
@@ -218,11 +218,26 @@ def print_evaluation(found: Json) -> None:
         answered = found["abstain"]
         columns = ["threshold", "answered", "coverage", "accuracy"]
         print_table("abstain", columns, [[as_text(answered[name]) for name in columns]], right=0)
-    print()
-    columns = ["label", "precision", "recall", "f1", "support"]
-    rows = [[as_text(label[name]) for name in columns] for label in found["per_class"]]
-    print_table("labels", columns, rows, right=1)
-    print()
-    counts = zip(found["labels"], found["confusion_matrix"], strict=True)
-    rows = [[label, *map(str, row)] for label, row in counts]
-    print_table("confusion", ["true \\ predicted", *found["labels"]], rows, right=1)
+    if by_label := found.get("per_class") or found.get("per_label"):
+        print()
+        columns = [name for name in LABEL_COLUMNS if name in by_label[0]]
+        rows = [[as_text(label[name]) for name in columns] for label in by_label]
+        print_table("labels", columns, rows, right=1)
+    if "confusion_matrix" in found:
+        print()
+        counts = zip(found["labels"], found["confusion_matrix"], strict=True)
+        rows = [[label, *map(str, row)] for label, row in counts]
+        print_table("confusion", ["true \\ predicted", *found["labels"]], rows, right=1)
+    if "scores" in found:
+        print()
+        rows = [[name.replace("_", " "), _on_one_line(value)] for name, value in found["scores"].items()]
+        print_table("numbers", ["", "value"], rows, right=1)
+
+
+LABEL_COLUMNS = ("label", "precision", "recall", "f1", "average_precision", "auc", "threshold", "support")
+
+
+def _on_one_line(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {as_text(of)}" for name, of in value.items())
+    return as_text(value)

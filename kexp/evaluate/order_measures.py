@@ -37,7 +37,8 @@ def _kappa_scores(answers: Answers) -> Numbers:
     seen = (true @ distances * decided).sum(1)
     expected = float(of_true @ distances @ of_decided)
     if not expected:
-        return seen * float("nan")
+        # Where all rows have one class and are decided for it, nothing is left to agree on: 0, as in the metric.
+        return 0 * seen
     observed = float(seen.mean())
     moved = true @ (distances @ of_decided) + decided @ (distances @ of_true) - 2 * expected
     scores: Numbers = 1 - observed / expected - (seen - observed) / expected + observed / expected**2 * moved
@@ -53,8 +54,7 @@ def _weighted_kappa(answers: Answers) -> Weighted:
     def measure(weights: NDArray[np.float64]) -> Numbers:
         total = weights.sum(1)
         expected = ((weights @ true) @ distances * (weights @ decided)).sum(1) / total
-        # Where all rows have one class and are decided for it, nothing is left to agree on.
-        found: Numbers = np.where(expected > 0, 1 - weights @ seen / np.where(expected > 0, expected, 1.0), np.nan)
+        found: Numbers = np.where(expected > 0, 1 - weights @ seen / np.where(expected > 0, expected, 1.0), 0.0)
         return found
 
     return measure

@@ -93,7 +93,7 @@ class _Variant:
         def unlearnt(run: _Run) -> str:
             return rules.unlearnt_classes(run.result["labels"], run.confusion(self.split))
 
-        overfitted = self._most(lambda run: rules.overfitting(run.evaluations))
+        overfitted = self._most(lambda run: rules.overfitting(run.evaluations, of_classes="per_class" in run.result))
         cut = self._cut()
         cause = NOTHING_LEARNT if flat else self._in_runs(collapse, f"its predictions {ONE_LABEL}", ONE_LABEL)
         missed = self._in_runs(unlearnt, A_LABEL_MISSED, A_LABEL_MISSED)
@@ -151,7 +151,8 @@ class _Variant:
         return Score(by_label, lower=False) if chosen_by_loss and by_label else self.score
 
     def _still_rising(self, run: _Run) -> str:
-        return rules.underfitting(self.score, run.evaluations, sum(map(sum, run.confusion("validation"))))
+        rows = sum(map(sum, run.confusion("validation"))) or run.result.get("rows", {}).get("validation", 0)
+        return rules.underfitting(self.score, run.evaluations, rows)
 
     def _gap(self, run: _Run) -> str:
         kept = run.kept()
