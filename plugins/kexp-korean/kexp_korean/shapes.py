@@ -171,7 +171,7 @@ class _Reader:
         if not shape.one_class:
             return found
         both = [row for row, own in enumerate(found) if len(own) > 1]
-        self._refuse(both, texts, shape.label, f"a row is {_any_of(set(names.values()))}, not both")
+        self._refuse(both, texts, shape.label, f"a row is {_any_of(shape.names)}, not both")
         return [own[0] for own in found]
 
     def scores(self, cells: Sequence[Any], low: float, high: float) -> list[Any]:
