@@ -132,7 +132,7 @@ def _remedy(value: Any, key: str) -> str:
     if hasattr(value, "__len__"):
         return "; join its words to one text" if key == "text" else _ONE_OF_SEVERAL
     if hasattr(value, "is_integer") and key == "label":
-        return "; kexp learns classes, so turn the numbers into a few"
+        return '; state task = "regression" to learn numbers, or turn them into a few classes'
     return "; write it as a string"
 
 

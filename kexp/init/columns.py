@@ -245,7 +245,10 @@ def _no_label(columns: Mapping[str, Column]) -> str:
 _ONE_LABEL = (
     "kexp learns one label per row: choose one for each row, or make one column per label and name it with --label"
 )
-_CLASSES = "kexp learns classes: turn the numbers into a few classes, or name another column with --label"
+_CLASSES = (
+    "kexp init writes specs for classes: turn the numbers into a few, name another column with --label, or add task = "
+    '"regression" to a spec that was written for such a column'
+)
 
 
 def _list_finding(column: Column) -> str:

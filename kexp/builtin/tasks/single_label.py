@@ -46,7 +46,8 @@ class SingleLabel(TaskOptions):
         if fractions := sorted(label for label in labels if re.fullmatch(r"[+-]?\d*\.\d+", label)):
             few = ", ".join(fractions[:3])
             finding = f"{len(labels):,} labels, of which {len(fractions):,} are numbers with a fraction ({few})"
-            found.append(f"{finding}; each becomes a class: turn measured values into a few classes first")
+            remedy = 'task = "regression" learns numbers, task = "ordinal" a few of them by their order'
+            found.append(f"{finding}; each becomes a class: {remedy}")
         if missing := sorted(label for label in labels if label.lower() in MISSING_WORDS):
             listed = ", ".join(f'"{label}"' for label in missing)
             remedy = "each is a class of its own; dataset.leave_out leaves such rows out"
