@@ -19,6 +19,7 @@ CLASS = "class"
 Chosen = Mapping[str, Any]
 """What ``TaskOptions.choose`` returns."""
 NOTHING: Chosen = {}
+"""What is chosen where a model has no validation split, or has not been validated yet."""
 
 
 class TaskOptions(Options):
@@ -26,7 +27,8 @@ class TaskOptions(Options):
 
     Three words: a *label* is what a row has in the data, as text of one spelling; *targets* are the labels of rows as
     an array whose first axis are the rows; *predictions* are what a model says of rows, made of its logits, as float64
-    of shape (rows, names). ``names`` are those of the classes, or of whatever is predicted, by their number.
+    of shape (rows, names). ``names`` are those of the classes, or of whatever is predicted, by their number. A sequence
+    of labels is a list or the column of a table, whose index may be any: it is not read by position.
     """
 
     kind: ClassVar[str] = "task"
@@ -72,7 +74,7 @@ class TaskOptions(Options):
 
     @abstractmethod
     def unknown(self, labels: Collection[str], names: Sequence[str]) -> Sequence[str]:
-        """Return the labels that a model of these names could never predict, sorted."""
+        """Return which of the labels a model of these names could never predict, sorted; they are no missing ones."""
 
     @abstractmethod
     def encode(self, labels: Sequence[str], names: Sequence[str]) -> NDArray[Any]:
@@ -91,7 +93,7 @@ class TaskOptions(Options):
         """Return in which proportions rows are divided, so that the labels are alike in all parts.
 
         Of shape (rows,), a number per row from 0, with at least ``parts`` rows of each where that is possible; or of
-        shape (rows, names) with 1 for each label of a row and 0 for the others.
+        shape (rows, names) with 1 for each label of a row and 0 for the others. Rows with equal labels have equal ones.
         """
 
     @abstractmethod
@@ -111,7 +113,7 @@ class TaskOptions(Options):
     def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
         """Return what decisions need that is chosen on the validation split, such as thresholds, as plain JSON.
 
-        It is kept with the model. Nothing by default.
+        It is kept with the model, read from its file by ``decide``. Nothing by default.
         """
         return {}
 
@@ -152,7 +154,7 @@ class TaskOptions(Options):
     def fit_baseline(
         self, name: str, texts: Sequence[str], targets: NDArray[Any], names: Sequence[str], seed: int
     ) -> Any:
-        """Fit a simple model; returns a function from texts to predictions of shape (rows, names)."""
+        """Fit a simple model, one of ``baselines``; returns a function from texts to predictions (rows, names)."""
         raise NotImplementedError(name)
 
 

@@ -28,6 +28,7 @@ from kexp.builtin.augmenters import (
     UnigramReplacement,
 )
 from kexp.builtin.backbones import HubBackbone, TinyBackbone
+from kexp.builtin.tasks import SingleLabel
 from kexp.builtin.trackers import MLflow, TensorBoard, Trackio, Wandb
 from kexp.hookspecs import KINDS
 from kexp.testing import (
@@ -43,6 +44,7 @@ from kexp.testing import (
     PrunerContract,
     SamplerContract,
     SearchSamplerContract,
+    TaskContract,
     TrackerContract,
     korean_reviews,
     save_tiny_model,
@@ -222,6 +224,20 @@ class TestHub(DatasetContract):
         saved = DatasetDict({name: Dataset.from_list(rows(60, start)) for name, start in (("train", 0), ("dev", 60))})
         saved.cast_column("label", ClassLabel(names=["부정", "긍정"])).save_to_disk(tmp_path / "data")
         return datasets.HubDataset(path=tmp_path / "data", splits={"train": "train", "test": "dev"}, group="group")
+
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+
+class TestSingleLabel(TaskContract):
+    examples = (SingleLabel(),)
+    cells = ((1, "1"), (2.0, "2"), ("3.0", "3"), (True, "True"), (" 긍정\u200b", "긍정"))
+    nonsense = (["긍정"], "['긍정', '부정']", {"긍정": 1}, 0.5)
+
+
+class TestSingleLabelOfNumbers(TaskContract):
+    examples = (SingleLabel(),)
+    labels = ("10", "-1", "9")
 
 
 # --- backbones ------------------------------------------------------------------------------------------------------

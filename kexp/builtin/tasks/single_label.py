@@ -6,8 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kexp.contracts import TaskOptions
-from kexp.contracts.task import Chosen
+from kexp.contracts import Chosen, TaskOptions
 from kexp.data.reading import MISSING_WORDS
 from kexp.data.splits import class_strata, codes
 from kexp.errors import DataError
