@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 from kexp.contracts.shared_rows import SharedRows
-from kexp.contracts.task import CLASS
+from kexp.contracts.task import CLASS, TaskOptions
 from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
 
@@ -83,15 +83,18 @@ class Progress:
 class ObjectiveContext:
     """The data and the seed that an objective is built for.
 
-    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others. ``seed``
-    is that of the run; where several processes train, all but the first have one of their own. An objective that draws
-    random numbers seeds its generator with ``seed`` and the step and batch of ``Progress``, so that a resumed run draws
-    the same numbers.
+    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others. ``rows``
+    are the labelled train rows, of which each may be in several counts. ``seed`` is that of the run; where several
+    processes train, all but the first have one of their own. An objective that draws random numbers seeds its generator
+    with ``seed`` and the step and batch of ``Progress``, so that a resumed run draws the same numbers.
     """
 
     class_counts: Sequence[int]
     unlabelled_rows: int = 0
     seed: int = 0
+    rows: int = 0
+    task: TaskOptions | None = None
+    """The task whose logits the loss is of, for what they mean, such as bounds; None for one label per row."""
 
 
 @dataclass(frozen=True, slots=True)

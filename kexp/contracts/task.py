@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 CLASS = "class"
 """Kind of targets: one of several classes per row, as int64 ids of shape (rows,), -1 where unknown."""
+LABEL_SET = "label-set"
+"""Kind of targets: some of several labels per row, as int64 of shape (rows, names), 1 for each label that a row has, 0
+for the others, -1 for all where unknown."""
+NUMBER = "number"
+"""Kind of targets: a number per row, as float64 of shape (rows,), NaN where unknown."""
+ORDERED_CLASS = "ordered-class"
+"""Kind of targets: one of several classes per row, as int64 ids of shape (rows,) from low to high, -1 where unknown."""
 
 
 Chosen = Mapping[str, Any]
@@ -38,6 +45,8 @@ class TaskOptions(Options):
     """Kinds of targets that metrics may be for: see ``MetricOptions.targets``."""
     classes: ClassVar[bool] = False
     """Whether every row has one label out of few, so that rows of a class can be counted, drawn and balanced."""
+    several: ClassVar[bool] = False
+    """Whether a row may have several names, so that a label is a set of them: see ``names_in``."""
     calibrates: ClassVar[bool] = False
     """Whether predictions are the softmax of logits, which a temperature can calibrate."""
     baselines: ClassVar[Collection[str]] = ()
@@ -55,6 +64,24 @@ class TaskOptions(Options):
 
         Raises ``ValueError`` for what is no label, with what it is.
         """
+
+    def names_in(self, label: str) -> Sequence[str]:
+        """Return the names that a label is made of: itself, or those of a set; none for a missing one."""
+        return (label,) if label else ()
+
+    def tally(self, rows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """Return how many rows of each split have each name, sorted; ``rows`` are those of each label.
+
+        It is what a record says of labels: names may also be those of a few ranges of labels.
+        """
+        found = {}
+        for split, of_label in rows.items():
+            of_name: dict[str, int] = {}
+            for label, count in of_label.items():
+                for name in self.names_in(label) or (label,):
+                    of_name[name] = of_name.get(name, 0) + count
+            found[split] = dict(sorted(of_name.items()))
+        return found
 
     def spelled_once(self, labels: Collection[str]) -> Mapping[str, str]:
         """Return which of the labels of all splits are to be replaced by which others, since they mean the same."""
@@ -93,12 +120,19 @@ class TaskOptions(Options):
         """Return in which proportions rows are divided, so that the labels are alike in all parts.
 
         Of shape (rows,), a number per row from 0, with at least ``parts`` rows of each where that is possible; or of
-        shape (rows, names) with 1 for each label of a row and 0 for the others. Rows with equal labels have equal ones.
+        shape (rows, strata) with 1 for each that a row is of, such as each of its labels, and 0 for the others.
         """
 
     @abstractmethod
     def counts(self, targets: NDArray[Any], names: Sequence[str]) -> list[int]:
         """Return how many rows have each name; empty where rows have none."""
+
+    def groups(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Return an id per row, equal where rows are alike: for augmenters that learn what tells labels apart."""
+        import numpy as np
+
+        _, ids = np.unique(targets, axis=0, return_inverse=True)
+        return ids.reshape(-1).astype(np.int64)
 
     # --- models
 

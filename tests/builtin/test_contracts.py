@@ -286,6 +286,45 @@ class TestRDrop(ObjectiveContract):
     examples = (objectives.RDropOptions(), objectives.RDropOptions(alpha=4.0, label_smoothing=0.1))
 
 
+class TestBinaryCrossEntropy(ObjectiveContract):
+    examples = (
+        objectives.BinaryCrossEntropyOptions(),
+        objectives.BinaryCrossEntropyOptions(pos_weight="balanced"),
+        objectives.BinaryCrossEntropyOptions(pos_weight=(0.5, 2.0, 30.0)),
+    )
+
+
+class TestBinaryFocal(ObjectiveContract):
+    examples = (
+        objectives.BinaryFocalOptions(),
+        objectives.BinaryFocalOptions(gamma=0.5, alpha=0.25),
+        objectives.BinaryFocalOptions(alpha=(0.0, 0.5, 1.0)),
+    )
+
+
+class TestAsymmetric(ObjectiveContract):
+    examples = (
+        objectives.AsymmetricOptions(),
+        objectives.AsymmetricOptions(gamma_negative=0.5, gamma_positive=1.0, clip=0.0, reduction="mean"),
+    )
+
+
+class TestSquaredError(ObjectiveContract):
+    examples = (objectives.SquaredErrorOptions(),)
+
+
+class TestAbsoluteError(ObjectiveContract):
+    examples = (objectives.AbsoluteErrorOptions(),)
+
+
+class TestHuber(ObjectiveContract):
+    examples = (objectives.HuberOptions(), objectives.HuberOptions(delta=0.1))
+
+
+class TestOrdinalLoss(ObjectiveContract):
+    examples = (objectives.OrdinalOptions(),)
+
+
 class TestPseudoLabel(ObjectiveContract):
     examples = (
         objectives.PseudoLabelOptions(),
@@ -303,6 +342,14 @@ class TestUda(ObjectiveContract):
             divergence="js", target_mode="eval", coefficient_rampup=50, distribution_alignment="uniform"
         ),
         objectives.UdaOptions(divergence="mse", tsa="exp", supervised_warmup=10, supervised=objectives.FocalOptions()),
+        objectives.UdaOptions(supervised=objectives.BinaryCrossEntropyOptions()),
+        objectives.UdaOptions(
+            confidence=0.6,
+            temperature=0.4,
+            divergence="js",
+            target_mode="eval",
+            supervised=objectives.AsymmetricOptions(),
+        ),
     )
 
 
@@ -333,6 +380,7 @@ class TestMeanTeacher(ObjectiveContract):
     examples = (
         objectives.MeanTeacherOptions(),
         objectives.MeanTeacherOptions(coefficient=5.0, rampup=0.0, decay=0.5, evaluate="teacher"),
+        objectives.MeanTeacherOptions(rampup=0.0, decay=0.5, supervised=objectives.BinaryCrossEntropyOptions()),
     )
 
 
@@ -385,6 +433,18 @@ class TestMetrics(MetricContract):
         metrics.F1(label="긍정"),
         metrics.Precision(label="부정"),
         metrics.Recall(label="긍정"),
+        metrics.MicroF1(),
+        metrics.SamplesF1(),
+        metrics.SubsetAccuracy(),
+        metrics.HammingLoss(),
+        metrics.LRAP(),
+        metrics.MacroAUC(),
+        metrics.MicroAUC(),
+        metrics.Pearson(),
+        metrics.Spearman(),
+        metrics.RMSE(),
+        metrics.QuadraticKappa(),
+        metrics.RankMAE(),
     )
 
 
