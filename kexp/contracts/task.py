@@ -42,6 +42,8 @@ class TaskOptions(Options):
     """
     probabilities: ClassVar[bool] = True
     """Whether predictions are probabilities of the names, so that names can be ranked by them."""
+    several: ClassVar[bool] = False
+    """Whether a row may have several names, so that a label is a set of them: see ``names_in``."""
     calibrates: ClassVar[bool] = False
     """Whether predictions are the softmax of logits, which a temperature can calibrate."""
     baselines: ClassVar[Collection[str]] = ()
@@ -67,6 +69,10 @@ class TaskOptions(Options):
 
         Raises ``ValueError`` for what is no label, with what it is.
         """
+
+    def names_in(self, label: str) -> Sequence[str]:
+        """Return the names that a label is made of: itself, or those of a set; none for a missing one."""
+        return (label,) if label else ()
 
     def spelled_once(self, labels: Collection[str]) -> Mapping[str, str]:
         """Return which of the labels of all splits are to be replaced by which others, since they mean the same."""
