@@ -51,7 +51,10 @@ class TaskOptions(Options):
     problem_type: ClassVar[str] = "single_label_classification"
     """What ``config.json`` of a model states, by which a pipeline of Hugging Face knows what logits mean."""
     plain: ClassVar[bool] = False
-    """Whether a Hugging Face folder of this ``problem_type`` that kexp has not written is a model of this task."""
+    """Whether a Hugging Face folder of this ``problem_type`` that kexp has not written is a model of this task.
+
+    Of kexp's own tasks, one of each type.
+    """
     value_type: ClassVar[Any] = str
     """Type of what ``value_of`` returns, which the schema of ``kexp serve`` states."""
     decision: ClassVar[str] = "the label of the largest probability"
@@ -124,6 +127,11 @@ class TaskOptions(Options):
 
     # --- models
 
+    @property
+    def told_by_config(self) -> bool:
+        """Whether ``config.json`` of a model says all of the task, so that its folder needs no ``task.json``."""
+        return self.plain and not type(self).model_fields
+
     @abstractmethod
     def outputs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the logits of a model."""
@@ -170,6 +178,13 @@ class TaskOptions(Options):
         None where the softmax of the logits says the same, so that a graph ends at these.
         """
         return None
+
+    def chosen_again(self, stored: Chosen, names: Sequence[str]) -> Chosen:
+        """Return what ``choose`` returned, as it was read from a file whose keys may have another order.
+
+        Raises ``ValueError`` for what it cannot have returned for these names.
+        """
+        return stored
 
     def decision_record(self, names: Sequence[str], chosen: Chosen) -> Mapping[str, Any]:
         """Return all numbers that ``decide`` uses, such as the threshold of each name, as plain JSON."""
