@@ -153,9 +153,9 @@ def check(
     The arguments are those of ``kexp.run``. Raises ``SpecError``, whose ``problems`` are all mistakes of the spec.
     """
     with as_exceptions():
-        plan, _ = _plan(spec, overrides, variants, seeds, allow_local_code)
+        plan, catalog = _plan(spec, overrides, variants, seeds, allow_local_code)
         specs = {variant.name: variant.spec for variant in plan.variants}
-        return Checked(plan.source, plan.base, specs, plan.warnings, plan_sentence(plan))
+        return Checked(plan.source, plan.base, specs, plan.warnings, plan_sentence(plan, catalog))
 
 
 def _plan(

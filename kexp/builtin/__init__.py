@@ -91,19 +91,7 @@ def kexp_augmenters() -> Mapping[str, type[AugmenterOptions]]:
 @hookimpl
 def kexp_metrics() -> Mapping[str, type[MetricOptions]]:
     """Name the metrics."""
-    return {
-        "accuracy": metrics.Accuracy,
-        "macro_f1": metrics.MacroF1,
-        "weighted_f1": metrics.WeightedF1,
-        "f1": metrics.F1,
-        "precision": metrics.Precision,
-        "recall": metrics.Recall,
-        "mcc": metrics.MCC,
-        "cross_entropy": metrics.CrossEntropy,
-        "mse": metrics.MSE,
-        "mae": metrics.MAE,
-        "ece": metrics.ECE,
-    }
+    return metrics.METRICS
 
 
 @hookimpl

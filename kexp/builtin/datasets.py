@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from kexp.builtin.column_options import ColumnOptions
+from kexp.builtin.first_labels import list_in_folder, list_in_table
 from kexp.contracts import SPLITS, UNLABELLED, DatasetContext
 from kexp.errors import DataError, Problem
 from kexp.names import plain_name
@@ -132,7 +133,7 @@ class TableDataset(ColumnOptions):
             return
         options = dict.fromkeys(self.text_columns, "text")
         options |= {name: option for option, name in self._others().items() if name is not None}
-        options |= {self.label: "label"} if split != UNLABELLED else {}
+        options |= dict.fromkeys(self.label_columns, "label") if split != UNLABELLED else {}
         try:
             found = _names(path, layout, tuple(options), path.stat().st_mtime_ns)
         except DataError as error:
@@ -157,6 +158,12 @@ class TableDataset(ColumnOptions):
             yield Problem("columns", "a file without header needs the names of its columns")
         if any(layout.header and layout.columns for layout in layouts.values()):
             yield Problem("columns", "the header names the columns already", "remove it, or set header = false")
+
+    def _list_in_first_rows(self, column: str) -> str | None:
+        path = self.path or self.train
+        if path is None or not path.is_file():
+            return None
+        return list_in_table(path, self.layout("train"), column, path.stat().st_mtime_ns)
 
     def layout(self, split: str) -> Layout:
         """Return how the file of a split is read."""
@@ -216,6 +223,10 @@ class HubDataset(ColumnOptions):
         if self.id is not None and self.revision is None:
             yield Problem("revision", "not pinned: the data may change under the experiment", "give a commit")
 
+    def _list_in_first_rows(self, column: str) -> str | None:
+        # A dataset of the hub is not loaded to look at it.
+        return None if self.path is None else list_in_folder(self.path, column)
+
     @property
     def source(self) -> str:
         """The folder if one is given, else the hub id."""
@@ -264,18 +275,24 @@ class HubDataset(ColumnOptions):
         source = f"{self.source}, split {name}"
         names = self.columns_of(dataset.column_names, labelled=split != UNLABELLED)
         values = _values(dataset, names, source)
-        feature = dataset.features.get(self.label)
+        feature = dataset.features.get(self.label) if isinstance(self.label, str) else None
+        if isinstance(of := getattr(feature, "feature", None), ClassLabel):
+            return self.select([values], source, context, split, _by_number(of.names))
         if split == UNLABELLED or not isinstance(feature, ClassLabel):
             return self.select([values], source, context, split)
         unlabelled = sum(label is None or label < 0 for label in values[self.label])
         if unlabelled and "-1" not in self.leave_out and not context.keep_unlabelled:
             remedy = 'name another split in dataset.splits, or leave them out with cleaning.unlabelled = "drop"'
             raise DataError(f"{source}: {unlabelled} rows have no label (-1); {remedy}")
-        named = {str(number): name for number, name in enumerate(feature.names)}
+        named = _by_number(feature.names)
         if "-1" not in self.leave_out:
             # To be dropped later, as in every other dataset.
             values[self.label] = [None if label is None or label < 0 else label for label in values[self.label]]
         return self.select([values], source, context, split, named)
+
+
+def _by_number(names: Sequence[str]) -> dict[str, str]:
+    return {str(number): name for number, name in enumerate(names)}
 
 
 def _values(dataset: Dataset, names: Sequence[str], source: str) -> dict[str, list[Any]]:

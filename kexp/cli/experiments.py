@@ -106,7 +106,7 @@ def check(
         from kexp.plan.request import plan_sentence
 
         try:
-            plan, _ = plan_of(spec, assignments, variants, seeds, allow_local_code=allow_local_code)
+            plan, catalog = plan_of(spec, assignments, variants, seeds, allow_local_code=allow_local_code)
         except SpecError as error:
             if as_json:
                 _print_problems(error.problems, ())
@@ -116,7 +116,7 @@ def check(
             _print_problems((), plan.warnings)
             return
         print_warnings(plan)
-        print(f"{spec}: ok ({plan_sentence(plan)})")
+        print(f"{spec}: ok ({plan_sentence(plan, catalog)})")
 
 
 def _print_problems(problems: Any, warnings: Any) -> None:

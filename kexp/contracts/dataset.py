@@ -41,6 +41,10 @@ class DatasetContext:
     keep_unlabelled: bool = False
     label_of: Callable[[Any], str] = label_of
     """``TaskOptions.label_of`` of the task: what a cell of a label column says, as text."""
+    names_in: Callable[[str], Sequence[str]] = lambda label: (label,) if label else ()
+    """``TaskOptions.names_in`` of the task: the names that a label is made of."""
+    several: bool = False
+    """``TaskOptions.several`` of the task: whether a label is a set of names."""
 
 
 class DatasetOptions(Options):
@@ -79,7 +83,8 @@ class DatasetOptions(Options):
         """Read the data, and add to ``context.counts`` how many rows were left out while reading, by reason.
 
         Returns a Hugging Face dataset per split name (train, and perhaps validation, test and unlabelled) with the
-        columns ``text`` (str), ``label`` (str, int or ClassLabel; not needed where unlabelled), and optionally
+        columns ``text`` (str), ``label`` (str, int or ClassLabel; lists of them where the task has several names per row; not needed where
+        unlabelled), and optionally
         ``text_pair`` (str), ``group`` (str or int; rows of one group are never divided between splits) and
         ``augmented`` (str; an augmented view of the text, used where the row is unlabelled). Raises ``DataError`` with
         file and row.

@@ -83,15 +83,16 @@ class Progress:
 class ObjectiveContext:
     """The data and the seed that an objective is built for.
 
-    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others. ``seed``
-    is that of the run; where several processes train, all but the first have one of their own. An objective that draws
-    random numbers seeds its generator with ``seed`` and the step and batch of ``Progress``, so that a resumed run draws
-    the same numbers.
+    ``class_counts`` are those of the labelled train rows, by label id; ``unlabelled_rows`` counts the others. ``rows``
+    are the labelled train rows, of which each may be in several counts. ``seed`` is that of the run; where several
+    processes train, all but the first have one of their own. An objective that draws random numbers seeds its generator
+    with ``seed`` and the step and batch of ``Progress``, so that a resumed run draws the same numbers.
     """
 
     class_counts: Sequence[int]
     unlabelled_rows: int = 0
     seed: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 CLASS = "class"
 """Kind of targets: one of several classes per row, as int64 ids of shape (rows,), -1 where unknown."""
+LABEL_SET = "label-set"
+"""Kind of targets: some of several labels per row, as int64 of shape (rows, names), 1 for each label that a row has, 0
+for the others, -1 for all where unknown."""
 
 
 Chosen = Mapping[str, Any]
@@ -118,7 +121,7 @@ class TaskOptions(Options):
         """Return in which proportions rows are divided, so that the labels are alike in all parts.
 
         Of shape (rows,), a number per row from 0, with at least ``parts`` rows of each where that is possible; or of
-        shape (rows, names) with 1 for each label of a row and 0 for the others.
+        shape (rows, strata) with 1 for each that a row is of, such as each of its labels, and 0 for the others.
         """
 
     @abstractmethod

@@ -28,7 +28,7 @@ from kexp.data.reading import ReadData, read_splits
 from kexp.data.row_tables import texts_of, with_texts, without_texts
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
-from kexp.data.splits import choose_labelled, divide, limit_labelled_rows, limit_pool, limit_rows
+from kexp.data.splits import choose_labelled, divide, limit_label_sets, limit_labelled_rows, limit_pool, limit_rows
 from kexp.data.texts import Texts
 from kexp.errors import DataError
 from kexp.names import alike, with_code_points
@@ -91,7 +91,12 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     for split, frame in frames.items():
         limit = _limit(spec.dataset, split)
         classes = spec.task.classes
-        frames[split] = limit_labelled_rows(frame, split, limit, seed) if classes else limit_rows(frame, limit, seed)
+        if classes:
+            frames[split] = limit_labelled_rows(frame, split, limit, seed)
+        elif split == UNLABELLED:
+            frames[split] = limit_rows(frame, limit, seed)
+        else:
+            frames[split] = limit_label_sets(frame, split, limit, seed, spec.task.strata)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
     context.warnings.extend(_idle_limits(spec.dataset, frames))
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from != "all":
@@ -101,7 +106,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     left_out = getattr(spec.dataset, "leave_out", ())
     if absent := [name for name in names or () if name not in (*labels, *left_out)]:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
-    record = _record(frames, counts)
+    record = _record(frames, counts, spec.task)
     rows = _rows(frames, texts, labels, spec.task)
     give_back()
     unlabelled = rows.pop(UNLABELLED, None)
@@ -275,12 +280,21 @@ def _source(context: DatasetContext) -> dict[str, Any]:
     return {**({"source": source} if source else {}), **({"warnings": context.warnings} if context.warnings else {})}
 
 
-def _record(frames: Mapping[str, pd.DataFrame], counts: dict[str, Counts]) -> dict[str, Any]:
+def _record(frames: Mapping[str, pd.DataFrame], counts: dict[str, Counts], task: TaskOptions) -> dict[str, Any]:
     for split, frame in frames.items():
         counts[split]["kept"] = len(frame)
     splits = [split for split in SPLITS if split in frames]
     return {
         "splits": counts,
-        "labels": {split: frames[split]["label"].value_counts().sort_index().to_dict() for split in splits},
+        "labels": {split: _rows_by_name(frames[split]["label"], task) for split in splits},
         "characters": {split: lengths(frames[split]).describe().round(1).to_dict() for split in splits},
     }
+
+
+def _rows_by_name(labels: pd.Series[str], task: TaskOptions) -> dict[str, int]:
+    """Return how many rows have each name; a label without names counts itself."""
+    found: dict[str, int] = {}
+    for label, rows in labels.value_counts().items():
+        for name in task.names_in(str(label)) or (str(label),):
+            found[name] = found.get(name, 0) + int(rows)
+    return dict(sorted(found.items()))

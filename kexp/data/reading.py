@@ -43,7 +43,12 @@ def read_splits(spec: Spec) -> ReadData:
     from datasets import ClassLabel, disable_progress_bars
 
     task = spec.task
-    context = DatasetContext(keep_unlabelled=spec.cleaning.unlabelled == "drop", label_of=task.label_of)
+    context = DatasetContext(
+        keep_unlabelled=spec.cleaning.unlabelled == "drop",
+        label_of=task.label_of,
+        names_in=task.names_in,
+        several=task.several,
+    )
     disable_progress_bars()
     read = read_dataset(spec.dataset, context)
     if "train" not in read:
@@ -67,6 +72,9 @@ def read_splits(spec: Spec) -> ReadData:
         if isinstance(feature, ClassLabel):
             names = list(feature.names)
             frame["label"] = frame["label"].map(dict(enumerate(names)))
+        elif isinstance(of := getattr(feature, "feature", None), ClassLabel):
+            names = list(of.names)
+            frame["label"] = _sets(rows["label"][:], names, source, task)
         elif feature is not None:
             frame["label"] = _labels(rows, source, task, context.read.setdefault(split, Counter()))
         missing = frame["label"].isna() | (frame["label"] == "")
@@ -80,6 +88,15 @@ def read_splits(spec: Spec) -> ReadData:
         _spell_labels_once(frames, task, context)
     _warn_of_odd_groups(frames["train"], context)
     return ReadData(frames, names, context)
+
+
+def _sets(cells: Sequence[Any], names: Sequence[str], source: str, task: TaskOptions) -> list[str]:
+    """Return the labels of lists of numbers of names; a missing list is a missing label."""
+
+    def label_of(cell: Any) -> str:
+        return task.label_of(None if cell is None else [names[number] for number in cell])
+
+    return column_of(cells, label_of, source, "label")
 
 
 def _labels(rows: Dataset, source: str, task: TaskOptions, counts: Counter[str]) -> pd.Series[str] | list[str]:

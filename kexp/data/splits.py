@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kexp.data.freed_memory import give_back
-from kexp.data.iterative_stratification import stratified_parts
+from kexp.data.iterative_stratification import stratified_parts, with_every_label
 from kexp.errors import DataError
 from kexp.files.cells import is_missing, plain_label
 
@@ -128,7 +128,9 @@ def _check_folds(frame: pd.DataFrame, numbers: NDArray[np.integer[Any]] | None, 
     if counts < folds:
         what = "groups" if grouped else "rows"
         raise DataError(f"split.folds: {counts} {what} cannot be divided into {folds} folds; use fewer folds")
-    if numbers is not None and numbers.ndim == 1:
+    if numbers is not None and numbers.ndim == 2:
+        _need_label_elsewhere(frame, numbers, grouped=grouped)
+    elif numbers is not None:
         # A label whose groups are fewer than the folds is in some folds alone.
         strata = frame.groupby(numbers)["group"].nunique() if grouped else _counts(numbers)
         rarest, count = strata.idxmin(), int(strata.min())
@@ -137,6 +139,21 @@ def _check_folds(frame: pd.DataFrame, numbers: NDArray[np.integer[Any]] | None, 
             found = f'label "{label}" is in {count} {"group" if grouped else "row"}{"s" if count > 1 else ""}'
             remedy = "use fewer folds, set split.stratify = false, or add data"
             raise DataError(f"split.folds: {found}, fewer than the {folds} folds; {remedy}")
+
+
+def _need_label_elsewhere(frame: pd.DataFrame, numbers: NDArray[np.integer[Any]], *, grouped: bool) -> None:
+    """Refuse a label that is in one row, or one group, alone: in its fold it would be tested and never learnt."""
+    import pandas as pd
+
+    units = frame["group"].to_numpy() if grouped else range(len(frame))
+    found = (pd.DataFrame(numbers > 0).groupby(units).any() if grouped else pd.DataFrame(numbers > 0)).sum()
+    if (found == 1).any():
+        place = int((found == 1).to_numpy().argmax())
+        label = frame["label"].to_numpy()[(numbers[:, place] > 0).argmax()]
+        what = "group" if grouped else "row"
+        remedy = "leave it out with dataset.leave_out, set split.stratify = false, or add data"
+        finding = f'a label of "{label}" is in one {what} alone, which one fold would test and never learn'
+        raise DataError(f"split.folds: {finding}; {remedy}")
 
 
 def _counts(numbers: NDArray[np.integer[Any]]) -> pd.Series[int]:
@@ -267,6 +284,9 @@ def _choose_label_sets(
         raise DataError(f"labelled.n: {count} of {len(train)} train rows; use 1 to {len(train) - 1}")
     share = count / len(train)
     chosen = _parts_of_label_sets(numbers, None, [1 - share, share], seed) == 1
+    if not with_every_label(chosen, numbers, seed):
+        finding = f"{count} of {len(train)} train rows cannot hold {numbers.shape[1]} labels"
+        raise DataError(f"labelled.n: {finding}; use more")
     return train[chosen].sort_index(), train[~chosen].sort_index()
 
 
@@ -317,6 +337,25 @@ def limit_pool(frame: pd.DataFrame, limit: int | None, seed: int, first: pd.Data
     places = pd.Series(range(len(order)), index=order)
     rank = frame["number"].map(places).fillna(len(order)).sort_values(kind="stable")
     return frame.loc[rank.index[:limit]].sort_index()
+
+
+def limit_label_sets(
+    frame: pd.DataFrame, split: str, limit: int | None, seed: int, strata: Strata
+) -> pd.DataFrame:
+    """Keep ``limit`` rows of a seeded shuffle, of train with a row of every label at least, in the order of the data.
+
+    Raises ``DataError`` where a limit of train has no place for all labels.
+    """
+    kept = limit_rows(frame, limit, seed)
+    if len(kept) == len(frame) or split != "train":
+        return kept
+    numbers = strata(frame["label"], 1)
+    if numbers.ndim == 1:
+        return kept
+    chosen = frame.index.isin(kept.index)
+    if not with_every_label(chosen, numbers, seed):
+        raise DataError(f"dataset.limit: {limit} train rows cannot hold {numbers.shape[1]} labels; use more")
+    return frame[chosen]
 
 
 def limit_labelled_rows(frame: pd.DataFrame, split: str, limit: int | None, seed: int) -> pd.DataFrame:

@@ -44,6 +44,13 @@ RANGES = {
     "ece": (0.0, 1.0),
     "mse": (0.0, 1.0),
     "mae": (0.0, 1.0),
+    "micro_f1": (0.0, 1.0),
+    "samples_f1": (0.0, 1.0),
+    "subset_accuracy": (0.0, 1.0),
+    "hamming_loss": (0.0, 1.0),
+    "lrap": (0.0, 1.0),
+    "macro_auc": (0.0, 1.0),
+    "micro_auc": (0.0, 1.0),
 }
 """Least and largest value of the metrics of kexp itself."""
 

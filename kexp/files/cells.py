@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _LISTED = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
 _TRUTH = {"true": "1", "false": "0"}
+_ONE_OF_SEVERAL = '; kexp learns one label per row, so choose one; or set [task] use = "multi-label", to learn all'
 _KINDS = {"ndarray": "list", "tuple": "list", "dict": "table", "str": "string", "bytes": "byte string"}
 
 
@@ -129,7 +130,7 @@ def _remedy(value: Any, key: str) -> str:
     if isinstance(value, bytes):
         return "; decode it to a string"
     if hasattr(value, "__len__"):
-        return "; join its words to one text" if key == "text" else "; kexp learns one label per row, so choose one"
+        return "; join its words to one text" if key == "text" else _ONE_OF_SEVERAL
     if hasattr(value, "is_integer") and key == "label":
         return "; kexp learns classes, so turn the numbers into a few"
     return "; write it as a string"

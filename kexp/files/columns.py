@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +158,35 @@ def dataset_of(
     place = table.column_names.index("label")
     made: Dataset = _dataset(table.set_column(place, "label", ids))
     return made.cast_column("label", ClassLabel(names=list(label_names.values())))
+
+
+def dataset_of_sets(
+    table: pa.Table,
+    source: Path | str,
+    names: Sequence[str],
+    names_in: Callable[[str], Sequence[str]],
+    numbers: Sequence[int],
+    *,
+    keep_unlabelled: bool = False,
+) -> Dataset:
+    """Make a Hugging Face dataset of a table in Arrow whose labels are sets of ``names``, as lists of a ``ClassLabel``.
+
+    ``names_in`` returns the names of a label. Raises ``DataError`` for a row without label unless ``keep_unlabelled``.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from datasets import ClassLabel
+    from datasets import Sequence as ListOf
+
+    labels = table["label"]
+    _refuse_unlabelled(labels, source, numbers, keep_unlabelled=keep_unlabelled)
+    ids = {name: number for number, name in enumerate(names)}
+    distinct = labels.unique()
+    lists = [None if label == "" else [ids[name] for name in names_in(label)] for label in distinct.to_pylist()]
+    places = pc.index_in(labels, value_set=distinct).combine_chunks()
+    column = pa.array(lists, pa.list_(pa.int64())).take(places)
+    made: Dataset = _dataset(table.set_column(table.column_names.index("label"), "label", column))
+    return made.cast_column("label", ListOf(ClassLabel(names=list(names))))
 
 
 def _dataset(table: pa.Table) -> Dataset:

@@ -71,6 +71,12 @@ def _names_in_text(text: str) -> list[str] | None:
     return names
 
 
+def is_list_text(text: str) -> bool:
+    """Return whether a text writes a list in brackets, well or not."""
+    written = text.strip()
+    return written.startswith("[") and written.endswith("]")
+
+
 @lru_cache(10_000)
 def _held(text: str) -> tuple[Any, ...] | None:
     """Return the items of a list that is written as text in JSON or Python; None for a text that is no list."""

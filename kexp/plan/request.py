@@ -11,6 +11,7 @@ from kexp.errors import KexpError
 from kexp.nested import Table
 from kexp.plan.plugins import catalog_of, catalog_with, need_allowed
 from kexp.plan.resolve import Plan, resolve
+from kexp.plan.task_defaults import task_and_reason
 from kexp.plan.validate import dump_with_secrets
 from kexp.spec.sections import Spec
 from kexp.spec.source import GIVEN, SpecSource
@@ -47,13 +48,26 @@ def _source(spec: Path | Mapping[str, Any] | Spec, *, allow_local_code: bool) ->
     return SpecSource(GIVEN, spec.name, dump_with_secrets(spec, catalog))
 
 
-def plan_sentence(plan: Plan) -> str:
-    """Return what a plan that was checked holds: its variants, seeds and stages of pre-training."""
+def plan_sentence(plan: Plan, catalog: Catalog) -> str:
+    """Return what a plan that was checked holds: its variants, seeds, unusual tasks and stages of pre-training."""
     names = ", ".join(variant.name for variant in plan.variants)
     stages = {variant.name: variant.spec.pretraining for variant in plan.variants}
     first = ", ".join(name for name, stage in stages.items() if stage is not None and stage.epochs)
     with_stage = f"; with pre-training: {first}" if first else ""
-    return f"variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))}{with_stage}"
+    return f"variants: {names}; seeds: {', '.join(map(str, plan.base.seeds))}{_tasks(plan, catalog)}{with_stage}"
+
+
+def _tasks(plan: Plan, catalog: Catalog) -> str:
+    """Return the tasks of variants that are not the usual one, and why the dataset shows them."""
+    usual = Spec.model_fields["task"].default
+    found: dict[str, list[str]] = {}
+    for variant in plan.variants:
+        name, why = task_and_reason(variant.spec, catalog)
+        if name != usual:
+            found.setdefault(f"{name} ({why})" if why else name, []).append(variant.name)
+    one = len(found) == 1 and len(next(iter(found.values()))) == len(plan.variants)
+    listed = [task if one else f"{task} in {', '.join(names)}" for task, names in found.items()]
+    return "".join(f"; task: {task}" for task in listed)
 
 
 def spec_file(path: Path) -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kexp.catalog import Catalog
-from kexp.contracts import ObjectiveOptions, TaskOptions
+from kexp.catalog import Catalog, UnknownComponent
+from kexp.contracts import DatasetOptions, ObjectiveOptions, TaskOptions
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Options
+from kexp.plan.task_defaults import shown_by
 from kexp.spec.parts import sections_in
 
 
@@ -18,6 +19,7 @@ def check_task(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
     if task is None:
         return
     name = catalog.name_of(type(task))
+    yield from _check_columns(valid.get("dataset"), task, name, catalog)
     yield from _check_objective(valid.get("objective"), task, name, catalog)
     if evaluation := valid.get("evaluation"):
         for number, metric in enumerate(evaluation.metrics):
@@ -33,6 +35,22 @@ def check_task(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
             yield Problem("evaluation.calibrate", message, "leave it out")
     if not task.classes:
         yield from _check_without_classes(valid, name, catalog)
+
+
+def _check_columns(
+    dataset: DatasetOptions | None, task: TaskOptions, name: str, catalog: Catalog
+) -> Iterator[Problem]:
+    """Yield a task of one name per row where the columns of the data show one of several."""
+    if dataset is None or task.several or (shown := shown_by(dataset)) is None:
+        return
+    other, why = shown
+    try:
+        options = catalog.find("task", other).options
+    except UnknownComponent:
+        return
+    if issubclass(options, TaskOptions) and options.several:
+        message = f'task "{name}" has one label per row, but {why}'
+        yield Problem("task", message, f'use "{other}", or name a column with one label per row')
 
 
 def _check_objective(objective: Any, task: TaskOptions, name: str, catalog: Catalog) -> Iterator[Problem]:

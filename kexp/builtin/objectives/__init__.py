@@ -8,6 +8,7 @@ from kexp.builtin.objectives.adamatch import AdaMatchOptions
 from kexp.builtin.objectives.flexmatch import FlexMatchOptions
 from kexp.builtin.objectives.freematch import FreeMatchOptions
 from kexp.builtin.objectives.hard_targets import FixMatchOptions, PseudoLabelOptions
+from kexp.builtin.objectives.label_sets import AsymmetricOptions, BinaryCrossEntropyOptions, BinaryFocalOptions
 from kexp.builtin.objectives.mean_teacher import MeanTeacherOptions
 from kexp.builtin.objectives.softmatch import SoftMatchOptions
 from kexp.builtin.objectives.supervised import (
@@ -28,6 +29,9 @@ OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
     "focal": FocalOptions,
     "mean-squared-error": MeanSquaredErrorOptions,
     "r-drop": RDropOptions,
+    "binary-cross-entropy": BinaryCrossEntropyOptions,
+    "binary-focal": BinaryFocalOptions,
+    "asymmetric": AsymmetricOptions,
     "pseudo-label": PseudoLabelOptions,
     "uda": UdaOptions,
     "fixmatch": FixMatchOptions,
@@ -42,6 +46,9 @@ OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
 __all__ = [
     "OBJECTIVES",
     "AdaMatchOptions",
+    "AsymmetricOptions",
+    "BinaryCrossEntropyOptions",
+    "BinaryFocalOptions",
     "CrossEntropy",
     "CrossEntropyOptions",
     "FixMatchOptions",

@@ -12,7 +12,7 @@ from kexp.contracts import TaskOptions
 from kexp.contracts.task import Chosen
 from kexp.data.reading import MISSING_WORDS
 from kexp.errors import DataError
-from kexp.files.label_sets import names_in, names_of, set_of
+from kexp.files.label_sets import NO_LABEL, names_in, names_of, set_of
 from kexp.names import alike, with_code_points
 
 if TYPE_CHECKING:
@@ -146,11 +146,12 @@ class MultiLabel(TaskOptions):
         return known
 
     def strata(self, labels: Sequence[str], parts: int) -> NDArray[np.int64]:
-        """Return 1 for each name of a row: every name is a stratum of its own, whatever stands beside it."""
+        """Return 1 for each name of a row, whatever stands beside it; the last column is of rows without names."""
         import numpy as np
 
-        targets = self.encode(labels, sorted(_all_names(set(labels))))
-        return np.maximum(targets, 0)
+        targets = np.maximum(self.encode(labels, sorted(_all_names(set(labels)))), 0)
+        without = np.asarray(labels, object) == NO_LABEL
+        return np.column_stack([targets, without])
 
     def counts(self, targets: NDArray[Any], names: Sequence[str]) -> list[int]:
         """Return the rows with each name."""

@@ -1,20 +1,24 @@
-"""Metrics, computed by scikit-learn, which is imported when something is measured: training need not wait for it."""
+"""Metrics of one label per row out of several; F1 and its parts also of label sets, as those of each label."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from kexp.contracts import Metric, MetricContext, MetricOptions
+from kexp.contracts.task import CLASS, LABEL_SET
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.calibration import expected_calibration_error
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+ONE_OR_SEVERAL = (CLASS, LABEL_SET)
 
 
 class Accuracy(MetricOptions):
@@ -26,7 +30,7 @@ class Accuracy(MetricOptions):
         def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
             from sklearn.metrics import accuracy_score
 
-            return float(accuracy_score(labels, probabilities.argmax(1)))
+            return float(accuracy_score(labels, context.decide(probabilities)))
 
         return measure
 
@@ -34,28 +38,42 @@ class Accuracy(MetricOptions):
 class MacroF1(MetricOptions):
     """F1 of each label, averaged with equal weight; a label without a correct prediction counts as 0."""
 
+    targets: ClassVar[Collection[str]] = ONE_OR_SEVERAL
+
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
-        return lambda labels, probabilities: _f1(labels, probabilities, "macro")
+        return _f1(context, "macro")
 
 
 class WeightedF1(MetricOptions):
     """F1 of each label, averaged in proportion to its rows."""
 
+    targets: ClassVar[Collection[str]] = ONE_OR_SEVERAL
+
     def build(self, context: MetricContext) -> Metric:
         """Return the metric, in [0, 1]."""
-        return lambda labels, probabilities: _f1(labels, probabilities, "weighted")
+        return _f1(context, "weighted")
 
 
-def _f1(labels: NDArray[np.int64], probabilities: NDArray[np.float64], average: str) -> float:
-    from sklearn.metrics import f1_score
+def _f1(context: MetricContext, average: str) -> Metric:
+    """Return the F1 of all labels, averaged, of the targets that the task decides for."""
 
-    known = range(probabilities.shape[1])
-    return float(f1_score(labels, probabilities.argmax(1), labels=known, average=average, zero_division=0))
+    def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+        from sklearn.metrics import f1_score
+
+        decided, known = context.decide(probabilities), range(probabilities.shape[1])
+        if labels.shape[1:] == (1,):
+            # scikit-learn takes a single column for ids, of which the label is 1.
+            labels, decided, known = labels[:, 0], decided[:, 0], range(1, 2)
+        return float(f1_score(labels, decided, labels=known, average=average, zero_division=0))
+
+    return measure
 
 
 class OneLabel(MetricOptions):
     """Base of metrics of a single label against all others; 0 where they are not defined."""
+
+    targets: ClassVar[Collection[str]] = ONE_OR_SEVERAL
 
     label: str = Field(description="Name of the label, as in the data or label_names.")
 
@@ -70,8 +88,14 @@ class OneLabel(MetricOptions):
             raise KexpError(f'evaluation.metrics: there is no label "{self.label}"; {did_you_mean(self.label, names)}')
         score, own = self.score(), names.index(self.label)
         return lambda labels, probabilities: float(
-            score(labels == own, probabilities.argmax(1) == own, zero_division=0)
+            score(_with_label(labels, own), _with_label(context.decide(probabilities), own), zero_division=0)
         )
+
+
+def _with_label(targets: NDArray[np.int64], label: int) -> NDArray[np.bool_]:
+    """Return which rows have a label, of ids or of sets."""
+    found: NDArray[np.bool_] = targets == label if targets.ndim == 1 else targets[:, label] == 1
+    return found
 
 
 class F1(OneLabel):
@@ -113,7 +137,7 @@ class MCC(MetricOptions):
         def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
             from sklearn.metrics import matthews_corrcoef
 
-            predicted = probabilities.argmax(1)
+            predicted = context.decide(probabilities)
             # 0 by definition, where scikit-learn warns.
             single = labels.min() == labels.max() == predicted.min() == predicted.max()
             return 0.0 if single else float(matthews_corrcoef(labels, predicted))
