@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 from kexp.contracts.shared_rows import SharedRows
-from kexp.contracts.task import CLASS
+from kexp.contracts.task import CLASS, TaskOptions
 from kexp.errors import PluginError, describe_value, plugin_call
 from kexp.options import Options, build_component, component, component_title
 
@@ -93,6 +93,8 @@ class ObjectiveContext:
     unlabelled_rows: int = 0
     seed: int = 0
     rows: int = 0
+    task: TaskOptions | None = None
+    """The task whose logits the loss is of, for what they mean, such as bounds; None for one label per row."""
 
 
 @dataclass(frozen=True, slots=True)

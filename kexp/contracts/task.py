@@ -18,6 +18,10 @@ CLASS = "class"
 LABEL_SET = "label-set"
 """Kind of targets: some of several labels per row, as int64 of shape (rows, names), 1 for each label that a row has, 0
 for the others, -1 for all where unknown."""
+NUMBER = "number"
+"""Kind of targets: a number per row, as float64 of shape (rows,), NaN where unknown."""
+ORDERED_CLASS = "ordered-class"
+"""Kind of targets: one of several classes per row, as int64 ids of shape (rows,) from low to high, -1 where unknown."""
 
 
 Chosen = Mapping[str, Any]

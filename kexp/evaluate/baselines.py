@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 Predict: TypeAlias = Callable[[Sequence[str]], "NDArray[np.float64]"]
-"""Texts in, probabilities of shape (rows, labels) out."""
+"""Texts in, probabilities of shape (rows, labels) or numbers of shape (rows, 1) out."""
 
 PAIR_SEPARATOR = " ␞ "
 """Stands between the texts of a pair: a symbol that texts do not use, so that n-grams show where a text ends."""
@@ -24,7 +24,7 @@ STRENGTH = 4.0
 """Inverse of the regularisation of the linear baseline, C in scikit-learn."""
 
 
-MOST_ROWS = {"tfidf-logreg": 50_000}
+MOST_ROWS = {"tfidf-logreg": 50_000, "tfidf-ridge": 50_000}
 """Train rows that a baseline is fitted to at most; where there are more, to a sample of so many."""
 
 
@@ -33,11 +33,12 @@ def join_pairs(texts: Sequence[str], pairs: Sequence[str]) -> list[str]:
     return [f"{text}{PAIR_SEPARATOR}{pair}" for text, pair in zip(texts, pairs, strict=True)]
 
 
-def fit_baseline(name: str, texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, seed: int) -> Predict:
-    """Fit the baseline ``name`` (a key of ``BASELINES``) to texts and their label ids, at least one.
+def fit_baseline(name: str, texts: Sequence[str], labels: NDArray[Any], n_labels: int, seed: int) -> Predict:
+    """Fit the baseline ``name`` (a key of ``BASELINES``) to texts and their targets, at least one.
 
-    Returns a function from texts to probabilities of shape (rows, ``n_labels``), in the order of the label ids; a label
-    that train lacks has probability 0.
+    Those of classes are label ids: returns a function from texts to probabilities of shape (rows, ``n_labels``), in the
+    order of the label ids; a label that train lacks has probability 0. Those of "mean" and "tfidf-ridge" are numbers:
+    returns a function from texts to numbers of shape (rows, 1).
     """
     return BASELINES[name](texts, labels, n_labels, seed)
 
@@ -99,7 +100,29 @@ def _tfidf_logreg(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int
     return predict
 
 
-BASELINES: Mapping[str, Callable[[Sequence[str], NDArray[np.int64], int, int], Predict]] = {
+def _mean(texts: Sequence[str], numbers: NDArray[np.float64], n_labels: int, seed: int) -> Predict:
+    """Give every text the mean of train."""
+    import numpy as np
+
+    mean = float(numbers.mean())
+    return lambda texts: np.full((len(texts), 1), mean)
+
+
+def _tfidf_ridge(texts: Sequence[str], numbers: NDArray[np.float64], n_labels: int, seed: int) -> Predict:
+    """Fit a ridge regression on tf-idf of character n-grams."""
+    import numpy as np
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+
+    # LSQR is the solver for sparse features with an intercept whose steps are the same with every seed.
+    model = make_pipeline(ngram_features(), Ridge(alpha=1.0, solver="lsqr", tol=1e-6, random_state=seed))
+    model.fit(read_part(texts), numbers)
+    return lambda texts: np.asarray(model.predict(read_part(texts)), np.float64).reshape(-1, 1)
+
+
+BASELINES: Mapping[str, Callable[[Sequence[str], NDArray[Any], int, int], Predict]] = {
     "majority": _majority,
     "tfidf-logreg": _tfidf_logreg,
+    "mean": _mean,
+    "tfidf-ridge": _tfidf_ridge,
 }

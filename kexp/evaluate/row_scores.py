@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     Ids: TypeAlias = NDArray[np.int64]
     Numbers: TypeAlias = NDArray[np.float64]
-    RowScores: TypeAlias = Callable[[Ids, Numbers], Numbers]
+    Targets: TypeAlias = NDArray[Any]
+    RowScores: TypeAlias = Callable[[Targets, Numbers], Numbers]
 
 
 def accuracy(labels: Ids, probabilities: Numbers) -> Numbers:
@@ -31,20 +32,34 @@ def cross_entropy(labels: Ids, probabilities: Numbers) -> Numbers:
     return scores
 
 
-def mse(labels: Ids, probabilities: Numbers) -> Numbers:
-    """Return the squared difference between every row's probabilities and its one-hot label, averaged over labels."""
-    import numpy as np
+def mse(labels: Targets, probabilities: Numbers) -> Numbers:
+    """Return the squared difference between every row's probabilities and its one-hot label, averaged over labels.
 
-    scores: Numbers = ((np.eye(probabilities.shape[1])[labels] - probabilities) ** 2).mean(1)
+    Of numbers it is the squared error.
+    """
+    scores: Numbers = ((wanted(labels, probabilities) - probabilities) ** 2).mean(1)
     return scores
 
 
-def mae(labels: Ids, probabilities: Numbers) -> Numbers:
-    """Return the absolute difference between every row's probabilities and its one-hot label, averaged over labels."""
+def mae(labels: Targets, probabilities: Numbers) -> Numbers:
+    """Return the absolute difference between every row's probabilities and its one-hot label, averaged over labels.
+
+    Of numbers it is the absolute error.
+    """
     import numpy as np
 
-    scores: Numbers = np.abs(np.eye(probabilities.shape[1])[labels] - probabilities).mean(1)
+    scores: Numbers = np.abs(wanted(labels, probabilities) - probabilities).mean(1)
     return scores
+
+
+def wanted(labels: Targets, predictions: Numbers) -> Numbers:
+    """Return the predictions that are right: of label ids the one-hot vectors, of numbers themselves, (rows, 1)."""
+    import numpy as np
+
+    if labels.dtype.kind == "f":
+        return labels[:, None]
+    one_hot: Numbers = np.eye(predictions.shape[1])[labels]
+    return one_hot
 
 
 def macro_f1(labels: Ids, probabilities: Numbers) -> Numbers:

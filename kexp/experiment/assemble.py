@@ -152,6 +152,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         0 if unlabelled is None else len(unlabelled.rows),
         seed if prepared.world.first else derive(seed, "process", prepared.world.rank) % 2**32,
         rows=len(inputs.data.train),
+        task=spec.task,
     )
     metrics = prepared.metrics(spec, inputs.data.labels)
     directions = {name: made.greater_is_better for name, made in zip(metrics, spec.evaluation.metrics, strict=True)}

@@ -21,6 +21,7 @@ from kexp.testing.objective_steps import (
     train,
 )
 from kexp.testing.options import OptionsContract
+from kexp.testing.targets import rows_for
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,8 @@ class ObjectiveContract(OptionsContract):
     Of a ``SupervisedObjective``, also that it has a loss for every row, which does not depend on other rows.
     ``targets_take_gradient`` is whether gradients flow through the predictions of the originals; in most methods these
     are targets without gradient. ``is_random`` is whether random numbers are drawn, of which each of several processes
-    draws others. Objectives whose class uses unlabelled rows are given some.
+    draws others. Objectives whose class uses unlabelled rows are given some. Targets are of the first kind of
+    ``targets`` that objectives nested in an example share: see ``kexp.testing.targets``.
     """
 
     base: ClassVar[type[Options]] = ObjectiveOptions
@@ -144,7 +146,7 @@ class ObjectiveContract(OptionsContract):
     @pytest.mark.parametrize("size", LARGE)
     def test_extreme_logits_stay_finite(self, options: ObjectiveOptions, size: float) -> None:
         """Loss, logs and gradients are finite for a model that is certain, rightly or wrongly, or uncertain."""
-        objective, model = build(options), GivenLogits(size)
+        objective, model = build(options), GivenLogits(size, options)
         for step in STEPS:
             model.begin()
             result = objective.step(model, model.labelled(), model.unlabelled(options), Progress(step, 100))
@@ -159,7 +161,7 @@ class ObjectiveContract(OptionsContract):
         objective = build(options)
         if not isinstance(objective, SupervisedObjective):
             return
-        losses = objective.losses(*judged(rows))
+        losses = objective.losses(*judged(options, rows))
         assert losses.shape == (rows,), "expected one loss per row; do not average over the rows"
         assert losses.isfinite().all()
 
@@ -169,7 +171,7 @@ class ObjectiveContract(OptionsContract):
 
         if not isinstance(build(options), SupervisedObjective):
             return
-        logits, labels = judged(9)
+        logits, labels = judged(options, 9)
         together = losses_of(options, logits, labels)
         alone = [losses_of(options, logits[row : row + 1], labels[row : row + 1]) for row in range(9)]
         torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-6)
@@ -178,7 +180,7 @@ class ObjectiveContract(OptionsContract):
         """Where rows have two views, the prediction of the original is a target, through which no gradient flows."""
         if not options.uses_augmented:
             return
-        objective, model = build(options), GivenLogits(2.0)
+        objective, model = build(options), GivenLogits(2.0, options)
         for step in STEPS:
             backward(objective.step(model, model.labelled(), model.unlabelled(options), Progress(step, 100)))
         gradient = model.given["original"].grad
@@ -210,7 +212,7 @@ class ObjectiveContract(OptionsContract):
 
     def test_label_problems_and_warnings_are_messages(self, options: ObjectiveOptions) -> None:
         """Three labels are no problem for the examples; problems and warnings of other numbers are messages."""
-        assert list(options.label_problems(len(LABELS))) == []
+        assert list(options.label_problems(len(rows_for(options).names(LABELS)))) == []
         for labels in range(2, 12):
             for message in (*options.label_problems(labels), *options.label_warnings(labels)):
                 assert isinstance(message, str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from kexp.contracts import (
     Batch,
     Model,
     Objective,
-    ObjectiveContext,
     ObjectiveOptions,
     Progress,
     Rows,
@@ -23,12 +22,15 @@ from kexp.contracts.objective import build_objective
 from kexp.model.token_rows import TokenRows, own
 from kexp.sample_reviews import korean_reviews
 from kexp.testing.fixtures import korean_texts, padding_id, tiny_classifier, token_rows
+from kexp.testing.targets import TargetRows, rows_for
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 LABELS = ("부정", "중립", "긍정")
+CLASSES = (0, 0, 0, 0, 2, 2, 2)
+"""Those of the train rows; none has the one in the middle."""
 UNLABELLED_ROWS = 12
 
 
@@ -41,12 +43,12 @@ class StepRows:
     def __init__(
         self, options: ObjectiveOptions, labelled: int = 6, unlabelled: int = 5, seed: int = 0, *, padded: bool = False
     ) -> None:
-        import torch
 
         from kexp.devices import choose
         from kexp.model.forward import Classifier
 
-        self.module, tokenizer = tiny_classifier(LABELS, seed)
+        targets = rows_for(options)
+        self.module, tokenizer = tiny_classifier(outputs_of(targets), seed)
         self.module.train()
         if padded:
             kind = type(self.module)
@@ -54,7 +56,8 @@ class StepRows:
         self.model: Model = Classifier(self.module, choose("cpu", "fp32"), padding_id(tokenizer))
         texts, labels = korean_reviews(40)
         self.texts = token_rows(texts, tokenizer, self.module)
-        self.batch = Batch(token_rows(texts[:labelled], tokenizer, self.module), 2 * torch.tensor(labels[:labelled]))
+        classes = [2 * label for label in labels[:labelled]]
+        self.batch = Batch(token_rows(texts[:labelled], tokenizer, self.module), as_targets(targets, classes))
         self.unlabelled = _unlabelled(tokenizer, self.module, unlabelled) if options.uses_unlabelled else None
 
     def leave_out_dropout(self) -> None:
@@ -103,13 +106,16 @@ class GivenLogits:
     VIEWS = ("labelled", "original", "augmented")
     ROWS = 4
 
-    def __init__(self, size: float) -> None:
+    def __init__(self, size: float, options: ObjectiveOptions) -> None:
         import torch
 
+        self.targets = rows_for(options)
+        self.outputs = len(outputs_of(self.targets))
         patterns = torch.tensor([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+        patterns = patterns[:, : self.outputs]
         rolled = dict(zip(self.VIEWS, (0, 0, 1), strict=True))
         self.values = {view: size * patterns.roll(shift, 0) for view, shift in rolled.items()}
-        self.module: torch.nn.Module = torch.nn.Linear(2, len(LABELS))
+        self.module: torch.nn.Module = torch.nn.Linear(2, self.outputs)
         self.words = torch.nn.Parameter(torch.tensor([[0.5, -1.0], [1.0, 0.25], [-0.5, 0.75]]))
         self.size = size
         self.begin()
@@ -142,9 +148,7 @@ class GivenLogits:
 
     def labelled(self) -> Batch:
         """Return the labelled rows, of which the model is right about some."""
-        import torch
-
-        return Batch(self.inputs("labelled"), torch.tensor([0, 0, 1, 2]))
+        return Batch(self.inputs("labelled"), as_targets(self.targets, [0, 0, 1, 2]))
 
     def unlabelled(self, options: ObjectiveOptions) -> UnlabelledBatch | None:
         """Return the unlabelled rows, for objectives that use them."""
@@ -170,23 +174,41 @@ class GivenLogits:
         """Return logits of the given size that depend on the embeddings."""
         import torch
 
-        heads = torch.tensor([[1.0, -1.0], [-1.0, 0.5], [0.25, 1.0]])
+        heads = torch.tensor([[1.0, -1.0], [-1.0, 0.5], [0.25, 1.0]])[: self.outputs]
         sums = torch.zeros(len(inputs), embeddings.shape[1]).index_add(0, inputs.row_of_token, embeddings)
         return self.size * (sums / torch.from_numpy(own(inputs).lengths)[:, None] @ heads.T)
 
 
-def build(options: ObjectiveOptions, seed: int = 0) -> Objective:
-    """Build an objective for three labels, one of which no labelled row has, and some unlabelled rows."""
-    rows = UNLABELLED_ROWS if options.uses_unlabelled else 0
-    return build_objective(options, ObjectiveContext(class_counts=(4, 0, 3), unlabelled_rows=rows, seed=seed))
+def outputs_of(targets: TargetRows) -> Sequence[str]:
+    """Return names of the logits of a model of three labels, or of as many as these targets have."""
+    return LABELS[: targets.outputs(len(targets.names(LABELS)))]
 
 
-def judged(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits of some rows, which differ, and their label ids, every label in its turn."""
+def as_targets(targets: TargetRows, classes: Sequence[int]) -> torch.Tensor:
+    """Return the targets of rows of these classes."""
+    import numpy as np
     import torch
 
-    logits = torch.randn(rows, len(LABELS), generator=torch.Generator().manual_seed(0))
-    return logits, torch.arange(rows) % len(LABELS)
+    return torch.from_numpy(targets.of_classes(np.array(classes), len(targets.names(LABELS))))
+
+
+def build(options: ObjectiveOptions, seed: int = 0) -> Objective:
+    """Build an objective for three labels, one of which no labelled row has, and some unlabelled rows."""
+    import numpy as np
+
+    targets, unlabelled = rows_for(options), UNLABELLED_ROWS if options.uses_unlabelled else 0
+    names = len(targets.names(LABELS))
+    return build_objective(options, targets.context(np.array(CLASSES), names, unlabelled_rows=unlabelled, seed=seed))
+
+
+def judged(options: ObjectiveOptions, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits of some rows, which differ, and their targets, every label in its turn."""
+    import torch
+
+    targets = rows_for(options)
+    outputs = len(outputs_of(targets))
+    logits = torch.randn(rows, outputs, generator=torch.Generator().manual_seed(0))
+    return logits, as_targets(targets, [row % len(LABELS) for row in range(rows)])
 
 
 def train(options: ObjectiveOptions, steps: int, resume_at: int | None = None) -> list[float]:

@@ -62,7 +62,7 @@ class OptionsContract:
         """Run each test with each example."""
         assert isinstance(self.examples, tuple | list), f"{type(self).__name__}.examples: expected a tuple of options"
         if "options" in metafunc.fixturenames and self.examples:
-            metafunc.parametrize("options", self.examples, ids=[_name(example) for example in self.examples])
+            metafunc.parametrize("options", self.examples, ids=[example_name(example) for example in self.examples])
 
     @pytest.fixture
     def options(self) -> Options:
@@ -179,7 +179,7 @@ def untested(plugin: object, tests: Mapping[str, object]) -> list[str]:
     ]
 
 
-def _name(example: Options) -> str:
+def example_name(example: Options) -> str:
     """Name an example by the options that are set."""
     given = ", ".join(f"{name}={getattr(example, name)}" for name in sorted(example.model_fields_set))
     return f"{type(example).__name__}({given[:60]})"

@@ -270,6 +270,45 @@ class TestRDrop(ObjectiveContract):
     examples = (objectives.RDropOptions(), objectives.RDropOptions(alpha=4.0, label_smoothing=0.1))
 
 
+class TestBinaryCrossEntropy(ObjectiveContract):
+    examples = (
+        objectives.BinaryCrossEntropyOptions(),
+        objectives.BinaryCrossEntropyOptions(pos_weight="balanced"),
+        objectives.BinaryCrossEntropyOptions(pos_weight=(0.5, 2.0, 30.0)),
+    )
+
+
+class TestBinaryFocal(ObjectiveContract):
+    examples = (
+        objectives.BinaryFocalOptions(),
+        objectives.BinaryFocalOptions(gamma=0.5, alpha=0.25),
+        objectives.BinaryFocalOptions(alpha=(0.0, 0.5, 1.0)),
+    )
+
+
+class TestAsymmetric(ObjectiveContract):
+    examples = (
+        objectives.AsymmetricOptions(),
+        objectives.AsymmetricOptions(gamma_negative=0.5, gamma_positive=1.0, clip=0.0, reduction="mean"),
+    )
+
+
+class TestSquaredError(ObjectiveContract):
+    component = objectives.SquaredErrorOptions
+
+
+class TestAbsoluteError(ObjectiveContract):
+    component = objectives.AbsoluteErrorOptions
+
+
+class TestHuber(ObjectiveContract):
+    examples = (objectives.HuberOptions(), objectives.HuberOptions(delta=0.1))
+
+
+class TestOrdinalLoss(ObjectiveContract):
+    component = objectives.OrdinalOptions
+
+
 class TestPseudoLabel(ObjectiveContract):
     examples = (
         objectives.PseudoLabelOptions(),
@@ -369,6 +408,18 @@ class TestMetrics(MetricContract):
         metrics.F1(label="긍정"),
         metrics.Precision(label="부정"),
         metrics.Recall(label="긍정"),
+        metrics.MicroF1(),
+        metrics.SamplesF1(),
+        metrics.SubsetAccuracy(),
+        metrics.HammingLoss(),
+        metrics.LRAP(),
+        metrics.MacroAUC(),
+        metrics.MicroAUC(),
+        metrics.Pearson(),
+        metrics.Spearman(),
+        metrics.RMSE(),
+        metrics.QuadraticKappa(),
+        metrics.RankMAE(),
     )
 
 

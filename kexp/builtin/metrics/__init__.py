@@ -26,6 +26,7 @@ from kexp.builtin.metrics.label_sets import (
     SamplesF1,
     SubsetAccuracy,
 )
+from kexp.builtin.metrics.numbers import RMSE, Pearson, QuadraticKappa, RankMAE, Spearman
 from kexp.contracts import MetricOptions
 
 METRICS: Mapping[str, type[MetricOptions]] = {
@@ -47,6 +48,11 @@ METRICS: Mapping[str, type[MetricOptions]] = {
     "lrap": LRAP,
     "macro_auc": MacroAUC,
     "micro_auc": MicroAUC,
+    "pearson": Pearson,
+    "spearman": Spearman,
+    "rmse": RMSE,
+    "quadratic_kappa": QuadraticKappa,
+    "rank_mae": RankMAE,
 }
 
 __all__ = [
@@ -57,6 +63,7 @@ __all__ = [
     "MCC",
     "METRICS",
     "MSE",
+    "RMSE",
     "Accuracy",
     "CrossEntropy",
     "HammingLoss",
@@ -64,9 +71,13 @@ __all__ = [
     "MacroF1",
     "MicroAUC",
     "MicroF1",
+    "Pearson",
     "Precision",
+    "QuadraticKappa",
+    "RankMAE",
     "Recall",
     "SamplesF1",
+    "Spearman",
     "SubsetAccuracy",
     "WeightedF1",
 ]

@@ -1,4 +1,4 @@
-"""Metrics of one label per row out of several; F1 and its parts also of label sets, as those of each label."""
+"""Metrics of one label per row out of several; F1 and its parts also of label sets, errors also of numbers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from kexp.contracts import Metric, MetricContext, MetricOptions
-from kexp.contracts.task import CLASS, LABEL_SET
+from kexp.contracts.task import CLASS, LABEL_SET, NUMBER
 from kexp.errors import KexpError, did_you_mean
 from kexp.evaluate.calibration import expected_calibration_error
+from kexp.evaluate.row_scores import wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,19 +165,19 @@ class CrossEntropy(MetricOptions):
 class MSE(MetricOptions):
     """Mean squared difference between the probabilities and the one-hot label, over rows and labels.
 
-    It is the Brier score (1950) divided by the number of labels.
+    It is the Brier score (1950) divided by the number of labels. Of numbers, the mean squared error.
     """
 
+    targets: ClassVar[Collection[str]] = (CLASS, NUMBER)
     greater_is_better: ClassVar[bool] = False
 
     def build(self, context: MetricContext) -> Metric:
-        """Return the metric, in [0, 1]."""
+        """Return the metric, in [0, 1]; of numbers from 0 upwards."""
 
-        def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-            import numpy as np
+        def measure(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
             from sklearn.metrics import mean_squared_error
 
-            return float(mean_squared_error(np.eye(probabilities.shape[1])[labels], probabilities))
+            return float(mean_squared_error(wanted(labels, probabilities), probabilities))
 
         return measure
 
@@ -184,19 +185,20 @@ class MSE(MetricOptions):
 class MAE(MetricOptions):
     """Mean absolute difference between the probabilities and the one-hot label, over rows and labels.
 
-    The differences of a row add up to 2 (1 - p_y): it is 2/K times the mean probability of wrong labels.
+    The differences of a row add up to 2 (1 - p_y): it is 2/K times the mean probability of wrong labels. Of numbers, it
+    is the mean absolute error.
     """
 
+    targets: ClassVar[Collection[str]] = (CLASS, NUMBER)
     greater_is_better: ClassVar[bool] = False
 
     def build(self, context: MetricContext) -> Metric:
-        """Return the metric, in [0, 1]; at most 2/K for K labels."""
+        """Return the metric, in [0, 1], at most 2/K for K labels; of numbers from 0 upwards."""
 
-        def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-            import numpy as np
+        def measure(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
             from sklearn.metrics import mean_absolute_error
 
-            return float(mean_absolute_error(np.eye(probabilities.shape[1])[labels], probabilities))
+            return float(mean_absolute_error(wanted(labels, probabilities), probabilities))
 
         return measure
 

@@ -10,6 +10,8 @@ from kexp.builtin.objectives.freematch import FreeMatchOptions
 from kexp.builtin.objectives.hard_targets import FixMatchOptions, PseudoLabelOptions
 from kexp.builtin.objectives.label_sets import AsymmetricOptions, BinaryCrossEntropyOptions, BinaryFocalOptions
 from kexp.builtin.objectives.mean_teacher import MeanTeacherOptions
+from kexp.builtin.objectives.numbers import AbsoluteErrorOptions, HuberOptions, SquaredErrorOptions
+from kexp.builtin.objectives.ordinal import OrdinalOptions
 from kexp.builtin.objectives.softmatch import SoftMatchOptions
 from kexp.builtin.objectives.supervised import (
     Focal,
@@ -32,6 +34,10 @@ OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
     "binary-cross-entropy": BinaryCrossEntropyOptions,
     "binary-focal": BinaryFocalOptions,
     "asymmetric": AsymmetricOptions,
+    "squared-error": SquaredErrorOptions,
+    "absolute-error": AbsoluteErrorOptions,
+    "huber": HuberOptions,
+    "ordinal": OrdinalOptions,
     "pseudo-label": PseudoLabelOptions,
     "uda": UdaOptions,
     "fixmatch": FixMatchOptions,
@@ -45,6 +51,7 @@ OBJECTIVES: Mapping[str, type[ObjectiveOptions]] = {
 
 __all__ = [
     "OBJECTIVES",
+    "AbsoluteErrorOptions",
     "AdaMatchOptions",
     "AsymmetricOptions",
     "BinaryCrossEntropyOptions",
@@ -56,13 +63,16 @@ __all__ = [
     "Focal",
     "FocalOptions",
     "FreeMatchOptions",
+    "HuberOptions",
     "MeanSquaredError",
     "MeanSquaredErrorOptions",
     "MeanTeacherOptions",
+    "OrdinalOptions",
     "PseudoLabelOptions",
     "RDrop",
     "RDropOptions",
     "SoftMatchOptions",
+    "SquaredErrorOptions",
     "UdaOptions",
     "VatOptions",
 ]
