@@ -77,6 +77,13 @@ class Member:
         """The model itself."""
         return self.classifier.module
 
+    @property
+    def has_own_predictions(self) -> bool:
+        """Whether predictions are something else than the softmax of the logits."""
+        import torch
+
+        return self.task.graph_predictions(torch.zeros(1, self.module.config.num_labels)) is not None
+
     def probabilities(self, encoded: Encoded, size: BatchSize) -> NDArray[np.float64]:
         """Predict encoded rows, those of similar length together; the probabilities are calibrated."""
         unknown = np.zeros(len(encoded), np.int64)
