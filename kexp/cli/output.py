@@ -209,7 +209,7 @@ def _share(one: Json) -> str:
 
 
 def print_evaluation(found: Json) -> None:
-    """Print metrics, the table of labels and the confusion matrix."""
+    """Print metrics, and the tables of what else was found: labels, confusion matrix, scores."""
     print_table(
         "metrics", ["metric", "value"], [[name, as_text(value)] for name, value in found["metrics"].items()], right=1
     )
@@ -218,11 +218,31 @@ def print_evaluation(found: Json) -> None:
         answered = found["abstain"]
         columns = ["threshold", "answered", "coverage", "accuracy"]
         print_table("abstain", columns, [[as_text(answered[name]) for name in columns]], right=0)
+    for key in ("per_class", "per_label"):
+        if key in found:
+            _print_labels(found[key])
+    if "confusion_matrix" in found:
+        print()
+        counts = zip(found["labels"], found["confusion_matrix"], strict=True)
+        rows = [[label, *map(str, row)] for label, row in counts]
+        print_table("confusion", ["true \\ predicted", *found["labels"]], rows, right=1)
+    if "scores" in found:
+        print()
+        rows = [[name, as_text(value)] for name, value in _leaves(found["scores"])]
+        print_table("scores", ["score", "value"], rows, right=1)
+
+
+def _print_labels(labels: Sequence[Json]) -> None:
+    """Print a row for each label, with a column for each key: numbers of label sets are in other ones than of classes."""
     print()
-    columns = ["label", "precision", "recall", "f1", "support"]
-    rows = [[as_text(label[name]) for name in columns] for label in found["per_class"]]
-    print_table("labels", columns, rows, right=1)
-    print()
-    counts = zip(found["labels"], found["confusion_matrix"], strict=True)
-    rows = [[label, *map(str, row)] for label, row in counts]
-    print_table("confusion", ["true \\ predicted", *found["labels"]], rows, right=1)
+    columns = list(labels[0])
+    print_table("labels", columns, [[as_text(label[name]) for name in columns] for label in labels], right=1)
+
+
+def _leaves(found: Json, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the numbers in nested objects by their path."""
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", value
