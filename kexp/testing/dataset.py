@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions
+from kexp.contracts import SPLITS, UNLABELLED, DatasetContext, DatasetOptions, TaskOptions
 from kexp.errors import DataError
 from kexp.options import Options
 from kexp.repeats import Repeat
@@ -35,7 +35,7 @@ class DatasetContract(OptionsContract):
     @pytest.fixture
     def built(self, options: DatasetOptions) -> Mapping[str, Dataset]:
         """Read the data."""
-        return options.build(DatasetContext())
+        return options.build(context_of(options))
 
     def test_has_known_splits(self, built: Mapping[str, Dataset]) -> None:
         """There is a train split, and perhaps validation, test and unlabelled; none is empty."""
@@ -61,18 +61,23 @@ class DatasetContract(OptionsContract):
         labelled = {split: rows for split, rows in built.items() if split != UNLABELLED}
         feature = labelled["train"].features["label"]
         assert all(rows.features["label"] == feature for rows in labelled.values())
-        labels = {label for rows in labelled.values() for label in rows["label"]}
-        if isinstance(feature, ClassLabel):
-            assert len(set(feature.names)) == len(feature.names)
-            assert labels <= set(range(len(feature.names)))
+        cells = [label for rows in labelled.values() for label in rows["label"]]
+        of = getattr(feature, "feature", feature)
+        labels = {name for cell in cells for name in (cell if isinstance(cell, list) else [cell])}
+        if isinstance(of, ClassLabel):
+            assert len(set(of.names)) == len(of.names)
+            assert labels <= set(range(len(of.names)))
         else:
-            assert all(isinstance(label, str | int) and str(label).strip() for label in labels)
+            assert all(isinstance(label, str | int | float) and str(label).strip() for label in labels)
+        label_of = task_of(options).label_of
+        names = of.names if isinstance(of, ClassLabel) else []
+        assert all(label_of([names[n] for n in cell] if names and isinstance(cell, list) else cell) for cell in cells)
         known = options.label_count()
-        assert known is None or known == (len(feature.names) if isinstance(feature, ClassLabel) else len(labels))
+        assert known is None or known == len(names or labels)
 
     def test_is_the_same_when_read_again(self, options: DatasetOptions) -> None:
         """Rows, their order, label ids and counts are the same when the data are read again."""
-        first, second = DatasetContext(), DatasetContext()
+        first, second = context_of(options), context_of(options)
         with no_global_randomness():
             one, other = options.build(first), options.build(second)
         assert list(one) == list(other)
@@ -83,7 +88,7 @@ class DatasetContract(OptionsContract):
 
     def test_counts_are_numbers_of_rows(self, options: DatasetOptions) -> None:
         """What was counted while reading has a name and a number of rows."""
-        context = DatasetContext()
+        context = context_of(options)
         options.build(context)
         for reason, count in context.counts.items():
             assert isinstance(reason, str)
@@ -98,7 +103,7 @@ class DatasetContract(OptionsContract):
         assert prepared.labels == prepare(spec_of(options), Repeat(2)).labels
         for split, rows in prepared.splits.items():
             assert len(rows) == len(rows.texts) == len(rows.labels)
-            assert set(rows.labels.tolist()) <= set(range(len(prepared.labels))), split
+            assert all(task_of(options).decode(rows.labels, prepared.labels)), split
         for split, rows in built.items():
             counts = dict(prepared.record["splits"][split])
             assert counts.pop("read") == len(rows)
@@ -130,7 +135,22 @@ class DatasetContract(OptionsContract):
             lost = options.model_copy(update={name: nowhere})
             assert any(str(nowhere) in problem.message for problem in lost.problems()), f"{name}: no problem"
             with pytest.raises(DataError, match="nowhere"):
-                lost.build(DatasetContext())
+                lost.build(context_of(lost))
+
+
+def task_of(options: DatasetOptions) -> TaskOptions:
+    """Return the task that a dataset shows, else that of one label per row."""
+    from kexp.testing.options import catalog_with
+
+    shown = options.shown_task()
+    found: TaskOptions = catalog_with(options).find("task", shown[0] if shown else "single-label").options()
+    return found
+
+
+def context_of(options: DatasetOptions) -> DatasetContext:
+    """Return what a dataset is read with where its spec states no task."""
+    task = task_of(options)
+    return DatasetContext(label_of=task.label_of, names_in=task.names_in, several=task.several)
 
 
 def spec_of(options: DatasetOptions) -> Spec:
@@ -138,5 +158,6 @@ def spec_of(options: DatasetOptions) -> Spec:
     from kexp.spec.sections import Spec
     from kexp.testing.options import catalog_with
 
-    table = {"name": "contract", "dataset": options, "backbone": tiny_backbone()}
+    task = task_of(options)
+    table = {"name": "contract", **task.defaults(), "task": task, "dataset": options, "backbone": tiny_backbone()}
     return Spec.model_validate(table, context={"catalog": catalog_with(options)})

@@ -1,4 +1,4 @@
-"""Public Korean corpora of single labels, read from the files that their authors publish.
+"""Public Korean corpora of single labels, and KorSTS with scores, read from the files that their authors publish.
 
 Names of files and columns, labels, numbers of rows and licences are those of the authors' repositories and cards on the
 Hugging Face hub. What could not be read there says so.
@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from kexp.options import LocalPath
-from kexp_korean.published import DEV, Corpus, EvaluationSplit, Part, Shape, Split
+from kexp_korean.klue import NLI
+from kexp_korean.published import DEV, Corpus, EvaluationSplit, Part, Split
+from kexp_korean.shapes import BY_SA, SCORES, Shape, named_alike
 
-BY_SA = "CC BY-SA 4.0: name the authors, and pass changed data on under the same licence"
-NLI = ("entailment", "neutral", "contradiction")
 QUOTED_TSV: Mapping[str, Any] = {"format": "tsv", "quoting": True}
 PLAIN_TSV: Mapping[str, Any] = {"format": "tsv", "quoting": False}
 KOBEST_FILES: tuple[tuple[Split, str, str], ...] = (
@@ -25,52 +25,6 @@ KOBEST_FILES: tuple[tuple[Split, str, str], ...] = (
     ("test", "test", "test"),
 )
 """Split, and the names of its file in the repository and on the hub."""
-
-
-def named_alike(*labels: str) -> dict[str, str]:
-    """Return labels whose classes have the names that stand in the files."""
-    return {label: label for label in labels}
-
-
-class KLUE(Corpus):
-    """KLUE's topics of news titles (YNAT) and natural language inference (NLI), from JSON arrays of version 1.1 or 1.
-
-    ``ynat`` has ``title`` and ``label``, one of seven topics, in 45,678 rows of train and 9,107 of dev; ``nli`` has
-    ``premise``, ``hypothesis`` and ``gold_label`` in 24,998 and 3,000. KLUE's test rows are hidden, so its dev file is
-    what results are reported on: it becomes the test split unless ``dev = "validation"``.
-    """
-
-    licence: ClassVar[str] = BY_SA
-    homepage: ClassVar[str] = "https://github.com/KLUE-benchmark/KLUE"
-    SHAPES: ClassVar[Mapping[str, Shape]] = {
-        "ynat": Shape(
-            text=("title",),
-            label="label",
-            labels=named_alike("IT과학", "경제", "사회", "생활문화", "세계", "스포츠", "정치"),
-            layout={"format": "json"},
-        ),
-        "nli": Shape(
-            text=("premise",),
-            text_pair="hypothesis",
-            label="gold_label",
-            labels=named_alike(*NLI),
-            layout={"format": "json"},
-        ),
-    }
-    ROWS: ClassVar[Mapping[str, tuple[int, int]]] = {"ynat": (45_678, 9_107), "nli": (24_998, 3_000)}
-
-    task: Literal["ynat", "nli"] = Field(description="ynat: topics of news titles. nli: inference on pairs.")
-    dev: EvaluationSplit = DEV
-
-    def parts(self) -> Sequence[Part]:
-        """Return the train and the dev file of the task."""
-        name = {"ynat": "ynat", "nli": "klue-nli"}[self.task]
-        train, dev = (
-            {f"{name}-v{version}_{split}.json": self.SHAPES[self.task] for version in ("1.1", "1")}
-            for split in ("train", "dev")
-        )
-        rows = self.ROWS[self.task]
-        return (Part("train", train, rows[0]), Part(self.dev, dev, rows[1]))
 
 
 class KorNLI(Corpus):
@@ -106,6 +60,28 @@ class KorNLI(Corpus):
         train = [Part("train", {self.TRAIN[name][0]: self.SHAPE}, self.TRAIN[name][1]) for name in self.train]
         dev = Part("validation", {"xnli.dev.ko.tsv": self.SHAPE}, 2_490)
         return (*train, dev, Part("test", {"xnli.test.ko.tsv": self.SHAPE}, 5_010))
+
+
+class KorSTS(Corpus):
+    """KorSTS: how alike two sentences are, from 0 to 5; STS-B translated by machine for train, else by people.
+
+    Tab-separated without quoting, with ``score``, ``sentence1`` and ``sentence2`` beside ``genre``, ``filename``,
+    ``year`` and ``id``: 5,749 rows of train, 1,500 of validation (``sts-dev.tsv``), 1,379 of test.
+    """
+
+    licence: ClassVar[str] = BY_SA
+    homepage: ClassVar[str] = KorNLI.homepage
+    SHAPE: ClassVar[Shape] = Shape(
+        text=("sentence1",), text_pair="sentence2", label="score", score=SCORES, layout=PLAIN_TSV
+    )
+
+    def parts(self) -> Sequence[Part]:
+        """Return train, validation and test."""
+        return (
+            Part("train", {"sts-train.tsv": self.SHAPE}, 5_749),
+            Part("validation", {"sts-dev.tsv": self.SHAPE}, 1_500),
+            Part("test", {"sts-test.tsv": self.SHAPE}, 1_379),
+        )
 
 
 class KoreanHateSpeech(Corpus):

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from kexp_korean.aihub import AIHUB_TERMS
-from kexp_korean.published import DEV, Corpus, EvaluationSplit, Part, Shape
+from kexp_korean.published import DEV, Corpus, EvaluationSplit, Part
+from kexp_korean.shapes import Shape
 
 LARGE = {"1": "분노", "2": "슬픔", "3": "불안", "4": "상처", "5": "당황", "6": "기쁨"}
 """The large classes by the first digit of a code."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kexp_korean.published import Corpus, Part, Shape
+from kexp_korean.published import Corpus, Part
+from kexp_korean.shapes import Shape
 
 FILES = {"train": "ratings_train.txt", "test": "ratings_test.txt"}
 REVIEWS = Shape(

@@ -14,17 +14,22 @@ if TYPE_CHECKING:
 @hookimpl
 def kexp_datasets() -> Mapping[str, type[DatasetOptions]]:
     """Name the datasets."""
-    from kexp_korean import aihub, corpora, dialect_sample, emotional_dialogue, nsmc
+    from kexp_korean import aihub, corpora, dialect_sample, emotional_dialogue, klue, label_sets, nsmc
 
     return {
         "nsmc": nsmc.NSMC,
-        "klue": corpora.KLUE,
+        "klue": klue.KLUE,
         "kornli": corpora.KorNLI,
+        "korsts": corpora.KorSTS,
         "korean-hate-speech": corpora.KoreanHateSpeech,
         "3i4k": corpora.Intent3i4K,
         "question-pair": corpora.QuestionPair,
         "curse-detection": corpora.CurseDetection,
         "kobest": corpora.KoBEST,
+        "unsmile": label_sets.UnSmile,
+        "kmhas": label_sets.KMHaS,
+        "kote": label_sets.KOTE,
+        "kold": label_sets.KOLD,
         "aihub-dialect": aihub.AIHubDialect,
         "aihub-emotion": emotional_dialogue.AIHubEmotion,
         "dialect-sample": dialect_sample.DialectSample,

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from kexp.contracts import DatasetContext, DatasetOptions
 from kexp.errors import DataError, Problem
 from kexp.names import composed
 from kexp.options import LocalPath
+from kexp_korean.shapes import Shape, labelled, listed, read_labels
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,6 +29,8 @@ Split = Literal["train", "validation", "test", "unlabelled"]
 EvaluationSplit = Literal["test", "validation"]
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".alz", ".egg", ".part0")
 """How the names of packed files end; ``.part0`` is the first piece of one of AI-Hub's."""
+_WITHOUT_LABEL = "rows without {} left out"
+"""Reason of rows that the authors gave no label of a kind, by its column."""
 
 DEV: Any = Field(
     "test",
@@ -35,29 +38,6 @@ DEV: Any = Field(
     "validation (test is then taken out of train, unless split.test = 0).",
 )
 """Field of corpora whose authors publish no labels of their test rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How a file lies and what of it is read.
-
-    ``layout`` has the options of ``kexp.files.Layout``; without it a line is a text, which its label follows behind the
-    last ``|``, if rows have labels. Several text columns are joined by a space; a name may be a dotted path. ``labels``
-    maps labels of the file to the names of classes; without ``label`` the rows have none. ``drop_incomplete`` leaves
-    out rows that lack a cell, as some authors' own loaders do.
-    """
-
-    text: tuple[str, ...]
-    text_pair: str = ""
-    label: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    layout: Mapping[str, Any] | None = None
-    drop_incomplete: bool = False
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that are read."""
-        return [*self.text, *filter(None, (self.text_pair, self.label))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +92,34 @@ class Corpus(DatasetOptions):
             return
         if not self.path.is_dir():
             finding = "is not a folder" if self.path.exists() else "does not exist"
-            listed = " and ".join(part.name for part in parts)
+            names = " and ".join(part.name for part in parts)
             unpack = "unpack it, and " * self.path.name.lower().endswith(ARCHIVES)
-            remedy = f"{unpack}give the folder that holds {listed}, from {self.homepage}"
+            remedy = f"{unpack}give the folder that holds {names}, from {self.homepage}"
             yield Problem("path", f"{self.path} {finding}", remedy)
             return
         below = self._below()
         found = {part.name: part.find(self.path, below) for part in parts}
         if missing := [name for name, files in found.items() if not files]:
-            yield Problem("path", f"{self.path} lacks {_listed(missing)}", self._remedy(missing, below))
+            yield Problem("path", f"{self.path} lacks {listed(missing)}", self._remedy(missing, below))
         for part in parts:
             if len(found[part.name]) > 1 and not part.many:
-                several = _listed([str(path) for path, _ in found[part.name]])
+                several = listed([str(path) for path, _ in found[part.name]])
                 yield Problem("path", f"{several} have one name", "give the folder of the one that is meant")
 
     def _remedy(self, missing: Iterable[str], below: Sequence[Path]) -> str:
         """Say how the missing files come there: renamed, unpacked or downloaded."""
         if renamed := [f"{copy} to {name}" for name in missing if (copy := _copy_of(name, below))]:
-            return f"rename {_listed(renamed)}"
+            return f"rename {listed(renamed)}"
         packed = next((path.name for path in below if path.name.lower().endswith(ARCHIVES)), "")
         return f"unpack {packed}" if packed else f"get it from {self.homepage}"
 
+    def shown_task(self) -> tuple[str, str] | None:
+        """Return the task that the labels of the first file are for, and why; None for classes."""
+        return next(shape.task() for part in self.parts() for shape in part.files.values())
+
     def label_count(self) -> int | None:
-        """Return the number of labels."""
-        return next(len(set(shape.labels.values())) for part in self.parts() for shape in part.files.values())
+        """Return the number of labels; None where they are numbers, or names that stand in the file alone."""
+        return next(shape.label_count() for part in self.parts() for shape in part.files.values())
 
     def build(self, context: DatasetContext) -> Mapping[str, Dataset]:
         """Read all files; raises ``DataError`` with file and row."""
@@ -146,11 +130,14 @@ class Corpus(DatasetOptions):
         splits: dict[str, list[Dataset]] = {}
         for part in self.parts():
             files = self._files(part)
+            left_out = Counter(context.counts)
             read = [self._read(path, shape, part.split, context) for path, shape in files]
             name, rows = files[0][0].name if len(files) == 1 else part.name, sum(map(len, read))
+            # Numbers of rows are published of whole files, rows that have no label of this kind included.
+            published = rows + (context.counts - left_out)[_WITHOUT_LABEL.format(files[0][1].label)]
             context.counts[f"{name} as {part.split}"] += rows
-            if part.rows not in (0, rows):
-                context.warnings.append(f"{name} has {rows:,} rows, {self._expected(part, rows)}")
+            if part.rows not in (0, published):
+                context.warnings.append(f"{name} has {published:,} rows, {self._expected(part, published)}")
             splits.setdefault(part.split, []).extend(read)
         return {split: concatenate_datasets(read) if len(read) > 1 else read[0] for split, read in splits.items()}
 
@@ -181,34 +168,35 @@ class Corpus(DatasetOptions):
             else:
                 values, numbers = _table_values(path, shape, shape.layout, self._remedies(), context.warnings, counts)
             if shape.drop_incomplete:
-                values, numbers = _complete(values, numbers, context)
+                reason = "rows without a text or label left out"
+                values, numbers = _complete(values, numbers, [*values], reason, split, context)
+            if shape.drop_unlabelled:
+                reason = _WITHOUT_LABEL.format(shape.label)
+                values, numbers = _complete(values, numbers, shape.label_columns, reason, split, context)
+            if not len(numbers):
+                raise DataError(f"{path}: every row lacks a text or label")
             named = [*shape.text, *[shape.text_pair] * bool(shape.text_pair)]
             texts = {name: column_of(values[name], text_of, path, name, numbers) for name in named}
             rows = {"text": list(map(_joined, zip(*(texts[name] for name in shape.text), strict=True)))}
             if shape.text_pair:
                 rows["text_pair"] = texts[shape.text_pair]
-            if not shape.label:
+            if not shape.label_columns:
                 return to_dataset(rows, path)
-            rows["label"] = self._labels(values[shape.label], numbers, path, shape)
-            return to_dataset(rows, path, {name: name for name in shape.labels.values()}, numbers)
+            labels = read_labels(shape, values, numbers, path, self.homepage)
+        self._need_task(labels if shape.score else labels[:1], path, context)
+        if shape.classes is None:
+            return labelled(rows, labels, shape)
+        return to_dataset({**rows, "label": labels}, path, shape.classes, numbers)
 
-    def _labels(self, values: Sequence[Any], numbers: Sequence[int], path: Path, shape: Shape) -> list[str]:
-        """Return the names of classes; raises ``DataError`` for a label that the corpus does not have."""
-        from kexp.files import label_of
-        from kexp.files.cells import column_of, same_label
-
-        labels = column_of(values, label_of, path, shape.label, numbers)
-        known = {label: same_label(label, shape.labels) for label in set(labels)}
-        strange = [row for row, label in enumerate(labels) if known[label] not in shape.labels]
-        if strange:
-            place = "line" if shape.layout is None else "data row"
-            first, *others = shape.labels
-            expected = _listed([first, *others], "or") if len(others) < 10 else f"{first} to {others[-1]}"
-            raise DataError(
-                f"{path}: {place} {numbers[strange[0]]}: {shape.label} {labels[strange[0]]!r}, where it is {expected} "
-                f"({len(strange)} such rows); correct them, or get the file again from {self.homepage}"
-            )
-        return [shape.labels[known[label]] for label in labels]
+    def _need_task(self, labels: Iterable[Any], path: Path, context: DatasetContext) -> None:
+        """Refuse a task of the spec that cannot read labels of the corpus."""
+        try:
+            for label in labels:
+                context.label_of(label)
+        except ValueError as error:
+            task = (self.shown_task() or ("single-label", ""))[0]
+            remedy = f'the labels of the corpus are those of task "{task}", which a spec without [task] has'
+            raise DataError(f"{path}: {error}; {remedy}") from None
 
     def _remedies(self) -> Remedies:
         """Return what helps against files that are not as published: no option of a corpus says how they lie."""
@@ -286,24 +274,26 @@ def _line_values(
 
 
 def _complete(
-    values: Mapping[str, Sequence[Any]], numbers: Sequence[int], context: DatasetContext
+    values: Mapping[str, Sequence[Any]],
+    numbers: Sequence[int],
+    needed: Iterable[str],
+    reason: str,
+    split: Split,
+    context: DatasetContext,
 ) -> tuple[dict[str, list[Any]], Sequence[int]]:
-    """Return the rows in which no cell is empty, and count the others."""
+    """Return the rows in which none of some cells is empty, and count the others."""
     from kexp.files.cells import is_missing
 
     whole = [
-        all(not is_missing(cell) and str(cell).strip() for cell in row) for row in zip(*values.values(), strict=True)
+        all(not is_missing(cell) and str(cell).strip() for cell in row)
+        for row in zip(*(values[name] for name in needed), strict=True)
     ]
-    if gone := whole.count(False):
-        context.counts["rows without a text or label left out"] += gone
     kept = {name: [cell for cell, keep in zip(column, whole, strict=True) if keep] for name, column in values.items()}
-    return kept, [number for number, keep in zip(numbers, whole, strict=True) if keep]
+    if gone := whole.count(False):
+        context.counts[reason] += gone
+        numbers = context.rows[split] = [number for number, keep in zip(numbers, whole, strict=True) if keep]
+    return kept, numbers
 
 
 def _joined(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else " ".join(text.strip() for text in texts if text.strip())
-
-
-def _listed(names: Sequence[str], word: str = "and") -> str:
-    *others, last = names
-    return f"{', '.join(others)} {word} {last}" if others else last

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.testing import korean_texts
-from kexp_korean.corpora import KLUE, CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, QuestionPair
+from kexp_korean.corpora import CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, KorSTS, QuestionPair
 from kexp_korean.emotional_dialogue import AIHubEmotion
+from kexp_korean.klue import KLUE
+from kexp_korean.label_sets import KOLD, KOTE, KMHaS, UnSmile
 from kexp_korean.nsmc import NSMC
 from kexp_korean.published import Corpus
 
@@ -23,6 +25,8 @@ INTENTIONS = (
     "fragment", "statement", "question", "command", "rhetorical question", "rhetorical command",
     "intonation-dependent utterance",
 )  # fmt: skip
+GROUPS = ("여성/가족", "남성", "성소수자", "인종/국적", "연령", "지역", "종교", "기타 혐오", "악플/욕설", "clean")
+KINDS = ("Origin", "Physical", "Politics", "Profanity", "Age", "Gender", "Race", "Religion", "Not Hate Speech")
 ODD = ('그는 "좋다"고 했다', '"처음부터" 끝까지', "쉼표, 둘, 셋", "끝에 빈칸 ", "NA", "㈜ 회사 | 이름")
 """Texts with what formats take for something else."""
 
@@ -32,7 +36,7 @@ class Row(NamedTuple):
 
     text: str
     text_pair: str | None
-    label: str
+    label: Any
 
 
 def texts(count: int, start: int = 0) -> list[str]:
@@ -40,7 +44,7 @@ def texts(count: int, start: int = 0) -> list[str]:
     return [*ODD, *korean_texts(start + count)[start:]][:count]
 
 
-def rows(labels: Sequence[str], count: int, start: int = 0, *, pairs: bool = False) -> list[Row]:
+def rows(labels: Sequence[Any], count: int, start: int = 0, *, pairs: bool = False) -> list[Row]:
     """Return rows whose labels come in turn."""
     others = texts(count, start + 100)[::-1]
     return [
@@ -269,6 +273,124 @@ def write_emotions(folder: Path, codes: Sequence[str] = (), level: str = "detail
     return made
 
 
+def sets_of(count: int) -> list[tuple[int, ...]]:
+    """Return sets of numbers below ``count``: one, two and three of them in turn."""
+    return [
+        tuple(sorted({n, *[(n + 2) % count] * (n % 3 > 0), *[(n + 3) % count] * (n % 3 > 1)})) for n in range(count)
+    ]
+
+
+def splits(labels: Sequence[Any], sizes: Mapping[str, int], *, pairs: bool = False) -> Written:
+    """Return rows of splits, all of them different."""
+    starts = {split: sum([*sizes.values()][:place]) for place, split in enumerate(sizes)}
+    return {split: rows(labels, count, starts[split], pairs=pairs) for split, count in sizes.items()}
+
+
+def write_unsmile(folder: Path) -> Written:
+    """Write tab-separated files without quoting, with a column of 0 and 1 per label; a row has none of them."""
+    made = splits([*([GROUPS[n] for n in own] for own in sets_of(10)), []], {"train": 66, "test": 22})
+    for split, found in made.items():
+        lines = [
+            (row.text, *(int(name in row.label) for name in GROUPS), number % 2) for number, row in enumerate(found)
+        ]
+        name = "valid" if split == "test" else split
+        write(folder / f"unsmile_{name}_v1.0.tsv", plain([("문장", *GROUPS, "개인지칭"), *lines]))
+    return made
+
+
+def write_kmhas(folder: Path) -> Written:
+    """Write tab-separated files of which each other text is quoted."""
+    labels = [*([KINDS[n] for n in own] for own in sets_of(8)), [KINDS[8]]]
+    made = splits(labels, {"train": 63, "validation": 18, "test": 18})
+    for split, found in made.items():
+        lines = "document\tlabel\n"
+        for number, row in enumerate(found):
+            text = row.text.replace('"', '""')
+            text = f'"{text}"' if number % 2 or '"' in text else text
+            lines += f"{text}\t{','.join(str(KINDS.index(name)) for name in row.label)}\n"
+        write(folder / "data" / f"kmhas_{'valid' if split == 'validation' else split}.txt", lines)
+    return made
+
+
+def write_kote(folder: Path) -> Written:
+    """Write quoted tab-separated files without header."""
+    emotions = KOTE.EMOTIONS
+    labels = [[emotions[n] for n in own] for own in sets_of(44)]
+    made = splits(labels, {"train": 132, "validation": 44, "test": 44})
+    for split, found in made.items():
+        lines = [
+            (90 - number, row.text, ",".join(str(emotions.index(name)) for name in row.label))
+            for number, row in enumerate(found)
+        ]
+        write(folder / f"{'val' if split == 'validation' else split}.tsv", quoted(lines, "\t"))
+    return made
+
+
+def write_kold(folder: Path) -> Written:
+    """Write a JSON array of comments that are not offensive, or aimed at nobody, at a person, at groups or at others."""
+    targets: list[tuple[str | None, str | None]] = [
+        (None, None), ("untargeted", None), ("individual", None), ("group", "others-feminist"),
+        ("group", "gender-female & others-feminist"), ("other", None), ("group", "race-black"),
+    ]  # fmt: skip
+    found = rows([target is not None for target, _ in targets], 84)
+    items = [
+        {
+            "guid": f"kold-v1_{number:05}",
+            "source": "naver_news",
+            "date": "2022-02-16",
+            "title": f"제목 {number}",
+            "comment": row.text,
+            "OFF": row.label,
+            **dict(zip(("TGT", "GRP"), targets[number % len(targets)], strict=True)),
+            "OFF_span": "",
+            "TGT_span": None,
+            "raw_labels": [{"offensiveness": row.label, "off_start_idx": [0], "target": [["group"]]}],
+        }
+        for number, row in enumerate(found)
+    ]
+    write(folder / "data" / "kold_v1.json", json.dumps(items, ensure_ascii=False))
+    return {"train": [row._replace(label=("not offensive", "offensive")[row.label]) for row in found]}
+
+
+def write_korsts(folder: Path) -> Written:
+    """Write tab-separated files of pairs without quoting, with scores of three decimals."""
+    made = splits([5.0, 3.8, 0.0, 4.25, 2.6], {"train": 60, "validation": 15, "test": 15}, pairs=True)
+    header = ("genre", "filename", "year", "id", "score", "sentence1", "sentence2")
+    for split, found in made.items():
+        lines = [
+            ("main-captions", "MSRvid", "2012test", f"{number:04}", f"{row.label:.3f}", row.text, row.text_pair)
+            for number, row in enumerate(found)
+        ]
+        name = "dev" if split == "validation" else split
+        write(folder / "KorSTS" / f"sts-{name}.tsv", plain([header, *lines]))
+    return made
+
+
+def write_klue_sts(folder: Path) -> Written:
+    """Write JSON arrays over many lines, with three labels of a pair in a table."""
+    made = splits([26 / 7, 0.0, 22 / 7, 1.6, 5.0], {"train": 60, "test": 20}, pairs=True)
+    for split, found in made.items():
+        name = "dev" if split == "test" else split
+        items = [
+            {
+                "guid": f"klue-sts-v1_{name}_{number:05}",
+                "source": "airbnb-rtt",
+                "sentence1": row.text,
+                "sentence2": row.text_pair,
+                "labels": {
+                    "label": round(row.label, 1),
+                    "real-label": row.label,
+                    "binary-label": int(row.label >= 3),
+                },
+                "annotations": {"agreement": "0:0:0:2:5:0", "annotators": ["07"], "annotations": [4]},
+            }
+            for number, row in enumerate(found)
+        ]
+        path = folder / "klue_benchmark" / "klue-sts-v1.1" / f"klue-sts-v1.1_{name}.json"
+        write(path, json.dumps(items, ensure_ascii=False, indent=4))
+    return made
+
+
 @dataclass(frozen=True)
 class Example:
     """A corpus with options, and what writes its files; ``path`` is what a spec names below the folder."""
@@ -287,7 +409,9 @@ EXAMPLES = {
     "nsmc": Example(NSMC, write_nsmc),
     "klue-ynat": Example(KLUE, write_ynat, {"task": "ynat"}),
     "klue-nli": Example(KLUE, write_klue_nli, {"task": "nli"}),
+    "klue-sts": Example(KLUE, write_klue_sts, {"task": "sts"}),
     "kornli": Example(KorNLI, write_kornli),
+    "korsts": Example(KorSTS, write_korsts),
     "korean-hate-speech": Example(KoreanHateSpeech, write_hate),
     "3i4k": Example(Intent3i4K, write_3i4k),
     "question-pair": Example(QuestionPair, write_question_pair),
@@ -295,6 +419,10 @@ EXAMPLES = {
     "kobest-boolq": Example(KoBEST, write_boolq, {"task": "boolq"}),
     "kobest-wic": Example(KoBEST, write_wic, {"task": "wic"}),
     "kobest-sentineg": Example(KoBEST, write_sentineg, {"task": "sentineg"}),
+    "unsmile": Example(UnSmile, write_unsmile),
+    "kmhas": Example(KMHaS, write_kmhas),
+    "kote": Example(KOTE, write_kote),
+    "kold": Example(KOLD, write_kold),
     "aihub-emotion": Example(AIHubEmotion, write_emotions),
 }
 """By the names of the specs in experiments/korean."""

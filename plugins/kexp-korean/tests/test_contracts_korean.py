@@ -27,11 +27,12 @@ from kexp.testing import (
 from kexp_korean import plugin
 from kexp_korean.aihub import AIHubDialect
 from kexp_korean.backbones import KLUE, KcBERT, KcELECTRA, KoBERT, KoELECTRA, KoreanBackbone
-from kexp_korean.corpora import KLUE as KLUECorpus
-from kexp_korean.corpora import CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, QuestionPair
+from kexp_korean.corpora import CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, KorSTS, QuestionPair
 from kexp_korean.deberta import KFDeBERTa, KoreanDeBERTa, MDeBERTa
 from kexp_korean.dialect_sample import DialectSample
 from kexp_korean.emotional_dialogue import AIHubEmotion
+from kexp_korean.klue import KLUE as KLUECorpus
+from kexp_korean.label_sets import KOLD, KOTE, KMHaS, UnSmile
 from kexp_korean.modernbert import AXEncoder
 from kexp_korean.nsmc import NSMC
 from kexp_korean.published import Corpus
@@ -120,11 +121,43 @@ class TestNSMC(Published):
 
 
 class TestKLUECorpus(Published):
-    component, names = KLUECorpus, ("klue-ynat", "klue-nli")
+    component, names = KLUECorpus, ("klue-ynat", "klue-nli", "klue-sts")
 
 
 class TestKorNLI(Published):
     component, names = KorNLI, ("kornli",)
+
+
+class TestKorSTS(Published):
+    component, names = KorSTS, ("korsts",)
+
+
+class TestUnSmile(Published):
+    component, names, more = UnSmile, ("unsmile",), {"limit": {"train": 60}}
+
+
+class TestUnSmileClean(Published):
+    component, names, more = UnSmile, ("unsmile",), {"label": "clean"}
+
+
+class TestKMHaS(Published):
+    component, names = KMHaS, ("kmhas",)
+
+
+class TestKMHaSHate(Published):
+    component, names, more = KMHaS, ("kmhas",), {"label": "hate"}
+
+
+class TestKOTE(Published):
+    component, names = KOTE, ("kote",)
+
+
+class TestKOLD(Published):
+    component, names = KOLD, ("kold",)
+
+
+class TestKOLDGroups(Published):
+    component, names, more = KOLD, ("kold",), {"label": "GRP", "title": True}
 
 
 class TestKoreanHateSpeech(Published):

@@ -11,16 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_files import BOM, EXAMPLES, ODD, Example, Written, plain, quoted, texts, write, write_curses, write_emotions
+from corpus_files import (
+    BOM,
+    EXAMPLES,
+    GROUPS,
+    ODD,
+    Example,
+    Written,
+    plain,
+    quoted,
+    texts,
+    write,
+    write_curses,
+    write_emotions,
+)
+from datasets import ClassLabel
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from kexp.cli import app
 from kexp.contracts import DatasetContext
 from kexp.errors import DataError
+from kexp.testing.dataset import context_of
 from kexp_korean import plugin
-from kexp_korean.corpora import KLUE, CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, QuestionPair
+from kexp_korean.corpora import CurseDetection, Intent3i4K, KoBEST, KoreanHateSpeech, KorNLI, KorSTS, QuestionPair
 from kexp_korean.emotional_dialogue import AIHubEmotion, emotions
+from kexp_korean.klue import KLUE
+from kexp_korean.label_sets import KOLD, KOTE, KMHaS, UnSmile
 from kexp_korean.nsmc import NSMC
 from kexp_korean.published import Corpus
 
@@ -36,14 +53,18 @@ PARTS = {
 }  # fmt: skip
 
 
-def read(options: Corpus, context: DatasetContext | None = None) -> dict[str, list[tuple[str, str | None, str]]]:
+def read(options: Corpus, context: DatasetContext | None = None) -> dict[str, list[tuple[str, str | None, Any]]]:
     """Read a corpus, with the names of labels."""
     found = {}
-    for split, made in options.build(context or DatasetContext()).items():
+    for split, made in options.build(context or context_of(options)).items():
         pairs = made["text_pair"][:] if "text_pair" in made.column_names else [None] * len(made)
-        labels = ["" for _ in pairs]
+        labels: list[Any] = ["" for _ in pairs]
         if "label" in made.column_names:
-            labels = [made.features["label"].int2str(label) for label in made["label"]]
+            labels, feature = made["label"][:], made.features["label"]
+            if isinstance(feature, ClassLabel):
+                labels = feature.int2str(labels)
+            elif isinstance(of := getattr(feature, "feature", None), ClassLabel):
+                labels = [of.int2str(own) for own in labels]
         found[split] = list(zip(made["text"][:], pairs, labels, strict=True))
     return found
 
@@ -54,9 +75,10 @@ def kexp(*arguments: object) -> Any:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_row_is_read_as_it_stands(name: str, tmp_path: Path) -> None:
-    example, context = EXAMPLES[name], DatasetContext()
+    example = EXAMPLES[name]
     expected = example.write(tmp_path)
     options = example.read_from(tmp_path)
+    context = context_of(options)
     assert list(options.problems()) == []
     assert read(options, context) == expected
     found = {part: count for part, count in context.counts.items() if " as " in part}
@@ -70,14 +92,15 @@ def test_every_row_is_read_as_it_stands(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_published_number_of_rows_is_no_warning(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example, context = EXAMPLES[name], DatasetContext()
+    example = EXAMPLES[name]
     example.write(tmp_path)
     options = example.read_from(tmp_path)
+    context = context_of(options)
     options.build(context)
     rows = iter([count for part, count in context.counts.items() if " as " in part])
     parts = [type(part)(part.split, part.files, next(rows), part.many) for part in options.parts()]
     monkeypatch.setattr(type(options), "parts", lambda self: parts)
-    again = DatasetContext()
+    again = context_of(options)
     options.build(again)
     assert again.warnings == []
 
@@ -89,7 +112,13 @@ def test_published_numbers_of_rows() -> None:
         NSMC(path=here): [150_000, 50_000],
         KLUE(path=here, task="ynat"): [45_678, 9_107],
         KLUE(path=here, task="nli"): [24_998, 3_000],
+        KLUE(path=here, task="sts"): [11_668, 519],
         KorNLI(path=here): [550_152, 392_702, 2_490, 5_010],
+        KorSTS(path=here): [5_749, 1_500, 1_379],
+        UnSmile(path=here): [15_005, 3_737],
+        KMHaS(path=here): [78_977, 8_776, 21_939],
+        KOTE(path=here): [40_000, 5_000, 5_000],
+        KOLD(path=here): [40_429],
         KoreanHateSpeech(path=here, unlabelled=True): [7_896, 471, 2_033_893],
         Intent3i4K(path=here): [55_134, 6_121],
         QuestionPair(path=here): [6_888, 688],
@@ -102,12 +131,16 @@ def test_published_numbers_of_rows() -> None:
     for options, rows in known.items():
         assert [part.rows for part in options.parts()] == rows
     assert sum(known[KorNLI(path=here)][:2]) == 942_854
+    assert sum(known[KMHaS(path=here)]) == 109_692
+    assert sum(known[UnSmile(path=here)]) == 18_742
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["klue-ynat", "klue-nli", "korean-hate-speech", "aihub-emotion"])
+@pytest.mark.parametrize(
+    "name", ["klue-ynat", "klue-nli", "klue-sts", "korean-hate-speech", "unsmile", "aihub-emotion"]
+)
 def test_dev_is_test_or_validation(name: str, tmp_path: Path) -> None:
     example = EXAMPLES[name]
     expected = example.write(tmp_path)
@@ -324,6 +357,7 @@ def test_a_single_file_may_be_named_or_its_folder(tmp_path: Path) -> None:
 
 # --- what is wrong in files --------------------------------------------------------------------------------------------
 
+TABS = "\t"
 DAMAGE = {
     "label": ("nsmc", "ratings_train.txt", "id\tdocument\tlabel\n1\t좋다\t1\n2\t나쁘다\t3\n", "data row 2: label '3', where it is 0 or 1 (1 such rows)"),
     "no label": ("kornli", "xnli.dev.ko.tsv", "sentence1\tsentence2\tgold_label\n하나\t둘\t\n", "data row 1: gold_label '', where it is entailment, neutral or contradiction"),
@@ -342,6 +376,16 @@ DAMAGE = {
     "code": ("aihub-emotion", "*_Training.json", '[{"profile": {"emotion": {"type": "E70"}}, "talk": {"content": {"HS01": "글", "HS02": "", "HS03": ""}}}]', "data row 1: profile.emotion.type 'E70', where it is E10 to E69"),
     "nesting": ("aihub-emotion", "*_Training.json", '[{"profile": "E10", "talk": {"content": {"HS01": "글", "HS02": "", "HS03": ""}}}]', "'profile' holds a string (E10), expected a table"),
     "list": ("klue-ynat", "ynat-v1.1_train.json", '[{"title": ["제목"], "label": "경제"}]', "data row 1, column 'title': found a list"),
+    "flag": ("unsmile", "unsmile_train_v1.0.tsv", f"문장\t{TABS.join(GROUPS)}\n글{TABS + '0' + TABS + '1'}{(TABS + '0') * 8}\n또{(TABS + '2') * 10}\n", "data row 2: 여성/가족 '2', where it is 0 or 1 (1 such rows)"),
+    "no flag": ("unsmile", "unsmile_valid_v1.0.tsv", "문장\t여성/가족\n글\t1\n", "no column '남성', '성소수자'"),
+    "kind": ("kmhas", "kmhas_valid.txt", "document\tlabel\n글\t8\n또\t0,9\n", "data row 2: label '0,9', where it is 0, 1, 2, 3, 4, 5, 6, 7 or 8, or several of them with \",\" between"),
+    "no kind": ("kmhas", "kmhas_test.txt", "document\tlabel\n글\t\n", "data row 1: label '', where it is 0, 1"),
+    "emotion": ("kote", "val.tsv", "7\t글\t0,44\n", "data row 1: labels '0,44', where it is 0 to 43, or several of them"),
+    "columns": ("kote", "test.tsv", "7\t글\t0\t1,0\n", "found 4 columns, expected 3: id, text, labels"),
+    "target": ("kold", "kold_v1.json", '[{"comment": "글", "OFF": "maybe"}]', "data row 1: OFF 'maybe', where it is False or True"),
+    "score": ("korsts", "sts-dev.tsv", "score\tsentence1\tsentence2\n5.0\t글\t글\n5.2\t글\t또\n", "data row 2: score '5.2', where it is a number from 0 to 5 (1 such rows)"),
+    "no score": ("korsts", "sts-test.tsv", "score\tsentence1\tsentence2\n\t글\t글\n", "data row 1: score '', where it is a number"),
+    "no real label": ("klue-sts", "klue-sts-v1.1_dev.json", '[{"sentence1": "글", "sentence2": "또", "labels": {"real-label": true}}]', "data row 1: labels.real-label True, where it is a number"),
     "empty": ("kobest-wic", "test.jsonl", "", "the file is empty"),
 }  # fmt: skip
 
@@ -355,7 +399,7 @@ def test_damage_is_told_with_file_place_and_remedy(damage: str, tmp_path: Path) 
     write(path, content)
     options = example.read_from(tmp_path)
     with pytest.raises(DataError) as caught:
-        options.build(DatasetContext())
+        options.build(context_of(options))
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert finding in message
