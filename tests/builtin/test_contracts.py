@@ -28,7 +28,10 @@ from kexp.builtin.augmenters import (
     UnigramReplacement,
 )
 from kexp.builtin.backbones import HubBackbone, TinyBackbone
-from kexp.builtin.tasks import SingleLabel
+from kexp.builtin.tasks.multi_label import MultiLabel
+from kexp.builtin.tasks.ordinal import Ordinal
+from kexp.builtin.tasks.regression import Regression
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.builtin.trackers import MLflow, TensorBoard, Trackio, Wandb
 from kexp.hookspecs import KINDS
 from kexp.testing import (
@@ -238,6 +241,35 @@ class TestSingleLabel(TaskContract):
 class TestSingleLabelOfNumbers(TaskContract):
     examples = (SingleLabel(),)
     labels = ("10", "-1", "9")
+
+
+class TestMultiLabel(TaskContract):
+    examples = (
+        MultiLabel(),
+        MultiLabel(threshold=0.3),
+        MultiLabel(thresholds="best-f1"),
+        MultiLabel(thresholds="precision", precision=0.8),
+    )
+    labels = ("기쁨", "기쁨|놀람", "(none)", "기쁨|놀람|슬픔")
+    cells = ((["놀람", "기쁨"], "기쁨|놀람"), ({"놀람"}, "놀람"), ((), "(none)"), ('["놀람", "기쁨"]', "기쁨|놀람"))
+    nonsense = ({"놀람": 1}, ["a|b"])
+
+
+class TestRegression(TaskContract):
+    examples = (Regression(), Regression(low=-10, high=10.5))
+    labels = ("1", "2.5", "-3", "4", "0.125")
+    cells = ((1, "1"), (2.0, "2"), ("2.50", "2.5"))
+    nonsense = ("좋음", [1.0], {"a": 1})
+
+
+class TestOrdinal(TaskContract):
+    examples = (Ordinal(), Ordinal(form="cumulative"))
+    labels = ("10", "-1", "9")
+
+
+class TestOrderedNames(TaskContract):
+    examples = (Ordinal(order=("나쁨", "보통", "좋음")),)
+    labels = ("보통", "좋음", "나쁨")
 
 
 # --- backbones ------------------------------------------------------------------------------------------------------
