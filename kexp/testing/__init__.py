@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
 MODULES = (
     "augmenter", "backbone", "dataset", "executor", "executor_work", "fixtures", "freezing", "invented", "metric",
     "objective", "objective_processes", "objective_steps", "options", "optuna_studies", "pruner", "sampler", "search",
-    "subprocess_checks", "task", "task_rows", "tracked_runs", "tracker", "translator",
+    "subprocess_checks", "targets", "task", "task_predictions", "task_rows", "tracked_runs", "tracker", "translator",
 )  # fmt: skip
 # Assertions in these modules then show what they compared.
 pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from kexp.contracts import TaskOptions
-from kexp.contracts.task import CLASS, NOTHING
+from kexp.contracts.task import CLASS
 from kexp.errors import DataError
 from kexp.options import Options
-from kexp.sample_reviews import korean_reviews
-from kexp.testing.fixtures import ODD_TEXTS, STEADY, any_text, no_global_randomness
+from kexp.testing.fixtures import STEADY, any_text
 from kexp.testing.invented import odd_values
-from kexp.testing.options import OptionsContract, catalog_with, field_of
+from kexp.testing.options import catalog_with, field_of
+from kexp.testing.task_predictions import PredictionContract
 from kexp.testing.task_rows import ROWS, TriedTask, column, plain
 
 SECTIONS = {"task", "objective", "sampler", "evaluation", "training"}
 """What of a spec depends on its task."""
-OTHER_COLUMNS = {"split", "row", "text", "text_pair", "tokens", "unknown_tokens"}
-OTHER_KEYS = {"experiment", "variant", "seed", "status", "reason", "rows", "metrics", "labels", "decisions", "checksum"}
 
 
-class TaskContract(OptionsContract):
+class TaskContract(PredictionContract):
     """Promises of tasks: labels of one spelling, targets that mean just these, and predictions that decide for them.
 
     ``labels`` are two labels or more, all different; ``cells`` pairs of a cell of a label column and the label that it
@@ -35,14 +33,8 @@ class TaskContract(OptionsContract):
     """
 
     base: ClassVar[type[Options]] = TaskOptions
-    labels: ClassVar[Sequence[str]] = ("부정", "긍정", "중립")
     cells: ClassVar[Sequence[tuple[Any, str]]] = ()
     nonsense: ClassVar[Sequence[Any]] = ({"label": "긍정"}, b"\xff", object())
-
-    @pytest.fixture
-    def tried(self, options: TaskOptions) -> TriedTask:
-        """Return rows with the labels, and predictions."""
-        return TriedTask(options, self.labels)
 
     # --- labels
 
@@ -121,9 +113,38 @@ class TaskContract(OptionsContract):
     def test_tells_labels_that_are_unknown(self, options: TaskOptions, tried: TriedTask) -> None:
         """All labels of train are known; of others those are told, sorted, that cannot be predicted."""
         assert list(options.unknown(set(self.labels), tried.names)) == []
-        unknown = list(options.unknown(set(self.labels), options.names(set(self.labels[:2]), None)))
+        try:
+            names = options.names(set(self.labels[:2]), None)
+        except DataError:  # it was told which labels there are
+            return
+        unknown = list(options.unknown(set(self.labels), names))
         assert unknown == sorted(unknown)
         assert set(unknown) <= set(self.labels[2:]), "labels of train are unknown"
+
+    def test_values_are_read_as_their_labels(self, options: TaskOptions) -> None:
+        """A label as JSON has it is of the type that is stated, and read as this label; names in it are texts."""
+        for label in self.labels:
+            value = options.value_of(label)
+            TypeAdapter(type(options).value_type).validate_python(value, strict=True)
+            assert plain({"label": value}) == {"label": value}
+            assert options.label_of(value) == label, f"{value!r} is not read as the label that it is of"
+            assert all(isinstance(name, str) and name for name in options.names_in(label))
+        assert list(options.names_in("")) == []
+
+    def test_tallies_rows(self, options: TaskOptions) -> None:
+        """How many rows of each split have each name, for the record, is a whole number."""
+        rows = {"train": dict.fromkeys(self.labels, 3), "test": {self.labels[0]: 1}}
+        found = options.tally(rows)
+        assert found.keys() == rows.keys()
+        assert plain(found) == found
+        assert all(type(count) is int and count >= 0 for of_name in found.values() for count in of_name.values())
+
+    def test_groups_are_those_of_the_labels(self, options: TaskOptions, tried: TriedTask) -> None:
+        """An id per row, equal where labels are."""
+        groups = options.groups(tried.targets)
+        assert (groups.shape, groups.dtype.kind) == ((ROWS,), "i")
+        by_label = dict(zip(tried.labels, groups.tolist(), strict=True))
+        assert [by_label[label] for label in tried.labels] == groups.tolist(), "equal labels are in different groups"
 
     @pytest.mark.parametrize("parts", [1, 2, 10])
     def test_strata_are_those_of_the_labels(self, options: TaskOptions, tried: TriedTask, parts: int) -> None:
@@ -173,128 +194,3 @@ class TaskContract(OptionsContract):
         spec = {"name": "contract", "dataset": {"use": "table", "path": "reviews.csv"}, "task": task}
         _, problems = validate(spec, catalog)
         assert [str(problem) for problem in problems if problem.path.partition(".")[0] in SECTIONS] == []
-
-    # --- predictions
-
-    def test_predictions_are_of_the_names(self, options: TaskOptions, tried: TriedTask) -> None:
-        """A finite number per row and name, of any logits, and each row's of its own logits alone."""
-        import numpy as np
-
-        outputs = options.outputs(tried.names)
-        assert isinstance(outputs, tuple)
-        assert len(set(outputs)) == len(outputs) > 0
-        for scale in (0.0, 1.0, 30.0, 1e4):
-            logits = tried.logits(scale)
-            said = options.predictions(logits)
-            assert (said.shape, said.dtype) == ((ROWS, len(tried.names)), np.dtype("float64"))
-            assert np.isfinite(said).all(), f"predictions of logits up to {abs(logits).max():.0f} are not finite"
-            alone = np.concatenate([options.predictions(logits[row : row + 1]) for row in range(ROWS)])
-            np.testing.assert_allclose(alone, said, rtol=1e-9, err_msg="a row's predictions depend on other rows")
-
-    def test_decides_for_targets(self, options: TaskOptions, tried: TriedTask) -> None:
-        """What is decided are known targets with labels of one spelling, as ``encode`` returns them."""
-        import numpy as np
-
-        names, like, decided = tried.names, tried.targets, options.decide(tried.predictions(), NOTHING)
-        assert (decided.shape, decided.dtype) == (like.shape, like.dtype), "other targets than those of labels"
-        assert options.known(decided).all(), "unknown targets are decided for"
-        labels = options.decode(decided, names)
-        assert [options.label_of(label) for label in labels] == labels
-        assert list(options.unknown(set(labels), names)) == []
-        assert np.array_equal(options.encode(labels, names), decided)
-
-    def test_chooses_plain_values(self, options: TaskOptions, tried: TriedTask) -> None:
-        """What is chosen is the same again, plain JSON, and decides the same when read from its file."""
-        import numpy as np
-
-        for targets, said in tried.judged():
-            chosen = options.choose(targets, said, tried.names)
-            assert plain(chosen) == chosen == options.choose(targets, said, tried.names)
-            decided = options.decide(said, chosen)
-            assert options.known(decided).all()
-            assert np.array_equal(decided, options.decide(said, plain(chosen)))
-
-    def test_losses_are_least_where_all_is_right(self, options: TaskOptions, tried: TriedTask) -> None:
-        """A finite loss per row, however wrong; the mean is less for what is predicted than for anything else."""
-        import numpy as np
-
-        for targets, said in tried.judged():
-            losses = options.losses(targets, said)
-            assert (losses.shape, losses.dtype) == ((len(said),), np.dtype("float64"))
-            assert np.isfinite(losses).all(), "not finite where predictions are wrong"
-            parts = [options.losses(targets[row : row + 1], said[row : row + 1]) for row in range(len(said))]
-            np.testing.assert_allclose(np.concatenate(parts), losses, rtol=1e-9, err_msg="losses depend on other rows")
-        said = tried.predictions(10.0)
-        least = options.losses(right := options.decide(said, NOTHING), said).mean()
-        for shift in range(1, ROWS):
-            other = np.roll(right, shift, axis=0)
-            if not np.array_equal(other, right):
-                assert least < options.losses(other, said).mean(), "wrong predictions have less loss than right ones"
-
-    # --- results
-
-    def test_details_are_plain(self, options: TaskOptions, tried: TriedTask) -> None:
-        """What a result says of a split is plain JSON under keys that nothing else of a result has."""
-        for targets, said in tried.judged():
-            details = options.details(targets, said, tried.names, options.choose(targets, said, tried.names))
-            assert plain(details) == dict(details)
-            assert not details.keys() & OTHER_KEYS
-
-    def test_columns_are_read_as_they_were(self, options: TaskOptions, tried: TriedTask) -> None:
-        """From the columns, written to a file and read from it, come the same targets and predictions."""
-        import numpy as np
-        import pandas as pd
-
-        names = tried.names
-        for targets, said in tried.judged():
-            chosen = options.choose(targets, said, names)
-            columns = options.columns(targets, said, names, chosen)
-            for name, meant in (("label", targets), ("predicted", options.decide(said, chosen))):
-                assert [*map(options.label_of, columns[name])] == options.decode(meant, names), f"column {name}"
-            assert not columns.keys() & OTHER_COLUMNS
-            frame, file = pd.DataFrame(dict(columns)), BytesIO()
-            assert all(frame[name].dtype.kind in "iuf" for name in frame if name not in ("label", "predicted"))
-            frame.to_parquet(file)
-            found = options.read_columns(dict(pd.read_parquet(file).items()), names)
-            assert np.array_equal(found[0], targets)
-            np.testing.assert_allclose(found[1], said, rtol=1e-12)
-
-    def test_refuses_columns_of_others(self, options: TaskOptions, tried: TriedTask) -> None:
-        """A label that there cannot be is a ``ValueError``, a column that is missing a ``KeyError``."""
-        names, (targets, said) = tried.names, tried.judged()[0]
-        columns = dict(options.columns(targets, said, names, NOTHING))
-        with pytest.raises(ValueError, match=r"\S"):
-            options.read_columns({**columns, "label": ["no such label", *columns["label"][1:]]}, names)
-        for kept in (columns.keys() - {"label"}, {"label"}):
-            with pytest.raises(KeyError):
-                options.read_columns({name: columns[name] for name in kept}, names)
-
-    def test_baselines_predict(self, options: TaskOptions, tried: TriedTask) -> None:
-        """Every baseline that is named fits, and predicts the same for equal seeds, odd texts too."""
-        import numpy as np
-
-        texts, names, targets = korean_reviews(ROWS)[0], tried.names, tried.targets
-        for name in options.baselines:
-            with no_global_randomness():
-                models = [options.fit_baseline(name, texts, targets, names, seed=3) for _ in range(2)]
-                said, again = (model([*ODD_TEXTS, *texts]) for model in models)
-            assert said.shape == (len(ODD_TEXTS) + ROWS, len(names)), f"baseline {name}"
-            assert np.isfinite(said).all(), f"baseline {name}"
-            assert np.array_equal(said, again), f"baseline {name} is another one when it is fitted again"
-            assert options.known(options.decide(said, NOTHING)).all()
-
-    def test_changes_no_input_or_global_state(self, options: TaskOptions, tried: TriedTask) -> None:
-        """Nothing that it is given is changed, and nothing drawn from generators that everybody shares."""
-        import numpy as np
-
-        names, (targets, said), logits = tried.names, tried.judged()[0], tried.logits()
-        before = [array.copy() for array in (targets, said, logits)]
-        with no_global_randomness():
-            options.predictions(logits)
-            chosen = options.choose(targets, said, names)
-            options.decide(said, chosen)
-            options.losses(targets, said)
-            options.details(targets, said, names, chosen)
-            options.columns(targets, said, names, chosen)
-            options.counts(targets, names)
-        assert all(map(np.array_equal, (targets, said, logits), before)), "targets, predictions or logits are changed"

@@ -223,6 +223,7 @@ WRONG = {
     Capital: {
         "a_label_is_itself": "the cell '부정'",
         "reads_or_refuses_any_cell": "is read as another one",
+        "values_are_read_as_their_labels": "'부정' is not read as the label that it is of",
         "spells_labels_once": "",
         "decides_for_targets": "",
         "columns_are_read_as_they_were": "column label",
@@ -247,16 +248,19 @@ WRONG = {
     ByRow: {"strata_are_those_of_the_labels": "strata depend on the order of rows"},
     Loose: {"counts_rows_of_names": ""},
     Unfit: {"defaults_fit_a_spec": "macro_f2"},
-    Sharpened: {"says_what_it_is": "no softmax, which calibrates is about"},
+    Sharpened: {"says_what_it_is": "no softmax, which calibrates is about", "graph_predicts_the_same": ""},
     Naive: {
         "predictions_are_of_the_names": "are not finite",
         "losses_are_least_where_all_is_right": "not finite where predictions are wrong",
+        "confidence_is_a_probability": "",
     },
-    Centred: {"predictions_are_of_the_names": "a row's predictions depend on other rows"},
+    Centred: {
+        "predictions_are_of_the_names": "a row's predictions depend on other rows",
+        "graph_predicts_the_same": "",
+    },
     Shy: {
         "decides_for_targets": "unknown targets are decided for",
         "chooses_plain_values": "",
-        "columns_are_read_as_they_were": "column predicted",
         "baselines_predict": "",
     },
     Arrays: {"chooses_plain_values": "not JSON serializable"},
@@ -266,7 +270,7 @@ WRONG = {
     Mean: {"losses_are_least_where_all_is_right": "losses depend on other rows"},
     NotANumber: {"details_are_plain": "not JSON compliant"},
     Taking: {"details_are_plain": "labels"},
-    Rounded: {"columns_are_read_as_they_were": ""},
+    Rounded: {"columns_are_read_as_they_were": "", "answers_are_columns": ""},
     Trusting: {"refuses_columns_of_others": "DID NOT RAISE"},
     Dicing: {"baselines_predict": "draws from the shared generator of numpy"},
     Careless: {
@@ -280,8 +284,9 @@ WRONG = {
 def failures(task: SingleLabel) -> Iterator[tuple[str, str]]:
     """Yield the tests of the suite that fail, and their messages."""
     suite = TaskContract()
-    for name, test in vars(TaskContract).items():
-        if name.startswith("test_"):
+    for name in dir(TaskContract):
+        if name.startswith("test_") and not hasattr(OptionsContract, name):
+            test = getattr(TaskContract, name)
             given = {"options": task, "tried": TriedTask(task, suite.labels), "parts": 3}
             wanted = {key: given[key] for key in inspect.signature(test).parameters if key in given}
             try:

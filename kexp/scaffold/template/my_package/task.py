@@ -24,6 +24,7 @@ class MyTask(TaskOptions):
     """Two classes, one of which is sought: the threshold of its probability has the best F1 on validation."""
 
     classes: ClassVar[bool] = True
+    decision: ClassVar[str] = "the class that is sought where its probability is at least the threshold"
 
     sought: str = Field("", description="The class that is sought; empty for the last one by alphabet.")
 
@@ -115,14 +116,8 @@ class MyTask(TaskOptions):
     def columns(
         self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
-        """Return what stands in ``predictions.parquet``."""
-        decided = self.decide(predictions, chosen)
-        return {
-            "label": self.decode(targets, names),
-            "predicted": self.decode(decided, names),
-            "confidence": predictions[range(len(decided)), decided],
-            **{f"probability:{name}": predictions[:, number] for number, name in enumerate(names)},
-        }
+        """Return what stands in ``predictions.parquet``: the label, beside what ``kexp predict`` answers."""
+        return {"label": self.decode(targets, names), **self.answers(predictions, names, chosen)}
 
     def read_columns(
         self, columns: Mapping[str, Any], names: Sequence[str]
