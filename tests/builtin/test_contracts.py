@@ -796,6 +796,12 @@ class OffByOne(SamplerOptions):
     def order(self, labels, generator):
         return generator.permutation(len(labels)) + 1
 
+class Sorted(SamplerOptions):
+    """Sort by class, and not say so."""
+    def order(self, labels, generator):
+        order = generator.permutation(len(labels))
+        return order[labels[order].argsort()]
+
 class First(MetricOptions):
     """Look at the first row, and sort the others."""
     def build(self, context):
@@ -903,6 +909,7 @@ SEEN = {
     "Lonely": "parts_of_processes_add_up",
     "Everything": "freezes_a_model leaves_something_to_train returns_existing_blocks",
     "OffByOne": "returns_existing_rows visits_all_rows_if_declared",
+    "Sorted": "looks_at_classes_only_if_declared",
     "First": "changes_no_input_or_global_state is_independent_of_row_order",
     "Downwards": "perfect_predictions_score_best",
     "Chatty": "prints_nothing leaves_no_thread accepts_unknown_events",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kexp.builtin.tasks import SingleLabel
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.testing import OptionsContract, TaskContract
 from kexp.testing.task_rows import TriedTask
 
