@@ -68,11 +68,10 @@ def _suite(kind: str) -> Iterator[str]:
     suites = [found for found in vars(kexp.testing).values() if inspect.isclass(found)]
     suite = {found.base: found for found in suites if issubclass(found, OptionsContract)}[hookspecs.KINDS[kind]]
     yield f"{(inspect.getdoc(suite) or '').partition(chr(10))[0]} [`{suite.__name__}`](testing.md) tests:"
-    own, shared = vars(suite), vars(OptionsContract)
     lines = [
         (inspect.getdoc(test) or "").partition("\n")[0]
-        for tests in (own, shared)
-        for name, test in tests.items()
+        for base in suite.__mro__
+        for name, test in vars(base).items()
         if name.startswith("test_")
     ]
     yield "\n".join(f"- {line}" for line in lines)

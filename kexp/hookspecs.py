@@ -151,10 +151,10 @@ def __getattr__(name: str) -> Any:
     from kexp import contracts
 
     bases = (
-        contracts.DatasetOptions, contracts.BackboneOptions, contracts.ObjectiveOptions, contracts.FreezingOptions,
-        contracts.SamplerOptions, contracts.AugmenterOptions, contracts.TranslatorOptions, contracts.MetricOptions,
-        contracts.TrackerOptions, contracts.SearchSamplerOptions, contracts.PrunerOptions, contracts.ExecutorOptions,
-        contracts.TaskOptions,
+        contracts.DatasetOptions, contracts.TaskOptions, contracts.BackboneOptions, contracts.ObjectiveOptions,
+        contracts.FreezingOptions, contracts.SamplerOptions, contracts.AugmenterOptions, contracts.TranslatorOptions,
+        contracts.MetricOptions, contracts.TrackerOptions, contracts.SearchSamplerOptions, contracts.PrunerOptions,
+        contracts.ExecutorOptions,
     )  # fmt: skip
     kinds = {base.kind: base for base in bases}
     globals()[name] = kinds

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ CALIBRATION = "calibration.json"
 """The temperature by which kexp divides the logits of a model; other libraries do not read it."""
 DECISIONS = "decisions.json"
 """What kexp chose on validation for the decisions of a model, such as thresholds."""
+TASK = "task.json"
+"""The task of a model and the names that it predicts, where config.json does not say them."""
 SETTABLE = ("model_max_length", "truncation_side", "padding_side")
 """Settings of a tokenizer that its owner may change: another text is then cut, but none is read as another."""
 WRAPPERS = ("module.", "_orig_mod.")
@@ -161,9 +163,37 @@ def write_decisions(folder: Path, chosen: Mapping[str, Any]) -> None:
 
 def read_decisions(folder: Path) -> dict[str, Any]:
     """Return what was chosen for the decisions of a model; raises ``KexpError`` for a file that cannot be read."""
-    path = folder / DECISIONS
+    return _read_beside(folder / DECISIONS) or {}
+
+
+def write_task(folder: Path, task: Mapping[str, Any], names: Sequence[str], package: str) -> None:
+    """Write the table of the task of a model beside it, with the names that it predicts and the task's package."""
+    about = {"task": dict(task), "names": list(names), "package": package}
+    (folder / TASK).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_task(folder: Path) -> tuple[dict[str, Any], tuple[str, ...], str] | None:
+    """Return the table of a model's task, the names that it predicts, and the task's package ("" where not known).
+
+    None without ``task.json``; raises ``KexpError`` for a file that says something else.
+    """
+    path = folder / TASK
+    about = _read_beside(path)
+    if about is None:
+        return None
+    task, names, package = about.get("task"), about.get("names"), about.get("package", "")
+    if not isinstance(task, dict) or not isinstance(task.get("use"), str) or not isinstance(package, str):
+        raise KexpError(f"{path}: expected task to be an object with use, found {_short(task)}; copy the folder again")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise KexpError(f"{path}: expected names to be a list of texts, found {_short(names)}; copy the folder again")
+    if len(set(names)) < len(names):
+        raise KexpError(f"{path}: two names are the same: {', '.join(names)}; copy the folder again")
+    return task, tuple(names), package
+
+
+def _read_beside(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
-        return {}
+        return None
     try:
         return read_object(path)
     except (OSError, ValueError) as error:

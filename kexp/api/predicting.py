@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from kexp.api.arguments import path_of
 from kexp.api.caller_state import as_exceptions, of_the_caller, unchanged
 from kexp.errors import KexpError
-from kexp.evaluate.selective import check_threshold
 from kexp.files.cells import is_missing
 from kexp.inference import loading
 from kexp.inference.trained_model import TrainedModel
@@ -31,13 +30,16 @@ def predict(
     abstain: float | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """Return a table with the label, the largest probability and every probability of each text, in their order.
+    """Return a table with the columns of ``kexp predict`` for each text, in their order.
+
+    With one label per row: the label, its probability and that of every label; with several, the labels joined by "|"
+    and the probability of every label; of a regression, the number.
 
     ``model`` is what ``kexp.load`` has returned, or one or several folders or results, which are loaded with the
     ``options`` of ``kexp.load``; their mean is predicted. ``texts`` is a list or column of texts, or a table with the
     columns that the model was trained on; ``pairs`` are the second texts. A table or column of pandas keeps its index.
-    A row without text has no label and no probabilities, and is warned of. With ``abstain`` a row whose largest
-    probability is below it has no label. What a user should know of models that are loaded, such as that several seeds
+    A row without text has no label and no probabilities, and is warned of. With ``abstain`` a row whose label has a
+    lower probability has none. What a user should know of models that are loaded, such as that several seeds
     are averaged, is a warning. Raises ``KexpError`` for what is no model, and for texts of another form.
     """
     with as_exceptions(), unchanged():
@@ -54,38 +56,54 @@ def predict(
         if isinstance(texts, str):
             raise KexpError("expected a list of texts, found one text; put it in square brackets")
         rows: Any = texts if hasattr(texts, "columns") else list(texts)
-        added = ["predicted", "confidence", *(f"probability:{label}" for label in model.labels)]
-        if taken := [name for name in added if name in getattr(rows, "columns", ())]:
+        nothing = model.task.answers(np.empty((0, len(model.labels))), model.labels, model.chosen)
+        if taken := [name for name in nothing if name in getattr(rows, "columns", ())]:
             raise KexpError(f"the table has a column {', '.join(taken)}, which the predictions have too; rename it")
-        if abstain is not None and (warning := check_threshold(abstain, len(model.labels))):
+        if warning := model.check_abstain(abstain):
             warnings.warn(warning, stacklevel=2)
-        probabilities = _probabilities(model, rows, pairs)
-        if blank := int(np.isnan(probabilities[:, 0]).sum()):
-            said = f"{blank:,} of {len(probabilities):,} rows without text, left without a label"
+        count, known, predictions = _predicted(model, rows, pairs)
+        if blank := count - len(known):
+            said = f"{blank:,} of {count:,} rows without text, left without a label"
             warnings.warn(said, stacklevel=2)
-        confidence = probabilities.max(1) if len(probabilities) else probabilities.sum(1)
-        least = 0.0 if abstain is None else abstain
-        labels = [
-            model.labels[number] if sure >= least else None
-            for number, sure in zip(np.nan_to_num(probabilities).argmax(1), confidence, strict=True)
-        ]
         index = texts.index if isinstance(texts, pd.Series | pd.DataFrame) else None
         found = rows.copy() if index is not None and rows is texts else pd.DataFrame({"text": rows}, index=index)
-        return found.assign(**dict(zip(added, [labels, confidence, *probabilities.T], strict=True)))
+        return found.assign(**_columns(model, count, known, predictions, abstain))
 
 
-def _probabilities(model: TrainedModel, rows: Any, pairs: Sequence[Any] | None) -> NDArray[np.float64]:
-    """Return probabilities of shape (rows, labels), NaN for a row without text or second text."""
+def _columns(
+    model: TrainedModel, count: int, known: Sequence[int], predictions: NDArray[np.float64], abstain: float | None
+) -> dict[str, Any]:
+    """Return the added columns of ``count`` rows, of which ``known`` are predicted; what is missing is None or NaN."""
+    import numpy as np
+
+    sure = None if abstain is None else model.task.confidence(predictions, model.chosen)
+    made: dict[str, Any] = {}
+    for name, values in model.task.answers(predictions, model.labels, model.chosen).items():
+        if isinstance(values, np.ndarray):
+            made[name] = np.full(count, np.nan)
+            made[name][known] = values
+            continue
+        made[name] = [None] * count
+        for place, row in enumerate(known):
+            if sure is None or abstain is None or sure[place] >= abstain:
+                made[name][row] = values[place]
+    return made
+
+
+def _predicted(
+    model: TrainedModel, rows: Any, pairs: Sequence[Any] | None
+) -> tuple[int, list[int], NDArray[np.float64]]:
+    """Return how many rows there are, which of them have text and second text, and the predictions for these."""
     import numpy as np
 
     texts, others = model.columns.texts_of(rows, pairs)
     both = list(zip(texts, texts if others is None else others, strict=True))
     known = [number for number, row in enumerate(both) if not any(map(_is_blank, row))]
-    found = np.full((len(texts), len(model.labels)), np.nan)
     second = None if others is None else [others[number] for number in known]
+    found = np.empty((0, len(model.labels)))
     if known:
-        found[known] = model.answer_joined([texts[number] for number in known], second).probabilities
-    return found
+        found = model.answer_joined([texts[number] for number in known], second).probabilities
+    return len(texts), known, found
 
 
 def _is_blank(text: Any) -> bool:

@@ -109,11 +109,11 @@ def predict(
         wanted = Columns(texts_of, top_k, abstain)
         model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
         print_notes(model)
-        wanted.check(table, model.labels)
+        wanted.check(table, model)
         warn_of_threshold(abstain, model)
         label = label_column(dataset, table.columns)
         known = Labels.of_model(label, model) if abstain is not None and label in table.columns else None
-        added = wanted.added(model.labels)
+        added = wanted.added(model)
         few = bool(texts) and texts != ["-"]
         with (
             nullcontext(standard_output(table, added, as_json=as_json, few=few))

@@ -22,10 +22,8 @@ def print_notes(model: TrainedModel) -> None:
 
 
 def warn_of_threshold(abstain: float | None, model: TrainedModel) -> None:
-    """Warn of a threshold that never abstains; raises ``KexpError`` for one that is no probability."""
-    from kexp.evaluate.selective import check_threshold
-
-    if abstain is not None and (warning := check_threshold(abstain, len(model.labels), "--abstain")):
+    """Warn of a threshold that never abstains; raises ``KexpError`` for one that the model cannot use."""
+    if warning := model.check_abstain(abstain, "--abstain"):
         note(f"warning: {warning}")
 
 

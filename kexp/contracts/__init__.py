@@ -64,7 +64,7 @@ from kexp.contracts.search import (
     SearchSamplerOptions,
     choice_label,
 )
-from kexp.contracts.task import AnyTask, TaskOptions
+from kexp.contracts.task import AnyTask, Chosen, TaskOptions
 from kexp.contracts.tracker import AnyTracker, RunIdentity, Tracker, TrackerOptions
 from kexp.contracts.translator import AnyTranslator, Decoding, Translator, TranslatorContext, TranslatorOptions
 
@@ -91,6 +91,7 @@ __all__ = [
     "BackboneContext",
     "BackboneOptions",
     "Batch",
+    "Chosen",
     "ClosableAugmenter",
     "DatasetContext",
     "DatasetOptions",

@@ -10,6 +10,7 @@ from kexp.options import Options, component
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 CLASS = "class"
@@ -26,6 +27,7 @@ ORDERED_CLASS = "ordered-class"
 Chosen = Mapping[str, Any]
 """What ``TaskOptions.choose`` returns."""
 NOTHING: Chosen = {}
+"""What is chosen where a model has no validation split, or has not been validated yet."""
 
 
 class TaskOptions(Options):
@@ -33,7 +35,8 @@ class TaskOptions(Options):
 
     Three words: a *label* is what a row has in the data, as text of one spelling; *targets* are the labels of rows as
     an array whose first axis are the rows; *predictions* are what a model says of rows, made of its logits, as float64
-    of shape (rows, names). ``names`` are those of the classes, or of whatever is predicted, by their number.
+    of shape (rows, names). ``names`` are those of the classes, or of whatever is predicted, by their number. A sequence
+    of labels is a list or the column of a table, whose index may be any: it is not read by position.
     """
 
     kind: ClassVar[str] = "task"
@@ -42,13 +45,29 @@ class TaskOptions(Options):
     measured_as: ClassVar[Collection[str]] = (CLASS,)
     """Kinds of targets that metrics may be for: see ``MetricOptions.targets``."""
     classes: ClassVar[bool] = False
-    """Whether every row has one label out of few, so that rows of a class can be counted, drawn and balanced."""
+    """Whether every row has one label out of few, so that rows of a class can be counted, drawn and balanced.
+
+    Predictions are then the probabilities of the classes, and a decision is the number of one.
+    """
+    probabilities: ClassVar[bool] = True
+    """Whether predictions are probabilities of the names, so that names can be ranked by them."""
     several: ClassVar[bool] = False
     """Whether a row may have several names, so that a label is a set of them: see ``names_in``."""
     calibrates: ClassVar[bool] = False
     """Whether predictions are the softmax of logits, which a temperature can calibrate."""
     baselines: ClassVar[Collection[str]] = ()
     """Names of the baselines that ``fit_baseline`` knows."""
+    problem_type: ClassVar[str] = "single_label_classification"
+    """What ``config.json`` of a model states, by which a pipeline of Hugging Face knows what logits mean."""
+    plain: ClassVar[bool] = False
+    """Whether a Hugging Face folder of this ``problem_type`` that kexp has not written is a model of this task.
+
+    Of kexp's own tasks, one of each type.
+    """
+    value_type: ClassVar[Any] = str
+    """Type of what ``value_of`` returns, which the schema of ``kexp serve`` states."""
+    decision: ClassVar[str] = "the label of the largest probability"
+    """What is decided for, in words, for those who use a model without kexp."""
 
     def defaults(self) -> Mapping[str, Any]:
         """Return the tables of a spec that differ with this task where the spec does not state them."""
@@ -99,7 +118,7 @@ class TaskOptions(Options):
 
     @abstractmethod
     def unknown(self, labels: Collection[str], names: Sequence[str]) -> Sequence[str]:
-        """Return the labels that a model of these names could never predict, sorted."""
+        """Return which of the labels a model of these names could never predict, sorted; they are no missing ones."""
 
     @abstractmethod
     def encode(self, labels: Sequence[str], names: Sequence[str]) -> NDArray[Any]:
@@ -108,6 +127,10 @@ class TaskOptions(Options):
     @abstractmethod
     def decode(self, targets: NDArray[Any], names: Sequence[str]) -> list[str]:
         """Return the labels of targets, "" for unknown ones."""
+
+    def value_of(self, label: str) -> Any:
+        """Return a label as JSON and Python have it: text, a list of names, or a number."""
+        return label
 
     @abstractmethod
     def known(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
@@ -134,6 +157,11 @@ class TaskOptions(Options):
 
     # --- models
 
+    @property
+    def told_by_config(self) -> bool:
+        """Whether ``config.json`` of a model says all of the task, so that its folder needs no ``task.json``."""
+        return self.plain and not type(self).model_fields
+
     @abstractmethod
     def outputs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the logits of a model."""
@@ -145,13 +173,52 @@ class TaskOptions(Options):
     def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
         """Return what decisions need that is chosen on the validation split, such as thresholds, as plain JSON.
 
-        It is kept with the model. Nothing by default.
+        It is kept with the model, read from its file by ``decide``. Nothing by default.
         """
         return {}
 
     @abstractmethod
     def decide(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[Any]:
         """Return the targets that predictions decide for; ``chosen`` is what ``choose`` returned, or empty."""
+
+    def confidence(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[np.float64] | None:
+        """Return the probability of each decision, below which a model may abstain; None where decisions have none."""
+        if not self.classes:
+            return None
+        import numpy as np
+
+        decided = self.decide(predictions, chosen)
+        return np.take_along_axis(predictions, decided[:, None], 1)[:, 0]
+
+    def answers(self, predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen) -> Mapping[str, Any]:
+        """Return the columns that ``kexp predict`` adds, by name: texts as a list, numbers as an array of float64.
+
+        Those of ``columns`` that need no targets.
+        """
+        sure = self.confidence(predictions, chosen)
+        return {
+            "predicted": self.decode(self.decide(predictions, chosen), names),
+            **({} if sure is None else {"confidence": sure}),
+            **{f"probability:{name}": predictions[:, number] for number, name in enumerate(names)},
+        }
+
+    def graph_predictions(self, logits: torch.Tensor) -> torch.Tensor | None:
+        """Return ``predictions`` as operations of PyTorch that an exported graph can hold.
+
+        None where the softmax of the logits says the same, so that a graph ends at these.
+        """
+        return None
+
+    def chosen_again(self, stored: Chosen, names: Sequence[str]) -> Chosen:
+        """Return what ``choose`` returned, as it was read from a file whose keys may have another order.
+
+        Raises ``ValueError`` for what it cannot have returned for these names.
+        """
+        return stored
+
+    def decision_record(self, names: Sequence[str], chosen: Chosen) -> Mapping[str, Any]:
+        """Return all numbers that ``decide`` uses, such as the threshold of each name, as plain JSON."""
+        return dict(chosen)
 
     # --- results
 
@@ -186,7 +253,7 @@ class TaskOptions(Options):
     def fit_baseline(
         self, name: str, texts: Sequence[str], targets: NDArray[Any], names: Sequence[str], seed: int
     ) -> Any:
-        """Fit a simple model; returns a function from texts to predictions of shape (rows, names)."""
+        """Fit a simple model, one of ``baselines``; returns a function from texts to predictions (rows, names)."""
         raise NotImplementedError(name)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kexp.atomic_files import replacing_folder
+from kexp.catalog import Catalog
 from kexp.contracts.task import NOTHING, Chosen
 from kexp.data.encoding import token_counts
 from kexp.evaluate.predictions import Predictions
@@ -14,7 +15,8 @@ from kexp.experiment.assemble import AssembledRun
 from kexp.experiment.calibrate import Calibration
 from kexp.experiment.texts import clean
 from kexp.model.adapter import save_classifier
-from kexp.model_files import write_checksums, write_decisions
+from kexp.model_files import write_checksums, write_decisions, write_task
+from kexp.plan.validate import dump
 from kexp.report import predictions as report
 from kexp.train.loop import Trainer
 
@@ -27,7 +29,12 @@ def model_folders(count: int) -> list[str]:
 
 
 def save_models(
-    folder: Path, assembled: AssembledRun, trainer: Trainer, calibration: Calibration | None, chosen: Chosen
+    folder: Path,
+    assembled: AssembledRun,
+    trainer: Trainer,
+    calibration: Calibration | None,
+    chosen: Chosen,
+    catalog: Catalog,
 ) -> None:
     """Save the model as it is, which is the best or the last one, and the next best ones beside it.
 
@@ -35,7 +42,7 @@ def save_models(
     several processes the first one writes.
     """
     if assembled.classifier.world.first:
-        _save_model(folder / "model", assembled, calibration, chosen)
+        _save_model(folder / "model", assembled, calibration, chosen, catalog)
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
         for name, (*_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
@@ -47,7 +54,7 @@ def save_models(
             if own is not None and own.fit.remark:
                 logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
             if assembled.classifier.world.first:
-                _save_model(folder / name, assembled, own, own_choice)
+                _save_model(folder / name, assembled, own, own_choice, catalog)
 
 
 def chosen_by(assembled: AssembledRun, validation: Predictions | None) -> Chosen:
@@ -58,9 +65,13 @@ def chosen_by(assembled: AssembledRun, validation: Predictions | None) -> Chosen
     return task.choose(validation.labels, validation.probabilities, labels)
 
 
-def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration | None, chosen: Chosen) -> None:
-    """Save a Hugging Face folder whose tokenizer cuts texts as training did."""
-    training, tokenizer = assembled.spec.training, assembled.inputs.tokenizer
+def _save_model(
+    folder: Path, assembled: AssembledRun, calibration: Calibration | None, chosen: Chosen, catalog: Catalog
+) -> None:
+    """Save a Hugging Face folder whose tokenizer cuts texts as training did, and which says its task."""
+    training, tokenizer, task = assembled.spec.training, assembled.inputs.tokenizer, assembled.spec.task
+    if not task.told_by_config:
+        assembled.model.config.problem_type = task.problem_type
     tokenizer.model_max_length = training.max_length
     tokenizer.truncation_side = training.truncation
     with replacing_folder(folder) as part:
@@ -71,6 +82,9 @@ def _save_model(folder: Path, assembled: AssembledRun, calibration: Calibration 
             path.chmod((part / "config.json").stat().st_mode)
         if calibration is not None:
             calibration.save(part)
+        if not task.told_by_config:
+            owner = catalog.owner_of(type(task))
+            write_task(part, dump(assembled.spec, catalog)["task"], assembled.inputs.data.labels, str(owner))
         if chosen:
             write_decisions(part, chosen)
         write_checksums(part)

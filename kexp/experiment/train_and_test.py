@@ -206,7 +206,7 @@ def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str,
     first = run.prepared.world.first
     if first:
         save_predictions(run.folder / "predictions.parquet", assembled, predictions, chosen)
-    save_models(run.folder, assembled, trained.trainer, calibration, chosen)
+    save_models(run.folder, assembled, trained.trainer, calibration, chosen, run.prepared.catalog)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
     metrics = run.prepared.metrics(assembled.spec, assembled.inputs.data.labels, chosen)
     return trained.result(predictions, metrics, chosen) | record if first else {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kexp.contracts import Metric
+from kexp.contracts import Metric, TaskOptions
 from kexp.errors import DataError
 from kexp.evaluate.predictions import Predictions
 from kexp.files import label_of
@@ -30,8 +31,9 @@ class Labels:
     """The column of the true labels and how its names map to the model's; ``ignore`` skips unknown ones."""
 
     column: str
+    task: TaskOptions
     names: Mapping[str, str]
-    known: frozenset[str]
+    known: Sequence[str]
     ignore: bool
     leave_out: frozenset[str] = frozenset()
 
@@ -41,8 +43,8 @@ class Labels:
     ) -> Labels:
         """Return the labels of a column as the first model was trained on them; ``names`` precede those of its spec."""
         provenance = model.members[0].provenance
-        known = {**provenance.label_names, **(names or {})}
-        return cls(column, known, frozenset(model.labels), ignore, provenance.leave_out)
+        renamed = {**provenance.label_names, **(names or {})}
+        return cls(column, model.task, renamed, model.labels, ignore, provenance.leave_out)
 
     def of(self, rows: Sequence[Row], source: str, first: int) -> list[str]:
         """Return the labels of rows by the model's names; empty where there is none.
@@ -50,7 +52,7 @@ class Labels:
         Raises ``DataError`` for a cell that is no label, with the number of its row, counted from ``first``.
         """
         cells = [cell(row, self.column) for row in rows]
-        labels = column_of(cells, label_of, source, self.column, range(first, first + len(cells)))
+        labels = column_of(cells, self.task.label_of, source, self.column, range(first, first + len(cells)))
         named = {label: self._named(label) for label in set(labels)}
         return [named[label] for label in labels]
 
@@ -59,13 +61,27 @@ class Labels:
         found = []
         for row in rows:
             try:
-                label = label_of(cell(row, self.column))
+                label = self.task.label_of(cell(row, self.column))
             except ValueError:
                 label = ""
             found.append(self._named(label))
         return found
 
+    def unknown(self, labels: Collection[str]) -> set[str]:
+        """Return the labels of which the model cannot know whether it is right, and those that are left out."""
+        return {*self.task.unknown(labels, self.known), *({LEFT_OUT} & {*labels})}
+
     def _named(self, label: str) -> str:
+        """Return a label with its names as the model has them."""
+        names = self.task.names_in(label)
+        found = [self._name(name) for name in names]
+        if label in self.leave_out or LEFT_OUT in found:
+            return LEFT_OUT
+        if found == [*names]:
+            return label
+        return self.task.label_of(found if self.task.several else found[0])
+
+    def _name(self, label: str) -> str:
         if label in self.leave_out:
             return LEFT_OUT
         names = {label_of(old): new for old, new in self.names.items()}
@@ -89,13 +105,14 @@ class Labels:
             raise DataError(f"{table.source}: {finding if missing == 1 else many}")
         if not counts:
             raise DataError(f"{table.source}: it has no rows")
-        unknown = Counter({label: rows for label, rows in counts.items() if label not in self.known})
+        others = self.unknown(counts)
+        unknown = Counter({label: rows for label, rows in counts.items() if label in others})
         if len(unknown) == len(counts) or (unknown and not self.ignore):
             found = ", ".join(
                 f'"{label}" ({rows:,} row{"" if rows == 1 else "s"})' for label, rows in unknown.most_common(10)
             )
             more = f" and {len(unknown) - 10} others" if len(unknown) > 10 else ""
-            near = [label for group in alike([*self.known, *unknown]) if set(group) & set(unknown) for label in group]
+            near = [label for group in alike([*self.known, *unknown]) if set(group) & others for label in group]
             differ = f"; these differ: {' and '.join(map(with_code_points, near))}" if near else ""
             finding = f"unknown labels: {found}{more}; the model has {known}{differ}"
             remedy = "" if self.ignore else ", or leave their rows out with --ignore-unknown"
@@ -112,39 +129,41 @@ def measure(
     progress: Callable[[int], None] = lambda rows: None,
     abstain: float | None = None,
 ) -> tuple[dict[str, Any], Counts]:
-    """Predict a labelled table and return metrics, scores per label and confusion matrix, with the counts of rows.
+    """Predict a labelled table and return metrics and what else the task tells, with the counts of rows.
 
-    Texts are held in memory chunk by chunk, probabilities all at once. With ``abstain``, what a model answers that
+    Texts are held in memory chunk by chunk, predictions all at once. With ``abstain``, what a model answers that
     abstains below that probability is counted beside; the metrics are those of all rows.
     """
-    numbers = {label: number for number, label in enumerate(model.labels)}
-    truth: list[int] = []
-    probabilities = [np.empty((0, len(model.labels)))]
+    task = model.task
+    truth: list[NDArray[Any]] = []
+    predicted: list[NDArray[np.float64]] = []
     counts, read = Counts(selection=Selection(abstain)), 0
     for chunk in table.chunks():
         known = labels.of(chunk, table.source, read + 1)
         counts.left_out += known.count(LEFT_OUT)
-        rows = [row for row, label in enumerate(known) if label in numbers]
+        others = labels.unknown({*known})
+        rows = [row for row, label in enumerate(known) if label not in others]
         kept, texts, pairs = readable(
             [chunk[row] for row in rows], columns, table.source, [read + row + 1 for row in rows]
         )
         read += len(chunk)
         answers = model.answer_joined(texts, pairs)
         true = [known[rows[place]] for place in kept]
-        truth += [numbers[label] for label in true]
-        counts.selection.add(model.labels, answers.probabilities, true)
-        probabilities.append(answers.probabilities)
+        truth.append(task.encode(true, model.labels))
+        counts.selection.add(model, answers.probabilities, true)
+        predicted.append(answers.probabilities)
         counts.rows += len(kept)
         counts.empty += len(rows) - len(kept)
         counts.add(answers)
         progress(counts.rows)
-    if not truth:
+    if not counts.rows:
         raise DataError(f"{table.source}: it has no row with text and a known label")
-    predictions = Predictions(np.asarray(truth, np.int64), np.concatenate(probabilities))
+    predictions = Predictions(np.concatenate(truth), np.concatenate(predicted))
     found = {
         "labels": list(model.labels),
         "metrics": predictions.measure(metrics),
-        **model.task.details(predictions.labels, predictions.probabilities, model.labels, model.chosen),
+        **({"decisions": dict(model.chosen)} if model.chosen else {}),
+        **task.details(predictions.labels, predictions.probabilities, model.labels, model.chosen),
     }
     selection = counts.selection
     if abstain is not None:

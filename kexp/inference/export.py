@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,22 @@ from kexp.atomic_files import replacing_folder, write_text
 from kexp.data.batching import RowsPerBatch, by_length
 from kexp.errors import KexpError, RunFailed, reason_and_remedy
 from kexp.inference import onnx
+from kexp.inference.export_readme import readme
 from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.model_folders import Place
 from kexp.inference.trained_model import Member
+from kexp.model_files import DECISIONS, TASK
 from kexp.model.token_rows import TokenRows
 from kexp.report.run_folder import write_json
 from kexp.report.stored import read_result
 from kexp.seeds import generator
 
 TOLERANCE = 1e-4
-"""Largest difference of probabilities that rounding of the same weights may cause."""
+"""Largest difference of probabilities that rounding of the same weights may cause; of numbers beyond 1, their share."""
 AGREEMENT = 0.95
 """Smallest share of texts that weights in int8 must give the same label."""
+NEAR = 0.05
+"""Numbers that differ by less than this share of their range count as the same."""
 CHECKED = 256
 
 
@@ -44,6 +48,9 @@ Check = dict[str, Any]
 def sentence(check: Check) -> str:
     """Return a comparison as one line."""
     texts = f"{check['texts']} texts of {check['shortest']} to {check['longest']} tokens, onnxruntime against PyTorch"
+    if "near_numbers" in check:
+        near = f"within {NEAR:.0%} of their range {check['near_numbers']:.1%}"
+        return f"{texts}: largest difference of numbers {check['largest_difference']:.1e}, {near}"
     difference = f"largest difference of probabilities {check['largest_difference']:.1e}"
     return f"{texts}: {difference}, equal labels {check['equal_labels']:.1%}"
 
@@ -75,6 +82,8 @@ def export(
         progress("comparing with PyTorch")
         check = compare(member, onnx.Session(part / "model.onnx"))
         _need_agreement(check, quantize)
+        if about := _about_task(member):
+            onnx.add_metadata(part / "model.onnx", {"labels": list(member.labels), **about})
         return _describe(part, member, quantize, check)
 
 
@@ -93,7 +102,8 @@ def _made_whole(output: Path) -> Iterator[Path]:
 
 def _write_graph(folder: Path, member: Member, quantize: str | None) -> None:
     whole = folder / "model.onnx"
-    onnx.write_graph(whole, member.module, _inputs(member), member.pipeline.max_length, member.temperature)
+    length, meaning = member.pipeline.max_length, member.task.graph_predictions
+    onnx.write_graph(whole, member.module, _inputs(member), length, member.temperature, meaning)
     if quantize is not None:
         small = folder / "int8.onnx"
         onnx.quantize(whole, small)
@@ -114,19 +124,30 @@ def compare(member: Member, session: onnx.Session) -> Check:
     encoded = member.pipeline.encode(texts, pairs)
     lengths = encoded.tokens.lengths
     expected = member.probabilities(encoded, RowsPerBatch(32))
-    largest, equal = 0.0, np.zeros(len(texts), bool)
+    found = np.empty_like(expected)
+    largest = 0.0
     for rows in _batches(lengths):
         inputs = TokenRows.of(member.collator(encoded, rows), torch.device("cpu")).padded(member.collator.pad_id)
-        found = session.probabilities({name: values.numpy() for name, values in inputs.items()})
-        largest = max(largest, float(np.abs(found - expected[rows]).max()))
-        equal[rows] = found.argmax(1) == expected[rows].argmax(1)
+        outputs = session.run({name: values.numpy() for name, values in inputs.items()})
+        # The logits are divided by the temperature in the graph.
+        found[rows] = outputs.get(onnx.PREDICTIONS, member.task.predictions(outputs["logits"]))
+        largest = max(largest, float(np.abs(found[rows] - expected[rows]).max()))
     return {
         "texts": len(texts),
         "shortest": int(lengths.min()),
         "longest": int(lengths.max()),
         "largest_difference": largest,
-        "equal_labels": float(equal.mean()),
+        **_agreement(member, found, expected),
     }
+
+
+def _agreement(member: Member, found: NDArray[np.float64], expected: NDArray[np.float64]) -> dict[str, float]:
+    """Return for how many texts both decide alike; of numbers, which are never equal, how many are near."""
+    if not member.task.probabilities:
+        near = np.abs(found - expected) <= NEAR * (expected.max() - expected.min())
+        return {"scale": max(1.0, float(np.abs(expected).max())), "near_numbers": float(near.all(1).mean())}
+    one, two = (member.task.decide(predictions, member.chosen) for predictions in (found, expected))
+    return {"equal_labels": float((one == two).reshape(len(expected), -1).all(1).mean())}
 
 
 def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -166,9 +187,10 @@ def _random_texts(member: Member) -> list[str]:
 
 
 def _need_agreement(check: Check, quantize: str | None) -> None:
-    if quantize is None and not check["largest_difference"] <= TOLERANCE:
-        raise RunFailed(f"the export differs from the model: {sentence(check)}; expected at most {TOLERANCE:g}")
-    if quantize is not None and check["equal_labels"] < AGREEMENT:
+    most = TOLERANCE * check.get("scale", 1)
+    if quantize is None and not check["largest_difference"] <= most:
+        raise RunFailed(f"the export differs from the model: {sentence(check)}; expected at most {most:g}")
+    if quantize is not None and check.get("equal_labels", check.get("near_numbers", 0)) < AGREEMENT:
         remedy = f"expected at least {AGREEMENT:.0%}; export without --quantize"
         raise RunFailed(f"weights in {quantize} change the model too much: {sentence(check)}; {remedy}")
 
@@ -178,6 +200,10 @@ def _describe(folder: Path, member: Member, quantize: str | None, check: Check) 
     pipeline, columns = member.pipeline, member.provenance.columns
     pipeline.tokenizer.save_pretrained(folder)
     member.module.config.save_pretrained(folder)
+    about = _about_task(member)
+    for name in (TASK, DECISIONS) if about else ():
+        if (member.place.model / name).is_file():
+            shutil.copyfile(member.place.model / name, folder / name)
     described = {
         "kexp": kexp.__version__,
         "format": "onnx",
@@ -188,7 +214,8 @@ def _describe(folder: Path, member: Member, quantize: str | None, check: Check) 
         "truncation": pipeline.truncation,
         "pad_id": member.collator.pad_id,
         "inputs": list(_inputs(member)),
-        "output": "logits",
+        "output": onnx.PREDICTIONS if about else "logits",
+        **about,
         "temperature": member.temperature,
         "columns": {"text": list(columns.text), "join_with": columns.join_with, "text_pair": columns.pair},
         "normalisation": "NFC" + (", trimmed" if pipeline.trim else ""),
@@ -197,8 +224,19 @@ def _describe(folder: Path, member: Member, quantize: str | None, check: Check) 
         "check": check,
     }
     write_json(folder / "kexp.json", described)
-    write_text(folder / "README.md", _readme(member, check))
+    write_text(folder / "README.md", readme(member, sentence(check)))
     return described
+
+
+def _about_task(member: Member) -> dict[str, Any]:
+    """Return what a user of the graph needs to know of its predictions and decisions; nothing of a softmax."""
+    if not member.has_own_predictions:
+        return {}
+    return {
+        "task": dict(member.provenance.task.table()),
+        "decision": member.task.decision,
+        "decisions": dict(member.task.decision_record(member.labels, member.chosen)),
+    }
 
 
 def _run(place: Place) -> dict[str, Any] | None:
@@ -207,67 +245,3 @@ def _run(place: Place) -> dict[str, Any] | None:
         return None
     result = read_result(path)
     return {name: result.get(name) for name in ("experiment", "variant", "seed")}
-
-
-def _readme(member: Member, check: Check) -> str:
-    cleaning = ""
-    if member.pipeline.backbone is not None:
-        name = type(member.pipeline.backbone).__name__
-        cleaning = f"\nThe model was trained on texts that kexp's backbone {name} had cleaned first; do the same.\n"
-    strip = ".strip()" if member.pipeline.trim else ""
-    calibrated = ""
-    if member.temperature != 1:
-        divided = f"The graph divides its logits by the temperature {member.temperature:.6g}"
-        calibrated = f"\n{divided}, so that their softmax is calibrated.\n"
-    return README.substitute(
-        plain=not member.pipeline.joint,
-        strip=strip,
-        labels=", ".join(member.labels),
-        check=sentence(check),
-        cleaning=cleaning,
-        calibrated=calibrated,
-    )
-
-
-README = Template(
-    '''# A text classifier in ONNX
-
-Labels: $labels. Exported by kexp; `kexp.json` says what the model reads. Checked: $check.
-$cleaning$calibrated
-```python
-import json
-import unicodedata
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-
-import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
-
-about = json.loads(Path("kexp.json").read_text("utf-8"))
-session = onnxruntime.InferenceSession("model.onnx")
-tokenizer = Tokenizer.from_file("tokenizer.json")
-tokenizer.enable_truncation(about["max_length"], direction=about["truncation"])
-tokenizer.enable_padding(pad_id=about["pad_id"])
-# The name of a special token in a text is text, unless columns were joined with one.
-tokenizer.encode_special_tokens = $plain
-
-
-def predict(texts):
-    """Return probabilities of shape (rows, labels)."""
-    rows = tokenizer.encode_batch([unicodedata.normalize("NFC", text)$strip for text in texts])
-    known = {
-        "input_ids": [row.ids for row in rows],
-        "attention_mask": [row.attention_mask for row in rows],
-        "token_type_ids": [row.type_ids for row in rows],
-    }
-    logits = session.run(["logits"], {name: np.array(known[name], np.int64) for name in about["inputs"]})[0]
-    exponents = np.exp(logits - logits.max(1, keepdims=True))
-    return exponents / exponents.sum(1, keepdims=True)
-
-
-for text, row in zip(texts := ["정말 재미있다"], predict(texts)):
-    print(text, about["labels"][row.argmax()], row.max())
-```
-'''
-)

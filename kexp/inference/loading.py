@@ -17,7 +17,7 @@ from kexp.inference.provenance import Provenance, provenance_of
 from kexp.inference.text_pipeline import TextPipeline
 from kexp.inference.trained_model import Member, TrainedModel
 from kexp.model.forward import Classifier
-from kexp.model_files import need_unchanged, own_code, read_decisions, read_object, read_temperature
+from kexp.model_files import CALIBRATION, DECISIONS, need_unchanged, own_code, read_object, read_temperature
 from kexp.model_tokenizer import match_padding, need_tokenizer, padding_note, settle_padding
 from kexp.plan.plugins import catalog_with
 from kexp.pretrained import folder_problems, fp16_problem, load_pretrained, positions
@@ -85,6 +85,7 @@ def load_places(places: Sequence[Place], options: LoadOptions) -> TrainedModel:
     hardware = choose(options.device, options.precision, prefix="--")
     members = [_load(*pair, hardware, trusted=own) for pair, own in zip(pairs, trusted, strict=True)]
     for other in members[1:]:
+        _check_task(members[0], other)
         _check_labels(members[0], other)
     _check_columns(members)
     slow = bf16_warning(options.device, options.precision)
@@ -126,7 +127,14 @@ def _mean_note(members: Sequence[Member]) -> Iterator[str]:
     if len(members) > 1:
         names = [member.place.name for member in members[:LISTED]]
         more = [f"{len(members) - LISTED} more"] if len(members) > LISTED else []
-        yield f"the mean of the probabilities of {len(members)} models: {', '.join([*names, *more])}"
+        what = "probabilities" if members[0].task.probabilities else "predictions"
+        yield f"the mean of the {what} of {len(members)} models: {', '.join([*names, *more])}"
+        if chosen := sum(bool(member.chosen) for member in members):
+            whose = "the model was" if chosen == 1 else f"{chosen} models were"
+            yield (
+                f"what {whose} given on validation for decisions ({DECISIONS}) is not that of the mean, "
+                "which decides as the task does by default; give one model, for example with --seed, to use it"
+            )
 
 
 def _calibration_notes(members: Sequence[Member]) -> Iterator[str]:
@@ -147,6 +155,9 @@ def _calibration_notes(members: Sequence[Member]) -> Iterator[str]:
 def _notes(member: Member) -> Iterator[str]:
     if note := padding_note(member.pipeline.tokenizer):
         yield f"{member.place.name}: {note}"
+    if member.provenance.task.guessed and not member.task.told_by_config:
+        what = f"task \"{member.provenance.task.name}\", by problem_type in config.json"
+        yield f"{member.place.name}: {what}; it decides for {member.task.decision}"
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"
         yield f"{member.place.name}: it has no spec.toml; {how}"
@@ -159,18 +170,9 @@ def _notes(member: Member) -> Iterator[str]:
 def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: bool) -> Member:
     tokenizer, module = _from_pretrained(place, trusted)
     config: Any = module.config
-    kind = getattr(config, "problem_type", None)
-    if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
-        found = kind or f"{config.num_labels} label"
-        raise KexpError(f"{place.name}: predicts {found}; expected a classifier with two or more labels")
     if hardware.precision == "fp16" and (reason := fp16_problem(config.model_type)):
         raise KexpError(f"{place.name}: --precision fp16: {reason}; use bf16 or fp32")
-    labels = tuple(str(config.id2label.get(number, "")) for number in range(config.num_labels))
-    if not all(labels):
-        raise KexpError(f"{place.name}: id2label in config.json does not name the labels 0 to {config.num_labels - 1}")
-    if len(set(labels)) < len(labels):
-        names = ", ".join(labels)
-        raise KexpError(f"{place.name}: two labels have the same name: {names}; correct id2label in config.json")
+    labels = provenance.task.labels(place, config)
     pipeline = TextPipeline.of(tokenizer, provenance, _max_length(place, tokenizer, config))
     if config.pad_token_id is None or padding_note(tokenizer):
         config.pad_token_id = tokenizer.pad_token_id
@@ -179,19 +181,26 @@ def _load(place: Place, provenance: Provenance, hardware: Hardware, *, trusted: 
     need_unchanged(place.model)
     collator = Collator.of(tokenizer, module)
     module.to(hardware.device)  # type: ignore[arg-type]
-    temperature = read_temperature(place.model) or 1.0
     classifier = Classifier(module, hardware, collator.pad_id)
     return Member(
         place,
         provenance,
         labels,
-        provenance.task,
+        provenance.task.options,
         classifier,
         pipeline,
         collator,
-        temperature,
-        read_decisions(place.model),
+        _temperature(place, provenance),
+        provenance.task.chosen(place, labels),
     )
+
+
+def _temperature(place: Place, provenance: Provenance) -> float:
+    temperature = read_temperature(place.model)
+    if temperature is not None and not provenance.task.options.calibrates:
+        finding = f'predictions of task "{provenance.task.name}" are not calibrated by a temperature'
+        raise KexpError(f"{place.model / CALIBRATION}: {finding}; remove the file")
+    return temperature or 1.0
 
 
 def _from_pretrained(place: Place, trusted: bool) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
@@ -236,6 +245,13 @@ def _check_columns(members: Sequence[Member]) -> None:
         if one != two and not (one.single and two.single):
             read = f"{known[0].place.name} {one.sentence()}, {other.place.name} {two.sentence()}"
             raise KexpError(f"models that were trained on other columns cannot be averaged: {read}")
+
+
+def _check_task(first: Member, other: Member) -> None:
+    one, two = (dict(member.provenance.task.table()) for member in (first, other))
+    if one != two:
+        found = f"{first.place.name} {one}, {other.place.name} {two}"
+        raise KexpError(f"models of different tasks cannot be averaged: {found}")
 
 
 def _check_labels(first: Member, other: Member) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,8 @@ OPSET = 20
 """The first with Gelu as one operator; onnxruntime runs it since 1.17."""
 LARGEST_FILE = 1_800_000_000
 """A protobuf file ends at 2 GiB; the weights of a larger model go into a file of their own."""
+LOGITS, PREDICTIONS = ("logits",), "predictions"
+"""Outputs of a graph."""
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 
 
@@ -34,15 +37,25 @@ def need_packages() -> None:
         raise KexpError(f"kexp export needs {', '.join(missing)}; pip install 'kexp[onnx]'")
 
 
+Meaning = Callable[["torch.Tensor"], "torch.Tensor | None"]
+"""From logits to predictions, as ``TaskOptions.graph_predictions``."""
+
+
 def write_graph(
-    path: Path, module: PreTrainedModel, names: tuple[str, ...], max_length: int, temperature: float = 1.0
+    path: Path,
+    module: PreTrainedModel,
+    names: tuple[str, ...],
+    max_length: int,
+    temperature: float = 1.0,
+    meaning: Meaning = lambda logits: None,
 ) -> None:
     """Write the model with inputs of any number of rows and any length; its logits are divided by ``temperature``.
 
-    Raises ``KexpError`` where PyTorch cannot export it.
+    The graph has a second output, predictions, unless ``meaning`` returns None. Raises ``KexpError`` where PyTorch cannot export it.
     """
     import torch
 
+    outputs = LOGITS if meaning(torch.zeros(1, module.config.num_labels)) is None else (*LOGITS, PREDICTIONS)
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens", max=max_length)
     # Different sizes above 1: the exporter treats equal sizes as the same dimension.
     example = torch.ones((3, min(7, max_length)), dtype=torch.int64)
@@ -50,11 +63,11 @@ def write_graph(
     with _quiet():
         try:
             torch.onnx.export(
-                _logits_of(module, names, temperature),
+                _graph_of(module, names, temperature, meaning if len(outputs) > 1 else None),
                 tuple(example.clone() for _ in names),
                 path,
                 input_names=list(names),
-                output_names=["logits"],
+                output_names=list(outputs),
                 dynamic_shapes={"inputs": tuple({0: rows, 1: tokens} for _ in names)},
                 opset_version=OPSET,
                 # The exporter by tracing, the default before PyTorch 2.9, is no longer maintained.
@@ -71,21 +84,34 @@ def write_graph(
             raise KexpError(f"{module.config.model_type} cannot be exported by PyTorch: {reason}") from error
 
 
-def _logits_of(module: PreTrainedModel, names: tuple[str, ...], temperature: float) -> torch.nn.Module:
+def _graph_of(
+    module: PreTrainedModel, names: tuple[str, ...], temperature: float, meaning: Meaning | None
+) -> torch.nn.Module:
     import torch
 
-    class Logits(torch.nn.Module):
-        """The model as a function from tensors to logits, as an ONNX graph needs it."""
+    class Graph(torch.nn.Module):
+        """The model as a function from tensors to tensors, as an ONNX graph needs it."""
 
         def __init__(self) -> None:
             super().__init__()
             self.model = module
 
-        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        def forward(self, *inputs: torch.Tensor) -> Any:
             logits = logits_of(self.model, dict(zip(names, inputs, strict=True)))
-            return logits if temperature == 1 else logits / temperature
+            logits = logits if temperature == 1 else logits / temperature
+            return logits if meaning is None else (logits, meaning(logits))
 
-    return Logits().eval()
+    return Graph().eval()
+
+
+def add_metadata(path: Path, about: Mapping[str, Any]) -> None:
+    """Write JSON by name into the metadata of a graph, where onnxruntime finds it (``custom_metadata_map``)."""
+    import onnx
+
+    # Without weights that lie in a file of their own, which stays as it is.
+    model = onnx.load(path, load_external_data=False)
+    onnx.helper.set_model_props(model, {name: json.dumps(value, ensure_ascii=False) for name, value in about.items()})
+    onnx.save(model, path)
 
 
 def quantize(path: Path, into: Path) -> None:
@@ -108,13 +134,11 @@ class Session:
 
         self.session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
-    def probabilities(self, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Return probabilities of shape (rows, labels)."""
-        from scipy.special import softmax
-
-        logits = self.session.run(["logits"], dict(inputs))[0].astype(np.float64)
-        found: NDArray[np.float64] = softmax(logits, axis=1)
-        return found
+    def run(self, inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
+        """Return logits of shape (rows, outputs), and predictions of shape (rows, names) where the graph has them."""
+        names = [output.name for output in self.session.get_outputs()]
+        found = self.session.run(names, dict(inputs))
+        return {name: values.astype(np.float64) for name, values in zip(names, found, strict=True)}
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,39 +32,69 @@ class Columns:
     texts: TextColumns
     top_k: int | None
     abstain: float | None = None
-    """The largest probability below which a row gets no label."""
+    """The probability of a decision below which a row gets no label."""
 
-    def check(self, table: Table, labels: Sequence[str]) -> None:
-        """Raise ``KexpError`` for a column that would be added twice, and for more labels than the model has."""
+    def check(self, table: Table, model: TrainedModel) -> None:
+        """Raise ``KexpError`` for a column that would be added twice, and for labels that cannot be ranked."""
+        labels = model.labels
+        if self.top_k is not None and not model.task.probabilities:
+            finding = f"the model decides for {model.task.decision}, and has no probabilities of labels"
+            raise KexpError(f"--top-k {self.top_k}: {finding}; leave it out")
         if self.top_k is not None and self.top_k > len(labels):
             raise KexpError(f"--top-k {self.top_k}: the model has {len(labels)} labels; use {len(labels)} or fewer")
-        taken = [name for name, _ in self.added(labels) if name in table.columns]
+        taken = [name for name, _ in self.added(model) if name in table.columns]
         if taken:
             raise KexpError(f"{table.source}: the column {taken[0]!r} would be added by predictions; rename it")
 
-    def added(self, labels: Sequence[str]) -> list[Added]:
-        """Return the added columns: the best label, and either all probabilities or the next best labels."""
-        best: list[Added] = [("predicted", False), ("confidence", True)]
-        if self.top_k is None:
-            return [*best, *((f"probability:{label}", True) for label in labels)]
-        for place in range(2, self.top_k + 1):
-            best += [(f"predicted:{place}", False), (f"confidence:{place}", True)]
-        return best
+    def added(self, model: TrainedModel) -> list[Added]:
+        """Return the added columns: what is decided, and either all numbers of the task or the best labels."""
+        columns = self._columns(model, np.empty((0, len(model.labels))))
+        return [(name, not _is_text(values)) for name, values in columns.items()]
 
-    def cells(self, labels: Sequence[str], probabilities: NDArray[np.float64]) -> list[pa.Array]:
+    def cells(self, model: TrainedModel, predictions: NDArray[np.float64]) -> list[pa.Array]:
         """Return the added columns of some rows; where the model abstains, the cells of labels are empty."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        names, unsure = pa.array(labels, pa.string()), abstained(probabilities, self.abstain)
-        if (self.top_k or 1) == 1:
-            ranked = np.where(np.isnan(probabilities), -np.inf, probabilities).argmax(1)[:, None]
-        else:
-            ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top_k]
-        columns = []
-        for numbers in ranked.T:
-            columns.append(names.take(pa.array(numbers, mask=unsure)))
-            columns.append(pa.array(np.take_along_axis(probabilities, numbers[:, None], 1)[:, 0]))
-        return columns if self.top_k is not None else [*columns, *map(pa.array, probabilities.T)]
+        sure = None if self.abstain is None else model.task.confidence(predictions, model.chosen)
+        keep = None if sure is None else pa.array(~abstained(sure, self.abstain))
+        made = []
+        for values in self._columns(model, predictions).values():
+            if not _is_text(values):
+                made.append(pa.array(np.asarray(values, np.float64)))
+                continue
+            texts = pa.array(values, pa.string())
+            made.append(texts if keep is None else pc.if_else(keep, texts, None))
+        return made
+
+    def _columns(self, model: TrainedModel, predictions: NDArray[np.float64]) -> Mapping[str, Any]:
+        """Return the added columns by name: texts, or an array of numbers."""
+        import pyarrow as pa
+
+        task, labels, chosen = model.task, model.labels, model.chosen
+        answers = task.answers(predictions, labels, chosen)
+        if self.top_k is None:
+            return answers
+        columns, sure = {"predicted": answers["predicted"]}, task.confidence(predictions, chosen)
+        named, scores = ("label:{}", "probability:{}"), predictions
+        if sure is not None:
+            columns["confidence"] = sure
+            if self.top_k == 1:
+                return columns
+            named, scores = ("predicted:{}", "confidence:{}"), predictions.copy()
+            # The first of them is what is decided for.
+            np.put_along_axis(scores, task.decide(predictions, chosen)[:, None], np.inf, 1)
+        names = pa.array(labels, pa.string())
+        ranked = np.argsort(-scores, axis=1, kind="stable")[:, : self.top_k]
+        for place in range(0 if sure is None else 1, self.top_k):
+            numbers = ranked[:, place]
+            columns[named[0].format(place + 1)] = names.take(pa.array(numbers))
+            columns[named[1].format(place + 1)] = np.take_along_axis(predictions, numbers[:, None], 1)[:, 0]
+        return columns
+
+
+def _is_text(values: Any) -> bool:
+    return not isinstance(values, np.ndarray)
 
 
 @dataclass(slots=True)
@@ -90,17 +120,22 @@ class Selection:
         """The share of right answers where the true label is known; None without such rows."""
         return self.right / self.labelled if self.labelled else None
 
-    def add(self, labels: Sequence[str], probabilities: NDArray[np.float64], truth: Sequence[str] | None) -> None:
-        """Count some rows; ``truth`` are their labels, of which a name that the model does not know counts as none."""
-        answered = ~abstained(probabilities, self.threshold)
-        self.rows += len(probabilities)
+    def add(self, model: TrainedModel, predictions: NDArray[np.float64], truth: Sequence[str] | None) -> None:
+        """Count some rows where there is a threshold; a label in ``truth`` that the model does not know is none."""
+        task, chosen = model.task, model.chosen
+        sure = None if self.threshold is None else task.confidence(predictions, chosen)
+        if sure is None:
+            return
+        answered = ~abstained(sure, self.threshold)
+        self.rows += len(predictions)
         self.answered += int(answered.sum())
         if truth is not None:
-            numbers = {label: number for number, label in enumerate(labels)}
-            true = np.asarray([numbers.get(label, -1) for label in truth], np.int64)
-            known = answered & (true >= 0)
+            unknown = set(task.unknown(set(truth), model.labels))
+            targets = task.encode(["" if label in unknown else label for label in truth], model.labels)
+            known = answered & task.known(targets)
+            equal = (task.decide(predictions, chosen) == targets).reshape(len(targets), -1).all(1)
             self.labelled += int(known.sum())
-            self.right += int((known & (probabilities.argmax(1) == true)).sum())
+            self.right += int((known & equal).sum())
 
     def parts(self) -> Iterator[str]:
         """Yield coverage and accuracy as text, where there is a threshold."""
@@ -113,11 +148,11 @@ class Selection:
             yield f"{of}, accuracy {self.accuracy:.1%}"
 
 
-def abstained(probabilities: NDArray[np.float64], threshold: float | None) -> NDArray[np.bool_]:
-    """Return for each row whether its largest probability is below the threshold; never without one."""
+def abstained(confidence: NDArray[np.float64], threshold: float | None) -> NDArray[np.bool_]:
+    """Return for each row whether the probability of its decision is below the threshold; never without one."""
     if threshold is None:
-        return np.zeros(len(probabilities), np.bool_)
-    return probabilities.max(1) < threshold  # type: ignore[no-any-return]
+        return np.zeros(len(confidence), np.bool_)
+    return confidence < threshold  # type: ignore[no-any-return]
 
 
 @dataclass(slots=True)
@@ -206,14 +241,14 @@ def predict_table(
         for chunk in ahead:
             answers = model.answer_read(chunk.reading)
             known = None if truth is None else truth([chunk.rows[number] for number in chunk.numbers])
-            counts.selection.add(model.labels, answers.probabilities, known)
-            write(partial(chunk.predicted, partial(columns.cells, model.labels, answers.probabilities)))
+            counts.selection.add(model, answers.probabilities, known)
+            write(partial(chunk.predicted, partial(columns.cells, model, answers.probabilities)))
             counts.rows += len(chunk.rows)
             counts.empty += len(chunk.rows) - len(chunk.numbers)
             counts.add(answers)
             progress(counts.rows)
     # A table without rows still has columns.
-    sink.write([], columns.cells(model.labels, np.empty((0, len(model.labels)))))
+    sink.write([], columns.cells(model, np.empty((0, len(model.labels)))))
     return counts
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from kexp import nested
 from kexp.catalog import Catalog
-from kexp.contracts import AnyBackbone, AnyTask, BackboneOptions, Metric, MetricContext, TaskOptions
+from kexp.contracts import AnyBackbone, BackboneOptions, Metric, MetricContext
 from kexp.contracts.metric import build_metrics
 from kexp.contracts.task import Chosen
 from kexp.inference.columns import TextColumns, columns_of
 from kexp.inference.model_folders import Place
 from kexp.inference.saved_spec import SavedSpec
+from kexp.inference.saved_task import SavedTask, task_of
 from kexp.spec.sections import Cleaning, Evaluation, Plugins
 
 
@@ -25,7 +27,7 @@ class Provenance:
     trim: bool
     label_names: Mapping[str, str]
     columns: TextColumns
-    task: TaskOptions
+    task: SavedTask
     leave_out: frozenset[str] = frozenset()
 
     @property
@@ -35,10 +37,10 @@ class Provenance:
 
     def metrics(self, labels: Sequence[str], chosen: Chosen) -> dict[str, Metric]:
         """Build the metrics of the spec for the model's labels; only a measurement needs them."""
-        metrics = self.spec.part("evaluation", Evaluation, {}).metrics
-        return build_metrics(
-            metrics, MetricContext(labels, partial(self.task.decide, chosen=chosen)), self.spec.catalog.name_of
-        )
+        table = nested.merge(self.task.options.defaults(), self.spec.table)
+        metrics = replace(self.spec, table=table).part("evaluation", Evaluation, {}).metrics
+        decide = partial(self.task.options.decide, chosen=chosen)
+        return build_metrics(metrics, MetricContext(labels, decide), self.spec.catalog.name_of)
 
 
 def provenance_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> Provenance:
@@ -54,6 +56,6 @@ def provenance_of(place: Place, catalog_with: Callable[[Plugins], Catalog]) -> P
         saved.part("cleaning", Cleaning, {}).trim,
         dataset.get("label_names") or {},
         columns_of(dataset),
-        saved.part("task", AnyTask, "single-label"),
+        task_of(place, saved),
         frozenset(dataset.get("leave_out") or ()),
     )

@@ -1,4 +1,4 @@
-"""Trained models in memory: texts in, probabilities out; several models are one that averages them."""
+"""Trained models in memory: texts in, predictions out; several models are one that averages them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Probabilities of shape (rows, labels), and numbers of rows: truncated, without a token, of unknown tokens alone.
+    """Predictions of shape (rows, labels), and numbers of rows: truncated, without a token, of unknown tokens alone.
 
-    Rows without a token are predicted from the special tokens alone.
+    Predictions are probabilities, or what else the task has (``TaskOptions.predictions``). Rows without a token are
+    predicted from the special tokens alone.
     """
 
     probabilities: NDArray[np.float64]
@@ -75,6 +76,13 @@ class Member:
     def module(self) -> PreTrainedModel:
         """The model itself."""
         return self.classifier.module
+
+    @property
+    def has_own_predictions(self) -> bool:
+        """Whether predictions are something else than the softmax of the logits."""
+        import torch
+
+        return self.task.graph_predictions(torch.zeros(1, self.module.config.num_labels)) is not None
 
     def probabilities(self, encoded: Encoded, size: BatchSize) -> NDArray[np.float64]:
         """Predict encoded rows, those of similar length together; the probabilities are calibrated."""
@@ -120,28 +128,48 @@ class TrainedModel:
     def predict(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> NDArray[np.float64]:
         """Return probabilities of shape (rows, labels), in the order of the texts; safe to call from threads.
 
+        Of a regression it is the number, of shape (rows, 1). With several labels per row each has its own probability.
         A model of several text columns takes a tuple of texts for each row, or a mapping of columns to texts.
         """
         return self.answer(texts, pairs).probabilities
 
     def classify(
         self, texts: Sequence[Any], pairs: Sequence[Any] | None = None, *, abstain: float | None = None
-    ) -> list[str | None]:
-        """Return the label of every text; None where its largest probability is below ``abstain``.
+    ) -> list[Any]:
+        """Return what is decided for every text: its label; None where the probability of that is below ``abstain``.
 
+        With several labels per row it is the list of those that reach their thresholds, and of a regression a number.
         ``abstain`` is a probability, above 1/K for a model of K labels: a lower one never abstains, and is warned of.
-        Raises ``KexpError`` for what is no probability.
+        Raises ``KexpError`` for what is no probability, and where decisions of the task have none.
         """
-        if abstain is not None and (warning := check_threshold(abstain, len(self.labels))):
+        if warning := self.check_abstain(abstain):
             warnings.warn(warning, stacklevel=2)
-        found = self.predict(texts, pairs)
-        sure = found.max(1) >= (0 if abstain is None else abstain)
-        return [
-            self.labels[number] if answered else None for number, answered in zip(found.argmax(1), sure, strict=True)
-        ]
+        return self.decided(self.predict(texts, pairs), abstain)
+
+    def decided(self, predictions: NDArray[np.float64], abstain: float | None = None) -> list[Any]:
+        """Return what predictions of shape (rows, labels) decide for, as ``classify`` does."""
+        labels = self.task.decode(self.task.decide(predictions, self.chosen), self.labels)
+        values = [self.task.value_of(label) for label in labels]
+        sure = None if abstain is None else self.task.confidence(predictions, self.chosen)
+        if sure is None or abstain is None:
+            return values
+        return [value if enough else None for value, enough in zip(values, sure >= abstain, strict=True)]
+
+    def check_abstain(self, threshold: float | None, option: str = "abstain") -> str:
+        """Return a warning about a probability below which the model abstains; "" without one, or for a useful one.
+
+        Raises ``KexpError`` for what is no probability, and for models whose decisions have none.
+        """
+        if threshold is None:
+            return ""
+        if self.task.confidence(np.empty((0, len(self.labels))), self.chosen) is None:
+            name = self.members[0].provenance.task.name
+            finding = f'a decision of task "{name}" ({self.task.decision}) has no probability of its own'
+            raise KexpError(f"{option} {threshold:g}: {finding}; leave it out")
+        return check_threshold(threshold, len(self.labels), option)
 
     def answer(self, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> Answers:
-        """Return the mean of the models' probabilities, and the largest counts that any of them has.
+        """Return the mean of the models' predictions, and the largest counts that any of them has.
 
         Texts are joined, normalised, cleaned and cut as in training. Raises ``KexpError`` for one text where the models
         were trained on several columns or on pairs.

@@ -26,7 +26,12 @@ HUB_METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "f1",
     "weighted_f1": "f1",
+    "micro_f1": "f1",
     "mcc": "matthews_correlation",
+    "mae": "mae",
+    "mse": "mse",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
 }
 """Metrics of kexp by the names that the Hugging Face hub has for them; others keep their own."""
 VERSIONS = ("kexp", "torch", "transformers", "tokenizers", "datasets")
@@ -150,6 +155,7 @@ def _values(record: Record, member: Member, name: str, licence: str) -> dict[str
         "source": name if "/" in name else "FOLDER",
         "description": public_text(record.spec.get("description", "")),
         "labels": list(member.labels),
+        **_task_values(member),
         "licence": None if licence == UNKNOWN else licence,
         "licences": record.licences(),
         "dataset": record.dataset,
@@ -168,7 +174,7 @@ def _values(record: Record, member: Member, name: str, licence: str) -> dict[str
         "split": split,
         "metrics": list(result["metrics"].get(split, {})),
         "scores": _scores(record, split),
-        "per_class": result.get("per_class", {}).get(split, []),
+        **{key: result.get(key, {}).get(split, []) for key in ("per_class", "per_label")},
         "calibration": result.get("calibration"),
         "error": result["metrics"].get(split, {}).get("ece"),
         "limits": list(_limits(record)),
@@ -185,9 +191,33 @@ def _values(record: Record, member: Member, name: str, licence: str) -> dict[str
     }
 
 
+def _task_values(member: Member) -> dict[str, Any]:
+    """Return what the card says of the task: what is decided, and whether transformers gives its predictions."""
+    import numpy as np
+
+    task, config = member.task, member.module.config
+    # Any numbers: what transformers does by the problem type is then the same as what the task does, or is not.
+    logits = np.linspace(-1, 2, 3 * config.num_labels).reshape(3, -1)
+    given = {"multi_label_classification": 1 / (1 + np.exp(-logits)), "regression": logits}.get(config.problem_type)
+    predictions = task.predictions(logits)
+    return {
+        "own": member.has_own_predictions,
+        "task": member.provenance.task.name,
+        "decision": task.decision,
+        "thresholds": task.decision_record(member.labels, member.chosen).get("thresholds", {}),
+        "probabilities": task.probabilities,
+        "classes": task.classes,
+        "outputs": task.outputs(member.labels),
+        "problem_type": config.problem_type,
+        "as_transformers": given is not None and given.shape == predictions.shape and np.allclose(given, predictions),
+    }
+
+
 def _rows(record: Record) -> dict[str, list[int | None]]:
     """Return the numbers of rows by label, for train, validation and test; None where they are not known."""
     labels = record.data.get("labels", {})
+    if labels and not any(labels.values()):
+        return {}
     return {
         label: [
             labels.get(split, {}).get(label) if split in labels else None for split in ("train", "validation", "test")

@@ -25,7 +25,7 @@ Check = dict[str, Any]
 def sentence(check: Check) -> str:
     """Return a comparison as one line."""
     what = f"{check['texts']} texts by transformers' pipeline and by kexp"
-    return f"{what}, largest difference of probabilities {check['largest_difference']:.1e}"
+    return f"{what}, largest difference of {check['of']} {check['largest_difference']:.1e}"
 
 
 def compare(member: Member, folder: Path, *, trusted: bool) -> Check:
@@ -37,12 +37,14 @@ def compare(member: Member, folder: Path, *, trusted: bool) -> Check:
     expected = member.probabilities(member.pipeline.encode(texts, pairs), RowsPerBatch(32))
     found = _by_transformers(member, folder, texts, pairs, trusted)
     largest = float(np.abs(found - expected).max())
-    if not largest <= TOLERANCE:
+    most = TOLERANCE if member.task.probabilities else TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    what = "probabilities" if member.task.probabilities else "numbers"
+    if not largest <= most:
         raise RunFailed(
-            f"transformers answers otherwise than kexp with the same files: probabilities differ by {largest:.1e}, "
-            f"expected at most {TOLERANCE:g}; {member.place.name} can be used by kexp alone, and is not published"
+            f"transformers answers otherwise than kexp with the same files: {what} differ by {largest:.1e}, "
+            f"expected at most {most:g}; {member.place.name} can be used by kexp alone, and is not published"
         )
-    return {"texts": len(texts), "largest_difference": largest}
+    return {"texts": len(texts), "largest_difference": largest, "of": what}
 
 
 def _texts(member: Member) -> tuple[list[str], list[str] | None]:
@@ -61,7 +63,6 @@ def _texts(member: Member) -> tuple[list[str], list[str] | None]:
 def _by_transformers(
     member: Member, folder: Path, texts: list[str], pairs: list[str] | None, trusted: bool
 ) -> NDArray[np.float64]:
-    from scipy.special import softmax
     from transformers import pipeline
 
     given: list[Any] = texts
@@ -76,10 +77,10 @@ def _by_transformers(
         # transformers raises whatever the model's code does.
         except Exception as error:
             raise RunFailed(f"transformers cannot load what would be published: {reason_of(error)}") from error
-    logits = np.zeros((len(texts), len(member.labels)))
-    numbers = {label: number for number, label in enumerate(member.labels)}
+    outputs = member.task.outputs(member.labels)
+    logits = np.zeros((len(texts), len(outputs)))
+    numbers = {output: number for number, output in enumerate(outputs)}
     for row, answer in enumerate(answers):
         for one in answer:
             logits[row, numbers[one["label"]]] = one["score"]
-    probabilities: NDArray[np.float64] = softmax(logits / member.temperature, axis=1)
-    return probabilities
+    return member.task.predictions(logits / member.temperature)

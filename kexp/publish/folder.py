@@ -14,7 +14,7 @@ from kexp.atomic_files import replacing_folder
 from kexp.errors import KexpError, reason_and_remedy
 from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.trained_model import Member
-from kexp.model_files import CALIBRATION, own_code, read_object, write_checksums
+from kexp.model_files import CALIBRATION, DECISIONS, TASK, own_code, read_object, write_checksums
 from kexp.publish.card import card
 from kexp.publish.check import compare, sentence
 from kexp.publish.choose import Chosen
@@ -25,7 +25,8 @@ from kexp.spec import toml
 
 TAKEN = re.compile(
     r"config\.json|(tokenizer(_config)?|special_tokens_map|added_tokens|vocab)\.json|vocab\.txt|merges\.txt"
-    r"|[\w.-]+\.(spm|model)|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|" + re.escape(CALIBRATION)
+    r"|[\w.-]+\.(spm|model)|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|"
+    + "|".join(map(re.escape, (CALIBRATION, DECISIONS, TASK)))
 )
 """Names of a model's files that are published; whatever else lies beside them is not."""
 LEFT_OUT = ("_name_or_path", "name_or_path", "is_local", "local_files_only", "cache_dir")

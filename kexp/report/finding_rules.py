@@ -267,8 +267,11 @@ def collapsed_class(labels: Sequence[str], confusion: Confusion, learning_rate: 
 
 
 def unlearnt_classes(labels: Sequence[str], confusion: Confusion) -> str:
-    """Say which labels with enough rows are never predicted right; "" where the model knows one label alone."""
-    if collapsed_class(labels, confusion):
+    """Say which labels with enough rows are never predicted right; "" where the model knows one label alone.
+
+    A task whose result has no confusion matrix, which is an empty one here, says that of its labels itself.
+    """
+    if not confusion or collapsed_class(labels, confusion):
         return ""
     found, rare, usual = [], False, sum(map(sum, confusion)) / max(len(labels), 1)
     for number, (label, of_label) in enumerate(zip(labels, confusion, strict=False)):

@@ -22,6 +22,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "dataset": Kind("a dataset", "dataset"),
+    "task": Kind("a task", "task"),
     "backbone": Kind("a backbone", "backbone"),
     "objective": Kind("an objective", "objective"),
     "freezing": Kind("a freezing policy", "freezing"),

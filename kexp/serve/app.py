@@ -8,14 +8,18 @@ from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Annotated, Any, Self
 
+import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import kexp
+from kexp.contracts import TaskOptions
+from kexp.contracts.task import NOTHING
 from kexp.data.cleaning import normal_text
 from kexp.errors import KexpError
 from kexp.names import is_utf8
@@ -51,20 +55,6 @@ class Texts(BaseModel):
         return [self.text] if self.texts is None else self.texts
 
 
-class Prediction(BaseModel):
-    """The label of one text, its probability, and those of all labels."""
-
-    label: str
-    confidence: float
-    probabilities: dict[str, float]
-
-
-class Predictions(BaseModel):
-    """One prediction for each text, in their order."""
-
-    predictions: list[Prediction]
-
-
 class Problem(BaseModel):
     """What is wrong with a request, or why it is not answered."""
 
@@ -81,6 +71,32 @@ class Health(BaseModel):
     max_texts: int
     waiting_tokens: int
     kexp: str
+
+
+def answer_models(task: TaskOptions, count: int) -> type[BaseModel]:
+    """Return the schema of answers of a task with ``count`` labels: what is decided, and the numbers that it has."""
+    sure = task.confidence(np.empty((0, count)), NOTHING) is not None
+    fields: dict[str, Any] = {"label": (task.value_type, ...)}
+    fields |= {"confidence": (float, ...)} if sure else {}
+    fields |= {"probabilities": (dict[str, float], ...)} if task.probabilities else {}
+    parts = ["The label of one text", *([", its probability"] if sure else [])]
+    parts += [", and those of all labels." if sure else ", and the probabilities of all labels."]
+    doc = "".join(parts) if task.probabilities else f"What is decided for one text: {task.decision}."
+    one = create_model("Prediction", __doc__=doc, **fields)
+    several = "One prediction for each text, in their order."
+    return create_model("Predictions", __doc__=several, predictions=(list[one], ...))  # type: ignore[valid-type]
+
+
+def answers(model: Model, predictions: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Return what is answered for predictions of shape (rows, labels), as ``answer_models`` states it."""
+    sure = model.task.confidence(predictions, model.chosen)
+    found: list[dict[str, Any]] = [{"label": value} for value in model.decided(predictions)]
+    if sure is not None:
+        found = [{**one, "confidence": value} for one, value in zip(found, sure.tolist(), strict=True)]
+    if not model.task.probabilities:
+        return found
+    rows = zip(found, predictions.tolist(), strict=True)
+    return [{**one, "probabilities": dict(zip(model.labels, row, strict=True))} for one, row in rows]
 
 
 REFUSED: Mapping[int | str, dict[str, Any]] = {
@@ -119,18 +135,11 @@ def make_app(model: Model, name: str, batcher: Batcher, hosts: Sequence[str], *,
     _report_errors(app)
     page = files("kexp.serve").joinpath("docs.html").read_text("utf-8")
 
-    @app.post("/predict", responses=dict(REFUSED))
-    async def predict(asked: Texts) -> Predictions:
+    @app.post("/predict", responses=dict(REFUSED), response_model=answer_models(model.task, len(model.labels)))
+    async def predict(asked: Texts) -> Any:
         """Return the label and the probabilities of every text."""
         texts, pairs = _readable(model, asked.rows, max_texts)
-        found = await batcher.predict(texts, pairs)
-        labels = list(model.labels)
-        return Predictions(
-            predictions=[
-                Prediction(label=labels[best], confidence=row[best], probabilities=dict(zip(labels, row, strict=True)))
-                for row, best in zip(found.tolist(), found.argmax(1).tolist(), strict=True)
-            ]
-        )
+        return {"predictions": answers(model, await batcher.predict(texts, pairs))}
 
     @app.get("/health")
     async def health() -> Health:

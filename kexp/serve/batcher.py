@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from kexp.inference.columns import TextColumns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from kexp.contracts import TaskOptions
+    from kexp.contracts.task import Chosen
     from kexp.inference.trained_model import Answers
 
 SPECIAL = 3
@@ -35,6 +37,17 @@ class Model(Protocol):
     @property
     def columns(self) -> TextColumns:
         """The columns that it was trained on."""
+
+    @property
+    def task(self) -> TaskOptions:
+        """What it predicts."""
+
+    @property
+    def chosen(self) -> Chosen:
+        """What was chosen for its decisions."""
+
+    def decided(self, predictions: NDArray[np.float64]) -> list[Any]:
+        """Return what predictions decide for."""
 
     @property
     def max_length(self) -> int:

@@ -22,8 +22,9 @@ except ModuleNotFoundError as error:
     raise ImportError(f"kexp.testing needs {error.name}: pip install 'kexp[testing]'") from None
 
 MODULES = (
-    "augmenter", "backbone", "dataset", "executor", "fixtures", "freezing", "invented", "metric", "objective",
-    "options", "pruner", "runs", "sampler", "search", "steps", "studies", "tracker", "translator",
+    "augmenter", "backbone", "dataset", "executor", "executor_work", "fixtures", "freezing", "invented", "metric",
+    "objective", "objective_processes", "objective_steps", "options", "optuna_studies", "pruner", "sampler", "search",
+    "subprocess_checks", "targets", "task", "task_predictions", "task_rows", "tracked_runs", "tracker", "translator",
 )  # fmt: skip
 # Assertions in these modules then show what they compared.
 pytest.register_assert_rewrite(*(f"kexp.testing.{name}" for name in MODULES))
@@ -51,6 +52,7 @@ from kexp.testing.options import OptionsContract, untested  # noqa: E402
 from kexp.testing.pruner import PrunerContract  # noqa: E402
 from kexp.testing.sampler import SamplerContract  # noqa: E402
 from kexp.testing.search import SearchSamplerContract  # noqa: E402
+from kexp.testing.task import TaskContract  # noqa: E402
 from kexp.testing.tracker import TrackerContract  # noqa: E402
 from kexp.testing.translator import TranslatorContract  # noqa: E402
 
@@ -68,6 +70,7 @@ __all__ = [
     "PrunerContract",
     "SamplerContract",
     "SearchSamplerContract",
+    "TaskContract",
     "TrackerContract",
     "TranslatorContract",
     "any_text",

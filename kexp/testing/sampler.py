@@ -66,6 +66,12 @@ class SamplerContract(OptionsContract):
         if len(labels) > 8:
             assert any(not np.array_equal(epochs[0], other) for other in epochs[1:]) is self.is_random
 
+    def test_looks_at_classes_only_if_declared(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
+        """Without ``needs_classes`` only the number of rows matters: a row of some tasks has no class."""
+        if not options.needs_classes:
+            found, alike = (options.order(given, generator(1, "order", 0)) for given in (labels, labels * 0))
+            assert found.tolist() == alike.tolist(), "the order depends on the labels: set needs_classes"
+
     def test_changes_no_input_or_global_state(self, options: SamplerOptions, labels: NDArray[np.int64]) -> None:
         """It changes neither the labels nor the state of generators that everybody shares."""
         before = labels.copy()

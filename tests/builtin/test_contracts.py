@@ -28,6 +28,10 @@ from kexp.builtin.augmenters import (
     UnigramReplacement,
 )
 from kexp.builtin.backbones import HubBackbone, TinyBackbone
+from kexp.builtin.tasks.multi_label import MultiLabel
+from kexp.builtin.tasks.ordinal import Ordinal
+from kexp.builtin.tasks.regression import Regression
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.builtin.trackers import MLflow, TensorBoard, Trackio, Wandb
 from kexp.hookspecs import KINDS
 from kexp.testing import (
@@ -43,6 +47,7 @@ from kexp.testing import (
     PrunerContract,
     SamplerContract,
     SearchSamplerContract,
+    TaskContract,
     TrackerContract,
     korean_reviews,
     save_tiny_model,
@@ -222,6 +227,49 @@ class TestHub(DatasetContract):
         saved = DatasetDict({name: Dataset.from_list(rows(60, start)) for name, start in (("train", 0), ("dev", 60))})
         saved.cast_column("label", ClassLabel(names=["부정", "긍정"])).save_to_disk(tmp_path / "data")
         return datasets.HubDataset(path=tmp_path / "data", splits={"train": "train", "test": "dev"}, group="group")
+
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+
+class TestSingleLabel(TaskContract):
+    examples = (SingleLabel(),)
+    cells = ((1, "1"), (2.0, "2"), ("3.0", "3"), (True, "True"), (" 긍정\u200b", "긍정"))
+    nonsense = (["긍정"], "['긍정', '부정']", {"긍정": 1}, 0.5)
+
+
+class TestSingleLabelOfNumbers(TaskContract):
+    examples = (SingleLabel(),)
+    labels = ("10", "-1", "9")
+
+
+class TestMultiLabel(TaskContract):
+    examples = (
+        MultiLabel(),
+        MultiLabel(threshold=0.3),
+        MultiLabel(thresholds="best-f1"),
+        MultiLabel(thresholds="precision", precision=0.8),
+    )
+    labels = ("기쁨", "기쁨|놀람", "(none)", "기쁨|놀람|슬픔")
+    cells = ((["놀람", "기쁨"], "기쁨|놀람"), ({"놀람"}, "놀람"), ((), "(none)"), ('["놀람", "기쁨"]', "기쁨|놀람"))
+    nonsense = ({"놀람": 1}, ["a|b"])
+
+
+class TestRegression(TaskContract):
+    examples = (Regression(), Regression(low=-10, high=10.5))
+    labels = ("1", "2.5", "-3", "4", "0.125")
+    cells = ((1, "1"), (2.0, "2"), ("2.50", "2.5"))
+    nonsense = ("좋음", [1.0], {"a": 1})
+
+
+class TestOrdinal(TaskContract):
+    examples = (Ordinal(), Ordinal(form="cumulative"))
+    labels = ("10", "-1", "9")
+
+
+class TestOrderedNames(TaskContract):
+    examples = (Ordinal(order=("나쁨", "보통", "좋음")),)
+    labels = ("보통", "좋음", "나쁨")
 
 
 # --- backbones ------------------------------------------------------------------------------------------------------
@@ -748,6 +796,12 @@ class OffByOne(SamplerOptions):
     def order(self, labels, generator):
         return generator.permutation(len(labels)) + 1
 
+class Sorted(SamplerOptions):
+    """Sort by class, and not say so."""
+    def order(self, labels, generator):
+        order = generator.permutation(len(labels))
+        return order[labels[order].argsort()]
+
 class First(MetricOptions):
     """Look at the first row, and sort the others."""
     def build(self, context):
@@ -855,6 +909,7 @@ SEEN = {
     "Lonely": "parts_of_processes_add_up",
     "Everything": "freezes_a_model leaves_something_to_train returns_existing_blocks",
     "OffByOne": "returns_existing_rows visits_all_rows_if_declared",
+    "Sorted": "looks_at_classes_only_if_declared",
     "First": "changes_no_input_or_global_state is_independent_of_row_order",
     "Downwards": "perfect_predictions_score_best",
     "Chatty": "prints_nothing leaves_no_thread accepts_unknown_events",

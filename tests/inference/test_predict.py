@@ -718,7 +718,7 @@ def test_reading_and_writing_go_on_while_the_model_answers(
     monkeypatch.setattr(TrainedModel, "answer_read", answered)
     monkeypatch.setattr(sinks.Delimited, "write", noted)
     table, columns = Table("x", ["text"], rows()), Columns(TextColumns(), None)
-    with sinks.sink_to(tmp_path / "out.csv", table, columns.added(model.labels), force=False) as sink:
+    with sinks.sink_to(tmp_path / "out.csv", table, columns.added(model), force=False) as sink:
         predict_table(model, table, columns, sink)
     assert waited == [True] * 4
     assert written == [10, 10, 10, 10, 0]
@@ -745,7 +745,7 @@ def test_whatever_ends_a_prediction_in_the_middle_leaves_no_file(
     table, columns = Table("x", ["text"], counted(100, [0])), Columns(TextColumns(), None)
     with (
         pytest.raises(type(error)) as raised,
-        sinks.sink_to(tmp_path / f"out.{kind}", table, columns.added(model.labels), force=False) as sink,
+        sinks.sink_to(tmp_path / f"out.{kind}", table, columns.added(model), force=False) as sink,
     ):
         predict_table(model, table, columns, sink)
     assert raised.value is error
@@ -794,7 +794,7 @@ def test_memory_does_not_grow_with_the_file(
         table = open_table(path, "--input")
         columns = Columns(TextColumns(), None)
         output = tmp_path / f"{rows}-out.{kind}"
-        with sinks.sink_to(output, table, columns.added(model.labels), force=False) as sink:
+        with sinks.sink_to(output, table, columns.added(model), force=False) as sink:
             predict_table(model, table, columns, sink)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()

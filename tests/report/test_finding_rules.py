@@ -182,6 +182,7 @@ def test_a_label_without_a_right_prediction_is_not_learnt() -> None:
     assert "2 labels are not learnt: b (recall 0 on 15 rows, predicted 10 times, always wrong); c (" in wrong
     # More rows of a label or a greater weight help a rare one alone.
     assert wrong.endswith(": they are not rare: more epochs or another learning rate")
+    assert unlearnt_classes(["a", "b"], []) == ""
     assert unlearnt_classes(["a", "b", "c"], [[20, 0, 0], [0, 20, 0], [9, 10, 0]]).endswith(
         "c (recall 0 on 19 rows, never predicted): it is not rare: more epochs or another learning rate"
     )

@@ -28,6 +28,8 @@ from fastapi.testclient import TestClient
 from published_runs import trained
 from support import kexp, tiny_spec
 
+from kexp.builtin.tasks.single_label import SingleLabel
+from kexp.contracts.task import NOTHING
 from kexp.data.batching import TokensPerBatch
 from kexp.errors import KexpError
 from kexp.inference.columns import TextColumns
@@ -70,6 +72,8 @@ class Slow:
     labels = ("짧음", "긺")
     columns = TextColumns()
     max_length = 100
+    task, chosen = SingleLabel(), NOTHING
+    decided = TrainedModel.decided
 
     def __init__(self) -> None:
         self.free, self.started = threading.Event(), threading.Event()

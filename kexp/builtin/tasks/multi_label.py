@@ -17,6 +17,7 @@ from kexp.names import alike, with_code_points
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 logger = logging.getLogger("kexp")
@@ -34,6 +35,10 @@ class MultiLabel(TaskOptions):
     measured_as: ClassVar[Collection[str]] = ("label-set",)
     several: ClassVar[bool] = True
     baselines: ClassVar[Collection[str]] = ("majority", "tfidf-logreg")
+    problem_type: ClassVar[str] = "multi_label_classification"
+    plain: ClassVar[bool] = True
+    value_type: ClassVar[Any] = list[str]
+    decision: ClassVar[str] = "every label whose probability is at least its threshold"
 
     thresholds: Literal["fixed", "best-f1", "precision"] = Field(
         "fixed",
@@ -65,6 +70,10 @@ class MultiLabel(TaskOptions):
     def names_in(self, label: str) -> Sequence[str]:
         """Return the names of a set."""
         return names_of(label)
+
+    def value_of(self, label: str) -> list[str]:
+        """Return the names of a set as a list."""
+        return list(names_of(label))
 
     def warnings_of_labels(self, labels: Collection[str]) -> Sequence[str]:
         """Warn of names that a person would take for one, and of words for a missing label."""
@@ -201,6 +210,27 @@ class MultiLabel(TaskOptions):
         ).astype(np.int64)
         return decided
 
+    def graph_predictions(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the sigmoid of the logits."""
+        return logits.sigmoid()
+
+    def chosen_again(self, stored: Chosen, names: Sequence[str]) -> Chosen:
+        """Return the thresholds in the order of the names."""
+        found = stored.get("thresholds")
+        if not stored:
+            return stored
+        if not isinstance(found, Mapping) or {*found} != {*names}:
+            raise ValueError(f"expected a threshold for each of the labels {', '.join(names)}")
+        for name, value in found.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f'expected the threshold of "{name}" to be a number from 0 to 1, found {value!r}')
+        return {**stored, "thresholds": {name: float(found[name]) for name in names}}
+
+    def decision_record(self, names: Sequence[str], chosen: Chosen) -> Mapping[str, Any]:
+        """Return the threshold of each name, and how they were chosen."""
+        thresholds = dict(zip(names, self._thresholds(chosen, len(names)), strict=True))
+        return {"thresholds": thresholds, "by": chosen.get("by", "fixed")}
+
     def losses(self, targets: NDArray[Any], predictions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the binary cross entropy of each row, as a mean over the names, in nats."""
         from kexp.evaluate.label_sets import row_losses
@@ -223,11 +253,7 @@ class MultiLabel(TaskOptions):
         self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
         """Return the true and the predicted set, and the probability of every name."""
-        return {
-            "label": self.decode(targets, names),
-            "predicted": self.decode(self.decide(predictions, chosen), names),
-            **{f"probability:{name}": predictions[:, number] for number, name in enumerate(names)},
-        }
+        return {"label": self.decode(targets, names), **self.answers(predictions, names, chosen)}
 
     def read_columns(
         self, columns: Mapping[str, Any], names: Sequence[str]

@@ -29,6 +29,9 @@ class Ordinal(SingleLabel):
     trained_as: ClassVar[str] = ORDERED_CLASS
     measured_as: ClassVar[Collection[str]] = (CLASS, ORDERED_CLASS)
     calibrates: ClassVar[bool] = False
+    # Each logit is a yes or no of its own; what they say together, no type of transformers says.
+    problem_type: ClassVar[str] = "multi_label_classification"
+    plain: ClassVar[bool] = False
 
     order: tuple[str, ...] | None = Field(
         None, min_length=2, description="Labels from low to high; without it they are numbers, by value."
@@ -115,6 +118,15 @@ class Ordinal(SingleLabel):
         ends = np.ones((len(logits), 1)), np.zeros((len(logits), 1))
         probabilities: NDArray[np.float64] = -np.diff(np.concatenate([ends[0], above, ends[1]], 1), axis=1)
         return probabilities
+
+    def graph_predictions(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of the classes."""
+        import torch
+
+        above = logits.sigmoid()
+        above = above.cumprod(1) if self.form == "conditional" else above.sort(1, descending=True).values
+        ends = torch.ones_like(above[:, :1]), torch.zeros_like(above[:, :1])
+        return torch.cat([ends[0], above], 1) - torch.cat([above, ends[1]], 1)
 
 
 def _spelled(label: str) -> str:

@@ -29,6 +29,11 @@ class Regression(TaskOptions):
     trained_as: ClassVar[str] = NUMBER
     measured_as: ClassVar[Collection[str]] = (NUMBER,)
     baselines: ClassVar[Collection[str]] = ("mean", "tfidf-ridge")
+    probabilities: ClassVar[bool] = False
+    problem_type: ClassVar[str] = "regression"
+    plain: ClassVar[bool] = True
+    value_type: ClassVar[Any] = float
+    decision: ClassVar[str] = "the predicted number itself"
 
     low: float | None = Field(None, description="Smallest number that there is; with high.")
     high: float | None = Field(None, description="Largest number that there is; with low.")
@@ -146,6 +151,21 @@ class Regression(TaskOptions):
     def decide(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[np.float64]:
         """Return the numbers, of shape (rows,)."""
         return predictions[:, 0]
+
+    def value_of(self, label: str) -> float:
+        """Return the number that is spelled."""
+        return float(label)
+
+    def answers(self, predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen) -> Mapping[str, Any]:
+        """Return the numbers."""
+        return {"predicted": predictions[:, 0]}
+
+    def graph_predictions(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the numbers."""
+        if self.bounds is None:
+            return logits
+        low, high = self.bounds
+        return low + (high - low) * logits.sigmoid()
 
     def losses(self, targets: NDArray[Any], predictions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the squared errors."""

@@ -6,8 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kexp.contracts import TaskOptions
-from kexp.contracts.task import Chosen
+from kexp.contracts import Chosen, TaskOptions
 from kexp.data.reading import MISSING_WORDS
 from kexp.data.splits import class_strata, codes
 from kexp.errors import DataError
@@ -23,6 +22,7 @@ class SingleLabel(TaskOptions):
 
     classes: ClassVar[bool] = True
     calibrates: ClassVar[bool] = True
+    plain: ClassVar[bool] = True
     baselines: ClassVar[Collection[str]] = ("majority", "tfidf-logreg")
 
     def label_of(self, value: Any) -> str:
@@ -142,12 +142,7 @@ class SingleLabel(TaskOptions):
         self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
         """Return true and predicted class, the probability of the latter, and all probabilities."""
-        return {
-            "label": self.decode(targets, names),
-            "predicted": self.decode(predictions.argmax(1), names),
-            "confidence": predictions.max(1),
-            **{f"probability:{name}": predictions[:, number] for number, name in enumerate(names)},
-        }
+        return {"label": self.decode(targets, names), **self.answers(predictions, names, chosen)}
 
     def read_columns(
         self, columns: Mapping[str, Any], names: Sequence[str]

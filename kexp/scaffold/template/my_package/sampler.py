@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import kexp
 from kexp.contracts import SamplerOptions
@@ -19,6 +19,8 @@ KEXP_API = 3
 
 class MySampler(SamplerOptions):
     """Undersample: an epoch visits as many rows of every class as the smallest class has, other ones each time."""
+
+    needs_classes: ClassVar[bool] = True
 
     def order(self, labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """Return row numbers; the generator, which is new each epoch, is the only source of chance."""
