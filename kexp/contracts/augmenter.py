@@ -63,10 +63,10 @@ class ClosableAugmenter(Augmenter, Protocol):
 class AugmenterContext:
     """What an augmenter may learn from, and where it works.
 
-    ``texts`` are those of the train split, unlabelled ones included; ``labelled`` and ``labels`` (ids) the labelled
-    rows among them. ``store`` is a folder that outlives the run, for what is costly to make; ``device`` is as in the
-    spec's training section; ``progress`` shows a line of progress; one that
-    ends with an ellipsis is shown until the next.
+    ``texts`` are those of the train split, unlabelled ones included; ``labelled`` and ``labels`` the labelled rows
+    among them, with ids that are equal where rows have equal labels (``TaskOptions.groups``). ``store`` is a folder
+    that outlives the run, for what is costly to make; ``device`` is as in the spec's training section; ``progress``
+    shows a line of progress; one that ends with an ellipsis is shown until the next.
     """
 
     texts: Sequence[str] = ()

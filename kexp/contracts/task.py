@@ -132,6 +132,13 @@ class TaskOptions(Options):
     def counts(self, targets: NDArray[Any], names: Sequence[str]) -> list[int]:
         """Return how many rows have each name; empty where rows have none."""
 
+    def groups(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Return an id per row, equal where rows are alike: for augmenters that learn what tells labels apart."""
+        import numpy as np
+
+        _, ids = np.unique(targets, axis=0, return_inverse=True)
+        return ids.reshape(-1).astype(np.int64)
+
     # --- models
 
     @property

@@ -141,7 +141,7 @@ class PreparedInputs:
         return AugmenterContext(
             texts=train_texts(data),
             labelled=data.train.texts,
-            labels=data.train.labels.tolist(),
+            labels=spec.task.groups(data.train.labels).tolist(),
             store=self.folder / "store",
             device=spec.training.device,
             progress=self.progress,

@@ -95,6 +95,10 @@ class SingleLabel(TaskOptions):
 
         return [int(count) for count in np.bincount(targets, minlength=len(names))]
 
+    def groups(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the label ids."""
+        return targets
+
     def outputs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the classes."""
         return tuple(names)
