@@ -38,7 +38,7 @@ def stratified_parts(
     draws = generator.random(len(sizes))
     parts = np.empty(len(sizes), np.int64)
     found = _assigned(counts, sizes, room, wanted, draws)
-    if (sizes == 1).all():
+    if counts.size and (sizes == 1).all():
         _swap(found, counts, wanted)
     parts[order] = found
     return parts
