@@ -58,11 +58,11 @@ class HostRows:
 class HostBatch:
     """Labelled rows, before they are on the device; ``numbers`` are the places of the rows in their file.
 
-    ``labels`` has shape (rows,), or (tokens,) where every token has one.
+    ``labels`` are targets of the task, rows first, or have shape (tokens,) where every token has one.
     """
 
     inputs: HostRows
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     numbers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -22,6 +22,7 @@ from kexp.contracts import (
     UnlabelledBatch,
 )
 from kexp.contracts.objective import build_objective
+from kexp.contracts.task import CLASS, LABEL_SET
 from kexp.cross_entropy import CrossEntropyOptions
 from kexp.errors import KexpError, Problem
 from kexp.moving_average import momentum_that_acts
@@ -33,6 +34,32 @@ if TYPE_CHECKING:
 
 NOT_PER_ROW = "is not a loss per labelled row"
 REMEDY = "name another objective, such as cross-entropy or focal"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What a model says of a row as distributions over outcomes, of which exactly one is true.
+
+    ``logits`` returns logits of shape (rows, ..., outcomes), whose softmax over the last axis are the probabilities,
+    from those of the model; ``number`` is that of the outcomes for a number of labels.
+    """
+
+    logits: Callable[[torch.Tensor], torch.Tensor]
+    number: Callable[[int], int]
+
+
+def _yes_or_no(logits: torch.Tensor) -> torch.Tensor:
+    """Return logits of shape (rows, labels, 2): softmax of (0, z) is (1 - p, p) with the sigmoid p of z."""
+    import torch
+
+    return torch.stack([torch.zeros_like(logits), logits], -1)
+
+
+OUTCOMES: Mapping[str, Outcomes] = {
+    CLASS: Outcomes(lambda logits: logits, lambda labels: labels),
+    LABEL_SET: Outcomes(_yes_or_no, lambda labels: 2),
+}
+"""Outcomes by kind of targets: of classes one distribution per row, of label sets one of no and yes for each label."""
 
 
 class SemiSupervisedOptions(ObjectiveOptions):
@@ -72,6 +99,18 @@ class SemiSupervisedOptions(ObjectiveOptions):
         """Yield the warnings of the supervised objective."""
         found = plugin_results(self.supervised, "step_warnings", str, steps, batches)
         return [f"supervised: {message}" for message in found]
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """How the views of a row are compared, by what the supervised objective is a loss of.
+
+        Raises ``KexpError`` for one whose targets this objective is not defined for.
+        """
+        for kind in self.supervised.targets:
+            if kind in self.targets and kind in OUTCOMES:
+                return OUTCOMES[kind]
+        found, known = ", ".join(self.supervised.targets), " or ".join(self.targets)
+        raise KexpError(f"objective.supervised: is a loss of {found}, expected one of {known}; name another objective")
 
     def build_supervised(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective of the labelled rows; raises ``KexpError`` when it is not a loss per row."""
@@ -204,9 +243,10 @@ def target_logs(target: torch.Tensor, probabilities: torch.Tensor, weights: torc
     """Return logs that show early that training collapses.
 
     ``target`` are the distributions that are trained towards and ``probabilities`` those that the weights were chosen
-    by, both of shape (rows, classes); ``weights`` of shape (rows,) say how much each row counts. ``confident`` is the
-    share that counts, ``target_confidence`` the mean of the largest probability, ``target_balance`` the entropy of the
-    mean target over log K: 1 when all classes are predicted equally often, 0 when every row is predicted as one class.
+    by, both of shape (rows, ..., outcomes); ``weights`` of shape (rows, ...) say how much each counts. ``confident`` is
+    the share that counts, ``target_confidence`` the mean of the largest probability, ``target_balance`` the entropy of
+    the mean target over log K: 1 when all outcomes are predicted equally often, 0 when every row is predicted as one.
+    Of several distributions per row, it is the mean over them.
     """
     import torch
 
@@ -214,10 +254,10 @@ def target_logs(target: torch.Tensor, probabilities: torch.Tensor, weights: torc
     return {
         "confident": weights.mean(),
         "target_confidence": probabilities.max(-1).values.mean(),
-        "target_balance": torch.special.entr(mean).sum() / math.log(len(mean)),
+        "target_balance": torch.special.entr(mean).sum(-1).mean() / math.log(mean.shape[-1]),
     }
 
 
 def agreement(original: torch.Tensor, augmented: torch.Tensor) -> torch.Tensor:
-    """Return the share of rows of which both views are predicted as the same class."""
+    """Return the share of distributions, of shape (rows, ..., outcomes), whose most probable outcome is the same."""
     return (original.argmax(-1) == augmented.detach().argmax(-1)).to(augmented.dtype).mean()

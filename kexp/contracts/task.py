@@ -84,6 +84,20 @@ class TaskOptions(Options):
         """Return the names that a label is made of: itself, or those of a set; none for a missing one."""
         return (label,) if label else ()
 
+    def tally(self, rows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """Return how many rows of each split have each name, sorted; ``rows`` are those of each label.
+
+        It is what a record says of labels: names may also be those of a few ranges of labels.
+        """
+        found = {}
+        for split, of_label in rows.items():
+            of_name: dict[str, int] = {}
+            for label, count in of_label.items():
+                for name in self.names_in(label) or (label,):
+                    of_name[name] = of_name.get(name, 0) + count
+            found[split] = dict(sorted(of_name.items()))
+        return found
+
     def spelled_once(self, labels: Collection[str]) -> Mapping[str, str]:
         """Return which of the labels of all splits are to be replaced by which others, since they mean the same."""
         return {}

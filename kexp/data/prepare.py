@@ -104,7 +104,8 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     by_words = _use_seed_words(frames, texts, spec, counts, context) if spec.labelled.words else {}
     labels = _label_names(frames, names, spec.task)
     left_out = getattr(spec.dataset, "leave_out", ())
-    if absent := [name for name in names or () if name not in (*labels, *left_out)]:
+    untaught = {*spec.task.unknown(names or (), labels)} - {*left_out}
+    if absent := [name for name in names or () if name in untaught]:
         context.warnings.append(f"no train row has the label {', '.join(absent)}: the model does not learn it")
     record = _record(frames, counts, spec.task)
     rows = _rows(frames, texts, labels, spec.task)
@@ -286,15 +287,6 @@ def _record(frames: Mapping[str, pd.DataFrame], counts: dict[str, Counts], task:
     splits = [split for split in SPLITS if split in frames]
     return {
         "splits": counts,
-        "labels": {split: _rows_by_name(frames[split]["label"], task) for split in splits},
+        "labels": task.tally({split: frames[split]["label"].value_counts().to_dict() for split in splits}),
         "characters": {split: lengths(frames[split]).describe().round(1).to_dict() for split in splits},
     }
-
-
-def _rows_by_name(labels: pd.Series[str], task: TaskOptions) -> dict[str, int]:
-    """Return how many rows have each name; a label without names counts itself."""
-    found: dict[str, int] = {}
-    for label, rows in labels.value_counts().items():
-        for name in task.names_in(str(label)) or (str(label),):
-            found[name] = found.get(name, 0) + int(rows)
-    return dict(sorted(found.items()))

@@ -171,7 +171,9 @@ def _take(
     if not 0 < rows < len(frame):
         other = "larger" if rows == 0 else "smaller"
         raise DataError(f"{place}: {rows} rows cannot be taken out of {len(frame)}; use a {other} share, or more data")
-    numbers = strata(frame["label"], max(2, -(-len(frame) // rows))) if options.stratify else None
+    # So that both parts have a row of every stratum.
+    fewest = max(2, -(-len(frame) // min(rows, len(frame) - rows)))
+    numbers = strata(frame["label"], fewest) if options.stratify else None
     if options.group and "group" in frame:
         return _take_groups(frame, rows, place, numbers, seed)
     import numpy as np
@@ -256,7 +258,9 @@ def choose_labelled(
     """Return the rows that stay labelled, and all others."""
     import pandas as pd
 
-    numbers, count = strata(train["label"], 1), options.n or 0
+    count = options.n or 0
+    # No more strata than rows, where there is a choice.
+    numbers = strata(train["label"], -(-len(train) // count) if count else 1)
     if numbers.ndim == 2:
         return _choose_label_sets(train, numbers, count, seed)
     shuffled = train.sample(frac=1, random_state=seed)
@@ -339,9 +343,7 @@ def limit_pool(frame: pd.DataFrame, limit: int | None, seed: int, first: pd.Data
     return frame.loc[rank.index[:limit]].sort_index()
 
 
-def limit_label_sets(
-    frame: pd.DataFrame, split: str, limit: int | None, seed: int, strata: Strata
-) -> pd.DataFrame:
+def limit_label_sets(frame: pd.DataFrame, split: str, limit: int | None, seed: int, strata: Strata) -> pd.DataFrame:
     """Keep ``limit`` rows of a seeded shuffle, of train with a row of every label at least, in the order of the data.
 
     Raises ``DataError`` where a limit of train has no place for all labels.

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kexp.evaluate.answers import Answers, Measure, Weighted
     from kexp.evaluate.statistics import Predictions
 
     Numbers: TypeAlias = NDArray[np.float64]
+    Measured: TypeAlias = tuple[int, Callable[[Numbers], Numbers]]
+    """The rows of a run, and what of weights of them, shape (resamples, rows), is (metrics, resamples)."""
 
 RESAMPLES = 2000
 
@@ -40,15 +43,39 @@ def intervals(
     ones for all runs where they share their rows, in the same order, else each run's own. The ends are percentiles of
     values that the metric can have, so they lie in its range (Efron & Tibshirani 1993, chapters 8 and 13).
     """
-    import numpy as np
-
     known = [metric for metric in metrics if metric in METRICS]
     if not known:
         return {}
+    runs = [[(len(run[0]), _measure(known, *run)) for run in of] for of in units]
+    return _intervals(known, runs, shared_rows=shared_rows)
+
+
+def intervals_of(
+    measures: Mapping[str, Measure], units: Sequence[Sequence[Answers]], *, shared_rows: bool
+) -> dict[str, tuple[float, float]]:
+    """Return the interval of the mean of each measure over the units, as ``intervals`` does for metrics of classes."""
+    if not measures:
+        return {}
+    runs = [[(len(run), _together([of.weighted(run) for of in measures.values()])) for run in unit] for unit in units]
+    return _intervals([*measures], runs, shared_rows=shared_rows)
+
+
+def _together(measures: Sequence[Weighted]) -> Callable[[Numbers], Numbers]:
+    """Return a function of weights of rows, of shape (resamples, rows), to measures of shape (measures, resamples)."""
+    import numpy as np
+
+    return lambda weights: np.stack([measure(weights) for measure in measures])
+
+
+def _intervals(
+    known: Sequence[str], units: Sequence[Sequence[Measured]], *, shared_rows: bool
+) -> dict[str, tuple[float, float]]:
+    import numpy as np
+
     runs = [run for of in units for run in of]
     together = [runs] if shared_rows else [[run] for run in runs]
     found = np.concatenate([
-        _resampled(known, of, seeds.generator(0, "bootstrap/rows", number)) for number, of in enumerate(together)
+        _resampled(of, seeds.generator(0, "bootstrap/rows", number)) for number, of in enumerate(together)
     ])  # fmt: skip
     ends = np.cumsum([len(of) for of in units])
     values = np.stack([of.mean(0) for of in np.split(found, ends[:-1])], axis=1)
@@ -71,6 +98,14 @@ def mean_interval(values: Numbers) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def differences_of_resamples(a: Weighted, b: Weighted, rows: int) -> Numbers:
+    """Return the difference of two measures of the same rows in every resample, of shape (resamples,)."""
+    import numpy as np
+
+    drawn = _weights(rows, seeds.generator(0, "bootstrap/rows"))
+    return np.concatenate([a(weights) - b(weights) for weights in drawn])
+
+
 def _weights(rows: int, generator: np.random.Generator) -> Iterator[Numbers]:
     """Yield how often each row is drawn, of shape (resamples, rows), for some resamples at a time."""
     import numpy as np
@@ -82,12 +117,11 @@ def _weights(rows: int, generator: np.random.Generator) -> Iterator[Numbers]:
         yield np.bincount(places.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float64)
 
 
-def _resampled(metrics: Sequence[str], runs: Sequence[Predictions], generator: np.random.Generator) -> Numbers:
+def _resampled(runs: Sequence[Measured], generator: np.random.Generator) -> Numbers:
     """Return the metrics of runs on the same resampled rows, of shape (runs, metrics, resamples)."""
     import numpy as np
 
-    measures = [_measure(metrics, *run) for run in runs]
-    chunks = [np.stack([measure(weights) for measure in measures]) for weights in _weights(len(runs[0][0]), generator)]
+    chunks = [np.stack([measure(weights) for _, measure in runs]) for weights in _weights(runs[0][0], generator)]
     return np.concatenate(chunks, axis=2)
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from kexp import seeds
-from kexp.evaluate.bootstrap import mean_interval
+from kexp.evaluate.bootstrap import QUANTILES, differences_of_resamples, mean_interval
 from kexp.evaluate.row_scores import ROW_SCORES
 from kexp.evaluate.statistics import bootstrap_f1, mcnemar
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kexp.evaluate.answers import Answers, Measure
     from kexp.evaluate.statistics import Predictions
 
 Error = tuple[float, int]
@@ -157,6 +158,28 @@ def two_models(metric: str, a: Predictions, b: Predictions) -> Difference:
         low, high = (-boot.high, -boot.low) if swapped else (boot.low, boot.high)
         return Difference("bootstrap", 1, by_rows.difference, low, high, None, boot.p_value, by_rows.errors)
     return by_rows
+
+
+def two_answers(measure: Measure, a: Answers, b: Answers) -> Difference:
+    """Return the difference of two trained models in a measure of the same rows, by a paired bootstrap over rows.
+
+    Every resample draws the same rows for both, and both are measured on them. The interval ends at percentiles of
+    their difference; the p-value is twice the share of resamples on the far side of 0, with 1 added to both counts
+    (Davison & Hinkley 1997, section 4.2.1). Resamples in which a measure has no value are left out.
+    """
+    import numpy as np
+
+    of_rows = measure.scores(a) - measure.scores(b)
+    rows, difference = len(of_rows), float(of_rows.mean())
+    error = float(of_rows.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
+    found = differences_of_resamples(measure.weighted(a), measure.weighted(b), rows)
+    found = found[np.isfinite(found)]
+    if abs(difference) < ROUNDING and (not len(found) or np.abs(found).max() < ROUNDING):
+        return Difference("bootstrap", 1, 0.0, None, None, None, 1.0, [(0.0, rows - 1)])
+    beyond = min(int((found <= 0).sum()), int((found >= 0).sum()))
+    p_value = min(1.0, 2 * (beyond + 1) / (len(found) + 1))
+    low, high = (float(end) for end in np.quantile(found, QUANTILES)) if len(found) else (None, None)
+    return Difference("bootstrap", 1, difference, low, high, None, p_value, [(error, rows - 1)])
 
 
 def _tested(

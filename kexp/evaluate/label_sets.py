@@ -39,9 +39,7 @@ def best_f1_threshold(truth: NDArray[Any], probabilities: NDArray[np.float64], u
     return float(best[np.abs(best - usual).argmin()])
 
 
-def precision_threshold(
-    truth: NDArray[Any], probabilities: NDArray[np.float64], least: float
-) -> tuple[float, float]:
+def precision_threshold(truth: NDArray[Any], probabilities: NDArray[np.float64], least: float) -> tuple[float, float]:
     """Return the lowest threshold at which the precision of one label is ``least`` or more, and that precision.
 
     Where none is, it is the one of the greatest precision, of equal ones the lowest.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexp.contracts import Metric, MetricContext, TaskOptions
+from kexp.contracts.metric import build_metrics
 from kexp.errors import KexpError
 from kexp.evaluate.predictions import Predictions
 from kexp.evaluate.statistics import ANY, RANGES, summarise
@@ -17,6 +20,7 @@ from kexp.repeats import Repeat, in_words
 from kexp.report import predictions
 from kexp.report.repeated import varied
 from kexp.report.run_folder import RunFolder
+from kexp.spec.sections import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +45,11 @@ def out_of_fold(
         if any(result["labels"] != labels for result in own):
             remarks.append(f"{variant.name} {in_words(keys)}: its folds have different labels, so no common metrics")
             continue
-        table = _joined(folder, variant.name, own)
+        table = _joined(folder, variant.name, own, variant.spec.task)
         tables.append(table)
         repeats.append(Repeat.of(keys))
-        scores, failures = measured(_predictions(table, labels), prepared.metrics(variant.spec, labels))
+        found = _predictions(folder.path / variant.name / FILE, table, labels, variant.spec.task)
+        scores, failures = measured(found, _metrics(prepared, variant.spec, own, table))
         remarks += [f"{variant.name} out of fold has no {failure}" for failure in failures]
         runs.append({**keys, "rows": len(table), "metrics": scores})
         for name, value in scores.items():
@@ -71,15 +76,27 @@ def _complete(results: Sequence[Json], folds: int) -> Iterator[list[Json]]:
     yield from (own for own in groups.values() if len(own) == folds)
 
 
-def _joined(folder: RunFolder, variant: str, results: Sequence[Json]) -> pd.DataFrame:
+def _metrics(prepared: PreparedInputs, spec: Spec, results: Sequence[Json], table: pd.DataFrame) -> dict[str, Metric]:
+    """Return the metrics of a spec; where every fold chose for its own decisions, these are taken as they are."""
+    labels = results[0]["labels"]
+    if not any("decisions" in result for result in results):
+        return prepared.metrics(spec, labels)
+    decided = spec.task.encode([spec.task.label_of(value) for value in table["predicted"]], labels)
+    context = MetricContext(labels, lambda _: decided)
+    return build_metrics(spec.evaluation.metrics, context, prepared.catalog.name_of)
+
+
+def _joined(folder: RunFolder, variant: str, results: Sequence[Json], task: TaskOptions) -> pd.DataFrame:
     import pandas as pd
 
     tables = []
     for result in results:
-        repeat, names = Repeat.of(result), [f"probability:{name}" for name in result["labels"]]
+        repeat = Repeat.of(result)
         path = folder.run(variant, repeat)
+        file = path / "predictions.parquet"
         try:
-            rows = predictions.rows_of(path / "predictions.parquet", "test", ["label"], names)
+            rows = predictions.rows_of(file, "test", ["label", "predicted"], [])
+            predictions.targets_of(file, rows, result["labels"], task)
         except KexpError as error:
             raise KexpError(f"{error}; delete {path / 'result.json'} to do this run again") from None
         tables.append(rows.drop(columns="split").assign(**repeat.keys()))
@@ -88,7 +105,5 @@ def _joined(folder: RunFolder, variant: str, results: Sequence[Json]) -> pd.Data
     return joined[[*keys, *(name for name in joined if name not in keys)]]
 
 
-def _predictions(table: pd.DataFrame, labels: Sequence[str]) -> Predictions:
-    ids = table["label"].map({name: number for number, name in enumerate(labels)}).to_numpy("int64")
-    probabilities = table[[f"probability:{name}" for name in labels]].to_numpy("float64")
-    return Predictions(ids, probabilities)
+def _predictions(place: Path, table: pd.DataFrame, labels: Sequence[str], task: TaskOptions) -> Predictions:
+    return Predictions(*predictions.targets_of(place, table, labels, task))

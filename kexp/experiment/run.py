@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from kexp.atomic_files import remove_leftovers, write_text
 from kexp.catalog import Catalog
+from kexp.contracts import TaskOptions
 from kexp.distributed import ALONE, World
 from kexp.errors import KexpError, ProcessLost, RunFailed, RunInterrupted, describe_os_error
 from kexp.experiment.digests import RowKeys, digests, refuse_changes, spec_digest, write_row_keys
@@ -271,6 +272,7 @@ def _summarise(
     stopped = len(results) < len([*plan.runs()]) or any(result["status"] == "interrupted" for result in results)
     metrics = [metric for variant in plan.variants for metric in variant.spec.evaluation.metrics]
     data = {v.name: data_record(v.spec, prepared) for v in plan.variants}
+    tasks = {v.name: v.spec.task for v in plan.variants}
     untested = no_test_remark(data)
     remarks: dict[str, None] = {}
     measured = {} if stopped else {v.name: baselines(v.spec, prepared, remarks) for v in plan.variants}
@@ -281,7 +283,7 @@ def _summarise(
         baselines=measured,
         data=data,
         predictions=lambda result: (
-            _tested(folder.run(result["variant"], Repeat.of(result)), result["labels"])
+            _tested(folder.run(result["variant"], Repeat.of(result)), result, tasks[result["variant"]])
             if "test" in data[result["variant"]]["splits"]
             else None
         ),
@@ -299,9 +301,10 @@ def _summarise(
     return summary
 
 
-def _tested(path: Path, labels: Sequence[str]) -> predictions.Tested:
+def _tested(path: Path, result: Mapping[str, Any], task: TaskOptions) -> predictions.Tested:
     """Return the predictions of a run for the test rows."""
+    file, decisions = path / "predictions.parquet", result.get("decisions", {})
     try:
-        return predictions.tested(path / "predictions.parquet", "test", labels)
+        return predictions.tested(file, "test", result["labels"], task, decisions)
     except KexpError as error:
         raise KexpError(f"{error}; delete {path / 'result.json'} to do this run again") from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kexp.catalog import Catalog, UnknownComponent
-from kexp.contracts import DatasetOptions, ObjectiveOptions, TaskOptions
+from kexp.contracts import DatasetOptions, ObjectiveOptions, SupervisedObjectiveOptions, TaskOptions
 from kexp.errors import Problem, did_you_mean
 from kexp.options import Options
 from kexp.plan.task_defaults import shown_by
@@ -37,9 +37,7 @@ def check_task(valid: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
         yield from _check_without_classes(valid, name, catalog)
 
 
-def _check_columns(
-    dataset: DatasetOptions | None, task: TaskOptions, name: str, catalog: Catalog
-) -> Iterator[Problem]:
+def _check_columns(dataset: DatasetOptions | None, task: TaskOptions, name: str, catalog: Catalog) -> Iterator[Problem]:
     """Yield a task of one name per row where the columns of the data show one of several."""
     if dataset is None or task.several or (shown := shown_by(dataset)) is None:
         return
@@ -56,8 +54,24 @@ def _check_columns(
 def _check_objective(objective: Any, task: TaskOptions, name: str, catalog: Catalog) -> Iterator[Problem]:
     for place, part in sections_in("objective", objective):
         if isinstance(part, ObjectiveOptions) and task.trained_as not in part.targets:
-            known = _fitting("objective", {task.trained_as}, catalog)
-            yield Problem(place, _undefined(part, name, catalog), f"use {known}")
+            targets = " or ".join(f'"{kind}"' for kind in part.targets)
+            reason = f'it is a loss of targets {targets}, not of "{task.trained_as}"'
+            known = _fitting("objective", {task.trained_as}, catalog, _like(part, nested=place != "objective"))
+            yield Problem(place, f"{_undefined(part, name, catalog)}: {reason}", f"use {known}")
+
+
+def _like(part: ObjectiveOptions, *, nested: bool) -> Callable[[type[Options]], bool]:
+    """Return which objectives can stand where a part does: in another one only a loss per labelled row.
+
+    Elsewhere those are meant that use unlabelled rows as it does.
+    """
+
+    def fits(options: type[Options]) -> bool:
+        if nested:
+            return issubclass(options, SupervisedObjectiveOptions)
+        return issubclass(options, ObjectiveOptions) and options.uses_unlabelled == part.uses_unlabelled
+
+    return fits
 
 
 def _check_without_classes(valid: Mapping[str, Any], name: str, catalog: Catalog) -> Iterator[Problem]:
@@ -79,7 +93,13 @@ def _undefined(part: Options, name: str, catalog: Catalog) -> str:
     return f'{part.kind} "{catalog.name_of(type(part))}" is not defined for task "{name}"'
 
 
-def _fitting(kind: str, targets: set[str], catalog: Catalog) -> str:
-    """Return the names of the components of a kind that are defined for targets, as a list in words."""
-    names = [f'"{entry.name}"' for entry in catalog.entries(kind) if targets & {*entry.options.targets}]  # type: ignore[attr-defined]
+def _fitting(
+    kind: str, targets: set[str], catalog: Catalog, like: Callable[[type[Options]], bool] = lambda options: True
+) -> str:
+    """Return the names of the components of a kind that are defined for targets, as a list in words.
+
+    They are the ones that are ``like`` what is meant, where there are any.
+    """
+    found = [entry for entry in catalog.entries(kind) if targets & {*entry.options.targets}]  # type: ignore[attr-defined]
+    names = [f'"{entry.name}"' for entry in [one for one in found if like(one.options)] or found]
     return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "one that a plugin registers for it"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from kexp.evaluate.bootstrap import intervals
+from kexp.contracts.task import CLASS
+from kexp.evaluate.answers import Answers, measures_of
+from kexp.evaluate.bootstrap import intervals, intervals_of
 from kexp.evaluate.statistics import FEWEST
 from kexp.report.methods import Method
 from kexp.report.repeated import has_resplit, in_order, units_of
@@ -30,8 +32,21 @@ def add_intervals(variants: Mapping[str, Mapping[str, Any]], methods: Mapping[st
             continue
         shared = len({found.numbers for found in tested}) == 1
         _, units = units_of(in_order(method.tested), resplit=has_resplit(method.spec))
-        predictions = [
+        answers = [
             [method.tested[repeat].ordered("number", method.tested[repeat].names) for repeat in unit] for unit in units
         ]
-        for metric, (low, high) in intervals(few, predictions, shared_rows=shared).items():
+        for metric, (low, high) in _intervals(few, answers, tested[0].task.measured_as, shared=shared).items():
             means[metric] |= {"low": low, "high": high, "interval": BOOTSTRAP}
+
+
+def _intervals(
+    metrics: Sequence[str], units: Sequence[Sequence[Answers]], kinds: Collection[str], *, shared: bool
+) -> dict[str, tuple[float, float]]:
+    """Return the intervals of those of the metrics that are known for these kinds of targets."""
+    measures = {name: measure for name, measure in measures_of(kinds).items() if name in metrics}
+    found = intervals_of(measures, units, shared_rows=shared)
+    if CLASS in kinds:
+        others = [name for name in metrics if name not in measures]
+        predictions = [[(run.targets, run.predictions) for run in unit] for unit in units]
+        found |= intervals(others, predictions, shared_rows=shared)
+    return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kexp.errors import KexpError
-from kexp.evaluate.row_scores import ROW_SCORES
+from kexp.evaluate.answers import row_scores_of
 from kexp.repeats import Repeat
 from kexp.report.predictions import Tested, other_texts, row_differences
 from kexp.report.repeated import LEVELS, Result
@@ -44,8 +44,14 @@ class Method:
     def row_scores(self, key: Repeat, by: str, metric: str, names: Sequence[str]) -> NDArray[np.float64]:
         """Return the scores of a run's rows, ordered by "text" or "number"."""
         if (key, by, metric) not in self.scores:
-            self.scores[key, by, metric] = ROW_SCORES[metric](*self.tested[key].ordered(by, names))
+            tested = self.tested[key]
+            scored = row_scores_of(tested.task.measured_as)[metric]
+            self.scores[key, by, metric] = scored(tested.ordered(by, names))
         return self.scores[key, by, metric]
+
+    def decides_by_name(self) -> bool:
+        """Return whether every row is decided about for each name, so that each can be tested alone."""
+        return all(tested.labels.shape == tested.probabilities.shape for tested in self.tested.values())
 
 
 def runs_in_words(a: Repeat, b: Repeat) -> str:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp.atomic_files import replacing
-from kexp.errors import KexpError
+from kexp.contracts.task import Chosen
+from kexp.errors import KexpError, plugin_call
+from kexp.evaluate.answers import Answers
+from kexp.options import component_title
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from kexp.contracts import TaskOptions
 
 
 TOKENS = ("tokens", "unknown_tokens")
@@ -54,17 +59,51 @@ def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:
         pd.concat(tables, ignore_index=True).to_parquet(part, index=False, write_page_checksum=True)
 
 
-def read(path: Path, split: str, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the label ids and probabilities of a split, in the order of its rows.
+def read(path: Path, split: str, names: Sequence[str], task: TaskOptions) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the targets and predictions of a split, in the order of its rows, as the task reads them.
 
-    Raises ``KexpError`` if the file cannot be read or is not of these labels.
+    Raises ``KexpError`` if the file cannot be read or is not of these names.
     """
-    probabilities = [f"probability:{name}" for name in names]
-    frame = rows_of(path, split, ["label"], probabilities)
-    ids = frame["label"].map({name: number for number, name in enumerate(names)})
-    if ids.isna().any():
-        raise KexpError(f"{path}: label {frame['label'][ids.isna()].iloc[0]} is none of {', '.join(names)}")
-    return ids.to_numpy("int64"), frame[probabilities].to_numpy("float64")
+    return targets_of(path, rows_of(path, split, ["label"], []), names, task)
+
+
+def targets_of(
+    place: Path, rows: pd.DataFrame, names: Sequence[str], task: TaskOptions
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the targets and predictions of rows of ``predictions.parquet``; raises ``KexpError`` with the place."""
+    with plugin_call(f"{component_title(task)}, read_columns()"):
+        try:
+            return task.read_columns(_Columns(place, rows), names)
+        except ValueError as error:
+            raise KexpError(f"{place}: {error}") from None
+
+
+class _Columns(Mapping[str, "pd.Series[Any]"]):
+    """The columns of some rows; one that is missing, or no numbers where it should be, is said with its place."""
+
+    def __init__(self, place: Path, rows: pd.DataFrame) -> None:
+        self.place, self.rows = place, rows
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        if name not in self.rows or self.rows[name].dtype.kind not in (LABEL if name in LABELS else NUMBER):
+            raise _unlike(self.place, name)
+        return self.rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return self.rows.shape[1]
+
+
+TEXT, NUMBER = "OTU", "iuf"
+LABEL = TEXT + NUMBER
+"""Kinds of columns in NumPy's letters; what is true and predicted may be names or numbers, as the task says."""
+LABELS = ("label", "predicted")
+
+
+def _unlike(path: Path, column: str) -> KexpError:
+    return KexpError(f"{path}: column {column} is missing, or not as kexp writes it")
 
 
 def rows_of(
@@ -83,12 +122,12 @@ def rows_of(
     except Exception as error:  # noqa: BLE001
         raise KexpError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
     for names, kinds in (
-        (("split", *texts), "OTU"),
-        (("row", *numbers, *(name for name in optional if name in frame)), "iuf"),
+        (("split", *texts), TEXT),
+        (("row", *numbers, *(name for name in optional if name in frame)), NUMBER),
     ):
         for name in names:
-            if name not in frame or frame[name].dtype.kind not in kinds:
-                raise KexpError(f"{path}: column {name} is missing, or not as kexp writes it")
+            if name not in frame or frame[name].dtype.kind not in (LABEL if name in LABELS else kinds):
+                raise _unlike(path, name)
     return frame[frame["split"] == split].reset_index(drop=True)
 
 
@@ -103,7 +142,7 @@ class Tested:
     """Predictions of a run for a split, with digests that are equal where the rows are, whatever their order.
 
     ``names`` are the labels in the order of their ids. ``by_text`` and ``by_number`` order the rows by text and label,
-    and by the number that they have in their dataset.
+    and by the number that they have in their dataset. ``chosen`` is what the model's decisions need.
     """
 
     path: Path
@@ -111,30 +150,34 @@ class Tested:
     names: Sequence[str]
     texts: str
     numbers: str
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     probabilities: NDArray[np.float64]
     by_text: NDArray[np.int64]
     by_number: NDArray[np.int64]
+    task: TaskOptions
+    chosen: Chosen = field(default_factory=dict)
 
     def digest(self, by: str) -> str:
         """Return the digest of the rows by "text" or "number"."""
         return self.texts if by == "text" else self.numbers
 
-    def ordered(self, by: str, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return label ids and probabilities, rows ordered by "text" or "number" and labels as in ``names``."""
-        import numpy as np
-
+    def ordered(self, by: str, names: Sequence[str]) -> Answers:
+        """Return targets, predictions and decisions, rows ordered by "text" or "number" and labels as in ``names``."""
         order = self.by_text if by == "text" else self.by_number
-        ids = np.array([[*names].index(name) for name in self.names])
-        return ids[self.labels[order]], self.probabilities[order][:, np.argsort(ids)]
+        targets, predictions, task = self.labels[order], self.probabilities[order], self.task
+        decided = task.decide(predictions, self.chosen)
+        if tuple(names) != tuple(self.names):
+            targets, decided = (task.encode(task.decode(of, self.names), names) for of in (targets, decided))
+            predictions = predictions[:, [[*self.names].index(name) for name in names]]
+        return Answers(targets, predictions, decided)
 
 
-def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
+def tested(path: Path, split: str, names: Sequence[str], task: TaskOptions, chosen: Chosen) -> Tested:
     """Read the predictions of a split; ``names`` are the labels in the order of their ids."""
     frame = _rows(path, split)
     by_text = frame.sort_values(["text", "pair", "label", "row"], kind="stable").index.to_numpy()
     by_number = frame.sort_values("row", kind="stable").index.to_numpy()
-    labels, probabilities = read(path, split, names)
+    labels, probabilities = read(path, split, names, task)
     return Tested(
         path,
         split,
@@ -145,6 +188,8 @@ def tested(path: Path, split: str, names: Sequence[str]) -> Tested:
         probabilities,
         by_text,
         by_number,
+        task,
+        chosen,
     )
 
 

@@ -26,7 +26,7 @@ def sentence(test: Mapping[str, Any]) -> str:
     ahead = f"{better} is {_number(size, test)} ahead" if better else "they are equal"
     if test["n"] == 1:
         verdict = f"differ in {metric}" if significant else f"do not differ significantly in {metric}"
-        models = f"these two models of {a} and {b} {verdict}: {ahead} ({details})"
+        models = f"these two models of {a} and {b} {verdict}: {ahead} ({details}){_by_label(test)}"
         return f"{models}; one run of each says nothing about the methods"
     if not test["stated"]:
         return f"{metric} of {a} and {b}: {ahead} ({details})"
@@ -47,6 +47,21 @@ def _details(test: Mapping[str, Any]) -> Iterator[str]:
         yield f"Holm over {test['pairs']} pairs {_p(test['p_holm'])}"
     if test["test"] in TEST_NAMES:
         yield TEST_NAMES[test["test"]]
+
+
+def _by_label(test: Mapping[str, Any]) -> str:
+    """Return about which labels one of two models is right more often; "" where labels were not tested alone."""
+    if not (labels := test.get("labels")):
+        return ""
+    apart = [one for one in labels if one["p_holm"] < SIGNIFICANT]
+    sides = ((test["a"], "only_a", "only_b"), (test["b"], "only_b", "only_a"))
+    found = [
+        f"{name} is right more often about {', '.join(of)}"
+        for name, own, other in sides
+        if (of := [one["label"] for one in apart if one[own] > one[other]])
+    ]
+    said = "; ".join(found) or "no label tells them apart"
+    return f"; by label (McNemar, Holm over {len(labels)} labels) {said}"
 
 
 def difference_table(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kexp.evaluate.differences import Difference, crossed, resampled, two_models, unpaired
-from kexp.evaluate.row_scores import ROW_SCORES
+from kexp.evaluate.answers import Answers, measures_of, row_scores_of
+from kexp.evaluate.by_label import differences_by_label
+from kexp.evaluate.differences import Difference, crossed, resampled, two_answers, two_models, unpaired
 from kexp.evaluate.statistics import FEWEST, holm
 from kexp.repeats import Repeat
 from kexp.report.methods import Method, RowsDiffer, rows_by, runs_in_words
@@ -44,7 +45,10 @@ def statements(
             problems.append(problem)
             continue
         if pair is not None:
-            found += [{**pair.test(metric), "stated": metric == stated} for metric in metrics]
+            tests = [{**pair.test(metric), "stated": metric == stated} for metric in metrics]
+            if labels := pair.by_label():
+                tests = [{**test, "labels": labels} if test["stated"] else test for test in tests]
+            found += tests
     for metric in metrics:
         _correct([test for test in found if test["metric"] == metric], lower=metric in lower_is_better)
     return [{**test, "sentence": sentence(test)} for test in found], problems
@@ -63,13 +67,23 @@ def _correct(tests: Sequence[Json], *, lower: bool) -> None:
 def tested_metrics(methods: Sequence[Method], split: str) -> list[str]:
     """Return the metrics of a split that all runs have and that can be tested, in the order of the first run."""
     names = [run["metrics"].get(split, {}) for method in methods for run in method.runs.values()]
-    return [name for name in names[0] if name in ROW_SCORES and all(name in of for of in names)] if names else []
+    known = row_scores_of(_kinds(methods))
+    # A correlation with a constant, for example, has no value.
+    return (
+        [name for name in names[0] if name in known and all(of.get(name) is not None for of in names)] if names else []
+    )
+
+
+def _kinds(methods: Sequence[Method]) -> list[str]:
+    """Return the kinds of targets as which all methods are measured."""
+    found = [tested.task.measured_as for method in methods for tested in method.tested.values()]
+    return [kind for kind in (found[0] if found else ()) if all(kind in of for of in found)]
 
 
 def untested_remark(methods: Sequence[Method], metrics: Sequence[str]) -> list[str]:
     """Return the remark that several methods share no metric that can be tested, where they do not."""
-    names = ", ".join(ROW_SCORES)
-    remark = f"no difference was tested: the runs share no metric that can be ({names})"
+    names = ", ".join(row_scores_of(_kinds(methods)))
+    remark = f"no difference was tested: the runs share no metric that can be{names and f' ({names})'}"
     return [remark] if len(methods) > 1 and not metrics else []
 
 
@@ -136,14 +150,33 @@ class _Pair:
             "found": found,
         }
 
+    def by_label(self) -> list[Json]:
+        """Return the tests of single labels, of two models whose rows have sets of them; else none."""
+        names = self._names()
+        if not self._of_two_models() or not self.a.decides_by_name() or not self.b.decides_by_name():
+            return []
+        return differences_by_label(names, *self._answers(names))
+
+    def _names(self) -> Sequence[str]:
+        return next(iter(self.a.tested.values())).names
+
+    def _of_two_models(self) -> bool:
+        return len(self.of_a) == 1 and len(self.of_a[0]) == len(self.of_b[0]) == 1
+
+    def _answers(self, names: Sequence[str]) -> list[Answers]:
+        """Return the answers of the first run of either."""
+        return [of.tested[keys[0][0]].ordered(self.by, names) for of, keys in self._sides()]
+
     def _sides(self) -> tuple[tuple[Method, Units], tuple[Method, Units]]:
         return (self.a, self.of_a), (self.b, self.of_b)
 
     def _difference(self, metric: str) -> Difference:
-        names = next(iter(self.a.tested.values())).names
-        if len(self.of_a) == 1 and len(self.of_a[0]) == len(self.of_b[0]) == 1:
-            predictions = [of.tested[keys[0][0]].ordered(self.by, names) for of, keys in self._sides()]
-            return two_models(metric, *predictions)
+        names = self._names()
+        if self._of_two_models():
+            a, b = self._answers(names)
+            if measure := measures_of(_kinds([self.a, self.b])).get(metric):
+                return two_answers(measure, a, b)
+            return two_models(metric, (a.targets, a.predictions), (b.targets, b.predictions))
         scores = [
             [[of.row_scores(key, self.by, metric, names) for key in unit] for unit in keys]
             for of, keys in self._sides()

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kexp.contracts import TaskOptions
 from kexp.errors import KexpError, did_you_mean
-from kexp.evaluate.row_scores import ROW_SCORES
+from kexp.evaluate.answers import row_scores_of
 from kexp.nested import find
 from kexp.repeats import Part, Repeat, all_repeats, in_words, place_of
 from kexp.report.intervals import add_intervals
@@ -21,6 +22,7 @@ from kexp.report.statements import statements, tested_metrics, untested_remark
 from kexp.report.stored import read_summary
 from kexp.report.summary import LOWER_IS_BETTER, build_summary
 from kexp.results.runs import UNREADABLE, differences, read_spec, results, spec_of
+from kexp.results.tasks import task_of
 
 Json = dict[str, Any]
 
@@ -70,8 +72,9 @@ def compare(folders: Sequence[Path], *, split: str = "test", metric: str | None 
     methods = [] if metric in MEASURES else [_method(model, split) for model in models]
     add_intervals(summary["variants"], {method.name: method for method in methods})
     tests = _statements(methods, split, metric, summary["lower_is_better"], remarks) if methods else []
-    if metric is not None and metric not in ROW_SCORES:
-        remarks.append(f"there is no test of {metric}, only of {', '.join(ROW_SCORES)}")
+    if metric is not None and metric not in (known := _testable(models)):
+        only = f", only of {', '.join(known)}" if known else ""
+        remarks.append(f"there is no test of {metric}{only}")
     if flattered := [model.name for model in models if split == "validation" and _chosen_by_validation(_spec(model))]:
         results = "their results on it are flattered, the more the more steps were evaluated"
         remarks.append(f"{', '.join(flattered)}: validation chose the step of these models, so {results}")
@@ -295,4 +298,15 @@ def _tested(model: Model, repeat: Repeat, split: str) -> Tested:
     path = model.path(repeat)
     if not path.is_file():
         raise KexpError(f"{path} is missing, so the {split} rows cannot be compared")
-    return tested(path, split, model.runs[repeat]["labels"])
+    result = model.runs[repeat]
+    return tested(path, split, result["labels"], _task(model), result.get("decisions", {}))
+
+
+def _task(model: Model) -> TaskOptions:
+    return task_of(model.folder / "spec.toml", _spec(model))
+
+
+def _testable(models: Sequence[Model]) -> list[str]:
+    """Return the metrics that can be tested of models with these tasks."""
+    kinds = [_task(model).measured_as for model in models]
+    return [*row_scores_of([kind for kind in kinds[0] if all(kind in of for of in kinds)])]

@@ -6,7 +6,7 @@ import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import Batch, Objective, Progress, UnlabelledBatch
 from kexp.devices import is_out_of_memory
@@ -24,7 +24,6 @@ from kexp.train.schedule import multiplier
 from kexp.train.window import Window, describe_rows, row_numbers
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -237,7 +236,10 @@ def to_device(batch: MicroBatch, device: torch.device, world: World = ALONE) -> 
         if device.type == "cuda":
             batch = locked(batch)
 
-    def moved(array: NDArray[np.int64]) -> torch.Tensor:
+    def moved(array: NDArray[Any]) -> torch.Tensor:
+        if device.type == "mps" and array.dtype == "float64":
+            # Apple's GPUs have no float64, and logits are fp32.
+            array = array.astype("float32")
         return torch.from_numpy(array).to(device, non_blocking=True)
 
     labelled, pairs = batch.labelled, batch.unlabelled

@@ -294,11 +294,11 @@ class TestAsymmetric(ObjectiveContract):
 
 
 class TestSquaredError(ObjectiveContract):
-    component = objectives.SquaredErrorOptions
+    examples = (objectives.SquaredErrorOptions(),)
 
 
 class TestAbsoluteError(ObjectiveContract):
-    component = objectives.AbsoluteErrorOptions
+    examples = (objectives.AbsoluteErrorOptions(),)
 
 
 class TestHuber(ObjectiveContract):
@@ -306,7 +306,7 @@ class TestHuber(ObjectiveContract):
 
 
 class TestOrdinalLoss(ObjectiveContract):
-    component = objectives.OrdinalOptions
+    examples = (objectives.OrdinalOptions(),)
 
 
 class TestPseudoLabel(ObjectiveContract):
@@ -326,6 +326,14 @@ class TestUda(ObjectiveContract):
             divergence="js", target_mode="eval", coefficient_rampup=50, distribution_alignment="uniform"
         ),
         objectives.UdaOptions(divergence="mse", tsa="exp", supervised_warmup=10, supervised=objectives.FocalOptions()),
+        objectives.UdaOptions(supervised=objectives.BinaryCrossEntropyOptions()),
+        objectives.UdaOptions(
+            confidence=0.6,
+            temperature=0.4,
+            divergence="js",
+            target_mode="eval",
+            supervised=objectives.AsymmetricOptions(),
+        ),
     )
 
 
@@ -356,6 +364,7 @@ class TestMeanTeacher(ObjectiveContract):
     examples = (
         objectives.MeanTeacherOptions(),
         objectives.MeanTeacherOptions(coefficient=5.0, rampup=0.0, decay=0.5, evaluate="teacher"),
+        objectives.MeanTeacherOptions(rampup=0.0, decay=0.5, supervised=objectives.BinaryCrossEntropyOptions()),
     )
 
 

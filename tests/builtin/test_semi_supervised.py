@@ -206,6 +206,9 @@ def test_what_each_objective_needs() -> None:
         "focal": (False, False),
         "mean-squared-error": (False, False),
         "r-drop": (False, False),
+        "binary-cross-entropy": (False, False),
+        "binary-focal": (False, False),
+        "asymmetric": (False, False),
         "pseudo-label": (True, False),
         "uda": (True, True),
         "fixmatch": (True, True),
@@ -262,10 +265,17 @@ def test_what_can_be_nested_is_known_without_building_it(name: str) -> None:
 
 def test_builtin_objectives_that_are_a_loss_per_row() -> None:
     names = {name for name, options in OBJECTIVES.items() if issubclass(options, SupervisedObjectiveOptions)}
-    assert names == {"cross-entropy", "focal", "mean-squared-error"}
+    assert names == {
+        "cross-entropy",
+        "focal",
+        "mean-squared-error",
+        "binary-cross-entropy",
+        "binary-focal",
+        "asymmetric",
+    }
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", [name for name, options in OBJECTIVES.items() if "class" in options.targets])
 def test_every_step_gives_a_finite_loss_with_gradient_and_plain_logs(name: str) -> None:
     model, objective = NetworkModel(noise=0.1), build(OBJECTIVES[name]())
     for step in (0, 30, 90):

@@ -17,6 +17,7 @@ from kexp import tensor_files
 from kexp.builtin.objectives import (
     OBJECTIVES,
     AdaMatchOptions,
+    BinaryCrossEntropyOptions,
     FlexMatchOptions,
     FreeMatchOptions,
     MeanTeacherOptions,
@@ -24,7 +25,6 @@ from kexp.builtin.objectives import (
     SoftMatchOptions,
     UdaOptions,
 )
-from kexp.contracts import ObjectiveContext
 from kexp.contracts.objective import build_objective
 from kexp.devices import choose
 from kexp.distributed import ALONE, World
@@ -33,12 +33,14 @@ from kexp.launchers import launched
 from kexp.model.forward import Classifier
 from kexp.process_group import joined
 from kexp.spec.training_section import Training
+from kexp.testing.targets import TargetRows, rows_for
 from kexp.train.checkpoint import TrainState
 from kexp.train.evaluated_weights import EvaluatedWeights
 from kexp.train.step import OptimizerStep
 from kexp.train.window import Window
 
 ROWS, CLASSES, STEPS = 12, 3, 4
+COUNTED = np.repeat(np.arange(CLASSES), (3, 4, 5))
 
 EXAMPLES = {name: options() for name, options in OBJECTIVES.items()} | {
     "uda, annealed": UdaOptions(tsa="linear", temperature=0.4, confidence=0.4, distribution_alignment="labelled"),
@@ -49,6 +51,8 @@ EXAMPLES = {name: options() for name, options in OBJECTIVES.items()} | {
     "adamatch, half": AdaMatchOptions(confidence=0.5),
     "pseudo-label, full": PseudoLabelOptions(start=0.0, full=0.0),
     "mean-teacher, quick": MeanTeacherOptions(rampup=0.0, coefficient=5.0, decay=0.5),
+    "mean-teacher, label sets": MeanTeacherOptions(rampup=0.0, supervised=BinaryCrossEntropyOptions()),
+    "uda, label sets": UdaOptions(confidence=0.6, supervised=BinaryCrossEntropyOptions(pos_weight="balanced")),
 }
 BATCHES = [[(5, 10), (4, 8)], [(3, 3), (1, 2)], [(1, 1)], [(7, 7)]]
 """Labelled and unlabelled rows of the batches of each step: of some, a process has none."""
@@ -66,7 +70,7 @@ def model() -> BertForSequenceClassification:
     return net.double().train()
 
 
-def steps(unlabelled: bool) -> Iterator[list[MicroBatch]]:
+def steps(targets: TargetRows, unlabelled: bool) -> Iterator[list[MicroBatch]]:
     """Yield the batches of each step."""
     generator = np.random.default_rng(0)
 
@@ -77,7 +81,9 @@ def steps(unlabelled: bool) -> Iterator[list[MicroBatch]]:
     for batches in BATCHES:
         made = []
         for of_labelled, others in batches:
-            labelled = HostBatch(rows(of_labelled), generator.integers(0, CLASSES, of_labelled))
+            labelled = HostBatch(
+                rows(of_labelled), targets.of_classes(generator.integers(0, CLASSES, of_labelled), CLASSES)
+            )
             views = HostUnlabelledBatch(rows(others), rows(others), generator.integers(0, ROWS, others))
             made.append(MicroBatch(labelled, views if unlabelled else None))
         yield made
@@ -85,16 +91,16 @@ def steps(unlabelled: bool) -> Iterator[list[MicroBatch]]:
 
 def trained(options: Any, world: World, passes: int) -> dict[str, Any]:
     """Return the losses and logs of some steps, the weights after them, and the state of the objective."""
-    net, hardware = model(), choose("cpu", "fp32")
+    net, hardware, targets = model(), choose("cpu", "fp32"), rows_for(options)
     classifier, settings = Classifier(net, hardware, 0, world=world), Training(schedule="constant")
-    objective = build_objective(options, ObjectiveContext((3, 4, 5), ROWS, seed=7 + world.rank))
+    objective = build_objective(options, targets.context(COUNTED, CLASSES, unlabelled_rows=ROWS, seed=7 + world.rank))
     optimizer = torch.optim.SGD([{"params": [*net.parameters()], "lr": 0.2, "base_lr": 0.2}], lr=0.2)
     step = OptimizerStep(
         classifier, objective, optimizer, hardware.gradient_scaler(), EvaluatedWeights(classifier, objective, settings),
         settings, 7, STEPS, STEPS,
     )  # fmt: skip
     state, window = TrainState(processes=world.size, passes=passes), Window(0.0, 0.0, hardware.device)
-    for batches in steps(options.uses_unlabelled):
+    for batches in steps(targets, options.uses_unlabelled):
         step(batches, state, window)
     return {
         "losses": torch.stack([*window.losses]),

@@ -17,6 +17,7 @@ from html_pages import Page
 from typer.testing import CliRunner
 
 from kexp.builtin.metrics import ECE
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.cli import app
 from kexp.errors import KexpError
 from kexp.evaluate.calibration import expected_calibration_error, reliability
@@ -128,7 +129,9 @@ def run_folder(tmp_path: Path) -> Path:
     (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
 
     def held(run: Any) -> Any:
-        return stored.tested(folder / run["variant"] / f"seed-{run['seed']}" / "predictions.parquet", "test", LABELS)
+        return stored.tested(
+            folder / run["variant"] / f"seed-{run['seed']}" / "predictions.parquet", "test", LABELS, SingleLabel(), {}
+        )
 
     both = {"plain": BASELINE, "uda": BASELINE}
     summary = build_summary([*results, failed], baselines=both, data={"plain": DATA, "uda": DATA}, predictions=held)

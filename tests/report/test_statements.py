@@ -26,7 +26,9 @@ def rows_of(right: np.ndarray, *, labels: np.ndarray = LABELS, rows: str = "all"
     """Return certain predictions that are right where ``right`` says so, on rows of that name."""
     order = np.arange(len(labels))
     probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
-    return predictions.Tested(Path("none"), "test", ("no", "yes"), rows, rows, labels, probabilities, order, order)
+    return predictions.Tested(
+        Path("none"), "test", ("no", "yes"), rows, rows, labels, probabilities, order, order, SingleLabel()
+    )
 
 
 def method(name: str, runs: Mapping[tuple[int | None, int | None, int], predictions.Tested], **spec: Any) -> Method:
@@ -156,7 +158,7 @@ def test_labels_in_another_order_are_the_same_labels() -> None:
     tested = b.tested[Repeat(1)]
     turned = predictions.Tested(
         tested.path, "test", ("yes", "no"), "all", "all", 1 - tested.labels, tested.probabilities[:, ::-1],
-        tested.by_text, tested.by_number,
+        tested.by_text, tested.by_number, SingleLabel(),
     )  # fmt: skip
     other = Method("b", {}, b.runs, {Repeat(1): turned})
     assert stated(a, other) == stated(a, b)
@@ -203,7 +205,7 @@ def test_methods_with_other_test_rows_and_no_run_in_common_are_refused(tmp_path:
         predicted = SingleLabel().columns(LABELS[:rows], np.eye(2)[LABELS[:rows]], ("no", "yes"), {})
         table = predictions.table("test", numbers, texts, None, predicted)
         predictions.write(path, [table])
-        return predictions.tested(path, "test", ("no", "yes"))
+        return predictions.tested(path, "test", ("no", "yes"), SingleLabel(), {})
 
     folds = method("folds", {(fold, None, 1): run(30 + fold, f"fold-{fold}") for fold in (1, 2)}, split={"folds": 2})
     tests, problems = statements([folds, method("once", {(None, None, 1): run(20, "once")})], ["accuracy"], (), [])

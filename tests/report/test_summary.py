@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.cli.output import print_summary
 from kexp.evaluate.statistics import mcnemar
 from kexp.report import predictions as tables
@@ -46,8 +47,10 @@ def predicted(tmp_path: Path) -> Callable[..., Tested]:
         ids[:wrong] = 1 - ids[:wrong]
         names, path = ("no", "yes"), tmp_path / f"{len(list(tmp_path.iterdir()))}.parquet"
         rows = np.arange(len(labels))
-        tables.write(path, [tables.table("test", names, rows, texts[: len(labels)], None, labels, np.eye(2)[ids])])
-        return tables.tested(path, "test", names)
+        task = SingleLabel()
+        predicted = task.columns(labels, np.eye(2)[ids], names, {})
+        tables.write(path, [tables.table("test", rows, texts[: len(labels)], None, predicted)])
+        return tables.tested(path, "test", names, task, {})
 
     return stored
 

@@ -11,7 +11,8 @@ from small_training import CLASSES, ROWS, Pairs, model, trainer
 from waiting import Reads
 
 from kexp.builtin.objectives import OBJECTIVES
-from kexp.contracts import ObjectiveContext, ObjectiveOptions
+from kexp.contracts import ObjectiveOptions
+from kexp.testing.targets import rows_for
 from kexp.train.events import StepsDone
 
 
@@ -22,16 +23,19 @@ from kexp.train.events import StepsDone
 def test_steps_are_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: type[ObjectiveOptions], training: dict[str, Any]
 ) -> None:
-    objective = options().build(ObjectiveContext([20, 15, 5][:CLASSES], ROWS, 7))
+    stream, targets = Pairs(), rows_for(options())
+    context = targets.context(stream.labels, CLASSES, unlabelled_rows=ROWS, seed=7)
+    stream.labels = targets.of_classes(stream.labels, CLASSES)
+    objective = options().build(context)
     # The padded forward pass of transformers looks at every mask, whether it masks anything; this is about the rest.
     monkeypatch.setattr("transformers.masking_utils._ignore_bidirectional_mask_sdpa", lambda *given: False)
     # On a CPU alone, PyTorch's own looks at the labels before it uses them.
     monkeypatch.setattr(
         "torch.nn.functional.one_hot", lambda labels, size: (labels[..., None] == torch.arange(size)) * 1
     )
-    run = trainer(tmp_path, stream=Pairs(), objective=objective, net=model(), epochs=2, log_every=5, **training)
+    run = trainer(tmp_path, stream=stream, objective=objective, net=model(), epochs=2, log_every=5, **training)
     run.blocks.apply_freezing(())
-    batches = list(Pairs().epoch(0))
+    batches = list(stream.epoch(0))
     with Reads() as reads:
         for step in batches[:4]:
             run.step(step, run.state, run.window)

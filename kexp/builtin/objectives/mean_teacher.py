@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -19,6 +19,7 @@ from kexp.contracts import (
     SupervisedObjective,
     UnlabelledBatch,
 )
+from kexp.contracts.task import CLASS, LABEL_SET
 from kexp.moving_average import MovingAverage, decay_warnings
 from kexp.semi_supervised import (
     SemiSupervisedObjective,
@@ -34,16 +35,21 @@ if TYPE_CHECKING:
 
 
 class MeanTeacherOptions(SemiSupervisedOptions):
-    """A moving average of the model is the teacher of what it predicts (Tarvainen and Valpola 2017)."""
+    """A moving average of the model is the teacher of what it predicts (Tarvainen and Valpola 2017).
+
+    With a supervised objective of label sets, the consistency is the mean over the labels of the squared difference of
+    their probabilities, which are sigmoids.
+    """
 
     uses_augmented: ClassVar[bool] = True
+    targets: ClassVar[Collection[str]] = (CLASS, LABEL_SET)
     several_processes: ClassVar[bool] = True
 
     coefficient: float = Field(
         100.0,
         ge=0,
         allow_inf_nan=False,
-        description="Weight of the consistency once it has risen; its error is a mean over the classes.",
+        description="Weight of the consistency once it has risen; its error is a mean over classes or labels.",
     )
     rampup: float = Field(0.27, ge=0, le=1, description="Share of training in which coefficient and teacher settle.")
     rampup_decay: float = Field(0.99, ge=0, lt=1, description="Decay of the teacher's weights during the ramp-up.")
@@ -85,7 +91,8 @@ class MeanTeacher(SemiSupervisedObjective):
         logits, augmented = model.logits(labelled.inputs, unlabelled.augmented)
         taught = model.target_logits(unlabelled.original, self.teacher.of(model.module))
         views = ViewLogits.gathered(model, labelled, unlabelled, logits, taught, augmented)
-        target, augmented = views.original.log_softmax(-1), views.augmented
+        outcomes = self.options.outcomes.logits
+        target, augmented = outcomes(views.original).log_softmax(-1), outcomes(views.augmented)
         supervised = self.supervised.row_losses(views.labelled, views.labels).mean()
         unsupervised = mse(target, augmented.log_softmax(-1)).mean() / augmented.shape[-1]
         coefficient, probabilities = self.coefficient(progress), target.exp()
@@ -94,7 +101,7 @@ class MeanTeacher(SemiSupervisedObjective):
             {
                 "supervised_loss": supervised.detach(),
                 "unsupervised_loss": unsupervised.detach(),
-                **target_logs(probabilities, probabilities, probabilities.new_ones(len(probabilities))),
+                **target_logs(probabilities, probabilities, probabilities.new_ones(probabilities.shape[:-1])),
                 "agreement": agreement(target, augmented),
                 "coefficient": probabilities.new_full((), coefficient),
             },

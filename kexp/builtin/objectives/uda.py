@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt
@@ -20,6 +20,7 @@ from kexp.contracts import (
     SupervisedObjective,
     UnlabelledBatch,
 )
+from kexp.contracts.task import CLASS, LABEL_SET
 from kexp.errors import Problem
 from kexp.semi_supervised import (
     SemiSupervisedObjective,
@@ -41,9 +42,14 @@ Logs = dict[str, "torch.Tensor"]
 
 
 class UdaOptions(SemiSupervisedOptions):
-    """Unsupervised data augmentation: predict of an augmented text what the original predicts (Xie et al. 2020)."""
+    """Unsupervised data augmentation: predict of an augmented text what the original predicts (Xie et al. 2020).
+
+    With a supervised objective of label sets, every label is a task of its own with two classes, yes and no:
+    temperature, confidence and divergence are those of its two probabilities, and the loss is the mean over the labels.
+    """
 
     uses_augmented: ClassVar[bool] = True
+    targets: ClassVar[Collection[str]] = (CLASS, LABEL_SET)
     several_processes: ClassVar[bool] = True
 
     tsa: Annealing = Field(
@@ -58,7 +64,7 @@ class UdaOptions(SemiSupervisedOptions):
         1.0, ge=0.01, le=10, description="Divides the originals' logits; below 1 sharpens the targets, 1 leaves them."
     )
     confidence: float = Field(
-        0.0, ge=0, le=1, description="Unlabelled rows count only when their largest probability is above it; 0 is off."
+        0.0, ge=0, le=1, description="Unlabelled rows count only where their largest probability is above it; 0 is off."
     )
     coefficient_rampup: NonNegativeInt = Field(
         0, description="Steps over which the coefficient rises linearly from 0, after supervised_warmup."
@@ -71,6 +77,18 @@ class UdaOptions(SemiSupervisedOptions):
     target_mode: Literal["train", "eval"] = Field(
         "train", description="Whether dropout is active while the originals are predicted, as with the authors."
     )
+
+    def problems(self) -> Iterable[Problem]:
+        """Yield what is defined for one class per row alone."""
+        yield from super().problems()
+        if CLASS in self.supervised.targets:
+            return
+        if self.tsa != "none":
+            reason = "leaves out rows whose true class is probable; the labelled rows have no class"
+            yield Problem("tsa", reason, 'set it to "none"')
+        if self.distribution_alignment != "none":
+            reason = "aligns the shares of classes, which add up to 1; the labelled rows have no class"
+            yield Problem("distribution_alignment", reason, 'set it to "none"')
 
     def warnings(self) -> Iterable[Problem]:
         """Yield thresholds and temperatures that undo what they are for."""
@@ -86,7 +104,7 @@ class UdaOptions(SemiSupervisedOptions):
     def label_warnings(self, labels: int) -> Iterable[str]:
         """Yield a confidence that masks nothing, or that annealing keeps out of reach for most of training."""
         yield from super().label_warnings(labels)
-        yield from confidence_warnings(self.confidence, labels)
+        yield from confidence_warnings(self.confidence, self.outcomes.number(labels))
         share = reached_at(self.tsa, self.confidence, labels)
         if share > 0.5:
             yield (
@@ -171,32 +189,37 @@ class Uda(SemiSupervisedObjective):
         A row is left out when the probability of its true class, not the largest one, is strictly above the threshold;
         the divisor is the number of rows that stay, at least 1, or with ``tsa_divisor`` that of all rows.
         """
-        threshold = tsa_threshold(self.options.tsa, progress.step / progress.total_steps, logits.shape[-1])
-        true = logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0]
-        kept = (true <= threshold).to(logits.dtype)
+        threshold, kept = 1.0, logits.new_ones(len(logits))
+        if self.options.tsa != "none":
+            threshold = tsa_threshold(self.options.tsa, progress.step / progress.total_steps, logits.shape[-1])
+            true = logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0]
+            kept = (true <= threshold).to(logits.dtype)
         rows = kept.sum().clamp(min=1) if self.options.tsa_divisor == "kept" else len(kept)
         loss = (self.supervised.row_losses(logits, labels) * kept).sum() / rows
         return loss, {
             "supervised_loss": loss.detach(),
-            "tsa_threshold": true.new_full((), threshold),
+            "tsa_threshold": kept.new_full((), threshold),
             "tsa_left_out": 1 - kept.mean(),
         }
 
     def _consistency(self, views: ViewLogits) -> tuple[torch.Tensor, Logs]:
         """Return the mean divergence over all unlabelled rows, of which those below the confidence count as zero.
 
+        Of label sets, over all labels of them, each of which counts or does not.
+
         Only the originals are aligned and sharpened. The mask looks at them aligned, but not sharpened.
         """
-        scores = self.alignment(views.original)
+        outcomes = self.options.outcomes.logits
+        scores, augmented = outcomes(self.alignment(views.original)), outcomes(views.augmented)
         probabilities = scores.softmax(-1)
         target = (scores / self.options.temperature).log_softmax(-1)
         kept = (probabilities.max(-1).values > self.options.confidence).to(scores.dtype)
         divergence = DIVERGENCES[self.options.divergence]
-        loss = (divergence(target, views.augmented.log_softmax(-1)) * kept).mean()
+        loss = (divergence(target, augmented.log_softmax(-1)) * kept).mean()
         return loss, {
             "unsupervised_loss": loss.detach(),
             **target_logs(target.exp(), probabilities, kept),
-            "agreement": agreement(views.original, views.augmented),
+            "agreement": agreement(outcomes(views.original), augmented),
         }
 
     def _coefficient(self, progress: Progress) -> float:

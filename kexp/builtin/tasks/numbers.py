@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from kexp.data.reading import MISSING_WORDS
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
+SHOWN = 21
+"""Different numbers that are counted each by itself: half points from 0 to 10, for example."""
+RANGES = 10
+"""Ranges in which others are counted."""
 STRATA = 10
 """Into how many strata of neighbouring numbers rows are divided, where each has rows enough."""
 
@@ -41,7 +47,8 @@ def number_label(value: Any) -> str:
     if type(value).__name__ in ("bool", "bool_"):
         raise ValueError(f"found {described(value)}, expected a number; write 1 and 0 if these are numbers")
     try:
-        number = float(value)
+        # Bytes are read as digits.
+        number = float("" if hasattr(value, "__len__") else value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"found {described(value)}, expected a number{_remedy(value)}") from None
     if not math.isfinite(number):
@@ -71,6 +78,27 @@ def _remedy(value: Any) -> str:
 def is_number(label: str) -> bool:
     """Return whether a label is spelled as a number."""
     return _NUMBER.fullmatch(label) is not None
+
+
+def tally(rows: Mapping[str, Mapping[str, int]], bounds: tuple[float, float] | None) -> dict[str, dict[str, int]]:
+    """Return how many rows of each split have each number, or lie in each of ``RANGES`` where there are many numbers.
+
+    Ranges are of equal width, from bound to bound or from the smallest to the largest number of all splits; all but the
+    last one are without their end.
+    """
+    values = sorted({float(label) for of_label in rows.values() for label in of_label})
+    if len(values) <= SHOWN:
+        return {
+            split: {label: of_label[label] for label in sorted(of_label, key=float)} for split, of_label in rows.items()
+        }
+    low, high = bounds or (values[0], values[-1])
+    ends = [low + (high - low) * number / RANGES for number in range(1, RANGES)]
+    names = [f"{first:.4g} to {last:.4g}" for first, last in pairwise((low, *ends, high))]
+    found = {split: dict.fromkeys(names, 0) for split in rows}
+    for split, of_label in rows.items():
+        for label, count in of_label.items():
+            found[split][names[bisect_right(ends, float(label))]] += count
+    return found
 
 
 def quantile_strata(values: NDArray[np.float64], parts: int) -> NDArray[np.int32]:

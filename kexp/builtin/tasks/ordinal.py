@@ -113,7 +113,7 @@ class Ordinal(SingleLabel):
         import numpy as np
         import torch
 
-        above = torch.from_numpy(logits).sigmoid().numpy()
+        above = torch.from_numpy(np.ascontiguousarray(logits)).sigmoid().numpy()
         above = above.cumprod(1) if self.form == "conditional" else -np.sort(-above, axis=1)
         ends = np.ones((len(logits), 1)), np.zeros((len(logits), 1))
         probabilities: NDArray[np.float64] = -np.diff(np.concatenate([ends[0], above, ends[1]], 1), axis=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kexp.builtin.tasks.numbers import is_number, number_label, quantile_strata, spelled
+from kexp.builtin.tasks.numbers import is_number, number_label, quantile_strata, spelled, tally
 from kexp.contracts import TaskOptions
 from kexp.contracts.task import NUMBER, Chosen
 from kexp.errors import DataError, Problem
@@ -68,6 +68,10 @@ class Regression(TaskOptions):
             raise ValueError(f"found {label}, expected a number from {low} to {high}; {remedy}")
         return label
 
+    def tally(self, rows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """Return the rows of each number, by value, or of ten ranges of equal width where there are many numbers."""
+        return tally(rows, self.bounds)
+
     def warnings_of_labels(self, labels: Collection[str]) -> Sequence[str]:
         """Warn of numbers far from 0, which a head without bounds learns slowly."""
         values = [float(label) for label in labels if is_number(label)]
@@ -118,6 +122,12 @@ class Regression(TaskOptions):
         # Rows of unknown numbers, which are below all others here, are of a kind.
         return quantile_strata(np.nan_to_num(self.encode(labels, ()), nan=-np.inf, neginf=-np.inf), parts)
 
+    def groups(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the stretch of neighbouring numbers that each row is in."""
+        import numpy as np
+
+        return quantile_strata(np.nan_to_num(targets, nan=-np.inf, neginf=-np.inf), 1).astype(np.int64)
+
     def counts(self, targets: NDArray[Any], names: Sequence[str]) -> list[int]:
         """Return nothing: rows are not counted by their numbers."""
         return []
@@ -128,12 +138,14 @@ class Regression(TaskOptions):
 
     def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the numbers, of shape (rows, 1)."""
+        import numpy as np
         import torch
 
         if self.bounds is None:
             return logits
         low, high = self.bounds
-        bounded: NDArray[np.float64] = (low + (high - low) * torch.from_numpy(logits).sigmoid()).numpy()
+        shares = torch.from_numpy(np.ascontiguousarray(logits)).sigmoid().numpy()
+        bounded: NDArray[np.float64] = low + (high - low) * shares
         return bounded
 
     def decide(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[np.float64]:
