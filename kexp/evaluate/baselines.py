@@ -34,13 +34,13 @@ def join_pairs(texts: Sequence[str], pairs: Sequence[str]) -> list[str]:
 
 
 def fit_baseline(name: str, texts: Sequence[str], labels: NDArray[Any], n_labels: int, seed: int) -> Predict:
-    """Fit the baseline ``name`` (a key of ``BASELINES``) to texts and their targets, at least one.
+    """Fit the baseline ``name`` to texts and their targets, at least one.
 
-    Those of classes are label ids: returns a function from texts to probabilities of shape (rows, ``n_labels``), in the
-    order of the label ids; a label that train lacks has probability 0. Those of "mean" and "tfidf-ridge" are numbers:
-    returns a function from texts to numbers of shape (rows, 1).
+    Those of a key of ``BASELINES`` are label ids: returns a function from texts to probabilities of shape (rows,
+    ``n_labels``), in the order of the label ids; a label that train lacks has probability 0. Those of a key of
+    ``NUMBER_BASELINES`` are numbers: returns a function from texts to numbers of shape (rows, 1).
     """
-    return BASELINES[name](texts, labels, n_labels, seed)
+    return {**BASELINES, **NUMBER_BASELINES}[name](texts, labels, n_labels, seed)
 
 
 def _majority(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, seed: int) -> Predict:
@@ -120,9 +120,7 @@ def _tfidf_ridge(texts: Sequence[str], numbers: NDArray[np.float64], n_labels: i
     return lambda texts: np.asarray(model.predict(read_part(texts)), np.float64).reshape(-1, 1)
 
 
-BASELINES: Mapping[str, Callable[[Sequence[str], NDArray[Any], int, int], Predict]] = {
-    "majority": _majority,
-    "tfidf-logreg": _tfidf_logreg,
-    "mean": _mean,
-    "tfidf-ridge": _tfidf_ridge,
-}
+Fit: TypeAlias = Callable[[Sequence[str], "NDArray[Any]", int, int], Predict]
+
+BASELINES: Mapping[str, Fit] = {"majority": _majority, "tfidf-logreg": _tfidf_logreg}
+NUMBER_BASELINES: Mapping[str, Fit] = {"mean": _mean, "tfidf-ridge": _tfidf_ridge}

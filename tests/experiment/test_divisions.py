@@ -63,7 +63,7 @@ def test_the_linear_baseline_is_fitted_to_a_sample_of_many_rows_which_is_told(
         fitted.append((name, list(texts), np.bincount(labels).tolist()))
         return fit_baseline(name, texts, labels, n_labels, seed)
 
-    monkeypatch.setattr("kexp.experiment.inputs.fit_baseline", spied)
+    monkeypatch.setattr("kexp.evaluate.baselines.fit_baseline", spied)
     told = []
     for most in (30, 30, 192):
         monkeypatch.setitem(MOST_ROWS, "tfidf-logreg", most)
