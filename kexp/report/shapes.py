@@ -279,7 +279,7 @@ class Dataset(TypedDict, total=False):
     text: str | Annotated[list[str], Field(min_length=1)]
     join_with: str
     text_pair: str
-    label: str
+    label: str | list[str]
     label_names: dict[str, str]
     leave_out: list[str]
     format: str
