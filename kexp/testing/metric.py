@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -36,18 +36,21 @@ class MetricContract(OptionsContract):
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run each test with each example, each kind of targets that it is for, and each number of labels."""
-        of_metric = {"options", "targets"} <= {*metafunc.fixturenames}
+        of_metric = "kind" in metafunc.fixturenames
         if of_metric and self.examples:
-            both = [(example, rows_of(kind)) for example in self.examples for kind in type(example).targets]
-            names = [_name(example, kind) for example in self.examples for kind in type(example).targets]
-            metafunc.parametrize(("options", "targets"), both, ids=names)
+            both = [(example, kind) for example in self.examples for kind in _kinds(type(example))]
+            metafunc.parametrize(("options", "kind"), both, ids=[_name(*each) for each in both])
         else:
             super().pytest_generate_tests(metafunc)
             if of_metric:
-                kinds = getattr(self.component, "targets", (CLASS,))
-                metafunc.parametrize("targets", [rows_of(kind) for kind in kinds], ids=kinds)
+                metafunc.parametrize("kind", _kinds(self.component))
         if "classes" in metafunc.fixturenames:
             metafunc.parametrize("classes", self.classes)
+
+    @pytest.fixture
+    def targets(self, kind: str) -> TargetRows:
+        """Return the rows of a kind of targets."""
+        return rows_of(kind)
 
     @pytest.fixture
     def metric(self, options: MetricOptions, targets: TargetRows, classes: int) -> Metric:
@@ -108,6 +111,11 @@ class MetricContract(OptionsContract):
         """Return random labels and predictions."""
         random, names = generator(seed, "contract", rows, classes), len(targets.names(self.names[:classes]))
         return targets.draw(random, rows, names), targets.predict(random, rows, names)
+
+
+def _kinds(metric: type[Options] | None) -> Sequence[str]:
+    kinds: Collection[str] = getattr(metric, "targets", (CLASS,))
+    return [*kinds]
 
 
 def _name(example: Options, kind: str) -> str:

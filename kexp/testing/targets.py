@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kexp.contracts import ObjectiveContext, ObjectiveOptions
@@ -38,12 +38,12 @@ class TargetRows(ABC):
     def of_classes(self, ids: NDArray[np.int64], names: int) -> NDArray[Any]:
         """Return a target for every row, equal ones for rows of one class."""
 
-    def context(self, ids: NDArray[np.int64], names: int, **more: int) -> ObjectiveContext:
+    def context(self, ids: NDArray[np.int64], names: int, unlabelled_rows: int = 0, seed: int = 0) -> ObjectiveContext:
         """Return the context of an objective whose train rows are of these classes."""
-        targets = self.of_classes(ids, names)
-        return ObjectiveContext(tuple(self._counts(targets, names)), rows=len(ids), **more)
+        counts = self._counts(self.of_classes(ids, names), names)
+        return ObjectiveContext(counts, unlabelled_rows, seed, rows=len(ids))
 
-    def _counts(self, targets: NDArray[Any], names: int) -> Collection[int]:
+    def _counts(self, targets: NDArray[Any], names: int) -> tuple[int, ...]:
         return ()
 
     # --- for metrics
@@ -84,10 +84,10 @@ class ClassRows(TargetRows):
         """Return the ids."""
         return ids
 
-    def _counts(self, targets: NDArray[Any], names: int) -> Collection[int]:
+    def _counts(self, targets: NDArray[Any], names: int) -> tuple[int, ...]:
         import numpy as np
 
-        return np.bincount(targets, minlength=names).tolist()
+        return tuple(int(count) for count in np.bincount(targets, minlength=names))
 
     def draw(self, random: Random, rows: int, names: int) -> NDArray[Any]:
         """Return random ids."""
@@ -111,7 +111,8 @@ class ClassRows(TargetRows):
         """Return probabilities of 1."""
         import numpy as np
 
-        return np.eye(names)[targets]
+        found: NDArray[np.float64] = np.eye(names)[targets]
+        return found
 
     def other(self, targets: NDArray[Any], names: int) -> NDArray[Any]:
         """Return the next ids."""
@@ -125,7 +126,8 @@ class ClassRows(TargetRows):
 
     def decide(self, predictions: NDArray[np.float64]) -> NDArray[Any]:
         """Return the most probable ids."""
-        return predictions.argmax(1)
+        decided: NDArray[Any] = predictions.argmax(1)
+        return decided
 
 
 class LabelSetRows(TargetRows):
@@ -139,8 +141,8 @@ class LabelSetRows(TargetRows):
         sets[1], sets[-1] = 0, 1
         return sets[ids]
 
-    def _counts(self, targets: NDArray[Any], names: int) -> Collection[int]:
-        return targets.sum(0).tolist()
+    def _counts(self, targets: NDArray[Any], names: int) -> tuple[int, ...]:
+        return tuple(int(count) for count in targets.sum(0))
 
     def draw(self, random: Random, rows: int, names: int) -> NDArray[Any]:
         """Return random sets."""
