@@ -47,8 +47,10 @@ def train(name: str, folder: Path, *, seeds: int = 1) -> TaskRun:
     text = tiny_spec(f"seeds = {[*range(1, seeds + 1)]}\n{SPECS[name]}", epochs=4, max_length=24, learning_rate=1e-2)
     (folder / "spec.toml").write_text(text.format(data=folder / "rows.csv"), encoding="utf-8")
     result = kexp("run", folder / "spec.toml", "--runs-dir", folder / "runs", "--json", "--quiet")
-    assert result.exit_code == 0, result.output
-    return TaskRun(Path(json.loads(result.stdout)["folder"]), table, other)
+    found = [*(folder / "runs").glob("*/*/default/*/result.json")]
+    states = [json.loads(path.read_text("utf-8")) for path in found]
+    assert [one["status"] for one in states] == ["done"] * seeds, result.output
+    return TaskRun(found[0].parents[2], table, other)
 
 
 def _table(name: str, rows: int, seed: int) -> pd.DataFrame:

@@ -209,7 +209,7 @@ def _share(one: Json) -> str:
 
 
 def print_evaluation(found: Json) -> None:
-    """Print metrics, and the tables of what else was found: labels, confusion matrix, scores."""
+    """Print metrics, and what the task tells besides: tables of labels, the confusion matrix, errors of numbers."""
     print_table(
         "metrics", ["metric", "value"], [[name, as_text(value)] for name, value in found["metrics"].items()], right=1
     )
@@ -218,9 +218,11 @@ def print_evaluation(found: Json) -> None:
         answered = found["abstain"]
         columns = ["threshold", "answered", "coverage", "accuracy"]
         print_table("abstain", columns, [[as_text(answered[name]) for name in columns]], right=0)
-    for key in ("per_class", "per_label"):
-        if key in found:
-            _print_labels(found[key])
+    if by_label := found.get("per_class") or found.get("per_label"):
+        print()
+        columns = [name for name in LABEL_COLUMNS if name in by_label[0]]
+        rows = [[as_text(label[name]) for name in columns] for label in by_label]
+        print_table("labels", columns, rows, right=1)
     if "confusion_matrix" in found:
         print()
         counts = zip(found["labels"], found["confusion_matrix"], strict=True)
@@ -228,21 +230,14 @@ def print_evaluation(found: Json) -> None:
         print_table("confusion", ["true \\ predicted", *found["labels"]], rows, right=1)
     if "scores" in found:
         print()
-        rows = [[name, as_text(value)] for name, value in _leaves(found["scores"])]
-        print_table("scores", ["score", "value"], rows, right=1)
+        rows = [[name.replace("_", " "), _on_one_line(value)] for name, value in found["scores"].items()]
+        print_table("numbers", ["", "value"], rows, right=1)
 
 
-def _print_labels(labels: Sequence[Json]) -> None:
-    """Print a row for each label, with a column for each key: numbers of label sets are in other ones than of classes."""
-    print()
-    columns = list(labels[0])
-    print_table("labels", columns, [[as_text(label[name]) for name in columns] for label in labels], right=1)
+LABEL_COLUMNS = ("label", "precision", "recall", "f1", "average_precision", "auc", "threshold", "support")
 
 
-def _leaves(found: Json, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the numbers in nested objects by their path."""
-    for name, value in found.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", value
+def _on_one_line(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {as_text(of)}" for name, of in value.items())
+    return as_text(value)
