@@ -72,4 +72,7 @@ def _score_row(draw: np.random.Generator, number: int, whole: bool) -> Mapping[s
     word = list(SCORES)[int(draw.integers(5))]
     score = SCORES[word] + (int(draw.integers(-1, 2)) if draw.random() < 0.2 else 0)
     score = min(max(score, 1), 5) if whole else score + round(float(draw.normal(0, 0.1)), 2)
-    return {"text": f"{number}번째 영화 {word} 정말", "label": f"{score:g}" if whole else repr(min(max(score, 0.6), 5.4))}
+    return {
+        "text": f"{number}번째 영화 {word} 정말",
+        "label": f"{score:g}" if whole else repr(min(max(score, 0.6), 5.4)),
+    }

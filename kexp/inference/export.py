@@ -20,8 +20,8 @@ from kexp.inference.export_readme import readme
 from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.model_folders import Place
 from kexp.inference.trained_model import Member
-from kexp.model_files import DECISIONS, TASK
 from kexp.model.token_rows import TokenRows
+from kexp.model_files import DECISIONS, TASK
 from kexp.report.run_folder import write_json
 from kexp.report.stored import read_result
 from kexp.seeds import generator

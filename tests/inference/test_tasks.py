@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+import subprocess
+import sys
 import unicodedata
 import warnings
 from pathlib import Path
@@ -84,7 +87,7 @@ def meaning(name: str, logits: np.ndarray) -> np.ndarray:
     rows = []
     for row in shares:
         above = [1.0, *(np.cumprod(row) if name == "ordinal" else sorted(row, reverse=True)), 0.0]
-        rows.append([one - other for one, other in zip(above, above[1:], strict=False)])
+        rows.append([one - other for one, other in itertools.pairwise(above)])
     return np.array(rows)
 
 
@@ -95,15 +98,13 @@ def decided(name: str, trained: TaskRun, predictions: np.ndarray) -> list[Any]:
     if KIND[name] == "ordinal":
         return [NAMES["ordinal"][int(np.argmax(row))] for row in predictions]
     path = trained.run / "model" / "decisions.json"
-    stated = json.loads(path.read_text("utf-8"))["thresholds"] if path.is_file() else dict.fromkeys(NAMES[name_of(name)], 0.4)
+    stated = (
+        json.loads(path.read_text("utf-8"))["thresholds"] if path.is_file() else dict.fromkeys(NAMES[KIND[name]], 0.4)
+    )
     return [
         [label for label, share in zip(NAMES["multi-label"], row, strict=True) if share >= stated[label]]
         for row in predictions
     ]
-
-
-def name_of(name: str) -> str:
-    return KIND[name]
 
 
 def spelled(name: str, value: Any) -> str:
@@ -230,9 +231,6 @@ def test_every_way_decides_the_same(
 
 def readme_code(folder: Path) -> str:
     """Run the code of a README in its folder and return what it prints."""
-    import subprocess
-    import sys
-
     text = (folder / "README.md").read_text("utf-8")
     code = text.partition("```python\n")[2].partition("```")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
@@ -240,9 +238,7 @@ def readme_code(folder: Path) -> str:
     return done.stdout
 
 
-def test_evaluation_is_that_of_scikit_learn(
-    name: str, trained: TaskRun, expected: np.ndarray, tmp_path: Path
-) -> None:
+def test_evaluation_is_that_of_scikit_learn(name: str, trained: TaskRun, expected: np.ndarray, tmp_path: Path) -> None:
     trained.other.to_csv(tmp_path / "other.csv", index=False)
     found = measured(trained.run, "--data", tmp_path / "other.csv")
     values, truth = decided(name, trained, expected), list(trained.other["label"])
@@ -268,8 +264,6 @@ def test_evaluation_is_that_of_scikit_learn(
             one = average_precision_score(true[:, number], expected[:, number])
             assert row["average_precision"] == pytest.approx(one, abs=1e-5)
     shown = kexp("evaluate", trained.run, "--data", tmp_path / "other.csv").stdout
-    for heading in ("labels", "confusion") if KIND[name] == "ordinal" else ():
-        assert heading or shown
     assert len(shown.split("\n\n")) == {"ordinal": 3}.get(KIND[name], 2)
 
 
@@ -294,14 +288,19 @@ def test_top_k_ranks_labels_where_there_are_probabilities(
         assert "--top-k 1: " in message
         assert "no probabilities" in message
         return
-    rows = [json.loads(line) for line in kexp("predict", trained.run, *texts, "--top-k", "2", "--json").stdout.splitlines()]
+    rows = [
+        json.loads(line) for line in kexp("predict", trained.run, *texts, "--top-k", "2", "--json").stdout.splitlines()
+    ]
     values = decided(name, trained, expected)
     for row, shares, value in zip(rows, expected, values, strict=False):
         first, second = np.argsort(-shares, kind="stable")[:2]
         assert row["predicted"] == spelled(name, value)
         if KIND[name] == "ordinal":
             assert row["confidence"] == pytest.approx(shares[first], abs=ROUNDING)
-            assert (row["predicted:2"], row["confidence:2"]) == (model.labels[second], pytest.approx(shares[second], abs=ROUNDING))
+            assert (row["predicted:2"], row["confidence:2"]) == (
+                model.labels[second],
+                pytest.approx(shares[second], abs=ROUNDING),
+            )
             assert len(row) == 5
         else:
             assert [row["label:1"], row["label:2"]] == [model.labels[first], model.labels[second]]
@@ -324,7 +323,9 @@ def test_abstaining_needs_a_probability_of_the_decision(name: str, trained: Task
         api.predict(model, ["최고"], abstain=0.9)
 
 
-def test_rows_without_text_stay_with_empty_cells(name: str, trained: TaskRun, model: TrainedModel, tmp_path: Path) -> None:
+def test_rows_without_text_stay_with_empty_cells(
+    name: str, trained: TaskRun, model: TrainedModel, tmp_path: Path
+) -> None:
     pd.DataFrame({"text": ["최고", "", "영상"]}).to_csv(tmp_path / "in.csv", index=False)
     result = kexp("predict", trained.run, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.jsonl")
     assert result.exit_code == 0, result.output
@@ -348,10 +349,9 @@ def test_published_model_answers_in_transformers(
     published = load(tmp_path / "published")
     texts = list(trained.other["text"][:10])
     assert published.predict(texts) == pytest.approx(expected[:10], abs=ROUNDING)
-    assert [spelled(name, value) for value in published.classify(texts)] == [
-        spelled(name, value) if KIND[name] != "regression" else spelled(name, published.classify([text])[0])
-        for value, text in zip(decided(name, trained, expected[:10]), texts, strict=True)
-    ]
+    values = decided(name, trained, expected[:10])
+    found = published.classify(texts)
+    assert found == (pytest.approx(values, abs=1e-4) if KIND[name] == "regression" else values)
     classify = pipeline("text-classification", model=str(tmp_path / "published"), device="cpu")
     answers = [{one["label"]: one["score"] for one in row} for row in classify(texts, truncation=True, top_k=None)]
     card = (tmp_path / "published" / "README.md").read_text("utf-8")
@@ -406,7 +406,9 @@ def edit(path: Path, change: dict[str, Any]) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **change}, ensure_ascii=False), "utf-8")
 
 
-def test_plain_folder_of_one_output_has_to_say_what_it_is(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_plain_folder_of_one_output_has_to_say_what_it_is(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     found = train("regression", tmp_path)
     folder = tmp_path / "plain"
     shutil.copytree(found.run / "model", folder)
@@ -442,7 +444,11 @@ DAMAGED = [
     ("task.json", '{"task": {"use": "multi-label"}, "names": ["a", "a", "b"]}', "two names are the same"),
     ("task.json", '{"task": {"use": "multi-label"}, "names": ["a", "b", "c"]}', "config.json has the outputs"),
     ("task.json", '{"task": {"use": "ordinal"}, "names": ["연기", "음악", "화면"]}', "config.json has the outputs"),
-    ("task.json", '{"task": {"use": "multi-label", "threshold": 7}, "names": ["연기", "음악", "화면"]}', "number less than 1, found 7"),
+    (
+        "task.json",
+        '{"task": {"use": "multi-label", "threshold": 7}, "names": ["연기", "음악", "화면"]}',
+        "number less than 1, found 7",
+    ),
     (
         "task.json",
         '{"task": {"use": "ranking"}, "names": ["연기", "음악", "화면"], "package": "kexp-ranking 1.2"}',
