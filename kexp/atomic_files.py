@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -20,15 +21,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     part = _beside(path)
     try:
-        yield part
-        _sync(part)
-        part.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        # Without a name, or with that of the part, the message would not say which file is meant.
-        if error.filename in (None, str(part)):
-            error.filename = str(path)
-        raise
+        with _naming(part, path):
+            yield part
+            _sync(part)
+            part.replace(path)
+            _sync_folder(path.parent)
     finally:
         # The folder may be gone.
         with suppress(OSError):
@@ -42,15 +39,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     There is no folder of that name for a moment while one replaces another.
     """
     part = _beside(path)
-    part.mkdir(parents=True)
     try:
-        yield part
-        for folder, _, files in os.walk(part):
-            for name in files:
-                _sync(Path(folder) / name)
-            _sync_folder(Path(folder))
-        _put(part, path)
-        _sync_folder(path.parent)
+        with _naming(part, path):
+            part.mkdir(parents=True)
+            yield part
+            for folder, _, files in os.walk(part):
+                for name in files:
+                    _sync(Path(folder) / name)
+                _sync_folder(Path(folder))
+            _put(part, path)
+            _sync_folder(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -68,6 +66,35 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(part: Path, path: Path) -> Iterator[None]:
+    """Let an error of the system name the file or folder that is meant, and be an ``OSError`` whoever raises it."""
+    try:
+        yield
+    except OSError as error:
+        # Without a name, or with that of the part, the message would not say which file is meant. What has no number
+        # is of a library, about a server for instance.
+        if error.errno is not None:
+            error.filename = _meant(error.filename, part, path)
+        raise
+    # safetensors and tokenizers write in Rust, and raise errors of their own, or a plain Exception.
+    except Exception as error:
+        theirs = type(error) is Exception or type(error).__name__ == "SafetensorError"
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if not theirs or number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def _meant(name: object, part: Path, path: Path) -> object:
+    """Return the name of a file that an error gives, with the part's final name where it lies in the part."""
+    if name is None:
+        return str(path)
+    if isinstance(name, str) and Path(name).is_relative_to(part):
+        return str(path / Path(name).relative_to(part))
+    return name
 
 
 def _put(part: Path, path: Path) -> None:

@@ -145,8 +145,13 @@ REMEDIES = {
 def describe_os_error(error: OSError) -> str:
     """Return what the operating system refused in words: the file, the reason, the remedy where there is one."""
     place = f"{error.filename}: " if error.filename else ""
+    return place + reason_and_remedy(error)
+
+
+def reason_and_remedy(error: OSError) -> str:
+    """Return what the operating system refused without the file: the reason, and the remedy where there is one."""
     remedy = REMEDIES.get(error.errno or 0)
-    return f"{place}{reason_of(error) or type(error).__name__}" + (f"; {remedy}" if remedy else "")
+    return (reason_of(error) or type(error).__name__) + (f"; {remedy}" if remedy else "")
 
 
 def describe_value(value: object) -> str:

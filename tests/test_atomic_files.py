@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kexp.atomic_files import remove_leftovers, replacing, replacing_folder, write_text
+from kexp.errors import KexpError
 
 WRITE = """
 import sys
@@ -120,3 +121,57 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
     remove_leftovers(tmp_path)
     assert list(tmp_path.iterdir()) == [kept]
+
+
+LIMITED = """
+import errno, resource, sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from kexp.atomic_files import replacing, replacing_folder
+
+def weights(path):
+    save_file({"a": torch.zeros(10_000)}, path / "model.safetensors")
+
+def tokenizer(path):
+    words = {str(number): number for number in range(1000)}
+    Tokenizer(WordLevel(words, "0")).save(str(path / "tokenizer.json"))
+
+def text(path):
+    (path / "text").write_text("a" * 10_000, "utf-8")
+
+def one(path):
+    save_file({"a": torch.zeros(10_000)}, path)
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for write, within in ((weights, replacing_folder), (tokenizer, replacing_folder), (text, replacing_folder), (one, replacing)):
+    try:
+        with within(Path(sys.argv[1]) / "new") as part:
+            write(part)
+    except OSError as error:
+        print(error.errno == errno.EFBIG, error.strerror, Path(error.filename).relative_to(sys.argv[1]))
+"""
+
+
+def test_whatever_writes_a_file_that_the_system_refuses_it_is_an_error_of_the_system(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines() == ["True File too large new"] * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_names_the_file_by_its_final_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as failure, replacing_folder(tmp_path / "new") as part:
+        (part / "absent" / "text").write_text("a", "utf-8")
+    assert failure.value.filename == str(tmp_path / "new" / "absent" / "text")
+
+
+def test_errors_that_are_not_of_the_system_pass(tmp_path: Path) -> None:
+    for error in (KexpError("no weights (os error 2)"), ValueError("no number"), ConnectionError("no server")):
+        with pytest.raises(type(error)) as failure, replacing_folder(tmp_path / "new"):
+            raise error
+        assert failure.value is error
+        assert str(error) in ("no weights (os error 2)", "no number", "no server")
+    assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from kexp.data import token_file
 from kexp.data.ragged import Ragged, offsets_of
 from kexp.data.texts import CHUNK, chunks_of, encoded, encoded_chunks
 from kexp.doing import doing
-from kexp.errors import KexpError
+from kexp.errors import KexpError, reason_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -124,7 +124,9 @@ class TokenCache:
                 token_file.write(path, key, tokenised(texts, tokenizer, joint, progress))
                 return Ragged(*token_file.read(path, key))
             # A full disk costs the cache only.
-            except OSError:
+            except OSError as error:
+                until = "tokens are made anew every time until KEXP_CACHE_DIR names a folder that takes them"
+                self.tell(f"{error.filename or path}: {reason_of(error)}; {until}")
                 return tokenise(texts, tokenizer, joint, progress)
 
 

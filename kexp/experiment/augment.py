@@ -16,7 +16,7 @@ from kexp.contracts import AugmenterOptions, DatasetOptions, Rejected
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.semi_supervised_stream import streams
 from kexp.data.stored_views import StoredViews
-from kexp.errors import KexpError
+from kexp.errors import KexpError, reason_and_remedy
 from kexp.experiment.divisions import divisions
 from kexp.experiment.inputs import PreparedInputs
 from kexp.plan.resolve import Plan
@@ -188,4 +188,4 @@ def _write(path: Path, columns: tuple[str, str], everything: Sequence[tuple[Rows
         with replacing(path) as part:
             writers[path.suffix](part)
     except OSError as error:
-        raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None
+        raise KexpError(f"--output {path}: cannot be written: {reason_and_remedy(error)}") from None

@@ -25,7 +25,12 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 def write_ended(folder: Path, status: str, reason: str, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Write and return the result of a run that has written none itself; ``identity`` says which run it is."""
-    result = {"status": status, "reason": without_passwords(reason), **identity}
+    result = ended(status, reason, identity)
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder / "result.json", result)
     return result
+
+
+def ended(status: str, reason: str, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a run that has measured nothing."""
+    return {"status": status, "reason": without_passwords(reason), **identity}

@@ -11,9 +11,9 @@ from typing import Any
 
 from kexp.atomic_files import remove_leftovers
 from kexp.contracts import Link, Task
-from kexp.errors import RunInterrupted, SpecError
+from kexp.errors import RunInterrupted, SpecError, describe_os_error
 from kexp.experiment.digests import digests, refuse_changes
-from kexp.experiment.run_results import finished, write_ended
+from kexp.experiment.run_results import ended, finished, write_ended
 from kexp.experiment.trackers import RunListeners
 from kexp.experiment.train_and_test import Run, record_outcome, remove_checkpoints, trained_and_tested
 from kexp.experiment.worker_inputs import worker_inputs
@@ -72,7 +72,17 @@ def run_task(task: Task, link: Link) -> dict[str, Any]:
         return {}
     # Whatever keeps a run from beginning here is its failure alone; the experiment's other runs go on.
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        return write_ended(folder, "failed", str(error) or type(error).__name__, run.identity)
+        reason = describe_os_error(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        return _failed(folder, reason, run.identity)
+
+
+def _failed(folder: Path, reason: str, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a run that failed, which is written too, unless the disk is what fails."""
+    try:
+        return write_ended(folder, "failed", reason, identity)
+    except OSError:
+        # The experiment's process reports it, and without a result --resume does the run again.
+        return ended("failed", reason, identity)
 
 
 def _done(task: RunTask, folder: Path, link: Link, news: News) -> dict[str, Any]:

@@ -181,7 +181,16 @@ class LogFile(logging.FileHandler):
     def __init__(self, path: Path, warn: Warn) -> None:
         super().__init__(path, encoding="utf-8")
         self.warn = warn
+        self.lost = False
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or drop it where the file could not be written before.
+
+        The handler stays in its place: without any, Python would print the records of failures with their tracebacks.
+        """
+        if not self.lost:
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Leave the file as it is from here on."""
@@ -189,7 +198,7 @@ class LogFile(logging.FileHandler):
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        logging.getLogger().removeHandler(self)
+        self.lost = True
         # What is still buffered cannot be written either.
         with suppress(OSError):
             self.close()

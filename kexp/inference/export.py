@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import kexp
 from kexp.atomic_files import replacing_folder, write_text
 from kexp.data.batching import RowsPerBatch, by_length
-from kexp.errors import KexpError, RunFailed
+from kexp.errors import KexpError, RunFailed, reason_and_remedy
 from kexp.inference import onnx
 from kexp.inference.export_readme import readme
 from kexp.inference.loading import LoadOptions, load_places
@@ -90,12 +90,14 @@ def export(
 @contextmanager
 def _made_whole(output: Path) -> Iterator[Path]:
     """Yield a new folder that becomes the output when the block ends."""
-    with ExitStack() as stack:
-        try:
-            part = stack.enter_context(replacing_folder(output))
-        except OSError as error:
-            raise KexpError(f"--output {output}: cannot be created: {error.strerror}") from None
-        yield part
+    try:
+        with replacing_folder(output) as part:
+            yield part
+    except OSError as error:
+        # Of the folder: errors of a server have no number.
+        if error.errno is None:
+            raise
+        raise KexpError(f"--output {output}: cannot be written: {reason_and_remedy(error)}") from None
 
 
 def _write_graph(folder: Path, member: Member, quantize: str | None) -> None:

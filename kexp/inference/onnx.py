@@ -76,6 +76,9 @@ def write_graph(
                 external_data=size > LARGEST_FILE,
                 verbose=False,
             )
+        # The disk is not the model's.
+        except OSError:
+            raise
         # The model's own code can raise anything.
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from kexp.atomic_files import replacing
 from kexp.background import one_behind
-from kexp.errors import KexpError
+from kexp.errors import KexpError, reason_and_remedy
 from kexp.files import FORMATS, format_of
 from kexp.files.cells import UnreadCell
 from kexp.inference.column_texts import distinct_texts, joined, shortest_texts, six_digits
@@ -272,7 +272,7 @@ def sink_to(path: Path, table: Table, added: Sequence[Added], *, force: bool) ->
                         JsonLines(stream, added) if kind == "jsonl" else Delimited(stream, table, added, separator)
                     )
     except OSError as error:
-        raise KexpError(f"--output {path}: cannot be written: {error.strerror or error}") from None
+        raise KexpError(f"--output {path}: cannot be written: {reason_and_remedy(error)}") from None
 
 
 def check_free(path: Path, *, force: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.atomic_files import replacing_folder
-from kexp.errors import KexpError
+from kexp.errors import KexpError, reason_and_remedy
 from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.trained_model import Member
 from kexp.model_files import CALIBRATION, DECISIONS, TASK, own_code, read_object, write_checksums
@@ -78,7 +78,7 @@ def write_folder(
             (part / CARD).write_text(text, "utf-8")
             write_checksums(part)
     except OSError as error:
-        raise KexpError(f"--to {output}: cannot be written: {error.strerror or error}") from None
+        raise KexpError(f"--to {output}: cannot be written: {reason_and_remedy(error)}") from None
     return {"licence": licence, "run": chosen.place.name, "reason": chosen.reason, "check": check}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kexp.contracts import Link, Task
 from kexp.contracts.task import NOTHING
-from kexp.errors import RunInterrupted, RunPruned, SpecError
+from kexp.errors import RunInterrupted, RunPruned, SpecError, describe_os_error
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
 from kexp.experiment.trackers import RunListeners
@@ -52,15 +52,21 @@ def run_trial(task: Task, link: Link) -> dict[str, Any]:
         return _trained(TrialRun(**task.payload), link)
     # A plugin that ends the process would take the trials of a machine with it that come after this one.
     except SystemExit as error:
-        reason = f"SystemExit: {error.code}; a component ended the process instead of raising an error"
-        return {"status": "failed", "reason": reason, "rows": "", "results": []}
+        return _failed(f"SystemExit: {error.code}; a component ended the process instead of raising an error")
+    # A result that cannot be written, on a full disk for instance: the process itself is sound.
+    except OSError as error:
+        return _failed(describe_os_error(error))
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    return {"status": "failed", "reason": reason, "rows": "", "results": []}
 
 
 def _trained(trial: TrialRun, link: Link) -> dict[str, Any]:
     prepared = worker_inputs(trial.block, trial.local).prepared
     spec, problems = validate(trial.table, prepared.catalog)
     if spec is None:
-        return {"status": "failed", "reason": str(SpecError(trial.name, problems)), "rows": "", "results": []}
+        return _failed(str(SpecError(trial.name, problems)))
     results: list[dict[str, Any]] = []
     repeats = [Repeat.of(keys) for keys in trial.repeats]
     for number, repeat in enumerate(repeats):

@@ -10,7 +10,7 @@ from typing import Any
 from kexp.atomic_files import write_text
 from kexp.catalog import Catalog
 from kexp.contracts import ExecutorContext, choice_label
-from kexp.errors import KexpError, RunFailed, RunInterrupted
+from kexp.errors import KexpError, RunFailed, RunInterrupted, describe_os_error
 from kexp.experiment.digests import Json, RowKeys, digests, refuse_changes, write_row_keys
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
@@ -44,13 +44,26 @@ def tune(plan: Plan, catalog: Catalog, *, runs_dir: Path, name: str | None, disp
     """
     with quiet_optuna(), ExitStack() as working:
         job = search_job(plan, catalog, runs_dir, name, display)
-        study, status, reason = _search(job, working)
-        if status == "done":
-            if best := await_best(study):
-                final_run(study, best[0])
-            else:
-                status, reason = "failed", "no trial was completed"
-        return write_study_files(study, status, reason)
+        with _continuable(job.folder):
+            study, status, reason = _search(job, working)
+            if status == "done":
+                if best := await_best(study):
+                    final_run(study, best[0])
+                else:
+                    status, reason = "failed", "no trial was completed"
+            return write_study_files(study, status, reason)
+
+
+@contextmanager
+def _continuable(folder: Path) -> Iterator[None]:
+    """Say how to go on after what the system refuses in a study that has begun."""
+    try:
+        yield
+    except OSError as error:
+        # Errors of a server have no number.
+        if error.errno is None or not folder.exists():
+            raise
+        raise RunFailed(f"{describe_os_error(error)}; then the same command continues the study in {folder}") from error
 
 
 def _search(job: SearchJob, working: ExitStack) -> tuple[Study, str, str]:

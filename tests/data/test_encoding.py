@@ -424,10 +424,16 @@ def test_the_entry_of_other_texts_is_never_taken(tmp_path: Path, bert: PreTraine
 
 def test_a_folder_that_cannot_be_made_does_no_harm(tmp_path: Path, bert: PreTrainedTokenizerFast) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache = TokenCache(tmp_path / "file" / "tokens")
+    told: list[str] = []
+    cache = TokenCache(tmp_path / "file" / "tokens", told.append)
     expected = tokenise(TEXTS, bert)
     assert same(cache.tokenise(TEXTS, bert), expected)
     assert same(cache.tokenise(TEXTS, bert), expected)
+    # Whoever waits for the tokens every time reads why.
+    lost = [line for line in told if line.startswith(str(tmp_path / "file" / "tokens"))]
+    assert len(lost) == 2
+    assert "Not a directory" in lost[0]
+    assert "KEXP_CACHE_DIR" in lost[0]
 
 
 def test_a_full_disk_costs_the_cache_only_and_leaves_nothing_behind(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -23,6 +25,28 @@ def test_a_full_disk_costs_the_log_and_one_warning(tmp_path: Path, capsys: pytes
     reason = "No space left on device; free some space; the run goes on without its log"
     assert told == [f"{path}: {reason}"]
     assert "Traceback" not in capsys.readouterr().err
+
+
+FAILURE = """
+import logging, sys
+from pathlib import Path
+from kexp.experiment.trackers import log_file
+told = []
+with log_file(Path(sys.argv[1]), told.append):
+    logging.getLogger("kexp").info("begins")
+    try:
+        raise ValueError("the run failed")
+    except ValueError:
+        logging.getLogger("kexp").exception("it failed")
+print(len(told))
+"""
+
+
+def test_a_traceback_that_the_log_cannot_take_is_not_printed_instead(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.symlink_to("/dev/full")
+    ended = subprocess.run([sys.executable, "-c", FAILURE, path], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("1\n", "")
 
 
 def test_a_folder_that_is_gone_costs_the_log_and_one_warning(tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import pytest
 from support import kexp, tiny_spec
 
 from kexp.catalog import Catalog
+from kexp.contracts import Answer, Task
 from kexp.distributed import World
 from kexp.errors import KexpError
+from kexp.experiment.run_task import RunTask, run_task
 
 Write = Callable[[str], Path]
 
@@ -368,3 +371,33 @@ def test_rows_that_change_while_others_train_are_refused(
     assert result["status"] == "failed"
     assert "cannot go on: what it reads has changed since it began" in result["reason"]
     assert json.loads((folder / "default/seed-2/result.json").read_text("utf-8"))["reason"] == result["reason"]
+
+
+class Silent:
+    """The link of a task to which nobody listens."""
+
+    def report(self, step: int, value: float) -> Answer:
+        return "go on"
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def should_stop(self) -> bool:
+        return False
+
+
+def test_a_run_whose_result_cannot_be_written_fails_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    folder = tmp_path / "plain" / "seed-1"
+    monkeypatch.setattr("kexp.experiment.run_task.worker_inputs", lambda *arguments: full(folder / "log.txt"))
+    monkeypatch.setattr("kexp.experiment.run_results.write_result", full)
+    task = RunTask("g", "plain", {"seed": 1}, {"name": "t"}, str(folder), resume=False, read={})
+    result = run_task(Task(0, asdict(task)), Silent())
+    reason = f"{folder / 'log.txt'}: No space left on device; free some space"
+    assert result == {"status": "failed", "reason": reason, "experiment": "t", "variant": "plain", "seed": 1}
+    # So that --resume does it again.
+    assert not (folder / "result.json").exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -183,6 +185,21 @@ def test_model_that_the_exporter_cannot_do_is_told(run: Path, tmp_path: Path, mo
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
         "bert cannot be exported by PyTorch: no such operator",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_not_laid_to_the_exporter(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def full(*given: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch.onnx, "export", full)
+    result = kexp("export", run, "--output", tmp_path / "made")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        f"--output {tmp_path / 'made'}: cannot be written: No space left on device; free some space",
     )
     assert list(tmp_path.iterdir()) == []
 

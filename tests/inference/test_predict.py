@@ -657,7 +657,7 @@ def test_full_disk_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sinks.Delimited, "write", full)
     output = tmp_path / "out.csv"
     assert refused("predict", run, "x", "--output", output) == (
-        f"--output {output}: cannot be written: No space left on device"
+        f"--output {output}: cannot be written: No space left on device; free some space"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import threading
@@ -194,21 +195,33 @@ def test_reported_values_that_are_no_numbers_end_no_search(storage: BaseStorage,
     assert study.next_trial(None).position == 2
 
 
+TRIAL = {
+    "name": "t",
+    "group": "g",
+    "table": {},
+    "repeats": ({"seed": 1},),
+    "folder": "f",
+    "reports": None,
+    "by_run": False,
+}
+
+
+def test_trial_whose_result_cannot_be_written_fails_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "f/seed-1/result.json")
+
+    monkeypatch.setattr(trial_training, "worker_inputs", full)
+    ended = trial_training.run_trial(Task(0, TRIAL), None)
+    assert (ended["status"], ended["results"]) == ("failed", [])
+    assert ended["reason"] == "f/seed-1/result.json: No space left on device; free some space"
+
+
 def test_component_that_ends_the_process_fails_its_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     def leave(*arguments: object) -> None:
         raise SystemExit(3)
 
     monkeypatch.setattr(trial_training, "worker_inputs", leave)
-    payload = {
-        "name": "t",
-        "group": "g",
-        "table": {},
-        "repeats": ({"seed": 1},),
-        "folder": "f",
-        "reports": None,
-        "by_run": False,
-    }
-    ended = trial_training.run_trial(Task(0, payload), None)
+    ended = trial_training.run_trial(Task(0, TRIAL), None)
     assert (ended["status"], ended["results"]) == ("failed", [])
     assert ended["reason"].startswith("SystemExit: 3; a component ended the process")
 

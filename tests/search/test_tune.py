@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -252,6 +253,24 @@ def test_failing_trial_is_recorded_with_its_reason_and_the_study_goes_on(spec: W
     assert failed.params == {"labelled.n": 2}
     assert "labelled" in failed.user_attrs["reason"]
     assert failed.user_attrs["reason"] in Path(found["folder"], "study.html").read_text("utf-8").replace("&#34;", '"')
+
+
+@pytest.mark.parametrize("moment", ["write_text", "write_study_files"])
+def test_a_full_disk_says_how_the_study_goes_on(spec: Write, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/file")
+
+    path = spec('[search]\ntrials = 1\n[search.space]\n"training.epochs" = {choices = [1, 2]}\n')
+    with monkeypatch.context() as patched:
+        patched.setattr(f"kexp.search.tune.{moment}", full)
+        result = kexp("tune", path, "--runs-dir", path.parent / "runs", "--quiet")
+    (folder,) = (path.parent / "runs" / "reviews").glob("reviews-*")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        1,
+        "/somewhere/file: No space left on device; free some space; then the same command continues the study in "
+        f"{folder}",
+    )
+    assert tune(path)["trials"]["complete"] == 1
 
 
 def test_failures_in_a_row_stop_the_search(spec: Write) -> None:
