@@ -106,7 +106,7 @@ class RunResult:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row per run and text of validation and test, with true and predicted label and every probability."""
+        """A row per run and text of validation and test, with what is true and predicted, and every probability."""
         import pandas as pd
 
         from kexp.report.predictions import rows_of
@@ -118,7 +118,7 @@ class RunResult:
             if not path.is_file():
                 raise KexpError(f"{path} is missing; restore it to see the predictions")
             for split in SPLITS:
-                rows = rows_of(path, split, ["text", "label", "predicted"], ["confidence"])
+                rows = rows_of(path, split, ["text", "label", "predicted"], [], optional=["confidence"])
                 for number, (name, value) in enumerate({"variant": result["variant"], **repeat.keys()}.items()):
                     rows.insert(number, name, value)
                 found.append(rows)
@@ -163,6 +163,9 @@ class RunResult:
             raise KexpError(f'no finished run of a variant "{variant}"; {did_you_mean(variant, known)}')
         own = [result for result in done if result["variant"] == variant]
         if any(split not in result.get("confusion_matrix", {}) for result in own):
+            shown = {name for result in own for name in result["metrics"]}
+            if split in shown and not any("confusion_matrix" in result for result in own):
+                raise KexpError(f"{variant}: there is no confusion matrix, since a row has not one label out of few")
             raise KexpError(f'there is no confusion matrix of "{split}"; {did_you_mean(split, SPLITS)}')
         return figures.confusion(
             [(one["labels"], one["confusion_matrix"][split]) for one in own], f"{variant}, {split}"

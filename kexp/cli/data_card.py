@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -36,6 +36,7 @@ def print_card(card: DataCard) -> None:
     for remark in card.remarks:
         out.print(f"[yellow]{escape(printable(without_passwords(remark)))}[/]")
     _print_splits(card.splits, out)
+    _print_labels(card.labels, out)
     for unit in ("characters", "tokens"):
         if described := [lengths for lengths in card.lengths if lengths.unit == unit]:
             _print_lengths(described, unit)
@@ -73,12 +74,32 @@ def _print_splits(splits: Sequence[SplitRows], out: Console) -> None:
     if len(labels) > LABELS:
         rest = [f"{sum(own.get(label, 0) for label in labels[LABELS:]):,}" for own in columns.values()]
         rows.append([f"{len(labels) - LABELS} more labels", *rest])
-    rows.append(["all", *(f"{sum(own.values()):,}" for own in columns.values())])
+    rows.append(["all", *(f"{count:,}" for count in _all(splits))])
     print_table("rows by label", ["label", *columns], rows, right=1)
     for split in splits:
         if split.dropped:
             gone = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in split.dropped.items())
             out.print(f"[dim]{split.split}: {gone}[/]")
+
+
+def _all(splits: Sequence[SplitRows]) -> list[int]:
+    """Return the rows of every column of the table by label."""
+    counted = [pair for one in splits for pair in ((one.read, one.all_read), (one.trained, one.all_used))]
+    return [count for by_label, count in counted if by_label]
+
+
+def _print_labels(labels: Mapping[str, Any], out: Console) -> None:
+    """Print what is told of sets of labels, or of numbers."""
+    if sizes := labels.get("per_row"):
+        counts = ", ".join(f"{count:,} with {size}" for size, count in sizes.items())
+        out.print(f"labels per row of train: {counts}")
+    if pairs := labels.get("together"):
+        rows = [[" and ".join(map(_shown, pair["labels"])), f"{pair['rows']:,}"] for pair in pairs]
+        print_table("labels that stand together", ["labels", "rows with both"], rows, right=1)
+    if quantiles := labels.get("quantiles"):
+        rows = [["mean", f"{labels['mean']:.4g}"], ["standard deviation", f"{labels['spread']:.4g}"]]
+        rows += [[name, f"{value:.4g}"] for name, value in quantiles.items()]
+        print_table("numbers of train", ["", "number"], rows, right=1)
 
 
 def _print_lengths(described: Sequence[Lengths], unit: str) -> None:

@@ -13,8 +13,8 @@ CLOSE = 1e-9
 """Differences below are those of sums of fractions."""
 SWAPS = 1000
 """Swaps of two rows at most, after all rows have a part."""
-TRIED = 64
-"""Rows of each of two parts that are tried for a swap."""
+LOOKED_AT, TRIED = 2000, 64
+"""Rows of each of two parts of which the most promising ones are chosen for a swap, and these."""
 
 
 def stratified_parts(
@@ -139,7 +139,7 @@ def _best_swap(
     # Swapping adds the labels of its row to the part and takes those of mine: |over + d|^2 + |over' - d|^2 changes by
     # 2 d (over - over') + 2 |d|^2, where d is the difference of the two rows.
     pull = over[part] - over[other]
-    mine, its = (np.flatnonzero(found == place) for place in (part, other))
+    mine, its = (np.flatnonzero(found == place)[:LOOKED_AT] for place in (part, other))
     if not len(mine) or not len(its):
         return None
     mine = mine[np.argsort(-(counts[mine] @ pull), kind="stable")[:TRIED]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kexp.data.cleaning import lengths as characters_of
@@ -13,6 +13,7 @@ from kexp.data_card.finding import Finding
 from kexp.data_card.give_aways import give_aways
 from kexp.data_card.groups import groups_between
 from kexp.data_card.label_errors import label_errors
+from kexp.data_card.labels import labels_of_rows, not_looked_at
 from kexp.data_card.lengths import Lengths, lengths_of
 from kexp.data_card.near_duplicates import near_duplicates
 from kexp.data_card.order import order
@@ -47,6 +48,9 @@ ANALYSES: Mapping[str, tuple[Analysis, ...]] = {
 }  # fmt: skip
 """The functions that look for faults, in the order of the card, by what is being done."""
 
+OF_CLASSES = frozenset({order, imbalance, label_errors, give_aways})
+"""Those that need rows with one label out of few."""
+
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
@@ -54,6 +58,7 @@ class DataCard:
 
     ``tokens`` is None, ``samples`` is empty, and a remark says why, where there is no tokenizer. ``lengths`` are by
     split and unit, of the rows that are trained and measured on. ``digest`` names these rows; "" where there are none.
+    ``labels`` is what ``labels_of_rows`` tells of labels that are no classes.
     """
 
     name: str
@@ -65,10 +70,19 @@ class DataCard:
     samples: tuple[Sample, ...]
     remarks: tuple[str, ...]
     digest: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON holds it."""
-        return {**asdict(self), "findings": [finding.to_dict() for finding in self.findings]}
+        found = {**asdict(self), "findings": [finding.to_dict() for finding in self.findings]}
+        # Rows with one label out of few have nothing there.
+        found["splits"] = [_without(split, "rows", None) for split in found["splits"]]
+        return _without(found, "labels", {})
+
+
+def _without(table: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
+    """Return a table without a key that has no other value than this one."""
+    return {name: of for name, of in table.items() if name != key or of != value}
 
 
 def _other_runs(spec: Spec) -> Iterator[str]:
@@ -90,9 +104,11 @@ def make_card(variant: Variant, progress: Progress) -> DataCard:
     spec = variant.spec
     progress(f"reading the data of {spec.name}")
     rows = read_rows(spec, next(repeats_of(spec)))
-    found, remarks = list[Finding](), [*_other_runs(spec), *rows.remarks]
-    for doing, analyses in ANALYSES.items():
-        progress(doing)
+    found, remarks = list[Finding](), [*_other_runs(spec), *rows.remarks, *not_looked_at(rows)]
+    for doing, every in ANALYSES.items():
+        analyses = [analysis for analysis in every if spec.task.classes or analysis not in OF_CLASSES]
+        if analyses:
+            progress(doing)
         for result in (result for analysis in analyses for result in analysis(rows)):
             if isinstance(result, Finding):
                 found.append(result)
@@ -126,4 +142,5 @@ def make_card(variant: Variant, progress: Progress) -> DataCard:
         shown,
         tuple(remarks),
         digest,
+        labels_of_rows(rows),
     )

@@ -41,10 +41,11 @@ def page(card: DataCard, *, report: bool = False) -> str:
     return template.render(
         card=card,
         remarks=[without_passwords(remark) for remark in card.remarks],
-        rows=sum(sum(split.read.values()) for split in card.splits),
+        rows=sum(split.all_read for split in card.splits),
         handled=sum(finding.handled for finding in card.findings),
         labels=_labels(card),
         figures=_figures(card),
+        numbers=_numbers(card),
         cuts=[one for one in card.lengths if one.cut],
         named=NAMED,
         shown_labels=LABELS,
@@ -57,9 +58,18 @@ def _labels(card: DataCard) -> list[str]:
     counts: Counter[str] = Counter()
     for split in card.splits:
         counts.update(split.read)
+    if "quantiles" in card.labels:
+        # Numbers, or ranges of them, are in their own order.
+        return list(counts)
     if len(counts) <= LABELS:
         return sorted(counts)
     return [label for label, _ in counts.most_common()]
+
+
+def _numbers(card: DataCard) -> str | None:
+    """Return the histogram of the numbers of train; None where rows have none."""
+    bars = card.labels.get("histogram")
+    return draw_histogram([(low, count) for low, count in bars], "number") if bars else None
 
 
 def _figures(card: DataCard) -> list[dict[str, Any]]:

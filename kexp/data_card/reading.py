@@ -73,7 +73,7 @@ def _divided(spec: Spec, read: dict[str, pd.DataFrame], prepared: PreparedData) 
     for split in (split for split in SPLITS if split in prepared.splits):
         rows = prepared.splits[split]
         taken = _rows(read, split if split in read else "train", rows.numbers)
-        found[split] = taken.assign(label=np.asarray(prepared.labels, object)[rows.labels]).astype({"label": "str"})
+        found[split] = taken.assign(label=spec.task.decode(rows.labels, prepared.labels)).astype({"label": "str"})
     if prepared.unlabelled is not None:
         home = "train" if spec.labelled.chosen and spec.labelled.pool_from == "all" else UNLABELLED
         found[UNLABELLED] = _rows(read, home, prepared.unlabelled.numbers).assign(label="")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kexp.builtin.samplers import BalancedSampler
 from kexp.contracts import SPLITS, UNLABELLED
 from kexp.data_card.finding import Finding
+from kexp.data_card.labels import counted_labels
 from kexp.data_card.rows import CardRows, examples
 
 if TYPE_CHECKING:
@@ -23,28 +24,38 @@ class SplitRows:
     """The rows of one split: by label as they are read and as they are trained or measured on.
 
     Unlabelled rows have the label "". ``trained`` is empty where the data cannot be trained on. ``dropped`` counts what
-    each step of kexp leaves out, or moves to another split.
+    each step of kexp leaves out, or moves to another split. ``rows`` are those read and used where a row may have
+    several labels, so that they are not the sums of those by label.
     """
 
     split: str
     read: Mapping[str, int]
     trained: Mapping[str, int]
     dropped: Mapping[str, int]
+    rows: tuple[int, int] | None = None
+
+    @property
+    def all_read(self) -> int:
+        """The rows as they are read."""
+        return sum(self.read.values()) if self.rows is None else self.rows[0]
+
+    @property
+    def all_used(self) -> int:
+        """The rows as they are trained or measured on."""
+        return sum(self.trained.values()) if self.rows is None else self.rows[1]
 
 
 def split_rows(rows: CardRows) -> tuple[SplitRows, ...]:
     """Count the rows of every split by label."""
     record = {} if rows.prepared is None else rows.prepared.record["splits"]
-    found = []
+    found, counts_read, counts_used = [], *(counted_labels(rows, frames) for frames in (rows.read, rows.divided))
     for split in (*SPLITS, UNLABELLED):
-        read, trained = (
-            frames[split]["label"].value_counts().sort_index().to_dict() if split in frames else {}
-            for frames in (rows.read, rows.divided)
-        )
+        read, trained = counts_read.get(split, {}), counts_used.get(split, {})
         if read or trained:
             counts = record.get(split, {}).items()
             dropped = {name: count for name, count in counts if count and name not in ("read", "kept")}
-            found.append(SplitRows(split, read, trained, dropped))
+            totals = tuple(len(frames.get(split, ())) for frames in (rows.read, rows.divided))
+            found.append(SplitRows(split, read, trained, dropped, totals if rows.spec.task.several else None))
     return tuple(found)
 
 

@@ -29,31 +29,54 @@ def hamming_loss(answers: Answers) -> Numbers:
 
 
 def samples_f1(answers: Answers) -> Numbers:
-    """Return F1 of every row's set, 2 right / (true + decided); 0 where both sets are empty."""
-    import numpy as np
-
-    true, decided, both = _counted(answers)
-    scores: Numbers = 2 * both.sum(1) / np.maximum(true.sum(1) + decided.sum(1), 1)
+    """Return F1 of every row's set, 2 right / (true + decided); 1 where both sets are empty, as in the metric."""
+    true, decided, both = (of.sum(1) for of in _counted(answers))
+    scores: Numbers = (2 * both + (true + decided == 0)) / (true + decided).clip(min=1)
     return scores
 
 
-def lrap(answers: Answers) -> Numbers:
-    """Return the label ranking average precision of every row (Schapire & Singer 2000); 1 where all or none are true.
+def lrap(answers: Answers) -> tuple[Numbers, Numbers]:
+    """Return the label ranking average precision of every row (Tsoumakas et al. 2010), and 1 for rows that have one.
 
     It is the mean, over the true labels of a row, of the share of true labels among those predicted at least as high.
+    Where all labels or none are true, nothing can be ranked wrongly: such rows have 0 and do not count, as in the
+    metric.
     """
     import numpy as np
 
-    scores = np.empty(len(answers))
+    scores, ranked = np.zeros(len(answers)), np.zeros(len(answers))
     for row, (true, values) in enumerate(zip(answers.targets == 1, answers.predictions, strict=True)):
         own = np.sort(values[true])
         if len(own) in (0, len(values)):
-            scores[row] = 1.0
             continue
-        every = np.sort(values)
+        every, ranked[row] = np.sort(values), 1
         ranks = len(values) - np.searchsorted(every, own, side="left")
         scores[row] = ((len(own) - np.searchsorted(own, own, side="left")) / ranks).mean()
+    return scores, ranked
+
+
+def _lrap_scores(answers: Answers) -> Numbers:
+    import numpy as np
+
+    found, ranked = lrap(answers)
+    if not ranked.any():
+        return np.ones(len(answers))
+    value = found.sum() / ranked.sum()
+    scores: Numbers = value + (found - value * ranked) / ranked.mean()
     return scores
+
+
+def _weighted_lrap(answers: Answers) -> Weighted:
+    import numpy as np
+
+    found, ranked = lrap(answers)
+
+    def measure(weights: NDArray[np.float64]) -> Numbers:
+        count = weights @ ranked
+        mean: Numbers = np.where(count > 0, weights @ found / np.maximum(count, 1), 1.0)
+        return mean
+
+    return measure
 
 
 def _counted(answers: Answers) -> Counts:
@@ -125,6 +148,6 @@ LABEL_SET_MEASURES: Mapping[str, Measure] = {
     "samples_f1": mean_of(samples_f1),
     "subset_accuracy": mean_of(subset_accuracy),
     "hamming_loss": mean_of(hamming_loss),
-    "lrap": mean_of(lrap),
+    "lrap": Measure(_lrap_scores, _weighted_lrap),
 }
 """By metric; areas under curves have none, since no row alone counts something in them."""

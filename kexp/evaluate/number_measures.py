@@ -46,15 +46,17 @@ def _weighted_rmse(answers: Answers) -> Weighted:
 
 def _pearson_scores(answers: Answers) -> Numbers:
     x, y = (_standardised(of) for of in _both(answers))
+    if not (x.any() and y.any()):
+        return 0 * x
     value = float((x * y).mean())
     scores: Numbers = value + x * y - value - value * (x**2 + y**2 - 2) / 2
     return scores
 
 
 def _standardised(values: Numbers) -> Numbers:
-    spread = float(values.std())
-    # A constant correlates with nothing: it has no value.
-    return (values - values.mean()) / (spread or float("nan"))
+    # A constant correlates with nothing, as in the metric.
+    constant = len(values) == 0 or values.min() == values.max()
+    return 0 * values if constant else (values - values.mean()) / float(values.std())
 
 
 def _both(answers: Answers) -> tuple[Numbers, Numbers]:
@@ -76,12 +78,17 @@ def _weighted_pearson(answers: Answers) -> Weighted:
 
 
 def _correlation(shared: Numbers, of_x: Numbers, of_y: Numbers) -> Numbers:
-    """Return the covariance over the root of both variances; not a number where one of them is 0."""
+    """Return the covariance over the root of both variances; 0 where one of them is 0 but for rounding."""
     import numpy as np
 
-    product = of_x * of_y
-    found: Numbers = np.where(product > 0, shared / np.sqrt(np.where(product > 0, product, 1.0)), np.nan)
+    varied = (of_x > TINY) & (of_y > TINY)
+    product = np.where(varied, of_x * of_y, 1.0)
+    found: Numbers = np.where(varied, shared / np.sqrt(product), 0.0)
     return found
+
+
+TINY = 1e-24
+"""Variance up to which numbers are equal."""
 
 
 def _spearman_scores(answers: Answers) -> Numbers:
@@ -89,8 +96,8 @@ def _spearman_scores(answers: Answers) -> Numbers:
     ranks = [_Ranks.of(values) for values in _both(answers)]
     (x, y) = (of.centred for of in ranks)
     shared, of_x, of_y = (float((a * b).mean()) for a, b in ((x, y), (x, x), (y, y)))
-    if not of_x * of_y:
-        return x * float("nan")
+    if not (of_x and of_y):
+        return 0 * x
     moved = x * y + ranks[0].above(y) + ranks[1].above(x)
     moved_x, moved_y = x * x + 2 * ranks[0].above(x), y * y + 2 * ranks[1].above(y)
     value = shared / (of_x * of_y) ** 0.5

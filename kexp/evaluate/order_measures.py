@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def rank_error(answers: Answers) -> Numbers:
     """Return by how many classes every row's decision is off."""
-    return abs(answers.decided - answers.targets).astype("float64")
+    errors: Numbers = abs(answers.decided - answers.targets).astype("float64")
+    return errors
 
 
 def _kappa_parts(answers: Answers) -> tuple[Numbers, Numbers, Numbers]:
@@ -37,7 +38,9 @@ def _kappa_scores(answers: Answers) -> Numbers:
     seen = (true @ distances * decided).sum(1)
     expected = float(of_true @ distances @ of_decided)
     if not expected:
-        return seen * float("nan")
+        # Where all rows have one class and are decided for it, nothing is left to agree on: 0, as in the metric.
+        nothing: Numbers = 0 * seen
+        return nothing
     observed = float(seen.mean())
     moved = true @ (distances @ of_decided) + decided @ (distances @ of_true) - 2 * expected
     scores: Numbers = 1 - observed / expected - (seen - observed) / expected + observed / expected**2 * moved
@@ -53,8 +56,7 @@ def _weighted_kappa(answers: Answers) -> Weighted:
     def measure(weights: NDArray[np.float64]) -> Numbers:
         total = weights.sum(1)
         expected = ((weights @ true) @ distances * (weights @ decided)).sum(1) / total
-        # Where all rows have one class and are decided for it, nothing is left to agree on.
-        found: Numbers = np.where(expected > 0, 1 - weights @ seen / np.where(expected > 0, expected, 1.0), np.nan)
+        found: Numbers = np.where(expected > 0, 1 - weights @ seen / np.where(expected > 0, expected, 1.0), 0.0)
         return found
 
     return measure

@@ -98,6 +98,57 @@ def draw_coverage(coverage: Sequence[float], accuracy: Sequence[float]) -> str:
     return _image(paint)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line without points of its own: its name in the legend, and an index of ``LINES``."""
+
+    name: str
+    values: Sequence[float]
+    colour: int
+
+
+def draw_by_threshold(thresholds: Sequence[float], lines: Sequence[Line]) -> str:
+    """Return an image of scores from 0 to 1 by threshold as a data URI."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02), xticks=[n / 5 for n in range(6)])
+        for line in lines:
+            axes.plot(thresholds, line.values, color=LINES[line.colour], linewidth=1.5)
+
+    return _image(paint)
+
+
+SCATTERED = 2000
+"""Rows that a scatter plot shows at most, evenly taken from all."""
+
+
+def draw_scatter(true: Sequence[float], predicted: Sequence[float]) -> str:
+    """Return an image of predicted by true numbers as a data URI, with the line on which both are the same."""
+    step = math.ceil(len(true) / SCATTERED) or 1
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.scatter(true[::step], predicted[::step], s=6, color=LINES[0], alpha=0.5, linewidths=0)
+        ends = [min(*true, *predicted), max(*true, *predicted)]
+        axes.plot(ends, ends, color=INK, linewidth=1, linestyle=(0, (3, 3)))
+        axes.set(xlabel="true", ylabel="predicted")
+
+    return _image(paint, TALL)
+
+
+def draw_errors(errors: Sequence[float]) -> str:
+    """Return a histogram of errors, predicted less true, as a data URI."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(gridspec_kw=BOX)
+        axes.hist(errors, bins=30, color=LINES[0], rwidth=0.92)
+        axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (3, 3)))
+        axes.set(xlabel="predicted less true", ylabel="rows")
+
+    return _image(paint, TALL)
+
+
 def _line(axes: Axes, line: Series) -> None:
     epochs, values = _thin(line.epochs, line.values)
     axes.plot(
@@ -209,7 +260,7 @@ def draw_reliability(bins: Sequence[Bin]) -> str:
     return _image(paint, TALL)
 
 
-def draw_histogram(bins: Sequence[tuple[int, int]], unit: str, limit: int | None = None) -> str:
+def draw_histogram(bins: Sequence[tuple[float, int]], unit: str, limit: int | None = None) -> str:
     """Return an image of numbers of rows by length as a data URI, with a mark where rows are cut.
 
     ``bins`` are equally wide; each has its shortest length and the number of its rows. ``limit`` is a maximum length.

@@ -207,8 +207,11 @@ def _last_loss(evaluations: Sequence[Evaluation]) -> float | None:
     return next((loss for one in reversed(evaluations) if (loss := validation_loss(one)) is not None), None)
 
 
-def overfitting(evaluations: Sequence[Evaluation]) -> str:
-    """Say that the validation loss ends above its lowest point while the training loss ends below it."""
+def overfitting(evaluations: Sequence[Evaluation], *, calibrates: bool = True) -> str:
+    """Say that the validation loss ends above its lowest point while the training loss ends below it.
+
+    ``calibrates`` says whether predictions are probabilities that a temperature can correct.
+    """
     points = [
         (one["epoch"], one["train_loss"], loss)
         for one in evaluations
@@ -222,9 +225,16 @@ def overfitting(evaluations: Sequence[Evaluation]) -> str:
         return ""
     return (
         f"overfitting: after epoch {plain(epoch)} the validation loss rises from {validation:.3f} to "
-        f"{last_validation:.3f} while the training loss falls from {train:.3f} to {last_train:.3f}: fewer epochs, more "
-        "labelled rows, augmentation, or evaluation.calibrate if the labels stay right and only the confidence grows"
+        f"{last_validation:.3f} while the training loss falls from {train:.3f} to {last_train:.3f}: "
+        f"{CALIBRATED if calibrates else MORE_ROWS}"
     )
+
+
+CALIBRATED = (
+    "fewer epochs, more labelled rows, augmentation, or evaluation.calibrate if the labels stay right and only the "
+    "confidence grows"
+)
+MORE_ROWS = "fewer epochs, more labelled rows, or augmentation"
 
 
 def generalisation_gap(score: Score, train: float | None, validation: float | None) -> str:
@@ -261,8 +271,8 @@ def unlearnt_classes(labels: Sequence[str], confusion: Confusion) -> str:
     if collapsed_class(labels, confusion):
         return ""
     found, rare, usual = [], False, sum(map(sum, confusion)) / max(len(labels), 1)
-    for number, label in enumerate(labels):
-        rows = sum(confusion[number])
+    for number, (label, of_label) in enumerate(zip(labels, confusion, strict=False)):
+        rows = sum(of_label)
         if rows >= UNLEARNT_ROWS and not confusion[number][number]:
             guessed = sum(row[number] for row in confusion)
             wrong = f"predicted {guessed:,} times, always wrong" if guessed else "never predicted"

@@ -14,7 +14,9 @@ from kexp.report.epochs import epoch_table, epochs
 from kexp.report.error_analysis import error_analysis
 from kexp.report.finding_rules import overfitting
 from kexp.report.formatting import count, duration, plain
+from kexp.report.label_sets import labels_alone
 from kexp.report.mistakes import mistakes
+from kexp.report.numbers import numbers
 from kexp.report.predictions import TOKENS, rows_of
 from kexp.report.stored import read_events, read_result
 from kexp.report.words import Words
@@ -36,8 +38,10 @@ def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
     events = list(read_events(folder / "metrics.jsonl"))
     evaluations = [event for event in events if event["event"] == "evaluation"]
     chosen = _chosen(result, evaluations)
-    split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
-    rows = _predicted(folder / "predictions.parquet", split, _probabilities(result))
+    split = measured_split(result)
+    rows = _predicted(folder / "predictions.parquet", split, result)
+    # Only where a row has one label out of few it has a confidence, and is right or wrong as a whole.
+    sure = rows if rows is not None and "confidence" in rows else None
     by_epoch, words = epochs(folder), Words.of(folder, split)
     return {
         "variant": variant,
@@ -47,19 +51,34 @@ def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
         "facts": facts(result),
         "unlabelled": _unlabelled(evaluations, chosen),
         "curves": curves(result.get("monitor", ""), events, chosen),
-        "reliability": [] if rows is None else reliability_figures(rows, result),
+        "reliability": [] if sure is None else reliability_figures(sure, result),
         "calibration": calibration_table(result),
-        "coverage": None if rows is None else coverage(rows, result.get("labels", [])),
-        "errors": None if rows is None else error_analysis(rows),
+        "coverage": None if sure is None else coverage(sure, result.get("labels", [])),
+        "errors": None if sure is None else error_analysis(sure),
         "epochs": epoch_table(by_epoch) if by_epoch else None,
-        "remarks": [*filter(None, [overfitting(by_epoch)]), *_warnings(events)],
+        "remarks": [
+            *filter(None, [overfitting(by_epoch, calibrates=result.get("calibrates", True))]),
+            *_warnings(events),
+        ],
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),
         "confusion": result.get("confusion_matrix", {}).get(split, []),
-        "mistakes": _shaded(mistakes(rows), words),
+        "labels_alone": labels_alone(result, split, rows),
+        "numbers": numbers(result, split, rows),
+        "mistakes": _shaded(mistakes(sure), words),
         "words": words,
         "log": "" if result["status"] == "done" else _tail(folder / "log.txt"),
     }
+
+
+def measured_split(result: Mapping[str, Any]) -> str:
+    """Return the split whose predictions are shown: test where the run was tested."""
+    return "test" if "test" in {**result.get("metrics", {}), **result.get("confusion_matrix", {})} else "validation"
+
+
+def has_classes(result: Mapping[str, Any]) -> bool:
+    """Return whether a row has one label out of few, whose probability may be too high while the label is right."""
+    return "per_class" in result
 
 
 def _warnings(events: Sequence[Json]) -> list[str]:
@@ -163,16 +182,19 @@ def _pretraining(record: Json) -> dict[str, str | None]:
 # --- predictions ---------------------------------------------------------------------------------------------------
 
 
-def _probabilities(result: Mapping[str, Any]) -> list[str]:
-    """Return the columns that tell what the probabilities were before they were calibrated."""
-    return [f"probability:{name}" for name in result["labels"]] if "calibration" in result else []
+def certainties(result: Mapping[str, Any]) -> list[str]:
+    """Return the columns on how certain a model was that its predictions have."""
+    # What the probabilities were before they were calibrated is shown too.
+    probabilities = [f"probability:{name}" for name in result["labels"]] if "calibration" in result else []
+    return ["confidence", *probabilities] if has_classes(result) or probabilities else []
 
 
-def _predicted(path: Path, split: str, probabilities: Sequence[str]) -> pd.DataFrame | None:
+def _predicted(path: Path, split: str, result: Mapping[str, Any]) -> pd.DataFrame | None:
     """Return the predictions of a split; None where there are none."""
     if not path.is_file():
         return None
-    frame = rows_of(path, split, ["text", "label", "predicted"], ["confidence", *probabilities], optional=TOKENS)
+    numbers, optional = certainties(result), ("confidence", *TOKENS)
+    frame = rows_of(path, split, ["text", "label", "predicted"], numbers, optional=optional)
     return frame if len(frame) else None
 
 

@@ -27,6 +27,21 @@ class PerClass(TypedDict):
 
 
 @extensible
+class PerLabel(TypedDict):
+    """One label in ``per_label``, of rows that have sets of them."""
+
+    label: str
+    precision: Number
+    recall: Number
+    f1: Number
+    average_precision: Number | None
+    auc: Number | None
+    threshold: Number
+    support: Number
+    predicted: Number
+
+
+@extensible
 class Parameters(TypedDict, total=False):
     """Numbers of parameters."""
 
@@ -104,7 +119,12 @@ class Done(TypedDict, total=False):
     parameters: Parameters
     per_class: dict[str, list[PerClass]]
     confusion_matrix: dict[str, list[list[int]]]
+    per_label: dict[str, list[PerLabel]]
+    co_occurrence: dict[str, list[list[int]]]
+    scores: dict[str, dict[str, Any]]
+    decisions: dict[str, Any]
     calibration: Calibration
+    calibrates: bool
 
 
 Result = Annotated[Done | Ended, Field(discriminator="status")]
@@ -279,7 +299,7 @@ class Dataset(TypedDict, total=False):
     text: str | Annotated[list[str], Field(min_length=1)]
     join_with: str
     text_pair: str
-    label: str
+    label: str | list[str]
     label_names: dict[str, str]
     leave_out: list[str]
     format: str

@@ -45,7 +45,7 @@ class VariantRows:
 def variant_rows(folder: Path, summary: Mapping[str, Any], split: str) -> list[VariantRows]:
     """Read the predictions of all finished runs; raises ``KexpError`` for a damaged file.
 
-    Variants without predictions for the split are left out.
+    Variants without predictions for the split are left out, and those whose rows have no confidence.
     """
     found = []
     for name, variant in summary["variants"].items():
@@ -56,19 +56,20 @@ def variant_rows(folder: Path, summary: Mapping[str, Any], split: str) -> list[V
         ]
         files = ("result.json", "predictions.parquet")
         frames = [_read(run, split) for run in runs if all((run / file).is_file() for file in files)]
+        # Without a confidence a row has not one label out of few, which is right or wrong.
+        frames = [frame for frame in frames if "confidence" in frame]
         if frames := [frame for frame in frames if len(frame)]:
             found.append(VariantRows(name, len(frames), _mean(frames)))
     return found
 
 
 def _read(run: Path, split: str) -> pd.DataFrame:
-    labels = read_result(run / "result.json")["labels"]
-    return rows_of(
-        run / "predictions.parquet",
-        split,
-        ["text", "label", "predicted"],
-        [f"{PROBABILITY}{label}" for label in labels],
-    )
+    result = read_result(run / "result.json")
+    path, texts = run / "predictions.parquet", ["text", "label", "predicted"]
+    frame = rows_of(path, split, texts, [], optional=["confidence"])
+    if "confidence" in frame or "per_class" in result:
+        frame = rows_of(path, split, texts, [f"{PROBABILITY}{label}" for label in result["labels"]])
+    return frame
 
 
 def _mean(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

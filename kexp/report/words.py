@@ -55,7 +55,9 @@ def shadable(folder: Path, summary: Mapping[str, Any]) -> Iterator[Shadable]:
         path = next((path for path in done if (path / "predictions.parquet").is_file()), None)
         if path is None:
             continue
-        rows = rows_of(path / "predictions.parquet", split, ["text", "label", "predicted"], ["confidence"])
+        rows = rows_of(path / "predictions.parquet", split, ["text", "label", "predicted"], [], optional=["confidence"])
+        if "confidence" not in rows:
+            continue
         found = {row["row"]: row for row in worst_mistakes(rows)}
         # Where this run says something else than the mean of all, its words would explain another label.
         wanted = {} if differ is None else {row["row"]: asked(row).get(name) for row in differ["shown"]}

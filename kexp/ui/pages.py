@@ -10,9 +10,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from kexp.errors import KexpError
+from kexp.report.label_sets import labels_alone
 from kexp.report.mistakes import mistakes
 from kexp.report.predictions import rows_of
-from kexp.report.run_page import facts
+from kexp.report.run_page import facts, has_classes, measured_split
 from kexp.results.compare import compare_runs
 from kexp.results.runs import differences
 from kexp.ui.folders import Run
@@ -88,7 +89,7 @@ def run_values(library: Library, key: str) -> Json:
         return otherwise
 
     result = read(lambda: library.result(key), {})
-    split = "test" if "test" in result.get("confusion_matrix", {}) else "validation"
+    split = measured_split(result)
     spec = read(lambda: library.spec(key), {})
     base = read(lambda: library.base_spec(key), {}) if spec else {}
     return {
@@ -100,7 +101,9 @@ def run_values(library: Library, key: str) -> Json:
         "scores": {name: of for name, of in result.get("metrics", {}).items() if of},
         "per_class": result.get("per_class", {}).get(split, []),
         "confusion": confusion(result, split),
-        "mistakes": read(lambda: mistakes(_rows(library.path(key), split)), mistakes(None)),
+        "labels_alone": read(lambda: labels_alone(result, split, None), None),
+        "errors": result.get("scores", {}).get(split, {}),
+        "mistakes": read(lambda: mistakes(_rows(library.path(key), split, result)), mistakes(None)),
         "options": {path: value for path, (_, value) in differences({}, spec).items() if path},
         "changed": differences(base, spec) if base else {},
         "has_report": library.has_file(folder, "report.html"),
@@ -116,13 +119,14 @@ def confusion(result: Json, split: str) -> list[list[int]]:
     return matrix if {len(matrix), *map(len, matrix)} == {count} else []
 
 
-def _rows(path: Path, split: str) -> Any:
-    """Return the predictions of a run for a split; None where there are none."""
+def _rows(path: Path, split: str, result: Json) -> Any:
+    """Return the predictions of a run for a split; None where there are none, or none that are right or wrong."""
     path /= "predictions.parquet"
     if not path.is_file():
         return None
-    rows = rows_of(path, split, ["text", "label", "predicted"], ["confidence"])
-    return rows if len(rows) else None
+    numbers = ["confidence"] if has_classes(result) else []
+    rows = rows_of(path, split, ["text", "label", "predicted"], numbers, optional=["confidence"])
+    return rows if len(rows) and "confidence" in rows else None
 
 
 def _comparison(library: Library, keys: Sequence[str]) -> Json:

@@ -11,18 +11,28 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from kexp.evaluate.answers import Answers, measures_of
+from kexp.catalog import Catalog
+from kexp.contracts import MetricContext
+from kexp.evaluate.answers import Answers
+from kexp.evaluate.measures import measures_of
 
 Score = Callable[[Any, Any, Any], float]
+
+
+def ranked(targets: Any, predictions: Any) -> float:
+    """Return label ranking average precision of the rows in which something can be ranked wrongly."""
+    some = (targets.sum(1) > 0) & (targets.sum(1) < targets.shape[1])
+    return float(metrics.label_ranking_average_precision_score(targets[some], predictions[some]))
+
 
 LABEL_SETS: dict[str, Score] = {
     "macro_f1": lambda t, p, d: metrics.f1_score(t, d, average="macro", zero_division=0),
     "weighted_f1": lambda t, p, d: metrics.f1_score(t, d, average="weighted", zero_division=0),
     "micro_f1": lambda t, p, d: metrics.f1_score(t, d, average="micro", zero_division=0),
-    "samples_f1": lambda t, p, d: metrics.f1_score(t, d, average="samples", zero_division=0),
+    "samples_f1": lambda t, p, d: metrics.f1_score(t, d, average="samples", zero_division=1),
     "subset_accuracy": lambda t, p, d: metrics.accuracy_score(t, d),
     "hamming_loss": lambda t, p, d: metrics.hamming_loss(t, d),
-    "lrap": lambda t, p, d: metrics.label_ranking_average_precision_score(t, p),
+    "lrap": lambda t, p, d: ranked(t, p),
 }
 NUMBERS: dict[str, Score] = {
     "mae": lambda t, p, d: metrics.mean_absolute_error(t, p[:, 0]),
@@ -94,10 +104,30 @@ def test_the_weighted_measure_is_that_of_repeated_rows(kind: str, name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["pearson", "spearman"])
-def test_a_constant_has_no_correlation(name: str) -> None:
+def test_a_constant_correlates_with_nothing(name: str) -> None:
     found = Answers(np.arange(5.0), np.ones((5, 1)), np.ones(5))
     measure = measures_of(["number"])[name]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert np.isnan(measure.scores(found)).all()
-        assert np.isnan(measure.weighted(found)(np.ones((2, 5)))).all()
+        assert not measure.scores(found).any()
+        assert not measure.weighted(found)(np.ones((2, 5))).any()
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_measures_are_those_of_the_metrics(kind: str, name: str, catalog: Catalog) -> None:
+    for found in (answers(kind, 40, 5), degenerate(kind)):
+        metric = catalog.find("metric", name).options().build(MetricContext("abcd", lambda _, of=found: of.decided))
+        value = metric(found.targets, found.predictions)
+        measure = measures_of([kind])[name]
+        assert measure.scores(found).mean() == pytest.approx(value)
+        assert measure.weighted(found)(np.ones((1, len(found)))) == pytest.approx([value])
+
+
+def degenerate(kind: str) -> Answers:
+    """Return rows without a label, of one number, or of one class."""
+    if kind == "label-set":
+        nothing = np.zeros((6, 4), "int64")
+        return Answers(nothing, np.full((6, 4), 0.1), nothing)
+    if kind == "number":
+        return Answers(np.ones(6), np.full((6, 1), 0.3), np.full(6, 0.3))
+    return Answers(np.ones(6, "int64"), np.eye(4)[np.ones(6, "int64")], np.ones(6, "int64"))

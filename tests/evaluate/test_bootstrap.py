@@ -42,7 +42,9 @@ def test_every_metric_of_resampled_rows_is_that_of_scikit_learn(monkeypatch: pyt
     monkeypatch.setattr(bootstrap, "CHUNK", 700)
     assert set(SKLEARN) == set(METRICS)
     (one, two) = runs(2)
-    found = bootstrap._resampled(METRICS, [one, two], seeds.generator(0, "x"))
+    found = bootstrap._resampled(
+        [(len(run[0]), bootstrap._measure(METRICS, *run)) for run in (one, two)], seeds.generator(0, "x")
+    )
     assert found.shape == (2, len(METRICS), 30)
     weights = np.concatenate(list(bootstrap._weights(60, seeds.generator(0, "x")))).astype(int)
     assert (weights.sum(1) == 60).all()

@@ -19,16 +19,22 @@ def plots(result: Mapping[str, Any], predictions: Path, table_rows: int) -> dict
     ``predictions`` is the run's ``predictions.parquet``, which a trial lacks.
     """
     split = "test" if "test" in result["metrics"] else "validation"
-    names = result["labels"]
-    labels, predicted = zip(*_pairs(result["confusion_matrix"][split]), strict=True)
-    found: dict[str, Any] = {
-        f"{split}/confusion_matrix": wandb.plot.confusion_matrix(y_true=labels, preds=predicted, class_names=names)
-    }
+    names, matrix = result["labels"], result.get("confusion_matrix", {}).get(split)
+    found: dict[str, Any] = {}
+    if matrix is not None:
+        labels, predicted = zip(*_pairs(matrix), strict=True)
+        plot = wandb.plot.confusion_matrix(y_true=labels, preds=predicted, class_names=names)
+        found[f"{split}/confusion_matrix"] = plot
+    if by_label := result.get("per_label", {}).get(split):
+        columns = list(by_label[0])
+        cells = [[row[name] for name in columns] for row in by_label]
+        found[f"{split}/labels"] = wandb.Table(columns=columns, data=cells)
     if predictions.is_file():
         import pandas as pd
 
         frame = pd.read_parquet(predictions, filters=[("split", "==", split)])
-        found[f"{split}/pr_curve"] = _pr_curve(frame, names)
+        if matrix is not None:
+            found[f"{split}/pr_curve"] = _pr_curve(frame, names)
         if table_rows:
             found[f"{split}/predictions"] = wandb.Table(dataframe=worst_first(frame).head(table_rows))
     return found
@@ -42,7 +48,16 @@ def _pairs(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int]]:
 
 
 def worst_first(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort predictions: the most confident mistakes first, then correct predictions, the least confident first."""
+    """Sort predictions: the most confident mistakes first, then correct predictions, the least confident first.
+
+    Numbers are sorted by the size of their error, sets of labels by whether they are right.
+    """
+    if frame["label"].dtype.kind in "iuf":
+        order = (frame["predicted"] - frame["label"]).abs().sort_values(ascending=False, kind="stable").index
+        return frame.loc[order].drop(columns="split").reset_index(drop=True)
+    if "confidence" not in frame:
+        order = (frame["label"] == frame["predicted"]).sort_values(kind="stable").index
+        return frame.loc[order].drop(columns="split").reset_index(drop=True)
     correct = frame["label"] == frame["predicted"]
     rank = frame["confidence"].where(correct, -frame["confidence"])
     order = correct.to_frame("correct").assign(rank=rank).sort_values(["correct", "rank"]).index
