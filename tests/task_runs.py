@@ -47,8 +47,10 @@ def train(name: str, folder: Path, *, seeds: int = 1) -> TaskRun:
     text = tiny_spec(f"seeds = {[*range(1, seeds + 1)]}\n{SPECS[name]}", epochs=4, max_length=24, learning_rate=1e-2)
     (folder / "spec.toml").write_text(text.format(data=folder / "rows.csv"), encoding="utf-8")
     result = kexp("run", folder / "spec.toml", "--runs-dir", folder / "runs", "--json", "--quiet")
-    assert result.exit_code == 0, result.output
-    return TaskRun(Path(json.loads(result.stdout)["folder"]), table, other)
+    found = [*(folder / "runs").glob("*/*/default/*/result.json")]
+    states = [json.loads(path.read_text("utf-8")) for path in found]
+    assert [one["status"] for one in states] == ["done"] * seeds, result.output
+    return TaskRun(found[0].parents[2], table, other)
 
 
 def _table(name: str, rows: int, seed: int) -> pd.DataFrame:
@@ -70,4 +72,7 @@ def _score_row(draw: np.random.Generator, number: int, whole: bool) -> Mapping[s
     word = list(SCORES)[int(draw.integers(5))]
     score = SCORES[word] + (int(draw.integers(-1, 2)) if draw.random() < 0.2 else 0)
     score = min(max(score, 1), 5) if whole else score + round(float(draw.normal(0, 0.1)), 2)
-    return {"text": f"{number}번째 영화 {word} 정말", "label": f"{score:g}" if whole else repr(min(max(score, 0.6), 5.4))}
+    return {
+        "text": f"{number}번째 영화 {word} 정말",
+        "label": f"{score:g}" if whole else repr(min(max(score, 0.6), 5.4)),
+    }

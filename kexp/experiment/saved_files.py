@@ -71,7 +71,7 @@ def _save_model(
     """Save a Hugging Face folder whose tokenizer cuts texts as training did, and which says its task."""
     training, tokenizer, task = assembled.spec.training, assembled.inputs.tokenizer, assembled.spec.task
     if not task.told_by_config:
-        assembled.model.config.problem_type = task.problem_type
+        assembled.model.config.problem_type = task.problem_type  # type: ignore[assignment]
     tokenizer.model_max_length = training.max_length
     tokenizer.truncation_side = training.truncation
     with replacing_folder(folder) as part:

@@ -20,8 +20,8 @@ from kexp.inference.export_readme import readme
 from kexp.inference.loading import LoadOptions, load_places
 from kexp.inference.model_folders import Place
 from kexp.inference.trained_model import Member
-from kexp.model_files import DECISIONS, TASK
 from kexp.model.token_rows import TokenRows
+from kexp.model_files import DECISIONS, TASK
 from kexp.report.run_folder import write_json
 from kexp.report.stored import read_result
 from kexp.seeds import generator
@@ -186,11 +186,15 @@ def _random_texts(member: Member) -> list[str]:
     return [str(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in drawn]
 
 
+def _alike(check: Check) -> float:
+    return float(check["equal_labels"] if "equal_labels" in check else check["near_numbers"])
+
+
 def _need_agreement(check: Check, quantize: str | None) -> None:
     most = TOLERANCE * check.get("scale", 1)
     if quantize is None and not check["largest_difference"] <= most:
         raise RunFailed(f"the export differs from the model: {sentence(check)}; expected at most {most:g}")
-    if quantize is not None and check.get("equal_labels", check.get("near_numbers", 0)) < AGREEMENT:
+    if quantize is not None and _alike(check) < AGREEMENT:
         remedy = f"expected at least {AGREEMENT:.0%}; export without --quantize"
         raise RunFailed(f"weights in {quantize} change the model too much: {sentence(check)}; {remedy}")
 

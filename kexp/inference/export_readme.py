@@ -40,19 +40,19 @@ def readme(member: Member, check: str) -> str:
     )
 
 
-RETURN_SOFTMAX = '''\
+RETURN_SOFTMAX = """\
     logits = session.run(["logits"], {name: np.array(known[name], np.int64) for name in about["inputs"]})[0]
     exponents = np.exp(logits - logits.max(1, keepdims=True))
-    return exponents / exponents.sum(1, keepdims=True)'''
-RETURN_PREDICTIONS = '''\
+    return exponents / exponents.sum(1, keepdims=True)"""
+RETURN_PREDICTIONS = """\
     given = {name: np.array(known[name], np.int64) for name in about["inputs"]}
-    return session.run(["predictions"], given)[0]'''
+    return session.run(["predictions"], given)[0]"""
 
 PRINT_LABEL = 'print(text, about["labels"][row.argmax()], row.max())'
 PRINT_NUMBERS = 'print(text, dict(zip(about["labels"], row.tolist())))'
-PRINT_SET = '''\
+PRINT_SET = """\
 found = dict(zip(about["labels"], row.tolist()))
-    print(text, [label for label, value in found.items() if value >= about["decisions"]["thresholds"][label]], found)'''
+    print(text, [label for label, value in found.items() if value >= about["decisions"]["thresholds"][label]], found)"""
 
 README = Template(
     '''# A text classifier in ONNX

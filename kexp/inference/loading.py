@@ -156,7 +156,7 @@ def _notes(member: Member) -> Iterator[str]:
     if note := padding_note(member.pipeline.tokenizer):
         yield f"{member.place.name}: {note}"
     if member.provenance.task.guessed and not member.task.told_by_config:
-        what = f"task \"{member.provenance.task.name}\", by problem_type in config.json"
+        what = f'task "{member.provenance.task.name}", by problem_type in config.json'
         yield f"{member.place.name}: {what}; it decides for {member.task.decision}"
     if member.place.spec is None:
         how = "texts are normalised to NFC and trimmed, without the cleaning of a backbone"

@@ -51,7 +51,8 @@ def write_graph(
 ) -> None:
     """Write the model with inputs of any number of rows and any length; its logits are divided by ``temperature``.
 
-    The graph has a second output, predictions, unless ``meaning`` returns None. Raises ``KexpError`` where PyTorch cannot export it.
+    The graph has a second output, predictions, unless ``meaning`` returns None. Raises ``KexpError`` where PyTorch
+    cannot export it.
     """
     import torch
 

@@ -152,7 +152,7 @@ def abstained(confidence: NDArray[np.float64], threshold: float | None) -> NDArr
     """Return for each row whether the probability of its decision is below the threshold; never without one."""
     if threshold is None:
         return np.zeros(len(confidence), np.bool_)
-    return confidence < threshold  # type: ignore[no-any-return]
+    return confidence < threshold
 
 
 @dataclass(slots=True)

@@ -61,7 +61,10 @@ def _words(run: Shadable, end: float, limit: str, options: LoadOptions) -> Json:
         on_cpu = read_result(run.folder / "result.json").get("device") == "cpu"
         model = load_places([find(run.folder)], replace(options, device="cpu") if on_cpu else options)
         if not model.task.classes:
-            return {**found, "remark": "its words are not shaded: a row has no single label whose probability they add to"}
+            return {
+                **found,
+                "remark": "its words are not shaded: a row has no single label whose probability they add to",
+            }
         found["rows"] = _rows(run, model, end)
     except KexpError as error:
         return {**found, "remark": f"its words are not shaded: {str(error).splitlines()[0]}"}

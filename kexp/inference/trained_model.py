@@ -82,7 +82,7 @@ class Member:
         """Whether predictions are something else than the softmax of the logits."""
         import torch
 
-        return self.task.graph_predictions(torch.zeros(1, self.module.config.num_labels)) is not None
+        return self.task.graph_predictions(torch.zeros(1, len(self.task.outputs(self.labels)))) is not None
 
     def probabilities(self, encoded: Encoded, size: BatchSize) -> NDArray[np.float64]:
         """Predict encoded rows, those of similar length together; the probabilities are calibrated."""

@@ -196,9 +196,10 @@ def _task_values(member: Member) -> dict[str, Any]:
     import numpy as np
 
     task, config = member.task, member.module.config
+    outputs, kind = task.outputs(member.labels), str(config.problem_type)
     # Any numbers: what transformers does by the problem type is then the same as what the task does, or is not.
-    logits = np.linspace(-1, 2, 3 * config.num_labels).reshape(3, -1)
-    given = {"multi_label_classification": 1 / (1 + np.exp(-logits)), "regression": logits}.get(config.problem_type)
+    logits = np.linspace(-1, 2, 3 * len(outputs)).reshape(3, -1)
+    given = {"multi_label_classification": 1 / (1 + np.exp(-logits)), "regression": logits}.get(kind)
     predictions = task.predictions(logits)
     return {
         "own": member.has_own_predictions,
@@ -207,8 +208,8 @@ def _task_values(member: Member) -> dict[str, Any]:
         "thresholds": task.decision_record(member.labels, member.chosen).get("thresholds", {}),
         "probabilities": task.probabilities,
         "classes": task.classes,
-        "outputs": task.outputs(member.labels),
-        "problem_type": config.problem_type,
+        "outputs": outputs,
+        "problem_type": kind,
         "as_transformers": given is not None and given.shape == predictions.shape and np.allclose(given, predictions),
     }
 

@@ -84,7 +84,7 @@ def answer_models(task: TaskOptions, count: int) -> type[BaseModel]:
     doc = "".join(parts) if task.probabilities else f"What is decided for one text: {task.decision}."
     one = create_model("Prediction", __doc__=doc, **fields)
     several = "One prediction for each text, in their order."
-    return create_model("Predictions", __doc__=several, predictions=(list[one], ...))  # type: ignore[valid-type]
+    return create_model("Predictions", __doc__=several, predictions=(list[one], ...))
 
 
 def answers(model: Model, predictions: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -371,7 +371,6 @@ def test_model_without_a_trained_classifier_is_refused(run: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"problem_type": "multi_label_classification"}, "{}: predicts multi_label_classification; expected a classifier with two or more labels"),
         ({"id2label": {"0": "x", "1": "x", "2": "y"}}, "{}: two labels have the same name: x, x, y; correct id2label in config.json"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
@@ -17,6 +18,7 @@ from kexp.files.cells import plain_label
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 
@@ -124,7 +126,11 @@ class Ordinal(SingleLabel):
         import torch
 
         above = logits.sigmoid()
-        above = above.cumprod(1) if self.form == "conditional" else above.sort(1, descending=True).values
+        if self.form == "conditional":
+            # ONNX has no cumulative product.
+            above = torch.stack(list(itertools.accumulate(above.unbind(1), torch.mul)), 1)
+        else:
+            above = above.sort(1, descending=True).values
         ends = torch.ones_like(above[:, :1]), torch.zeros_like(above[:, :1])
         return torch.cat([ends[0], above], 1) - torch.cat([above, ends[1]], 1)
 

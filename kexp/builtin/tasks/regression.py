@@ -15,6 +15,7 @@ from kexp.errors import DataError, Problem
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 FAR = 10.0
