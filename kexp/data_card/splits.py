@@ -54,7 +54,7 @@ def split_rows(rows: CardRows) -> tuple[SplitRows, ...]:
         if read or trained:
             counts = record.get(split, {}).items()
             dropped = {name: count for name, count in counts if count and name not in ("read", "kept")}
-            totals = tuple(len(frames.get(split, ())) for frames in (rows.read, rows.divided))
+            totals = len(rows.read.get(split, ())), len(rows.divided.get(split, ()))
             found.append(SplitRows(split, read, trained, dropped, totals if rows.spec.task.several else None))
     return tuple(found)
 

@@ -56,7 +56,8 @@ def write_graph(
     """
     import torch
 
-    outputs = LOGITS if meaning(torch.zeros(1, module.config.num_labels)) is None else (*LOGITS, PREDICTIONS)
+    labels: int = module.config.num_labels  # type: ignore[assignment]
+    outputs = LOGITS if meaning(torch.zeros(1, labels)) is None else (*LOGITS, PREDICTIONS)
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens", max=max_length)
     # Different sizes above 1: the exporter treats equal sizes as the same dimension.
     example = torch.ones((3, min(7, max_length)), dtype=torch.int64)

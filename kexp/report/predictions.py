@@ -93,7 +93,7 @@ class _Columns(Mapping[str, "pd.Series[Any]"]):
         return iter(self.rows)
 
     def __len__(self) -> int:
-        return self.rows.shape[1]
+        return len(self.rows.columns)
 
 
 TEXT, NUMBER = "OTU", "iuf"
