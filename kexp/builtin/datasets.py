@@ -275,19 +275,20 @@ class HubDataset(ColumnOptions):
         source = f"{self.source}, split {name}"
         names = self.columns_of(dataset.column_names, labelled=split != UNLABELLED)
         values = _values(dataset, names, source)
-        feature = dataset.features.get(self.label) if isinstance(self.label, str) else None
+        label = self.label if isinstance(self.label, str) else ""
+        feature = dataset.features.get(label)
         if isinstance(of := getattr(feature, "feature", None), ClassLabel):
             return self.select([values], source, context, split, _by_number(of.names))
         if split == UNLABELLED or not isinstance(feature, ClassLabel):
             return self.select([values], source, context, split)
-        unlabelled = sum(label is None or label < 0 for label in values[self.label])
+        unlabelled = sum(of is None or of < 0 for of in values[label])
         if unlabelled and "-1" not in self.leave_out and not context.keep_unlabelled:
             remedy = 'name another split in dataset.splits, or leave them out with cleaning.unlabelled = "drop"'
             raise DataError(f"{source}: {unlabelled} rows have no label (-1); {remedy}")
         named = _by_number(feature.names)
         if "-1" not in self.leave_out:
             # To be dropped later, as in every other dataset.
-            values[self.label] = [None if label is None or label < 0 else label for label in values[self.label]]
+            values[label] = [None if of is None or of < 0 else of for of in values[label]]
         return self.select([values], source, context, split, named)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kexp.contracts import DatasetContext
     from kexp.files.tables import Columns
 
-_TRUTH = {0: 0, 1: 1} | {
+_TRUTH: dict[Any, int] = {0: 0, 1: 1} | {
     spelled: value
     for value, words in enumerate((("0", "0.0", "false"), ("1", "1.0", "true")))
     for word in words

@@ -83,11 +83,10 @@ class DatasetOptions(Options):
         """Read the data, and add to ``context.counts`` how many rows were left out while reading, by reason.
 
         Returns a Hugging Face dataset per split name (train, and perhaps validation, test and unlabelled) with the
-        columns ``text`` (str), ``label`` (str, int or ClassLabel; lists of them where the task has several names per row; not needed where
-        unlabelled), and optionally
-        ``text_pair`` (str), ``group`` (str or int; rows of one group are never divided between splits) and
-        ``augmented`` (str; an augmented view of the text, used where the row is unlabelled). Raises ``DataError`` with
-        file and row.
+        columns ``text`` (str), ``label`` (str, int or ClassLabel, or lists of them where a row has several; not needed
+        where unlabelled), and optionally ``text_pair`` (str), ``group`` (str or int; rows of one group are never
+        divided between splits) and ``augmented`` (str; an augmented view of the text, used where the row is
+        unlabelled). Raises ``DataError`` with file and row.
         """
 
 

@@ -58,7 +58,7 @@ def _assigned(
     left, lacking, rooms = counts.sum(0), wanted.T.tolist(), room.tolist()
     rows, labels = np.nonzero(counts)
     ends = np.searchsorted(rows, np.arange(len(sizes) + 1)).tolist()
-    labels, amounts = labels.tolist(), counts[counts != 0].tolist()
+    label_of, amounts = labels.tolist(), counts[counts != 0].tolist()
     by_label, drawn, size_of = np.ascontiguousarray(counts.T), draws.tolist(), sizes.tolist()
     found = np.full(len(sizes), -1, np.int64)
     while (left > 0).any():
@@ -69,7 +69,7 @@ def _assigned(
             found[unit] = part
             rooms[part] -= size_of[unit]
             for place in range(ends[unit], ends[unit + 1]):
-                lacking[labels[place]][part] -= amounts[place]
+                lacking[label_of[place]][part] -= amounts[place]
         left = left - counts[units].sum(0)
     units = np.flatnonzero(found < 0)
     for unit in units[np.argsort(-sizes[units], kind="stable")].tolist():

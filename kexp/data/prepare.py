@@ -89,14 +89,7 @@ def prepare_read(read: ReadData, spec: Spec, repeat: Repeat) -> PreparedData:
     need_rows(frames["train"], "train", counts["train"])
     frames["train"] = cap_classes(frames["train"], spec.cleaning, seed, counts["train"])
     for split, frame in frames.items():
-        limit = _limit(spec.dataset, split)
-        classes = spec.task.classes
-        if classes:
-            frames[split] = limit_labelled_rows(frame, split, limit, seed)
-        elif split == UNLABELLED:
-            frames[split] = limit_rows(frame, limit, seed)
-        else:
-            frames[split] = limit_label_sets(frame, split, limit, seed, spec.task.strata)
+        frames[split] = _limited(frame, split, spec, seed)
         counts[split]["over_limit"] = len(frame) - len(frames[split])
     context.warnings.extend(_idle_limits(spec.dataset, frames))
     if spec.labelled.chosen or UNLABELLED in frames or spec.labelled.pool_from != "all":
@@ -218,6 +211,16 @@ def _clean(
         need_rows(cleaned[split], split, counts[split])
     spec.task.need_variety(set(cleaned["train"]["label"].unique()))
     return cleaned, bounds
+
+
+def _limited(frame: pd.DataFrame, split: str, spec: Spec, seed: int) -> pd.DataFrame:
+    """Return the rows of a split that its limit keeps, among them one of every label where that is possible."""
+    limit = _limit(spec.dataset, split)
+    if spec.task.classes:
+        return limit_labelled_rows(frame, split, limit, seed)
+    if spec.task.several:
+        return limit_label_sets(frame, split, limit, seed, spec.task.strata)
+    return limit_rows(frame, limit, seed)
 
 
 def _limit(dataset: DatasetOptions, split: str) -> int | None:

@@ -352,8 +352,6 @@ def limit_label_sets(frame: pd.DataFrame, split: str, limit: int | None, seed: i
     if len(kept) == len(frame) or split != "train":
         return kept
     numbers = strata(frame["label"], 1)
-    if numbers.ndim == 1:
-        return kept
     chosen = frame.index.isin(kept.index)
     if not with_every_label(chosen, numbers, seed):
         raise DataError(f"dataset.limit: {limit} train rows cannot hold {numbers.shape[1]} labels; use more")

@@ -47,7 +47,7 @@ def names_in(value: Any) -> list[str] | None:
     """
     if isinstance(value, str):
         return _names_in_text(value)
-    if hasattr(value, "tolist") and getattr(value, "ndim", 0):
+    if hasattr(value, "tolist") and getattr(value, "ndim", None):
         value = value.tolist()
     if isinstance(value, list | tuple | set | frozenset):
         return [_name(item) for item in value]

@@ -32,7 +32,9 @@ def test_a_set_is_spelled_once(value: Any, label: str) -> None:
     assert set(TASK.names_in(label)) == (set() if label in ("", "(none)") else set(label.split("|")))
 
 
-@pytest.mark.parametrize("value", [["a|b"], [None], [["a"]], ["a", ""], {"a": 1}, "a||b", "['a' 'b']", "[0 1]", [0.5], b"a"])
+@pytest.mark.parametrize(
+    "value", [["a|b"], [None], [["a"]], ["a", ""], {"a": 1}, "a||b", "['a' 'b']", "[0 1]", [0.5], b"a"]
+)
 def test_what_is_no_set_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"found|holds"):
         TASK.label_of(value)
@@ -84,7 +86,9 @@ def test_predictions_are_sigmoids_without_overflow() -> None:
 def test_the_loss_of_a_row_is_the_mean_binary_cross_entropy_of_its_labels() -> None:
     generator = np.random.default_rng(0)
     targets, given = generator.integers(0, 2, (50, 4)), generator.random((50, 4))
-    expected = [log_loss(truth, np.stack([1 - p, p], 1), labels=[0, 1]) for truth, p in zip(targets, given, strict=True)]
+    expected = [
+        log_loss(truth, np.stack([1 - p, p], 1), labels=[0, 1]) for truth, p in zip(targets, given, strict=True)
+    ]
     np.testing.assert_allclose(TASK.losses(targets, given), expected)
 
 
@@ -131,7 +135,9 @@ def test_precision_is_reached_with_as_many_rows_as_it_allows(seed: int) -> None:
         assert decided[:, place].tolist() == (given[:, place] >= min(enough)).astype(int).tolist()
 
 
-def test_a_precision_that_is_not_reached_and_labels_without_rows_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_precision_that_is_not_reached_and_labels_without_rows_are_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     targets = np.array([[1, 0, 0], [0, 0, 1], [0, 0, 1]])
     given = np.array([[0.2, 0.5, 0.9], [0.8, 0.5, 0.8], [0.9, 0.5, 0.7]])
     chosen = MultiLabel(thresholds="precision", threshold=0.3).choose(targets, given, NAMES)

@@ -135,7 +135,7 @@ def test_a_row_whose_label_columns_are_all_blank_has_a_missing_label(tmp_path: P
 
 
 def test_label_names_rename_columns_in_their_order(tmp_path: Path) -> None:
-    text, sets = unsmile()
+    text, _ = unsmile()
     dataset = {"path": str(write(tmp_path, "a.tsv", text)), "text": "문장", "label": NAMES}
     data = prepared({**dataset, "label_names": {"clean": "없음", "남성": "male"}})
     assert list(data.labels) == ["없음", "male", *(name for name in NAMES if name not in ("clean", "남성"))]
@@ -269,7 +269,9 @@ def test_a_saved_dataset_with_a_list_of_named_labels(tmp_path: Path) -> None:
     names = ["기쁨", "슬픔", "분노"]
     features = Features({"text": Value("string"), "labels": ListOf(ClassLabel(names=names))})
     cells = [[0, 2], [1], [], [2]]
-    rows = Dataset.from_dict({"text": [f"글 {n}" for n in range(40)], "labels": [cells[n % 4] for n in range(40)]}, features)
+    rows = Dataset.from_dict(
+        {"text": [f"글 {n}" for n in range(40)], "labels": [cells[n % 4] for n in range(40)]}, features
+    )
     DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "saved"))
     dataset = {"use": "hub", "path": str(tmp_path / "saved"), "label": "labels"}
     spec = spec_of(dataset)
@@ -446,7 +448,7 @@ def test_folds_are_disjoint_and_cover_all_rows(tmp_path: Path) -> None:
     assert sorted(tested) == list(range(600))
     rows[5]["labels"] = ["하나뿐", *rows[5]["labels"]]
     message = refusal({**dataset, "path": written(tmp_path, rows)}, split={"folds": 5, "validation": 0.1})
-    assert 'is in one row alone, which one fold would test and never learn' in message
+    assert "is in one row alone, which one fold would test and never learn" in message
     assert "하나뿐" in message
 
 

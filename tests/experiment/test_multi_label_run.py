@@ -86,7 +86,9 @@ def test_a_run_learns_sets_of_labels_and_tells_what_it_found(tmp_path: Path) -> 
         sets = ["|".join(sorted(np.array(NAMES)[row])) or "(none)" for row in decided]
         assert own["predicted"].tolist() == sets
         assert result["metrics"][split]["macro_f1"] == pytest.approx(f1_score(truth, decided, average="macro"))
-        assert [one["f1"] for one in result["per_label"][split]] == pytest.approx(f1_score(truth, decided, average=None))
+        assert [one["f1"] for one in result["per_label"][split]] == pytest.approx(
+            f1_score(truth, decided, average=None)
+        )
         losses = np.where(truth, np.log(given), np.log1p(-given))
         if split == "validation":
             assert result["validation_loss"] == pytest.approx(-losses.mean())

@@ -114,7 +114,8 @@ class MultiLabel(TaskOptions):
                 row[:] = -1
             else:
                 row[own] = 1
-        return rows[numbers]
+        targets: NDArray[np.int64] = rows[numbers]
+        return targets
 
     def decode(self, targets: NDArray[Any], names: Sequence[str]) -> list[str]:
         """Return the sets."""
@@ -127,13 +128,15 @@ class MultiLabel(TaskOptions):
             key = row.tobytes()
             if key not in spelled:
                 known = (row >= 0).all()
-                spelled[key] = set_of(names[number] for number in np.flatnonzero(row)) if known else ""
+                spelled[key] = set_of(names[number] for number in np.flatnonzero(row).tolist()) if known else ""
             labels.append(spelled[key])
         return labels
 
     def known(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which rows are not -1."""
-        known: NDArray[np.bool_] = (targets >= 0).all(1)
+        import numpy as np
+
+        known: NDArray[np.bool_] = np.logical_and.reduce(targets >= 0, axis=1)
         return known
 
     def strata(self, labels: Sequence[str], parts: int) -> NDArray[np.int64]:
