@@ -37,6 +37,9 @@ MOST_NUMBERS = 20
 MULTI_LABEL = 3
 """Columns of 0 and 1 that are taken for one label each."""
 
+LAST = 9
+"""Rank of what is a label only if nothing else is."""
+
 _DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}\b")
 
 
@@ -161,8 +164,9 @@ def _label_candidates(columns: Mapping[str, Column], rows: int) -> list[str]:
         named = LABEL_NAMES.search(column.name.rpartition(".")[2]) is not None
         if column.kind == "fraction":
             # Prices and times are measured too: only a name tells which numbers are to be learnt.
-            if rank < GUESSED and len(column.values) > 1 and not odd_number(column):
-                found.append((rank, True, len(column.values), place, column.name))
+            if rank < GUESSED and len(column.values) > 1:
+                # One that holds words, too, is refused with them if there is no other.
+                found.append((LAST if odd_number(column) else rank, True, len(column.values), place, column.name))
             continue
         several = column.kind == "list" or (
             (named or len(column.values) <= MOST_LABELS) and separator_of(column.values)

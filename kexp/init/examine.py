@@ -135,8 +135,8 @@ def _column_notes(train: FoundTable, roles: Roles) -> Iterator[str]:
         yield f"{train.path}: {finding}; if it is a title above the names, delete it and run this again"
     if roles.guessed and len(roles.label.columns) > 1:
         yield (
-            f"{len(roles.label.columns)} columns hold 0 and 1, and each is taken for a label of its own: "
-            f"{roles.label.name}; --label names one column, or, repeated, those that are labels"
+            f"{len(roles.label.columns)} columns hold 0 and 1, and each is taken for a label of its own; --label names "
+            "one column, or, repeated, those that are labels"
         )
     elif roles.guessed:
         yield (

@@ -164,8 +164,6 @@ def _column_comments(found: Found) -> dict[str, list[str]]:
     comments = {"label": label_comments(found)}
     if roles.other_texts:
         comments["text"] = [f"Also long: {', '.join(roles.other_texts)}. A list joins columns: {_joined(found)}"]
-    if roles.other_labels:
-        comments["label"].append(f"Other columns that could be the label: {', '.join(roles.other_labels)}")
     if roles.group:
         comments["group"] = ["Rows with an equal value here stay in one split."]
     if found.leave_out:

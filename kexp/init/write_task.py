@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kexp.builtin import tasks
+from kexp.builtin.tasks.regression import FAR
 from kexp.init.examine import Found
 
 SHORT_NAMES = 8
@@ -56,9 +57,14 @@ def task_tables(found: Found) -> dict[str, Any] | None:
 
 def _below(found: Found) -> Iterator[str]:
     if found.roles.label.measured:
+        low, high = min(found.counts, key=float), max(found.counts, key=float)
+        if max(abs(float(low)), abs(float(high))) > FAR:
+            yield "A model begins at 0 and takes many steps to numbers so far from it, unless these are stated."
         yield "Where the scale has ends, predictions stay between them; these are the numbers that were seen:"
-        yield f"low = {min(found.counts, key=float)}"
-        yield f"high = {max(found.counts, key=float)}"
+        yield f"low = {low}"
+        yield f"high = {high}"
+        if len(found.counts) <= MOST_STEPS:
+            yield 'These are few different numbers: use = "ordinal" would learn them as steps of a scale.'
     else:
         yield "A row has the labels whose probability is 0.5 or more; to choose that of each label on validation:"
         yield 'thresholds = "best-f1"'

@@ -263,7 +263,7 @@ def test_imbalance_is_said_and_max_length_holds_the_texts(tmp_path: Path) -> Non
     ("header", "cells", "message"),
     [
         (("text", "price"), lambda n: [f"{n / 7:.3f}"], "holds measured values (0, 0.143, 0.286); name it with --label"),
-        (("text", "score"), lambda n: [f"{n / 7:.3f}" if n else "없음"], "there is no column"),
+        (("text", "score"), lambda n: [f"{n / 7:.3f}" if n else "없음"], "and '없음', which is no number; correct it"),
         (("text", "label"), lambda n: ["['좋음', '나쁨']"], "every row has \"['좋음', '나쁨']\"; expected at least two labels"),
         (("text", "label"), lambda n: ['[{"a": 1}]'], "holds several values in a cell ([{\"a\": 1}])"),
         (("text", "label"), lambda n: ["좋음"], "every row has '좋음'; expected at least two labels"),

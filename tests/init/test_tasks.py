@@ -149,6 +149,21 @@ def test_measured_values_of_pairs_and_of_a_column_that_is_named(tmp_path: Path) 
     assert (found["dataset"]["text_pair"], found["task"]) == ("sentence2", {"use": "regression"})
 
 
+@pytest.mark.parametrize(("most", "far", "few"), [(5, False, True), (100, True, False)])
+def test_what_else_could_be_done_with_numbers_is_said(tmp_path: Path, most: int, far: bool, few: bool) -> None:
+    rows = [(text, n % (2 * most + 1) / 2) for n, (text, _) in enumerate(reviews(240))]
+    init(write_csv(tmp_path / "data.csv", [("text", "score"), *rows]))
+    text = (tmp_path / "spec.toml").read_text("utf-8")
+    assert ("# A model begins at 0 and takes many steps" in text) == far
+    assert ('use = "ordinal" would learn them as steps of a scale' in text) == few
+
+
+def test_other_columns_are_said_once(tmp_path: Path) -> None:
+    rows = [(text, label, "ab"[n % 2]) for n, (text, label) in enumerate(reviews())]
+    init(write_csv(tmp_path / "data.csv", [("text", "label", "topic"), *rows]))
+    assert (tmp_path / "spec.toml").read_text("utf-8").count("Other columns that could be the label: topic") == 1
+
+
 def test_an_odd_number_is_refused(tmp_path: Path) -> None:
     rows = [(text, f"{n / 7:.3f}" if n else "없음") for n, (text, _) in enumerate(reviews())]
     path = write_csv(tmp_path / "data.csv", [("text", "score"), *rows])
