@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,35 +55,6 @@ def mean_of(scores: Callable[[Answers], Numbers]) -> Measure:
         return lambda weights: weights @ counted / weights.sum(1)
 
     return Measure(scores, weighted)
-
-
-def measures_of(kinds: Collection[str]) -> dict[str, Measure]:
-    """Return the measures by metric that are known for some kinds of targets (``TaskOptions.measured_as``)."""
-    from kexp.evaluate.label_set_measures import LABEL_SET_MEASURES
-    from kexp.evaluate.number_measures import NUMBER_MEASURES
-    from kexp.evaluate.order_measures import ORDER_MEASURES
-
-    known: Mapping[str, Mapping[str, Measure]] = {
-        "label-set": LABEL_SET_MEASURES,
-        "number": NUMBER_MEASURES,
-        "ordered-class": ORDER_MEASURES,
-    }
-    return {name: measure for kind in kinds for name, measure in known.get(kind, {}).items()}
-
-
-def row_scores_of(kinds: Collection[str]) -> dict[str, Callable[[Answers], Numbers]]:
-    """Return by metric what every row counts in it, for all metrics of which that is known for these targets."""
-    from kexp.contracts.task import CLASS
-    from kexp.evaluate.row_scores import ROW_SCORES
-
-    of_classes = {name: partial(_of_classes, name) for name in (ROW_SCORES if CLASS in kinds else ())}
-    return {**of_classes, **{name: measure.scores for name, measure in measures_of(kinds).items()}}
-
-
-def _of_classes(metric: str, answers: Answers) -> Numbers:
-    from kexp.evaluate.row_scores import ROW_SCORES
-
-    return ROW_SCORES[metric](answers.targets, answers.predictions)
 
 
 def in_chunks(weights: Numbers, size: int, most: int = 2**22) -> Iterator[Numbers]:

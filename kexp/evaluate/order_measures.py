@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def rank_error(answers: Answers) -> Numbers:
     """Return by how many classes every row's decision is off."""
-    return abs(answers.decided - answers.targets).astype("float64")
+    errors: Numbers = abs(answers.decided - answers.targets).astype("float64")
+    return errors
 
 
 def _kappa_parts(answers: Answers) -> tuple[Numbers, Numbers, Numbers]:
@@ -38,7 +39,8 @@ def _kappa_scores(answers: Answers) -> Numbers:
     expected = float(of_true @ distances @ of_decided)
     if not expected:
         # Where all rows have one class and are decided for it, nothing is left to agree on: 0, as in the metric.
-        return 0 * seen
+        nothing: Numbers = 0 * seen
+        return nothing
     observed = float(seen.mean())
     moved = true @ (distances @ of_decided) + decided @ (distances @ of_true) - 2 * expected
     scores: Numbers = 1 - observed / expected - (seen - observed) / expected + observed / expected**2 * moved

@@ -42,8 +42,8 @@ RANGES = {
     "mcc": (-1.0, 1.0),
     "cross_entropy": (0.0, math.inf),
     "ece": (0.0, 1.0),
-    "mse": (0.0, 1.0),
-    "mae": (0.0, 1.0),
+    "mse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
     "micro_f1": (0.0, 1.0),
     "samples_f1": (0.0, 1.0),
     "subset_accuracy": (0.0, 1.0),
@@ -51,8 +51,13 @@ RANGES = {
     "lrap": (0.0, 1.0),
     "macro_auc": (0.0, 1.0),
     "micro_auc": (0.0, 1.0),
+    "pearson": (-1.0, 1.0),
+    "spearman": (-1.0, 1.0),
+    "rmse": (0.0, math.inf),
+    "quadratic_kappa": (-1.0, 1.0),
+    "rank_mae": (0.0, math.inf),
 }
-"""Least and largest value of the metrics of kexp itself."""
+"""Least and largest value of the metrics of kexp itself, whatever targets they are of."""
 
 ANY = (-math.inf, math.inf)
 

@@ -58,7 +58,6 @@ def write_sheet(
         raise KexpError(f"--output {path}: an audit's sheet is a CSV file; give a name that ends in .csv")
     _need_unfilled(path)
     found = subject(plan, catalog, of, progress)
-    names = found.data.labels
     name = describe(found.stream, found.augmenter, catalog)
     lines: list[list[object]] = []
     seen: set[str] = set()
@@ -67,13 +66,12 @@ def write_sheet(
         if isinstance(augmented, Rejected) or augmented == original:
             left_out["rejected" if isinstance(augmented, Rejected) else "unchanged"] += 1
             continue
-        known = names[label] if label >= 0 else ""
         row = _row_id(name, original, augmented)
         if row in seen:
             left_out["repeated"] += 1
             continue
         seen.add(row)
-        lines.append([len(lines) + 1, row, name, original, augmented, known, *[""] * len(QUESTIONS), ""])
+        lines.append([len(lines) + 1, row, name, original, augmented, label, *[""] * len(QUESTIONS), ""])
         if len(lines) == count:
             break
     if not lines:
@@ -114,8 +112,8 @@ def describe(stream: str, augmenter: Any, catalog: Catalog) -> str:
     return f"{stream} {catalog.name_of(type(augmenter))} {json.dumps(options, ensure_ascii=False, sort_keys=True)}"
 
 
-def _views(found: Subject, count: int) -> Iterator[tuple[str, str | Rejected, int]]:
-    """Yield original, view and label id of shuffled rows; as many at once as are wanted."""
+def _views(found: Subject, count: int) -> Iterator[tuple[str, str | Rejected, str]]:
+    """Yield original, view and label of shuffled rows, "" for an unknown one; as many at once as are wanted."""
     rows, seed = found.rows, found.spec.split.seed
     order = generator(seed, "audited rows").permutation(len(rows))
     augment = found.prepared.augmenter(found.spec, found.data, found.augmenter)
@@ -123,8 +121,8 @@ def _views(found: Subject, count: int) -> Iterator[tuple[str, str | Rejected, in
         for start in range(0, len(order), count):
             chosen = order[start : start + count]
             made = augment([rows.texts[row] for row in chosen], streams(rows, chosen, seed, 0))
-            for row, view in zip(chosen, made, strict=True):
-                yield rows.texts[row], view, int(rows.labels[row])
+            labels = found.spec.task.decode(rows.labels[chosen], found.data.labels)
+            yield from zip([rows.texts[row] for row in chosen], made, labels, strict=True)
     finally:
         augment.close()
 

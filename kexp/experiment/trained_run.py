@@ -74,6 +74,7 @@ class TrainedRun:
             **({} if assembled.pretraining is None else {"pretraining": dict(assembled.pretraining)}),
             "parameters": {"total": assembled.model.num_parameters(), "trainable": trainer.trainable},
             **self._unusual(),
+            **({} if task.calibrates else {"calibrates": False}),
             **({"decisions": dict(chosen)} if chosen else {}),
             **by_key(
                 {

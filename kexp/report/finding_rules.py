@@ -207,10 +207,10 @@ def _last_loss(evaluations: Sequence[Evaluation]) -> float | None:
     return next((loss for one in reversed(evaluations) if (loss := validation_loss(one)) is not None), None)
 
 
-def overfitting(evaluations: Sequence[Evaluation], *, of_classes: bool = True) -> str:
+def overfitting(evaluations: Sequence[Evaluation], *, calibrates: bool = True) -> str:
     """Say that the validation loss ends above its lowest point while the training loss ends below it.
 
-    ``of_classes`` says whether a row has one label out of few, whose probabilities a temperature may correct.
+    ``calibrates`` says whether predictions are probabilities that a temperature can correct.
     """
     points = [
         (one["epoch"], one["train_loss"], loss)
@@ -226,7 +226,7 @@ def overfitting(evaluations: Sequence[Evaluation], *, of_classes: bool = True) -
     return (
         f"overfitting: after epoch {plain(epoch)} the validation loss rises from {validation:.3f} to "
         f"{last_validation:.3f} while the training loss falls from {train:.3f} to {last_train:.3f}: "
-        f"{CALIBRATED if of_classes else MORE_ROWS}"
+        f"{CALIBRATED if calibrates else MORE_ROWS}"
     )
 
 

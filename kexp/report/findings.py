@@ -93,7 +93,9 @@ class _Variant:
         def unlearnt(run: _Run) -> str:
             return rules.unlearnt_classes(run.result["labels"], run.confusion(self.split))
 
-        overfitted = self._most(lambda run: rules.overfitting(run.evaluations, of_classes="per_class" in run.result))
+        overfitted = self._most(
+            lambda run: rules.overfitting(run.evaluations, calibrates=run.result.get("calibrates", True))
+        )
         cut = self._cut()
         cause = NOTHING_LEARNT if flat else self._in_runs(collapse, f"its predictions {ONE_LABEL}", ONE_LABEL)
         missed = self._in_runs(unlearnt, A_LABEL_MISSED, A_LABEL_MISSED)
@@ -235,6 +237,9 @@ def _tiny_validation(variants: Sequence[_Variant]) -> str:
     for variant in variants:
         rows, value, ahead = variant.chosen_on()
         of, folds = variant.name if len(variants) > 1 else "", bool(variant.spec.get("split", {}).get("folds"))
+        # F1 of labels of sets is no share of the rows.
+        if any("per_label" in run.result for run in variant.runs):
+            continue
         if text := rules.tiny_validation(variant.score, rows, value, ahead, of=of, folds=folds):
             said.append((rows, text))
     return min(said, key=lambda one: one[0])[1] if said else ""

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kexp.contracts.task import CLASS
-from kexp.evaluate.answers import Answers, measures_of
+from kexp.evaluate.answers import Answers
 from kexp.evaluate.bootstrap import intervals, intervals_of
+from kexp.evaluate.measures import measures_of
 from kexp.evaluate.statistics import FEWEST
 from kexp.report.methods import Method
 from kexp.report.repeated import has_resplit, in_order, units_of

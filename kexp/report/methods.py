@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kexp.errors import KexpError
-from kexp.evaluate.answers import row_scores_of
+from kexp.evaluate.measures import row_scores_of
 from kexp.repeats import Repeat
 from kexp.report.predictions import Tested, other_texts, row_differences
 from kexp.report.repeated import LEVELS, Result

@@ -56,7 +56,10 @@ def run_page(folder: Path, variant: str, repeat: Repeat, number: int) -> Json:
         "coverage": None if sure is None else coverage(sure, result.get("labels", [])),
         "errors": None if sure is None else error_analysis(sure),
         "epochs": epoch_table(by_epoch) if by_epoch else None,
-        "remarks": [*filter(None, [overfitting(by_epoch, of_classes=has_classes(result))]), *_warnings(events)],
+        "remarks": [
+            *filter(None, [overfitting(by_epoch, calibrates=result.get("calibrates", True))]),
+            *_warnings(events),
+        ],
         "split": split,
         "per_class": result.get("per_class", {}).get(split, []),
         "confusion": result.get("confusion_matrix", {}).get(split, []),

@@ -124,6 +124,7 @@ class Done(TypedDict, total=False):
     scores: dict[str, dict[str, Any]]
     decisions: dict[str, Any]
     calibration: Calibration
+    calibrates: bool
 
 
 Result = Annotated[Done | Ended, Field(discriminator="status")]

@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kexp.evaluate.answers import Answers, measures_of, row_scores_of
+from kexp.evaluate.answers import Answers
 from kexp.evaluate.by_label import differences_by_label
 from kexp.evaluate.differences import Difference, crossed, resampled, two_answers, two_models, unpaired
+from kexp.evaluate.measures import measures_of, row_scores_of
 from kexp.evaluate.statistics import FEWEST, holm
 from kexp.repeats import Repeat
 from kexp.report.methods import Method, RowsDiffer, rows_by, runs_in_words

@@ -16,7 +16,7 @@ from kexp.report.repeated import Result, has_resplit, in_order, ratio_of_test, u
 from kexp.report.statements import statements, tested_metrics, untested_remark
 
 SEVERITY = ("done", "interrupted", "failed")
-LOWER_IS_BETTER = ("cross_entropy", "ece", "mse", "mae")
+LOWER_IS_BETTER = ("cross_entropy", "ece", "mse", "mae", "rmse", "hamming_loss", "rank_mae")
 
 
 def build_summary(

@@ -10,7 +10,7 @@ from typing import Any
 
 from kexp.contracts import TaskOptions
 from kexp.errors import KexpError, did_you_mean
-from kexp.evaluate.answers import row_scores_of
+from kexp.evaluate.measures import row_scores_of
 from kexp.nested import find
 from kexp.repeats import Part, Repeat, all_repeats, in_words, place_of
 from kexp.report.intervals import add_intervals

@@ -13,7 +13,8 @@ from sklearn import metrics
 
 from kexp.catalog import Catalog
 from kexp.contracts import MetricContext
-from kexp.evaluate.answers import Answers, measures_of
+from kexp.evaluate.answers import Answers
+from kexp.evaluate.measures import measures_of
 
 Score = Callable[[Any, Any, Any], float]
 
