@@ -38,7 +38,7 @@ class TargetRows(ABC):
     def of_classes(self, ids: NDArray[np.int64], names: int) -> NDArray[Any]:
         """Return a target for every row, equal ones for rows of one class."""
 
-    def context(self, ids: NDArray[np.int64], names: int, **more: int) -> ObjectiveContext:
+    def context(self, ids: NDArray[np.int64], names: int, **more: Any) -> ObjectiveContext:
         """Return the context of an objective whose train rows are of these classes."""
         targets = self.of_classes(ids, names)
         return ObjectiveContext(tuple(self._counts(targets, names)), rows=len(ids), **more)
