@@ -42,7 +42,10 @@ def init(
         list[str] | None,
         typer.Option("--text", metavar="COLUMN", help="Column of the texts; repeated, columns that are joined."),
     ] = None,
-    label: Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="Column of the labels.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="COLUMN", help="Column of the labels; repeated, columns of 0 and 1."),
+    ] = None,
     group: Annotated[
         str | None, typer.Option("--group", metavar="COLUMN", help="Column whose equal values stay in one split.")
     ] = None,
@@ -81,7 +84,7 @@ def init(
         spec = output or Path(f"{_stem(source)}.toml")
         if not asks or output is not None:
             _need_free(spec, force=force)
-        found = examine(source, text or (), label, group, sheet)
+        found = examine(source, text or (), label or (), group, sheet)
         _print_found(found)
         if asks:
             chosen = _ask_columns(found, text, label)
@@ -141,7 +144,7 @@ def _print_found(found: Found) -> None:
     group = f", group {roles.group}" if roles.group else ""
     texts = f" (or {', '.join(roles.other_texts)})" if roles.other_texts else ""
     others = f" (or {', '.join(roles.other_labels)})" if roles.other_labels else ""
-    labels = f"label {roles.label.name}{others}, {len(found.counts)} labels"
+    labels = f"label {roles.label.name}{others}, {found.labels_in_words}"
     note(f"text {' + '.join(roles.text)}{texts}{pair}; {labels}{group}")
     for one in found.notes:
         note(f"note: {one}")
@@ -176,15 +179,23 @@ def _ask(question: str, default: str, choices: Sequence[str] = ()) -> str:
         note(f"{answer}: unknown; {did_you_mean(answer, choices)}")
 
 
-def _ask_columns(found: Found, text: list[str] | None, label: str | None) -> tuple[Sequence[str], str] | None:
+def _ask_columns(
+    found: Found, text: list[str] | None, label: list[str] | None
+) -> tuple[Sequence[str], Sequence[str]] | None:
     """Ask for the columns that the command line does not name; None where they are those that were found."""
     roles = found.roles
     names = list(roles.columns)
     texts = text or roles.text
     if not text and roles.text_pair is None:
         texts = (_ask("Column of texts", roles.text[0], names),)
-    chosen = label or _ask("Column of labels", roles.label.name, [name for name in names if name not in texts])
-    unchanged = tuple(texts) == tuple(roles.text) and chosen == roles.label.name
+    seen = roles.label.columns
+    chosen: Sequence[str] = label or seen
+    if not label:
+        choices = [name for name in names if name not in texts]
+        joined = [roles.label.name] if len(seen) > 1 else []
+        answer = _ask("Column of labels", roles.label.name, [*joined, *choices])
+        chosen = seen if answer == roles.label.name else (answer,)
+    unchanged = tuple(texts) == tuple(roles.text) and tuple(chosen) == tuple(seen)
     return None if unchanged else (texts, chosen)
 
 
@@ -220,7 +231,7 @@ def _as_json(found: Found, spec: Path, backbone: Suggestion) -> dict[str, object
         "files": {split: str(table.path) for split, table in found.tables.items()},
         "text": list(roles.text),
         "text_pair": roles.text_pair,
-        "label": roles.label.name,
+        "label": roles.label.name if len(roles.label.columns) == 1 else list(roles.label.columns),
         "group": roles.group,
         "labels": dict(found.counts),
         "leave_out": dict(found.leave_out),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _LISTED = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
 _TRUTH = {"true": "1", "false": "0"}
-_ONE_OF_SEVERAL = '; kexp learns one label per row, so choose one; or set [task] use = "multi-label", to learn all'
+_ONE_OF_SEVERAL = '; this task learns one label per row, so choose one; or set [task] use = "multi-label", to learn all'
 _KINDS = {"ndarray": "list", "tuple": "list", "dict": "table", "str": "string", "bytes": "byte string"}
 
 

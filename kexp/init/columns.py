@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from kexp.errors import DataError
-from kexp.files import label_of
-from kexp.files.cells import is_missing
-from kexp.files.columns import cell
 from kexp.init.column_names import (
     GROUP_NAMES,
     GUESSED,
@@ -23,43 +17,30 @@ from kexp.init.column_names import (
     SPLIT_VALUES,
     label_rank,
 )
+from kexp.init.labels import (
+    Label,
+    columns_of_truth,
+    finding,
+    label_in,
+    label_in_several,
+    names_in,
+    odd_number,
+    separator_of,
+)
 from kexp.init.layout import FoundTable
+from kexp.init.table_columns import Column, columns_of
 
 MOST_LABELS = 200
 """Distinct values up to which a column may be the label without a name that says so."""
 MOST_NUMBERS = 20
 """Distinct numbers up to which they may be classes."""
-MOST_COLUMNS = 500
 MULTI_LABEL = 3
 """Columns of 0 and 1 that are taken for one label each."""
 
+LAST = 9
+"""Rank of what is a label only if nothing else is."""
+
 _DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}\b")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column, or a dotted path into one: its values with counts, and what they are.
-
-    ``kind`` is text, list (several values in a cell), fraction (measured values) or value. ``hangul`` is the mean
-    number of Hangul syllables of its filled cells, ``length`` that of their characters.
-    """
-
-    name: str
-    values: Counter[str]
-    missing: int
-    kind: str
-    hangul: float
-    length: float
-
-    @property
-    def filled(self) -> int:
-        """Rows that have a value."""
-        return self.values.total()
-
-    @property
-    def numeric(self) -> bool:
-        """Whether all values are whole numbers."""
-        return all(value.removeprefix("-").isdecimal() for value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +52,7 @@ class Roles:
     """
 
     text: tuple[str, ...]
-    label: Column
+    label: Label
     text_pair: str | None = None
     group: str | None = None
     other_texts: Sequence[str] = ()
@@ -82,78 +63,31 @@ class Roles:
     columns: Mapping[str, Column] = field(default_factory=dict)
 
 
-def columns_of(table: FoundTable) -> dict[str, Column]:
-    """Look at every column of a table, and at the values inside of tables in a cell."""
-    names = dict.fromkeys(path for row in table.rows[:100] for path in _paths(row))
-    found = (_column(name, [cell(row, name) for row in table.rows]) for name in itertools.islice(names, MOST_COLUMNS))
-    return {column.name: column for column in found if column.filled}
-
-
-def _paths(row: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Yield the columns of a row, and the dotted paths to the values inside of tables in a cell."""
-    for name, value in row.items():
-        path = f"{above}{name}"
-        if isinstance(value, Mapping):
-            yield from _paths(value, f"{path}.")
-        elif path:
-            yield path
-
-
-def _column(name: str, cells: Sequence[Any]) -> Column:
-    values: Counter[str] = Counter()
-    missing, lists = 0, 0
-    for value in cells:
-        # A list is no label, and a number with a fraction is none either.
-        try:
-            label = label_of(value)
-        except ValueError:
-            label = str(value)
-            lists += hasattr(value, "__len__")
-        if is_missing(value) or not label:
-            missing += 1
-        else:
-            values[label] += 1
-    sample = [str(value) for value in cells[:2000] if not is_missing(value) and str(value).strip()] or [""]
-    hangul = sum(
-        sum("가" <= character <= "힣" or "\u1100" <= character <= "\u11ff" for character in text) for text in sample
-    )
-    fractions = sum(re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", value) is not None for value in values)
-    kind = "list" if lists * 2 > len(cells) - missing else "fraction" if fractions * 2 > len(values) else "value"
-    if kind == "value" and any(isinstance(value, str) and not value.strip().isdecimal() for value in cells[:2000]):
-        kind = "text"
-    return Column(name, values, missing, kind, hangul / len(sample), sum(map(len, sample)) / len(sample))
-
-
 def find_roles(
-    table: FoundTable, texts: Sequence[str] = (), label: str | None = None, group: str | None = None
+    table: FoundTable, texts: Sequence[str] = (), label: Sequence[str] = (), group: str | None = None
 ) -> Roles:
     """Find the roles of the columns; ``texts``, ``label`` and ``group`` are those that the user names.
 
     Raises ``DataError`` where no column can be the text, or the label: with the columns, and what to do.
     """
     columns = columns_of(table)
-    for name in (*texts, label, group):
+    for name in (*texts, *label, group):
         if name is not None and name not in columns:
             raise DataError(f"{table.path}: no column {name!r}; the columns are {', '.join(columns)}")
-    pair = next((pair for pair in PAIRS if not texts and set(pair) <= columns.keys() - {label}), None)
+    pair = next((pair for pair in PAIRS if not texts and set(pair) <= columns.keys() - {*label}), None)
     candidates = [] if texts or pair else _text_candidates(table, columns, label)
     text = tuple(texts) or (pair or candidates)[:1]
     used = {*text, *(pair or ()), *([group] if group else [])}
     rest = {name: column for name, column in columns.items() if name not in used}
-    splits = [name for name, column in rest.items() if _says_split(column) and name != label]
-    ids = [name for name, column in rest.items() if _is_id(column) and name != label]
+    splits = [name for name, column in rest.items() if _says_split(column) and name not in label]
+    ids = [name for name, column in rest.items() if _is_id(column) and name not in label]
     plain = {name: column for name, column in rest.items() if name not in {*splits, *ids}}
     labels = _label_candidates(plain, len(table.rows))
-    if label is None and (several := _several_labels(plain)):
-        raise DataError(f"{table.path}: {several}")
-    if label is None and not labels:
-        raise DataError(f"{table.path}: {_no_label(plain)}")
-    chosen = columns[label or labels[0]]
-    _need_classes(table, chosen)
+    chosen = _given(table, columns, label) if label else _found(table, plain, labels)
     if group is None:
-        group = next((n for n, c in plain.items() if n != chosen.name and _is_group(c)), None)
-    others = [name for name in labels if name not in (chosen.name, group)]
-    guessed = label is None and label_rank(chosen.name) >= GUESSED
+        group = next((n for n, c in plain.items() if n not in chosen.columns and _is_group(c)), None)
+    others = [name for name in labels if name not in (*chosen.columns, group)]
+    guessed = not label and (len(chosen.columns) > 1 or label_rank(chosen.name) >= GUESSED)
     return Roles(
         tuple(text),
         chosen,
@@ -168,7 +102,27 @@ def find_roles(
     )
 
 
-def _text_candidates(table: FoundTable, columns: Mapping[str, Column], label: str | None) -> list[str]:
+def _given(table: FoundTable, columns: Mapping[str, Column], names: Sequence[str]) -> Label:
+    """Return the label in the columns that the user names."""
+    if len(names) > 1:
+        return label_in_several([columns[name] for name in names], table.path)
+    return _needed(table, columns[names[0]])
+
+
+def _found(table: FoundTable, plain: Mapping[str, Column], candidates: Sequence[str]) -> Label:
+    """Return the label in the likeliest column, or in columns of 0 and 1 where no other has the name of a label."""
+    truths = columns_of_truth(plain)
+    first = candidates[0] if candidates else ""
+    named = label_rank(first) == 0 or (label_rank(first) < GUESSED and first not in truths)
+    both = [plain[name] for name in truths if len(plain[name].values) > 1]
+    if len(truths) >= MULTI_LABEL and len(both) > 1 and not named:
+        return label_in_several(both, table.path)
+    if not candidates:
+        raise DataError(f"{table.path}: {_no_label(plain)}")
+    return _needed(table, plain[first])
+
+
+def _text_candidates(table: FoundTable, columns: Mapping[str, Column], label: Sequence[str]) -> list[str]:
     """Return the columns that may be the text, the one with most Hangul first; without Hangul, the longest first."""
 
     def variety(column: Column) -> float:
@@ -177,7 +131,7 @@ def _text_candidates(table: FoundTable, columns: Mapping[str, Column], label: st
     texts = [
         column
         for name, column in columns.items()
-        if column.kind == "text" and name != label and not _is_id(column, by_name=True) and _is_varied(column)
+        if column.kind == "text" and name not in label and not _is_id(column, by_name=True) and _is_varied(column)
     ]
 
     def likely(column: Column) -> tuple[bool, float, float]:
@@ -188,7 +142,7 @@ def _text_candidates(table: FoundTable, columns: Mapping[str, Column], label: st
     if not ranked:
         lists = next((column for column in columns.values() if column.kind == "list"), None)
         shown = "; the columns are " + ", ".join(columns)
-        found = shown if lists is None else f": {_list_finding(lists)}; join its values to one text"
+        found = shown if lists is None else f": {finding(lists)}; join its values to one text"
         raise DataError(f"{table.path}: no column of texts{found}")
     best = ranked[0]
     # What is short beside the longest, or repeated, is a name or a label.
@@ -208,32 +162,35 @@ def _label_candidates(columns: Mapping[str, Column], rows: int) -> list[str]:
     for place, column in enumerate(columns.values()):
         rank = label_rank(column.name)
         named = LABEL_NAMES.search(column.name.rpartition(".")[2]) is not None
-        count = len(column.values)
+        if column.kind == "fraction":
+            # Prices and times are measured too: only a name tells which numbers are to be learnt.
+            if rank < GUESSED and len(column.values) > 1:
+                # One that holds words, too, is refused with them if there is no other.
+                found.append((LAST if odd_number(column) else rank, True, len(column.values), place, column.name))
+            continue
+        several = column.kind == "list" or (
+            (named or len(column.values) <= MOST_LABELS) and separator_of(column.values)
+        )
+        names = names_in(column) if several else column.values
+        count = len(names)
         limit = rows if named else min(MOST_NUMBERS if column.numeric else MOST_LABELS, rows // 2)
-        if column.kind in ("list", "fraction") or not 2 <= count <= limit or column.filled < 2 * count:
+        if not 2 <= count <= limit or names.total() < 2 * count:
             continue
         if all(_DATE.match(value) for value in column.values):
             continue
         if not named and (_is_group(column) or column.filled * 2 < rows):
             continue
-        found.append((rank, count, place, column.name))
+        found.append((rank, False, count, place, column.name))
     return [name for *_, name in sorted(found)]
-
-
-def _several_labels(columns: Mapping[str, Column]) -> str:
-    """Say that there is a column of 0 and 1 for each of several labels; empty where there is not."""
-    named = [name for name, column in columns.items() if LABEL_NAMES.search(name) and len(column.values) > 2]
-    binary = [name for name, column in columns.items() if set(column.values) in ({"0", "1"}, {"0"}, {"1"})]
-    if named or len(binary) < MULTI_LABEL:
-        return ""
-    shown = ", ".join(binary[:5]) + (", ..." if len(binary) > 5 else "")
-    finding = f"{len(binary)} columns hold 0 and 1: {shown}, one for each of several labels of a row"
-    return f"{finding}; kexp learns one label per row: choose one of them with --label, or write one column of classes"
 
 
 def _no_label(columns: Mapping[str, Column]) -> str:
     """Say why none of the columns can be the label, and what to do."""
-    for kind, finding, remedy in (("list", _list_finding, _ONE_LABEL), ("fraction", _fraction_finding, _CLASSES)):
+    remedies = {
+        "list": "its values are not few and repeated, as labels are; name another column with --label",
+        "fraction": "name it with --label to learn its numbers, or name another column",
+    }
+    for kind, remedy in remedies.items():
         if column := next((column for column in columns.values() if column.kind == kind), None):
             return f"{finding(column)}; {remedy}"
     shown = ", ".join(f"{name} ({len(column.values):,} different values)" for name, column in columns.items())
@@ -242,35 +199,27 @@ def _no_label(columns: Mapping[str, Column]) -> str:
     return f"no column looks like labels, which are few and repeated{others}; {remedy}"
 
 
-_ONE_LABEL = (
-    "kexp learns one label per row: choose one for each row, or make one column per label and name it with --label"
-)
-_CLASSES = (
-    "kexp init writes specs for classes: turn the numbers into a few, name another column with --label, or add task = "
-    '"regression" to a spec that was written for such a column'
-)
-
-
-def _list_finding(column: Column) -> str:
-    return f"column {column.name!r} holds several values in a cell ({next(iter(column.values))[:40]})"
-
-
-def _fraction_finding(column: Column) -> str:
-    return f"column {column.name!r} holds measured values ({', '.join(list(column.values)[:3])})"
-
-
-def _need_classes(table: FoundTable, column: Column) -> None:
-    if column.kind == "list":
-        raise DataError(f"{table.path}: {_list_finding(column)}; {_ONE_LABEL}")
-    if column.kind == "fraction":
-        raise DataError(f"{table.path}: {_fraction_finding(column)}; {_CLASSES}")
+def _needed(table: FoundTable, column: Column) -> Label:
+    """Return how a column of labels is read; raises ``DataError`` where nothing can be learnt of it."""
+    label = label_in(column)
     place = f"{table.path}: column {column.name!r}"
+    if label.measured:
+        if odd := odd_number(column):
+            remedy = "correct it, leave its rows out, or name another column"
+            raise DataError(f"{table.path}: {finding(column)} and {odd[:40]!r}, which is no number; {remedy}")
+        if len(column.values) < 2:
+            raise DataError(f"{place}: every row has {next(iter(column.values))}; expected numbers that differ")
+        return label
+    names = names_in(column)
+    if column.values and not names:
+        raise DataError(f"{table.path}: {finding(column)}, which are no labels; expected names, or a list of names")
     if len(column.values) < 2:
         found = f"every row has {next(iter(column.values), 'no label')!r}"
         raise DataError(f"{place}: {found}; expected at least two labels, name another column")
-    if len(column.values) * 2 > column.filled:
-        found = f"{len(column.values):,} different values in {column.filled:,} rows"
+    if len(names) * 2 > names.total():
+        found = f"{len(names):,} different values in {column.filled:,} rows"
         raise DataError(f"{place} holds {found}; expected labels, each of them in several rows")
+    return label
 
 
 def _is_id(column: Column, *, by_name: bool = False) -> bool:

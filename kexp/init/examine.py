@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kexp.contracts import UNLABELLED
 from kexp.data.cleaning import normal_text
 from kexp.errors import DataError
-from kexp.files import label_of
-from kexp.files.cells import is_missing, truth_spelled_once
+from kexp.files.cells import is_missing
 from kexp.files.columns import cell, has_column
 from kexp.init.columns import Roles, find_roles
+from kexp.init.labels import SHOWN, joined_notes
 from kexp.init.layout import FoundTable, find_table
 from kexp.init.source import files_of, left_aside
 from kexp.names import alike
@@ -22,8 +21,6 @@ from kexp.names import alike
 FEWEST_ROWS = 10
 RAREST = 3
 """Rows of a label that train, validation and test need together."""
-SHOWN = 3
-"""Labels that a note names."""
 ONE_FOR_ALL = ("encoding", "separator", "quoting", "escape", "sheet")
 """Options of ``[dataset]`` that hold for all its files."""
 
@@ -32,8 +29,10 @@ ONE_FOR_ALL = ("encoding", "separator", "quoting", "escape", "sheet")
 class Found:
     """What was found. ``counts`` are the rows of train by label, without repetitions and contradictions.
 
-    ``leave_out`` are labels whose rows no model could learn or be measured on, with the reason; ``unlabelled`` counts
-    rows of a labelled split without a label. ``notes`` are sentences for the user.
+    Rows with several labels count for each of them; ``rows`` are the rows that a model may learn from, before other
+    splits are taken out, and ``without`` those of them that are known to have no label. ``leave_out`` are labels whose
+    rows no model could learn or be measured on, with the reason; ``unlabelled`` counts rows of a labelled split without
+    a label. ``notes`` are sentences for the user.
     """
 
     path: Path
@@ -43,6 +42,8 @@ class Found:
     leave_out: Mapping[str, str]
     unlabelled: int
     notes: Sequence[str]
+    rows: int
+    without: int
 
     @property
     def train(self) -> FoundTable:
@@ -57,20 +58,23 @@ class Found:
         return [(_text(row, self.roles.text), None if pair is None else _text(row, (pair,))) for row in rows]
 
     @property
-    def rows(self) -> int:
-        """Rows of train that a model may learn from, before other splits are taken out."""
-        return sum(self.counts.values())
+    def imbalance(self) -> float:
+        """How many times as many rows the most frequent label has as the rarest one; 1 where labels are numbers."""
+        return 1.0 if self.roles.label.measured else max(self.counts.values()) / min(self.counts.values())
 
     @property
-    def imbalance(self) -> float:
-        """How many times as many rows the most frequent label has as the rarest one."""
-        return max(self.counts.values()) / min(self.counts.values())
+    def labels_in_words(self) -> str:
+        """How many labels there are, or between which numbers they are."""
+        if not self.roles.label.measured:
+            several = ", any number of them per row" if self.roles.label.task.several else ""
+            return f"{len(self.counts)} labels{several}"
+        return f"numbers from {min(self.counts, key=float)} to {max(self.counts, key=float)}"
 
 
 def examine(
     path: Path,
     texts: Sequence[str] = (),
-    label: str | None = None,
+    label: Sequence[str] = (),
     group: str | None = None,
     sheet: str | None = None,
 ) -> Found:
@@ -96,15 +100,32 @@ def examine(
             used |= {split: fitting} if fitting else {}
             notes += [f"{table.path} is not used: {why}"] if why else []
     _need_one_layout(used)
-    counts = _counts(train, roles)
-    leave_out = _left_out(used, roles, counts)
-    kept = {name: count for name, count in counts.items() if name not in leave_out}
-    if len(kept) < 2 or sum(kept.values()) < FEWEST_ROWS:
-        rows = f"{sum(kept.values()):,} rows of {len(kept)} label{'' if len(kept) == 1 else 's'}"
+    labels = _labels(train, roles)
+    leave_out = _left_out(used, roles, labels)
+    if leave_out and len(roles.label.columns) > 1:
+        # The rows stay, and a column is not learnt.
+        notes += [f"{name} is no label: {reason}" for name, reason in leave_out.items()]
+        roles, leave_out = _without_columns(roles, leave_out, train), {}
+        labels = _labels(train, roles)
+    task = roles.label.task
+    kept = Counter({label: rows for label, rows in labels.items() if not {*task.names_in(label)} & leave_out.keys()})
+    counts = _by_name(kept, roles)
+    if len(counts) < 2 or kept.total() < FEWEST_ROWS:
+        rows = f"{kept.total():,} rows of {len(counts)} label{'' if len(counts) == 1 else 's'}"
         expected = f"expected at least {FEWEST_ROWS} of two, {RAREST} of each"
         raise DataError(f"{train.path}: {rows} are left without repetitions and contradictions; {expected}")
     unlabelled = sum(_missing(table, roles) for split, table in used.items() if split != UNLABELLED)
-    return Found(path, used, roles, kept, leave_out, unlabelled, notes)
+    without = sum(rows for label, rows in kept.items() if not task.names_in(label))
+    return Found(path, used, roles, counts, leave_out, unlabelled, notes, kept.total(), without)
+
+
+def _without_columns(roles: Roles, names: Collection[str], train: FoundTable) -> Roles:
+    """Return the roles without some of the columns of 0 and 1."""
+    columns = tuple(name for name in roles.label.columns if name not in names)
+    if len(columns) < 2:
+        few = f"{len(columns)} of the columns of 0 and 1 has {RAREST} rows of 1 or more"
+        raise DataError(f"{train.path}: {few}; expected two, or name one column with --label")
+    return replace(roles, label=replace(roles.label, columns=columns))
 
 
 def _column_notes(train: FoundTable, roles: Roles) -> Iterator[str]:
@@ -112,7 +133,12 @@ def _column_notes(train: FoundTable, roles: Roles) -> Iterator[str]:
     if not train.layout.header and any(is_missing(value) or value == "" for value in train.rows[0].values()):
         finding = "no line was taken for the names of the columns, and the first one has an empty cell"
         yield f"{train.path}: {finding}; if it is a title above the names, delete it and run this again"
-    if roles.guessed:
+    if roles.guessed and len(roles.label.columns) > 1:
+        yield (
+            f"{len(roles.label.columns)} columns hold 0 and 1, and each is taken for a label of its own; --label names "
+            "one column, or, repeated, those that are labels"
+        )
+    elif roles.guessed:
         yield (
             f"label {roles.label.name}: taken because few of its values differ, and no column has a name that labels "
             "have; --label names another"
@@ -120,30 +146,29 @@ def _column_notes(train: FoundTable, roles: Roles) -> Iterator[str]:
     if roles.splits:
         remedy = "kexp takes splits from files, so write one file for each"
         yield f"{', '.join(roles.splits)} seems to name splits, and is not used: {remedy}"
-    values = roles.label.values
-    spelled = truth_spelled_once(values)
-    if several := list(alike({spelled.get(value, value) for value in values})):
-        shown = "; ".join(" and ".join(f'"{name}"' for name in names) for names in several[:SHOWN])
+    labels = {label for row in train.rows if (label := _label(row, roles))}
+    names = {name for label in labels for name in roles.label.task.names_in(label)}
+    spelled = roles.label.task.spelled_once(names)
+    if not roles.label.measured and (several := list(alike({spelled.get(name, name) for name in names}))):
+        shown = "; ".join(" and ".join(f'"{name}"' for name in found) for found in several[:SHOWN])
         yield f"labels that look alike stay different labels: {shown}; if they are one, give both one spelling"
-    parts = {value: set(re.split(r"\s*[,;|]\s*", value)) - {""} for value in values}
-    known = Counter(part for found in parts.values() for part in found)
-    joined = [value for value, found in parts.items() if len(found) > 1 and any(known[part] > 1 for part in found)]
-    if joined:
-        shown = ", ".join(f'"{value}"' for value in joined[:SHOWN])
-        yield f"{shown} seem to be several labels of a row: kexp learns one, and takes each combination for a label"
+    yield from joined_notes(labels, roles.label)
 
 
 def _named(table: FoundTable, roles: Roles) -> tuple[FoundTable, Roles]:
     """Call the columns of a file without header by what they hold."""
     if table.layout.columns is None:
         return table, roles
-    names = {**dict(zip(roles.text, ("text", "text2", "text3"), strict=False)), roles.label.name: "label"}
+    names = {**dict(zip(roles.text, ("text", "text2", "text3"), strict=False))}
+    several = len(roles.label.columns) > 1
+    names |= {name: f"label{n}" if several else "label" for n, name in enumerate(roles.label.columns, 1)}
     names |= {roles.group: "group"} if roles.group else {}
     columns = tuple(names.get(name, name) for name in table.columns)
     rows = [dict(zip(columns, row.values(), strict=True)) for row in table.rows]
     named = replace(table, layout=replace(table.layout, columns=columns), columns=columns, rows=rows)
     group = names.get(roles.group or "", roles.group)
-    return named, find_roles(named, [names.get(text, text) for text in roles.text], "label", group)
+    labels = [names[name] for name in roles.label.columns]
+    return named, find_roles(named, [names.get(text, text) for text in roles.text], labels, group)
 
 
 def _fitting(table: FoundTable, train: FoundTable, roles: Roles, *, labelled: bool) -> tuple[FoundTable | None, str]:
@@ -160,7 +185,7 @@ def _fitting(table: FoundTable, train: FoundTable, roles: Roles, *, labelled: bo
             return None, f"it has no header and {width} columns, train has {len(train.columns)}"
         rows = [dict(zip(names, row.values(), strict=True)) for row in table.rows]
         table = replace(table, layout=replace(table.layout, columns=names), columns=names, rows=rows)
-    needed = [*roles.text, *([roles.text_pair] if roles.text_pair else []), *([roles.label.name] if labelled else [])]
+    needed = [*roles.text, *([roles.text_pair] if roles.text_pair else []), *(roles.label.columns if labelled else ())]
     if missing := [name for name in needed if not has_column(table.columns, name)]:
         return None, f"no column {', '.join(map(repr, missing))}; the columns are {', '.join(table.columns)}"
     if labelled and _missing(table, roles) == len(table.rows):
@@ -190,37 +215,57 @@ def _shown(value: object) -> str:
     return "that of the format" if value is None else repr(value)
 
 
-def _counts(table: FoundTable, roles: Roles) -> dict[str, int]:
-    """Count the rows by label: a text once, and none that has two labels."""
+def _labels(table: FoundTable, roles: Roles) -> Counter[str]:
+    """Count the rows by label, of several names where rows have several: a text once, and none that has two labels."""
     labels: dict[str, set[str]] = {}
     for row in table.rows:
         text = normal_text(_text(row, (*roles.text, *([roles.text_pair] if roles.text_pair else []))), trim=True)
         label = _label(row, roles)
         if text and label:
             labels.setdefault(text, set()).add(label)
-    spelled = truth_spelled_once({label for found in labels.values() for label in found})
+    spelled = roles.label.task.spelled_once({label for found in labels.values() for label in found})
     named = [{spelled.get(label, label) for label in found} for found in labels.values()]
-    return dict(Counter(next(iter(found)) for found in named if len(found) == 1).most_common())
+    return Counter(next(iter(found)) for found in named if len(found) == 1)
 
 
-def _left_out(tables: Mapping[str, FoundTable], roles: Roles, counts: Mapping[str, int]) -> dict[str, str]:
-    """Return the labels that stand in the way of a split, with the reason."""
-    if tables["train"].stride > 1:
-        # Not all rows were looked at: how many a rare label has is not known.
+def _by_name(labels: Mapping[str, int], roles: Roles) -> dict[str, int]:
+    """Count the rows of each name, the most frequent first."""
+    found: Counter[str] = Counter()
+    for label, rows in labels.items():
+        for name in roles.label.task.names_in(label):
+            found[name] += rows
+    return dict(found.most_common())
+
+
+def _left_out(tables: Mapping[str, FoundTable], roles: Roles, labels: Mapping[str, int]) -> dict[str, str]:
+    """Return the names that stand in the way of a split, with the reason."""
+    if tables["train"].stride > 1 or roles.label.measured:
+        # Not all rows were looked at, or no number needs others that are equal.
         return {}
     divided = not {"validation", "test"} <= tables.keys()
     rarest = RAREST if divided else 1
-    found = {}
-    spelled = truth_spelled_once(roles.label.values)
-    for label in roles.label.values.keys() - spelled.keys():
-        if (count := counts.get(label, 0)) < rarest:
+    task, found = roles.label.task, dict[str, str]()
+    seen = {label for row in tables["train"].rows if (label := _label(row, roles))}
+    spelled = task.spelled_once(seen)
+    known = dict.fromkeys(name for label in seen for name in task.names_in(spelled.get(label, label)))
+    known |= dict.fromkeys(roles.label.columns if len(roles.label.columns) > 1 else ())
+    while True:
+        # Rows that are left out for one of their names are lost to the others.
+        kept = {label: rows for label, rows in labels.items() if not {*task.names_in(label)} & found.keys()}
+        counts = _by_name(kept if len(roles.label.columns) == 1 else labels, roles)
+        rare = [name for name in known if name not in found and counts.get(name, 0) < rarest]
+        for name in rare:
+            count = counts.get(name, 0)
             rows = f"{count} row{'' if count == 1 else 's'}"
-            found[label] = f"{rows} without repetitions and contradictions, fewer than {rarest}"
+            found[name] = f"{rows} without repetitions and contradictions, fewer than {rarest}"
+        if not rare:
+            break
     for split in tables.keys() & {"validation", "test"}:
         for row in tables[split].rows:
             label = _label(row, roles)
-            if label and spelled.get(label, label) not in counts and label not in found:
-                found[label] = f"in {tables[split].path.name} alone"
+            for name in task.names_in(spelled.get(label, label)):
+                if name not in counts and name not in found:
+                    found[name] = f"in {tables[split].path.name} alone"
     return found
 
 
@@ -230,7 +275,7 @@ def _missing(table: FoundTable, roles: Roles) -> int:
 
 def _label(row: Mapping[str, object], roles: Roles) -> str:
     try:
-        return label_of(cell(row, roles.label.name))
+        return roles.label.of(row)
     except ValueError:
         # What is no label is reported with its row when the data are read.
         return ""

@@ -14,6 +14,7 @@ from kexp.files import format_of
 from kexp.init.backbones import Suggestion
 from kexp.init.examine import Found
 from kexp.init.length import Length
+from kexp.init.write_task import against_imbalance, label_comments, task_tables
 from kexp.names import composed, file_name_problem, is_utf8
 
 Template = Literal["plain", "compare", "search", "few-labels", "k-fold", "dialect"]
@@ -23,8 +24,8 @@ FOLDS = 5
 PER_CLASS = 50
 BATCH = 16
 UNLABELLED_RATIO = 3
-SHORT_NAMES = 8
-"""Names that a comment lists."""
+FEWEST_NUMBERS = 3
+"""Rows with numbers that a split has at least: two always lie on a line."""
 
 
 def render(
@@ -36,6 +37,10 @@ def render(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    task = found.roles.label.task
+    if template == "few-labels" and not task.classes:
+        reason = "it draws as many labelled rows of each class, and these rows have no class"
+        raise KexpError(f"--template few-labels: {reason}; take another, and state [labelled] n in its spec")
     folds = _folds(found) if template == "k-fold" else None
     environment = Environment(
         loader=PackageLoader("kexp", "init"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined,
@@ -54,6 +59,10 @@ def render(
         dataset=_dataset(found, path),
         unlabelled=found.unlabelled,
         partial=any(table.stride > 1 for table in found.tables.values()),
+        classes=task.classes,
+        measured=found.roles.label.measured,
+        task=task_tables(found),
+        against=against_imbalance(found),
         split=_folded(found, folds) if folds else _split(found),
         few=_few_labels(found) if template == "few-labels" else None,
         backbone=_backbone(backbone, path),
@@ -140,7 +149,9 @@ def _dataset(found: Found, spec: Path) -> dict[str, Any]:
     table["text"] = roles.text[0] if len(roles.text) == 1 else list(roles.text)
     if roles.text_pair:
         table["text_pair"] = roles.text_pair
-    table["label"] = roles.label.name
+    table["label"] = roles.label.columns[0] if len(roles.label.columns) == 1 else list(roles.label.columns)
+    if roles.label.separator is not None:
+        table["label_separator"] = roles.label.separator
     if roles.group:
         table["group"] = roles.group
     if found.leave_out:
@@ -150,13 +161,9 @@ def _dataset(found: Found, spec: Path) -> dict[str, Any]:
 
 def _column_comments(found: Found) -> dict[str, list[str]]:
     roles = found.roles
-    counts = [f"{label} {count:,}" for label, count in list(found.counts.items())[:SHORT_NAMES]]
-    more = f", and {len(found.counts) - SHORT_NAMES} more" if len(found.counts) > SHORT_NAMES else ""
-    comments = {"label": [f"{len(found.counts)} labels, of different texts: {', '.join(counts)}{more}"]}
+    comments = {"label": label_comments(found)}
     if roles.other_texts:
         comments["text"] = [f"Also long: {', '.join(roles.other_texts)}. A list joins columns: {_joined(found)}"]
-    if roles.other_labels:
-        comments["label"].append(f"Other columns that could be the label: {', '.join(roles.other_labels)}")
     if roles.group:
         comments["group"] = ["Rows with an equal value here stay in one split."]
     if found.leave_out:
@@ -178,7 +185,7 @@ def _dataset_comments(found: Found) -> Iterator[str]:
 
 def _split(found: Found) -> dict[str, Any]:
     """Return shares, or as many rows as there are labels where a tenth of few rows cannot hold each."""
-    fewest = len(found.counts)
+    fewest = FEWEST_NUMBERS if found.roles.label.measured else len(found.counts)
     share: float = SHARE if round(SHARE * found.rows) >= fewest else fewest
     return {split: share for split in ("validation", "test") if split not in found.tables}
 
@@ -194,7 +201,8 @@ def _folds(found: Found) -> int:
         train, test = found.train.path, found.tables["test"].path
         remedy = f"give the train file alone: kexp init {train} --template k-fold"
         raise KexpError(f"--template k-fold: every row is a test row of one fold, and {test} is a test file; {remedy}")
-    return max(2, min(FOLDS, min(found.counts.values()) - 1))
+    fewest = found.rows // FEWEST_NUMBERS if found.roles.label.measured else min(found.counts.values())
+    return max(2, min(FOLDS, fewest - 1))
 
 
 def _few_labels(found: Found) -> dict[str, int]:

@@ -199,7 +199,7 @@ def test_a_model_measured_on_other_spellings_of_its_labels(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ({"label": [0, 1]}, "column 'label': found a list ([0, 1]), expected one label; kexp learns one label per row"),
+        ({"label": [0, 1]}, "column 'label': found a list ([0, 1]), expected one label; this task learns one label per row"),
         ({"label": {"x": 1}}, 'found a table ({\'x\': 1}), expected one label; name the value in it, for example label = "label.x"'),
         ({"label": 3.5}, "column 'label': found a float (3.5), expected one label; state task"),
         ({"text": ["가", "나"]}, "column 'text': found a list (['가', '나']), expected a text; join its words"),

@@ -262,9 +262,10 @@ def test_imbalance_is_said_and_max_length_holds_the_texts(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("header", "cells", "message"),
     [
-        (("text", "score"), lambda n: [f"{n / 7:.3f}"], "holds measured values (0, 0.143, 0.286)"),
-        (("text", "a", "b", "c"), lambda n: [n % 2, n % 3 % 2, 1], "3 columns hold 0 and 1: a, b, c, one for each of several"),
-        (("text", "label"), lambda n: ["['좋음', '나쁨']"], "holds several values in a cell (['좋음', '나쁨'])"),
+        (("text", "price"), lambda n: [f"{n / 7:.3f}"], "holds measured values (0, 0.143, 0.286); name it with --label"),
+        (("text", "score"), lambda n: [f"{n / 7:.3f}" if n else "없음"], "and '없음', which is no number; correct it"),
+        (("text", "label"), lambda n: ["['좋음', '나쁨']"], "every row has \"['좋음', '나쁨']\"; expected at least two labels"),
+        (("text", "label"), lambda n: ['[{"a": 1}]'], "holds several values in a cell ([{\"a\": 1}])"),
         (("text", "label"), lambda n: ["좋음"], "every row has '좋음'; expected at least two labels"),
         (("text",), lambda n: [], "there is no column besides the text; add a column of labels"),
     ],
@@ -471,9 +472,8 @@ def test_what_may_be_taken_wrongly_is_said(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", [("url", "Q", "A", "label", "split"), *rows])
     made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
     said = " ".join(made.stderr.split())
-    assert "text A (or Q); label label, 4 labels" in said
+    assert "text A (or Q); label label, 3 labels, any number of them per row" in said
     assert 'labels that look alike stay different labels: "A" and "a"; if they are one' in said
-    assert '"A,B" seem to be several labels of a row: kexp learns one, and takes each combination' in said
     assert "note: split seems to name splits, and is not used" in said
     assert 'text = ["Q", "A"]' in (tmp_path / "spec.toml").read_text("utf-8")
 
@@ -486,12 +486,21 @@ def test_a_reply_is_not_the_text(tmp_path: Path) -> None:
     assert init(write_csv(tmp_path / "data.csv", [("답변", "감정"), *reviews()]))["dataset"]["text"] == "답변"
 
 
-def test_labels_in_one_cell_are_said_and_a_name_with_a_mark_is_not(tmp_path: Path) -> None:
+def test_labels_in_one_cell_are_told_and_a_name_with_a_mark_is_one(tmp_path: Path) -> None:
     for labels, joined in ((["1,2", "1", "2,3", "3"], True), (["정치, 사회", "경제", "IT/과학", "과학"], False)):
         rows = [(text, labels[n // 2 % 4]) for n, (text, _) in enumerate(reviews())]
         path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows])
-        made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml", "--force")
-        assert ("seem to be several labels of a row" in " ".join(made.stderr.split())) == joined
+        assert init(path)["dataset"].get("label_separator") == ("," if joined else None)
+
+
+def test_what_may_be_several_labels_is_said(tmp_path: Path) -> None:
+    """Decimals with a comma look like two labels."""
+    rows = [(text, ["3,5", "4,5", "5,0", "3,0"][n % 4]) for n, (text, _) in enumerate(reviews())]
+    path = write_csv(tmp_path / "data.csv", [("text", "label"), *rows])
+    made = kexp("init", path, "--model", "tiny", "--output", tmp_path / "spec.toml")
+    said = " ".join(made.stderr.split())
+    assert 'may be several labels of a row, and each combination is taken for a label; label_separator = ","' in said
+    assert "task" not in tomllib.loads((tmp_path / "spec.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("names", [("학습데이터", "검증용", "평가 데이터셋"), ("trainset", "dev_data", "tests")])
