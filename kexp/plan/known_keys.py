@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from kexp.catalog import Catalog
+from kexp.catalog import Catalog, Entry
 from kexp.errors import did_you_mean
 from kexp.nested import find
 from kexp.options import Component, Section, section_in
@@ -26,12 +26,12 @@ MOST_NAMED = 3
 class KnownKeys:
     """The keys of a spec by the dotted path of their section, with the options of the components that it names.
 
-    ``stated`` are the sections that the spec has, or that have defaults.
+    ``stated`` are the sections that the spec has, or that have defaults; ``entries`` the components that fit its task.
     """
 
     sections: Mapping[str, Sequence[str]]
     stated: frozenset[str]
-    catalog: Catalog
+    entries: Sequence[Entry]
 
     @classmethod
     def of(cls, table: Mapping[str, Any], catalog: Catalog) -> KnownKeys:
@@ -46,7 +46,7 @@ class KnownKeys:
             and field.default is None
             and find(table, path) is None
         }
-        return cls(sections, frozenset(sections.keys() - absent), catalog)
+        return cls(sections, frozenset(sections.keys() - absent), _fitting(table, catalog))
 
     def hint(self, word: str, section: str, own: Sequence[str]) -> str:
         """Return what to write instead of an unknown key of a section whose keys are ``own``."""
@@ -69,7 +69,7 @@ class KnownKeys:
     def component_hint(self, word: str, section: str, own: Sequence[str], kind: str) -> str:
         """Return what to write instead of an unknown option of a component of a kind."""
         having: dict[str, list[str]] = {}
-        for entry in self.catalog.entries(kind):
+        for entry in (entry for entry in self.entries if entry.kind == kind):
             for option in entry.options.model_fields:
                 having.setdefault(option, []).append(f'"{entry.name}"')
         near = _nearest(word, list(having), own)
@@ -86,8 +86,16 @@ class KnownKeys:
 
     def _other_components(self, word: str) -> str:
         """Return a hint at components that are not used here and have an option of this name, if these are few."""
-        having = [f'{one.kind} "{one.name}"' for one in self.catalog.entries() if word in one.options.model_fields]
+        having = [f'{one.kind} "{one.name}"' for one in self.entries if word in one.options.model_fields]
         return f"it is an option of {_either(having)}" if 0 < len(having) <= MOST_NAMED else ""
+
+
+def _fitting(table: Mapping[str, Any], catalog: Catalog) -> list[Entry]:
+    """Return the components that are defined for the task of a spec, those of other kinds among them."""
+    stated = find(table, "task.use") or table.get("task") or Spec.model_fields["task"].default
+    tasks = catalog.registered.get(("task", stated), []) if isinstance(stated, str) else []
+    fits = {target for task in tasks for target in (task.options.trained_as, *task.options.measured_as)}  # type: ignore[attr-defined]
+    return [entry for entry in catalog.entries() if not fits or fits & {*getattr(entry.options, "targets", fits)}]
 
 
 def _nearest(word: str, others: Sequence[str], own: Sequence[str]) -> str:
