@@ -23,12 +23,13 @@ from kexp.data.cleaning import (
     need_rows,
     without_unlabelled,
 )
+from kexp.data.fewer_rows import choose_labelled, limit_label_sets, limit_labelled_rows, limit_pool, limit_rows
 from kexp.data.freed_memory import give_back
 from kexp.data.reading import ReadData, read_splits
 from kexp.data.row_tables import texts_of, with_texts, without_texts
 from kexp.data.rows import PreparedData, Rows
 from kexp.data.seed_words import label_by_words, need_known
-from kexp.data.splits import choose_labelled, divide, limit_label_sets, limit_labelled_rows, limit_pool, limit_rows
+from kexp.data.splits import divide
 from kexp.data.texts import Texts
 from kexp.errors import DataError
 from kexp.names import alike, with_code_points

@@ -16,12 +16,12 @@ from kexp.contracts.augmenter import CheckedAugmenter, build_augmenter, build_au
 from kexp.contracts.metric import build_metrics
 from kexp.contracts.task import NOTHING, Chosen
 from kexp.data.encoding import Encoded, frame
+from kexp.data.fewer_rows import stratified_rows
 from kexp.data.long_texts import TOKENS
 from kexp.data.prepare import divided_by, needs_views, prepare_read
 from kexp.data.ragged import Ragged
 from kexp.data.reading import read_splits
 from kexp.data.rows import PreparedData, Rows
-from kexp.data.splits import stratified_rows
 from kexp.data.stored_views import StoredViews, ViewMaker, make_views
 from kexp.data.texts import CHUNK
 from kexp.data.tokenising import TokenCache

@@ -17,7 +17,8 @@ from support import kexp
 
 from kexp.builtin.tasks import Ordinal, Regression
 from kexp.builtin.tasks.numbers import quantile_strata
-from kexp.data.splits import choose_labelled, divide
+from kexp.data.fewer_rows import choose_labelled
+from kexp.data.splits import divide
 from kexp.errors import DataError
 from kexp.spec.sections import Labelled, Split
 

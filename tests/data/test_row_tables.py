@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kexp.data.cleaning import clean, contradicting, drop_empty, drop_overlap, keys, lengths, normalise, repetitions
 from kexp.data.row_tables import texts_of, with_texts, without_texts
-from kexp.data.splits import codes
+from kexp.data.strata import codes
 from kexp.spec.sections import Cleaning
 
 CELLS = st.sampled_from(["가", "나", "가 ", " ", "", "\u3000", "a\x1fb", "a", unicodedata.normalize("NFD", "각"), "각"])

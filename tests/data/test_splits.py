@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from kexp.data.splits import choose_labelled, divide, limit_rows, stratified_rows, take_fold
+from kexp.data.fewer_rows import choose_labelled, limit_rows, stratified_rows
+from kexp.data.splits import divide, take_fold
 from kexp.errors import DataError
 from kexp.spec.sections import Labelled, Split
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from kexp.contracts import Chosen, TaskOptions
 from kexp.data.reading import MISSING_WORDS
-from kexp.data.splits import class_strata, codes
+from kexp.data.strata import class_strata, codes
 from kexp.errors import DataError
 from kexp.names import alike, with_code_points
 
