@@ -90,9 +90,9 @@ def predict(
         from kexp.cli.display import note, row_progress
         from kexp.cli.predictions import print_notes, print_warnings, standard_output, warn_of_threshold
         from kexp.errors import KexpError
-        from kexp.inference.columns import label_column
         from kexp.inference.evaluate import Labels
         from kexp.inference.input_tables import FileOptions
+        from kexp.inference.label_columns import LabelColumns
         from kexp.inference.loading import LoadOptions, load_places
         from kexp.inference.predict import Columns, predict_table
         from kexp.inference.saved_spec import dataset_of
@@ -111,8 +111,9 @@ def predict(
         print_notes(model)
         wanted.check(table, model)
         warn_of_threshold(abstain, model)
-        label = label_column(dataset, table.columns)
-        known = Labels.of_model(label, model) if abstain is not None and label in table.columns else None
+        label = LabelColumns.of(dataset, table.columns)
+        labelled = abstain is not None and {*label.names} <= {*table.columns}
+        known = Labels.of_model(label, model) if labelled else None
         added = wanted.added(model)
         few = bool(texts) and texts != ["-"]
         with (
@@ -140,9 +141,20 @@ def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tupl
         # A path below an existing folder was mistyped.
         if "/" in word and not any(map(str.isspace, word)) and _is_folder(word.rpartition("/")[0]):
             raise KexpError(f"{word} does not exist; {EXPECTED}")
+        if _is_table(word):
+            raise KexpError(f"{word} is a file, not a text; give its rows with --input {word}")
         if not is_utf8(word):
             raise KexpError(f"the text {word.encode('utf-8', 'replace').decode()} is not UTF-8")
     return [place for folder in folders for place in find_all(Path(folder), variant=variant, seed=seed)], texts
+
+
+def _is_table(word: str) -> bool:
+    from kexp.files import format_of
+
+    try:
+        return format_of(Path(word)) is not None and Path(word).is_file()
+    except OSError:
+        return False
 
 
 def _is_folder(word: str) -> bool:
@@ -225,9 +237,9 @@ def evaluate(
         from kexp.cli.display import note, row_progress
         from kexp.cli.output import print_evaluation
         from kexp.cli.predictions import print_notes, print_warnings, warn_of_threshold
-        from kexp.inference.columns import label_column
         from kexp.inference.evaluate import Labels, measure
         from kexp.inference.input_tables import FileOptions, read_input
+        from kexp.inference.label_columns import LabelColumns
         from kexp.inference.loading import LoadOptions, load_places
         from kexp.inference.model_folders import find_all
         from kexp.inference.saved_spec import dataset_of
@@ -238,13 +250,14 @@ def evaluate(
         options = FileOptions(text or (), join_with, pair, encoding, separator, header, columns, quoting)
         renamed = _renames(renames or ())
         labelled, texts = read_input(data, "--data", dataset, options)
-        label = label or label_column(dataset, labelled.columns)
-        labelled.need(label, "--label")
+        where = LabelColumns.of(dataset, labelled.columns, label)
+        for column in where.names:
+            labelled.need(column, "--label")
         model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
         metrics = model.members[0].provenance.metrics(model.labels, model.chosen)
         print_notes(model)
         warn_of_threshold(abstain, model)
-        labels = Labels.of_model(label, model, renamed, ignore=ignore_unknown)
+        labels = Labels.of_model(where, model, renamed, ignore=ignore_unknown)
         # The file is read twice, so that an unknown label in its last row is reported before anything is predicted.
         unknown = labels.check(labelled, ", ".join(model.labels))
         print_warnings(labelled)

@@ -130,12 +130,6 @@ def columns_of(dataset: Mapping[str, Any]) -> TextColumns:
     return TextColumns(columns, dataset.get("join_with", " "), dataset.get("text_pair"), known=bool(dataset))
 
 
-def label_column(dataset: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """Return the column of labels: that of a spec's ``[dataset]``, or "label", as in kexp's own files, if it lacks."""
-    trained_on = str(dataset.get("label", "label"))
-    return trained_on if trained_on in columns else "label"
-
-
 def layout_as_in(dataset: Mapping[str, Any], path: Path) -> Layout:
     """Return how a file is written: as those of a spec's ``[dataset]``, if it is of their format."""
     files = [dataset[name] for name in ("path", "train", "validation", "test") if isinstance(dataset.get(name), str)]

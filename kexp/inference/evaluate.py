@@ -14,10 +14,10 @@ from kexp.contracts import Metric, TaskOptions
 from kexp.errors import DataError
 from kexp.evaluate.predictions import Predictions
 from kexp.files import label_of
-from kexp.files.cells import column_of, same_label
-from kexp.files.columns import cell
+from kexp.files.cells import same_label
 from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import Row, Table
+from kexp.inference.label_columns import LabelColumns
 from kexp.inference.predict import Counts, Selection, readable
 from kexp.inference.trained_model import TrainedModel
 from kexp.names import alike, with_code_points
@@ -28,9 +28,9 @@ LEFT_OUT = "\0"
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The column of the true labels and how its names map to the model's; ``ignore`` skips unknown ones."""
+    """The columns of the true labels and how their names map to the model's; ``ignore`` skips unknown ones."""
 
-    column: str
+    columns: LabelColumns
     task: TaskOptions
     names: Mapping[str, str]
     known: Sequence[str]
@@ -39,20 +39,19 @@ class Labels:
 
     @classmethod
     def of_model(
-        cls, column: str, model: TrainedModel, names: Mapping[str, str] | None = None, *, ignore: bool = True
+        cls, columns: LabelColumns, model: TrainedModel, names: Mapping[str, str] | None = None, *, ignore: bool = True
     ) -> Labels:
-        """Return the labels of a column as the first model was trained on them; ``names`` precede those of its spec."""
+        """Return the labels of columns as the first model was trained on them; ``names`` precede those of its spec."""
         provenance = model.members[0].provenance
         renamed = {**provenance.label_names, **(names or {})}
-        return cls(column, model.task, renamed, model.labels, ignore, provenance.leave_out)
+        return cls(columns, model.task, renamed, model.labels, ignore, provenance.leave_out)
 
     def of(self, rows: Sequence[Row], source: str, first: int) -> list[str]:
         """Return the labels of rows by the model's names; empty where there is none.
 
         Raises ``DataError`` for a cell that is no label, with the number of its row, counted from ``first``.
         """
-        cells = [cell(row, self.column) for row in rows]
-        labels = column_of(cells, self.task.label_of, source, self.column, range(first, first + len(cells)))
+        labels = self.columns.read(rows, self.task, source, range(first, first + len(rows)))
         named = {label: self._named(label) for label in set(labels)}
         return [named[label] for label in labels]
 
@@ -61,8 +60,8 @@ class Labels:
         found = []
         for row in rows:
             try:
-                label = self.task.label_of(cell(row, self.column))
-            except ValueError:
+                label = self.columns.read([row], self.task, "", [1])[0]
+            except DataError:
                 label = ""
             found.append(self._named(label))
         return found
@@ -94,7 +93,8 @@ class Labels:
 
         Raises ``DataError`` for rows without a label, and for unknown labels unless they are ignored.
         """
-        table.need(self.column, "--label")
+        for column in self.columns.names:
+            table.need(column, "--label")
         counts: Counter[str] = Counter()
         for chunk in table.chunks():
             counts.update(self.of(chunk, table.source, counts.total() + 1))

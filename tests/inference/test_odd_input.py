@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 from data_files import refusal, write
 
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.errors import KexpError
 from kexp.files import Table
 from kexp.files.cells import UnreadCell
 from kexp.inference.columns import TextColumns
 from kexp.inference.evaluate import Labels
 from kexp.inference.input_tables import FileOptions, open_table, read_input
+from kexp.inference.label_columns import LabelColumns
 from kexp.inference.writers import sink_to
 
 SINGLE = TextColumns(("문장",), known=True)
@@ -108,7 +110,7 @@ def test_remedies_are_those_of_the_command_line(tmp_path: Path) -> None:
 
 def test_unknown_labels_that_look_alike_are_shown_with_code_points(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "text,label\n가,１\n")
-    labels = Labels("label", {}, frozenset({"0", "1"}), ignore=False)
+    labels = Labels(LabelColumns(("label",)), SingleLabel(), {}, ("0", "1"), ignore=False)
     found = refusal(lambda: labels.check(open_table(path, "--data"), "0, 1"))
     assert 'unknown labels: "１" (1 row); the model has 0, 1; these differ: "1" (U+0031) and "１" (U+FF11)' in found
 
