@@ -29,7 +29,7 @@ class MetricContext:
     """What a metric is built for: the names of the labels, by id, and how the task decides.
 
     ``decide`` returns the targets that predictions decide for: with one label per row, the id of the largest
-    probability. With thresholds, they are those of the model that is measured; during training there are none yet.
+    probability. With thresholds, they are those chosen on the validation predictions of the model that is measured.
     """
 
     label_names: Sequence[str]

@@ -173,7 +173,8 @@ class TaskOptions(Options):
     def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
         """Return what decisions need that is chosen on the validation split, such as thresholds, as plain JSON.
 
-        It is kept with the model, read from its file by ``decide``. Nothing by default.
+        It is kept with the model, read from its file by ``decide``. Nothing by default. ``remarks``, a list of
+        sentences, are warned of. It is called at every evaluation, whose metrics are those of its decisions.
         """
         return {}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kexp.contracts import BackboneContext, ClosableAugmenter, Metric, Objective, ObjectiveContext
 from kexp.contracts.augmenter import CheckedAugmenter
 from kexp.contracts.objective import build_objective
+from kexp.contracts.task import NOTHING, Chosen
 from kexp.data.augment_jobs import at_once
 from kexp.data.augment_process import AugmentProcess
 from kexp.data.batching import PREDICTION_TOKENS, BatchSize, RowsPerBatch, TokensPerBatch, by_length
@@ -58,7 +59,8 @@ class AssembledRun:
     inputs: RunInputs
     classifier: Classifier
     objective: Objective
-    metrics: Mapping[str, Metric]
+    metrics_of: Callable[[Chosen], Mapping[str, Metric]]
+    """Builds the metrics of decisions for which something was chosen (``TaskOptions.choose``)."""
     greater_is_better: bool
     collator: Collator
     stream: Stream
@@ -81,6 +83,12 @@ class AssembledRun:
     def predict(self, split: str) -> Predictions:
         """Predict a split with the model as it is."""
         return self._predict(self.inputs.data.splits[split], self.inputs.encoded[split])
+
+    def choose(self, validation: Predictions | None) -> Chosen:
+        """Return what is chosen for the decisions of a model by its predictions for validation, and by no others."""
+        if validation is None:
+            return NOTHING
+        return self.spec.task.choose(validation.labels, validation.probabilities, self.inputs.data.labels)
 
     def predict_unlabelled(self) -> Predictions | None:
         """Predict a fixed sample of the unlabelled rows, whose labels training does not see; None without such rows."""
@@ -172,7 +180,7 @@ def assemble(spec: Spec, repeat: Repeat, prepared: PreparedInputs, hardware: Har
         inputs,
         Classifier(model, hardware, collator.pad_id, world=prepared.world),
         objective,
-        metrics,
+        lambda chosen: prepared.metrics(spec, inputs.data.labels, chosen) if chosen else metrics,
         # Without validation it need not be among the metrics.
         directions.get(spec.training.monitor, True),
         collator,

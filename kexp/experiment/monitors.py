@@ -8,6 +8,7 @@ from typing import Any
 
 from kexp.contracts import TaskOptions
 from kexp.contracts.augmenter import CheckedAugmenter
+from kexp.contracts.task import Chosen
 from kexp.data.stored_views import LabelledViews
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
@@ -27,12 +28,15 @@ class Validation:
     assembled: AssembledRun
     last: Predictions | None = None
     kept: Predictions | None = None
+    chosen: Chosen = field(default_factory=dict)
+    """What is chosen for the decisions of the model as it is, such as thresholds."""
 
     def measure(self) -> dict[str, float]:
         """Return the metrics of the model as it is; none without validation."""
         if "validation" not in self.assembled.inputs.data.splits:
             return {}
         self.last = self.assembled.predict("validation")
+        self.chosen = self.assembled.choose(self.last)
         return self._measured(self.last)
 
     def details(self) -> dict[str, Any]:
@@ -49,7 +53,7 @@ class Validation:
     def _measured(self, predictions: Predictions) -> dict[str, float]:
         """Return the metrics of predictions, which one process computes: training may end by them."""
         assembled = self.assembled
-        return assembled.classifier.world.from_first(lambda: predictions.measure(assembled.metrics))
+        return assembled.classifier.world.from_first(lambda: predictions.measure(assembled.metrics_of(self.chosen)))
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kexp.atomic_files import replacing_folder
 from kexp.catalog import Catalog
-from kexp.contracts.task import NOTHING, Chosen
+from kexp.contracts.task import Chosen
 from kexp.data.encoding import token_counts
 from kexp.evaluate.predictions import Predictions
 from kexp.experiment.assemble import AssembledRun
@@ -50,19 +50,11 @@ def save_models(
             assembled.begin_epoch(trainer.epoch_of(step))
             validation = assembled.predict("validation")
             own = None if calibration is None else Calibration.fitted(validation)
-            own_choice = chosen_by(assembled, validation if own is None else own.applied(validation))
+            own_choice = assembled.choose(validation if own is None else own.applied(validation))
             if own is not None and own.fit.remark:
                 logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
             if assembled.classifier.world.first:
                 _save_model(folder / name, assembled, own, own_choice, catalog)
-
-
-def chosen_by(assembled: AssembledRun, validation: Predictions | None) -> Chosen:
-    """Return what is chosen for the decisions of a model by its predictions for validation, and by no others."""
-    if validation is None:
-        return NOTHING
-    task, labels = assembled.spec.task, assembled.inputs.data.labels
-    return task.choose(validation.labels, validation.probabilities, labels)
 
 
 def _save_model(

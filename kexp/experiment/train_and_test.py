@@ -27,7 +27,7 @@ from kexp.experiment.interrupt import graceful_stop, ignore_sigterm
 from kexp.experiment.monitors import DataWarnings, PseudoLabelMonitor, UnlabelledUse, Validation
 from kexp.experiment.pretraining import with_pretraining
 from kexp.experiment.reuse_frozen import reuse_frozen
-from kexp.experiment.saved_files import chosen_by, save_models, save_predictions
+from kexp.experiment.saved_files import save_models, save_predictions
 from kexp.experiment.trackers import RunListeners, SilentListeners, log_file
 from kexp.experiment.trained_run import TrainedRun
 from kexp.model.compiled import compile_parts
@@ -202,14 +202,15 @@ def _tested(run: Run, listeners: RunListeners, trained: TrainedRun) -> dict[str,
         predictions = {split: calibration.applied(found) for split, found in predictions.items()}
         if calibration.fit.remark:
             listeners.warn(f"evaluation.calibrate: {calibration.fit.remark}")
-    chosen = chosen_by(assembled, predictions.get("validation"))
+    chosen = assembled.choose(predictions.get("validation"))
+    for remark in chosen.get("remarks", ()):
+        listeners.warn(f"task: {remark}")
     first = run.prepared.world.first
     if first:
         save_predictions(run.folder / "predictions.parquet", assembled, predictions, chosen)
     save_models(run.folder, assembled, trained.trainer, calibration, chosen, run.prepared.catalog)
     # A metric that fails on test costs no training: once it is repaired, the run can be resumed.
-    metrics = run.prepared.metrics(assembled.spec, assembled.inputs.data.labels, chosen)
-    return trained.result(predictions, metrics, chosen) | record if first else {}
+    return trained.result(predictions, assembled.metrics_of(chosen), chosen) | record if first else {}
 
 
 def train_run(

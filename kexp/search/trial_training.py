@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from kexp.contracts import Link, Task
-from kexp.contracts.task import NOTHING
 from kexp.errors import RunInterrupted, RunPruned, SpecError, describe_os_error
 from kexp.experiment.hardware import hardware_of
 from kexp.experiment.inputs import PreparedInputs
@@ -91,7 +90,9 @@ def _train(run: Run, listeners: RunListeners, link: Link) -> dict[str, Any]:
     kept = trained.validation.kept
     # Training ends with an evaluation, and the first one is the best so far.
     assert kept is not None
-    return trained.result({"validation": kept}, trained.assembled.metrics, NOTHING)
+    assembled = trained.assembled
+    chosen = assembled.choose(kept)
+    return trained.result({"validation": kept}, assembled.metrics_of(chosen), chosen)
 
 
 def _rows(prepared: PreparedInputs, spec: Spec, repeats: Sequence[Repeat]) -> str:

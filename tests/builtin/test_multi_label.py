@@ -135,15 +135,15 @@ def test_precision_is_reached_with_as_many_rows_as_it_allows(seed: int) -> None:
         assert decided[:, place].tolist() == (given[:, place] >= min(enough)).astype(int).tolist()
 
 
-def test_a_precision_that_is_not_reached_and_labels_without_rows_are_warned_of(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_precision_that_is_not_reached_and_labels_without_rows_are_remarked_on() -> None:
     targets = np.array([[1, 0, 0], [0, 0, 1], [0, 0, 1]])
     given = np.array([[0.2, 0.5, 0.9], [0.8, 0.5, 0.8], [0.9, 0.5, 0.7]])
     chosen = MultiLabel(thresholds="precision", threshold=0.3).choose(targets, given, NAMES)
     assert chosen["thresholds"]["가"] == 0.3
-    assert "no validation row has 가; the threshold is 0.3" in caplog.text
-    assert "no threshold reaches precision 0.9 on validation for 나, 다; the nearest is taken" in caplog.text
+    assert chosen["remarks"] == [
+        "no validation row has 가; the threshold is 0.3",
+        "no threshold reaches precision 0.9 on validation for 나, 다; the nearest is taken",
+    ]
 
 
 def test_fixed_thresholds_choose_nothing_and_are_reached_at_equality() -> None:

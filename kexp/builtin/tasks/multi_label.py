@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-logger = logging.getLogger("kexp")
 
 
 class MultiLabel(TaskOptions):
@@ -178,7 +175,7 @@ class MultiLabel(TaskOptions):
             return {}
         from kexp.evaluate.label_sets import best_f1_threshold, precision_threshold
 
-        found, below = {}, []
+        found, below, remarks = {}, [], []
         for number, name in enumerate(names):
             truth, given = targets[:, number], predictions[:, number]
             if not truth.any():
@@ -190,11 +187,11 @@ class MultiLabel(TaskOptions):
                 below += [name] if reached < self.precision * (1 - 1e-12) else []
         if absent := [name for name in names if not targets[:, names.index(name)].any()]:
             listed = ", ".join(absent)
-            logger.warning("thresholds: no validation row has %s; the threshold is %s", listed, self.threshold)
+            remarks.append(f"no validation row has {listed}; the threshold is {self.threshold:g}")
         if below:
-            message = "thresholds: no threshold reaches precision %s on validation for %s; the nearest is taken"
-            logger.warning(message, self.precision, ", ".join(below))
-        return {"thresholds": found, "by": self.thresholds}
+            finding = f"no threshold reaches precision {self.precision:g} on validation for {', '.join(below)}"
+            remarks.append(f"{finding}; the nearest is taken")
+        return {"thresholds": found, "by": self.thresholds, **({"remarks": remarks} if remarks else {})}
 
     def _thresholds(self, chosen: Chosen, count: int) -> list[float]:
         """Return the threshold of each name."""
