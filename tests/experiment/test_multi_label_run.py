@@ -76,7 +76,7 @@ def test_a_run_learns_sets_of_labels_and_tells_what_it_found(tmp_path: Path) -> 
     assert result["metrics"]["test"]["micro_f1"] > 0.8
     # What was monitored is what the kept model is said to reach, with thresholds chosen at each evaluation.
     events = map(json.loads, (folder / "default" / "seed-1" / "metrics.jsonl").read_text("utf-8").splitlines())
-    monitored = [event["metrics"]["macro_f1"] for event in events if event["event"] == "evaluated"]
+    monitored = [event["metrics"]["macro_f1"] for event in events if event["event"] == "evaluation"]
     assert max(monitored) == result["metrics"]["validation"]["macro_f1"]
     # What the files say together: predictions, thresholds, scores.
     rows = pd.read_parquet(folder / "default" / "seed-1" / "predictions.parquet")
