@@ -359,6 +359,12 @@ def test_folder_without_a_model_is_told(run: Path, tmp_path: Path) -> None:
         load()
 
 
+def test_a_file_in_the_place_of_a_text_is_refused(run: Path, tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("text\n최고\n", "utf-8")
+    assert refused("predict", run, table) == f"{table} is a file, not a text; give its rows with --input {table}"
+
+
 def test_model_without_a_trained_classifier_is_refused(run: Path, tmp_path: Path) -> None:
     AutoModel.from_pretrained(run / "model").save_pretrained(tmp_path / "headless")
     AutoTokenizer.from_pretrained(run / "model").save_pretrained(tmp_path / "headless")
