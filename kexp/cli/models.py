@@ -138,11 +138,11 @@ def _places(words: Sequence[str], variant: str | None, seed: int | None) -> tupl
     if not folders:
         raise KexpError(f"{words[0]} is not a folder; {EXPECTED}")
     for word in texts:
+        if _is_table(word):
+            raise KexpError(f"{word} is a file, not a text; give its rows with --input {word}")
         # A path below an existing folder was mistyped.
         if "/" in word and not any(map(str.isspace, word)) and _is_folder(word.rpartition("/")[0]):
             raise KexpError(f"{word} does not exist; {EXPECTED}")
-        if _is_table(word):
-            raise KexpError(f"{word} is a file, not a text; give its rows with --input {word}")
         if not is_utf8(word):
             raise KexpError(f"the text {word.encode('utf-8', 'replace').decode()} is not UTF-8")
     return [place for folder in folders for place in find_all(Path(folder), variant=variant, seed=seed)], texts
