@@ -105,7 +105,7 @@ def host_time(trained: Any, labels: int, texts: list[str], folder: Path, rows: i
 
     def predicted(kind: str) -> None:
         input_table = open_table(folder / "rows.tsv", "--input")
-        with sink_to(folder / f"out.{kind}", input_table, columns.added(names), force=True) as sink:
+        with sink_to(folder / f"out.{kind}", input_table, columns.added(ready), force=True) as sink:
             predict_table(ready, input_table, columns, sink)
 
     def used(call: Callable[[], object]) -> float:

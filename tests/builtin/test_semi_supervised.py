@@ -209,6 +209,10 @@ def test_what_each_objective_needs() -> None:
         "binary-cross-entropy": (False, False),
         "binary-focal": (False, False),
         "asymmetric": (False, False),
+        "squared-error": (False, False),
+        "absolute-error": (False, False),
+        "huber": (False, False),
+        "ordinal": (False, False),
         "pseudo-label": (True, False),
         "uda": (True, True),
         "fixmatch": (True, True),
@@ -272,6 +276,10 @@ def test_builtin_objectives_that_are_a_loss_per_row() -> None:
         "binary-cross-entropy",
         "binary-focal",
         "asymmetric",
+        "squared-error",
+        "absolute-error",
+        "huber",
+        "ordinal",
     }
 
 

@@ -17,10 +17,12 @@ import pytest
 from data_files import built, prepared, problems, refusal, write
 
 from kexp.builtin.datasets import HubDataset, TableDataset
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.contracts import DatasetContext
 from kexp.inference.columns import TextColumns
 from kexp.inference.evaluate import LEFT_OUT, Labels
 from kexp.inference.input_tables import open_table
+from kexp.inference.label_columns import LabelColumns
 from kexp.inference.predict import readable
 
 NFD = functools.partial(unicodedata.normalize, "NFD")
@@ -185,12 +187,16 @@ def test_labels_that_look_alike_are_warned_of_with_their_code_points(tmp_path: P
     assert '(these differ: "GOOD" (U+0047 U+004F U+004F U+0044) and "good" (U+0067' in message
 
 
+LABEL = LabelColumns(("label",))
+
+
 def test_a_model_measured_on_other_spellings_of_its_labels(tmp_path: Path) -> None:
-    labels = Labels("label", {"1": "긍정", NFD("부정"): "부정"}, frozenset(["긍정", "부정"]), False)
+    labels = Labels(LABEL, SingleLabel(), {"1": "긍정", NFD("부정"): "부정"}, ("긍정", "부정"), False)
     cells = ["1", 1, 1.0, "1.0", True, "긍\u200b정", NFD("긍정"), "부정", None]
     rows = [{"label": value} for value in cells]
     assert labels.of(rows, "a.jsonl", 1) == ["긍정"] * 7 + ["부정", ""]
-    assert Labels("y", {}, frozenset(["True", "False"]), False).of([{"y": 1}, {"y": "0"}], "a", 1) == ["True", "False"]
+    truth = Labels(LabelColumns(("y",)), SingleLabel(), {}, ("True", "False"), False)
+    assert truth.of([{"y": 1}, {"y": "0"}], "a", 1) == ["True", "False"]
 
 
 # --- what is no text and no label ---------------------------------------------------------------------------------------
@@ -235,7 +241,7 @@ def test_other_values_are_refused_in_prediction_and_measurement_too(tmp_path: Pa
     chunk = next(table.chunks())
     found = refusal(lambda: readable(chunk, TextColumns(("text",)), table.source, [1, 2]))
     assert found.startswith(f"{table.source}: data row 2, column 'text': found a list (['나']), expected a text")
-    found = refusal(lambda: Labels("label", {}, frozenset("01"), False).of(chunk, table.source, 1))
+    found = refusal(lambda: Labels(LABEL, SingleLabel(), {}, "01", False).of(chunk, table.source, 1))
     assert found.startswith(f"{table.source}: data row 2, column 'label': found a float (0.5), expected one label")
 
 
@@ -444,7 +450,7 @@ def test_rows_with_named_labels_are_left_out_and_counted(tmp_path: Path) -> None
         'rows with the label "" left out': 20,
         'rows with the label "c" left out': 1,
     }
-    labels = Labels("label", {}, frozenset("ab"), False, frozenset(["-"]))
+    labels = Labels(LABEL, SingleLabel(), {}, "ab", False, frozenset(["-"]))
     assert labels.of([{"label": "-"}, {"label": "a"}], "a.csv", 1) == [LEFT_OUT, "a"]
     assert labels.check(open_table(write(tmp_path, "b.csv", table(rows[:3])), "--data"), "a, b") == {}
 

@@ -30,7 +30,10 @@ BF16 = tiny_spec("seeds = [1]", epochs=1, precision='"bf16"', device='"cpu"')
 class Losses(TorchFunctionMode):
     """Records the types of what is normalised and compared outside the model, by the name of the function."""
 
-    NAMES = ("softmax", "log_softmax", "cross_entropy", "logsumexp", "logaddexp", "exp", "log", "nll_loss", "kl_div")
+    NAMES = (
+        "softmax", "log_softmax", "cross_entropy", "logsumexp", "logaddexp", "exp", "log", "nll_loss", "kl_div",
+        "binary_cross_entropy_with_logits", "logsigmoid", "pow", "abs", "huber_loss",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()

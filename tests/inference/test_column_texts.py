@@ -8,12 +8,15 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kexp.builtin.tasks.single_label import SingleLabel
 from kexp.inference.column_texts import shortest_texts, six_digits
 from kexp.inference.columns import TextColumns
 from kexp.inference.input_tables import Row, Table
@@ -104,12 +107,13 @@ def test_files_are_those_of_a_writer_of_one_row_after_the_other(
     assert labels.count(None) > 1
     assert len(set(labels)) > 3
     columns = Columns(TextColumns(), top_k, 0.7)
+    model: Any = SimpleNamespace(labels=NAMES, task=SingleLabel(), chosen={})
     table = Table("x", list(rows[0]), iter(rows))
     chunk = Chunk(rows, with_text, Reading([], 0, 0, 0))
     for kind in ("csv", "tsv", "jsonl", "parquet"):
-        with sink_to(tmp_path / f"out.{kind}", table, columns.added(NAMES), force=False) as sink:
-            sink.write(*chunk.predicted(lambda: columns.cells(NAMES, chances)))
-            sink.write([], columns.cells(NAMES, np.empty((0, len(NAMES)))))
+        with sink_to(tmp_path / f"out.{kind}", table, columns.added(model), force=False) as sink:
+            sink.write(*chunk.predicted(lambda: columns.cells(model, chances)))
+            sink.write([], columns.cells(model, np.empty((0, len(NAMES)))))
     for kind, separator in (("csv", ","), ("tsv", "\t")):
         stream = io.StringIO()
         writer = csv.writer(stream, delimiter=separator, lineterminator="\n")

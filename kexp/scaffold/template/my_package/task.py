@@ -85,7 +85,7 @@ class MyTask(TaskOptions):
 
     def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
         """Return the threshold of the best F1 on validation, if a row of it is sought; kexp keeps it with the model."""
-        from sklearn.metrics import precision_recall_curve
+        from sklearn.metrics import precision_recall_curve  # type: ignore[import-untyped]
 
         if not targets.any():
             return {}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from kexp.errors import DataError
 from kexp.testing import TaskContract
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 
 from my_package.task import MyTask
 
