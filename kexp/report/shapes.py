@@ -299,7 +299,7 @@ class Dataset(TypedDict, total=False):
     text: str | Annotated[list[str], Field(min_length=1)]
     join_with: str
     text_pair: str
-    label: str | list[str]
+    label: str | Annotated[list[str], Field(min_length=1)]
     label_names: dict[str, str]
     leave_out: list[str]
     format: str

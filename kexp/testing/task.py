@@ -33,6 +33,7 @@ class TaskContract(PredictionContract):
     """
 
     base: ClassVar[type[Options]] = TaskOptions
+    labels: ClassVar[Sequence[str]] = ("부정", "긍정", "중립")
     cells: ClassVar[Sequence[tuple[Any, str]]] = ()
     nonsense: ClassVar[Sequence[Any]] = ({"label": "긍정"}, b"\xff", object())
 
