@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kexp.atomic_files import replacing_folder
 from kexp.catalog import Catalog
+from kexp.contracts import TaskOptions
 from kexp.contracts.task import Chosen
 from kexp.data.encoding import token_counts
 from kexp.evaluate.predictions import Predictions
@@ -43,14 +44,19 @@ def save_models(
     """
     if assembled.classifier.world.first:
         _save_model(folder / "model", assembled, calibration, chosen, catalog)
+    # Without both, a pass over validation would tell nothing.
+    chooses = type(assembled.spec.task).choose is not TaskOptions.choose
     if trainer.weights is not None:
         others = trainer.state.kept[1:]
         for name, (*_, step) in zip(model_folders(1 + len(others))[1:], others, strict=True):
             trainer.weights.load(assembled.model, step)
             assembled.begin_epoch(trainer.epoch_of(step))
-            validation = assembled.predict("validation")
-            own = None if calibration is None else Calibration.fitted(validation)
-            own_choice = assembled.choose(validation if own is None else own.applied(validation))
+            validation = assembled.predict("validation") if chooses or calibration is not None else None
+            own = None
+            if calibration is not None and validation is not None:
+                own = Calibration.fitted(validation)
+                validation = own.applied(validation)
+            own_choice = assembled.choose(validation)
             if own is not None and own.fit.remark:
                 logger.warning("%s: evaluation.calibrate: %s", name, own.fit.remark)
             if assembled.classifier.world.first:

@@ -23,6 +23,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kexp import __version__ as version
 from kexp.experiment import train_and_test as one_run
+from kexp.experiment.assemble import AssembledRun
 
 Write = Callable[..., Path]
 
@@ -338,6 +339,21 @@ def test_without_a_test_split_everything_is_on_validation_and_says_so(
     # A test split that the dataset brings stays.
     brought = kexp(*command, "--dry-run", "--set", f'dataset.test="{reviews}"', "--set", "cleaning.overlap=keep")
     assert "test 240 rows" in brought.stdout
+
+
+def test_models_that_are_kept_are_not_predicted_again(
+    write_spec: Write, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits: list[str] = []
+    predict = AssembledRun.predict
+    monkeypatch.setattr(AssembledRun, "predict", lambda run, split: [splits.append(split), predict(run, split)][1])
+    command = ("run", write_spec(SPEC.format(data=reviews)), "--runs-dir", tmp_path / "runs", "--variant", "plain")
+    done = kexp(*command, "--seeds", "1", "--set", "training.keep=2")
+    assert done.exit_code == 0, done.stderr
+    (metrics,) = (tmp_path / "runs").glob("spec/*/plain/seed-1/metrics.jsonl")
+    events = map(json.loads, metrics.read_text("utf-8").splitlines())
+    evaluations = [event for event in events if event["event"] == "evaluation"]
+    assert splits == ["validation"] * len(evaluations) + ["test"]
 
 
 def test_best_models_are_kept_and_epochs_are_shown(write_spec: Write, reviews: Path, tmp_path: Path) -> None:
