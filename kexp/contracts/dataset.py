@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from kexp.errors import PluginError
-from kexp.files.cells import label_of
 from kexp.options import Options, build_component, component, component_title
 
 if TYPE_CHECKING:
@@ -21,6 +20,13 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
 """Name of the split that a dataset may bring without labels."""
+
+
+def _label_of(value: Any) -> str:
+    # What reads files is imported once something is read.
+    from kexp.files import label_of
+
+    return label_of(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class DatasetContext:
     warnings: list[str] = field(default_factory=list)
     rows: dict[str, Sequence[int]] = field(default_factory=dict)
     keep_unlabelled: bool = False
-    label_of: Callable[[Any], str] = label_of
+    label_of: Callable[[Any], str] = _label_of
     """``TaskOptions.label_of`` of the task: what a cell of a label column says, as text."""
     names_in: Callable[[str], Sequence[str]] = lambda label: (label,) if label else ()
     """``TaskOptions.names_in`` of the task: the names that a label is made of."""
