@@ -251,8 +251,7 @@ def evaluate(
         renamed = _renames(renames or ())
         labelled, texts = read_input(data, "--data", dataset, options)
         where = LabelColumns.of(dataset, labelled.columns, label)
-        for column in where.names:
-            labelled.need(column, "--label")
+        where.need(labelled)
         model = load_places(places, LoadOptions(device, precision, batch_size, allow_local_code, trust_remote_code))
         metrics = model.members[0].provenance.metrics(model.labels, model.chosen)
         print_notes(model)

@@ -93,8 +93,7 @@ class Labels:
 
         Raises ``DataError`` for rows without a label, and for unknown labels unless they are ignored.
         """
-        for column in self.columns.names:
-            table.need(column, "--label")
+        self.columns.need(table)
         counts: Counter[str] = Counter()
         for chunk in table.chunks():
             counts.update(self.of(chunk, table.source, counts.total() + 1))

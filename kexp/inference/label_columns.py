@@ -10,7 +10,7 @@ from kexp.builtin.label_cells import labels_of_columns, split_at
 from kexp.contracts import TaskOptions
 from kexp.files.cells import column_of
 from kexp.files.columns import cell
-from kexp.inference.input_tables import Row
+from kexp.inference.input_tables import Row, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class LabelColumns:
                 return cls(trained, blank=_blank(dataset))
         name = given or "label"
         return cls((name,), dataset.get("label_separator"), _blank(dataset)) if (name,) == trained else cls((name,))
+
+    def need(self, table: Table) -> None:
+        """Raise ``DataError`` where a table lacks one of the columns."""
+        for name in self.names:
+            table.need(name, "--label")
 
     def read(self, rows: Sequence[Row], task: TaskOptions, source: str, numbers: Sequence[int]) -> list[str]:
         """Return the label of every row; raises ``DataError`` for a cell that is none, with the number of its row."""
