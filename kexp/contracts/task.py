@@ -166,9 +166,15 @@ class TaskOptions(Options):
     def outputs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the logits of a model."""
 
-    @abstractmethod
     def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the predictions that logits of shape (rows, outputs) mean, of shape (rows, names)."""
+        import numpy as np
+        import torch
+
+        given = torch.from_numpy(np.ascontiguousarray(logits))
+        meant = self.graph_predictions(given)
+        predictions: NDArray[np.float64] = (given.softmax(-1) if meant is None else meant).numpy()
+        return predictions
 
     def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
         """Return what decisions need that is chosen on the validation split, such as thresholds, as plain JSON.
@@ -204,9 +210,9 @@ class TaskOptions(Options):
         }
 
     def graph_predictions(self, logits: torch.Tensor) -> torch.Tensor | None:
-        """Return ``predictions`` as operations of PyTorch that an exported graph can hold.
+        """Return the predictions that logits mean by operations of PyTorch, with gradient, that ONNX knows.
 
-        None where the softmax of the logits says the same, so that a graph ends at these.
+        None where they are the softmax of the logits, so that an exported graph ends at these.
         """
         return None
 
@@ -233,7 +239,6 @@ class TaskOptions(Options):
     ) -> Mapping[str, Any]:
         """Return what a result says of a split besides metrics, by its key in ``result.json``, as plain JSON."""
 
-    @abstractmethod
     def columns(
         self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
     ) -> Mapping[str, Any]:
@@ -241,8 +246,8 @@ class TaskOptions(Options):
 
         ``label`` and ``predicted`` are among them, the others are numbers.
         """
+        return {"label": self.decode(targets, names), **self.answers(predictions, names, chosen)}
 
-    @abstractmethod
     def read_columns(
         self, columns: Mapping[str, Any], names: Sequence[str]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -250,12 +255,23 @@ class TaskOptions(Options):
 
         Raises ``ValueError`` for values that it cannot have made, and ``KeyError`` for a column that is missing.
         """
+        labels = list(columns["label"])
+        if unknown := self.unknown(set(labels), names):
+            raise ValueError(f"label {unknown[0]} is none of {', '.join(names)}")
+        return self.encode(labels, names), probabilities_in(columns, names)
 
     def fit_baseline(
         self, name: str, texts: Sequence[str], targets: NDArray[Any], names: Sequence[str], seed: int
     ) -> Any:
         """Fit a simple model, one of ``baselines``; returns a function from texts to predictions (rows, names)."""
         raise NotImplementedError(name)
+
+
+def probabilities_in(columns: Mapping[str, Any], names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the columns ``probability:NAME`` as predictions of shape (rows, names)."""
+    import numpy as np
+
+    return np.stack([np.asarray(columns[f"probability:{name}"], np.float64) for name in names], 1)
 
 
 AnyTask = Annotated[TaskOptions, *component("task")]

@@ -15,34 +15,26 @@ from kexp.contracts.task import NUMBER
 if TYPE_CHECKING:
     import torch
 
-Bounds = tuple[float, float] | None
-
 
 class NumberOptions(SupervisedObjectiveOptions):
     """Base of losses of numbers."""
 
     targets: ClassVar[Collection[str]] = (NUMBER,)
 
-    @staticmethod
-    def bounds(context: ObjectiveContext) -> Bounds:
-        """Return the bounds of the task, None where it has none."""
-        return context.task.bounds if isinstance(context.task, Regression) else None
-
 
 class NumberLoss(SupervisedObjective):
-    """A loss of the error of each row, in the unit of the labels; numbers with bounds are a scaled sigmoid."""
+    """A loss of the error of each row, in the unit of the labels; the task says which numbers logits mean."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
+    def __init__(self, context: ObjectiveContext) -> None:
+        self.task = context.task or Regression()
 
     def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss of each row from logits of shape (rows, 1) and numbers of shape (rows,)."""
-        predicted = logits[:, 0]
-        if self.bounds is not None:
-            low, high = self.bounds
-            predicted = low + (high - low) * predicted.sigmoid()
+        numbers = self.task.graph_predictions(logits)
+        # None is a softmax, which is none of numbers.
+        assert numbers is not None
         # Data are read in float64.
-        return self.of_errors(predicted - labels.to(predicted.dtype))
+        return self.of_errors(numbers[:, 0] - labels.to(numbers.dtype))
 
     @abstractmethod
     def of_errors(self, errors: torch.Tensor) -> torch.Tensor:
@@ -54,7 +46,7 @@ class SquaredErrorOptions(NumberOptions):
 
     def build(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective."""
-        return SquaredError(self.bounds(context))
+        return SquaredError(context)
 
 
 class SquaredError(NumberLoss):
@@ -70,7 +62,7 @@ class AbsoluteErrorOptions(NumberOptions):
 
     def build(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective."""
-        return AbsoluteError(self.bounds(context))
+        return AbsoluteError(context)
 
 
 class AbsoluteError(NumberLoss):
@@ -90,14 +82,14 @@ class HuberOptions(NumberOptions):
 
     def build(self, context: ObjectiveContext) -> SupervisedObjective:
         """Return the objective."""
-        return Huber(self.delta, self.bounds(context))
+        return Huber(self.delta, context)
 
 
 class Huber(NumberLoss):
     """The Huber loss per row."""
 
-    def __init__(self, delta: float, bounds: Bounds) -> None:
-        super().__init__(bounds)
+    def __init__(self, delta: float, context: ObjectiveContext) -> None:
+        super().__init__(context)
         self.delta = delta
 
     def of_errors(self, errors: torch.Tensor) -> torch.Tensor:

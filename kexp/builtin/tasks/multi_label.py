@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from kexp.builtin.tasks.names import in_order, warnings_of_likeness, warnings_of_missing_words
 from kexp.contracts import TaskOptions
-from kexp.contracts.task import Chosen
-from kexp.data.reading import MISSING_WORDS
+from kexp.contracts.task import Chosen, probabilities_in
 from kexp.errors import DataError
 from kexp.files.label_sets import NO_LABEL, names_in, names_of, set_of
-from kexp.names import alike, with_code_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,15 +73,8 @@ class MultiLabel(TaskOptions):
 
     def warnings_of_labels(self, labels: Collection[str]) -> Sequence[str]:
         """Warn of names that a person would take for one, and of words for a missing label."""
-        names, found = _all_names(labels), []
-        for group in alike(names):
-            shown = " and ".join(map(with_code_points, group))
-            found.append(f"labels that look alike: {shown}; if they are one, give both one spelling in the data")
-        if missing := sorted(name for name in names if name.lower() in MISSING_WORDS):
-            listed = ", ".join(f'"{name}"' for name in missing)
-            remedy = "each is a label of its own; dataset.leave_out leaves such rows out"
-            found.append(f"labels that other tools write for a missing one: {listed}; {remedy}")
-        return found
+        names = _all_names(labels)
+        return [*warnings_of_likeness(names), *warnings_of_missing_words(names, "label")]
 
     def need_variety(self, labels: Collection[str]) -> None:
         """Raise ``DataError`` where all train rows have the same set."""
@@ -95,11 +87,7 @@ class MultiLabel(TaskOptions):
 
     def names(self, labels: Collection[str], given: Sequence[str] | None) -> tuple[str, ...]:
         """Number the names of train: as the dataset orders them, else numbers by value and words by alphabet."""
-        found = _all_names(labels)
-        if given is not None:
-            return tuple(name for name in given if name in found)
-        numeric = all(name.removeprefix("-").isdecimal() for name in found)
-        return tuple(sorted(found, key=lambda name: (int(name) if numeric else 0, name)))
+        return in_order(_all_names(labels), given)
 
     def unknown(self, labels: Collection[str], names: Sequence[str]) -> Sequence[str]:
         """Return the sets with a name that the model does not have."""
@@ -160,14 +148,6 @@ class MultiLabel(TaskOptions):
     def outputs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the names."""
         return tuple(names)
-
-    def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sigmoid of the logits: each the probability of one name."""
-        import torch
-
-        # As for all logits of a model: in float64, and exact at both ends.
-        probabilities: NDArray[np.float64] = torch.from_numpy(logits).sigmoid().numpy()
-        return probabilities
 
     def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
         """Return the threshold of each name by the validation rows, in the order of the names."""
@@ -246,23 +226,14 @@ class MultiLabel(TaskOptions):
             "co_occurrence": (targets.T @ targets).tolist(),
         }
 
-    def columns(
-        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
-    ) -> Mapping[str, Any]:
-        """Return the true and the predicted set, and the probability of every name."""
-        return {"label": self.decode(targets, names), **self.answers(predictions, names, chosen)}
-
     def read_columns(
         self, columns: Mapping[str, Any], names: Sequence[str]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Return targets and probabilities."""
-        import numpy as np
-
         labels = [self.label_of(label) for label in columns["label"]]
         if unknown := self.unknown(set(labels), names):
             raise ValueError(f"label {unknown[0]} has a name that is none of {', '.join(names)}")
-        probabilities = np.stack([np.asarray(columns[f"probability:{name}"], np.float64) for name in names], 1)
-        return self.encode(labels, names), probabilities
+        return self.encode(labels, names), probabilities_in(columns, names)
 
     def fit_baseline(
         self, name: str, texts: Sequence[str], targets: NDArray[Any], names: Sequence[str], seed: int

@@ -17,9 +17,7 @@ from kexp.errors import DataError, Problem, did_you_mean
 from kexp.files.cells import plain_label
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 
 class Ordinal(SingleLabel):
@@ -105,24 +103,13 @@ class Ordinal(SingleLabel):
         """Return a name for each class but the highest one: whether the label is above it."""
         return tuple(f">{name}" for name in names[:-1])
 
-    def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    def graph_predictions(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of the classes, of shape (rows, K), from logits of shape (rows, K - 1).
 
         P(y > k) is the product of the sigmoids up to k (conditional, Shi et al. 2021, equation 3), or a sigmoid by
         itself (cumulative, Niu et al. 2016). The latter need not fall with k, so they are sorted: the rearrangement of
         Chernozhukov et al. (2010), which is never farther from what falls, and the same if the order is turned round.
         """
-        import numpy as np
-        import torch
-
-        above = torch.from_numpy(np.ascontiguousarray(logits)).sigmoid().numpy()
-        above = above.cumprod(1) if self.form == "conditional" else -np.sort(-above, axis=1)
-        ends = np.ones((len(logits), 1)), np.zeros((len(logits), 1))
-        probabilities: NDArray[np.float64] = -np.diff(np.concatenate([ends[0], above, ends[1]], 1), axis=1)
-        return probabilities
-
-    def graph_predictions(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities of the classes."""
         import torch
 
         above = logits.sigmoid()

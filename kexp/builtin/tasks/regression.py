@@ -138,16 +138,8 @@ class Regression(TaskOptions):
         return tuple(names)
 
     def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the numbers, of shape (rows, 1)."""
-        import numpy as np
-        import torch
-
-        if self.bounds is None:
-            return logits
-        low, high = self.bounds
-        shares = torch.from_numpy(np.ascontiguousarray(logits)).sigmoid().numpy()
-        bounded: NDArray[np.float64] = low + (high - low) * shares
-        return bounded
+        """Return the numbers, of shape (rows, 1): the logits themselves where there are no bounds."""
+        return logits if self.bounds is None else super().predictions(logits)
 
     def decide(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[np.float64]:
         """Return the numbers, of shape (rows,)."""

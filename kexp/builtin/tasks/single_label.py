@@ -6,11 +6,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from kexp.builtin.tasks.names import in_order, warnings_of_likeness, warnings_of_missing_words
 from kexp.contracts import Chosen, TaskOptions
-from kexp.data.reading import MISSING_WORDS
 from kexp.data.strata import class_strata, codes
 from kexp.errors import DataError
-from kexp.names import alike, with_code_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,20 +38,13 @@ class SingleLabel(TaskOptions):
 
     def warnings_of_labels(self, labels: Collection[str]) -> Sequence[str]:
         """Warn of labels that a person would take for one, of measured values, and of words for a missing label."""
-        found = []
-        for group in alike(labels):
-            shown = " and ".join(map(with_code_points, group))
-            found.append(f"labels that look alike: {shown}; if they are one, give both one spelling in the data")
+        found = [*warnings_of_likeness(labels)]
         if fractions := sorted(label for label in labels if re.fullmatch(r"[+-]?\d*\.\d+", label)):
             few = ", ".join(fractions[:3])
             finding = f"{len(labels):,} labels, of which {len(fractions):,} are numbers with a fraction ({few})"
             remedy = 'task = "regression" learns numbers, task = "ordinal" a few of them by their order'
             found.append(f"{finding}; each becomes a class: {remedy}")
-        if missing := sorted(label for label in labels if label.lower() in MISSING_WORDS):
-            listed = ", ".join(f'"{label}"' for label in missing)
-            remedy = "each is a class of its own; dataset.leave_out leaves such rows out"
-            found.append(f"labels that other tools write for a missing one: {listed}; {remedy}")
-        return found
+        return [*found, *warnings_of_missing_words(labels, "class")]
 
     def need_variety(self, labels: Collection[str]) -> None:
         """Raise ``DataError`` for a single class."""
@@ -62,10 +54,7 @@ class SingleLabel(TaskOptions):
 
     def names(self, labels: Collection[str], given: Sequence[str] | None) -> tuple[str, ...]:
         """Number the labels of train: as the dataset orders them, else numbers by value and words by alphabet."""
-        if given is not None:
-            return tuple(name for name in given if name in labels)
-        numeric = all(label.removeprefix("-").isdecimal() for label in labels)
-        return tuple(sorted(labels, key=lambda label: (int(label) if numeric else 0, label)))
+        return in_order(labels, given)
 
     def unknown(self, labels: Collection[str], names: Sequence[str]) -> Sequence[str]:
         """Return the labels that are no class."""
@@ -103,14 +92,6 @@ class SingleLabel(TaskOptions):
         """Return the names of the classes."""
         return tuple(names)
 
-    def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probabilities of the classes."""
-        import torch
-
-        # As for all logits of a model: in float64, and summed as torch does.
-        probabilities: NDArray[np.float64] = torch.from_numpy(logits).softmax(-1).numpy()
-        return probabilities
-
     def decide(self, predictions: NDArray[np.float64], chosen: Chosen) -> NDArray[np.int64]:
         """Return the most probable classes; of equal ones the first."""
         decided: NDArray[np.int64] = predictions.argmax(1)
@@ -137,24 +118,6 @@ class SingleLabel(TaskOptions):
             ],
             "confusion_matrix": confusion_matrix(targets, decided, labels=known).tolist(),
         }
-
-    def columns(
-        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
-    ) -> Mapping[str, Any]:
-        """Return true and predicted class, the probability of the latter, and all probabilities."""
-        return {"label": self.decode(targets, names), **self.answers(predictions, names, chosen)}
-
-    def read_columns(
-        self, columns: Mapping[str, Any], names: Sequence[str]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Return label ids and probabilities."""
-        import numpy as np
-
-        labels = list(columns["label"])
-        if unknown := self.unknown(labels, names):
-            raise ValueError(f"label {unknown[0]} is none of {', '.join(names)}")
-        probabilities = np.stack([np.asarray(columns[f"probability:{name}"], np.float64) for name in names], 1)
-        return self.encode(labels, names), probabilities
 
     def fit_baseline(
         self, name: str, texts: Sequence[str], targets: NDArray[Any], names: Sequence[str], seed: int

@@ -75,14 +75,6 @@ class MyTask(TaskOptions):
         """Have a logit for each class."""
         return tuple(names)
 
-    def predictions(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return probabilities, the softmax of logits."""
-        import numpy as np
-
-        shares = np.exp(logits - logits.max(1, keepdims=True))
-        probabilities: NDArray[np.float64] = shares / shares.sum(1, keepdims=True)
-        return probabilities
-
     def choose(self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str]) -> Chosen:
         """Return the threshold of the best F1 on validation, if a row of it is sought; kexp keeps it with the model."""
         from sklearn.metrics import precision_recall_curve  # type: ignore[import-untyped]
@@ -112,23 +104,6 @@ class MyTask(TaskOptions):
         decided = self.decide(predictions, chosen)
         both = int((targets * decided).sum())
         return {"sought": {"label": names[1], "there": int(targets.sum()), "said": int(decided.sum()), "both": both}}
-
-    def columns(
-        self, targets: NDArray[Any], predictions: NDArray[np.float64], names: Sequence[str], chosen: Chosen
-    ) -> Mapping[str, Any]:
-        """Return what stands in ``predictions.parquet``: the label, beside what ``kexp predict`` answers."""
-        return {"label": self.decode(targets, names), **self.answers(predictions, names, chosen)}
-
-    def read_columns(
-        self, columns: Mapping[str, Any], names: Sequence[str]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Return ids and probabilities from these columns."""
-        import numpy as np
-
-        if unknown := self.unknown(set(columns["label"]), names):
-            raise ValueError(f"label {unknown[0]} is none of {', '.join(names)}")
-        probabilities = [np.asarray(columns[f"probability:{name}"], np.float64) for name in names]
-        return self.encode(columns["label"], names), np.stack(probabilities, 1)
 
 
 @kexp.hookimpl
